@@ -1,0 +1,17 @@
+//! The data-plane router of a Skupper network: `skrouterd` and its tools.
+//!
+//! A library with thin executables, so that tests, benchmarks and fuzzers reach every room. `ARCHITECTURE.md` draws the
+//! rooms and says which may name which.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod admin;
+pub mod config;
+pub mod core;
+pub mod http;
+pub mod log;
+pub mod net;
+pub mod schema;
+pub mod socket;
+pub mod tcp;
+pub mod tls;

@@ -1,0 +1,2 @@
+//! The `skrouterd` executable.
+fn main() {}
