@@ -1,0 +1,475 @@
+//! Reading AMQP values from octets.
+
+use super::types::{Fields, Multiple, Symbol, Value};
+use bytes::Bytes;
+
+/// How deep lists, maps, arrays and descriptions may be nested. The deepest that AMQP itself defines is an attach with a filter
+/// set, seven levels; each level costs a stack frame here.
+pub const MAX_DEPTH: u8 = 32;
+
+/// How many members one compound value may claim. An array of a type without octets (null, list0) costs its sender nothing a
+/// member; this bounds what it costs us.
+pub const MAX_MEMBERS: u32 = 1 << 20;
+
+/// Why octets are not the AMQP value they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The octets end within a value.
+    #[error("the octets end within a value")]
+    Truncated,
+    /// No type has this format code.
+    #[error("unknown format code 0x{0:02x}")]
+    FormatCode(u8),
+    /// A value of another type stands where this one is needed.
+    #[error("format code 0x{found:02x} where {wanted} is needed")]
+    Type {
+        /// What should stand there.
+        wanted: &'static str,
+        /// The format code that does.
+        found: u8,
+    },
+    /// A field that the specification demands is null or missing.
+    #[error("mandatory field {0} is missing")]
+    Missing(&'static str),
+    /// A composite of another kind, or of none known.
+    #[error("unexpected descriptor 0x{0:x}")]
+    Descriptor(u64),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("values nested too deep")]
+    Depth,
+    /// A size or count that contradicts the octets, or is over a limit.
+    #[error("a size or count that contradicts the octets or is over the limit")]
+    Size,
+    /// Text that is not UTF-8, a symbol that is not ASCII, or a character that does not exist.
+    #[error("text that is not of its character set")]
+    Text,
+    /// A number outside of what the field can hold.
+    #[error("a number out of range")]
+    Range,
+}
+
+type Result<T> = core::result::Result<T, DecodeError>;
+
+/// A cursor over octets that hold AMQP values.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    data: &'a [u8],
+    depth: u8,
+}
+
+/// The constructor of an array's members.
+enum Constructor {
+    Primitive(u8),
+    Described(Value, Box<Constructor>),
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `data`.
+    pub const fn new(data: &'a [u8]) -> Self {
+        Self { data, depth: 0 }
+    }
+
+    /// The octets not read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// The next octets, `n` of them.
+    pub fn octets(&mut self, n: usize) -> Result<&'a [u8]> {
+        let (head, tail) = self.data.split_at_checked(n).ok_or(DecodeError::Truncated)?;
+        self.data = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (head, tail) = self.data.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+        self.data = tail;
+        Ok(*head)
+    }
+
+    /// The next octet.
+    pub fn u8(&mut self) -> Result<u8> {
+        self.array::<1>().map(|[n]| n)
+    }
+
+    fn u32(&mut self) -> Result<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn length8(&mut self) -> Result<usize> {
+        self.u8().map(usize::from)
+    }
+
+    fn length32(&mut self) -> Result<usize> {
+        self.u32().and_then(|n| usize::try_from(n).map_err(|_| DecodeError::Size))
+    }
+
+    /// The next format code, left in place.
+    pub fn peek(&self) -> Result<u8> {
+        self.data.first().copied().ok_or(DecodeError::Truncated)
+    }
+
+    /// Takes a null if one is next.
+    pub fn null(&mut self) -> bool {
+        if let [0x40, tail @ ..] = self.data {
+            self.data = tail;
+            true
+        } else {
+            false
+        }
+    }
+
+    /// The head of a list: how many members, and a reader of just its octets.
+    pub fn list(&mut self) -> Result<(u32, Self)> {
+        match self.u8()? {
+            0x45 => Ok((0, Reader { data: &[], depth: self.depth })),
+            code @ (0xc0 | 0xd0) => self.compound(code),
+            found => Err(DecodeError::Type { wanted: "a list", found }),
+        }
+    }
+
+    /// The head of a map: how many members (twice the pairs), and a reader of just its octets.
+    pub fn map(&mut self) -> Result<(u32, Self)> {
+        match self.u8()? {
+            code @ (0xc1 | 0xd1) => {
+                let (count, body) = self.compound(code)?;
+                if count % 2 == 0 { Ok((count, body)) } else { Err(DecodeError::Size) }
+            }
+            found => Err(DecodeError::Type { wanted: "a map", found }),
+        }
+    }
+
+    /// Size, count and octets of a list, map or array whose format code has been read.
+    fn compound(&mut self, code: u8) -> Result<(u32, Self)> {
+        let depth = self.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::Depth);
+        }
+        let wide = code & 0xf0 == 0xd0 || code & 0xf0 == 0xf0;
+        let size = if wide { self.length32()? } else { self.length8()? };
+        let mut body = Reader { data: self.octets(size)?, depth };
+        let count = if wide { body.u32()? } else { u32::from(body.u8()?) };
+        if count > MAX_MEMBERS {
+            return Err(DecodeError::Size);
+        }
+        Ok((count, body))
+    }
+
+    /// A descriptor, whose marker `00` is next, as its numeric code. A symbolic one is [`DecodeError::Descriptor`] 0.
+    pub fn descriptor(&mut self) -> Result<u64> {
+        match self.u8()? {
+            0x00 => {}
+            found => return Err(DecodeError::Type { wanted: "a descriptor", found }),
+        }
+        match self.u8()? {
+            0x53 => self.u8().map(u64::from),
+            0x80 => self.array().map(u64::from_be_bytes),
+            0x44 => Ok(0),
+            _ => Err(DecodeError::Descriptor(0)),
+        }
+    }
+
+    /// A boolean.
+    pub fn boolean(&mut self) -> Result<bool> {
+        match self.u8()? {
+            0x41 => Ok(true),
+            0x42 => Ok(false),
+            0x56 => match self.u8()? {
+                0 => Ok(false),
+                1 => Ok(true),
+                _ => Err(DecodeError::Range),
+            },
+            found => Err(DecodeError::Type { wanted: "a boolean", found }),
+        }
+    }
+
+    /// An unsigned octet.
+    pub fn ubyte(&mut self) -> Result<u8> {
+        match self.u8()? {
+            0x50 => self.u8(),
+            found => Err(DecodeError::Type { wanted: "a ubyte", found }),
+        }
+    }
+
+    /// A 16-bit unsigned number.
+    pub fn ushort(&mut self) -> Result<u16> {
+        match self.u8()? {
+            0x60 => self.array().map(u16::from_be_bytes),
+            found => Err(DecodeError::Type { wanted: "a ushort", found }),
+        }
+    }
+
+    /// A 32-bit unsigned number.
+    pub fn uint(&mut self) -> Result<u32> {
+        match self.u8()? {
+            0x43 => Ok(0),
+            0x52 => self.u8().map(u32::from),
+            0x70 => self.u32(),
+            found => Err(DecodeError::Type { wanted: "a uint", found }),
+        }
+    }
+
+    /// A 64-bit unsigned number.
+    pub fn ulong(&mut self) -> Result<u64> {
+        match self.u8()? {
+            0x44 => Ok(0),
+            0x53 => self.u8().map(u64::from),
+            0x80 => self.array().map(u64::from_be_bytes),
+            found => Err(DecodeError::Type { wanted: "a ulong", found }),
+        }
+    }
+
+    /// Octets of a binary value.
+    pub fn binary(&mut self) -> Result<&'a [u8]> {
+        let n = match self.u8()? {
+            0xa0 => self.length8()?,
+            0xb0 => self.length32()?,
+            found => return Err(DecodeError::Type { wanted: "a binary", found }),
+        };
+        self.octets(n)
+    }
+
+    /// Text of a string.
+    pub fn string(&mut self) -> Result<&'a str> {
+        let n = match self.u8()? {
+            0xa1 => self.length8()?,
+            0xb1 => self.length32()?,
+            found => return Err(DecodeError::Type { wanted: "a string", found }),
+        };
+        core::str::from_utf8(self.octets(n)?).map_err(|_| DecodeError::Text)
+    }
+
+    /// Text of a symbol.
+    pub fn symbol(&mut self) -> Result<&'a str> {
+        let n = match self.u8()? {
+            0xa3 => self.length8()?,
+            0xb3 => self.length32()?,
+            found => return Err(DecodeError::Type { wanted: "a symbol", found }),
+        };
+        let octets = self.octets(n)?;
+        if !octets.is_ascii() {
+            return Err(DecodeError::Text);
+        }
+        core::str::from_utf8(octets).map_err(|_| DecodeError::Text)
+    }
+
+    /// Text of a string or a symbol: peers mix them up, in annotations above all.
+    pub fn text(&mut self) -> Result<&'a str> {
+        match self.peek()? {
+            0xa3 | 0xb3 => self.symbol(),
+            _ => self.string(),
+        }
+    }
+
+    /// Any value.
+    pub fn value(&mut self) -> Result<Value> {
+        let code = self.u8()?;
+        self.value_of(code)
+    }
+
+    /// Passes over one value without building it.
+    pub fn skip(&mut self) -> Result<()> {
+        let code = self.u8()?;
+        if code == 0x00 {
+            if self.depth >= MAX_DEPTH {
+                return Err(DecodeError::Depth);
+            }
+            self.depth += 1;
+            self.skip()?;
+            self.skip()?;
+            self.depth -= 1;
+            return Ok(());
+        }
+        let n = match code >> 4 {
+            0x4 => 0,
+            0x5 => 1,
+            0x6 => 2,
+            0x7 => 4,
+            0x8 => 8,
+            0x9 => 16,
+            0xa | 0xc | 0xe => self.length8()?,
+            0xb | 0xd | 0xf => self.length32()?,
+            _ => return Err(DecodeError::FormatCode(code)),
+        };
+        self.octets(n).map(drop)
+    }
+
+    fn value_of(&mut self, code: u8) -> Result<Value> {
+        Ok(match code {
+            0x00 => {
+                if self.depth >= MAX_DEPTH {
+                    return Err(DecodeError::Depth);
+                }
+                self.depth += 1;
+                let described = Value::Described(Box::new((self.value()?, self.value()?)));
+                self.depth -= 1;
+                described
+            }
+            0x40 => Value::Null,
+            0x41 => Value::Bool(true),
+            0x42 => Value::Bool(false),
+            0x43 => Value::Uint(0),
+            0x44 => Value::Ulong(0),
+            0x45 => Value::List(Vec::new()),
+            0x50 => Value::Ubyte(self.u8()?),
+            0x51 => Value::Byte(self.u8()?.cast_signed()),
+            0x52 => Value::Uint(self.u8()?.into()),
+            0x53 => Value::Ulong(self.u8()?.into()),
+            0x54 => Value::Int(self.u8()?.cast_signed().into()),
+            0x55 => Value::Long(self.u8()?.cast_signed().into()),
+            0x56 => match self.u8()? {
+                0 => Value::Bool(false),
+                1 => Value::Bool(true),
+                _ => return Err(DecodeError::Range),
+            },
+            0x60 => Value::Ushort(self.array().map(u16::from_be_bytes)?),
+            0x61 => Value::Short(self.array().map(i16::from_be_bytes)?),
+            0x70 => Value::Uint(self.u32()?),
+            0x71 => Value::Int(self.array().map(i32::from_be_bytes)?),
+            0x72 => Value::Float(self.array().map(f32::from_be_bytes)?),
+            0x73 => Value::Char(char::from_u32(self.u32()?).ok_or(DecodeError::Text)?),
+            0x74 => Value::Decimal32(self.array()?),
+            0x80 => Value::Ulong(self.array().map(u64::from_be_bytes)?),
+            0x81 => Value::Long(self.array().map(i64::from_be_bytes)?),
+            0x82 => Value::Double(self.array().map(f64::from_be_bytes)?),
+            0x83 => Value::Timestamp(self.array().map(i64::from_be_bytes)?),
+            0x84 => Value::Decimal64(self.array()?),
+            0x94 => Value::Decimal128(self.array()?),
+            0x98 => Value::Uuid(self.array()?),
+            0xa0 | 0xb0 | 0xa1 | 0xb1 | 0xa3 | 0xb3 => {
+                let n = if code & 0xf0 == 0xa0 { self.length8()? } else { self.length32()? };
+                let octets = self.octets(n)?;
+                let text = || core::str::from_utf8(octets).map_err(|_| DecodeError::Text);
+                match code & 0x0f {
+                    0x0 => Value::Binary(Bytes::copy_from_slice(octets)),
+                    0x1 => Value::String(text()?.to_owned()),
+                    _ if octets.is_ascii() => Value::Symbol(Symbol::from(text()?.to_owned())),
+                    _ => return Err(DecodeError::Text),
+                }
+            }
+            0xc0 | 0xd0 => {
+                let (count, mut body) = self.compound(code)?;
+                // A member takes at least one octet, so a count beyond the octets fails before it costs anything.
+                let mut items = Vec::with_capacity(body.data.len().min(count as usize).min(64));
+                for _ in 0..count {
+                    items.push(body.value()?);
+                }
+                Value::List(items)
+            }
+            0xc1 | 0xd1 => {
+                let (count, mut body) = self.compound(code)?;
+                if count % 2 != 0 {
+                    return Err(DecodeError::Size);
+                }
+                let mut pairs = Vec::with_capacity(body.data.len().min(count as usize).min(64));
+                for _ in 0..count / 2 {
+                    pairs.push((body.value()?, body.value()?));
+                }
+                Value::Map(pairs)
+            }
+            0xe0 | 0xf0 => {
+                let (count, mut body) = self.compound(code)?;
+                let constructor = body.constructor()?;
+                // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
+                if count as usize > body.data.len() + 16 {
+                    return Err(DecodeError::Size);
+                }
+                let mut items = Vec::with_capacity((count as usize).min(64));
+                for _ in 0..count {
+                    items.push(body.construct(&constructor)?);
+                }
+                Value::Array(items)
+            }
+            code => return Err(DecodeError::FormatCode(code)),
+        })
+    }
+
+    fn constructor(&mut self) -> Result<Constructor> {
+        match self.u8()? {
+            0x00 => {
+                if self.depth >= MAX_DEPTH {
+                    return Err(DecodeError::Depth);
+                }
+                self.depth += 1;
+                Ok(Constructor::Described(self.value()?, Box::new(self.constructor()?)))
+            }
+            code => Ok(Constructor::Primitive(code)),
+        }
+    }
+
+    fn construct(&mut self, constructor: &Constructor) -> Result<Value> {
+        match constructor {
+            Constructor::Primitive(code) => self.value_of(*code),
+            Constructor::Described(descriptor, inner) => {
+                Ok(Value::Described(Box::new((descriptor.clone(), self.construct(inner)?))))
+            }
+        }
+    }
+}
+
+/// What can stand in a field of a composite type. A null is handled before, see [`field`].
+pub trait Decode: Sized {
+    /// Reads the value that is next.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self>;
+}
+
+/// The next field of a composite: `None` when it is null or the list has ended (`left` counts down).
+pub fn field<T: Decode>(reader: &mut Reader<'_>, left: &mut u32) -> Result<Option<T>> {
+    if *left == 0 {
+        return Ok(None);
+    }
+    *left -= 1;
+    if reader.null() { Ok(None) } else { T::decode(reader).map(Some) }
+}
+
+macro_rules! decode_with {
+    ($($type:ty => $read:expr;)+) => {
+        $(impl Decode for $type {
+            fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+                let read: fn(&mut Reader<'_>) -> Result<Self> = $read;
+                read(reader)
+            }
+        })+
+    };
+}
+
+decode_with! {
+    bool => |r| r.boolean();
+    u8 => |r| r.ubyte();
+    u16 => |r| r.ushort();
+    u32 => |r| r.uint();
+    u64 => |r| r.ulong();
+    String => |r| r.string().map(str::to_owned);
+    Symbol => |r| r.symbol().map(|text| Self::from(text.to_owned()));
+    Bytes => |r| r.binary().map(Self::copy_from_slice);
+    Value => |r| r.value();
+    Multiple<Symbol> => |r| match r.peek()? {
+        0xe0 | 0xf0 => match r.value()? {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| match item {
+                    Value::Symbol(symbol) => Ok(symbol),
+                    _ => Err(DecodeError::Type { wanted: "an array of symbols", found: 0xe0 }),
+                })
+                .collect::<Result<Vec<_>>>()
+                .map(Multiple),
+            _ => Err(DecodeError::Size),
+        },
+        _ => Symbol::decode(r).map(|symbol| Self(vec![symbol])),
+    };
+    Fields => |r| {
+        let (count, mut body) = r.map()?;
+        let mut fields = Self::default();
+        for _ in 0..count / 2 {
+            // Keys must be symbols (part 2.8.13); some clients send strings.
+            let key = Symbol::from(body.text()?.to_owned());
+            fields.0.push((key, body.value()?));
+        }
+        Ok(fields)
+    };
+}

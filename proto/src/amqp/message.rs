@@ -1,0 +1,195 @@
+//! Message sections (part 3.2), as far as a router looks into them.
+//!
+//! A router reads the sections up to the body and leaves them as they are. [`scan`] finds them in a message that may still be
+//! arriving.
+
+use super::decode::{Decode, DecodeError, Reader, field};
+use super::encode::{self, Encode};
+use super::performative::composite;
+use super::types::Value;
+
+/// Descriptors of the sections.
+pub mod section {
+    #![allow(missing_docs)]
+    pub const HEADER: u8 = 0x70;
+    pub const DELIVERY_ANNOTATIONS: u8 = 0x71;
+    pub const MESSAGE_ANNOTATIONS: u8 = 0x72;
+    pub const PROPERTIES: u8 = 0x73;
+    pub const APPLICATION_PROPERTIES: u8 = 0x74;
+    pub const DATA: u8 = 0x75;
+    pub const AMQP_SEQUENCE: u8 = 0x76;
+    pub const AMQP_VALUE: u8 = 0x77;
+    pub const FOOTER: u8 = 0x78;
+}
+
+/// The most octets that the sections before the body may take. What a router must hold before it can route a message; C routers
+/// hold 260,608 octets of a message before they forward it.
+pub const MAX_HEAD: usize = 256 * 1024;
+
+composite! {
+    /// Transfer headers of a message (part 3.2.1).
+    Header = 0x70 {
+        /// Whether intermediaries must keep it safe.
+        durable: bool;
+        /// 0 to 255; absent: 4.
+        priority: u8;
+        /// Milliseconds to live.
+        ttl: u32;
+        /// Nobody else has acquired it before.
+        first_acquirer: bool;
+        /// Earlier attempts that failed.
+        delivery_count: u32;
+    }
+    /// Immutable properties of a message (part 3.2.4).
+    Properties = 0x73 {
+        /// Identifies the message.
+        message_id: Value;
+        /// Who is responsible for it.
+        user_id: Value;
+        /// The address it goes to.
+        to: String;
+        /// What it is about.
+        subject: String;
+        /// Where replies go.
+        reply_to: String;
+        /// Correlates a reply.
+        correlation_id: Value;
+        /// MIME type of the body. Routers write it as a string where the specification has a symbol; both are read.
+        content_type: Text;
+        /// MIME content encoding.
+        content_encoding: Text;
+        /// Milliseconds since the epoch when it expires.
+        absolute_expiry_time: Value;
+        /// Milliseconds since the epoch when it was made.
+        creation_time: Value;
+        /// The group it belongs to.
+        group_id: String;
+        /// Its place in the group.
+        group_sequence: u32;
+        /// The group replies belong to.
+        reply_to_group_id: String;
+    }
+}
+
+/// Text that peers write as a string or as a symbol; ours goes out as a string.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl Decode for Text {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.text().map(|text| Self(text.to_owned()))
+    }
+}
+
+impl Encode for Text {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+}
+
+/// Where a section lies in a message's octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The section's descriptor code.
+    pub code: u8,
+    /// Where its value, behind the descriptor, begins.
+    pub value: usize,
+    /// Where it ends.
+    pub end: usize,
+}
+
+/// The sections of a message up to its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The header section.
+    pub header: Option<Span>,
+    /// The properties section.
+    pub properties: Option<Span>,
+    /// The application-properties section.
+    pub application_properties: Option<Span>,
+    /// The first body section, when the message has one.
+    pub body: Option<Span>,
+}
+
+/// What [`scan`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// The head is whole, up to the end of the first body section (of which a data section need not have arrived whole).
+    Complete(Head),
+    /// More octets are needed.
+    Incomplete,
+}
+
+/// Finds the sections of a message that begins at the start of `octets`, router annotations excluded.
+///
+/// `complete` says that no more octets will come. The first body section must be whole only when `whole_body` is set, as it must be
+/// for a stream, whose octets begin behind it.
+///
+/// # Errors
+/// Sections that do not decode or stand in the wrong order.
+pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, DecodeError> {
+    let mut head = Head::default();
+    let mut reader = Reader::new(octets);
+    let mut last = 0;
+    let at = |reader: &Reader<'_>| octets.len() - reader.rest().len();
+    while !reader.is_empty() {
+        let code = match reader.descriptor() {
+            Ok(code) => u8::try_from(code).map_err(|_| DecodeError::Descriptor(code))?,
+            Err(DecodeError::Truncated) if !complete => return Ok(Scan::Incomplete),
+            Err(error) => return Err(error),
+        };
+        if !(section::HEADER..=section::FOOTER).contains(&code) || code <= last {
+            return Err(DecodeError::Descriptor(code.into()));
+        }
+        last = code;
+        let value = at(&reader);
+        let is_body = (section::DATA..=section::AMQP_VALUE).contains(&code);
+        if is_body && !whole_body {
+            head.body = Some(Span { code, value, end: value });
+            return Ok(Scan::Complete(head));
+        }
+        match reader.skip() {
+            Ok(()) => {}
+            Err(DecodeError::Truncated) if !complete => return Ok(Scan::Incomplete),
+            Err(error) => return Err(error),
+        }
+        let span = Some(Span { code, value, end: at(&reader) });
+        match code {
+            section::HEADER => head.header = span,
+            section::PROPERTIES => head.properties = span,
+            section::APPLICATION_PROPERTIES => head.application_properties = span,
+            _ if is_body => {
+                head.body = span;
+                return Ok(Scan::Complete(head));
+            }
+            _ => {}
+        }
+    }
+    if complete { Ok(Scan::Complete(head)) } else { Ok(Scan::Incomplete) }
+}
+
+impl Span {
+    /// The section's value.
+    pub fn of<'a>(&self, octets: &'a [u8]) -> Reader<'a> {
+        Reader::new(octets.get(self.value..self.end).unwrap_or_default())
+    }
+}
+
+/// An application property by its name.
+///
+/// # Errors
+/// A section that is no map.
+pub fn application_property(span: &Span, octets: &[u8], name: &str) -> Result<Option<Value>, DecodeError> {
+    let (count, mut body) = span.of(octets).map()?;
+    for _ in 0..count / 2 {
+        let matches = match body.peek()? {
+            0xa1 | 0xb1 | 0xa3 | 0xb3 => body.text()? == name,
+            _ => body.skip().map(|()| false)?,
+        };
+        if matches {
+            return body.value().map(Some);
+        }
+        body.skip()?;
+    }
+    Ok(None)
+}

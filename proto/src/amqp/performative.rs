@@ -1,0 +1,484 @@
+//! Performatives (part 2.7) and the composite types they carry.
+
+use super::decode::{Decode, DecodeError, Reader, field};
+use super::encode::{self, Encode};
+use super::terminus::{Source, Target};
+use super::types::{Fields, Multiple, Symbol, Value};
+
+/// Defines composite types: a struct, its descriptor, and its fields in the order of the wire. A field is `Option` unless the
+/// specification makes it mandatory, which `!` marks; trailing nulls are not written.
+macro_rules! composite {
+    ($($(#[$meta:meta])* $name:ident = $code:literal { $($(#[$fmeta:meta])* $field:ident : $type:ty $(, $must:tt)?;)* })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name { $($(#[$fmeta])* pub $field: composite!(@type $type $(, $must)?),)* }
+
+        impl $name {
+            /// The numeric descriptor.
+            pub const CODE: u8 = $code;
+
+            /// Reads the list behind the descriptor. Fields beyond those known are ignored, as later versions may add some.
+            ///
+            /// # Errors
+            /// What does not decode, or a mandatory field that is missing.
+            #[allow(unused_mut, unused_variables)]
+            pub fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let (mut left, mut body) = reader.list()?;
+                Ok(Self { $($field: composite!(@read body, left, $field, $type $(, $must)?),)* })
+            }
+        }
+
+        impl Encode for $name {
+            #[allow(unused_mut, unused_variables, unused_assignments)]
+            fn encode(&self, out: &mut Vec<u8>) {
+                encode::descriptor(out, $code);
+                let mut index = 0u32;
+                let mut count = 0u32;
+                $(index += 1; if composite!(@present self.$field $(, $must)?) { count = index; })*
+                encode::list(out, count, |out| {
+                    let mut index = 0u32;
+                    $(index += 1; if index <= count { self.$field.encode(out); })*
+                });
+            }
+        }
+    )+};
+    (@type $type:ty) => { Option<$type> };
+    (@type $type:ty, !) => { $type };
+    (@read $body:ident, $left:ident, $field:ident, $type:ty) => { field::<$type>(&mut $body, &mut $left)? };
+    (@read $body:ident, $left:ident, $field:ident, $type:ty, !) => {
+        field::<$type>(&mut $body, &mut $left)?.ok_or(DecodeError::Missing(stringify!($field)))?
+    };
+    (@present $self:ident . $field:ident) => { $self.$field.is_some() };
+    (@present $self:ident . $field:ident, !) => { true };
+}
+pub(crate) use composite;
+
+/// The longest delivery-tag that AMQP allows (part 2.8.7), in octets.
+const MAX_TAG: usize = 32;
+
+/// A delivery-tag: up to 32 octets, kept in place so that a transfer needs no allocation.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryTag {
+    octets: [u8; MAX_TAG],
+    length: u8,
+}
+
+impl DeliveryTag {
+    /// The tag's octets.
+    pub fn as_slice(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+impl From<u64> for DeliveryTag {
+    fn from(n: u64) -> Self {
+        let mut tag = Self { length: 8, ..Self::default() };
+        tag.octets[..8].copy_from_slice(&n.to_be_bytes());
+        tag
+    }
+}
+
+impl core::fmt::Debug for DeliveryTag {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_slice().escape_ascii().fmt(f)
+    }
+}
+
+impl Decode for DeliveryTag {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let octets = reader.binary()?;
+        let mut tag = Self::default();
+        tag.octets.get_mut(..octets.len()).ok_or(DecodeError::Range)?.copy_from_slice(octets);
+        tag.length = u8::try_from(octets.len()).map_err(|_| DecodeError::Range)?;
+        Ok(tag)
+    }
+}
+
+impl Encode for DeliveryTag {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.as_slice().encode(out);
+    }
+}
+
+/// Which end of a link a peer is, or which end a disposition speaks for (part 2.8.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The sending end.
+    #[default]
+    Sender,
+    /// The receiving end.
+    Receiver,
+}
+
+impl Role {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Receiver,
+            Self::Receiver => Self::Sender,
+        }
+    }
+}
+
+impl Decode for Role {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(if reader.boolean()? { Self::Receiver } else { Self::Sender })
+    }
+}
+
+impl Encode for Role {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (*self == Self::Receiver).encode(out);
+    }
+}
+
+composite! {
+    /// Negotiate connection parameters (part 2.7.1).
+    Open = 0x10 {
+        /// The name of the container that opens: a router's id.
+        container_id: String, !;
+        /// The host the connection was meant for.
+        hostname: String;
+        /// The largest frame the sender of this takes, in octets; absent: any.
+        max_frame_size: u32;
+        /// The highest channel it takes; absent: 65535.
+        channel_max: u16;
+        /// It closes when it hears nothing for twice this, in milliseconds; absent: never.
+        idle_time_out: u32;
+        /// Locales for error texts that it can send.
+        outgoing_locales: Multiple<Symbol>;
+        /// Locales for error texts that it wants.
+        incoming_locales: Multiple<Symbol>;
+        /// Extensions it supports.
+        offered_capabilities: Multiple<Symbol>;
+        /// Extensions it may use if the other supports them.
+        desired_capabilities: Multiple<Symbol>;
+        /// Connection properties.
+        properties: Fields;
+    }
+    /// Begin a session on a channel (part 2.7.2).
+    Begin = 0x11 {
+        /// The channel of the peer's begin that this answers.
+        remote_channel: u16;
+        /// The transfer-id of the next transfer that the sender of this will send.
+        next_outgoing_id: u32, !;
+        /// How many transfers it takes now.
+        incoming_window: u32, !;
+        /// How many transfers it may send.
+        outgoing_window: u32, !;
+        /// The highest handle it takes; absent: 4294967295.
+        handle_max: u32;
+        /// Extensions it supports.
+        offered_capabilities: Multiple<Symbol>;
+        /// Extensions it may use.
+        desired_capabilities: Multiple<Symbol>;
+        /// Session properties.
+        properties: Fields;
+    }
+    /// Attach a link to a session (part 2.7.3).
+    Attach = 0x12 {
+        /// The link's name, unique between two containers in one direction.
+        name: String, !;
+        /// The sender of this names the link by this handle in the session.
+        handle: u32, !;
+        /// Which end the sender of this is.
+        role: Role, !;
+        /// 0 unsettled, 1 settled, 2 mixed (default).
+        snd_settle_mode: u8;
+        /// 0 first (default), 1 second.
+        rcv_settle_mode: u8;
+        /// Where messages come from; null when the sender of this refuses.
+        source: Source;
+        /// Where messages go; null when the sender of this refuses.
+        target: Target;
+        /// Deliveries that an earlier attachment left unsettled.
+        unsettled: Value;
+        /// Whether `unsettled` is partial.
+        incomplete_unsettled: bool;
+        /// The sender's delivery-count at the start.
+        initial_delivery_count: u32;
+        /// The largest message, in octets; absent or 0: any.
+        max_message_size: u64;
+        /// Extensions it supports.
+        offered_capabilities: Multiple<Symbol>;
+        /// Extensions it may use.
+        desired_capabilities: Multiple<Symbol>;
+        /// Link properties.
+        properties: Fields;
+    }
+    /// Update window and credit (part 2.7.4).
+    Flow = 0x13 {
+        /// The transfer-id it expects next; absent before it has seen the peer's begin.
+        next_incoming_id: u32;
+        /// How many transfers it takes from there.
+        incoming_window: u32, !;
+        /// The transfer-id it sends next.
+        next_outgoing_id: u32, !;
+        /// How many transfers it may send.
+        outgoing_window: u32, !;
+        /// The link this is about; absent: the session alone.
+        handle: u32;
+        /// The link's delivery-count as its sender (or receiver, as far as it knows) counts it.
+        delivery_count: u32;
+        /// Deliveries the receiver takes from `delivery_count` on.
+        link_credit: u32;
+        /// Messages the sender has waiting.
+        available: u32;
+        /// The sender is to use up the credit at once.
+        drain: bool;
+        /// A flow is asked for in answer.
+        echo: bool;
+        /// Link state properties.
+        properties: Fields;
+    }
+    /// Part of a message (part 2.7.5); its payload follows in the frame.
+    Transfer = 0x14 {
+        /// The link.
+        handle: u32, !;
+        /// Numbers the deliveries of a session; absent on continuations.
+        delivery_id: u32;
+        /// Names the delivery on its link.
+        delivery_tag: DeliveryTag;
+        /// Format of the message; 0 is AMQP's.
+        message_format: u32;
+        /// The sender has settled the delivery.
+        settled: bool;
+        /// Further transfers of this delivery will follow.
+        more: bool;
+        /// Settle mode of this delivery.
+        rcv_settle_mode: u8;
+        /// State of the delivery at its sender.
+        state: DeliveryState;
+        /// Resumes a delivery of an earlier attachment.
+        resume: bool;
+        /// The delivery is given up; what was sent of it is void.
+        aborted: bool;
+        /// Dispositions need not hurry.
+        batchable: bool;
+    }
+    /// State of deliveries at one end (part 2.7.6).
+    Disposition = 0x15 {
+        /// Which end of the deliveries the sender of this is.
+        role: Role, !;
+        /// First delivery-id.
+        first: u32, !;
+        /// Last delivery-id; absent: the first.
+        last: u32;
+        /// They are settled at that end.
+        settled: bool;
+        /// Their state.
+        state: DeliveryState;
+        /// Answers need not hurry.
+        batchable: bool;
+    }
+    /// Detach a link (part 2.7.7).
+    Detach = 0x16 {
+        /// The link.
+        handle: u32, !;
+        /// For good; else only suspended.
+        closed: bool;
+        /// Why.
+        error: Error;
+    }
+    /// End a session (part 2.7.8).
+    End = 0x17 {
+        /// Why.
+        error: Error;
+    }
+    /// Close the connection (part 2.7.9).
+    Close = 0x18 {
+        /// Why.
+        error: Error;
+    }
+    /// What went wrong (part 2.8.14).
+    Error = 0x1d {
+        /// The error condition, see [`condition`](super::condition).
+        condition: Symbol, !;
+        /// Text for people.
+        description: String;
+        /// More.
+        info: Fields;
+    }
+    /// How far a receiver has come in a delivery (part 3.4.1).
+    Received = 0x23 {
+        /// Section of the message.
+        section_number: u32, !;
+        /// Octet in that section.
+        section_offset: u64, !;
+    }
+    /// The delivery was rejected (part 3.4.3).
+    Rejected = 0x25 {
+        /// Why.
+        error: Error;
+    }
+    /// The delivery was not processed and was modified (part 3.4.5).
+    Modified = 0x27 {
+        /// An attempt to deliver failed.
+        delivery_failed: bool;
+        /// Not to be tried at that receiver again.
+        undeliverable_here: bool;
+        /// To be merged into the message's annotations.
+        message_annotations: Value;
+    }
+}
+
+impl Default for Symbol {
+    fn default() -> Self {
+        Self::from_static("")
+    }
+}
+
+impl Error {
+    /// An error of `condition` with a text for people.
+    pub fn new(condition: &'static str, description: impl Into<String>) -> Self {
+        Self { condition: Symbol::from_static(condition), description: Some(description.into()), info: None }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.condition.as_str())?;
+        self.description.iter().try_for_each(|text| write!(f, " {text}"))
+    }
+}
+
+impl Decode for Error {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.descriptor()? {
+            0x1d => Self::decode_fields(reader),
+            other => Err(DecodeError::Descriptor(other)),
+        }
+    }
+}
+
+/// The state of a delivery (part 3.4).
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeliveryState {
+    /// Received so far.
+    Received(Received),
+    /// Taken.
+    Accepted,
+    /// Invalid.
+    Rejected(Rejected),
+    /// Not taken; may be delivered elsewhere.
+    Released,
+    /// Not taken, and changed.
+    Modified(Modified),
+    /// A state of an extension, such as transactions.
+    Other(Value),
+}
+
+impl DeliveryState {
+    /// MODIFIED with delivery-failed set: what became of a delivery that began to travel and was lost.
+    pub const fn failed() -> Self {
+        Self::Modified(Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None })
+    }
+
+    /// RECEIVED, with `octets` of the stream taken.
+    pub const fn received(octets: u64) -> Self {
+        Self::Received(Received { section_number: 0, section_offset: octets })
+    }
+
+    /// Whether the delivery has come to its end with this.
+    pub const fn is_outcome(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Rejected(_) | Self::Released | Self::Modified(_))
+    }
+}
+
+impl Decode for DeliveryState {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let start = reader.clone();
+        match reader.descriptor()? {
+            0x23 => Received::decode_fields(reader).map(Self::Received),
+            0x24 => reader.skip().map(|()| Self::Accepted),
+            0x25 => Rejected::decode_fields(reader).map(Self::Rejected),
+            0x26 => reader.skip().map(|()| Self::Released),
+            0x27 => Modified::decode_fields(reader).map(Self::Modified),
+            _ => {
+                *reader = start;
+                reader.value().map(Self::Other)
+            }
+        }
+    }
+}
+
+impl Encode for DeliveryState {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Received(state) => state.encode(out),
+            Self::Accepted => out.extend_from_slice(&[0x00, 0x53, 0x24, 0x45]),
+            Self::Rejected(state) => state.encode(out),
+            Self::Released => out.extend_from_slice(&[0x00, 0x53, 0x26, 0x45]),
+            Self::Modified(state) => state.encode(out),
+            Self::Other(value) => value.encode(out),
+        }
+    }
+}
+
+/// A performative of an AMQP frame.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Performative {
+    Open(Box<Open>),
+    Begin(Box<Begin>),
+    Attach(Box<Attach>),
+    Flow(Flow),
+    Transfer(Transfer),
+    Disposition(Disposition),
+    Detach(Detach),
+    End(End),
+    Close(Close),
+}
+
+impl Performative {
+    /// Reads a frame's performative; what is left in the reader is the payload.
+    ///
+    /// # Errors
+    /// What does not decode, or a descriptor that is none of them.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let code = reader.descriptor()?;
+        Ok(match u8::try_from(code) {
+            Ok(Transfer::CODE) => Self::Transfer(Transfer::decode_fields(reader)?),
+            Ok(Disposition::CODE) => Self::Disposition(Disposition::decode_fields(reader)?),
+            Ok(Flow::CODE) => Self::Flow(Flow::decode_fields(reader)?),
+            Ok(Attach::CODE) => Self::Attach(Box::new(Attach::decode_fields(reader)?)),
+            Ok(Detach::CODE) => Self::Detach(Detach::decode_fields(reader)?),
+            Ok(Open::CODE) => Self::Open(Box::new(Open::decode_fields(reader)?)),
+            Ok(Begin::CODE) => Self::Begin(Box::new(Begin::decode_fields(reader)?)),
+            Ok(End::CODE) => Self::End(End::decode_fields(reader)?),
+            Ok(Close::CODE) => Self::Close(Close::decode_fields(reader)?),
+            _ => return Err(DecodeError::Descriptor(code)),
+        })
+    }
+
+    /// The performative's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Begin(_) => "begin",
+            Self::Attach(_) => "attach",
+            Self::Flow(_) => "flow",
+            Self::Transfer(_) => "transfer",
+            Self::Disposition(_) => "disposition",
+            Self::Detach(_) => "detach",
+            Self::End(_) => "end",
+            Self::Close(_) => "close",
+        }
+    }
+}
+
+impl Encode for Performative {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Open(p) => p.encode(out),
+            Self::Begin(p) => p.encode(out),
+            Self::Attach(p) => p.encode(out),
+            Self::Flow(p) => p.encode(out),
+            Self::Transfer(p) => p.encode(out),
+            Self::Disposition(p) => p.encode(out),
+            Self::Detach(p) => p.encode(out),
+            Self::End(p) => p.encode(out),
+            Self::Close(p) => p.encode(out),
+        }
+    }
+}

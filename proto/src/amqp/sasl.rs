@@ -1,0 +1,91 @@
+//! SASL frames (part 5.3).
+
+use super::decode::{Decode, DecodeError, Reader, field};
+use super::encode::{self, Encode};
+use super::performative::composite;
+use super::types::{Multiple, Symbol};
+use bytes::Bytes;
+
+/// Both sides know who they talk to from outside, that is from TLS certificates (RFC 4422 appendix A).
+pub const EXTERNAL: &str = "EXTERNAL";
+
+/// Nobody says who they are (RFC 4505).
+pub const ANONYMOUS: &str = "ANONYMOUS";
+
+composite! {
+    /// The server's mechanisms (part 5.3.3.1).
+    Mechanisms = 0x40 {
+        /// Names of the mechanisms.
+        mechanisms: Multiple<Symbol>, !;
+    }
+    /// The client's choice (part 5.3.3.2).
+    Init = 0x41 {
+        /// The chosen mechanism.
+        mechanism: Symbol, !;
+        /// What the mechanism says first.
+        initial_response: Bytes;
+        /// The host the client meant to reach.
+        hostname: String;
+    }
+    /// A question of the server (part 5.3.3.3).
+    Challenge = 0x42 {
+        /// Octets of the mechanism.
+        challenge: Bytes, !;
+    }
+    /// The client's answer (part 5.3.3.4).
+    Response = 0x43 {
+        /// Octets of the mechanism.
+        response: Bytes, !;
+    }
+    /// The end of the exchange (part 5.3.3.5).
+    Outcome = 0x44 {
+        /// See [`OutcomeCode`](self::outcome).
+        code: u8, !;
+        /// More octets of the mechanism.
+        additional_data: Bytes;
+    }
+}
+
+/// Values of the outcome's code (part 5.3.3.6).
+pub mod outcome {
+    /// Authenticated.
+    pub const OK: u8 = 0;
+    /// Not authenticated: the credentials are wrong.
+    pub const AUTH: u8 = 1;
+}
+
+/// A SASL frame's body.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum SaslFrame {
+    Mechanisms(Mechanisms),
+    Init(Init),
+    Challenge(Challenge),
+    Response(Response),
+    Outcome(Outcome),
+}
+
+impl Decode for SaslFrame {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.descriptor()? {
+            0x40 => Self::Mechanisms(Mechanisms::decode_fields(reader)?),
+            0x41 => Self::Init(Init::decode_fields(reader)?),
+            0x42 => Self::Challenge(Challenge::decode_fields(reader)?),
+            0x43 => Self::Response(Response::decode_fields(reader)?),
+            0x44 => Self::Outcome(Outcome::decode_fields(reader)?),
+            other => return Err(DecodeError::Descriptor(other)),
+        })
+    }
+}
+
+impl Encode for SaslFrame {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Mechanisms(frame) => frame.encode(out),
+            Self::Init(frame) => frame.encode(out),
+            Self::Challenge(frame) => frame.encode(out),
+            Self::Response(frame) => frame.encode(out),
+            Self::Outcome(frame) => frame.encode(out),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! AMQP values (part 1).
+
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A symbolic value from a constrained domain: ASCII text (part 1.6.21).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(Cow<'static, str>);
+
+impl Symbol {
+    /// A symbol that the program names itself.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// The symbol's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Symbol {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl From<&'static str> for Symbol {
+    fn from(text: &'static str) -> Self {
+        Self::from_static(text)
+    }
+}
+
+impl PartialEq<str> for Symbol {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ":{}", self.0)
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Any AMQP value.
+///
+/// Maps keep the order of the wire and may hold a key twice, as a hostile peer's may; look-ups take the first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Indicates an empty value.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// 8-bit unsigned.
+    Ubyte(u8),
+    /// 16-bit unsigned.
+    Ushort(u16),
+    /// 32-bit unsigned.
+    Uint(u32),
+    /// 64-bit unsigned.
+    Ulong(u64),
+    /// 8-bit signed.
+    Byte(i8),
+    /// 16-bit signed.
+    Short(i16),
+    /// 32-bit signed.
+    Int(i32),
+    /// 64-bit signed.
+    Long(i64),
+    /// IEEE 754 binary32.
+    Float(f32),
+    /// IEEE 754 binary64.
+    Double(f64),
+    /// IEEE 754 decimal32, as it came.
+    Decimal32([u8; 4]),
+    /// IEEE 754 decimal64, as it came.
+    Decimal64([u8; 8]),
+    /// IEEE 754 decimal128, as it came.
+    Decimal128([u8; 16]),
+    /// A single Unicode character.
+    Char(char),
+    /// Milliseconds since the UNIX epoch.
+    Timestamp(i64),
+    /// RFC 4122 identifier.
+    Uuid([u8; 16]),
+    /// A sequence of octets.
+    Binary(Bytes),
+    /// Unicode text.
+    String(String),
+    /// Symbolic text.
+    Symbol(Symbol),
+    /// A sequence of values of any type.
+    List(Vec<Value>),
+    /// Keys and values, in the order of the wire.
+    Map(Vec<(Value, Value)>),
+    /// Values of one type.
+    Array(Vec<Value>),
+    /// A descriptor and what it describes.
+    Described(Box<(Value, Value)>),
+}
+
+impl Value {
+    /// The text of a string or a symbol.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            Self::Symbol(symbol) => Some(symbol.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The number, when the value is of any integer type and fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match *self {
+            Self::Ubyte(n) => Some(n.into()),
+            Self::Ushort(n) => Some(n.into()),
+            Self::Uint(n) => Some(n.into()),
+            Self::Ulong(n) => i64::try_from(n).ok(),
+            Self::Byte(n) => Some(n.into()),
+            Self::Short(n) => Some(n.into()),
+            Self::Int(n) => Some(n.into()),
+            Self::Long(n) | Self::Timestamp(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The number, when the value is of any integer type and not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match *self {
+            Self::Ulong(n) => Some(n),
+            _ => self.as_i64().and_then(|n| u64::try_from(n).ok()),
+        }
+    }
+
+    /// The members of a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a map.
+    pub fn as_map(&self) -> Option<&[(Self, Self)]> {
+        match self {
+            Self::Map(pairs) => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The value that a map holds for a string or symbol key.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.as_map()?.iter().find(|(k, _)| k.as_text() == Some(key)).map(|(_, v)| v)
+    }
+
+    /// A string value.
+    pub fn string(text: impl Into<String>) -> Self {
+        Self::String(text.into())
+    }
+
+    /// A symbol value.
+    pub fn symbol(text: impl Into<Symbol>) -> Self {
+        Self::Symbol(text.into())
+    }
+}
+
+/// A map whose keys are symbols (part 2.8.13): connection, session and link properties.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields(pub Vec<(Symbol, Value)>);
+
+impl Fields {
+    /// The value of the first entry with this key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, key: impl Into<Symbol>, value: Value) {
+        self.0.push((key.into(), value));
+    }
+}
+
+/// A field that may hold several values: on the wire one value, or an array (part 1.4, `multiple`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Multiple<T>(pub Vec<T>);
+
+impl Multiple<Symbol> {
+    /// Whether the symbol is among them.
+    pub fn contains(&self, text: &str) -> bool {
+        self.0.iter().any(|symbol| symbol.as_str() == text)
+    }
+
+    /// Symbols that the program names itself.
+    pub fn of(texts: &[&'static str]) -> Self {
+        Self(texts.iter().copied().map(Symbol::from_static).collect())
+    }
+}
