@@ -1,0 +1,35 @@
+//! Deliveries of both directions, as far as the connection must know them.
+
+use super::link::LinkKey;
+
+/// A delivery that the peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncomingKey(pub u32);
+
+/// A delivery that we send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutgoingKey(pub u32);
+
+/// State of a delivery that the peer sends.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) link: LinkKey,
+    pub(super) id: u32,
+    /// The sender has settled it: no disposition is owed.
+    pub(super) sender_settled: bool,
+    /// Its last transfer, or its abort, has arrived.
+    pub(super) ended: bool,
+}
+
+/// State of a delivery that we send.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) link: LinkKey,
+    /// Given when its first transfer is sent.
+    pub(super) id: Option<u32>,
+    pub(super) presettled: bool,
+    /// Its last transfer, or its abort, has been sent.
+    pub(super) ended: bool,
+    /// Settled at either end.
+    pub(super) settled: bool,
+}

@@ -1,0 +1,86 @@
+//! Octets on their way out.
+
+use bytes::Bytes;
+use std::io::IoSlice;
+
+#[derive(Debug)]
+enum Segment {
+    /// Frame octets in the arena.
+    Arena { start: usize, end: usize },
+    /// A payload, never joined with its frame header.
+    Payload(Bytes),
+}
+
+/// Frames to be written, as a list of slices: headers in one buffer that is used again, payloads as they came.
+#[derive(Debug, Default)]
+pub struct Output {
+    arena: Vec<u8>,
+    segments: Vec<Segment>,
+    /// Where the arena's octets begin that no segment covers yet.
+    mark: usize,
+    octets: usize,
+}
+
+/// What the arena may keep between two uses, in octets.
+const ARENA_KEEP: usize = 16 * 1024;
+
+impl Output {
+    /// The frame buffer, for appending whole frames or the head of one whose payload follows.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.arena
+    }
+
+    /// Appends a payload behind what the buffer holds.
+    pub(super) fn payload(&mut self, payload: Bytes) {
+        if payload.is_empty() {
+            return;
+        }
+        self.seal();
+        self.octets += payload.len();
+        self.segments.push(Segment::Payload(payload));
+    }
+
+    fn seal(&mut self) {
+        if self.arena.len() > self.mark {
+            self.octets += self.arena.len() - self.mark;
+            self.segments.push(Segment::Arena { start: self.mark, end: self.arena.len() });
+            self.mark = self.arena.len();
+        }
+    }
+
+    /// Octets that wait.
+    pub fn len(&self) -> usize {
+        self.octets + (self.arena.len() - self.mark)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All that waits, in order.
+    pub fn slices(&mut self) -> impl Iterator<Item = IoSlice<'_>> {
+        self.seal();
+        self.segments.iter().map(|segment| match segment {
+            Segment::Arena { start, end } => IoSlice::new(self.arena.get(*start..*end).unwrap_or_default()),
+            Segment::Payload(payload) => IoSlice::new(payload),
+        })
+    }
+
+    /// Forgets what waits, once it has been written.
+    pub fn clear(&mut self) {
+        self.segments.clear();
+        self.arena.clear();
+        self.arena.shrink_to(ARENA_KEEP);
+        self.mark = 0;
+        self.octets = 0;
+    }
+
+    /// All that waits as one piece: for tests and tools.
+    pub fn to_vec(&mut self) -> Vec<u8> {
+        self.slices().fold(Vec::new(), |mut all, slice| {
+            all.extend_from_slice(&slice);
+            all
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Sessions: windows, handles and delivery numbers.
+
+use super::delivery::{IncomingKey, OutgoingKey};
+use super::link::LinkKey;
+use crate::amqp::performative::Role;
+use slab::Slab;
+use std::collections::HashMap;
+
+/// A session of a connection: its local channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey(pub u16);
+
+/// State of a session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) remote_channel: Option<u16>,
+    pub(super) end_sent: bool,
+    /// What we announced in begin, in transfers; brought back to this when half of it is used.
+    pub(super) window: u32,
+    pub(super) incoming_window: u32,
+    pub(super) next_incoming_id: u32,
+    pub(super) next_outgoing_id: u32,
+    pub(super) remote_incoming_window: u32,
+    pub(super) remote_handle_max: u32,
+    /// A sender found the peer's window closed.
+    pub(super) blocked: bool,
+    pub(super) handles: Slab<LinkKey>,
+    pub(super) remote_handles: HashMap<u32, LinkKey>,
+    /// Links by name and our role, until both ends are attached.
+    pub(super) attaching: HashMap<(String, Role), LinkKey>,
+    pub(super) next_delivery_id: u32,
+    pub(super) incoming: HashMap<u32, IncomingKey>,
+    pub(super) outgoing: HashMap<u32, OutgoingKey>,
+    /// The delivery-id that the peer's next new delivery must have, once it has sent one.
+    pub(super) expected_delivery_id: Option<u32>,
+}
+
+impl Session {
+    pub(super) fn new(window: u32) -> Self {
+        Self {
+            remote_channel: None,
+            end_sent: false,
+            window,
+            incoming_window: window,
+            next_incoming_id: 0,
+            next_outgoing_id: 0,
+            remote_incoming_window: 0,
+            remote_handle_max: u32::MAX,
+            blocked: false,
+            handles: Slab::new(),
+            remote_handles: HashMap::new(),
+            attaching: HashMap::new(),
+            next_delivery_id: 0,
+            incoming: HashMap::new(),
+            outgoing: HashMap::new(),
+            expected_delivery_id: None,
+        }
+    }
+}
+
+/// The keys of deliveries with ids from `first` to `last` (serial numbers, RFC 1982), in order. A range may name four billion;
+/// only those that exist cost anything.
+pub(super) fn in_range<K: Copy>(deliveries: &HashMap<u32, K>, first: u32, last: u32) -> Vec<(u32, K)> {
+    if first == last {
+        return deliveries.get(&first).map(|key| vec![(first, *key)]).unwrap_or_default();
+    }
+    let span = last.wrapping_sub(first);
+    let mut found: Vec<_> = if (span as usize) < deliveries.len() {
+        (0..=span).map(|n| first.wrapping_add(n)).filter_map(|id| Some((id, *deliveries.get(&id)?))).collect()
+    } else {
+        deliveries.iter().filter(|(id, _)| id.wrapping_sub(first) <= span).map(|(id, key)| (*id, *key)).collect()
+    };
+    found.sort_unstable_by_key(|(id, _)| id.wrapping_sub(first));
+    found
+}
