@@ -777,12 +777,12 @@ impl Connection {
         Some(key)
     }
 
-    /// Sends part of a delivery in one transfer: at most [`Connection::max_payload`] octets, and only while [`Connection::window`]
-    /// is open.
+    /// Sends the next part of a delivery in one transfer: up to [`Connection::max_payload`] octets from the front of `chunks`. The
+    /// transfer is the delivery's last when `last` is set and nothing is left in `chunks`.
     ///
-    /// Returns whether it went; if not, [`Event::Window`] tells when to try again.
-    pub fn send_part(&mut self, delivery: OutgoingKey, payload: Bytes, more: bool) -> bool {
-        self.transfer(delivery, payload, more, false)
+    /// Returns whether it went. It does not while the session's window is closed: [`Event::Window`] tells when to try again.
+    pub fn send_part(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool) -> bool {
+        self.transfer(delivery, chunks, last, false)
     }
 
     /// Gives up a delivery. When nothing of it was sent, nothing is.
@@ -801,12 +801,13 @@ impl Connection {
                 }
                 true
             }
-            Some(state) if !state.ended => self.transfer(delivery, Bytes::new(), false, true),
+            Some(state) if !state.ended => self.transfer(delivery, &mut VecDeque::new(), true, true),
             _ => true,
         }
     }
 
-    fn transfer(&mut self, delivery: OutgoingKey, payload: Bytes, more: bool, aborted: bool) -> bool {
+    fn transfer(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool, aborted: bool) -> bool {
+        let max_payload = self.max_payload();
         let Some(state) = self.outgoing.get_mut(delivery.0 as usize).filter(|state| !state.ended) else { return true };
         let Some(link) = self.links.get_mut(state.link.0 as usize) else { return true };
         let Some(session) = self.sessions.get_mut(link.session.0.into()) else { return true };
@@ -826,6 +827,9 @@ impl Connection {
             self.next_tag = self.next_tag.wrapping_add(1);
         }
         let settle = state.presettled || aborted;
+        let waiting: usize = chunks.iter().map(Bytes::len).sum();
+        let payload = waiting.min(max_payload);
+        let more = !last || waiting > payload;
         let head = Transfer {
             handle: link.local_handle,
             // Some peers want the delivery-id on continuations too.
@@ -850,8 +854,18 @@ impl Connection {
         let out = self.output.buffer();
         let start = frame::begin(out, frame::TYPE_AMQP, channel);
         head.encode(out);
-        frame::end(out, start, payload.len());
-        self.output.payload(payload);
+        frame::end(out, start, payload);
+        let mut left = payload;
+        while left > 0
+            && let Some(front) = chunks.front_mut()
+        {
+            let part = front.split_to(left.min(front.len()));
+            if front.is_empty() {
+                chunks.pop_front();
+            }
+            left -= part.len();
+            self.output.payload(part);
+        }
         true
     }
 
