@@ -1,0 +1,129 @@
+//! The parts of the router that speak, and how often each did.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::{Level, Stats};
+
+macro_rules! modules {
+    ($($variant:ident $name:literal,)+) => {
+        /// Which part of the router speaks. The names are those of the management schema's `log` entity.
+        #[allow(missing_docs)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Module {
+            $($variant,)+
+        }
+
+        impl Module {
+            /// All modules, in the schema's order.
+            pub const ALL: [Self; [$($name,)+].len()] = [$(Self::$variant,)+];
+
+            /// The name in log lines and in the configuration: upper case with underscores.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+modules! {
+    Router "ROUTER",
+    RouterCore "ROUTER_CORE",
+    RouterHello "ROUTER_HELLO",
+    RouterLs "ROUTER_LS",
+    RouterMa "ROUTER_MA",
+    Message "MESSAGE",
+    Server "SERVER",
+    Agent "AGENT",
+    Container "CONTAINER",
+    Error "ERROR",
+    Policy "POLICY",
+    Http "HTTP",
+    ConnMgr "CONN_MGR",
+    Python "PYTHON",
+    Protocol "PROTOCOL",
+    TcpAdaptor "TCP_ADAPTOR",
+    HttpAdaptor "HTTP_ADAPTOR",
+    FlowLog "FLOW_LOG",
+    AddressWatch "ADDRESS_WATCH",
+    Http1Observer "HTTP1_OBSERVER",
+    Http2Observer "HTTP2_OBSERVER",
+    Http2Decoder "HTTP2_DECODER",
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a `log` entity speaks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Every module that has no setting of its own: the pseudo-module `DEFAULT`.
+    Default,
+    /// One module.
+    Module(Module),
+}
+
+impl Scope {
+    /// The scope called `name`: a module's upper-case name, or `DEFAULT`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        if name == "DEFAULT" {
+            return Some(Self::Default);
+        }
+        Module::ALL.into_iter().find(|module| module.name() == name).map(Self::Module)
+    }
+
+    /// The name of the scope.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "DEFAULT",
+            Self::Module(module) => module.name(),
+        }
+    }
+}
+
+/// Events are counted even when nobody reads their lines, per message on the data path too: each thread counts in a stripe of its own,
+/// so that the shards do not pass one cache line around.
+const STRIPES: usize = 8;
+
+#[repr(align(128))]
+struct Stripe([[AtomicU64; Level::ALL.len()]; Module::ALL.len()]);
+
+static COUNTS: [Stripe; STRIPES] =
+    [const { Stripe([const { [const { AtomicU64::new(0) }; Level::ALL.len()] }; Module::ALL.len()]) }; STRIPES];
+static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+pub(super) fn count(module: Module, level: Level) {
+    // During a thread's end its stripe may be gone already; any stripe will do then.
+    let index = STRIPE.try_with(|stripe| {
+        stripe.get().unwrap_or_else(|| {
+            let index = NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % STRIPES;
+            stripe.set(Some(index));
+            index
+        })
+    });
+    COUNTS[index.unwrap_or(0)].0[module as usize][level as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) fn stats(module: Module) -> Stats {
+    let sum = |level: Level| {
+        let counts = COUNTS.iter().map(|stripe| stripe.0[module as usize][level as usize].load(Ordering::Relaxed));
+        counts.fold(0, u64::wrapping_add)
+    };
+    Stats {
+        debug: sum(Level::Debug),
+        info: sum(Level::Info),
+        warning: sum(Level::Warning),
+        error: sum(Level::Error),
+        critical: sum(Level::Critical),
+    }
+}

@@ -1,0 +1,125 @@
+//! Where lines go.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::Level;
+
+/// Where the lines of a module go: the `outputFile` attribute. Only the writer thread and those who open files anew take the lock.
+#[derive(Debug)]
+pub(super) struct Output {
+    kind: Kind,
+    /// Lines that were refused since the last one that was taken.
+    lost: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stderr,
+    Stdout,
+    Syslog(UnixDatagram),
+    File { path: PathBuf, file: Mutex<File> },
+}
+
+impl Output {
+    /// The standard error.
+    pub(super) const fn stderr() -> Self {
+        Self { kind: Kind::Stderr, lost: AtomicU64::new(0) }
+    }
+
+    /// Opens `stderr`, `stdout`, `syslog` or a file for appending.
+    pub(super) fn open(name: &str) -> io::Result<Self> {
+        let kind = match name {
+            "stderr" => Kind::Stderr,
+            "stdout" => Kind::Stdout,
+            "syslog" => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect("/dev/log")?;
+                socket.set_nonblocking(true)?;
+                Kind::Syslog(socket)
+            }
+            path => Kind::File { path: path.into(), file: Mutex::new(append_to(Path::new(path))?) },
+        };
+        Ok(Self { kind, lost: AtomicU64::new(0) })
+    }
+
+    /// The text that [`open`](Self::open) takes.
+    pub(super) fn name(&self) -> &str {
+        match &self.kind {
+            Kind::Stderr => "stderr",
+            Kind::Stdout => "stdout",
+            Kind::Syslog(_) => "syslog",
+            Kind::File { path, .. } => path.to_str().unwrap_or_default(),
+        }
+    }
+
+    /// Whether each line is a message of its own, without a line end.
+    pub(super) const fn is_syslog(&self) -> bool {
+        matches!(self.kind, Kind::Syslog(_))
+    }
+
+    /// Writes `count` whole lines. A router whose log cannot be written goes on: what is lost is counted, said once on the standard
+    /// error, and said where it is missing as soon as that output takes lines again.
+    pub(super) fn write(&self, lines: &[u8], count: u64) {
+        let lost = self.lost.load(Ordering::Relaxed);
+        let result = if lost > 0 && !self.is_syslog() {
+            let report = format!("ROUTER (warning) {lost} lines dropped: this output did not take them\n");
+            self.try_write(&[report.as_bytes(), lines].concat())
+        } else {
+            self.try_write(lines)
+        };
+        match result {
+            Ok(()) => self.lost.store(0, Ordering::Relaxed),
+            Err(error) => {
+                self.lost.fetch_add(count, Ordering::Relaxed);
+                if lost == 0 && !matches!(self.kind, Kind::Stderr) {
+                    // Where else: if this fails too there is nobody to tell.
+                    let _ = writeln!(io::stderr(), "skrouterd: cannot write the log to {}: {error}", self.name());
+                }
+            }
+        }
+    }
+
+    fn try_write(&self, lines: &[u8]) -> io::Result<()> {
+        match &self.kind {
+            Kind::Stderr => io::stderr().lock().write_all(lines),
+            Kind::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Kind::Syslog(socket) => socket.send(lines).map(drop),
+            Kind::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines),
+        }
+    }
+
+    /// Opens a file anew, so that one that was moved away is let go.
+    pub(super) fn reopen(&self) -> io::Result<()> {
+        if let Kind::File { path, file } = &self.kind {
+            let fresh = append_to(path)?;
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The head of a syslog message: facility daemon and the severity of `level` (RFC 3164).
+pub(super) fn syslog_head(level: Level) -> String {
+    const DAEMON: u8 = 3;
+    let severity = match level {
+        Level::Critical => 2,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug => 7,
+    };
+    format!("<{}>skrouterd[{}]: ", DAEMON * 8 + severity, std::process::id())
+}

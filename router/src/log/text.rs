@@ -1,0 +1,74 @@
+//! From format arguments to the text of one line.
+
+use std::fmt::{self, Write};
+
+/// Longest text of a line in octets, before the mark that it was cut; what readers of these logs are used to.
+pub(super) const TEXT_MAX: usize = 2048;
+const CUT: &str = "...";
+
+struct Line {
+    text: String,
+    cut: bool,
+}
+
+/// Formats to one line of at most [`TEXT_MAX`] octets. Control characters, line separators and marks that reorder text are written as
+/// escapes: what a peer sends can neither forge a line nor drive a terminal.
+pub(super) fn render(arguments: fmt::Arguments<'_>) -> String {
+    let mut line = Line { text: String::with_capacity(120), cut: false };
+    // An error here is our own stop at the limit, or a value that cannot be formatted; what there is of the line is worth having.
+    if line.write_fmt(arguments).is_err() || line.cut {
+        line.text.push_str(CUT);
+    }
+    line.text
+}
+
+impl Line {
+    fn push(&mut self, piece: &str) -> fmt::Result {
+        if self.cut || self.text.len() + piece.len() > TEXT_MAX {
+            self.cut = true;
+            return Err(fmt::Error);
+        }
+        self.text.push_str(piece);
+        Ok(())
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(needs_escape) {
+            let (plain, after) = rest.split_at(at);
+            self.push_plain(plain)?;
+            let mut characters = after.chars();
+            if let Some(character) = characters.next() {
+                match character {
+                    '\n' => self.push("\\n")?,
+                    '\r' => self.push("\\r")?,
+                    '\t' => self.push("\\t")?,
+                    other if other.is_ascii() => self.push(&format!("\\x{:02x}", u32::from(other)))?,
+                    other => self.push(&format!("\\u{{{:x}}}", u32::from(other)))?,
+                }
+            }
+            rest = characters.as_str();
+        }
+        self.push_plain(rest)
+    }
+}
+
+impl Line {
+    fn push_plain(&mut self, text: &str) -> fmt::Result {
+        let room = TEXT_MAX.saturating_sub(self.text.len());
+        let fits = text.floor_char_boundary(room);
+        let (head, tail) = text.split_at(fits);
+        self.push(head)?;
+        if tail.is_empty() {
+            return Ok(());
+        }
+        self.cut = true;
+        Err(fmt::Error)
+    }
+}
+
+fn needs_escape(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
