@@ -1,1 +1,428 @@
-//! To be filled.
+//! Addresses: from the text a message carries to the class and key by which routers know it.
+//!
+//! An address such as `hello`, `amqp:/_topo/0/north/temp.x` or `_edge/e1/temp.y` is first stripped of scheme, host and one
+//! trailing separator and then classified by an [`AddressSpace`], which knows the router's own id. The result is a borrowed
+//! [`AddressRef`]: classifying allocates nothing, and a map keyed by [`AddressKey`] is asked with it directly.
+//!
+//! What is *not* here: who serves an address (`mobile`), and what a router does with it (the core).
+
+pub mod patterns;
+#[cfg(test)]
+mod tests;
+
+use core::borrow::Borrow;
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Longest address key, in octets, that is accepted from another router.
+///
+/// Far above any name in use (Kubernetes names end at 253 octets, and a few of them may be joined); what is longer is a mistake
+/// or an attempt to fill memory.
+pub const MAX_KEY_LENGTH: usize = 4096;
+
+/// The class of an address: the character that begins its key on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum AddressClass {
+    /// `A`: an area other than ours; nothing is reachable by it.
+    Area = b'A',
+    /// `H`: an edge router, served by the interior router that it is attached to.
+    Edge = b'H',
+    /// `L`: served in this router only.
+    Local = b'L',
+    /// `M`: an application's address.
+    Mobile = b'M',
+    /// `N`: a network other than ours.
+    Network = b'N',
+    /// `R`: a router.
+    Router = b'R',
+    /// `T`: flooded to every router.
+    Topological = b'T',
+}
+
+impl AddressClass {
+    /// The class whose character is `octet`.
+    pub const fn from_octet(octet: u8) -> Option<Self> {
+        Some(match octet {
+            b'A' => Self::Area,
+            b'H' => Self::Edge,
+            b'L' => Self::Local,
+            b'M' => Self::Mobile,
+            b'N' => Self::Network,
+            b'R' => Self::Router,
+            b'T' => Self::Topological,
+            _ => return None,
+        })
+    }
+
+    /// The class's character.
+    pub const fn as_char(self) -> char {
+        self as u8 as char
+    }
+
+    /// Whether routers tell each other who serves addresses of this class (by MAU).
+    pub const fn is_advertised(self) -> bool {
+        matches!(self, Self::Mobile | Self::Edge | Self::Network)
+    }
+}
+
+/// A classified address that borrows its text.
+///
+/// It equals, hashes and orders like the [`AddressKey`] of the same class and text. To look one up without allocating, ask the
+/// map with a trait object: `map.get(&address as &dyn AddressParts)`.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressRef<'a> {
+    /// The class.
+    pub class: AddressClass,
+    /// The text after the class character.
+    pub text: &'a str,
+}
+
+impl<'a> AddressRef<'a> {
+    /// An address of `class`.
+    pub const fn new(class: AddressClass, text: &'a str) -> Self {
+        Self { class, text }
+    }
+
+    /// An application's address, class `M`.
+    pub const fn mobile(text: &'a str) -> Self {
+        Self::new(AddressClass::Mobile, text)
+    }
+
+    /// Reads a key as it stands in a MAU or a tracking message, for example `Mhello`.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the key is empty, of an unknown class or longer than [`MAX_KEY_LENGTH`].
+    pub fn parse(key: &'a str) -> Result<Self, KeyError> {
+        if key.len() > MAX_KEY_LENGTH {
+            return Err(KeyError::TooLong { length: key.len() });
+        }
+        let mut chars = key.chars();
+        let first = chars.next().ok_or(KeyError::Empty)?;
+        let class = u8::try_from(first).ok().and_then(AddressClass::from_octet).ok_or(KeyError::Class(first))?;
+        Ok(Self { class, text: chars.as_str() })
+    }
+
+    /// The owned key.
+    pub fn to_key(self) -> AddressKey {
+        AddressKey { class: self.class, text: Arc::from(self.text) }
+    }
+}
+
+/// Why a key of another router cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The key is empty.
+    #[error("the address key is empty")]
+    Empty,
+    /// The first character names no class.
+    #[error("the address key begins with {0:?}, which is no address class")]
+    Class(char),
+    /// The key is too long to keep.
+    #[error("the address key has {length} octets; at most {MAX_KEY_LENGTH} are kept")]
+    TooLong {
+        /// Its length in octets.
+        length: usize,
+    },
+}
+
+/// A classified address that owns its text; clones share it.
+#[derive(Clone)]
+pub struct AddressKey {
+    class: AddressClass,
+    text: Arc<str>,
+}
+
+impl AddressKey {
+    /// An address of `class`.
+    pub fn new(class: AddressClass, text: impl Into<Arc<str>>) -> Self {
+        Self { class, text: text.into() }
+    }
+
+    /// An application's address, class `M`.
+    pub fn mobile(text: impl Into<Arc<str>>) -> Self {
+        Self::new(AddressClass::Mobile, text)
+    }
+
+    /// The class.
+    pub const fn class(&self) -> AddressClass {
+        self.class
+    }
+
+    /// The text after the class character.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same address, borrowed.
+    pub fn as_ref(&self) -> AddressRef<'_> {
+        AddressRef { class: self.class, text: &self.text }
+    }
+
+    /// Octets of the key on the wire, with its class character.
+    pub fn wire_len(&self) -> usize {
+        self.text.len().saturating_add(1)
+    }
+}
+
+/// What [`AddressKey`] and [`AddressRef`] have in common, so that a map of the former is asked with the latter.
+pub trait AddressParts {
+    /// The address, borrowed.
+    fn parts(&self) -> AddressRef<'_>;
+}
+
+impl AddressParts for AddressKey {
+    fn parts(&self) -> AddressRef<'_> {
+        self.as_ref()
+    }
+}
+
+impl AddressParts for AddressRef<'_> {
+    fn parts(&self) -> AddressRef<'_> {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn AddressParts + 'a> for AddressKey {
+    fn borrow(&self) -> &(dyn AddressParts + 'a) {
+        self
+    }
+}
+
+/// Equality, order, hash and text of every form are those of [`AddressRef`], as `Borrow` demands.
+macro_rules! like_its_parts {
+    ($($type:ty),*) => {$(
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                let (a, b) = (self.parts(), other.parts());
+                a.class == b.class && a.text == b.text
+            }
+        }
+        impl Eq for $type {}
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> Ordering {
+                let (a, b) = (self.parts(), other.parts());
+                a.class.cmp(&b.class).then_with(|| a.text.cmp(b.text))
+            }
+        }
+        impl Hash for $type {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                let parts = self.parts();
+                state.write_u8(parts.class as u8);
+                parts.text.hash(state);
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let parts = self.parts();
+                write!(f, "{}{}", parts.class.as_char(), parts.text)
+            }
+        }
+    )*};
+}
+
+like_its_parts!(AddressKey, AddressRef<'_>, dyn AddressParts + '_);
+
+impl fmt::Debug for AddressKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How messages to an address are distributed; the numbers travel in MAU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Treatment {
+    /// To every neighbor but those it came through; control traffic.
+    Flood = 0,
+    /// To every consumer, once.
+    Multicast = 1,
+    /// To the consumer with the least path cost.
+    Closest = 2,
+    /// To the consumer with the least work outstanding.
+    Balanced = 3,
+    /// To nobody; refused.
+    Unavailable = 4,
+}
+
+impl Treatment {
+    /// The treatment of a number in a MAU; `None` for one that is not defined.
+    pub const fn from_wire(number: i64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Flood,
+            1 => Self::Multicast,
+            2 => Self::Closest,
+            3 => Self::Balanced,
+            4 => Self::Unavailable,
+            _ => return None,
+        })
+    }
+
+    /// Its number in a MAU.
+    pub const fn wire(self) -> i32 {
+        self as u8 as i32
+    }
+
+    /// The treatment of a configured `distribution`.
+    pub fn from_distribution(name: &str) -> Option<Self> {
+        Some(match name {
+            "multicast" => Self::Multicast,
+            "closest" => Self::Closest,
+            "balanced" => Self::Balanced,
+            "unavailable" => Self::Unavailable,
+            _ => return None,
+        })
+    }
+
+    /// Its name in configuration and management; `flood` is ours, for it cannot be configured.
+    pub const fn distribution(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::Multicast => "multicast",
+            Self::Closest => "closest",
+            Self::Balanced => "balanced",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The local address by which an edge router reaches everything that is not its own: its uplink.
+pub const EDGE_UPLINK: AddressRef<'static> = AddressRef::new(AddressClass::Local, "_edge");
+
+/// Whether a router takes part in routing or hangs off one that does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouterMode {
+    /// Runs the routing protocol.
+    Interior,
+    /// Sends everything that is not local to its uplink.
+    Edge,
+}
+
+/// How one router reads addresses: its mode, its id and its network.
+#[derive(Clone, Debug)]
+pub struct AddressSpace {
+    mode: RouterMode,
+    id: Box<str>,
+    network: Option<Box<str>>,
+}
+
+impl AddressSpace {
+    /// The address space of router `id`. A `network` of `None`, `""` or `"0"` means that none is configured: the network element
+    /// of an address is then skipped.
+    pub fn new(mode: RouterMode, id: &str, network: Option<&str>) -> Self {
+        let network = network.filter(|n| !n.is_empty() && *n != "0").map(Box::from);
+        Self { mode, id: id.into(), network }
+    }
+
+    /// Classifies an address as it stands in a message's `to`, in a terminus or in the annotations' to-override.
+    pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
+        let text = strip_origin(text);
+        let text = text.strip_suffix(['.', '/']).unwrap_or(text);
+        self.classify_special(text).unwrap_or(AddressRef::mobile(text))
+    }
+
+    /// Classifies what begins with one of the reserved elements; `None` for everything else.
+    fn classify_special<'a>(&self, text: &'a str) -> Option<AddressRef<'a>> {
+        let rest = text.strip_prefix('_')?;
+        if let Some(name) = rest.strip_prefix("local/") {
+            return Some(AddressRef::new(AddressClass::Local, name));
+        }
+        let (rest, has_network) = rest.strip_prefix('x').map_or((rest, false), |rest| (rest, true));
+        let (rest, is_edge) = match (rest.strip_prefix("topo/"), rest.strip_prefix("edge/")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => return None,
+        };
+        let rest = match (has_network, &self.network) {
+            (false, _) => Some(rest),
+            (true, None) => Some(rest.split_once('/').map_or("", |(_, rest)| rest)),
+            (true, Some(own)) => strip_element(rest, own).or_else(|| strip_element(rest, "0")),
+        };
+        let Some(rest) = rest else {
+            return Some(self.beyond(AddressClass::Network, text_of_network(text)));
+        };
+        Some(if is_edge { self.classify_edge(rest) } else { self.classify_topological(rest) })
+    }
+
+    fn classify_topological<'a>(&self, rest: &'a str) -> AddressRef<'a> {
+        let Some(in_area) = strip_element(rest, "all").or_else(|| strip_element(rest, "0")) else {
+            return self.beyond(AddressClass::Area, first_element(rest));
+        };
+        if let Some(name) = strip_element(in_area, "all") {
+            AddressRef::new(AddressClass::Topological, name)
+        } else if let Some(name) = strip_element(in_area, &self.id) {
+            AddressRef::new(AddressClass::Local, name)
+        } else {
+            self.beyond(AddressClass::Router, first_element(in_area))
+        }
+    }
+
+    fn classify_edge<'a>(&self, rest: &'a str) -> AddressRef<'a> {
+        match strip_element(rest, &self.id) {
+            Some(name) => AddressRef::new(AddressClass::Local, name),
+            None => self.beyond(AddressClass::Edge, first_element(rest)),
+        }
+    }
+
+    /// What is neither ours nor flooded: known by its class in an interior router, behind the uplink in an edge router.
+    const fn beyond<'a>(&self, class: AddressClass, text: &'a str) -> AddressRef<'a> {
+        match self.mode {
+            RouterMode::Interior => AddressRef::new(class, text),
+            RouterMode::Edge => EDGE_UPLINK,
+        }
+    }
+}
+
+/// The address without scheme and host: of `scheme://host/rest`, `scheme:/rest`, `//host/rest` and `/rest` it is `rest`.
+///
+/// An address with `:/` anywhere is taken to begin with a scheme, as C routers take it.
+pub fn strip_origin(text: &str) -> &str {
+    let after = if let Some(after) = text.strip_prefix('/') {
+        after
+    } else {
+        // A colon in the first place begins no scheme; two in a row hide the second.
+        let mut octets = text.bytes().enumerate().skip(1);
+        let mut after_colon = false;
+        let slash = octets.find_map(|(at, octet)| {
+            let found = after_colon && octet == b'/';
+            after_colon = octet == b':' && !after_colon;
+            found.then_some(at)
+        });
+        match slash.and_then(|at| text.get(at.saturating_add(1)..)) {
+            Some(after) => after,
+            None => return text,
+        }
+    };
+    match after.strip_prefix('/') {
+        Some(host) => host.split_once('/').map_or(text, |(_, rest)| rest),
+        None if after.is_empty() => text,
+        None => after,
+    }
+}
+
+/// The router that an entry of the annotations' trace or ingress names: `north` of `0/north`.
+pub fn router_of_node(text: &str) -> Option<&str> {
+    text.strip_prefix("0/")
+}
+
+/// What follows `element` and a slash at the front of `text`.
+fn strip_element<'a>(text: &'a str, element: &str) -> Option<&'a str> {
+    text.strip_prefix(element)?.strip_prefix('/')
+}
+
+/// The text up to the first slash.
+fn first_element(text: &str) -> &str {
+    text.split_once('/').map_or(text, |(first, _)| first)
+}
+
+/// The network element of `_xtopo/<network>/...` or `_xedge/<network>/...`.
+fn text_of_network(text: &str) -> &str {
+    text.split_once('/').map_or("", |(_, rest)| first_element(rest))
+}
