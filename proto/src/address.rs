@@ -325,7 +325,7 @@ impl AddressSpace {
     pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
         let text = strip_origin(text);
         let text = text.strip_suffix(['.', '/']).unwrap_or(text);
-        self.classify_special(text).unwrap_or(AddressRef::mobile(text))
+        self.classify_special(text).unwrap_or_else(|| AddressRef::mobile(text))
     }
 
     /// Classifies what begins with one of the reserved elements; `None` for everything else.
