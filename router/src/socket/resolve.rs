@@ -1,0 +1,319 @@
+//! Names to addresses.
+//!
+//! The executable is static: there is no libc that would read `nsswitch.conf` for us. What is done here is what `hosts: files dns` does:
+//! `/etc/hosts` first, then the name servers, search list and options of `/etc/resolv.conf`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::{Resolver as Dns, system_conf};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A name is asked again at the earliest this long after the last answer. A moved service is found fast, and a burst of service
+/// connections to one backend asks once.
+const FRESH: Duration = Duration::from_secs(2);
+/// The longest a question takes, whatever the callers' deadlines: one question serves all who ask at the time.
+const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+/// The longest wait for one name server before the question is repeated or the next server asked.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Answers kept at most. A site knows its backends and its links: a few hundred names at the very most.
+const CACHE_LIMIT: usize = 1024;
+/// Addresses of one name that are used; more make no sense for trying one after the other.
+const ADDRESS_LIMIT: usize = 32;
+/// Octets read of a system file.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Which addresses of a host count (`socketAddressFamily`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Both, IPv4 first: a site without an IPv6 route is common, one without IPv4 is rare.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl Family {
+    fn admits(self, address: &IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// Why a name has no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolveFailure {
+    /// The name servers say that it does not exist.
+    NoSuchName,
+    /// It exists, but not with an address of the wanted family.
+    NoAddress(Family),
+    /// No answer within the deadline.
+    TimedOut(Duration),
+    /// It is neither an address nor a well-formed name.
+    Malformed,
+    /// It is not in the hosts file, and there is no name server to ask.
+    NoServer(String),
+    /// The name servers failed.
+    Server(String),
+}
+
+/// A host that has no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ResolveError {
+    /// The host as configured.
+    pub host: String,
+    /// What went wrong.
+    pub failure: ResolveFailure,
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "name {} does not resolve: ", self.host)?;
+        match &self.failure {
+            ResolveFailure::NoSuchName => f.write_str("no such name"),
+            ResolveFailure::NoAddress(Family::Any) => f.write_str("it has no address"),
+            ResolveFailure::NoAddress(Family::V4) => f.write_str("it has no IPv4 address"),
+            ResolveFailure::NoAddress(Family::V6) => f.write_str("it has no IPv6 address"),
+            ResolveFailure::TimedOut(limit) => {
+                write!(f, "the name servers of /etc/resolv.conf did not answer within {:.1} s", limit.as_secs_f32())
+            }
+            ResolveFailure::Malformed => f.write_str("it is neither an address nor a host name"),
+            ResolveFailure::NoServer(why) => write!(f, "not in /etc/hosts, and no name server in /etc/resolv.conf ({why})"),
+            ResolveFailure::Server(why) => write!(f, "the name servers of /etc/resolv.conf failed: {why}"),
+        }
+    }
+}
+
+/// An answer and when it came.
+struct Answer {
+    at: Instant,
+    result: Result<Arc<[IpAddr]>, ResolveFailure>,
+}
+
+type Cache = HashMap<(String, Family), Arc<OnceCell<Answer>>>;
+
+struct Inner {
+    hosts: PathBuf,
+    resolv_conf: PathBuf,
+    dns_port: u16,
+    /// [`FRESH`], but for tests.
+    fresh: Duration,
+    /// Guards the table only; questions run outside of it.
+    cache: Mutex<Cache>,
+}
+
+/// Turns names into addresses. Cheap to clone; shared by all shards.
+#[derive(Clone)]
+pub struct Resolver {
+    inner: Arc<Inner>,
+}
+
+impl Resolver {
+    /// A resolver with the system's files, which are read anew for every question.
+    pub fn system() -> Self {
+        Self::with_files(Path::new("/etc/hosts"), Path::new("/etc/resolv.conf"), 53)
+    }
+
+    /// A resolver with other files in the place of `/etc/hosts` and `/etc/resolv.conf`, and another port of the name servers.
+    pub fn with_files(hosts: &Path, resolv_conf: &Path, dns_port: u16) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                hosts: hosts.to_owned(),
+                resolv_conf: resolv_conf.to_owned(),
+                dns_port,
+                fresh: FRESH,
+                cache: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The addresses of `host`, in the order in which to try them; never empty. Literals (IPv6 also in brackets) and `localhost` need no
+    /// resolver. Answers, also negative ones, are kept for two seconds, and one question serves all who ask meanwhile.
+    pub async fn resolve(&self, host: &str, family: Family, deadline: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
+        let fail = |failure| ResolveError { host: host.to_owned(), failure };
+        if let Some(addresses) = local(host) {
+            let addresses: Arc<[IpAddr]> = addresses.into_iter().filter(|address| family.admits(address)).collect();
+            return if addresses.is_empty() { Err(fail(ResolveFailure::NoAddress(family))) } else { Ok(addresses) };
+        }
+        if !is_host_name(host) {
+            return Err(fail(ResolveFailure::Malformed));
+        }
+        let end = Instant::now() + deadline;
+        let name = host.to_ascii_lowercase();
+        let cell = self.cell(&name, family);
+        let question = cell.get_or_init(|| async {
+            let result = match timeout(QUESTION_LIMIT, self.ask(&name, family)).await {
+                Ok(result) => result,
+                Err(_) => Err(ResolveFailure::TimedOut(QUESTION_LIMIT)),
+            };
+            Answer { at: Instant::now(), result }
+        });
+        match timeout_at(end, question).await {
+            Ok(answer) => answer.result.clone().map_err(fail),
+            Err(_) => Err(fail(ResolveFailure::TimedOut(deadline))),
+        }
+    }
+
+    /// The cell in which the answer to a question is, or will be.
+    fn cell(&self, name: &str, family: Family) -> Arc<OnceCell<Answer>> {
+        let now = Instant::now();
+        let is_current = |cell: &OnceCell<Answer>| match cell.get() {
+            Some(answer) => now.saturating_duration_since(answer.at) < self.inner.fresh,
+            None => true,
+        };
+        let key = (name.to_owned(), family);
+        let mut cache = self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = cache.get(&key)
+            && is_current(cell)
+        {
+            return cell.clone();
+        }
+        if cache.len() >= CACHE_LIMIT {
+            cache.retain(|_, cell| is_current(cell));
+            if cache.len() >= CACHE_LIMIT {
+                // So many names within two seconds: the answer is not kept, and everything still works.
+                return Arc::default();
+            }
+        }
+        let cell = Arc::<OnceCell<Answer>>::default();
+        cache.insert(key, cell.clone());
+        cell
+    }
+
+    async fn ask(&self, name: &str, family: Family) -> Result<Arc<[IpAddr]>, ResolveFailure> {
+        // The two files are small and local: reading them where we stand costs less than handing the work to another thread.
+        if let Some(listed) = read_limited(&self.inner.hosts).ok().and_then(|text| hosts_entry(&text, name)) {
+            let addresses: Arc<[IpAddr]> = listed.into_iter().filter(|address| family.admits(address)).collect();
+            return if addresses.is_empty() { Err(ResolveFailure::NoAddress(family)) } else { Ok(addresses) };
+        }
+        // A resolver for every question: it belongs to the runtime that asks, sees the files as they are now, and leaves nothing behind. A
+        // shared one would have its tasks on the runtime of whoever asked first.
+        let dns = self.dns(family)?;
+        let found = dns.lookup_ip(name).await.map_err(|error| describe(&error, family))?;
+        let (mut addresses, v6): (Vec<IpAddr>, Vec<IpAddr>) =
+            found.iter().filter(|ip| family.admits(ip)).partition(IpAddr::is_ipv4);
+        addresses.extend(v6);
+        addresses.truncate(ADDRESS_LIMIT);
+        if addresses.is_empty() { Err(ResolveFailure::NoAddress(family)) } else { Ok(addresses.into()) }
+    }
+
+    fn dns(&self, family: Family) -> Result<Dns<TokioRuntimeProvider>, ResolveFailure> {
+        let text = read_limited(&self.inner.resolv_conf).map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
+        let (system, mut options) =
+            system_conf::parse_resolv_conf(text).map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
+        let (_, search, mut servers) = system.into_parts();
+        for connection in servers.iter_mut().flat_map(|server| server.connections.iter_mut()) {
+            connection.port = self.inner.dns_port;
+        }
+        options.timeout = options.timeout.min(SERVER_TIMEOUT);
+        options.use_hosts_file = ResolveHosts::Never;
+        options.cache_size = 0;
+        options.ip_strategy = match family {
+            Family::Any => LookupIpStrategy::Ipv4AndIpv6,
+            Family::V4 => LookupIpStrategy::Ipv4Only,
+            Family::V6 => LookupIpStrategy::Ipv6Only,
+        };
+        // The search list already holds the domain where there is no list, as in the C library.
+        let config = ResolverConfig::from_parts(None, search, servers);
+        Dns::builder_with_config(config, TokioRuntimeProvider::default())
+            .with_options(options)
+            .build()
+            .map_err(|error| ResolveFailure::Server(error.to_string()))
+    }
+}
+
+/// What needs no resolver: literals, and `localhost` with the names beneath it (RFC 6761, section 6.3).
+fn local(host: &str) -> Option<Vec<IpAddr>> {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = literal.parse() {
+        return Some(vec![address]);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let (_, top) = name.rsplit_once('.').unwrap_or(("", name));
+    top.eq_ignore_ascii_case("localhost").then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+}
+
+/// Whether a name server can be asked about it: labels of up to 63 letters, digits, hyphens and underscores, 253 octets in all.
+fn is_host_name(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len()) && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+        })
+}
+
+/// The addresses that a hosts file gives a name, in the file's order (`hosts(5)`); `None` where it does not list the name.
+fn hosts_entry(text: &[u8], name: &str) -> Option<Vec<IpAddr>> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let text = String::from_utf8_lossy(text);
+    let mut addresses = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(address) = words.next().and_then(|word| word.parse().ok()) else { continue };
+        if addresses.len() < ADDRESS_LIMIT && !addresses.contains(&address) && words.any(|word| word.eq_ignore_ascii_case(name)) {
+            addresses.push(address);
+        }
+    }
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(FILE_LIMIT).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn describe(error: &NetError, family: Family) -> ResolveFailure {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
+            ResolveFailure::NoSuchName
+        }
+        NetError::Dns(DnsError::NoRecordsFound(_)) => ResolveFailure::NoAddress(family),
+        NetError::Dns(DnsError::ResponseCode(code)) => ResolveFailure::Server(code.to_string()),
+        NetError::Timeout => ResolveFailure::Server("no answer".to_owned()),
+        other => ResolveFailure::Server(other.to_string()),
+    }
+}
+
+/// The number of a port given as a number or as a service name. Beside the names of AMQP and HTTP, which always work, those of
+/// `/etc/services` are known where that file exists.
+pub fn service_port(port: &str) -> Option<u16> {
+    if let Ok(number) = port.parse() {
+        return Some(number);
+    }
+    match port {
+        "amqp" => Some(5672),
+        "amqps" => Some(5671),
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => services_entry(&read_limited(Path::new("/etc/services")).ok()?, port),
+    }
+}
+
+/// The TCP port that a services file gives a name (`services(5)`).
+fn services_entry(text: &[u8], name: &str) -> Option<u16> {
+    String::from_utf8_lossy(text).lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let (first, number) = (words.next()?, words.next()?.strip_suffix("/tcp")?);
+        (first == name || words.any(|alias| alias == name)).then(|| number.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
