@@ -1,1 +1,48 @@
-//! To be filled.
+//! The management schema, written once.
+//!
+//! [`table`] says which entities there are and what attributes they have. Whatever else knows of attributes is made from it:
+//! the readers of configuration files, the management node, the reference configuration. [`Entity`] is an entity whose
+//! attributes were checked against the table; the types in [`typed`] are the same for code that acts on them. Nothing here
+//! opens a file but [`Password::resolve`].
+
+mod attribute;
+mod entity;
+mod entity_type;
+mod identity;
+mod levels;
+mod nearest;
+mod password;
+mod port;
+pub mod reference;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod typed;
+mod value;
+mod words;
+
+pub use attribute::{Attribute, Effect, Fixed, Kind};
+pub(crate) use attribute::quote;
+pub use entity::{AttributeError, Entity, FromValue, Problem};
+pub use entity_type::{EntityType, Operation, PREFIX};
+pub use levels::{LogLevel, LogLevels};
+pub(crate) use nearest::nearest;
+pub use password::{Password, PasswordError, Secret};
+pub use port::Port;
+pub use value::Value;
+pub use words::{
+    AddressFamily, Distribution, LogModule, Mode, MultiAddressStrategy, Observer, Role, SaslMechanism, SaslMechanisms,
+    StripAnnotations,
+};
+
+/// All entity types, in the order in which management tells them.
+pub fn entity_types() -> impl Iterator<Item = &'static EntityType> {
+    table::ENTITY_TYPES.iter().copied()
+}
+
+/// The entity type of this name: short (`listener`), long (`io.skupper.router.listener`), or the alias of configuration files
+/// (`address`, `autoLink`).
+pub fn entity_type(name: &str) -> Option<&'static EntityType> {
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    entity_types().find(|kind| kind.name == name || kind.alias == Some(name))
+}

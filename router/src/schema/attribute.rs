@@ -1,0 +1,375 @@
+//! One row of the table: an attribute of an entity, and the words a row is written with.
+
+use serde_json::Value as Json;
+
+use super::{Problem, Value};
+
+/// The type of an attribute's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    String,
+    /// The name of a file or folder.
+    Path,
+    /// A signed whole number of 64 bits.
+    Integer,
+    /// Yes or no.
+    Boolean,
+    /// One of these words.
+    Enum(&'static [&'static str]),
+    /// A map from text to anything.
+    Map,
+    /// A list of anything.
+    List,
+    /// A map whose keys are ASCII, as AMQP's `fields` type wants them.
+    Properties,
+    /// The identity of another entity.
+    EntityId,
+}
+
+impl Kind {
+    /// The name that `GET-SCHEMA` gives the type; an enumeration has none and is told by its words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Path => "path",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Enum(_) => "enum",
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Properties => "properties",
+            Self::EntityId => "entityId",
+        }
+    }
+}
+
+/// A value that stands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// Text, a path or a word of an enumeration.
+    Text(&'static str),
+    /// An integer.
+    Number(i64),
+    /// A boolean.
+    Flag(bool),
+}
+
+impl Fixed {
+    /// The same as a value of an entity.
+    pub fn value(self) -> Value {
+        match self {
+            Self::Text(text) => Value::String(text.to_owned()),
+            Self::Number(number) => Value::Integer(number),
+            Self::Flag(flag) => Value::Boolean(flag),
+        }
+    }
+}
+
+/// What setting an attribute does in this router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what it says.
+    Works,
+    /// It is known and checked but changes nothing yet; setting it earns a warning.
+    Accepted,
+    /// It keeps somebody out, so that ignoring it would be a hole: it works, or the router does not start.
+    Guards,
+}
+
+/// An attribute of an entity type.
+#[derive(Clone, Copy, Debug)]
+pub struct Attribute {
+    /// Its name, camel-case.
+    pub name: &'static str,
+    /// What it means and when to change it.
+    pub description: &'static str,
+    /// The type of its value.
+    pub kind: Kind,
+    /// The value it has when it is not set, as management shows it.
+    pub default: Option<Fixed>,
+    /// The value the router acts on when there is none, or a zero that counts as none; management does not show it.
+    pub implied: Option<Fixed>,
+    /// What happens when it is not set, in words, where no value can say it.
+    pub unset: &'static str,
+    /// What an integer counts.
+    pub unit: &'static str,
+    /// Smallest and largest integer allowed.
+    pub range: Option<(i64, i64)>,
+    /// An integer 0 is as good as not set.
+    pub zero_is_unset: bool,
+    /// Must be given.
+    pub required: bool,
+    /// No two entities may share its value.
+    pub unique: bool,
+    /// May be given in CREATE.
+    pub create: bool,
+    /// May be changed by UPDATE.
+    pub update: bool,
+    /// A number worth drawing over time.
+    pub graph: bool,
+    /// Masked in the C router's own log, which is what its schema says.
+    pub hidden: bool,
+    /// Never shown in a log, an error or a debug print of ours.
+    pub secret: bool,
+    /// What setting it does.
+    pub effect: Effect,
+    /// Words of an enumeration that have no effect yet, in an attribute that otherwise works.
+    pub pending: &'static [&'static str],
+    /// A value that is as good as none, so that no warning is due when an attribute without effect has it.
+    pub harmless: Option<&'static str>,
+    /// The entity type whose name the value must be.
+    pub refers_to: Option<&'static str>,
+    /// What the reference configuration shows where there is no default.
+    pub example: Option<&'static str>,
+}
+
+const fn attribute(name: &'static str, kind: Kind, description: &'static str) -> Attribute {
+    Attribute {
+        name,
+        description,
+        kind,
+        default: None,
+        implied: None,
+        unset: "",
+        unit: "",
+        range: None,
+        zero_is_unset: false,
+        required: false,
+        unique: false,
+        create: false,
+        update: false,
+        graph: false,
+        hidden: false,
+        secret: false,
+        effect: Effect::Accepted,
+        pending: &[],
+        harmless: None,
+        refers_to: None,
+        example: None,
+    }
+}
+
+/// Starts a row of type string.
+pub(super) const fn text(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::String, description)
+}
+
+/// Starts a row of type path.
+pub(super) const fn path(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::Path, description)
+}
+
+/// Starts a row of type integer.
+pub(super) const fn number(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::Integer, description)
+}
+
+/// Starts a row of type boolean.
+pub(super) const fn flag(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::Boolean, description)
+}
+
+/// Starts a row whose value is one of `words`.
+pub(super) const fn choice(name: &'static str, words: &'static [&'static str], description: &'static str) -> Attribute {
+    attribute(name, Kind::Enum(words), description)
+}
+
+/// Starts a row of type map.
+pub(super) const fn map(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::Map, description)
+}
+
+/// Starts a row of type list.
+pub(super) const fn list(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::List, description)
+}
+
+/// Starts a row of type properties.
+pub(super) const fn properties(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::Properties, description)
+}
+
+/// Starts a row of type entityId.
+pub(super) const fn entity_id(name: &'static str, description: &'static str) -> Attribute {
+    attribute(name, Kind::EntityId, description)
+}
+
+/// A counter or gauge: an integer that only the router sets.
+pub(super) const fn counter(name: &'static str, description: &'static str) -> Attribute {
+    Attribute { graph: true, ..number(name, description) }
+}
+
+impl Attribute {
+    pub(super) const fn default(self, default: Fixed) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    pub(super) const fn implied(self, implied: Fixed) -> Self {
+        Self { implied: Some(implied), ..self }
+    }
+
+    pub(super) const fn unset(self, unset: &'static str) -> Self {
+        Self { unset, ..self }
+    }
+
+    pub(super) const fn seconds(self) -> Self {
+        Self { unit: "seconds", ..self }
+    }
+
+    pub(super) const fn octets(self) -> Self {
+        Self { unit: "octets", ..self }
+    }
+
+    pub(super) const fn range(self, least: i64, most: i64) -> Self {
+        Self { range: Some((least, most)), ..self }
+    }
+
+    pub(super) const fn zero_is_unset(self) -> Self {
+        Self { zero_is_unset: true, ..self }
+    }
+
+    pub(super) const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    pub(super) const fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    pub(super) const fn create(self) -> Self {
+        Self { create: true, ..self }
+    }
+
+    pub(super) const fn update(self) -> Self {
+        Self { update: true, ..self }
+    }
+
+    pub(super) const fn hidden(self) -> Self {
+        Self { hidden: true, secret: true, ..self }
+    }
+
+    pub(super) const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    pub(super) const fn works(self) -> Self {
+        Self { effect: Effect::Works, ..self }
+    }
+
+    pub(super) const fn guards(self) -> Self {
+        Self { effect: Effect::Guards, ..self }
+    }
+
+    pub(super) const fn pending(self, pending: &'static [&'static str]) -> Self {
+        Self { pending, ..self }
+    }
+
+    pub(super) const fn harmless(self, value: &'static str) -> Self {
+        Self { harmless: Some(value), ..self }
+    }
+
+    pub(super) const fn refers_to(self, entity: &'static str) -> Self {
+        Self { refers_to: Some(entity), ..self }
+    }
+
+    pub(super) const fn example(self, example: &'static str) -> Self {
+        Self { example: Some(example), ..self }
+    }
+
+    /// Whether a configuration file may set it. The rest is the router's to say.
+    pub fn configurable(&self) -> bool {
+        self.create || self.update || self.required
+    }
+
+    /// Turns what a file or a management request gave into a value of this attribute's type, within its range.
+    ///
+    /// Lenient as the C router is: a number does for text, numeric text for an integer, `yes`, `on`, `no`, `off`, `true` and
+    /// `false` in any case for a boolean, the position of a word for the word.
+    pub fn coerce(&self, given: &Json) -> Result<Value, Problem> {
+        let value = match (self.kind, given) {
+            (Kind::String | Kind::Path | Kind::EntityId, Json::String(text)) => Value::String(text.clone()),
+            (Kind::String | Kind::Path | Kind::EntityId, Json::Number(number)) => Value::String(number.to_string()),
+            (Kind::Integer, _) => Value::Integer(self.in_range(integer(given).ok_or_else(|| self.wrong(given))?)?),
+            (Kind::Boolean, _) => Value::Boolean(boolean(given).ok_or_else(|| self.wrong(given))?),
+            (Kind::Enum(words), _) => Value::String(word(words, given).ok_or_else(|| self.wrong(given))?.to_owned()),
+            (Kind::Map, Json::Object(map)) => Value::Map(map.clone()),
+            (Kind::Properties, Json::Object(map)) => match map.keys().find(|key| !key.is_ascii()) {
+                Some(key) => return Err(Problem::NotAscii { key: quote(key) }),
+                None => Value::Map(map.clone()),
+            },
+            (Kind::List, Json::Array(list)) => Value::List(list.clone()),
+            _ => return Err(self.wrong(given)),
+        };
+        Ok(value)
+    }
+
+    fn in_range(&self, number: i64) -> Result<i64, Problem> {
+        match self.range {
+            Some((least, most)) if !(least..=most).contains(&number) && !(number == 0 && self.zero_is_unset) => {
+                Err(Problem::OutOfRange { number, least, most })
+            }
+            _ => Ok(number),
+        }
+    }
+
+    fn wrong(&self, given: &Json) -> Problem {
+        let given = match given {
+            _ if self.secret => "a value of another type".to_owned(),
+            Json::Object(_) => "a map".to_owned(),
+            Json::Array(_) => "a list".to_owned(),
+            Json::String(text) => quote(text),
+            other => other.to_string(),
+        };
+        let wanted = match self.kind {
+            Kind::Enum(words) => format!("one of {}", words.join(", ")),
+            Kind::Boolean => "yes or no".to_owned(),
+            Kind::Integer => "an integer".to_owned(),
+            Kind::String | Kind::Path | Kind::EntityId => "text".to_owned(),
+            Kind::Map | Kind::Properties => "a map".to_owned(),
+            Kind::List => "a list".to_owned(),
+        };
+        Problem::WrongType { given, wanted }
+    }
+}
+
+fn integer(given: &Json) -> Option<i64> {
+    match given {
+        Json::Number(number) => number.as_i64(),
+        Json::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn boolean(given: &Json) -> Option<bool> {
+    match given {
+        Json::Bool(flag) => Some(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        },
+        Json::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "yes" | "true" | "on" => Some(true),
+            "no" | "false" | "off" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn word(words: &'static [&'static str], given: &Json) -> Option<&'static str> {
+    let named = given.as_str().and_then(|text| words.iter().find(|word| **word == text));
+    let counted = || integer(given).and_then(|index| usize::try_from(index).ok()).and_then(|index| words.get(index));
+    named.or_else(counted).copied()
+}
+
+/// Text from outside, made fit for one line of an error: in quotes, control characters escaped, cut when long.
+pub(crate) fn quote(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut shown: String = text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    format!("'{shown}'")
+}

@@ -1,0 +1,240 @@
+//! An entity: a type and its checked attributes, and how typed code reads them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use thiserror::Error;
+
+use super::nearest::nearest;
+use super::{Attribute, EntityType, Value, quote};
+
+/// What is wrong with the value of an attribute. One line, without the value when that is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)]
+pub enum Problem {
+    #[error("no such attribute{}", hint(.nearest))]
+    Unknown { nearest: Option<&'static str> },
+    #[error("required, and not given")]
+    Missing,
+    #[error("{given} is not {wanted}")]
+    WrongType { given: String, wanted: String },
+    #[error("{number} is out of range, allowed is {least} to {most}")]
+    OutOfRange { number: i64, least: i64, most: i64 },
+    #[error("key {key} is not ASCII")]
+    NotAscii { key: String },
+    #[error("{what} is not supported (supported: {supported})")]
+    Unsupported { what: String, supported: String },
+    #[error("no {kind} is named {name}")]
+    NoSuchEntity { kind: &'static str, name: String },
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn hint(nearest: &Option<&'static str>) -> String {
+    nearest.map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
+}
+
+impl Problem {
+    /// Ties the problem to the attribute that has it.
+    pub fn of(self, attribute: impl Into<String>) -> AttributeError {
+        AttributeError { attribute: attribute.into(), problem: self }
+    }
+}
+
+/// A problem and the attribute that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("attribute {}: {problem}", quote(.attribute))]
+pub struct AttributeError {
+    /// The name of the attribute, as it was given.
+    pub attribute: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// A checked entity: every attribute is known, of its type and in its range; defaults are filled in.
+#[derive(Clone)]
+pub struct Entity {
+    kind: &'static EntityType,
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Entity {
+    /// Checks `attributes` against `kind` and fills in defaults. An attribute that is `null` counts as not given; of one given
+    /// twice the last counts.
+    pub fn new<'a>(
+        kind: &'static EntityType,
+        attributes: impl IntoIterator<Item = (&'a str, &'a Json)>,
+    ) -> Result<Self, AttributeError> {
+        let mut values = BTreeMap::new();
+        for (name, given) in attributes {
+            let Some(attribute) = kind.attribute(name) else {
+                let known = kind.attributes().filter(|attribute| attribute.configurable()).map(|attribute| attribute.name);
+                return Err(Problem::Unknown { nearest: nearest(name, known) }.of(name));
+            };
+            if given.is_null() {
+                continue;
+            }
+            let value = attribute.coerce(given).map_err(|problem| problem.of(name))?;
+            if attribute.name == "type" {
+                let named = value.as_str().unwrap_or_default();
+                if super::entity_type(named).is_none_or(|other| other.name != kind.name) {
+                    return Err(Problem::Invalid(format!("{} is not the type {}", quote(named), kind.long_name())).of(name));
+                }
+                continue;
+            }
+            values.insert(attribute.name, value);
+        }
+        for attribute in kind.attributes().filter(|attribute| !values.contains_key(attribute.name)).collect::<Vec<_>>() {
+            match attribute.default {
+                _ if attribute.name == "type" => _ = values.insert("type", Value::String(kind.long_name())),
+                Some(default) => _ = values.insert(attribute.name, default.value()),
+                None if attribute.required => return Err(Problem::Missing.of(attribute.name)),
+                None => {}
+            }
+        }
+        Ok(Self { kind, values })
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> &'static EntityType {
+        self.kind
+    }
+
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.text("name")
+    }
+
+    /// The value of an attribute, default included.
+    pub fn value(&self, attribute: &str) -> Option<&Value> {
+        self.values.get(attribute)
+    }
+
+    /// The value of an attribute, if it is text that is not empty.
+    pub fn text(&self, attribute: &str) -> Option<&str> {
+        self.value(attribute).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The attributes that have a value, in the table's order. Secrets are among them: this is what management tells.
+    pub fn values(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
+        self.kind.attributes().filter_map(|attribute| Some((attribute, self.values.get(attribute.name)?)))
+    }
+
+    /// Gives an attribute a value the router chose itself. Nothing happens when the type has no such attribute.
+    pub fn set(&mut self, attribute: &str, value: Value) {
+        if let Some(attribute) = self.kind.attribute(attribute) {
+            self.values.insert(attribute.name, value);
+        }
+    }
+
+    /// Reads an attribute that must be there: given, by default, or implied.
+    pub fn get<T: FromValue>(&self, name: &str) -> Result<T, AttributeError> {
+        self.find(name)?.ok_or_else(|| Problem::Missing.of(name))
+    }
+
+    /// Reads an attribute that may be absent. Empty text, and a zero that means "not set", are absent.
+    pub fn find<T: FromValue>(&self, name: &str) -> Result<Option<T>, AttributeError> {
+        let attribute = self.kind.attribute(name).ok_or_else(|| Problem::Unknown { nearest: None }.of(name))?;
+        let given = self.values.get(name).filter(|value| match value {
+            Value::Integer(0) => !attribute.zero_is_unset,
+            _ => true,
+        });
+        let fallback = || attribute.implied.or(attribute.default).map(super::Fixed::value);
+        let value = match given {
+            Some(value) => value.clone(),
+            None => match fallback() {
+                Some(value) => value,
+                None => return Ok(None),
+            },
+        };
+        if T::EMPTY_IS_ABSENT && value.as_str() == Some("") {
+            return Ok(None);
+        }
+        T::from_value(&value).map(Some).map_err(|problem| problem.of(name))
+    }
+}
+
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct(self.kind.name);
+        for (attribute, value) in self.values() {
+            match attribute.secret {
+                true => shown.field(attribute.name, &"(secret)"),
+                false => shown.field(attribute.name, value),
+            };
+        }
+        shown.finish()
+    }
+}
+
+/// A type that typed code reads from a checked value.
+pub trait FromValue: Sized {
+    /// Whether empty text is the same as no value.
+    const EMPTY_IS_ABSENT: bool = true;
+
+    /// Converts; fails when the value has a form that the schema's type allows and this type does not.
+    fn from_value(value: &Value) -> Result<Self, Problem>;
+}
+
+fn mismatch(value: &Value, wanted: &str) -> Problem {
+    Problem::WrongType { given: format!("{:?}", value.to_json()), wanted: wanted.to_owned() }
+}
+
+impl FromValue for String {
+    const EMPTY_IS_ABSENT: bool = false;
+
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        value.as_str().map(str::to_owned).ok_or_else(|| mismatch(value, "text"))
+    }
+}
+
+impl FromValue for PathBuf {
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        String::from_value(value).map(Self::from)
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        match value {
+            Value::Boolean(flag) => Ok(*flag),
+            _ => Err(mismatch(value, "yes or no")),
+        }
+    }
+}
+
+impl FromValue for Map<String, Json> {
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        match value {
+            Value::Map(map) => Ok(map.clone()),
+            _ => Err(mismatch(value, "a map")),
+        }
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty),+) => { $(
+        impl FromValue for $type {
+            fn from_value(value: &Value) -> Result<Self, Problem> {
+                let Value::Integer(number) = *value else { return Err(mismatch(value, "an integer")) };
+                Self::try_from(number).map_err(|_| Problem::OutOfRange {
+                    number,
+                    least: i64::try_from(Self::MIN).unwrap_or(i64::MIN),
+                    most: i64::try_from(Self::MAX).unwrap_or(i64::MAX),
+                })
+            }
+        }
+    )+ };
+}
+
+integers!(u8, u16, u32, u64, i64);
+
+/// Whole seconds; every time in the schema is counted so.
+impl FromValue for Duration {
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        u32::from_value(value).map(|seconds| Self::from_secs(seconds.into()))
+    }
+}

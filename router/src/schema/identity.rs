@@ -1,0 +1,35 @@
+//! The identity of an entity, and the name of one that was given none.
+
+use super::{Entity, Value};
+
+impl Entity {
+    /// Sets `identity`, and `name` where none was given, as the C router makes them: the type, a slash, and what identifies the
+    /// entity. `count` identifies those of a type that has nothing else for it.
+    pub fn identify(&mut self, count: usize) {
+        let kind = self.kind();
+        let part = |attribute: &str| self.value(attribute).and_then(Value::as_str).unwrap_or_default();
+        let identifier = match kind.name {
+            "router" => part("id").to_owned(),
+            "log" => part("module").to_owned(),
+            "vhost" => part("hostname").to_owned(),
+            "listenerAddress" => joined([part("listener"), part("address"), part("name")]),
+            "listener" | "connector" | "tcpListener" | "tcpConnector" => {
+                // The host may be empty and still has its colon.
+                let host_port = format!("{}:{}", part("host"), part("port"));
+                joined([&host_port, part("name")])
+            }
+            "sslProfile" | "proxyProfile" => part("name").to_owned(),
+            _ => String::new(),
+        };
+        let identifier = if identifier.is_empty() { count.to_string() } else { identifier };
+        let identity = format!("{}/{identifier}", kind.section());
+        if self.name().is_none() {
+            self.set("name", Value::String(identity.clone()));
+        }
+        self.set("identity", Value::String(identity));
+    }
+}
+
+fn joined<const N: usize>(parts: [&str; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(":")
+}

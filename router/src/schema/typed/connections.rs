@@ -1,0 +1,197 @@
+//! Listeners and connectors.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::{name, text};
+use crate::schema::{
+    AddressFamily, AttributeError, Entity, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations, Value, quote,
+};
+
+/// What a connection may use of AMQP and of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest frame this side accepts, in octets.
+    pub max_frame_size: u32,
+    /// Sessions the other side may open.
+    pub max_sessions: u32,
+    /// Frames the other side may send on a session before it must wait; made from frame size and role when `None`.
+    pub max_session_frames: Option<u32>,
+    /// Silence after which the connection is ended; zero is never.
+    pub idle_timeout: Duration,
+    /// Credit of a link.
+    pub link_capacity: u32,
+}
+
+impl TryFrom<&Entity> for Limits {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        Ok(Self {
+            max_frame_size: entity.get("maxFrameSize")?,
+            max_sessions: entity.get("maxSessions")?,
+            max_session_frames: entity.find("maxSessionFrames")?,
+            idle_timeout: entity.get("idleTimeoutSeconds")?,
+            link_capacity: entity.get("linkCapacity")?,
+        })
+    }
+}
+
+/// What a listener that speaks HTTP answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct HttpListener {
+    pub healthz: bool,
+    pub metrics: bool,
+    pub websockets: bool,
+}
+
+/// A port on which others connect.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Listener {
+    pub name: String,
+    /// Empty is every address of the host.
+    pub host: String,
+    pub port: Port,
+    pub family: Option<AddressFamily>,
+    pub role: Role,
+    pub cost: u32,
+    pub ssl_profile: Option<String>,
+    /// `None` offers what fits.
+    pub sasl_mechanisms: Option<SaslMechanisms>,
+    pub authenticate_peer: bool,
+    /// Plain text is refused; also when only `requireSsl` says so.
+    pub require_encryption: bool,
+    pub require_ssl: bool,
+    pub limits: Limits,
+    /// Until the AMQP open; zero is the router's own limit.
+    pub handshake_timeout: Duration,
+    pub strip_annotations: StripAnnotations,
+    /// HTTP in place of AMQP.
+    pub http: Option<HttpListener>,
+    pub open_properties: Option<Map<String, Json>>,
+}
+
+impl Listener {
+    /// Host and port as configured.
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Whether TLS clients are asked for a certificate: where one is demanded, or the identity may come from it.
+    pub fn asks_for_certificate(&self) -> bool {
+        let external = self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(SaslMechanism::External));
+        self.ssl_profile.is_some() && (self.authenticate_peer || external)
+    }
+}
+
+impl TryFrom<&Entity> for Listener {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let role = entity.get("role")?;
+        let require_ssl = entity.get("requireSsl")?;
+        let ssl_profile = text(entity, "sslProfile");
+        let require_encryption = entity.get::<bool>("requireEncryption")? || require_ssl;
+        if require_encryption && ssl_profile.is_none() {
+            let attribute = if require_ssl { "requireSsl" } else { "requireEncryption" };
+            return Err(Problem::Invalid("TLS is demanded, but there is no sslProfile to do it with".to_owned()).of(attribute));
+        }
+        // Setting a folder to serve files from makes it an HTTP listener, even though none are served.
+        let http = entity.get::<bool>("http")? || entity.text("httpRootDir").is_some();
+        Ok(Self {
+            name: name(entity)?,
+            host: entity.get("host")?,
+            port: entity.get("port")?,
+            family: entity.find("socketAddressFamily")?,
+            role,
+            cost: entity.get("cost")?,
+            ssl_profile,
+            sasl_mechanisms: entity.find("saslMechanisms")?,
+            authenticate_peer: entity.get("authenticatePeer")?,
+            require_encryption,
+            require_ssl,
+            limits: Limits::try_from(entity)?,
+            handshake_timeout: entity.get("initialHandshakeTimeoutSeconds")?,
+            strip_annotations: entity.get("stripAnnotations")?,
+            http: match http {
+                true => Some(HttpListener {
+                    healthz: entity.get("healthz")?,
+                    metrics: entity.get("metrics")?,
+                    websockets: entity.get("websockets")?,
+                }),
+                false => None,
+            },
+            open_properties: open_properties(entity, role)?,
+        })
+    }
+}
+
+/// A connection the router makes and keeps.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Connector {
+    pub name: String,
+    pub host: String,
+    pub port: Port,
+    pub family: Option<AddressFamily>,
+    pub role: Role,
+    pub cost: u32,
+    pub ssl_profile: Option<String>,
+    pub proxy_profile: Option<String>,
+    /// `None` takes what the other side offers and we speak.
+    pub sasl_mechanisms: Option<SaslMechanisms>,
+    pub verify_hostname: bool,
+    pub limits: Limits,
+    pub strip_annotations: StripAnnotations,
+    pub open_properties: Option<Map<String, Json>>,
+}
+
+impl Connector {
+    /// Host and port as configured.
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl TryFrom<&Entity> for Connector {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let role = entity.get("role")?;
+        Ok(Self {
+            name: name(entity)?,
+            host: entity.get("host")?,
+            port: entity.get("port")?,
+            family: entity.find("socketAddressFamily")?,
+            role,
+            cost: entity.get("cost")?,
+            ssl_profile: text(entity, "sslProfile"),
+            proxy_profile: text(entity, "proxyProfile"),
+            sasl_mechanisms: entity.find("saslMechanisms")?,
+            verify_hostname: entity.get("verifyHostname")?,
+            limits: Limits::try_from(entity)?,
+            strip_annotations: entity.get("stripAnnotations")?,
+            open_properties: open_properties(entity, role)?,
+        })
+    }
+}
+
+/// Properties of the AMQP open that only the router itself may set.
+const RESERVED: &[&str] = &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
+const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
+
+fn open_properties(entity: &Entity, role: Role) -> Result<Option<Map<String, Json>>, AttributeError> {
+    let Some(Value::Map(properties)) = entity.value("openProperties") else { return Ok(None) };
+    let refuse = |problem| Err(Problem::Invalid(problem).of("openProperties"));
+    if matches!(role, Role::InterRouter | Role::Edge) {
+        return refuse(format!("not allowed for role {role}"));
+    }
+    let reserved = |key: &str| RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    match properties.keys().find(|key| reserved(key)) {
+        Some(key) => refuse(format!("{} is a name that the router uses itself", quote(key))),
+        None => Ok(Some(properties.clone())),
+    }
+}

@@ -1,0 +1,152 @@
+//! Services over TCP, and the treatment of addresses.
+
+use super::{name, text};
+use crate::schema::{AttributeError, Distribution, Entity, MultiAddressStrategy, Observer, Port, Problem, quote};
+
+/// A port on which clients reach a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TcpListener {
+    pub name: String,
+    /// The service; `None` with a [`MultiAddressStrategy`].
+    pub address: Option<String>,
+    pub strategy: MultiAddressStrategy,
+    /// Empty is every address of the host.
+    pub host: String,
+    pub port: Port,
+    /// Connections that may wait to be accepted; `None` is what the system thinks best.
+    pub backlog: Option<u32>,
+    pub ssl_profile: Option<String>,
+    pub authenticate_peer: bool,
+    pub site_id: Option<String>,
+    pub observer: Observer,
+}
+
+impl TcpListener {
+    /// Host and port as configured.
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl TryFrom<&Entity> for TcpListener {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let address = text(entity, "address");
+        let strategy = entity.get("multiAddressStrategy")?;
+        match (&address, strategy) {
+            (None, MultiAddressStrategy::None) => {
+                return Err(Problem::Invalid("exactly one of address and multiAddressStrategy must be set".to_owned()).of("address"));
+            }
+            (Some(_), MultiAddressStrategy::Priority | MultiAddressStrategy::Weighted) => {
+                let problem = "exactly one of address and multiAddressStrategy must be set, and both are".to_owned();
+                return Err(Problem::Invalid(problem).of("multiAddressStrategy"));
+            }
+            _ => {}
+        }
+        let ssl_profile = text(entity, "sslProfile");
+        let authenticate_peer = entity.get("authenticatePeer")?;
+        if authenticate_peer && ssl_profile.is_none() {
+            let problem = "client certificates are demanded, but there is no sslProfile to ask for them with".to_owned();
+            return Err(Problem::Invalid(problem).of("authenticatePeer"));
+        }
+        Ok(Self {
+            name: name(entity)?,
+            address,
+            strategy,
+            host: entity.get("host")?,
+            port: entity.get("port")?,
+            backlog: Some(entity.get("backlog")?).filter(|backlog| *backlog != 0),
+            ssl_profile,
+            authenticate_peer,
+            site_id: text(entity, "siteId"),
+            observer: entity.get("observer")?,
+        })
+    }
+}
+
+/// A server of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TcpConnector {
+    pub name: String,
+    pub address: String,
+    pub host: String,
+    pub port: Port,
+    pub ssl_profile: Option<String>,
+    pub verify_hostname: bool,
+    pub site_id: Option<String>,
+    pub process_id: Option<String>,
+}
+
+impl TcpConnector {
+    /// Host and port as configured.
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl TryFrom<&Entity> for TcpConnector {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        Ok(Self {
+            name: name(entity)?,
+            address: text(entity, "address").ok_or_else(|| Problem::Missing.of("address"))?,
+            host: entity.get("host")?,
+            port: entity.get("port")?,
+            ssl_profile: text(entity, "sslProfile"),
+            verify_hostname: entity.get("verifyHostname")?,
+            site_id: text(entity, "siteId"),
+            process_id: text(entity, "processId"),
+        })
+    }
+}
+
+/// Which addresses an [`AddressConfig`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressMatch {
+    /// Those that begin with these parts.
+    Prefix(String),
+    /// Those that match, with `*` for one part and `#` for any number.
+    Pattern(String),
+}
+
+/// How messages to some addresses are spread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct AddressConfig {
+    pub name: String,
+    pub matches: AddressMatch,
+    pub distribution: Distribution,
+    pub priority: Option<u8>,
+}
+
+impl TryFrom<&Entity> for AddressConfig {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let matches = match (text(entity, "prefix"), text(entity, "pattern")) {
+            (Some(prefix), None) => AddressMatch::Prefix(with_parts(prefix, "prefix")?),
+            (None, Some(pattern)) => AddressMatch::Pattern(with_parts(pattern, "pattern")?),
+            (None, None) => return Err(Problem::Invalid("either prefix or pattern must be set".to_owned()).of("prefix")),
+            (Some(_), Some(_)) => {
+                return Err(Problem::Invalid("either prefix or pattern may be set, not both".to_owned()).of("pattern"));
+            }
+        };
+        Ok(Self {
+            name: name(entity)?,
+            matches,
+            distribution: entity.get("distribution")?,
+            priority: entity.find("priority")?,
+        })
+    }
+}
+
+fn with_parts(text: String, attribute: &str) -> Result<String, AttributeError> {
+    match text.split(['/', '.']).any(|part| !part.is_empty()) {
+        true => Ok(text),
+        false => Err(Problem::Invalid(format!("{} has no parts", quote(&text))).of(attribute)),
+    }
+}
