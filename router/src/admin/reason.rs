@@ -1,0 +1,346 @@
+//! Why a site link is not active, as a type and in words a person can act on.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a site link is not active, or, with an active one, what limits it.
+///
+/// In JSON an object whose `kind` names the case and whose `text` is the [`Display`](fmt::Display) form. Texts of the peer
+/// (subjects, names, descriptions) are as it sent them: whoever prints them on a terminal makes them harmless first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Reason {
+    /// Created, and not tried so far.
+    NeverTried,
+    /// Taken out of service by the operator.
+    Stopped,
+    /// The TCP connection is being made, or TLS, SASL or AMQP are being opened on it.
+    Connecting,
+    /// The connection is open, and not both control links are attached.
+    AwaitingControlLinks,
+    /// The control links are attached, and HELLO was not heard both ways.
+    AwaitingHello {
+        /// The peer's HELLO was heard: it is ours that it has not confirmed.
+        heard: bool,
+    },
+    /// The host's name has no address.
+    NameNotResolved {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        error: String,
+    },
+    /// Nothing listens at the port.
+    Refused {
+        /// Address and port.
+        address: String,
+    },
+    /// The host cannot be reached: no route, no answer, a local fault.
+    Unreachable {
+        /// Address and port.
+        address: String,
+        /// What the system said.
+        error: String,
+    },
+    /// The peer took longer than a deadline allows.
+    TimedOut {
+        /// Waiting for what: `TCP`, `TLS`, `SASL`, `the AMQP open`.
+        stage: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The peer's certificate is past its end.
+    CertificateExpired {
+        /// Whose it is.
+        subject: String,
+        /// When it ended.
+        on: Timestamp,
+    },
+    /// The peer's certificate begins later.
+    CertificateNotYetValid {
+        /// Whose it is.
+        subject: String,
+        /// When it begins.
+        from: Timestamp,
+    },
+    /// The peer's certificate was issued by a CA that is not trusted here.
+    UnknownAuthority {
+        /// Whose it is.
+        subject: String,
+        /// Who issued it.
+        issuer: String,
+    },
+    /// The peer's certificate is trusted, but for other hosts.
+    HostNotInCertificate {
+        /// The host that was dialed.
+        host: String,
+        /// The names the certificate does hold.
+        names: Vec<String>,
+    },
+    /// The peer refused our certificate.
+    OurCertificateRefused {
+        /// The TLS alert it sent, by the name of the standard: `unknown_ca`.
+        alert: String,
+    },
+    /// TLS failed otherwise.
+    TlsFailed {
+        /// What TLS said.
+        error: String,
+    },
+    /// The peer wants no SASL mechanism of ours, or refused the one used.
+    NotAuthenticated {
+        /// What it offered, or its outcome.
+        error: String,
+    },
+    /// The other end answered with something else than AMQP.
+    NotAmqp {
+        /// The first octets it sent, printable.
+        got: String,
+    },
+    /// The port at the other end is for another role.
+    RoleMismatch {
+        /// Role of our connector.
+        ours: String,
+        /// Role of the peer's listener, or what it wrote when it refused.
+        theirs: String,
+    },
+    /// The peer still counts our former connection as open and refuses this one.
+    PeerHoldsFormer,
+    /// The peer is of a release whose streams differ: messages pass, services do not.
+    PeerTooOld {
+        /// Its release.
+        version: String,
+    },
+    /// The peer speaks a newer version of the inter-router protocol.
+    NewerProtocol {
+        /// Its version.
+        theirs: u32,
+        /// The newest we speak.
+        ours: u32,
+    },
+    /// The peer has the router id of this router.
+    OwnRouterId {
+        /// The id.
+        id: String,
+    },
+    /// The peer closed the connection and said why.
+    ClosedByPeer {
+        /// AMQP error condition.
+        condition: String,
+        /// Its description; may be empty.
+        description: String,
+    },
+    /// The connection ended without a word.
+    Lost {
+        /// What ended it: a reset, the idle time-out, end of file without a close.
+        error: String,
+    },
+    /// HELLO was not heard for longer than its maximum age, though the connection stands.
+    HelloLost,
+    /// Anything else.
+    Other {
+        /// In words.
+        error: String,
+    },
+}
+
+impl Reason {
+    /// Whether the same attempt can succeed only once somebody has changed something: a certificate, a name, a role.
+    pub fn needs_action(&self) -> bool {
+        match self {
+            Self::NeverTried
+            | Self::Connecting
+            | Self::AwaitingControlLinks
+            | Self::AwaitingHello { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::PeerHoldsFormer
+            | Self::ClosedByPeer { .. }
+            | Self::Lost { .. }
+            | Self::HelloLost
+            | Self::Other { .. } => false,
+            Self::Stopped
+            | Self::NameNotResolved { .. }
+            | Self::CertificateExpired { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::UnknownAuthority { .. }
+            | Self::HostNotInCertificate { .. }
+            | Self::OurCertificateRefused { .. }
+            | Self::TlsFailed { .. }
+            | Self::NotAuthenticated { .. }
+            | Self::NotAmqp { .. }
+            | Self::RoleMismatch { .. }
+            | Self::PeerTooOld { .. }
+            | Self::NewerProtocol { .. }
+            | Self::OwnRouterId { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverTried => write!(f, "not tried yet"),
+            Self::Stopped => write!(f, "stopped by the operator"),
+            Self::Connecting => write!(f, "connecting"),
+            Self::AwaitingControlLinks => write!(f, "connected, waiting for both control links to attach"),
+            Self::AwaitingHello { heard: false } => write!(f, "connected, no HELLO from the peer yet"),
+            Self::AwaitingHello { heard: true } => {
+                write!(f, "connected, the peer's HELLO is heard but it has not confirmed ours yet")
+            }
+            Self::NameNotResolved { host, error } => {
+                write!(f, "host name {host} does not resolve ({error}): check the link's host and this site's DNS")
+            }
+            Self::Refused { address } => {
+                write!(
+                    f,
+                    "connection refused by {address}: nothing listens there; check that the other site runs and the port \
+                     is right"
+                )
+            }
+            Self::Unreachable { address, error } => {
+                write!(f, "{address} cannot be reached ({error}): check the route and the firewalls between the sites")
+            }
+            Self::TimedOut { stage, seconds } => {
+                write!(
+                    f,
+                    "no answer within {seconds} s while waiting for {stage}: check that the port is a router's and that \
+                     nothing between drops traffic"
+                )
+            }
+            Self::CertificateExpired { subject, on } => {
+                write!(
+                    f,
+                    "the peer's certificate ({subject}) expired on {}: it must be renewed at the other site; if it is not \
+                     expired there, check this host's clock",
+                    Day(*on)
+                )
+            }
+            Self::CertificateNotYetValid { subject, from } => {
+                write!(f, "the peer's certificate ({subject}) is valid only from {}: check the clocks of both hosts", Day(*from))
+            }
+            Self::UnknownAuthority { subject, issuer } => {
+                write!(
+                    f,
+                    "the peer's certificate ({subject}) was issued by {issuer}, which is not the CA of this link: make \
+                     the link again with a token of that site, or check caCertFile"
+                )
+            }
+            Self::HostNotInCertificate { host, names } if names.is_empty() => {
+                write!(f, "the peer's certificate holds no host name, so not {host}: issue one that does")
+            }
+            Self::HostNotInCertificate { host, names } => {
+                write!(
+                    f,
+                    "host {host} is not in the peer's certificate, which is for {}: use one of those, or issue a \
+                     certificate for {host}",
+                    names.join(", ")
+                )
+            }
+            Self::OurCertificateRefused { alert } => {
+                write!(f, "the peer refused our certificate with TLS alert {alert}: {}", alert_advice(alert))
+            }
+            Self::TlsFailed { error } => write!(f, "TLS failed: {error}"),
+            Self::NotAuthenticated { error } => {
+                write!(f, "SASL authentication failed ({error}): compare saslMechanisms here and at the peer's listener")
+            }
+            Self::NotAmqp { got } => {
+                write!(
+                    f,
+                    "the peer speaks no AMQP (it sent {got:?}): check that host and port are those of a router's \
+                     inter-router listener"
+                )
+            }
+            Self::RoleMismatch { ours, theirs } => {
+                write!(
+                    f,
+                    "roles do not match: our connector is {ours}, the peer's port is {theirs}; connect to its {ours} listener"
+                )
+            }
+            Self::PeerHoldsFormer => {
+                write!(
+                    f,
+                    "the peer still holds the former connection of this link and refuses a new one until that times \
+                        out"
+                )
+            }
+            Self::PeerTooOld { version } => {
+                write!(
+                    f,
+                    "the peer runs release {version}: it is linked, but services cannot be carried; upgrade it to 3.0 or later"
+                )
+            }
+            Self::NewerProtocol { theirs, ours } => {
+                write!(
+                    f,
+                    "the peer speaks version {theirs} of the inter-router protocol, this router at most {ours}: upgrade \
+                     this router"
+                )
+            }
+            Self::OwnRouterId { id } => {
+                write!(
+                    f,
+                    "the peer has our own router id, {id}: ids must be unique in a network; check that the link does not \
+                     lead back here"
+                )
+            }
+            Self::ClosedByPeer { condition, description } if description.is_empty() => {
+                write!(f, "the peer closed the connection with {condition}")
+            }
+            Self::ClosedByPeer { condition, description } => {
+                write!(f, "the peer closed the connection with {condition}: {description}")
+            }
+            Self::Lost { error } => write!(f, "connection lost: {error}"),
+            Self::HelloLost => write!(
+                f,
+                "the connection stands but the peer's HELLO stays away: it is overloaded, or \
+                    stopped"
+            ),
+            Self::Other { error } => write!(f, "{error}"),
+        }
+    }
+}
+
+/// What a TLS alert about our certificate says to do.
+fn alert_advice(alert: &str) -> &'static str {
+    match alert {
+        "unknown_ca" => "it does not trust the CA that issued it; make the link again with a token of that site",
+        "certificate_expired" => "it has expired, or the clock of the peer's host is wrong; renew it",
+        "certificate_revoked" => "it was revoked; make the link again with a new token",
+        "certificate_required" => "it wants one and none was sent; set certFile and privateKeyFile",
+        "bad_certificate" | "unsupported_certificate" | "certificate_unknown" | "access_denied" | "decrypt_error" => {
+            "see the log of the peer for what it dislikes"
+        }
+        _ => "the two sites agree on no TLS version, cipher or certificate; see the log of the peer",
+    }
+}
+
+/// An instant to the minute, in UTC: whoever reads it may sit in another zone than the router.
+struct Day(Timestamp);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} UTC", self.0.strftime("%Y-%m-%d %H:%M"))
+    }
+}
+
+/// Writes a reason together with its words, so that a reader of the JSON needs no table of kinds.
+pub(super) fn with_text<S: Serializer>(reason: &Option<Reason>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct WithText<'a> {
+        #[serde(flatten)]
+        reason: &'a Reason,
+        text: String,
+    }
+    reason.as_ref().map(|reason| WithText { reason, text: reason.to_string() }).serialize(to)
+}
+
+/// Reads a reason; one of a kind unknown here, from a daemon of another release, by its words.
+pub(super) fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reason>, D::Error> {
+    let Some(value) = Option::<serde_json::Value>::deserialize(from)? else { return Ok(None) };
+    let text = value.get("text").or_else(|| value.get("kind")).and_then(|text| text.as_str()).unwrap_or("unknown").to_owned();
+    Ok(Some(serde_json::from_value(value).unwrap_or(Reason::Other { error: text })))
+}
