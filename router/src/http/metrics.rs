@@ -1,0 +1,367 @@
+//! What `/metrics` answers, in the text form of Prometheus.
+//!
+//! Two groups. Metrics without labels have the names, types and two-line form (`# TYPE`, value; no help) of the C router, so
+//! that dashboards made for it serve unchanged; its four metrics for each of its C allocator pools (`<type>:allocated` and so
+//! on) do not exist here, as the pools do not. Metrics named `skrouterd_...` go beyond it: they carry labels and a help text.
+//!
+//! A label takes its values from the configuration or from another router, so their number is bounded: services past the
+//! first [`SERIES_LIMIT`] are added up under the address `other`, links and the rest are cut there.
+
+use std::collections::HashMap;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+use thiserror::Error;
+
+/// How many addresses, links, listeners or certificates have series of their own.
+pub const SERIES_LIMIT: usize = 1000;
+
+/// Under which address the services past [`SERIES_LIMIT`] are added up.
+const OTHER: &str = "other";
+
+/// The figures of one moment. Fields without further words are what the metric of their name in [`PLAIN`] counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Metrics {
+    /// Open AMQP connections.
+    pub connections: u64,
+    /// Attached AMQP links.
+    pub links: u64,
+    /// Entries of the address table.
+    pub addresses: u64,
+    /// Routers known, this one included.
+    pub routers: u64,
+    pub presettled_deliveries: u64,
+    pub dropped_presettled_deliveries: u64,
+    pub accepted_deliveries: u64,
+    pub released_deliveries: u64,
+    pub rejected_deliveries: u64,
+    pub modified_deliveries: u64,
+    pub deliveries_ingress: u64,
+    pub deliveries_egress: u64,
+    pub deliveries_transit: u64,
+    pub deliveries_delayed_1sec: u64,
+    pub deliveries_delayed_10sec: u64,
+    /// Deliveries undelivered or unsettled for more than ten seconds now.
+    pub deliveries_stuck: u64,
+    /// Links without credit for more than ten seconds now.
+    pub links_blocked: u64,
+    /// Seconds since the epoch.
+    pub last_topology_change: u64,
+    /// Octets that the router's buffers hold.
+    pub buffer_bytes: u64,
+    /// The process.
+    pub memory: Memory,
+    /// Open service connections whose protocol is not known to be HTTP.
+    pub tcp_service_connections: u64,
+    /// Open AMQP connections of clients.
+    pub amqp_service_connections: u64,
+    /// Open service connections seen to carry HTTP/1.
+    pub http1_service_connections: u64,
+    /// Open service connections seen to carry HTTP/2.
+    pub http2_service_connections: u64,
+
+    /// Services, oldest first: the first ones keep their own series.
+    pub services: Vec<ServiceMetrics>,
+    /// Site links configured here.
+    pub site_links: Vec<LinkMetrics>,
+    /// Refused handshakes.
+    pub handshake_failures: Vec<HandshakeFailures>,
+    /// Certificates in use.
+    pub certificates: Vec<Certificate>,
+}
+
+/// Which side of the service connections a figure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Clients at a `tcpListener`.
+    Listener,
+    /// Backends of a `tcpConnector`.
+    Connector,
+}
+
+/// The listeners, or the connectors, of one address together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceMetrics {
+    /// Address of the service.
+    pub address: String,
+    /// `tcp`, `http1` or `http2`.
+    pub protocol: &'static str,
+    /// Whose connections are counted.
+    pub side: Side,
+    /// Connections opened since start.
+    pub opened: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Octets received from clients or backends.
+    pub octets_in: u64,
+    /// Octets sent to them.
+    pub octets_out: u64,
+    /// Dials to backends that failed; of no meaning at the listeners' side.
+    pub dial_failures: u64,
+}
+
+/// One site link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkMetrics {
+    /// Its name.
+    pub name: String,
+    /// It is active.
+    pub up: bool,
+}
+
+/// Handshakes that one listener refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeFailures {
+    /// Name of the listener.
+    pub listener: String,
+    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`, `timeout`.
+    pub reason: &'static str,
+    /// How many since start.
+    pub count: u64,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Name of the `sslProfile`.
+    pub profile: String,
+    /// `own` or `ca`: of several in one file the one that ends first.
+    pub kind: &'static str,
+    /// When it ends, in seconds since the epoch.
+    pub not_after: u64,
+}
+
+/// Memory of this process, in octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Address space.
+    pub virtual_size: u64,
+    /// Resident.
+    pub resident: u64,
+}
+
+impl Memory {
+    /// Reads it from the system; zero where `/proc` is not mounted.
+    pub fn now() -> Self {
+        std::fs::read_to_string("/proc/self/status").map(|text| Self::from_status(&text)).unwrap_or_default()
+    }
+
+    fn from_status(text: &str) -> Self {
+        let octets = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.strip_prefix(':')?.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+            kib.checked_mul(1024)
+        };
+        Self { virtual_size: octets("VmSize").unwrap_or(0), resident: octets("VmRSS").unwrap_or(0) }
+    }
+}
+
+/// A metric without labels: its name, its type, and the figure.
+type Plain = (&'static str, MetricType, fn(&Metrics) -> u64);
+
+/// The metrics of the C router, in its order.
+pub const PLAIN: &[Plain] = &[
+    ("qdr_connections_total", MetricType::GAUGE, |m| m.connections),
+    ("qdr_links_total", MetricType::GAUGE, |m| m.links),
+    ("qdr_addresses_total", MetricType::GAUGE, |m| m.addresses),
+    ("qdr_routers_total", MetricType::GAUGE, |m| m.routers),
+    ("qdr_presettled_deliveries_total", MetricType::COUNTER, |m| m.presettled_deliveries),
+    ("qdr_dropped_presettled_deliveries_total", MetricType::COUNTER, |m| m.dropped_presettled_deliveries),
+    ("qdr_accepted_deliveries_total", MetricType::COUNTER, |m| m.accepted_deliveries),
+    ("qdr_released_deliveries_total", MetricType::COUNTER, |m| m.released_deliveries),
+    ("qdr_rejected_deliveries_total", MetricType::COUNTER, |m| m.rejected_deliveries),
+    ("qdr_modified_deliveries_total", MetricType::COUNTER, |m| m.modified_deliveries),
+    ("qdr_deliveries_ingress_total", MetricType::COUNTER, |m| m.deliveries_ingress),
+    ("qdr_deliveries_egress_total", MetricType::COUNTER, |m| m.deliveries_egress),
+    ("qdr_deliveries_transit_total", MetricType::COUNTER, |m| m.deliveries_transit),
+    ("qdr_deliveries_delayed_1sec_total", MetricType::COUNTER, |m| m.deliveries_delayed_1sec),
+    ("qdr_deliveries_delayed_10sec_total", MetricType::COUNTER, |m| m.deliveries_delayed_10sec),
+    ("qdr_deliveries_stuck_total", MetricType::GAUGE, |m| m.deliveries_stuck),
+    ("qdr_links_blocked_total", MetricType::GAUGE, |m| m.links_blocked),
+    ("qdr_last_topology_change_timestamp", MetricType::GAUGE, |m| m.last_topology_change),
+    ("qdr_alloc_pool_bytes", MetricType::GAUGE, |m| m.buffer_bytes),
+    ("qdr_router_vmsize_bytes", MetricType::GAUGE, |m| m.memory.virtual_size),
+    ("qdr_router_rss_bytes", MetricType::GAUGE, |m| m.memory.resident),
+    ("qdr_tcp_service_connections", MetricType::GAUGE, |m| m.tcp_service_connections),
+    ("qdr_amqp_service_connections", MetricType::GAUGE, |m| m.amqp_service_connections),
+    ("qdr_http1_service_connections", MetricType::GAUGE, |m| m.http1_service_connections),
+    ("qdr_http2_service_connections", MetricType::GAUGE, |m| m.http2_service_connections),
+];
+
+/// The page could not be written.
+#[derive(Debug, Error)]
+#[error("the metrics cannot be written: {0}")]
+pub struct RenderError(#[from] prometheus::Error);
+
+/// Writes the page. Values are written as doubles: counts above 2^53 are rounded.
+///
+/// # Errors
+/// A bug in the tables of this file: names and types are fixed, and values cannot make it fail.
+pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
+    let mut families: Vec<_> =
+        PLAIN.iter().map(|(name, kind, figure)| family(name, "", *kind, [(Vec::new(), figure(metrics))])).collect();
+    families.extend(labeled(metrics).into_iter().filter(|family| !family.get_metric().is_empty()));
+    let mut page = Vec::with_capacity(64 * families.len());
+    TextEncoder::new().encode(&families, &mut page)?;
+    Ok(page)
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+fn labeled(metrics: &Metrics) -> Vec<MetricFamily> {
+    let services = add_up(&metrics.services);
+    let side = |service: &ServiceMetrics| match service.side {
+        Side::Listener => "listener",
+        Side::Connector => "connector",
+    };
+    let of_service = |service: &ServiceMetrics| -> Labels {
+        vec![
+            ("address", service.address.clone()),
+            ("protocol", service.protocol.to_owned()),
+            ("direction", side(service).to_owned()),
+        ]
+    };
+    let with = |mut labels: Labels, name, value: &str| {
+        labels.push((name, value.to_owned()));
+        labels
+    };
+    let counter = MetricType::COUNTER;
+    let gauge = MetricType::GAUGE;
+    vec![
+        family(
+            "skrouterd_service_connections_opened_total",
+            "Service connections opened since start.",
+            counter,
+            services.iter().map(|s| (of_service(s), s.opened)),
+        ),
+        family(
+            "skrouterd_service_connections_open",
+            "Service connections open now.",
+            gauge,
+            services.iter().map(|s| (of_service(s), s.open)),
+        ),
+        family(
+            "skrouterd_service_octets_total",
+            "Octets received from (in) and sent to (out) clients and backends.",
+            counter,
+            services.iter().flat_map(|s| {
+                [(with(of_service(s), "way", "in"), s.octets_in), (with(of_service(s), "way", "out"), s.octets_out)]
+            }),
+        ),
+        family(
+            "skrouterd_service_dial_failures_total",
+            "Connections to backends that could not be made.",
+            counter,
+            dial_failures(&services).into_iter().map(|(address, count)| (vec![("address", address)], count)),
+        ),
+        family(
+            "skrouterd_link_up",
+            "Whether a site link configured here is active.",
+            gauge,
+            metrics.site_links.iter().take(SERIES_LIMIT).map(|link| (vec![("name", link.name.clone())], u64::from(link.up))),
+        ),
+        family(
+            "skrouterd_handshake_failures_total",
+            "Connections refused while TLS, SASL or AMQP were being opened.",
+            counter,
+            metrics
+                .handshake_failures
+                .iter()
+                .take(SERIES_LIMIT)
+                .map(|f| (vec![("listener", f.listener.clone()), ("reason", f.reason.to_owned())], f.count)),
+        ),
+        family(
+            "skrouterd_certificate_expiry_timestamp_seconds",
+            "When a certificate in use ends, in seconds since the epoch.",
+            gauge,
+            metrics
+                .certificates
+                .iter()
+                .take(SERIES_LIMIT)
+                .map(|c| (vec![("profile", c.profile.clone()), ("kind", c.kind.to_owned())], c.not_after)),
+        ),
+    ]
+}
+
+/// One entry for each address, protocol and side: the first [`SERIES_LIMIT`] addresses by name, the rest as [`OTHER`].
+fn add_up(services: &[ServiceMetrics]) -> Vec<ServiceMetrics> {
+    let mut sums: Vec<ServiceMetrics> = Vec::new();
+    let mut known: HashMap<(&str, &str, Side), usize> = HashMap::new();
+    let mut addresses: HashMap<&str, ()> = HashMap::new();
+    for service in services {
+        let address = if addresses.contains_key(service.address.as_str()) || addresses.len() < SERIES_LIMIT {
+            addresses.insert(&service.address, ());
+            service.address.as_str()
+        } else {
+            OTHER
+        };
+        match known.get(&(address, service.protocol, service.side)).and_then(|at| sums.get_mut(*at)) {
+            Some(sum) => {
+                sum.opened = sum.opened.saturating_add(service.opened);
+                sum.open = sum.open.saturating_add(service.open);
+                sum.octets_in = sum.octets_in.saturating_add(service.octets_in);
+                sum.octets_out = sum.octets_out.saturating_add(service.octets_out);
+                sum.dial_failures = sum.dial_failures.saturating_add(service.dial_failures);
+            }
+            None => {
+                known.insert((address, service.protocol, service.side), sums.len());
+                sums.push(ServiceMetrics { address: address.to_owned(), ..service.clone() });
+            }
+        }
+    }
+    sums
+}
+
+/// Failed dials by address, for addresses with connectors.
+fn dial_failures(services: &[ServiceMetrics]) -> Vec<(String, u64)> {
+    let mut sums: Vec<(String, u64)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for service in services.iter().filter(|service| service.side == Side::Connector) {
+        match known.get(service.address.as_str()).and_then(|at| sums.get_mut(*at)) {
+            Some((_, sum)) => *sum = sum.saturating_add(service.dial_failures),
+            None => {
+                known.insert(&service.address, sums.len());
+                sums.push((service.address.clone(), service.dial_failures));
+            }
+        }
+    }
+    sums
+}
+
+fn family(name: &str, help: &str, kind: MetricType, series: impl IntoIterator<Item = (Labels, u64)>) -> MetricFamily {
+    let metrics = series
+        .into_iter()
+        .map(|(labels, value)| {
+            let mut metric = Metric::from_label(labels.into_iter().map(label).collect());
+            // The form has no other numbers.
+            let value = value as f64;
+            if kind == MetricType::COUNTER {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            } else {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+            metric
+        })
+        .collect::<Vec<_>>();
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn label((name, value): (&'static str, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value);
+    pair
+}
+
+#[cfg(test)]
+mod tests;
