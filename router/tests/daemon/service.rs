@@ -1,0 +1,220 @@
+//! A service carried from one site to another: what clients and servers see of each other.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use crate::support::backend::Serve;
+use crate::support::network::Side;
+use crate::support::pattern::Check;
+use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, client, ports, wait};
+
+const OURS: [Kind; 2] = [Kind::Ours, Kind::Ours];
+
+placed!(hello_without_data_connections, |lab: &Lab, kinds| hello(lab, kinds, PairOptions::default()), OURS);
+placed!(
+    hello_with_one_data_connection,
+    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 1, ..Default::default() }),
+    OURS
+);
+placed!(
+    hello_with_two_data_connections,
+    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 2, ..Default::default() }),
+    OURS
+);
+placed!(hello_over_a_link_opened_by_the_clients_site, |lab: &Lab, kinds| hello(lab, kinds, opened_by_north()), OURS);
+placed!(
+    hello_over_a_link_in_clear,
+    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { plain: true, ..Default::default() }),
+    OURS
+);
+placed!(hello_over_three_sites, |lab: &Lab, kinds| hello_in_line(lab, kinds, 0), [Kind::Ours; 3]);
+placed!(hello_over_three_sites_with_data_connections, |lab: &Lab, kinds| hello_in_line(lab, kinds, 2), [Kind::Ours; 3]);
+placed!(echo_with_half_close, |lab: &Lab, kinds| echo(lab, kinds, PairOptions::default()), OURS);
+placed!(upload_answered_after_half_close, |lab: &Lab, kinds| upload(lab, kinds, PairOptions::default()), OURS);
+placed!(server_that_ends_first, |lab: &Lab, kinds| server_ends_first(lab, kinds, PairOptions::default()), OURS);
+placed!(refused_by_the_server, |lab: &Lab, kinds| refused(lab, kinds, PairOptions::default()), OURS);
+placed!(reset_by_the_server, |lab: &Lab, kinds| server_reset(lab, kinds, PairOptions::default()), OURS);
+placed!(reset_by_the_server_while_sending, |lab: &Lab, kinds| server_reset_sending(lab, kinds, PairOptions::default()), OURS);
+placed!(reset_by_the_client, |lab: &Lab, kinds| client_reset(lab, kinds, PairOptions::default()), OURS);
+placed!(client_gone_before_the_answer, |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()), OURS);
+placed!(clients_gone_as_soon_as_connected, |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()), OURS);
+placed!(connections_balance_over_servers_of_a_site, |lab: &Lab, kinds| balance(lab, kinds), OURS);
+
+/// A link that the clients' site opens.
+pub(crate) fn opened_by_north() -> PairOptions {
+    PairOptions { connector: Side::North, ..Default::default() }
+}
+
+/// One request, many in turn on one connection, and many at once.
+pub(crate) fn hello(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let pair = Pair::start(lab, kinds, options, &[]);
+    hello_at(pair.port("hello"));
+}
+
+fn hello_at(port: u16) {
+    let mut stream = client::connect(port);
+    for _ in 0..50 {
+        assert_eq!(client::request(&mut stream).expect("an answer"), client::HELLO);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    assert_eq!(client::get(port).expect("an answer"), client::HELLO);
+                }
+            });
+        }
+    });
+}
+
+/// As [`hello`], over a site in the middle.
+pub(crate) fn hello_in_line(lab: &Lab, kinds: [Kind; 3], data: u8) {
+    let line = Line::start(lab, kinds, data, &[]);
+    hello_at(line.port("hello"));
+}
+
+/// The client ends its half; the server still answers all of it and then ends, too.
+pub(crate) fn echo(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::Echo);
+    let pair = Pair::start(lab, kinds, options, &[("echo", backend.port)]);
+    for size in [0, 1, 100, 100_000] {
+        let stream = client::connect(pair.port("echo"));
+        client::exchange(&stream, size).assert_complete(size, size);
+        backend.next_account().assert_complete(size, size);
+    }
+}
+
+/// More than any window, then the end of the client's half, then the answer.
+pub(crate) fn upload(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    const SIZE: u64 = 5_000_000;
+    let backend = Backend::start(Serve::Sink);
+    let pair = Pair::start(lab, kinds, options, &[("sink", backend.port)]);
+    let mut stream = client::connect(pair.port("sink"));
+    assert_eq!(client::send(&mut stream, SIZE, |_| {}), (SIZE, None));
+    stream.shutdown(Shutdown::Write).expect("half of the connection ends");
+    assert_eq!(client::read_text(&mut stream), (SIZE.to_string(), End::Clean));
+    let account = backend.next_account();
+    assert_eq!((account.received, account.wrong_at, account.end), (SIZE, None, End::Clean));
+}
+
+/// The server ends its half at once; the client sees that, and what it sends later still arrives.
+pub(crate) fn server_ends_first(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    const SIZE: u64 = 3_000_000;
+    let backend = Backend::start(Serve::EndsFirst);
+    let pair = Pair::start(lab, kinds, options, &[("early", backend.port)]);
+    let mut stream = client::connect(pair.port("early"));
+    assert_eq!(client::read_text(&mut stream), ("bye".to_owned(), End::Clean));
+    assert_eq!(client::send(&mut stream, SIZE, |_| {}), (SIZE, None));
+    stream.shutdown(Shutdown::Write).expect("the other half ends");
+    let account = backend.next_account();
+    assert_eq!((account.received, account.wrong_at, account.end), (SIZE, None, End::Clean));
+}
+
+/// Nobody listens where the service is said to be: the client is accepted, then closed, having read nothing.
+pub(crate) fn refused(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let pair = Pair::start(lab, kinds, options, &[("nobody", ports::free())]);
+    for _ in 0..5 {
+        let mut stream = client::connect(pair.port("nobody"));
+        let (text, end) = client::read_text(&mut stream);
+        assert!(text.is_empty() && end != End::Open, "refused by the server, but the client saw {text:?}, {end:?}");
+    }
+    pair.assert_hello();
+}
+
+/// The server resets the connection on the client's first octets.
+pub(crate) fn server_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::ResetAfter(10));
+    let pair = Pair::start(lab, kinds, options, &[("reset", backend.port)]);
+    let mut stream = client::connect(pair.port("reset"));
+    stream.write_all(&[b'x'; 100]).expect("the client's octets are taken");
+    let (text, end) = client::read_text(&mut stream);
+    assert_eq!(text, "");
+    assert_ended(&pair, end);
+    pair.assert_hello();
+}
+
+/// The server sends a part of its answer, then resets: the client must not take the part for the whole.
+pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    const SIZE: u64 = 1_500_000;
+    let backend = Backend::start(Serve::ResetAfterSending(SIZE));
+    let pair = Pair::start(lab, kinds, options, &[("reset", backend.port)]);
+    let mut stream = client::connect(pair.port("reset"));
+    let mut check = Check::default();
+    let end = client::drain(&mut stream, &mut check);
+    assert_eq!(check.wrong_at(), None);
+    assert!(check.received() <= SIZE);
+    assert_ended(&pair, end);
+    pair.assert_hello();
+}
+
+/// Between routers of ours a reset arrives as a reset. The other kind ends such a stream as if it were complete.
+fn assert_ended(pair: &Pair, end: End) {
+    if pair.is_ours() {
+        assert_eq!(end, End::Reset, "the server's reset must reach the client as one");
+    } else {
+        assert_ne!(end, End::Open, "the client is not told of the server's reset");
+    }
+}
+
+/// The client resets: the server is told, and the service goes on.
+pub(crate) fn client_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::Silent);
+    let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
+    let mut stream = client::connect(pair.port("silent"));
+    stream.write_all(&[b'x'; 1000]).expect("the client's octets are taken");
+    backend.await_received(1000);
+    client::reset_on_close(&stream);
+    drop(stream);
+    let account = backend.next_account();
+    assert_eq!(account.received, 1000);
+    if pair.is_ours() {
+        assert_eq!(account.end, End::Reset, "the client's reset must reach the server as one");
+    }
+    pair.assert_hello();
+}
+
+/// The client closes before the server has said a word: the server is told, whatever it does then.
+pub(crate) fn client_gone(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::Silent);
+    let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
+    for round in 1..=10 {
+        let mut stream = client::connect(pair.port("silent"));
+        stream.write_all(b"question").expect("the client's octets are taken");
+        drop(stream);
+        let account = backend.next_account();
+        assert_eq!((account.received, account.end), (8, End::Clean), "round {round}");
+    }
+    pair.assert_hello();
+}
+
+/// Clients that close or reset as soon as they are connected leave nothing behind: every connection made to the server ends.
+pub(crate) fn clients_gone_at_once(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::Echo);
+    let pair = Pair::start(lab, kinds, options, &[("echo", backend.port)]);
+    for round in 0..60 {
+        let stream = client::connect(pair.port("echo"));
+        if round % 2 == 0 {
+            client::reset_on_close(&stream);
+        }
+    }
+    let stream = client::connect(pair.port("echo"));
+    client::exchange(&stream, 1000).assert_complete(1000, 1000);
+    wait::until("no connection to the server is left", wait::patience(), || (backend.open() == 0).then_some(()));
+    pair.assert_hello();
+}
+
+/// Two servers of one service behind one router share the connections.
+fn balance(lab: &Lab, kinds: [Kind; 2]) {
+    const CLIENTS: usize = 20;
+    let servers = [Backend::start(Serve::Echo), Backend::start(Serve::Echo)];
+    let pair = Pair::start(lab, kinds, PairOptions::default(), &[("shared", servers[0].port), ("shared", servers[1].port)]);
+    let mut streams = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut stream = client::connect(pair.port("shared"));
+        stream.write_all(b"x").expect("the client's octet is taken");
+        stream.read_exact(&mut [0]).expect("the echo");
+        streams.push(stream);
+    }
+    let shares = servers.each_ref().map(Backend::open);
+    assert!(shares.iter().all(|&share| share >= CLIENTS / 4), "{CLIENTS} connections were shared {shares:?}");
+}

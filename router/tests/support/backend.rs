@@ -1,0 +1,328 @@
+//! Servers behind a router, well-behaved and not.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::client::{self, Account, End};
+use super::pattern::{self, Check};
+use super::{ports, wait};
+
+/// What a server does with each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// Answers HTTP requests with [`client::HELLO`].
+    Hello,
+    /// Sends back what arrives, and ends when the client has ended.
+    Echo,
+    /// Counts and checks the pattern; when the client has ended, answers with the number of octets in decimal.
+    Sink,
+    /// Sends so many octets of the pattern while reading and checking what arrives.
+    Exchange(u64),
+    /// Reads nothing until released, then is a [`Serve::Sink`].
+    Stall,
+    /// Reads everything and says nothing until the client ends.
+    Silent,
+    /// Says `bye`, ends its half at once, then reads and checks to the end.
+    EndsFirst,
+    /// Resets the connection once so many octets have arrived.
+    ResetAfter(u64),
+    /// Sends so many octets of the pattern, then resets the connection.
+    ResetAfterSending(u64),
+}
+
+/// A server on a port of this machine.
+pub struct Backend {
+    /// Where it listens.
+    pub port: u16,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    accepted: usize,
+    open: HashMap<usize, TcpStream>,
+    received: u64,
+    accounts: VecDeque<Account>,
+    released: bool,
+    stopping: bool,
+}
+
+impl Backend {
+    /// Starts a server.
+    pub fn start(serve: Serve) -> Self {
+        let port = ports::free();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let ours = Arc::clone(&shared);
+        let acceptor = std::thread::spawn(move || ours.accept(&listener, serve));
+        Self { port, shared, acceptor: Some(acceptor) }
+    }
+
+    /// How many connections were accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.lock().accepted
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.shared.lock().open.len()
+    }
+
+    /// Octets that arrived so far, on all connections.
+    pub fn received(&self) -> u64 {
+        self.shared.lock().received
+    }
+
+    /// Waits until so many octets have arrived.
+    #[track_caller]
+    pub fn await_received(&self, octets: u64) {
+        let state = self.shared.wait(|state| state.received < octets);
+        assert!(state.received >= octets, "the server has {} octets, not {octets}", state.received);
+    }
+
+    /// Waits until so many connections were accepted.
+    #[track_caller]
+    pub fn await_accepted(&self, count: usize) {
+        let state = self.shared.wait(|state| state.accepted < count);
+        assert!(state.accepted >= count, "the server has accepted {} connections, not {count}", state.accepted);
+    }
+
+    /// Waits for a connection to end, and tells how it went. Each is told once, in the order of their ends.
+    #[track_caller]
+    pub fn next_account(&self) -> Account {
+        let mut state = self.shared.wait(|state| state.accounts.is_empty());
+        let open = state.open.len();
+        state.accounts.pop_front().unwrap_or_else(|| panic!("no connection of the server ended; {open} are open"))
+    }
+
+    /// Lets stalled connections go on, now and later.
+    pub fn release(&self) {
+        self.shared.lock().released = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.stopping = true;
+            for stream in state.open.values() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        self.shared.changed.notify_all();
+        // Wakes the acceptor.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        if let Some(thread) = self.acceptor.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
+        self.changed.wait_timeout_while(self.lock(), wait::patience(), missing).expect("no panic while held").0
+    }
+
+    fn accept(self: &Arc<Self>, listener: &TcpListener, serve: Serve) {
+        let mut threads = Vec::new();
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { break };
+            let mut state = self.lock();
+            if state.stopping {
+                break;
+            }
+            let id = state.accepted;
+            state.accepted += 1;
+            if let Ok(handle) = stream.try_clone() {
+                state.open.insert(id, handle);
+            }
+            drop(state);
+            self.changed.notify_all();
+            let shared = Arc::clone(self);
+            threads.push(std::thread::spawn(move || shared.serve(id, stream, serve)));
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    fn serve(&self, id: usize, stream: TcpStream, serve: Serve) {
+        let _ = stream.set_nodelay(true);
+        let account = Connection { shared: self, stream: &stream, check: Check::default(), sent: 0, refused: None }.run(serve);
+        // The last handle closes the socket, before anybody is told of its end.
+        self.lock().open.remove(&id);
+        drop(stream);
+        self.lock().accounts.push_back(account);
+        self.changed.notify_all();
+    }
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    stream: &'a TcpStream,
+    check: Check,
+    sent: u64,
+    refused: Option<ErrorKind>,
+}
+
+impl Connection<'_> {
+    fn run(mut self, serve: Serve) -> Account {
+        let end = match serve {
+            Serve::Hello => self.hello(),
+            Serve::Echo => self.read(|connection, octets| connection.write(octets)),
+            Serve::Sink => self.sink(),
+            Serve::Silent => self.read(|_, _| true),
+            Serve::EndsFirst => {
+                self.write(b"bye");
+                let _ = self.stream.shutdown(Shutdown::Write);
+                self.read(|_, _| true)
+            }
+            Serve::Stall => {
+                drop(self.shared.changed.wait_while(self.shared.lock(), |state| !state.released && !state.stopping));
+                self.sink()
+            }
+            Serve::ResetAfter(octets) => {
+                client::reset_on_close(self.stream);
+                self.read(|connection, _| connection.check.received() < octets)
+            }
+            Serve::ResetAfterSending(octets) => {
+                client::reset_on_close(self.stream);
+                while self.sent < octets && self.refused.is_none() {
+                    let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
+                    self.write(pattern::from(self.sent, left.min(64 * 1024)));
+                }
+                // The reset discards what the client's router has not taken yet; let it take all.
+                wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
+                End::Open
+            }
+            Serve::Exchange(octets) => {
+                let account = self.exchange(octets);
+                return account;
+            }
+        };
+        Account { sent: self.sent, refused: self.refused, received: self.check.received(), wrong_at: self.check.wrong_at(), end }
+    }
+
+    /// Reads to the end, or until `each` says to stop.
+    fn read(&mut self, mut each: impl FnMut(&mut Self, &[u8]) -> bool) -> End {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return End::Clean,
+                Ok(count) => {
+                    self.check.take(&buffer[..count]);
+                    self.shared.lock().received += count as u64;
+                    self.shared.changed.notify_all();
+                    if !each(self, &buffer[..count]) {
+                        return End::Open;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return End::Reset,
+            }
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> bool {
+        match self.stream.write_all(octets) {
+            Ok(()) => self.sent += octets.len() as u64,
+            Err(error) => self.refused = Some(error.kind()),
+        }
+        self.refused.is_none()
+    }
+
+    fn hello(&mut self) -> End {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            client::HELLO.len(),
+            client::HELLO
+        );
+        let mut head = Vec::new();
+        self.read(move |connection, octets| {
+            for &octet in octets {
+                head.push(octet);
+                if head.ends_with(b"\r\n\r\n") {
+                    head.clear();
+                    if !connection.write(answer.as_bytes()) {
+                        return false;
+                    }
+                }
+            }
+            true
+        })
+    }
+
+    fn sink(&mut self) -> End {
+        let end = self.read(|_, _| true);
+        if end == End::Clean {
+            let answer = self.check.received().to_string();
+            self.write(answer.as_bytes());
+        }
+        end
+    }
+
+    fn exchange(&mut self, octets: u64) -> Account {
+        let stream = self.stream;
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                let mut outgoing = stream.try_clone().expect("a second handle of the socket");
+                let result = client::send(&mut outgoing, octets, |_| {});
+                if result.1.is_none() {
+                    let _ = outgoing.shutdown(Shutdown::Write);
+                }
+                result
+            });
+            let end = self.read(|_, _| true);
+            if end != End::Clean {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            let (sent, refused) = writer.join().expect("the writer does not panic");
+            Account { sent, refused, received: self.check.received(), wrong_at: self.check.wrong_at(), end }
+        })
+    }
+}
+
+/// Octets that the other end has not acknowledged.
+fn unsent(stream: &TcpStream) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return 0 };
+    let (local, peer) = (format!("0100007F:{:04X}", local.port()), format!("0100007F:{:04X}", peer.port()));
+    table
+        .lines()
+        .find_map(|line| {
+            let fields: Vec<_> = line.split_ascii_whitespace().take(5).collect();
+            let [_, from, to, _, queues] = fields[..] else { return None };
+            let (sending, _) = queues.split_once(':')?;
+            (from == local && to == peer).then(|| usize::from_str_radix(sending, 16).unwrap_or(0))
+        })
+        .unwrap_or(0)
+}
+
+/// A pace for reading, in octets a second.
+pub fn read_slowly(stream: &mut TcpStream, octets_per_second: usize, check: &mut Check, mut go_on: impl FnMut() -> bool) {
+    const STEPS: usize = 50;
+    let mut buffer = vec![0; (octets_per_second / STEPS).max(1)];
+    while go_on() {
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => check.take(&buffer[..count]),
+            _ => break,
+        }
+        wait::pause(Duration::from_secs(1) / STEPS as u32);
+    }
+}

@@ -1,0 +1,49 @@
+//! The place of one test: its folder, its certificates, and the evidence when it fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::pki::{Authority, Identity};
+
+/// The folder of a test, and what its sites share. Kept, and its place told, when the test fails or
+/// `SKROUTERD_TEST_KEEP` is set.
+pub struct Lab {
+    folder: Option<tempfile::TempDir>,
+    path: PathBuf,
+    authority: OnceLock<Authority>,
+}
+
+impl Lab {
+    /// A folder for `test`.
+    pub fn new(test: &str) -> Self {
+        let name = test.rsplit("::").take(2).collect::<Vec<_>>().join("-");
+        let folder = tempfile::Builder::new().prefix(&format!("skrouterd-{name}-")).tempdir().expect("a folder for the test");
+        let path = folder.path().to_owned();
+        Self { folder: Some(folder), path, authority: OnceLock::new() }
+    }
+
+    /// Where the files of this test are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The authority that all sites of this test trust unless told otherwise.
+    pub fn authority(&self) -> &Authority {
+        self.authority.get_or_init(|| Authority::new(&self.path, "test-ca"))
+    }
+
+    /// The usual certificate of a site: made by the shared authority, valid, for `localhost` and its own name.
+    pub fn identity(&self, site: &str) -> Identity {
+        self.authority().identity(site)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("SKROUTERD_TEST_KEEP").is_some() {
+            if let Some(folder) = self.folder.take() {
+                eprintln!("configurations and logs are kept in {}", folder.keep().display());
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Networks that many scenarios share: two sites, three in a line, three in a triangle.
+
+use std::collections::HashMap;
+
+use super::backend::Serve;
+use super::relay::Path;
+use super::{Backend, Kind, Lab, Relay, Router, Spec, client, ports};
+
+/// Which of two sites opens the link between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// Where the clients are.
+    North,
+    /// Where the servers are.
+    #[default]
+    South,
+}
+
+/// How two sites are joined.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PairOptions {
+    /// Data connections next to the control connection.
+    pub data: u8,
+    /// Who connects.
+    pub connector: Side,
+    /// Without TLS.
+    pub plain: bool,
+    /// Through a relay over this kind of path.
+    pub relay: Option<Path>,
+}
+
+impl PairOptions {
+    /// Joined through a relay that can cut and freeze.
+    pub fn relayed() -> Self {
+        Self { relay: Some(Path::default()), ..Self::default() }
+    }
+}
+
+/// Site north, where clients call, and site south, where the servers are. Service `hello` is always there.
+pub struct Pair {
+    /// The clients' site.
+    pub north: Router,
+    /// The servers' site.
+    pub south: Router,
+    /// What is between them, if asked for.
+    pub relay: Option<Relay>,
+    hello: Backend,
+    ports: HashMap<String, u16>,
+}
+
+impl Pair {
+    /// Starts both sites and waits until clients reach every service. `services` are the names and the servers' ports.
+    #[track_caller]
+    pub fn start(lab: &Lab, kinds: [Kind; 2], options: PairOptions, services: &[(&str, u16)]) -> Self {
+        let pair = Self::start_unready(lab, kinds, options, services);
+        pair.await_ready();
+        pair
+    }
+
+    /// As [`Pair::start`], without waiting. A service may have several servers.
+    pub fn start_unready(lab: &Lab, kinds: [Kind; 2], options: PairOptions, services: &[(&str, u16)]) -> Self {
+        let hello = Backend::start(Serve::Hello);
+        let link = ports::free();
+        let relay = options.relay.map(|path| Relay::with(link, path));
+        let dialed = relay.as_ref().map_or(link, |relay| relay.port);
+        let mut sites = [Spec::new("north", kinds[0]), Spec::new("south", kinds[1])];
+        let connector = usize::from(options.connector == Side::South);
+        for (index, site) in sites.iter_mut().enumerate() {
+            let mut spec = site.clone().data_connections(options.data);
+            if !options.plain {
+                let identity = lab.identity(&spec.id);
+                spec = spec.profile(&identity);
+            }
+            *site = match (index == connector, options.plain) {
+                (true, false) => spec.link_tls("link1", dialed),
+                (true, true) => spec.link_plain("link1", dialed, 1),
+                (false, false) => spec.links_tls(link),
+                (false, true) => spec.links_plain(link),
+            };
+        }
+        let [mut north, mut south] = sites;
+        let mut ports = HashMap::new();
+        for (name, server) in services.iter().copied().chain([("hello", hello.port)]) {
+            if !ports.contains_key(name) {
+                let port = ports::free();
+                ports.insert(name.to_owned(), port);
+                north = north.tcp_listener(name, port);
+            }
+            south = south.tcp_connector(name, server);
+        }
+        Self { north: north.start(lab), south: south.start(lab), relay, hello, ports }
+    }
+
+    /// Waits until clients reach every service.
+    #[track_caller]
+    pub fn await_ready(&self) {
+        for &port in self.ports.values() {
+            self.north.await_port(port);
+        }
+        client::await_hello(self.port("hello"));
+    }
+
+    /// Where clients reach a service.
+    pub fn port(&self, service: &str) -> u16 {
+        self.ports[service]
+    }
+
+    /// The relay between the sites.
+    pub fn relay(&self) -> &Relay {
+        self.relay.as_ref().expect("asked for by the options")
+    }
+
+    /// The server of `hello`.
+    pub fn hello(&self) -> &Backend {
+        &self.hello
+    }
+
+    /// Calls `hello`, which must answer.
+    #[track_caller]
+    pub fn assert_hello(&self) {
+        let answer = client::get(self.port("hello"));
+        assert_eq!(answer.as_deref().ok(), Some(client::HELLO), "hello said {answer:?}");
+    }
+
+    /// Whether what only our router does can be asked of both.
+    pub fn is_ours(&self) -> bool {
+        self.north.kind.is_ours() && self.south.kind.is_ours()
+    }
+}
+
+/// Three sites in a line: clients at the first, servers at the last, both connected to the middle one.
+pub struct Line {
+    /// First, middle, last.
+    pub sites: [Router; 3],
+    /// Between the last site and the middle.
+    pub relay: Relay,
+    hello: Backend,
+    ports: HashMap<String, u16>,
+}
+
+impl Line {
+    /// Starts all three sites and waits until clients reach every service.
+    #[track_caller]
+    pub fn start(lab: &Lab, kinds: [Kind; 3], data: u8, services: &[(&str, u16)]) -> Self {
+        let hello = Backend::start(Serve::Hello);
+        let link = ports::free();
+        let relay = Relay::start(link);
+        let spec = |name: &str, kind| Spec::new(name, kind).profile(&lab.identity(name)).data_connections(data);
+        let mut first = spec("first", kinds[0]).link_tls("to-middle", link);
+        let middle = spec("middle", kinds[1]).links_tls(link);
+        let mut last = spec("last", kinds[2]).link_tls("to-middle", relay.port);
+        let mut ports = HashMap::new();
+        for (name, server) in services.iter().copied().chain([("hello", hello.port)]) {
+            let port = ports::free();
+            ports.insert(name.to_owned(), port);
+            first = first.tcp_listener(name, port);
+            last = last.tcp_connector(name, server);
+        }
+        let line = Self { sites: [middle.start(lab), first.start(lab), last.start(lab)], relay, hello, ports };
+        for &port in line.ports.values() {
+            line.sites[1].await_port(port);
+        }
+        client::await_hello(line.port("hello"));
+        line
+    }
+
+    /// Where clients reach a service.
+    pub fn port(&self, service: &str) -> u16 {
+        self.ports[service]
+    }
+
+    /// Whether what only our router does can be asked of all.
+    pub fn is_ours(&self) -> bool {
+        self.sites.iter().all(|site| site.kind.is_ours())
+    }
+
+    /// The server of `hello`.
+    pub fn hello(&self) -> &Backend {
+        &self.hello
+    }
+}
+
+/// Three sites, each linked with both others. The `issuer` let the other two link to it; `client` links to `server` too, at
+/// a higher cost, so that the way leads over the issuer while it lives.
+pub struct Triangle {
+    /// The site both others connect to.
+    pub issuer: Router,
+    /// The site of the clients.
+    pub client: Router,
+    /// The site of the servers.
+    pub server: Router,
+    /// On the way from `client` to `issuer`.
+    pub relay: Relay,
+    hello: Backend,
+    /// Where clients reach `hello`.
+    pub port: u16,
+}
+
+impl Triangle {
+    /// Starts all three sites and waits until clients reach `hello`.
+    #[track_caller]
+    pub fn start(lab: &Lab, kinds: [Kind; 3]) -> Self {
+        const DIRECT: u32 = 10;
+        let hello = Backend::start(Serve::Hello);
+        let [issuer_links, server_links, port] = [ports::free(), ports::free(), ports::free()];
+        let relay = Relay::start(issuer_links);
+        let issuer = Spec::new("issuer", kinds[0]).links_plain(issuer_links).start(lab);
+        let client = Spec::new("client", kinds[1])
+            .link_plain("to-issuer", relay.port, 1)
+            .link_plain("to-server", server_links, DIRECT)
+            .tcp_listener("hello", port)
+            .start(lab);
+        let server = Spec::new("server", kinds[2])
+            .links_plain(server_links)
+            .link_plain("to-issuer", issuer_links, 1)
+            .tcp_connector("hello", hello.port)
+            .start(lab);
+        client.await_port(port);
+        client::await_hello(port);
+        Self { issuer, client, server, relay, hello, port }
+    }
+
+    /// The server of `hello`.
+    pub fn hello(&self) -> &Backend {
+        &self.hello
+    }
+}

@@ -1,0 +1,284 @@
+//! A TCP relay between two routers: the path that is cut, stands still, is narrow or long.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use super::{client, ports, wait};
+
+/// How long a blocked thread may overlook that its connection was cut.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What kind of path the relay is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path {
+    /// Octets a second, each way; unlimited if none. A limited path has small buffers too.
+    pub rate: Option<u64>,
+    /// The time an octet takes from one end to the other.
+    pub delay: Duration,
+}
+
+/// A relay to one port of this machine.
+pub struct Relay {
+    /// Where it listens.
+    pub port: u16,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    target: u16,
+    path: Path,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frozen: bool,
+    refusing: bool,
+    stopping: bool,
+    accepted: usize,
+    /// Octets from the connecting side, and to it.
+    carried: [u64; 2],
+    carriers: Vec<Weak<Carrier>>,
+}
+
+/// One relayed connection. Its threads share it; the last to leave closes both sockets.
+struct Carrier {
+    ends: [TcpStream; 2],
+    over: AtomicBool,
+}
+
+struct Piece {
+    octets: Vec<u8>,
+    due: Instant,
+}
+
+impl Relay {
+    /// A relay that adds nothing.
+    pub fn start(target: u16) -> Self {
+        Self::with(target, Path::default())
+    }
+
+    /// A relay over a path of a certain kind.
+    pub fn with(target: u16, path: Path) -> Self {
+        let port = ports::free();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        let shared = Arc::new(Shared { target, path, state: Mutex::default(), changed: Condvar::new() });
+        let ours = Arc::clone(&shared);
+        let acceptor = std::thread::spawn(move || ours.accept(&listener));
+        Self { port, shared, acceptor: Some(acceptor) }
+    }
+
+    /// Resets all connections, at both ends.
+    pub fn cut(&self) {
+        let carriers = std::mem::take(&mut self.shared.lock().carriers);
+        for carrier in carriers.iter().filter_map(Weak::upgrade) {
+            carrier.reset();
+        }
+        self.shared.changed.notify_all();
+        wait::until("the relay has closed its sockets", wait::patience(), || {
+            carriers.iter().all(|carrier| carrier.strong_count() == 0).then_some(())
+        });
+    }
+
+    /// Stops carrying octets, without anybody being told; or goes on.
+    pub fn freeze(&self, frozen: bool) {
+        self.shared.lock().frozen = frozen;
+        self.shared.changed.notify_all();
+    }
+
+    /// Resets new connections as soon as they are made; or carries them again.
+    pub fn refuse(&self, refusing: bool) {
+        self.shared.lock().refusing = refusing;
+    }
+
+    /// How many connections were carried so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.lock().accepted
+    }
+
+    /// Waits until so many connections were carried.
+    #[track_caller]
+    pub fn await_accepted(&self, count: usize) {
+        let state = self.shared.wait(|state| state.accepted < count);
+        assert!(state.accepted >= count, "the relay has carried {} connections, not {count}", state.accepted);
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.shared.lock().carriers.iter().filter(|carrier| carrier.strong_count() > 0).count()
+    }
+
+    /// Octets carried from the side that connects, and to it.
+    pub fn carried(&self) -> [u64; 2] {
+        self.shared.lock().carried
+    }
+
+    /// Waits until so many octets were carried each way.
+    #[track_caller]
+    pub fn await_carried(&self, octets: [u64; 2]) {
+        let state = self.shared.wait(|state| state.carried[0] < octets[0] || state.carried[1] < octets[1]);
+        let enough = state.carried[0] >= octets[0] && state.carried[1] >= octets[1];
+        assert!(enough, "the relay has carried {:?} octets, not {octets:?}", state.carried);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        for carrier in self.shared.lock().carriers.iter().filter_map(Weak::upgrade) {
+            carrier.reset();
+        }
+        self.shared.changed.notify_all();
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        if let Some(thread) = self.acceptor.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Carrier {
+    fn reset(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        for end in &self.ends {
+            client::reset_on_close(end);
+            // Wakes its reader and puts nothing on the wire.
+            let _ = end.shutdown(Shutdown::Read);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
+        self.changed.wait_timeout_while(self.lock(), wait::patience(), missing).expect("no panic while held").0
+    }
+
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        let mut threads = Vec::new();
+        for near in listener.incoming() {
+            let Ok(near) = near else { break };
+            if self.lock().stopping {
+                break;
+            }
+            let refusing = self.lock().refusing;
+            let far = (!refusing).then(|| TcpStream::connect(("127.0.0.1", self.target)));
+            let Some(Ok(far)) = far else {
+                client::reset_on_close(&near);
+                continue;
+            };
+            for end in [&near, &far] {
+                let _ = end.set_nodelay(true);
+                let _ = end.set_write_timeout(Some(TICK));
+                if self.path.rate.is_some() {
+                    let _ = SockRef::from(end).set_recv_buffer_size(16 * 1024);
+                    let _ = SockRef::from(end).set_send_buffer_size(16 * 1024);
+                }
+            }
+            let carrier = Arc::new(Carrier { ends: [near, far], over: AtomicBool::new(false) });
+            {
+                let mut state = self.lock();
+                state.accepted += 1;
+                state.carriers.push(Arc::downgrade(&carrier));
+            }
+            self.changed.notify_all();
+            let pieces = if self.path.rate.is_some() { 1 } else { 256 };
+            for direction in [0, 1] {
+                let (sender, receiver) = sync_channel(pieces);
+                let (shared, ours) = (Arc::clone(self), Arc::clone(&carrier));
+                threads.push(std::thread::spawn(move || shared.take(&ours, direction, &sender)));
+                let (shared, ours) = (Arc::clone(self), Arc::clone(&carrier));
+                threads.push(std::thread::spawn(move || shared.give(&ours, direction, &receiver)));
+            }
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    /// Reads one direction of a connection.
+    fn take(&self, carrier: &Carrier, direction: usize, sender: &SyncSender<Piece>) {
+        let size =
+            self.path.rate.map_or(64 * 1024, |rate| usize::try_from(rate / 100).unwrap_or(usize::MAX).clamp(64, 64 * 1024));
+        let mut buffer = vec![0; size];
+        while !carrier.is_over() {
+            let octets = match (&carrier.ends[direction]).read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => buffer[..count].to_vec(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    carrier.reset();
+                    break;
+                }
+            };
+            let mut piece = Piece { octets, due: Instant::now() + self.path.delay };
+            while let Err(error) = sender.try_send(piece) {
+                match error {
+                    TrySendError::Full(back) if !carrier.is_over() => piece = back,
+                    _ => return,
+                }
+                wait::pause(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Writes one direction of a connection.
+    fn give(&self, carrier: &Carrier, direction: usize, receiver: &Receiver<Piece>) {
+        let mut to = &carrier.ends[1 - direction];
+        loop {
+            let piece = match receiver.recv_timeout(TICK) {
+                Ok(piece) => piece,
+                Err(RecvTimeoutError::Timeout) if !carrier.is_over() => continue,
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            wait::pause(piece.due.saturating_duration_since(Instant::now()));
+            if let Some(rate) = self.path.rate {
+                wait::pause(Duration::from_secs_f64(piece.octets.len() as f64 / rate as f64));
+            }
+            let mut rest = &piece.octets[..];
+            while !rest.is_empty() {
+                self.stand_still(carrier);
+                if carrier.is_over() {
+                    return;
+                }
+                match to.write(rest) {
+                    Ok(count) => rest = &rest[count..],
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                    Err(_) => {
+                        carrier.reset();
+                        return;
+                    }
+                }
+            }
+            self.lock().carried[direction] += piece.octets.len() as u64;
+            self.changed.notify_all();
+        }
+        if !carrier.is_over() {
+            let _ = to.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn stand_still(&self, carrier: &Carrier) {
+        let mut state = self.lock();
+        while state.frozen && !state.stopping && !carrier.is_over() {
+            state = self.changed.wait_timeout(state, TICK).expect("no panic while held").0;
+        }
+    }
+}

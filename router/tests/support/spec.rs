@@ -1,0 +1,124 @@
+//! What a site's router is told: its configuration, built entity by entity.
+
+use serde_json::{Value, json};
+
+use super::lab::Lab;
+use super::peers::Kind;
+use super::pki::Identity;
+use super::process::Router;
+
+/// The configuration of one router.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The router's id.
+    pub id: String,
+    /// Whose router it is.
+    pub kind: Kind,
+    entities: Vec<Value>,
+}
+
+impl Spec {
+    /// An interior router without data connections.
+    pub fn new(id: &str, kind: Kind) -> Self {
+        let router = json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
+        Self { id: id.to_owned(), kind, entities: vec![json!(["router", router])] }
+    }
+
+    /// Adds an entity.
+    pub fn entity(mut self, name: &str, attributes: Value) -> Self {
+        self.entities.push(json!([name, attributes]));
+        self
+    }
+
+    /// Sets an attribute of the router itself.
+    pub fn attribute(mut self, name: &str, value: Value) -> Self {
+        self.entities[0][1][name] = value;
+        self
+    }
+
+    /// How many data connections its connectors open next to the control connection.
+    pub fn data_connections(self, count: u8) -> Self {
+        self.attribute("dataConnectionCount", json!(count.to_string()))
+    }
+
+    /// A listener for clients, without authentication.
+    pub fn clients(self, port: u16) -> Self {
+        self.entity(
+            "listener",
+            json!({ "name": "clients", "host": "127.0.0.1", "port": port.to_string(), "role": "normal",
+                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
+        )
+    }
+
+    /// An `sslProfile` called `tls`.
+    pub fn profile(self, identity: &Identity) -> Self {
+        let mut attributes = json!({ "name": "tls", "caCertFile": identity.trusted });
+        if let Some((certificate, key)) = &identity.own {
+            attributes["certFile"] = json!(certificate);
+            attributes["privateKeyFile"] = json!(key);
+        }
+        self.entity("sslProfile", attributes)
+    }
+
+    /// The port for links from other sites, by mutual TLS with the profile `tls`.
+    pub fn links_tls(self, port: u16) -> Self {
+        self.entity(
+            "listener",
+            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router", "sslProfile": "tls",
+                "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true }),
+        )
+    }
+
+    /// The port for links from other sites, in clear.
+    pub fn links_plain(self, port: u16) -> Self {
+        self.entity(
+            "listener",
+            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router",
+                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
+        )
+    }
+
+    /// A link to another site, by mutual TLS with the profile `tls`.
+    pub fn link_tls(self, name: &str, port: u16) -> Self {
+        self.entity(
+            "connector",
+            json!({ "name": name, "host": "localhost", "port": port.to_string(), "role": "inter-router", "sslProfile": "tls",
+                "verifyHostname": true }),
+        )
+    }
+
+    /// A link to another site in clear, of the given cost.
+    pub fn link_plain(self, name: &str, port: u16, cost: u32) -> Self {
+        self.entity(
+            "connector",
+            json!({ "name": name, "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router", "cost": cost,
+                "saslMechanisms": "ANONYMOUS" }),
+        )
+    }
+
+    /// A service that clients reach here.
+    pub fn tcp_listener(self, address: &str, port: u16) -> Self {
+        self.entity(
+            "tcpListener",
+            json!({ "name": format!("{address}-listener"), "address": address, "host": "127.0.0.1", "port": port.to_string() }),
+        )
+    }
+
+    /// A server of a service.
+    pub fn tcp_connector(self, address: &str, port: u16) -> Self {
+        self.entity(
+            "tcpConnector",
+            json!({ "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1", "port": port.to_string() }),
+        )
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        serde_json::to_string_pretty(&self.entities).expect("JSON")
+    }
+
+    /// Starts the router. It may not be ready yet.
+    pub fn start(&self, lab: &Lab) -> Router {
+        Router::start(lab, self)
+    }
+}

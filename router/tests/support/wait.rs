@@ -1,0 +1,79 @@
+//! Waiting: every wait has a deadline, and says what it waited for when that passes.
+
+use std::time::{Duration, Instant};
+
+/// How long an event may take that is certain to come: generous, for a machine that runs many tests at once.
+///
+/// `SKROUTERD_TEST_PATIENCE` sets it in seconds.
+pub fn patience() -> Duration {
+    static SECONDS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    Duration::from_secs(*SECONDS.get_or_init(|| number("SKROUTERD_TEST_PATIENCE").unwrap_or(30)))
+}
+
+/// A number given by the environment, if it is there.
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+/// Waits until `check` gives a value. What is looked at belongs to other processes, which cannot wake us: it is looked
+/// at every few milliseconds.
+#[track_caller]
+pub fn until<T>(what: &str, limit: Duration, check: impl FnMut() -> Option<T>) -> T {
+    attempt(limit, check).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
+}
+
+/// As [`until`], but it is for the caller to say what a missing event means.
+pub fn attempt<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    let mut pace = Duration::from_millis(2);
+    loop {
+        if let Some(value) = check() {
+            return Some(value);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        pause(pace);
+        pace = (pace * 2).min(Duration::from_millis(30));
+    }
+}
+
+/// Checks that `holds` stays true for `time`.
+#[track_caller]
+pub fn throughout(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        assert!(holds(), "{what}: no longer true after {:?}", start.elapsed());
+        pause(Duration::from_millis(20));
+    }
+}
+
+/// Waits until `value` has not changed for `time`, and gives it back.
+#[track_caller]
+pub fn quiet<T: PartialEq>(what: &str, time: Duration, mut value: impl FnMut() -> T) -> T {
+    let end = Instant::now() + patience();
+    let mut last = value();
+    let mut since = Instant::now();
+    while since.elapsed() < time {
+        assert!(Instant::now() < end, "{what}: still changing after {:?}", patience());
+        pause(Duration::from_millis(20));
+        let now = value();
+        if now != last {
+            last = now;
+            since = Instant::now();
+        }
+    }
+    last
+}
+
+/// The pace of looking again; also that of a peer which is slow on purpose. Never a substitute for an event.
+pub fn pause(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(rest) = end.checked_duration_since(Instant::now()) {
+        if rest.is_zero() {
+            break;
+        }
+        std::thread::park_timeout(rest);
+    }
+}
