@@ -1,7 +1,7 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ pub async fn listen(
 pub fn listen_address(address: SocketAddr, backlog: u32, v6only: bool) -> Result<TcpListener, ListenError> {
     let open = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
-        if let IpAddr::V6(_) = address.ip() {
+        if address.is_ipv6() {
             socket.set_only_v6(v6only)?;
         }
         socket.set_reuse_address(true)?;
