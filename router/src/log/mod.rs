@@ -5,13 +5,14 @@
 //! What a peer can cause again and again goes through [`log_limited!`](crate::log_limited!).
 //!
 //! `module` holds the names, `level` the `enable` grammar, `time` the timestamps, `output` where lines go, `queue` the
-//! hand-over and the thread, `limit` the repeats. What is said and when is the business of the rooms that say it.
+//! hand-over and the thread, `limit` the repeats, `recent` the last errors. What is said and when is the business of the rooms that say it.
 
 mod level;
 mod limit;
 mod module;
 mod output;
 mod queue;
+mod recent;
 mod settings;
 mod text;
 mod time;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use level::{Level, Levels, UnknownLevel};
 pub use limit::Limiter;
 pub use module::{Module, Scope};
+pub use recent::Recent;
 pub use settings::{LogError, Options, configure, reopen, set_timestamps};
 
 /// How many events a module had at each level, whether or not they were written. The `logStats` entity.
@@ -60,6 +62,11 @@ pub fn write_at(module: Module, level: Level, file: &'static str, line: u32, tex
 /// How many events of `module` were counted since the process started.
 pub fn stats(module: Module) -> Stats {
     module::stats(module)
+}
+
+/// The last errors that were logged, newest first; a bounded number. Repeats of one text are one entry.
+pub fn recent_errors() -> Vec<Recent> {
+    recent::newest_first()
 }
 
 /// Reports the repeats held back so far and waits until all lines are written, at most two seconds. Call it before the

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::output::{self, Output};
 use super::settings::{self, Settings};
-use super::{Level, Module, limit};
+use super::{Level, Module, limit, recent};
 
 /// Most octets of text that wait to be written: a burst of debug lines of a second or two. Past it lines are dropped.
 const WAITING_MAX: usize = 4 << 20;
@@ -65,7 +65,9 @@ static QUEUE: LazyLock<Arc<Queue>> = LazyLock::new(|| {
 });
 
 pub(super) fn push(module: Module, level: Level, file: &'static str, line: u32, text: String) {
-    QUEUE.push(Line { time: Timestamp::now(), module, level, file, line, text });
+    let time = Timestamp::now();
+    recent::keep(time, module, level, &text);
+    QUEUE.push(Line { time, module, level, file, line, text });
 }
 
 pub(super) fn flush() -> bool {
