@@ -49,7 +49,8 @@ fn tree(executable: &OsString, folder: &Path) -> PathBuf {
 fn inside(tree: &Path, command: &str) -> Command {
     let mut chroot = Command::new("chroot");
     chroot.args(["--userspec=10000:0", "--groups=0"]).arg(tree).arg(command);
-    chroot.env_clear().stdin(Stdio::null());
+    // The path is for finding chroot; nothing in the image looks for commands.
+    chroot.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
     chroot
 }
 
