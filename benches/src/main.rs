@@ -1,2 +1,5 @@
-//! Load generator.
-fn main() {}
+//! The `skbench` executable.
+
+fn main() -> std::process::ExitCode {
+    skbench::cli::main()
+}

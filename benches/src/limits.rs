@@ -1,0 +1,37 @@
+//! The process's descriptor limit.
+
+use std::io;
+
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit, setrlimit},
+};
+
+use crate::BenchError;
+
+/// Descriptors a run needs besides its connections: standard streams, and per thread an epoll instance, its wake-up and
+/// the resolver's sockets.
+const RESERVE: u64 = 64;
+
+/// Raises the soft descriptor limit to the hard one and returns it. A refusal leaves the limit as it is.
+pub(crate) fn raise_descriptors() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    let now = if setrlimit(Resource::Nofile, limit).is_ok() { limit.maximum } else { before };
+    // `None` is infinity.
+    now.unwrap_or(u64::MAX)
+}
+
+/// Makes sure `connections` sockets and as many descriptors as the threads need can be open at once.
+pub(crate) fn need_descriptors(connections: usize, threads: usize) -> Result<(), BenchError> {
+    let limit = raise_descriptors();
+    let needed = (connections as u64).saturating_add((threads as u64).saturating_mul(8)).saturating_add(RESERVE);
+    if needed > limit { Err(BenchError::Descriptors { needed, limit }) } else { Ok(()) }
+}
+
+/// Whether `error` says that this process or this machine has no descriptor left.
+pub(crate) fn is_descriptor_shortage(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+}
