@@ -8,4 +8,7 @@
 mod support;
 
 mod interop;
+mod lifecycle;
+mod link_loss;
 mod service;
+mod streams;

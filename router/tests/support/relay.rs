@@ -15,6 +15,9 @@ use super::{client, ports, wait};
 /// How long a blocked thread may overlook that its connection was cut.
 const TICK: Duration = Duration::from_millis(20);
 
+/// The buffers of a limited path, in octets: small, but several segments of the loopback interface, below which TCP crawls.
+const NARROW: usize = 128 * 1024;
+
 /// What kind of path the relay is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path {
@@ -186,8 +189,8 @@ impl Shared {
                 let _ = end.set_nodelay(true);
                 let _ = end.set_write_timeout(Some(TICK));
                 if self.path.rate.is_some() {
-                    let _ = SockRef::from(end).set_recv_buffer_size(16 * 1024);
-                    let _ = SockRef::from(end).set_send_buffer_size(16 * 1024);
+                    let _ = SockRef::from(end).set_recv_buffer_size(NARROW);
+                    let _ = SockRef::from(end).set_send_buffer_size(NARROW);
                 }
             }
             let carrier = Arc::new(Carrier { ends: [near, far], over: AtomicBool::new(false) });

@@ -1,0 +1,173 @@
+//! Links that break under streams, stand still, and come back.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use crate::support::backend::Serve;
+use crate::support::pattern::Check;
+use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Triangle, client, ports, wait};
+
+use Kind::{Ours, Peer};
+
+const OURS: [Kind; 2] = [Ours, Ours];
+
+placed!(reset_under_an_upload, |lab: &Lab, kinds| under_an_upload(lab, kinds, 0), OURS);
+placed!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(lab, kinds, 2), OURS);
+placed!(reset_under_a_download, |lab: &Lab, kinds| under_a_download(lab, kinds, 0), OURS);
+placed!(reset_under_a_download_with_data, |lab: &Lab, kinds| under_a_download(lab, kinds, 2), OURS);
+placed!(reset_under_an_upload_over_three_sites, under_an_upload_in_line, [Ours; 3]);
+placed!(servers_site_killed_under_an_upload, servers_site_killed, OURS);
+placed!(reset_again_and_again, again_and_again, OURS);
+placed!(path_that_stands_still, stands_still, OURS);
+placed!(triangle_without_the_site_that_issued_the_links, without_issuer, [Ours; 3]);
+placed!(triangle_with_a_broken_link, with_a_broken_link, [Ours; 3]);
+
+mod mixed {
+    use super::*;
+
+    mixed_pairs!(reset_under_an_upload, |lab: &Lab, kinds| under_an_upload(lab, kinds, 0));
+    mixed_pairs!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(lab, kinds, 2));
+    mixed_pairs!(reset_under_a_download, |lab: &Lab, kinds| under_a_download(lab, kinds, 0));
+    mixed_pairs!(reset_again_and_again, again_and_again);
+    mixed_pairs!(path_that_stands_still, stands_still);
+    placed!(triangle_without_a_peer_that_issued_the_links, without_issuer, [Peer, Ours, Ours]);
+    placed!(triangle_of_a_peer_with_the_clients, without_issuer, [Ours, Peer, Ours]);
+    placed!(triangle_of_a_peer_with_the_servers, without_issuer, [Ours, Ours, Peer]);
+}
+
+const SOME: u64 = 4_000_000;
+
+/// The link is reset in the middle of an upload. Neither end may take it for complete: the client's router closes with an
+/// error, and so does the server's. (The other kind hands its server a clean end.)
+fn under_an_upload(lab: &Lab, kinds: [Kind; 2], data: u8) {
+    let backend = Backend::start(Serve::Sink);
+    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("sink", backend.port)]);
+    upload_until(pair.port("sink"), &backend, pair.north.kind.is_ours(), pair.is_ours(), || pair.relay().cut());
+    client::await_hello(pair.port("hello"));
+}
+
+fn under_an_upload_in_line(lab: &Lab, kinds: [Kind; 3]) {
+    let backend = Backend::start(Serve::Sink);
+    let line = Line::start(lab, kinds, 0, &[("sink", backend.port)]);
+    upload_until(line.port("sink"), &backend, line.is_ours(), line.is_ours(), || line.relay.cut());
+    client::await_hello(line.port("hello"));
+}
+
+fn upload_until(port: u16, backend: &Backend, client_is_told: bool, server_is_told: bool, break_link: impl FnOnce()) {
+    let mut stream = client::connect(port);
+    std::thread::scope(|scope| {
+        let mut outgoing = stream.try_clone().expect("a second handle of the socket");
+        let upload = scope.spawn(move || client::send(&mut outgoing, u64::MAX, |_| {}));
+        backend.await_received(SOME);
+        break_link();
+        let server = backend.next_account();
+        assert_eq!(server.wrong_at, None);
+        if server_is_told {
+            assert_eq!(server.end, End::Reset, "the server takes {} octets for the whole upload", server.received);
+        }
+        let (_, refused) = upload.join().expect("the writer does not panic");
+        assert!(refused.is_some(), "the client was not told");
+        let (text, end) = client::read_text(&mut stream);
+        assert_eq!(text, "", "the server's answer to a part of the upload reached the client");
+        if client_is_told {
+            assert!(end != End::Open, "the client's connection is still open");
+        }
+    });
+}
+
+/// The link is reset in the middle of a download: the client must not take it for complete. (Two routers of the other kind now
+/// and then stall such a download after 200 kB, before the link is touched, if they have data connections.)
+fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
+    let backend = Backend::start(Serve::Exchange(u64::MAX));
+    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("source", backend.port)]);
+    let mut stream = client::connect(pair.port("source"));
+    let mut check = Check::default();
+    let mut buffer = vec![0; 64 * 1024];
+    while check.received() < SOME {
+        let count = stream.read(&mut buffer).expect("the download goes on");
+        assert_ne!(count, 0, "the download ended by itself");
+        check.take(&buffer[..count]);
+    }
+    pair.relay().cut();
+    let end = client::drain(&mut stream, &mut check);
+    assert_eq!(check.wrong_at(), None);
+    if pair.north.kind.is_ours() {
+        assert_eq!(end, End::Reset, "the client takes {} octets for the whole download", check.received());
+    } else {
+        assert_ne!(end, End::Open);
+    }
+    let server = backend.next_account();
+    assert!(server.refused.is_some() || server.end == End::Reset, "the server was not told: {server:?}");
+    client::await_hello(pair.port("hello"));
+}
+
+/// The servers' site vanishes under an upload, and comes back.
+fn servers_site_killed(lab: &Lab, kinds: [Kind; 2]) {
+    let backend = Backend::start(Serve::Sink);
+    let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
+    let mut stream = client::connect(pair.port("sink"));
+    std::thread::scope(|scope| {
+        let mut outgoing = stream.try_clone().expect("a second handle of the socket");
+        let upload = scope.spawn(move || client::send(&mut outgoing, u64::MAX, |_| {}));
+        backend.await_received(SOME);
+        pair.south.kill();
+        let (_, refused) = upload.join().expect("the writer does not panic");
+        assert!(refused.is_some(), "the client was not told");
+    });
+    assert_ne!(client::read_text(&mut stream).1, End::Open);
+    pair.south.start_again();
+    client::await_hello(pair.port("hello"));
+}
+
+/// After each of many resets the link comes back, and the service with it.
+fn again_and_again(lab: &Lab, kinds: [Kind; 2]) {
+    let pair = Pair::start(lab, kinds, PairOptions { data: 1, ..PairOptions::relayed() }, &[]);
+    for _ in 0..4 {
+        let connections = pair.relay().accepted();
+        pair.relay().cut();
+        pair.relay().await_accepted(connections + 2);
+        client::await_hello(pair.port("hello"));
+    }
+}
+
+/// The path carries nothing any more though nobody says so: the service is withdrawn after the neighbor's time, and is
+/// back when the path moves again. A stream that waits lives through it.
+fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
+    let backend = Backend::start(Serve::Echo);
+    let pair = Pair::start(lab, kinds, PairOptions::relayed(), &[("echo", backend.port)]);
+    let mut stream = client::connect(pair.port("echo"));
+    let mut octet = [0];
+    stream.write_all(b"a").expect("the client's octet is taken");
+    stream.read_exact(&mut octet).expect("the echo");
+    pair.relay().freeze(true);
+    wait::until("the service is withdrawn", Duration::from_secs(12), || (!ports::listening(pair.port("hello"))).then_some(()));
+    pair.relay().freeze(false);
+    pair.north.await_port(pair.port("hello"));
+    client::await_hello(pair.port("hello"));
+    if stream.write_all(b"b").is_ok() && pair.is_ours() {
+        stream.read_exact(&mut octet).expect("the echo, after the path moves again");
+        assert_eq!(octet, *b"b");
+    }
+}
+
+/// Three sites, all linked. The one that let the others link to it goes away, for good: the other two go on.
+fn without_issuer(lab: &Lab, kinds: [Kind; 3]) {
+    let mut triangle = Triangle::start(lab, kinds);
+    triangle.issuer.kill();
+    client::await_hello(triangle.port);
+    for _ in 0..10 {
+        assert_eq!(client::get(triangle.port).expect("an answer, without the third site"), client::HELLO);
+    }
+    assert!(ports::listening(triangle.port));
+}
+
+/// The cheap way breaks while all routers live: calls take the other way, and the service was known all the time.
+fn with_a_broken_link(lab: &Lab, kinds: [Kind; 3]) {
+    let triangle = Triangle::start(lab, kinds);
+    triangle.relay.refuse(true);
+    triangle.relay.cut();
+    client::await_hello(triangle.port);
+    for _ in 0..10 {
+        assert_eq!(client::get(triangle.port).expect("an answer, the other way"), client::HELLO);
+    }
+}
