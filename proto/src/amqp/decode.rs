@@ -11,6 +11,11 @@ pub const MAX_DEPTH: u8 = 32;
 /// member; this bounds what it costs us.
 pub const MAX_MEMBERS: u32 = 1 << 20;
 
+/// How much larger the descriptors of an array's members may be than the array's octets, all members taken together. On the wire a
+/// descriptor stands once; here every member has its own, and a long one before many short members would cost memory by the
+/// product of the two.
+const MAX_DESCRIPTOR_GROWTH: usize = 64;
+
 /// Why octets are not the AMQP value they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -57,10 +62,10 @@ pub struct Reader<'a> {
     depth: u8,
 }
 
-/// The constructor of an array's members.
-enum Constructor {
-    Primitive(u8),
-    Described(Value, Box<Constructor>),
+/// The constructor of an array's members: the descriptors before it, outermost first, and the format code.
+struct Constructor {
+    descriptors: Vec<Value>,
+    code: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -374,14 +379,26 @@ impl<'a> Reader<'a> {
             }
             0xe0 | 0xf0 => {
                 let (count, mut body) = self.compound(code)?;
+                // An empty array should have a constructor too; not every peer writes it.
+                if count == 0 && body.is_empty() {
+                    return Ok(Value::Array(Vec::new()));
+                }
+                let size = body.data.len();
                 let constructor = body.constructor()?;
+                let described = size - body.data.len();
+                let count = count as usize;
                 // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
-                if count as usize > body.data.len() + 16 {
+                if count > body.data.len() + 16
+                    || (!constructor.descriptors.is_empty()
+                        && described.saturating_mul(count) > size.saturating_mul(MAX_DESCRIPTOR_GROWTH))
+                {
                     return Err(DecodeError::Size);
                 }
-                let mut items = Vec::with_capacity((count as usize).min(64));
+                let mut items = Vec::with_capacity(count.min(64));
                 for _ in 0..count {
-                    items.push(body.construct(&constructor)?);
+                    let value = body.value_of(constructor.code)?;
+                    let describe = |value, descriptor: &Value| Value::Described(Box::new((descriptor.clone(), value)));
+                    items.push(constructor.descriptors.iter().rev().fold(value, describe));
                 }
                 Value::Array(items)
             }
@@ -390,23 +407,20 @@ impl<'a> Reader<'a> {
     }
 
     fn constructor(&mut self) -> Result<Constructor> {
-        match self.u8()? {
-            0x00 => {
-                if self.depth >= MAX_DEPTH {
-                    return Err(DecodeError::Depth);
+        let mut descriptors = Vec::new();
+        loop {
+            match self.u8()? {
+                0x00 if self.depth >= MAX_DEPTH => return Err(DecodeError::Depth),
+                0x00 => {
+                    // Each description is a level of the members too.
+                    self.depth += 1;
+                    match self.value()? {
+                        // All other types are reserved as descriptors (part 1.5), and a compound one has no bound in memory.
+                        descriptor @ (Value::Ulong(_) | Value::Symbol(_)) => descriptors.push(descriptor),
+                        _ => return Err(DecodeError::Descriptor(0)),
+                    }
                 }
-                self.depth += 1;
-                Ok(Constructor::Described(self.value()?, Box::new(self.constructor()?)))
-            }
-            code => Ok(Constructor::Primitive(code)),
-        }
-    }
-
-    fn construct(&mut self, constructor: &Constructor) -> Result<Value> {
-        match constructor {
-            Constructor::Primitive(code) => self.value_of(*code),
-            Constructor::Described(descriptor, inner) => {
-                Ok(Value::Described(Box::new((descriptor.clone(), self.construct(inner)?))))
+                code => return Ok(Constructor { descriptors, code }),
             }
         }
     }
@@ -467,8 +481,11 @@ decode_with! {
         let mut fields = Self::default();
         for _ in 0..count / 2 {
             // Keys must be symbols (part 2.8.13); some clients send strings.
-            let key = Symbol::from(body.text()?.to_owned());
-            fields.0.push((key, body.value()?));
+            let key = body.text()?;
+            if !key.is_ascii() {
+                return Err(DecodeError::Text);
+            }
+            fields.0.push((Symbol::from(key.to_owned()), body.value()?));
         }
         Ok(fields)
     };

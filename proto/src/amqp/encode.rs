@@ -291,35 +291,47 @@ impl Encode for Value {
 /// An array, with the widest constructor of its members' type. Members of different types have no form as an array; they are
 /// written as a list.
 fn array(out: &mut Vec<u8>, items: &[Value]) {
-    let Some((code, described)) = items.first().map(constructor) else {
+    let Some(first) = items.first() else {
         // An empty array needs a constructor all the same.
         compound(out, 0xe0, 0, |out| out.push(0x40));
         return;
     };
-    if items.iter().any(|item| constructor(item) != (code, described)) {
+    if !homogeneous(items) {
         return list(out, count(items.len()), |out| items.iter().for_each(|item| item.encode(out)));
     }
     compound(out, 0xe0, count(items.len()), |out| {
-        if let Some(descriptor) = described {
+        let mut inner = first;
+        while let Value::Described(described) = inner {
             out.push(0x00);
-            descriptor.encode(out);
+            described.0.encode(out);
+            inner = &described.1;
         }
-        out.push(code);
+        out.push(format_code(inner));
         for item in items {
-            member(
-                out,
-                match item {
-                    Value::Described(inner) => &inner.1,
-                    other => other,
-                },
-            );
+            member(out, item);
         }
     });
 }
 
-/// The format code that holds every value of this value's type, and its descriptor if it has one.
-fn constructor(value: &Value) -> (u8, Option<&Value>) {
-    let code = match value {
+/// Whether values can be members of one array: the same descriptors, and the same type behind them.
+fn homogeneous(items: &[Value]) -> bool {
+    let Some((first, others)) = items.split_first() else { return true };
+    let alike = |item: &Value| {
+        let (mut a, mut b) = (first, item);
+        while let (Value::Described(x), Value::Described(y)) = (a, b) {
+            if x.0 != y.0 {
+                return false;
+            }
+            (a, b) = (&x.1, &y.1);
+        }
+        format_code(a) == format_code(b)
+    };
+    others.iter().all(alike)
+}
+
+/// The format code that holds every value of this value's type, which is not described.
+fn format_code(value: &Value) -> u8 {
+    match value {
         Value::Null => 0x40,
         Value::Bool(_) => 0x56,
         Value::Ubyte(_) => 0x50,
@@ -343,19 +355,21 @@ fn constructor(value: &Value) -> (u8, Option<&Value>) {
         Value::Symbol(_) => 0xb3,
         Value::List(_) => 0xd0,
         Value::Map(_) => 0xd1,
-        Value::Array(_) => 0xf0,
-        Value::Described(inner) => return (constructor(&inner.1).0, Some(&inner.0)),
-    };
-    (code, None)
+        Value::Array(items) if homogeneous(items) => 0xf0,
+        // What `array` writes of members of different types.
+        Value::Array(_) => 0xd0,
+        Value::Described(_) => 0x00,
+    }
 }
 
-/// A member of an array: the value's octets in the form of [`constructor`], without the format code.
+/// A member of an array: the value's octets in the form of [`format_code`], without descriptors and format code.
 fn member(out: &mut Vec<u8>, value: &Value) {
     let wide = |out: &mut Vec<u8>, octets: &[u8]| {
         out.put_u32(count(octets.len()));
         out.extend_from_slice(octets);
     };
     match value {
+        Value::Described(described) => member(out, &described.1),
         Value::Bool(v) => out.push((*v).into()),
         Value::Uint(v) => out.put_u32(*v),
         Value::Ulong(v) => out.put_u64(*v),

@@ -9,6 +9,8 @@ pub mod message;
 pub mod performative;
 pub mod sasl;
 pub mod terminus;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use decode::{DecodeError, Reader};

@@ -388,7 +388,12 @@ impl DeliveryState {
 impl Decode for DeliveryState {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let start = reader.clone();
-        match reader.descriptor()? {
+        // A symbolic descriptor is no number, and none of ours.
+        let code = match reader.descriptor() {
+            Err(DecodeError::Descriptor(code)) => code,
+            other => other?,
+        };
+        match code {
             0x23 => Received::decode_fields(reader).map(Self::Received),
             0x24 => reader.skip().map(|()| Self::Accepted),
             0x25 => Rejected::decode_fields(reader).map(Self::Rejected),

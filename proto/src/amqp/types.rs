@@ -98,13 +98,13 @@ pub enum Value {
     /// Symbolic text.
     Symbol(Symbol),
     /// A sequence of values of any type.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Keys and values, in the order of the wire.
-    Map(Vec<(Value, Value)>),
+    Map(Vec<(Self, Self)>),
     /// Values of one type.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// A descriptor and what it describes.
-    Described(Box<(Value, Value)>),
+    Described(Box<(Self, Self)>),
 }
 
 impl Value {
