@@ -1,1 +1,229 @@
-//! To be filled.
+//! A TCP connection as two streaming messages, and its window of octets.
+//!
+//! One service connection is two deliveries: the client stream, from the router with the tcpListener to the router with the
+//! tcpConnector, and the server stream back. Each is as long as its half of the connection. The octets follow the sections of
+//! [`encode_head`] without any framing of their own.
+
+use crate::amqp::encode::{self, Null};
+use crate::amqp::message::{self, Head, Properties, section};
+use crate::amqp::{DecodeError, Encode, Value};
+
+/// What a stream's messages say their content is.
+pub const CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Octets that may be under way unacknowledged on one stream: twice what a C router acknowledges at once.
+pub const WINDOW: u64 = 2 * 521_216;
+
+/// Octets written after which a receiver acknowledges. A C router waits for 521,216; half of that keeps a sender moving that is a few
+/// milliseconds away.
+pub const ACKNOWLEDGE: u64 = 260_608;
+
+/// The most octets of one stream that a router holds: the window, what a C router's sender may have read beyond it (8 buffers of 4072
+/// octets) and one read of ours.
+pub const MAX_HELD: usize = WINDOW as usize + 8 * 4072 + 256 * 1024;
+
+/// The sections of a stream's message up to the octets. The server stream has neither `reply_to` nor `correlation_id`.
+pub fn encode_head(to: &str, reply_to: Option<&str>, correlation_id: Option<&str>, alpn: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128 + to.len() + reply_to.map_or(0, str::len));
+    encode::descriptor(&mut out, section::PROPERTIES);
+    encode::compound32(&mut out, 0xd0, 7, |out| {
+        Null.encode(out);
+        Null.encode(out);
+        to.encode(out);
+        Null.encode(out);
+        reply_to.encode(out);
+        correlation_id.encode(out);
+        // A string, where AMQP has a symbol: C routers write it so.
+        CONTENT_TYPE.encode(out);
+    });
+    encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
+    encode::compound32(&mut out, 0xd1, if alpn.is_some() { 4 } else { 2 }, |out| {
+        "V".encode(out);
+        1u32.encode(out);
+        if let Some(protocol) = alpn {
+            "alpn".encode(out);
+            protocol.encode(out);
+        }
+    });
+    encode::descriptor(&mut out, section::AMQP_VALUE);
+    Null.encode(&mut out);
+    out
+}
+
+/// What the head of a stream's message says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamHead {
+    /// The address it goes to.
+    pub to: String,
+    /// Where the server stream goes; only a client stream has it.
+    pub reply_to: Option<String>,
+    /// The flow record of the connection at its listener.
+    pub correlation_id: Option<String>,
+    /// The application protocol that the client's TLS settled on.
+    pub alpn: Option<String>,
+}
+
+/// Why a message is no stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAStream {
+    /// Its sections do not decode.
+    #[error("the message does not decode: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Its content is something else; a peer of release 2.x sends such.
+    #[error("the content type is {0:?}, not {CONTENT_TYPE}: the peer may be of release 2.x, whose services cannot be carried")]
+    ContentType(Option<String>),
+}
+
+/// Reads the head of a stream's message from its sections, which are whole.
+///
+/// # Errors
+/// Why it is none.
+pub fn decode_head(sections: &[u8], head: &Head) -> Result<StreamHead, NotAStream> {
+    let properties = match &head.properties {
+        Some(span) => Properties::decode_fields(&mut span.of(sections))?,
+        None => Properties::default(),
+    };
+    match properties.content_type {
+        Some(content_type) if content_type.0 == CONTENT_TYPE => {}
+        other => return Err(NotAStream::ContentType(other.map(|text| text.0))),
+    }
+    let alpn = match &head.application_properties {
+        Some(span) => message::application_property(span, sections, "alpn")?,
+        None => None,
+    };
+    let text = |value: Value| value.as_text().map(str::to_owned);
+    Ok(StreamHead {
+        to: properties.to.unwrap_or_default(),
+        reply_to: properties.reply_to,
+        correlation_id: properties.correlation_id.and_then(text),
+        alpn: alpn.and_then(text),
+    })
+}
+
+/// The sender's side of a stream's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendWindow {
+    sent: u64,
+    acknowledged: u64,
+    /// The receiver has accepted the whole: it counts no longer.
+    open: bool,
+}
+
+impl SendWindow {
+    /// Counts octets that were handed over.
+    pub const fn sent(&mut self, octets: u64) {
+        self.sent = self.sent.saturating_add(octets);
+    }
+
+    /// Takes an acknowledgement. One that goes back, or beyond what was sent, changes nothing: a stream that was sent again on another
+    /// way acknowledges 0.
+    pub const fn acknowledge(&mut self, octets: u64) {
+        if octets > self.acknowledged && octets <= self.sent {
+            self.acknowledged = octets;
+        }
+    }
+
+    /// The receiver counts no longer.
+    pub const fn lift(&mut self) {
+        self.open = true;
+    }
+
+    /// Octets that may be sent now.
+    pub const fn room(&self) -> u64 {
+        if self.open { WINDOW } else { WINDOW.saturating_sub(self.sent - self.acknowledged) }
+    }
+
+    /// Octets sent so far.
+    pub const fn total(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// The receiver's side of a stream's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    written: u64,
+    acknowledged: u64,
+}
+
+impl Receipt {
+    /// Counts octets that were written out; returns what to acknowledge now, if anything.
+    pub const fn written(&mut self, octets: u64) -> Option<u64> {
+        self.written = self.written.saturating_add(octets);
+        if self.written - self.acknowledged < ACKNOWLEDGE {
+            return None;
+        }
+        self.acknowledged = self.written;
+        Some(self.written)
+    }
+
+    /// Octets written so far.
+    pub const fn total(&self) -> u64 {
+        self.written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::message::{Scan, scan};
+
+    fn head_of(octets: &[u8]) -> Head {
+        match scan(octets, false, true) {
+            Ok(Scan::Complete(head)) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn client_head_is_what_c_routers_send() {
+        let octets = encode_head("echo", Some("amqp:/_topo/0/A/temp.0123456789abcde"), Some("ABCDE:17"), None);
+        let mut expected = vec![0x00, 0x53, 0x73, 0xd0, 0, 0, 0, 0x57, 0, 0, 0, 7, 0x40, 0x40, 0xa1, 4];
+        expected.extend_from_slice(b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/octet-stream");
+        expected.extend_from_slice(&[0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1]);
+        expected.extend_from_slice(&[0x00, 0x53, 0x77, 0x40]);
+        assert_eq!(octets, expected);
+    }
+
+    #[test]
+    fn head_survives_the_way_and_octets_begin_behind_it() {
+        let mut octets = encode_head("a/b", Some("r"), None, Some("h2"));
+        let end = octets.len();
+        octets.extend_from_slice(b"raw");
+        let head = head_of(&octets);
+        assert_eq!(head.body.map(|span| span.end), Some(end));
+        let read = decode_head(&octets, &head).unwrap();
+        assert_eq!(read, StreamHead { to: "a/b".into(), reply_to: Some("r".into()), correlation_id: None, alpn: Some("h2".into()) });
+    }
+
+    #[test]
+    fn other_content_is_no_stream() {
+        let octets = [0x00, 0x53, 0x77, 0x40];
+        assert_eq!(decode_head(&octets, &head_of(&octets)), Err(NotAStream::ContentType(None)));
+    }
+
+    #[test]
+    fn window_closes_and_opens() {
+        let mut window = SendWindow::default();
+        window.sent(WINDOW);
+        assert_eq!(window.room(), 0);
+        window.acknowledge(0);
+        window.acknowledge(WINDOW + 1);
+        assert_eq!(window.room(), 0);
+        window.acknowledge(521_216);
+        assert_eq!(window.room(), 521_216);
+        window.acknowledge(100);
+        assert_eq!(window.room(), 521_216);
+        window.lift();
+        assert_eq!(window.room(), WINDOW);
+    }
+
+    #[test]
+    fn receipts_come_in_steps() {
+        let mut receipt = Receipt::default();
+        assert_eq!(receipt.written(ACKNOWLEDGE - 1), None);
+        assert_eq!(receipt.written(2), Some(ACKNOWLEDGE + 1));
+        assert_eq!(receipt.written(ACKNOWLEDGE - 1), None);
+        assert_eq!(receipt.total(), 2 * ACKNOWLEDGE);
+    }
+}
