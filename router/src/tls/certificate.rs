@@ -90,7 +90,8 @@ fn rfc2253(name: &X509Name<'_>) -> String {
         if index > 0 {
             out.push(',');
         }
-        for (index, attribute) in set.iter().enumerate() {
+        let attributes: Vec<_> = set.iter().collect();
+        for (index, attribute) in attributes.iter().rev().enumerate() {
             if index > 0 {
                 out.push('+');
             }

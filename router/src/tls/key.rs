@@ -100,7 +100,7 @@ fn legacy_key(password: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>>
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 || text.len() > 64 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 64 {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()

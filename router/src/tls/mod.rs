@@ -26,3 +26,5 @@ pub use handshake::{Acceptor, ClientVerification, Connector, ServerVerification,
 pub use profile::{Profile, ProfileConfig, ProfileError, ProfileProblem};
 pub use session::{End, Flushed, Output, Received, Session, SessionError, SessionInfo};
 
+#[cfg(test)]
+mod tests;

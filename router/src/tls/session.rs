@@ -11,6 +11,7 @@
 //!   [`Session::flush`] says [`Flushed::Blocked`], wait for the socket to become writable, and flush before sending more: nothing but that
 //!   bounds the ciphertext that waits.
 //! * After every [`Session::read`] ask [`Session::wants_write`]: the protocol itself may have to answer.
+//! * When the socket fails while sending: receive once more. The alert by which the peer says why may already be here.
 //! * At the end: [`Session::send_close_notify`], flush, shut the socket down. After an error: flush once, so that the peer gets the alert
 //!   that says why, and close.
 
@@ -118,12 +119,14 @@ pub struct Session {
     unread: bool,
     /// Plaintext written since all had last gone out.
     unflushed: usize,
+    /// close_notify has been sent. The TLS library would go on encrypting, and the peer drop what comes.
+    closed: bool,
 }
 
 impl Session {
     /// A session without TLS: what goes in comes out.
     pub fn plain() -> Self {
-        Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0 }
+        Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0, closed: false }
     }
 
     pub(super) fn tls(mut connection: Connection) -> Self {
@@ -139,7 +142,7 @@ impl Session {
             alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
             peer,
         };
-        Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0 }
+        Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0, closed: false }
     }
 
     /// What was agreed in the handshake; `None` for a plain session.
@@ -209,6 +212,9 @@ impl Session {
 
     /// Takes plaintext to be sent, all of it, and leaves the sending to [`Session::flush`].
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), SessionError> {
+        if self.closed {
+            return Err(SessionError::Closed);
+        }
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         self.unflushed += total;
         match &mut self.inner {
@@ -230,6 +236,7 @@ impl Session {
     pub fn send(&mut self, socket: &impl Output, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
         if let Inner::Plain(pending) = &mut self.inner
             && pending.is_empty()
+            && !self.closed
         {
             let mut sent = match socket.try_write_vectored(slices) {
                 Ok(sent) => sent,
@@ -287,9 +294,10 @@ impl Session {
         self.unflushed
     }
 
-    /// Tells the peer that nothing follows. Flush afterwards; writing afterwards is an error. Nothing happens in a plain session, whose end
-    /// is the socket's.
+    /// Tells the peer that nothing follows. Flush afterwards; writing afterwards is an error. A plain session sends nothing: its end is
+    /// the socket's.
     pub fn send_close_notify(&mut self) {
+        self.closed = true;
         if let Inner::Tls(connection) = &mut self.inner {
             connection.send_close_notify();
         }
