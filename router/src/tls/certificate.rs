@@ -1,6 +1,6 @@
 //! What a certificate says, in the words that operators and OpenSSL use.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -11,8 +11,8 @@ use x509_parser::x509::X509Name;
 /// Alternative names that are kept of a certificate.
 const NAMES_LIMIT: usize = 64;
 
-/// The readable part of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The readable part of a certificate. The `Debug` form leaves the octets out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// The subject as OpenSSL prints it with `-nameopt RFC2253`: `CN=north,O=Example`.
     pub subject: String,
@@ -49,6 +49,18 @@ impl Certificate {
     /// The names that hosts are compared with: the alternative names or, where there are none, the common names.
     pub fn host_names(&self) -> &[String] {
         if self.alternative_names.is_empty() { &self.common_names } else { &self.alternative_names }
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("subject", &self.subject)
+            .field("issuer", &self.issuer)
+            .field("names", &self.host_names())
+            .field("not_before", &self.not_before)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
     }
 }
 
