@@ -115,8 +115,8 @@ mod tests {
         let fall_back = PathBuf::from(format!("/tmp/skrouterd-{user}"));
         let of = |runtime: Option<&Path>| folders_for(runtime.map(Path::to_owned), user);
         assert_eq!(of(Some(folder.path())), [folder.path().join("skrouterd"), fall_back.clone()]);
-        assert_eq!(of(Some(Path::new("/nowhere/at/all"))), [fall_back.clone()]);
-        assert_eq!(of(Some(Path::new("."))), [fall_back.clone()]);
+        assert_eq!(of(Some(Path::new("/nowhere/at/all"))), std::slice::from_ref(&fall_back));
+        assert_eq!(of(Some(Path::new("."))), std::slice::from_ref(&fall_back));
         assert_eq!(of(None), [fall_back]);
         assert_eq!(
             folders_for(Some(folder.path().to_owned()), user + 1),

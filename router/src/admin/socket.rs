@@ -199,7 +199,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Whether somebody listens at `path`.
-fn answers(path: &Path) -> io::Result<bool> {
+pub(crate) fn answers(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {

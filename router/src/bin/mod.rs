@@ -1,0 +1,3 @@
+//! The commands beside the daemon, all in its one executable.
+
+pub mod skup;
