@@ -1,1 +1,137 @@
-//! To be filled.
+//! Who the routers of the network are, how they are connected, and the way to each: HELLO, RA, LSU and LSR.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `message` | the messages on the wire, MAU and MAR too |
+//! | `machine` | the state machine: neighbors, link states, when to say what |
+//! | `neighbors` | control links, and which of several leads to a neighbor |
+//! | `routes` | the graph, shortest paths, valid origins: an immutable table |
+//! | `pace` | when something may be said again |
+//! | `routing` | this machine and that of [`mobile`](crate::mobile) as one: what the core drives |
+//!
+//! The protocol is that of C routers (which work on a tick of one second), without a tick: what changes is said at once, and ever
+//! more rarely while it goes on changing. Their intervals are upper bounds here and their hold-downs lower bounds.
+
+mod machine;
+pub mod message;
+mod neighbors;
+mod pace;
+mod routes;
+mod routing;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+pub use machine::{Arrival, NeighborStatus, RouterStatus};
+pub use message::{Envelope, Message, MessageError};
+pub use neighbors::{LinkProblem, LinkStatus};
+pub(crate) use pace::{Gate, Request, SPACING};
+pub use routes::{Route, RouterIndex, Routes};
+pub use routing::{Action, Routing};
+
+/// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a mistake or an attack.
+pub const MAX_ID_LENGTH: usize = 255;
+
+/// Most routers that are kept track of, this one included: several times the largest network in sight, and still a few megabytes.
+pub const MAX_ROUTERS: usize = 4096;
+
+/// Most neighbors in one link state and most ids in one HELLO: no router has more neighbors than there are routers.
+pub const MAX_PEERS: usize = MAX_ROUTERS;
+
+/// The caller's name for one control link: the pair of AMQP links that carries control messages to and from the router at the other
+/// end of one inter-router connection. A name is not used again for another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// What a router is and how it paces itself.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The router's id.
+    pub id: Arc<str>,
+    /// Which of the router's lives this is: different at every start, or its neighbors go on with what they knew of the last.
+    pub instance: i64,
+    /// The longest pause between two HELLOs (`helloIntervalSeconds`).
+    pub hello_interval: Duration,
+    /// How long a neighbor may be silent (`helloMaxAgeSeconds`).
+    pub hello_max_age: Duration,
+    /// The longest pause between two RAs (`raIntervalSeconds`).
+    pub ra_interval: Duration,
+    /// How long a router's link state lasts without news of it (`remoteLsMaxAgeSeconds`).
+    pub remote_ls_max_age: Duration,
+    /// How long a router's addresses are kept after it became unreachable (`unreachableHoldoffSeconds`).
+    pub unreachable_hold_off: Duration,
+}
+
+impl Config {
+    /// The default intervals.
+    pub fn new(id: impl Into<Arc<str>>, instance: i64) -> Self {
+        Self {
+            id: id.into(),
+            instance,
+            hello_interval: Duration::from_secs(1),
+            hello_max_age: Duration::from_secs(3),
+            ra_interval: Duration::from_secs(30),
+            remote_ls_max_age: Duration::from_secs(60),
+            unreachable_hold_off: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What an operator wants to know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A router is a neighbor now.
+    NeighborUp {
+        /// Its id.
+        id: Arc<str>,
+        /// The control link that leads to it.
+        link: LinkId,
+        /// The cost of the way to it.
+        cost: u32,
+    },
+    /// Another control link leads to a neighbor now.
+    NeighborMoved {
+        /// Its id.
+        id: Arc<str>,
+        /// The link that does.
+        link: LinkId,
+    },
+    /// A router is no neighbor any more.
+    NeighborLost {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// A router started anew.
+    Restarted {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Something is wrong with the router at the other end of a control link. Given once a link, and once a life of a router with
+    /// this router's id.
+    Problem {
+        /// The link.
+        link: LinkId,
+        /// What is wrong.
+        problem: LinkProblem,
+    },
+    /// A router sends messages of a newer protocol version, which are ignored. Given once a router.
+    NewerVersion {
+        /// Its id.
+        id: Arc<str>,
+        /// Its version.
+        version: i64,
+    },
+    /// A router is ignored because [`MAX_ROUTERS`] are known. Given once until there is room.
+    TooManyRouters {
+        /// The first that is ignored.
+        id: Arc<str>,
+    },
+    /// A router serves more addresses than are kept of one. Given once until there is room.
+    TooManyAddresses {
+        /// Its id.
+        id: Arc<str>,
+    },
+}

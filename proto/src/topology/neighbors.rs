@@ -1,0 +1,129 @@
+//! Control links: who is heard on each, and which of several leads to a neighbor.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::time::Instant;
+
+use super::LinkId;
+
+/// What is wrong with the router at the other end of a control link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkProblem {
+    /// It is another router with this router's id.
+    DuplicateId,
+    /// It is this router.
+    Loop,
+    /// It speaks a newer version of the routing protocol.
+    NewerVersion(i64),
+    /// Two routers are heard on one link; this is the second, which is ignored.
+    SecondRouter(Arc<str>),
+    /// It is ignored because too many routers are known.
+    TooManyRouters,
+}
+
+/// What is known of a control link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Its name.
+    pub link: LinkId,
+    /// The cost of its connection.
+    pub cost: u32,
+    /// Since when it is up.
+    pub since: Instant,
+    /// The router heard on it.
+    pub peer: Option<Arc<str>>,
+    /// When that was heard last.
+    pub heard: Option<Instant>,
+    /// When that last said that it hears this router.
+    pub confirmed: Option<Instant>,
+    /// What is wrong with it.
+    pub problem: Option<LinkProblem>,
+}
+
+/// All control links.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: BTreeMap<LinkId, Link>,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) status: LinkStatus,
+    /// Whether the last HELLO sent on it named the router heard on it.
+    pub(super) listed: bool,
+    /// The deadline that is in the machine's heap.
+    pub(super) armed: Option<Instant>,
+}
+
+impl Links {
+    pub(super) fn up(&mut self, link: LinkId, cost: u32, now: Instant) {
+        let status = LinkStatus { link, cost, since: now, peer: None, heard: None, confirmed: None, problem: None };
+        self.links.insert(link, Link { status, listed: false, armed: None });
+    }
+
+    pub(super) fn down(&mut self, link: LinkId) -> Option<Link> {
+        self.links.remove(&link)
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
+        self.links.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&link)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LinkStatus> {
+        self.links.values().map(|link| &link.status)
+    }
+
+    /// The routers heard lately, each once.
+    pub(super) fn seen(&self, now: Instant, max_age: Duration) -> Vec<Arc<str>> {
+        let heard = self.iter().filter(|link| is_fresh(link.heard, now, max_age));
+        let mut seen: Vec<Arc<str>> = heard.filter_map(|link| link.peer.clone()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen
+    }
+
+    /// A HELLO that names `seen` goes out on these links, or on all.
+    pub(super) fn note_listed(&mut self, only: Option<LinkId>, seen: &[Arc<str>]) {
+        for (id, link) in &mut self.links {
+            if only.is_none_or(|only| only == *id) {
+                link.listed = link.status.peer.as_ref().is_some_and(|peer| seen.binary_search(peer).is_ok());
+            }
+        }
+    }
+
+    /// The link that leads to the router `id`: the `current` one as long as it lives, else the cheapest of those that live, of
+    /// equally cheap ones the oldest.
+    pub(super) fn leading_to(&self, id: &str, current: Option<LinkId>, now: Instant, max_age: Duration) -> Option<&LinkStatus> {
+        let lives = |link: &&LinkStatus| link.peer.as_deref() == Some(id) && is_fresh(link.confirmed, now, max_age);
+        let current = current.and_then(|link| self.get(link)).map(|link| &link.status).filter(lives);
+        current.or_else(|| self.iter().filter(lives).min_by_key(|link| (link.cost, link.since, link.link)))
+    }
+
+    /// The router `id` started anew and is heard on `link`: the others lead to its former life.
+    pub(super) fn forget_others(&mut self, id: &str, link: LinkId) {
+        for other in self.links.values_mut().filter(|other| other.status.link != link) {
+            if other.status.peer.as_deref() == Some(id) {
+                other.status.confirmed = None;
+            }
+        }
+    }
+
+    pub(super) fn ids(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
+}
+
+/// Whether what was heard at `heard` counts still.
+pub(super) fn is_fresh(heard: Option<Instant>, now: Instant, max_age: Duration) -> bool {
+    heard.is_some_and(|heard| now < heard + max_age)
+}

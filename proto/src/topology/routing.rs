@@ -1,0 +1,314 @@
+//! The routing protocol of one router as one machine: what the core drives.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::address::AddressKey;
+use crate::mobile::{self, Attributes, Mobile};
+use crate::time::Instant;
+
+use super::machine::{self, Arrival, NeighborStatus, RouterStatus, Topology};
+use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, Message, mobile_address};
+use super::neighbors::LinkStatus;
+use super::routes::{RouterIndex, Routes};
+use super::{Config, LinkId, Notice};
+
+/// What the caller is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a message on control links.
+    Send(Envelope),
+    /// [`Routing::routes`] are others: publish them.
+    RoutesChanged,
+    /// A router serves an address.
+    AddressAdded {
+        /// The router.
+        router: RouterIndex,
+        /// The address.
+        address: AddressKey,
+        /// What the router says of it.
+        attributes: Attributes,
+    },
+    /// A router says something else of an address that it serves.
+    AddressUpdated {
+        /// The router.
+        router: RouterIndex,
+        /// The address.
+        address: AddressKey,
+        /// What the router says of it.
+        attributes: Attributes,
+    },
+    /// A router serves an address no more.
+    AddressRemoved {
+        /// The router.
+        router: RouterIndex,
+        /// The address.
+        address: AddressKey,
+    },
+    /// A router is forgotten, and its number will be another's. Its addresses were removed before.
+    RouterLost {
+        /// Its number.
+        router: RouterIndex,
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Tell the operator.
+    Notice(Notice),
+}
+
+/// HELLO, RA, LSU, LSR, MAU and MAR of one router.
+///
+/// # How to drive it
+///
+/// * Inputs: [`link_up`](Self::link_up) and [`link_down`](Self::link_down) when both AMQP links of a control link are attached, or
+///   one is gone; [`handle_message`](Self::handle_message) for every message to `_local/qdhello`, `qdrouter` and `qdrouter.ma` that
+///   arrives on a control link; [`set_address`](Self::set_address) and [`remove_address`](Self::remove_address) when this router
+///   begins and ends to serve an address; [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is past.
+/// * After every input, [`poll_action`](Self::poll_action) until it gives none, each action in order; then `poll_timeout`.
+/// * `now` never goes back.
+///
+/// # What it expects of the forwarding core
+///
+/// * A message with a trace longer than [`Routes::hop_limit`] is released; but routing messages addressed to *this* router, or
+///   flooded (class `T`), are handed to `handle_message` all the same: it is they who make the limit grow.
+/// * A routing message for another router (class `R`) is forwarded as any other, on the control links; the machine does not see it.
+/// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message` gives back, with this router
+///   added to its trace. (The general rules, which C routers follow, are [`Routes::flood_links`] for RA and [`Routes::tree_links`]
+///   for MAU. For an RA the machine gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
+///   network the copies would grow with the power of its radius.)
+#[derive(Debug)]
+pub struct Routing {
+    topology: Topology,
+    mobile: Mobile,
+    actions: VecDeque<Action>,
+}
+
+impl Routing {
+    /// The machine of a router that has no links yet.
+    pub fn new(config: Config, now: Instant) -> Self {
+        let mobile = Mobile::new(Arc::clone(&config.id));
+        Self { topology: Topology::new(config, now), mobile, actions: VecDeque::new() }
+    }
+
+    // Inputs.
+
+    /// A control link is up; `cost` is the higher of what the two ends configured.
+    pub fn link_up(&mut self, link: LinkId, cost: u32, now: Instant) {
+        self.topology.link_up(link, cost, now);
+        self.settle(now);
+    }
+
+    /// A control link is gone, for whatever reason.
+    pub fn link_down(&mut self, link: LinkId, now: Instant) {
+        self.topology.link_down(link, now);
+        self.settle(now);
+    }
+
+    /// A routing message, decoded. Gives back the control links on which a copy goes on.
+    pub fn handle_message(&mut self, arrival: &Arrival<'_>, message: &Message, now: Instant) -> Vec<LinkId> {
+        let relay = match message {
+            Message::Hello(hello) => {
+                self.topology.handle_hello(arrival, hello, now);
+                Vec::new()
+            }
+            Message::Ra(ra) => self.topology.handle_ra(arrival, ra, now),
+            Message::Lsu(lsu) => {
+                self.topology.handle_lsu(arrival, lsu, now);
+                Vec::new()
+            }
+            Message::Lsr(lsr) => {
+                self.topology.handle_lsr(arrival, lsr, now);
+                Vec::new()
+            }
+            // Those of unknown routers are lost; the RA that makes a router known brings its addresses too.
+            Message::Mau(mau) => match self.other(&mau.id) {
+                Some(router) => {
+                    self.mobile.handle_mau(router, mau);
+                    self.tree_links(arrival, router)
+                }
+                None => Vec::new(),
+            },
+            Message::Mar(mar) => {
+                if let Some(router) = self.other(&mar.id) {
+                    self.topology.note_arrival(router, arrival.link);
+                    self.mobile.handle_mar(router, mar, now);
+                }
+                Vec::new()
+            }
+            Message::Newer { id, version } => self.topology.handle_newer(arrival, id, *version),
+        };
+        self.settle(now);
+        relay
+    }
+
+    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.topology.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// This router serves an address, or says something else of it. Addresses of a class that routers do not tell each other are
+    /// left alone.
+    pub fn set_address(&mut self, address: AddressKey, attributes: Attributes, now: Instant) {
+        self.mobile.set(address, attributes);
+        self.settle(now);
+    }
+
+    /// This router serves an address no more.
+    pub fn remove_address(&mut self, address: &AddressKey, now: Instant) {
+        self.mobile.remove(address);
+        self.settle(now);
+    }
+
+    /// This router is about to stop: it serves nothing any more, and says so at once.
+    pub fn withdraw(&mut self, now: Instant) {
+        self.mobile.remove_all(now);
+        self.settle(now);
+    }
+
+    // Outputs.
+
+    /// What is to be done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.topology.poll_timeout(), self.mobile.poll_timeout()].into_iter().flatten().min()
+    }
+
+    // Getters.
+
+    /// The routes as they are.
+    pub const fn routes(&self) -> &Arc<Routes> {
+        self.topology.routes()
+    }
+
+    /// What the router is and how it paces itself.
+    pub const fn config(&self) -> &Config {
+        self.topology.config()
+    }
+
+    /// The control links.
+    pub fn links(&self) -> impl Iterator<Item = &LinkStatus> {
+        self.topology.link_states()
+    }
+
+    /// The neighbors.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborStatus> {
+        self.topology.neighbor_states()
+    }
+
+    /// The known routers but this one, reachable or not.
+    pub fn routers(&self) -> impl Iterator<Item = RouterStatus> {
+        self.topology.router_states()
+    }
+
+    /// The addresses that another router serves.
+    pub fn addresses(&self, router: RouterIndex) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
+        self.mobile.addresses(router)
+    }
+
+    /// The number of a router's last change of addresses that is known.
+    pub fn mobile_seq(&self, router: RouterIndex) -> u64 {
+        if router == RouterIndex::OWN { self.mobile.seq() } else { self.mobile.known(router) }
+    }
+
+    /// The number of this router's link state.
+    pub fn ls_seq(&self) -> u64 {
+        self.topology.own_ls_seq()
+    }
+
+    /// When the routes changed last.
+    pub const fn last_change(&self) -> Instant {
+        self.topology.last_change()
+    }
+
+    fn other(&self, id: &str) -> Option<RouterIndex> {
+        self.topology.find(id).filter(|router| *router != RouterIndex::OWN)
+    }
+
+    /// Where a flooded MAU goes on: along the tree of its router, as C routers pass it on.
+    fn tree_links(&self, arrival: &Arrival<'_>, origin: RouterIndex) -> Vec<LinkId> {
+        if !arrival.flooded || arrival.trace.routers().any(|id| id == &*self.config().id) {
+            return Vec::new();
+        }
+        let mut links = self.routes().tree_links(origin, &arrival.trace);
+        links.retain(|link| *link != arrival.link);
+        links
+    }
+
+    /// Brings both machines to rest after an input.
+    fn settle(&mut self, now: Instant) {
+        self.topology.update_routes(now);
+        self.take_topology(now);
+        self.mobile.advance(now);
+        // A MAU goes before the RA with its number, lest its receivers ask for what is under way.
+        self.take_mobile();
+        self.topology.advertise(now);
+        self.take_topology(now);
+        self.mobile.advance(now);
+        self.take_mobile();
+    }
+
+    fn take_topology(&mut self, now: Instant) {
+        while let Some(event) = self.topology.poll_event() {
+            match event {
+                machine::Event::Send(envelope) => self.actions.push_back(Action::Send(envelope)),
+                machine::Event::Routes => self.actions.push_back(Action::RoutesChanged),
+                machine::Event::Advertised { router, mobile_seq } => self.mobile.advertised(router, mobile_seq),
+                machine::Event::Discovered(router) => self.mobile.discovered(router, now),
+                machine::Event::Reachable(router, reachable) => self.mobile.reachable(router, reachable),
+                machine::Event::Flush(router) => {
+                    self.mobile.flush(router);
+                    self.take_mobile();
+                }
+                machine::Event::Lost(router, id) => {
+                    self.mobile.forget(router);
+                    self.actions.push_back(Action::RouterLost { router, id });
+                }
+                machine::Event::Notice(notice) => self.actions.push_back(Action::Notice(notice)),
+            }
+        }
+    }
+
+    fn take_mobile(&mut self) {
+        while let Some(event) = self.mobile.poll_event() {
+            match event {
+                mobile::Event::Changed(mau) => {
+                    self.topology.set_mobile_seq(mau.mobile_seq);
+                    let links = self.routes().tree_links(RouterIndex::OWN, &crate::annotations::Trace::default());
+                    self.send(links, MOBILE_FLOOD_ADDRESS.into(), Message::Mau(mau));
+                }
+                mobile::Event::Whole(router, mau) => self.send_to(router, Message::Mau(mau)),
+                mobile::Event::Request(router, mar) => self.send_to(router, Message::Mar(mar)),
+                mobile::Event::Added(router, address, attributes) => {
+                    self.actions.push_back(Action::AddressAdded { router, address, attributes });
+                }
+                mobile::Event::Updated(router, address, attributes) => {
+                    self.actions.push_back(Action::AddressUpdated { router, address, attributes });
+                }
+                mobile::Event::Removed(router, address) => self.actions.push_back(Action::AddressRemoved { router, address }),
+                mobile::Event::TooMany(router) => {
+                    if let Some(id) = self.topology.id(router).cloned() {
+                        self.actions.push_back(Action::Notice(Notice::TooManyAddresses { id }));
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_to(&mut self, router: RouterIndex, message: Message) {
+        if let (Some(link), Some(id)) = (self.topology.link_toward(router), self.topology.id(router)) {
+            let to = mobile_address(id).into();
+            self.send(vec![link], to, message);
+        }
+    }
+
+    fn send(&mut self, links: Vec<LinkId>, to: std::borrow::Cow<'static, str>, message: Message) {
+        if !links.is_empty() {
+            self.actions.push_back(Action::Send(Envelope { links, to, message }));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Networks of routers in virtual time: they converge, agree with the plainest computation of what they should, and say little.
+
+mod c_like;
+mod reference;
+mod scenarios;
+mod sim;

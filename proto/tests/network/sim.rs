@@ -1,0 +1,417 @@
+//! A network of routers in virtual time: links with latency, in order, that lose what is under way when they go down.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skupper_proto::address::{AddressClass, AddressKey, AddressSpace, RouterMode, Treatment};
+use skupper_proto::annotations::{Annotations, Flags, Outgoing, Parsed, node_text, parse};
+use skupper_proto::mobile::Attributes;
+use skupper_proto::time::Instant;
+use skupper_proto::topology::{Action, Arrival, Config, LinkId, Message, Notice, RouterIndex, Routing};
+
+use crate::c_like::CRouter;
+
+/// A message under way, and the routers it passed (as encoded annotations, which the routers read and write).
+#[derive(Clone)]
+pub(crate) struct Packet {
+    pub(crate) annotations: Vec<u8>,
+    pub(crate) to: Arc<str>,
+    pub(crate) message: Arc<Message>,
+}
+
+impl Packet {
+    pub(crate) fn new(own: &str, to: &str, message: Message) -> Self {
+        let mut annotations = Vec::new();
+        Outgoing::originated(Flags::default(), own).encode(&mut annotations);
+        Self { annotations, to: to.into(), message: Arc::new(message) }
+    }
+
+    pub(crate) fn read(&self) -> Annotations<'_> {
+        match parse(&self.annotations) {
+            Ok(Parsed::Present(annotations)) => annotations,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn forwarded(&self, own: &str) -> Self {
+        let mut annotations = Vec::new();
+        self.read().forwarded(own).encode(&mut annotations);
+        Self { annotations, ..self.clone() }
+    }
+}
+
+/// A router and the core around it, as far as routing messages need one.
+pub(crate) struct OurRouter {
+    pub(crate) routing: Routing,
+    space: AddressSpace,
+    own: Box<str>,
+    /// What other routers serve, as the actions told.
+    pub(crate) addresses: BTreeMap<RouterIndex, BTreeMap<AddressKey, Attributes>>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) wakeups: u64,
+}
+
+impl OurRouter {
+    fn new(id: &str, instance: i64, now: Instant) -> Self {
+        Self {
+            routing: Routing::new(Config::new(id, instance), now),
+            space: AddressSpace::new(RouterMode::Interior, id, None),
+            own: node_text(id),
+            addresses: BTreeMap::new(),
+            notices: Vec::new(),
+            wakeups: 0,
+        }
+    }
+
+    fn receive(&mut self, link: LinkId, packet: &Packet, now: Instant, out: &mut Vec<(LinkId, Packet)>) {
+        let annotations = packet.read();
+        let address = self.space.classify(&packet.to);
+        let links = match address.class {
+            AddressClass::Local | AddressClass::Topological => {
+                let flooded = address.class == AddressClass::Topological;
+                let arrival = Arrival { link, trace: annotations.trace, flooded };
+                self.routing.handle_message(&arrival, &packet.message, now)
+            }
+            AddressClass::Router => {
+                let routes = self.routing.routes();
+                let route = routes.router(address.text).and_then(|router| routes.route(router));
+                let within = annotations.trace.len() <= routes.hop_limit();
+                route.filter(|_| within).map(|route| route.link).into_iter().collect()
+            }
+            other => panic!("{other:?}"),
+        };
+        out.extend(links.into_iter().map(|link| (link, packet.forwarded(&self.own))));
+    }
+
+    fn drain(&mut self, out: &mut Vec<(LinkId, Packet)>) {
+        while let Some(action) = self.routing.poll_action() {
+            match action {
+                Action::Send(envelope) => {
+                    assert!(!envelope.links.is_empty());
+                    let packet = Packet::new(&self.own, &envelope.to, envelope.message);
+                    out.extend(envelope.links.iter().map(|link| (*link, packet.clone())));
+                }
+                Action::RoutesChanged => {}
+                Action::AddressAdded { router, address, attributes } => {
+                    let known = self.addresses.entry(router).or_default().insert(address, attributes);
+                    assert!(known.is_none(), "an address was added twice");
+                }
+                Action::AddressUpdated { router, address, attributes } => {
+                    let known = self.addresses.entry(router).or_default().insert(address, attributes);
+                    assert!(known.is_some(), "an unknown address was updated");
+                }
+                Action::AddressRemoved { router, address } => {
+                    let known = self.addresses.entry(router).or_default().remove(&address);
+                    assert!(known.is_some(), "an unknown address was removed");
+                }
+                Action::RouterLost { router, .. } => {
+                    let left = self.addresses.remove(&router).unwrap_or_default();
+                    assert!(left.is_empty(), "a router was lost with its addresses");
+                }
+                Action::Notice(notice) => self.notices.push(notice),
+            }
+        }
+    }
+}
+
+#[expect(clippy::large_enum_variant, reason = "a few in a vector")]
+pub(crate) enum Router {
+    Ours(OurRouter),
+    C(CRouter),
+}
+
+pub(crate) struct Node {
+    pub(crate) id: String,
+    pub(crate) router: Option<Router>,
+    /// Whether the next life is a C router's.
+    pub(crate) is_c: bool,
+    pub(crate) served: BTreeMap<AddressKey, Attributes>,
+    life: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub(crate) ends: [usize; 2],
+    pub(crate) cost: u32,
+    pub(crate) latency: Duration,
+    /// The name of the connection while it is up.
+    pub(crate) up: Option<LinkId>,
+    /// When the last message sent from each end arrives.
+    busy: [Instant; 2],
+}
+
+enum Event {
+    Arrive { connection: usize, link: LinkId, to: usize, packet: Packet },
+    Wake { node: usize, life: u64 },
+}
+
+struct Queued(Instant, u64, Event);
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) connections: Vec<Connection>,
+    queue: BinaryHeap<Reverse<Queued>>,
+    sequence: u64,
+    /// The connection of each link there ever was.
+    by_link: HashMap<LinkId, usize>,
+    next_link: u64,
+    next_instance: i64,
+    /// Messages sent, by opcode, a copy on each connection counted.
+    pub(crate) sent: BTreeMap<&'static str, u64>,
+    /// The wake-up that each node has in the queue.
+    armed: Vec<Option<Instant>>,
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Instant::from_millis(1000),
+            nodes: Vec::new(),
+            connections: Vec::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            by_link: HashMap::new(),
+            next_link: 1,
+            next_instance: 1_790_000_000,
+            sent: BTreeMap::new(),
+            armed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, id: &str, is_c: bool) -> usize {
+        self.nodes.push(Node { id: id.to_owned(), router: None, is_c, served: BTreeMap::new(), life: 0 });
+        self.armed.push(None);
+        let node = self.nodes.len() - 1;
+        self.start(node);
+        node
+    }
+
+    /// Gives a node a new life.
+    pub(crate) fn start(&mut self, node: usize) {
+        self.next_instance += 1;
+        let instance = self.next_instance;
+        let now = self.now;
+        let entry = &mut self.nodes[node];
+        assert!(entry.router.is_none());
+        entry.life += 1;
+        entry.router = Some(if entry.is_c {
+            // Ticks of C routers are not in step.
+            let phase = Duration::from_millis(instance as u64 * 137 % 1000);
+            Router::C(CRouter::new(&entry.id, instance, now + phase))
+        } else {
+            Router::Ours(OurRouter::new(&entry.id, instance, now))
+        });
+        self.armed[node] = None;
+        let served = entry.served.clone();
+        for (key, attributes) in served {
+            self.serve(node, key, attributes);
+        }
+        self.rest(node, Vec::new());
+    }
+
+    /// Ends a node's life; its connections go down.
+    pub(crate) fn stop(&mut self, node: usize) {
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].ends.contains(&node) {
+                self.down(connection);
+            }
+        }
+        self.nodes[node].router = None;
+    }
+
+    pub(crate) fn connect(&mut self, a: usize, b: usize, cost: u32, latency: Duration) -> usize {
+        self.connections.push(Connection { ends: [a, b], cost, latency, up: None, busy: [Instant::ZERO; 2] });
+        let connection = self.connections.len() - 1;
+        self.up(connection);
+        connection
+    }
+
+    pub(crate) fn up(&mut self, connection: usize) {
+        let Connection { ends, cost, up, .. } = self.connections[connection];
+        if up.is_some() || ends.iter().any(|end| self.nodes[*end].router.is_none()) {
+            return;
+        }
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        self.connections[connection].up = Some(link);
+        self.by_link.insert(link, connection);
+        let now = self.now;
+        for end in ends {
+            match self.nodes[end].router.as_mut() {
+                Some(Router::Ours(router)) => router.routing.link_up(link, cost, now),
+                Some(Router::C(router)) => router.link_up(link, cost),
+                None => {}
+            }
+            self.rest(end, Vec::new());
+        }
+    }
+
+    pub(crate) fn down(&mut self, connection: usize) {
+        let Some(link) = self.connections[connection].up.take() else { return };
+        let now = self.now;
+        for end in self.connections[connection].ends {
+            match self.nodes[end].router.as_mut() {
+                Some(Router::Ours(router)) => router.routing.link_down(link, now),
+                Some(Router::C(router)) => router.link_down(link),
+                None => {}
+            }
+            self.rest(end, Vec::new());
+        }
+    }
+
+    pub(crate) fn serve(&mut self, node: usize, key: AddressKey, attributes: Attributes) {
+        let now = self.now;
+        self.nodes[node].served.insert(key.clone(), attributes.clone());
+        match self.nodes[node].router.as_mut() {
+            Some(Router::Ours(router)) => router.routing.set_address(key, attributes, now),
+            Some(Router::C(router)) => router.serve(key, attributes),
+            None => {}
+        }
+        self.rest(node, Vec::new());
+    }
+
+    pub(crate) fn serve_name(&mut self, node: usize, name: &str) {
+        self.serve(node, AddressKey::mobile(name), Attributes::new(Treatment::Balanced));
+    }
+
+    pub(crate) fn unserve(&mut self, node: usize, key: &AddressKey) {
+        let now = self.now;
+        self.nodes[node].served.remove(key);
+        match self.nodes[node].router.as_mut() {
+            Some(Router::Ours(router)) => router.routing.remove_address(key, now),
+            Some(Router::C(router)) => router.unserve(key),
+            None => {}
+        }
+        self.rest(node, Vec::new());
+    }
+
+    pub(crate) fn ours(&self, node: usize) -> &OurRouter {
+        match self.nodes[node].router.as_ref() {
+            Some(Router::Ours(router)) => router,
+            _ => panic!("{} is not running as ours", self.nodes[node].id),
+        }
+    }
+
+    pub(crate) fn total_sent(&self) -> u64 {
+        self.sent.values().sum()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until the condition holds; gives the time it took, `None` when it is over the limit.
+    pub(crate) fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let start = self.now;
+        while !condition(self) {
+            if !self.step(start + limit) {
+                return None;
+            }
+        }
+        Some(self.now - start)
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        let Some(Reverse(Queued(at, ..))) = self.queue.peek() else { return false };
+        if *at > end {
+            return false;
+        }
+        let Some(Reverse(Queued(at, _, event))) = self.queue.pop() else { return false };
+        self.now = at;
+        match event {
+            Event::Arrive { connection, link, to, packet } => {
+                if self.connections[connection].up == Some(link) {
+                    let mut out = Vec::new();
+                    match self.nodes[to].router.as_mut() {
+                        Some(Router::Ours(router)) => router.receive(link, &packet, at, &mut out),
+                        Some(Router::C(router)) => router.receive(link, &packet, at, &mut out),
+                        None => {}
+                    }
+                    self.rest(to, out);
+                }
+            }
+            Event::Wake { node, life } => {
+                if self.nodes[node].life == life && self.armed[node] == Some(at) {
+                    self.armed[node] = None;
+                    match self.nodes[node].router.as_mut() {
+                        Some(Router::Ours(router)) => {
+                            router.wakeups += 1;
+                            router.routing.handle_timeout(at);
+                        }
+                        Some(Router::C(router)) => router.tick(at),
+                        None => {}
+                    }
+                    self.rest(node, Vec::new());
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends what a router has to send and arms its timer.
+    fn rest(&mut self, node: usize, mut out: Vec<(LinkId, Packet)>) {
+        let due = match self.nodes[node].router.as_mut() {
+            Some(Router::Ours(router)) => {
+                router.drain(&mut out);
+                router.routing.poll_timeout()
+            }
+            Some(Router::C(router)) => {
+                router.drain(&mut out);
+                Some(router.next_tick())
+            }
+            None => return,
+        };
+        for (link, packet) in out {
+            self.send(node, link, packet);
+        }
+        if let Some(due) = due.map(|due| due.max(self.now))
+            && self.armed[node].is_none_or(|armed| due < armed)
+        {
+            self.armed[node] = Some(due);
+            let life = self.nodes[node].life;
+            self.push(due, Event::Wake { node, life });
+        }
+    }
+
+    fn send(&mut self, node: usize, link: LinkId, packet: Packet) {
+        let Some(connection) = self.by_link.get(&link).copied() else { return };
+        if self.connections[connection].up != Some(link) {
+            return;
+        }
+        *self.sent.entry(packet.message.opcode()).or_default() += 1;
+        let entry = &mut self.connections[connection];
+        let side = usize::from(entry.ends[0] != node);
+        let to = entry.ends[1 - side];
+        let at = (self.now + entry.latency).max(entry.busy[side]);
+        entry.busy[side] = at;
+        self.push(at, Event::Arrive { connection, link, to, packet });
+    }
+
+    fn push(&mut self, at: Instant, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Reverse(Queued(at, self.sequence, event)));
+    }
+}
