@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::tls::HandshakeError;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -180,6 +181,30 @@ impl Reason {
     }
 }
 
+impl From<&HandshakeError> for Reason {
+    fn from(error: &HandshakeError) -> Self {
+        match error.clone() {
+            HandshakeError::Expired { subject, not_after } => Self::CertificateExpired { subject, on: not_after },
+            HandshakeError::NotYetValid { subject, not_before } => Self::CertificateNotYetValid { subject, from: not_before },
+            HandshakeError::UnknownIssuer { subject, issuer } => Self::UnknownAuthority { subject, issuer },
+            HandshakeError::WrongName { host, names } => Self::HostNotInCertificate { host, names },
+            HandshakeError::Refused { alert, .. } => Self::OurCertificateRefused { alert: alert.to_owned() },
+            HandshakeError::TimedOut(limit) => Self::TimedOut { stage: "TLS".to_owned(), seconds: limit.as_secs() },
+            HandshakeError::Closed | HandshakeError::Io(_) => Self::Lost { error: error.to_string() },
+            HandshakeError::WrongPurpose { .. }
+            | HandshakeError::BadCertificate { .. }
+            | HandshakeError::NoCertificate
+            | HandshakeError::Alert { .. }
+            | HandshakeError::NoTls
+            | HandshakeError::NoCommonVersion { .. }
+            | HandshakeError::NoCommonCipher { .. }
+            | HandshakeError::Protocol(_)
+            | HandshakeError::BadHost(_)
+            | HandshakeError::Profile { .. } => Self::TlsFailed { error: error.to_string() },
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -343,4 +368,31 @@ pub(super) fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rea
     let Some(value) = Option::<serde_json::Value>::deserialize(from)? else { return Ok(None) };
     let text = value.get("text").or_else(|| value.get("kind")).and_then(|text| text.as_str()).unwrap_or("unknown").to_owned();
     Ok(Some(serde_json::from_value(value).unwrap_or(Reason::Other { error: text })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_a_reason_in_the_same_words() {
+        let subject = "CN=north".to_owned();
+        for (error, words) in [
+            (
+                HandshakeError::Expired { subject: subject.clone(), not_after: Timestamp::UNIX_EPOCH },
+                "(CN=north) expired on 1970-01-01 00:00 UTC",
+            ),
+            (HandshakeError::UnknownIssuer { subject, issuer: "CN=x".to_owned() }, "issued by CN=x, which is not the CA"),
+            (HandshakeError::WrongName { host: "a".to_owned(), names: vec!["b".to_owned()] }, "which is for b:"),
+            (HandshakeError::Refused { alert: "unknown_ca", meaning: "" }, "does not trust the CA"),
+            (HandshakeError::TimedOut(Duration::from_secs(10)), "within 10 s while waiting for TLS"),
+            (HandshakeError::NoTls, "TLS failed: the peer speaks no TLS"),
+            (HandshakeError::Closed, "connection lost: the peer closed"),
+        ] {
+            let reason = Reason::from(&error).to_string();
+            assert!(reason.contains(words), "{words}: {reason}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections served at the same time; more wait in the backlog.
     pub connections: usize,
-    /// For the request's head, from the accept on.
+    /// For the request's head, once the connection is open.
     pub head: Duration,
     /// For the connection as a whole: a client that does not read its answer is cut off.
     pub whole: Duration,
@@ -53,23 +53,42 @@ impl Default for Limits {
 
 /// What accepts connections.
 pub trait Accept: Send {
-    /// One connection.
+    /// A connection as it is accepted.
+    type Raw: Send + 'static;
+    /// What HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
     /// Waits for the next; must be cancel safe.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Raw>> + Send;
+
+    /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that fails. It has a deadline of its
+    /// own, to tell why it failed.
+    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
 }
 
 impl Accept for TcpListener {
-    type Stream = tokio::net::TcpStream;
-    async fn accept(&self) -> io::Result<Self::Stream> {
+    type Raw = tokio::net::TcpStream;
+    type Stream = Self::Raw;
+
+    async fn accept(&self) -> io::Result<Self::Raw> {
         Self::accept(self).await.map(|(stream, _)| stream)
+    }
+
+    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+        std::future::ready(Some(raw))
     }
 }
 
 impl Accept for UnixListener {
-    type Stream = tokio::net::UnixStream;
-    async fn accept(&self) -> io::Result<Self::Stream> {
+    type Raw = tokio::net::UnixStream;
+    type Stream = Self::Raw;
+
+    async fn accept(&self) -> io::Result<Self::Raw> {
         Self::accept(self).await.map(|(stream, _)| stream)
+    }
+
+    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+        std::future::ready(Some(raw))
     }
 }
 
@@ -95,11 +114,14 @@ pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H)
             std::future::pending().await
         };
         match listener.accept().await {
-            Ok(stream) => {
+            Ok(raw) => {
                 failing = false;
                 let handler = Arc::clone(&handler);
+                let opening = listener.open(raw);
                 connections.spawn(async move {
-                    serve(stream, limits, handler).await;
+                    if let Some(stream) = opening.await {
+                        serve(stream, limits, handler).await;
+                    }
                     drop(place);
                 });
             }

@@ -53,7 +53,7 @@ pub async fn serve(listener: TcpListener, options: Options, source: Arc<dyn Http
     serve_on(tokio::net::TcpListener::from_std(listener)?, options, source).await
 }
 
-/// As [`serve`], for whatever accepts connections: a listener that ends TLS, say.
+/// As [`serve`], for whatever accepts connections: a [`Secured`](super::tls::Secured) listener, say.
 ///
 /// # Errors
 /// None so far; it ends only by being dropped.

@@ -1,6 +1,6 @@
 //! `skup`: asks running routers through their admin sockets, and shows the product with `skup demo`.
 //!
-//! [`arguments`] reads the command line, [`client`] asks, [`print`] says it in words, [`demo`] runs two sites. This file joins
+//! `arguments` reads the command line, `client` asks, `print` says it in words, `demo` runs two sites. This file joins
 //! them and decides the exit status: 0 for yes, 1 for no or a failure, 2 for a command line that means nothing.
 
 mod arguments;
