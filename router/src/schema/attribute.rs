@@ -305,8 +305,9 @@ impl Attribute {
     }
 
     fn in_range(&self, number: i64) -> Result<i64, Problem> {
+        let unset = number == 0 && self.zero_is_unset;
         match self.range {
-            Some((least, most)) if !(least..=most).contains(&number) && !(number == 0 && self.zero_is_unset) => {
+            Some((least, most)) if !unset && !(least..=most).contains(&number) => {
                 Err(Problem::OutOfRange { number, least, most })
             }
             _ => Ok(number),
@@ -367,7 +368,8 @@ fn word(words: &'static [&'static str], given: &Json) -> Option<&'static str> {
 /// Text from outside, made fit for one line of an error: in quotes, control characters escaped, cut when long.
 pub(crate) fn quote(text: &str) -> String {
     const SHOWN: usize = 80;
-    let mut shown: String = text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let mut shown: String =
+        text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }

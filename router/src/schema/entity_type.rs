@@ -59,7 +59,7 @@ pub struct EntityType {
     /// What it is for.
     pub description: &'static str,
     /// The type it extends.
-    pub base: Option<&'static EntityType>,
+    pub base: Option<&'static Self>,
     /// There is at most one.
     pub singleton: bool,
     /// Whether configuring one does anything. Attributes of a type without effect have none either.
@@ -82,12 +82,12 @@ impl EntityType {
     }
 
     /// This type and the types it extends, nearest first.
-    pub fn lineage(&self) -> impl Iterator<Item = &EntityType> {
+    pub fn lineage(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |kind| kind.base)
     }
 
     /// The types it extends, nearest first.
-    pub fn bases(&self) -> impl Iterator<Item = &EntityType> {
+    pub fn bases(&self) -> impl Iterator<Item = &Self> {
         self.lineage().skip(1)
     }
 

@@ -73,10 +73,12 @@ impl FromStr for LogLevels {
             if !name.is_empty() && "none".starts_with(name) {
                 continue;
             }
-            let level = LogLevel::ALL.into_iter().find(|level| !name.is_empty() && level.as_str().starts_with(name)).ok_or_else(|| {
-                let names: Vec<_> = LogLevel::ALL.iter().map(|level| level.as_str()).collect();
-                Problem::WrongType { given: quote(token), wanted: format!("a log level: none, {}", names.join(", ")) }
-            })?;
+            let level = LogLevel::ALL.into_iter().find(|level| !name.is_empty() && level.as_str().starts_with(name)).ok_or_else(
+                || {
+                    let names: Vec<_> = LogLevel::ALL.iter().map(|level| level.as_str()).collect();
+                    Problem::WrongType { given: quote(token), wanted: format!("a log level: none, {}", names.join(", ")) }
+                },
+            )?;
             levels = if and_above { Self(levels.0 | Self::at_least(level).0) } else { levels.with(level) };
         }
         Ok(levels)

@@ -21,8 +21,8 @@ pub mod typed;
 mod value;
 mod words;
 
-pub use attribute::{Attribute, Effect, Fixed, Kind};
 pub(crate) use attribute::quote;
+pub use attribute::{Attribute, Effect, Fixed, Kind};
 pub use entity::{AttributeError, Entity, FromValue, Problem};
 pub use entity_type::{EntityType, Operation, PREFIX};
 pub use levels::{LogLevel, LogLevels};

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        for (from, to, edits) in [("", "", 0), ("", "abc", 3), ("cost", "cost", 0), ("cots", "cost", 2), ("kitten", "sitting", 3)] {
+        for (from, to, edits) in [("", "", 0), ("", "abc", 3), ("cost", "cost", 0), ("cots", "cost", 2), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(from, to), edits, "{from} to {to}");
             assert_eq!(distance(to, from), edits, "{to} to {from}");
         }

@@ -88,9 +88,7 @@ impl Password {
     /// Gets the password: from `environment`, from its file, or from itself.
     pub fn resolve(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Secret, PasswordError> {
         match self {
-            Self::Environment(name) => {
-                environment(name).map(Secret).ok_or_else(|| PasswordError::NotSet { name: name.clone() })
-            }
+            Self::Environment(name) => environment(name).map(Secret).ok_or_else(|| PasswordError::NotSet { name: name.clone() }),
             Self::File(path) => first_line(path),
             Self::Literal(secret) | Self::Plain(secret) => Ok(secret.clone()),
         }

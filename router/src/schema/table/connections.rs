@@ -113,6 +113,7 @@ const OPEN_PROPERTIES: Attribute = properties(
     "openProperties",
     "Properties to send in the AMQP open, as JSON. Not for connections to routers; names that the router uses itself are refused.",
 )
+.example("\"team\": \"blue\"")
 .create();
 
 pub(super) static LISTENER: EntityType = EntityType {
@@ -172,7 +173,10 @@ pub(super) static LISTENER: EntityType = EntityType {
         POLICY_VHOST,
         OPEN_PROPERTIES,
     ],
-    ..configuration("listener", "A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.")
+    ..configuration(
+        "listener",
+        "A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.",
+    )
 };
 
 pub(super) static CONNECTOR: EntityType = EntityType {
@@ -188,7 +192,10 @@ pub(super) static CONNECTOR: EntityType = EntityType {
             .example("site-link")
             .create()
             .works(),
-        text("proxyProfile", "The proxyProfile of a proxy to go through.").refers_to("proxyProfile").example("web-proxy").create(),
+        text("proxyProfile", "The proxyProfile of a proxy to go through.")
+            .refers_to("proxyProfile")
+            .example("web-proxy")
+            .create(),
         SASL_MECHANISMS,
         flag("allowRedirect", "Follow the other side when it sends the connection elsewhere.").default(Flag(true)).create(),
         MAX_FRAME_SIZE,

@@ -37,7 +37,10 @@ pub(super) static VHOST: EntityType = EntityType {
     own_operations: &[Operation::Create, Operation::Update, Operation::Delete],
     own_attributes: &[
         text("hostname", "The host that clients ask for in their AMQP open.").example("tenant-1.example.com").required().create(),
-        text("aliases", "Other hosts that mean the same, separated by commas or blanks.").example("t1.example.com").create().update(),
+        text("aliases", "Other hosts that mean the same, separated by commas or blanks.")
+            .example("t1.example.com")
+            .create()
+            .update(),
         number("maxConnections", "How many clients may be connected to this vhost.")
             .default(Number(ALL_CONNECTIONS))
             .create()
@@ -50,6 +53,7 @@ pub(super) static VHOST: EntityType = EntityType {
             .create()
             .update(),
         map("groups", "The groups of users: a map from a group's name to its rules, which are those of vhostUserGroupSettings.")
+            .example("\"$default\": {\n\"users\": \"*\",\n\"remoteHosts\": \"*\",\n\"sources\": \"news\"\n}")
             .create()
             .update(),
     ],
@@ -67,7 +71,10 @@ pub(super) static VHOST_USER_GROUP_SETTINGS: EntityType = EntityType {
         PER_HOST,
         MESSAGE_SIZE,
         number("maxFrameSize", "The largest frame a client may send.").octets().example("16384").create(),
-        number("maxSessionWindow", "How much a client may send on a session before it must wait.").octets().example("1048576").create(),
+        number("maxSessionWindow", "How much a client may send on a session before it must wait.")
+            .octets()
+            .example("1048576")
+            .create(),
         number("maxSessions", "How many sessions a client may open.").example("10").create(),
         number("maxSenders", "How many links a client may open for sending.").default(Number(ALL_LINKS)).create(),
         number("maxReceivers", "How many links a client may open for receiving.").default(Number(ALL_LINKS)).create(),

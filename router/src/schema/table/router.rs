@@ -145,10 +145,14 @@ pub(super) static SITE: EntityType = EntityType {
 pub(super) static LOG: EntityType = EntityType {
     own_operations: &[Operation::Update],
     own_attributes: &[
-        choice("module", LogModule::WORDS, "Which part of the router this is about; DEFAULT is all that have no log entity of theirs.")
-            .example("DEFAULT")
-            .required()
-            .works(),
+        choice(
+            "module",
+            LogModule::WORDS,
+            "Which part of the router this is about; DEFAULT is all that have no log entity of theirs.",
+        )
+        .example("DEFAULT")
+        .required()
+        .works(),
         text(
             "enable",
             "The levels that are written: none, debug, info, warning, error, critical, separated by commas; a level with a plus \

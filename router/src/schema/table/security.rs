@@ -58,7 +58,7 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
         .unset("the whole subject")
         .example("n")
         .create(),
-        path("uidNameMappingFile", "JSON file of an object that maps what uidFormat made to user names.")
+        text("uidNameMappingFile", "JSON file of an object that maps what uidFormat made to user names.")
             .example("/etc/skrouterd/users.json")
             .create(),
         number(

@@ -136,7 +136,9 @@ pub(super) static AUTO_LINK: EntityType = EntityType {
             .example("in")
             .required()
             .create(),
-        text("containerId", "The container whose connection gets the link. Either this or connection.").example("broker").create(),
+        text("containerId", "The container whose connection gets the link. Either this or connection.")
+            .example("broker")
+            .create(),
         text("connection", "The connector or listener whose connections get the link. Either this or containerId.")
             .example("broker-1")
             .create(),

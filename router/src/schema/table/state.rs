@@ -1,8 +1,8 @@
 //! What the router tells of itself.
 
 use super::management::operational;
-use crate::schema::attribute::{Attribute, Fixed::*, choice, counter, entity_id, flag, list, map, number, text};
 use crate::schema::EntityType;
+use crate::schema::attribute::{Attribute, Fixed::*, choice, counter, entity_id, flag, list, map, number, text};
 
 const INGRESS: Attribute = counter("deliveriesIngress", "Deliveries that entered the network here.");
 const EGRESS: Attribute = counter("deliveriesEgress", "Deliveries that left the network here.");
@@ -142,7 +142,9 @@ pub(super) static NODE: EntityType = EntityType {
 
 pub(super) static CONNECTION: EntityType = EntityType {
     own_attributes: &[
-        choice("adminStatus", &["enabled", "deleted"], "Set to deleted to close the connection.").default(Text("enabled")).update(),
+        choice("adminStatus", &["enabled", "deleted"], "Set to deleted to close the connection.")
+            .default(Text("enabled"))
+            .update(),
         choice("operStatus", &["up", "closing"], "How the connection is doing."),
         text("protocol", "What it speaks: amqp or tcp."),
         text("container", "The other side's AMQP container."),

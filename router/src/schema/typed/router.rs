@@ -37,7 +37,11 @@ impl TryFrom<&Entity> for RouterEntity {
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
         let id: String = entity.get("id")?;
         if let Some(c) = id.chars().find(|c| matches!(c, '|' | '$') || c.is_control() || c.is_whitespace()) {
-            let problem = format!("{} holds {}: a router id has no '|', no '$', no blanks and no control characters", quote(&id), quote(&c.to_string()));
+            let problem = format!(
+                "{} holds {}: a router id has no '|', no '$', no blanks and no control characters",
+                quote(&id),
+                quote(&c.to_string())
+            );
             return Err(Problem::Invalid(problem).of("id"));
         }
         let worker_threads: u32 = entity.get("workerThreads")?;

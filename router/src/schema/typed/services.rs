@@ -37,7 +37,9 @@ impl TryFrom<&Entity> for TcpListener {
         let strategy = entity.get("multiAddressStrategy")?;
         match (&address, strategy) {
             (None, MultiAddressStrategy::None) => {
-                return Err(Problem::Invalid("exactly one of address and multiAddressStrategy must be set".to_owned()).of("address"));
+                return Err(
+                    Problem::Invalid("exactly one of address and multiAddressStrategy must be set".to_owned()).of("address")
+                );
             }
             (Some(_), MultiAddressStrategy::Priority | MultiAddressStrategy::Weighted) => {
                 let problem = "exactly one of address and multiAddressStrategy must be set, and both are".to_owned();
@@ -135,12 +137,7 @@ impl TryFrom<&Entity> for AddressConfig {
                 return Err(Problem::Invalid("either prefix or pattern may be set, not both".to_owned()).of("pattern"));
             }
         };
-        Ok(Self {
-            name: name(entity)?,
-            matches,
-            distribution: entity.get("distribution")?,
-            priority: entity.find("priority")?,
-        })
+        Ok(Self { name: name(entity)?, matches, distribution: entity.get("distribution")?, priority: entity.find("priority")? })
     }
 }
 
