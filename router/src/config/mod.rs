@@ -1,1 +1,297 @@
-//! To be filled.
+//! Configuration files: from text to checked entities, in the order in which they are to be created.
+//!
+//! [`Document`] is a file or text and its format; `json` and `conf` read its sections; [`Config::read`] checks them against
+//! the schema and against each other and stops at the first mistake, which it tells in one line. What files that entities name
+//! hold (certificates, keys) is not looked at here. [`launch`] finds the documents where a container's environment says.
+
+mod check;
+mod conf;
+mod document;
+mod error;
+mod json;
+pub mod launch;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+use std::path::Path;
+
+pub use document::{Document, Format};
+pub use error::ConfigError;
+
+use crate::schema::typed::{
+    AddressConfig, Connector, Listener, LogConfig, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,
+};
+use crate::schema::{AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest};
+
+/// The types in the order in which entities are created, which is that of what they need: the log before all that log, profiles
+/// before their users, a tcpListener before its addresses.
+const LOAD_ORDER: &[&str] = &[
+    "log",
+    "router",
+    "network",
+    "policy",
+    "sslProfile",
+    "router.config.address",
+    "router.config.autoLink",
+    "vhost",
+    "vhostUserGroupSettings",
+    "site",
+    "proxyProfile",
+    "connector",
+    "listener",
+    "tcpListener",
+    "tcpConnector",
+    "listenerAddress",
+];
+
+/// A section of a configuration as it stands in the text: not yet checked but for its form.
+#[derive(Clone, Debug, PartialEq)]
+struct Section {
+    /// The document it stands in.
+    file: String,
+    /// The line it begins on, where the reader can tell.
+    line: Option<usize>,
+    /// The entity's type, as written.
+    kind: String,
+    /// Attributes in the order of the text; one may occur twice.
+    attributes: Vec<(String, serde_json::Value)>,
+}
+
+/// A configuration that holds together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it comes from, for messages: the name of the document, or the names of all.
+    pub file: String,
+    /// All entities, in the order in which to create them; within a type in the order of the text.
+    pub entities: Vec<Entity>,
+    /// The router, with an id that was made up when none was given.
+    pub router: RouterEntity,
+    /// All sslProfile entities.
+    pub ssl_profiles: Vec<SslProfile>,
+    /// All listener entities, those that speak HTTP included.
+    pub listeners: Vec<Listener>,
+    /// All connector entities.
+    pub connectors: Vec<Connector>,
+    /// All tcpListener entities.
+    pub tcp_listeners: Vec<TcpListener>,
+    /// All tcpConnector entities.
+    pub tcp_connectors: Vec<TcpConnector>,
+    /// All address entities.
+    pub addresses: Vec<AddressConfig>,
+    /// All log entities; a module without one is as DEFAULT has it.
+    pub logs: Vec<LogConfig>,
+    /// The site, if one is configured.
+    pub site: Option<Site>,
+    /// What the operator should know though the router starts: one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file at `path`, JSON or `.conf` by its name.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::read(&[Document::open(path)?], fastrand::u64(..))
+    }
+
+    /// Reads documents as if they were one. `seed` makes the id of a router that was given none; nothing else is random.
+    pub fn read(documents: &[Document], seed: u64) -> Result<Self, ConfigError> {
+        let file = documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>().join(", ");
+        let mut sections = Vec::new();
+        for document in documents {
+            sections.extend(document.sections()?);
+        }
+        let mut located = Vec::new();
+        let mut renamed = Vec::new();
+        for section in &sections {
+            located.push(Located::new(section, &located, &mut renamed)?);
+        }
+        for kind in entity_types().filter(|kind| kind.singleton && kind.is_configuration()) {
+            if !located.iter().any(|other: &Located| other.entity.kind().name == kind.name) {
+                let entity = Entity::new(kind, []).map_err(|error| ConfigError::attribute(&file, kind.section(), error))?;
+                located.push(Located { file: file.clone(), label: kind.section().to_owned(), entity });
+            }
+        }
+        located.sort_by_key(|located| rank(located.entity.kind()));
+        name_all(&mut located, seed);
+        check::entities(&located)?;
+
+        let mut router = None;
+        let mut config = Collected::default();
+        for located in &located {
+            config.add(&located.entity, &mut router).map_err(|error| located.error(error))?;
+        }
+        // One was created above if none was given.
+        let router = router.ok_or_else(|| ConfigError::syntax(&file, None, "there is no router"))?;
+        check::together(&located, &router)?;
+        let mut warnings = renamed;
+        warnings.extend(warnings::of(&located));
+        Ok(Self {
+            file,
+            router,
+            ssl_profiles: config.ssl_profiles,
+            listeners: config.listeners,
+            connectors: config.connectors,
+            tcp_listeners: config.tcp_listeners,
+            tcp_connectors: config.tcp_connectors,
+            addresses: config.addresses,
+            logs: config.logs,
+            site: config.site,
+            entities: located.into_iter().map(|located| located.entity).collect(),
+            warnings,
+        })
+    }
+
+    /// The sslProfile of this name.
+    pub fn ssl_profile(&self, name: &str) -> Option<&SslProfile> {
+        self.ssl_profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// An error about an attribute of one of these entities, for those who find out later (a certificate that cannot be read).
+    /// `kind` is the entity's type, short.
+    pub fn error(&self, kind: &str, name: &str, attribute: &str, problem: impl Into<String>) -> ConfigError {
+        let label = format!("{kind} {}", crate::schema::quote(name));
+        ConfigError::attribute(&self.file, &label, Problem::Invalid(problem.into()).of(attribute))
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    ssl_profiles: Vec<SslProfile>,
+    listeners: Vec<Listener>,
+    connectors: Vec<Connector>,
+    tcp_listeners: Vec<TcpListener>,
+    tcp_connectors: Vec<TcpConnector>,
+    addresses: Vec<AddressConfig>,
+    logs: Vec<LogConfig>,
+    site: Option<Site>,
+}
+
+impl Collected {
+    fn add(&mut self, entity: &Entity, router: &mut Option<RouterEntity>) -> Result<(), AttributeError> {
+        match entity.kind().name {
+            "router" => *router = Some(entity.try_into()?),
+            "sslProfile" => self.ssl_profiles.push(entity.try_into()?),
+            "listener" => self.listeners.push(entity.try_into()?),
+            "connector" => self.connectors.push(entity.try_into()?),
+            "tcpListener" => self.tcp_listeners.push(entity.try_into()?),
+            "tcpConnector" => self.tcp_connectors.push(entity.try_into()?),
+            "router.config.address" => self.addresses.push(entity.try_into()?),
+            "log" => self.logs.push(entity.try_into()?),
+            "site" => self.site = Some(entity.try_into()?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A checked entity and how to speak of it.
+struct Located {
+    file: String,
+    /// The type, and the name or what stands for it: `listener 'site'`.
+    label: String,
+    entity: Entity,
+}
+
+impl Located {
+    fn new(section: &Section, before: &[Self], warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+        let kind = kind_of(section)?;
+        let label = label(section, kind, before);
+        let mut seen: Vec<&'static str> = Vec::new();
+        let mut attributes = Vec::new();
+        for (given, value) in &section.attributes {
+            // A name is taken as it stands if it is known, for camel-casing is a help and no duty.
+            let name = match kind.attribute(given) {
+                Some(attribute) => attribute.name.to_owned(),
+                None => camel_case(given),
+            };
+            if let Some(attribute) = kind.attribute(&name) {
+                if seen.contains(&attribute.name) {
+                    warnings.push(format!("{}: {label}: attribute '{name}' is given twice; the last one counts", section.file));
+                }
+                seen.push(attribute.name);
+            }
+            attributes.push((name, value));
+        }
+        Entity::new(kind, attributes.iter().map(|(name, value)| (name.as_str(), *value)))
+            .map(|entity| Self { file: section.file.clone(), label: label.clone(), entity })
+            .map_err(|error| ConfigError::attribute(&section.file, &label, error))
+    }
+
+    fn error(&self, error: AttributeError) -> ConfigError {
+        ConfigError::attribute(&self.file, &self.label, error)
+    }
+}
+
+fn kind_of(section: &Section) -> Result<&'static EntityType, ConfigError> {
+    let configuration = |name: &str| entity_type(name).filter(|kind| kind.is_configuration());
+    let at = |problem: String| ConfigError::syntax(&section.file, section.line, problem);
+    let shown = crate::schema::quote(&section.kind);
+    configuration(&section.kind).or_else(|| configuration(&camel_case(&section.kind))).ok_or_else(|| {
+        if entity_type(&section.kind).is_some() {
+            return at(format!("entity {shown} cannot be configured: the router makes it"));
+        }
+        let known = entity_types().filter(|kind| kind.is_configuration()).map(EntityType::section);
+        let hint = nearest(&section.kind, known).map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default();
+        at(format!("unknown entity {shown}{hint}"))
+    })
+}
+
+/// How to speak of a section before it is known to be sound: its name if it has one, else its number among its like.
+fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> String {
+    let by = match kind.name {
+        "router" => "id",
+        "log" => "module",
+        "vhost" => "hostname",
+        _ => "name",
+    };
+    let named = section.attributes.iter().find(|(name, _)| name == by).and_then(|(_, value)| value.as_str());
+    match named.filter(|name| !name.is_empty()) {
+        Some(name) => format!("{} {}", kind.section(), crate::schema::quote(name)),
+        None if kind.singleton => kind.section().to_owned(),
+        None => {
+            let like = before.iter().filter(|other| other.entity.kind().name == kind.name).count();
+            format!("{} #{}", kind.section(), like + 1)
+        }
+    }
+}
+
+/// Takes blanks, `_`, `-` and `.` out and begins what follows them with a capital: `ssl-profile` is `sslProfile`.
+fn camel_case(name: &str) -> String {
+    let mut cased = String::with_capacity(name.len());
+    let mut parts = name.split([' ', '_', '-', '.']);
+    cased.extend(parts.next());
+    for part in parts {
+        let mut chars = part.chars();
+        cased.extend(chars.next().into_iter().flat_map(char::to_uppercase));
+        cased.push_str(chars.as_str());
+    }
+    cased
+}
+
+fn rank(kind: &EntityType) -> usize {
+    LOAD_ORDER.iter().position(|name| *name == kind.name).unwrap_or(LOAD_ORDER.len())
+}
+
+/// Gives every entity its identity and a name, and the router an id.
+fn name_all(located: &mut [Located], seed: u64) {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for Located { entity, .. } in located {
+        if entity.kind().name == "router" && entity.text("id").is_none() {
+            let mode = entity.get::<Mode>("mode").unwrap_or(Mode::Standalone);
+            entity.set("id", Value::String(made_up_id(mode, seed)));
+        }
+        let count = counts.entry(entity.kind().name).or_default();
+        entity.identify(*count);
+        *count += 1;
+    }
+}
+
+fn made_up_id(mode: Mode, seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let prefix = match mode {
+        Mode::Standalone => "Standalone_",
+        Mode::Interior => "Interior_",
+        Mode::Edge => "Edge_",
+    };
+    prefix.chars().chain(std::iter::repeat_with(|| random.alphanumeric()).take(15)).collect()
+}

@@ -1,0 +1,134 @@
+//! What must hold between entities.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{ConfigError, Located};
+use crate::schema::typed::RouterEntity;
+use crate::schema::{AddressFamily, Entity, Mode, Port, Problem, Role, quote};
+
+/// Checks that can be made before entities are given their types: there is one where there may be only one, names are unique,
+/// and what an entity refers to exists.
+pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
+    let mut names = BTreeMap::<(&str, String), &Located>::new();
+    for located in all {
+        let kind = located.entity.kind();
+        // Two log entities of one module, like two of one name, would leave it to chance which of them counts.
+        let key = match kind.name {
+            _ if kind.singleton || kind.name == "site" => String::new(),
+            "log" => located.entity.text("module").unwrap_or_default().to_owned(),
+            _ => located.entity.name().unwrap_or_default().to_owned(),
+        };
+        if let Some(first) = names.insert((kind.name, key.clone()), located) {
+            let there = if first.file == located.file { String::new() } else { format!(", the first is in {}", first.file) };
+            return Err(match kind.name {
+                _ if key.is_empty() => {
+                    let problem = format!("there is more than one {}, and only one may be{there}", kind.name);
+                    ConfigError::entity(&located.file, &located.label, problem)
+                }
+                "log" => {
+                    located.error(Problem::Invalid(format!("a second log entity has module {}{there}", quote(&key))).of("module"))
+                }
+                _ => {
+                    let problem = format!("duplicate: another {} has the name {}{there}", kind.section(), quote(&key));
+                    located.error(Problem::Invalid(problem).of("name"))
+                }
+            });
+        }
+    }
+    for located in all {
+        for attribute in located.entity.kind().attributes() {
+            let Some(kind) = attribute.refers_to else { continue };
+            let Some(name) = located.entity.text(attribute.name) else { continue };
+            if !names.contains_key(&(kind, name.to_owned())) {
+                return Err(located.error(Problem::NoSuchEntity { kind, name: quote(name) }.of(attribute.name)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that need the entities' values: roles fit the router's mode, and no two listeners want the same port.
+pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), ConfigError> {
+    let mut taken: Vec<(Socket, &Located)> = Vec::new();
+    for located in all {
+        let kind = located.entity.kind().name;
+        if matches!(kind, "listener" | "connector") {
+            role_fits(located, kind, router.mode)?;
+        }
+        if matches!(kind, "listener" | "tcpListener") {
+            let socket = Socket::of(&located.entity).map_err(|error| located.error(error))?;
+            if let Some((_, other)) = taken.iter().find(|(other, _)| other.overlaps(&socket)) {
+                let problem = format!("{} already listens on port {}", other.label, socket.port);
+                return Err(located.error(Problem::Invalid(problem).of("port")));
+            }
+            taken.push((socket, located));
+        }
+    }
+    Ok(())
+}
+
+fn role_fits(located: &Located, kind: &str, mode: Mode) -> Result<(), ConfigError> {
+    let role: Role = located.entity.get("role").map_err(|error| located.error(error))?;
+    let refuse = |problem: String| Err(located.error(Problem::Invalid(problem).of("role")));
+    match (mode, role) {
+        (Mode::Standalone, role) if role.is_router() => {
+            refuse(format!("'{role}' needs a router with mode interior or edge: a standalone one has no links to other routers"))
+        }
+        (Mode::Edge, Role::InterRouter) => refuse("'inter-router' needs a router with mode interior".to_owned()),
+        (Mode::Edge, Role::Edge) if kind == "listener" => {
+            refuse("'edge' on a listener needs a router with mode interior".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a listener binds, per family of addresses.
+struct Socket {
+    port: u16,
+    v4: Option<Host>,
+    v6: Option<Host>,
+}
+
+#[derive(Clone, PartialEq)]
+enum Host {
+    All,
+    Address(IpAddr),
+    Name(String),
+}
+
+impl Socket {
+    fn of(entity: &Entity) -> Result<Self, crate::schema::AttributeError> {
+        let port = entity.get::<Port>("port")?.number;
+        let host = entity.text("host").unwrap_or_default().to_ascii_lowercase();
+        let family = match entity.kind().attribute("socketAddressFamily") {
+            Some(_) => entity.find::<AddressFamily>("socketAddressFamily")?,
+            None => None,
+        };
+        let (v4, v6) = match (host.as_str(), host.parse::<IpAddr>()) {
+            ("", _) => (Some(Host::All), Some(Host::All)),
+            ("localhost", _) => {
+                (Some(Host::Address(IpAddr::from([127, 0, 0, 1]))), Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))))
+            }
+            (_, Ok(address)) => {
+                let host = if address.is_unspecified() { Host::All } else { Host::Address(address) };
+                if address.is_ipv4() { (Some(host), None) } else { (None, Some(host)) }
+            }
+            (name, Err(_)) => (Some(Host::Name(name.to_owned())), Some(Host::Name(name.to_owned()))),
+        };
+        Ok(Self {
+            port,
+            v4: v4.filter(|_| family != Some(AddressFamily::V6)),
+            v6: v6.filter(|_| family != Some(AddressFamily::V4)),
+        })
+    }
+
+    /// Whether both cannot be bound. A port the system chooses is never taken.
+    fn overlaps(&self, other: &Self) -> bool {
+        let clash = |a: &Option<Host>, b: &Option<Host>| match (a, b) {
+            (Some(a), Some(b)) => a == b || *a == Host::All || *b == Host::All,
+            _ => false,
+        };
+        self.port != 0 && self.port == other.port && (clash(&self.v4, &other.v4) || clash(&self.v6, &other.v6))
+    }
+}

@@ -1,0 +1,84 @@
+//! What was configured and does nothing yet, and what is better done otherwise.
+
+use super::Located;
+use crate::schema::{Attribute, Effect, Password, Value};
+
+/// One line for each attribute, or type of entity, that was set and has no effect, and for each password in the open.
+pub(super) fn of(all: &[Located]) -> Vec<String> {
+    let mut idle = Idle::default();
+    let mut others = Vec::new();
+    for located in all {
+        let Located { file, label, entity } = located;
+        let kind = entity.kind();
+        let mut set = entity.values().filter(|(attribute, value)| differs(attribute, value)).peekable();
+        if kind.effect == Effect::Accepted {
+            // The router makes the singletons itself when they are missing, so one as it comes is nothing to speak of.
+            if !kind.singleton || set.peek().is_some() {
+                idle.add(format!("{} has no effect yet", kind.section()), format!("{file}: {label}"));
+            }
+            continue;
+        }
+        for (attribute, value) in set {
+            if let Some(problem) = no_effect(attribute, value) {
+                idle.add(problem, format!("{file}: {label}"));
+            }
+        }
+        if kind.name == "sslProfile" && entity.text("password").is_some_and(|text| Password::parse(text).is_plain()) {
+            others.push(format!(
+                "{file}: {label}: attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the \
+                 environment (env:NAME)"
+            ));
+        }
+    }
+    let mut warnings = idle.lines();
+    warnings.append(&mut others);
+    warnings
+}
+
+fn no_effect(attribute: &Attribute, value: &Value) -> Option<String> {
+    let name = attribute.name;
+    match value.as_str().filter(|word| attribute.pending.contains(word)) {
+        Some(word) => Some(format!("attribute '{name}': '{word}' has no effect yet")),
+        None if !attribute.configurable() => Some(format!("attribute '{name}' is for the router to set; it is ignored")),
+        None if attribute.effect == Effect::Accepted => Some(format!("attribute '{name}' has no effect yet")),
+        None => None,
+    }
+}
+
+/// Whether the value says anything: it is not the default, nor what is in force without it, nor as good as none.
+fn differs(attribute: &Attribute, value: &Value) -> bool {
+    let usual = [attribute.default, attribute.implied].into_iter().flatten().any(|usual| usual.value() == *value);
+    let nothing = match value {
+        Value::String(text) => text.is_empty() || attribute.harmless == Some(text),
+        Value::Integer(0) => attribute.zero_is_unset,
+        Value::Map(map) => map.is_empty(),
+        Value::List(list) => list.is_empty(),
+        _ => false,
+    };
+    !usual && !nothing && !matches!(attribute.name, "name" | "identity" | "type")
+}
+
+/// Problems, each with the places that have it, in the order of the first.
+#[derive(Default)]
+struct Idle(Vec<(String, Vec<String>)>);
+
+impl Idle {
+    fn add(&mut self, problem: String, place: String) {
+        match self.0.iter_mut().find(|(other, _)| *other == problem) {
+            Some((_, places)) => places.push(place),
+            None => self.0.push((problem, vec![place])),
+        }
+    }
+
+    fn lines(self) -> Vec<String> {
+        let line = |(problem, places): (String, Vec<String>)| {
+            let first = places.first().map(String::as_str).unwrap_or_default();
+            match places.len() {
+                0 | 1 => format!("{first}: {problem}"),
+                2 => format!("{first}: {problem} (nor in another place)"),
+                more => format!("{first}: {problem} (nor in {} other places)", more - 1),
+            }
+        };
+        self.0.into_iter().map(line).collect()
+    }
+}
