@@ -32,7 +32,7 @@ const IN_FORCE: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// The text of the reference configuration.
-pub fn reference() -> String {
+pub fn render() -> String {
     let mut text = String::new();
     explain(&mut text, "", HEAD);
     let configuration = || entity_types().filter(|kind| kind.is_configuration());
