@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::launch::{self, LaunchError};
 use super::*;
 use crate::schema::typed::AddressMatch;
-use crate::schema::{Attribute, Distribution, Effect, Kind, Role, reference::reference};
+use crate::schema::{Attribute, Distribution, Effect, Kind, Role, reference::render};
 
 fn conf(text: &str) -> Result<Config, ConfigError> {
     Config::read(&[Document { name: "a.conf".to_owned(), text: text.to_owned(), format: Format::Conf }], 1)
@@ -409,10 +409,10 @@ fn the_reference_configuration_is_as_committed() {
     let path = committed("reference.conf");
     // To make the file anew: SKROUTERD_WRITE_REFERENCE=1 cargo test -p skrouterd reference_configuration
     if std::env::var_os("SKROUTERD_WRITE_REFERENCE").is_some() {
-        std::fs::write(&path, reference()).expect("written");
+        std::fs::write(&path, render()).expect("written");
     }
     let committed = std::fs::read_to_string(&path).expect("committed");
-    assert!(committed == reference(), "config/reference.conf is not what the schema says; make it anew");
+    assert!(committed == render(), "config/reference.conf is not what the schema says; make it anew");
     let config = Config::load(&path).expect("sound");
     assert_eq!(config.warnings, [""; 0]);
     assert_eq!((config.listeners.len(), config.addresses.len(), config.logs.len()), (1, 1, 1));
@@ -421,7 +421,7 @@ fn the_reference_configuration_is_as_committed() {
 /// Every setting that the reference shows is one that the router takes.
 #[test]
 fn the_reference_configuration_shows_what_is_taken() {
-    let in_force: Vec<_> = reference()
+    let in_force: Vec<_> = render()
         .lines()
         .map(|line| {
             let trimmed = line.trim_start();
