@@ -45,6 +45,8 @@ pub mod condition {
     pub const POLICY_ERROR: &str = "amqp:connection:policy-error";
     /// The peer sent more transfers than the session's incoming window holds.
     pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
+    /// A delivery-id out of sequence. Not of the specification: what C routers say.
+    pub const SESSION_INVALID_FIELD: &str = "amqp:session:invalid-field";
     /// Input was received for a link that was detached.
     pub const ERRANT_LINK: &str = "amqp:session:errant-link";
     /// An attach used a handle that is in use.

@@ -2,9 +2,10 @@
 
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
 use super::event::{Closed, Ending, Event, Initiator};
-use super::link::{AttachRequest, Link, LinkKey};
+use super::link::{AttachRequest, Link, LinkKey, MAX_CREDIT, ahead};
 use super::output::Output;
 use super::session::{Session, SessionKey, in_range};
+use super::slots::Slots;
 use super::{MAX_INCOMING, MAX_LINKS, MAX_SESSIONS};
 use crate::amqp::frame::{self, FrameHeader};
 use crate::amqp::performative::{
@@ -15,7 +16,7 @@ use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Which end of the transport we are, and what comes before open.
 #[derive(Clone, Debug)]
@@ -80,8 +81,25 @@ pub(super) enum Phase {
     Closed,
 }
 
+/// How much a connection holds: for tests, metrics and limits of the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Sessions that have not ended at both ends.
+    pub sessions: usize,
+    /// Links, see [`Connection::link_count`].
+    pub links: usize,
+    /// Deliveries of the peer that we have not settled.
+    pub incoming: usize,
+    /// Deliveries of ours that are incomplete or unsettled.
+    pub outgoing: usize,
+}
+
 /// How long the peer's close is awaited after ours.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The shortest time between two empty frames, however short the idle-time-out that the peer announces: a peer is not to make us
+/// work by a number in its open.
+const MIN_HEARTBEAT: Duration = Duration::from_millis(50);
 
 /// The most octets of a transfer's frame header with its performative: 8 of the frame, 40 of the tag, 36 of all else.
 const TRANSFER_OVERHEAD: u32 = 96;
@@ -96,14 +114,18 @@ pub struct Connection {
     pub(super) output: Output,
     remote: Option<Box<Open>>,
     open_sent: bool,
-    sessions: Slab<Session>,
+    sessions: Slots<Session>,
+    /// Sessions by the channels that the peer sends on.
     channels: HashMap<u16, SessionKey>,
-    links: Slab<Link>,
-    incoming: Slab<Incoming>,
-    outgoing: Slab<Outgoing>,
+    /// Sessions by the channels that we send on.
+    local_channels: Slab<SessionKey>,
+    links: Slots<Link>,
+    incoming: Slots<Incoming>,
+    outgoing: Slots<Outgoing>,
     next_tag: u64,
     remote_max_frame: u32,
-    remote_idle: Option<Duration>,
+    /// How long we may be silent before the peer is sent an empty frame.
+    heartbeat: Option<Duration>,
     last_received: Instant,
     last_sent: Instant,
     deadline: Option<Instant>,
@@ -121,14 +143,15 @@ impl Connection {
             output: Output::default(),
             remote: None,
             open_sent: false,
-            sessions: Slab::new(),
+            sessions: Slots::new(),
             channels: HashMap::new(),
-            links: Slab::new(),
-            incoming: Slab::new(),
-            outgoing: Slab::new(),
+            local_channels: Slab::new(),
+            links: Slots::new(),
+            incoming: Slots::new(),
+            outgoing: Slots::new(),
             next_tag: 0,
             remote_max_frame: frame::MIN_MAX_FRAME_SIZE,
-            remote_idle: None,
+            heartbeat: None,
             last_received: now,
             last_sent: now,
             deadline,
@@ -154,9 +177,19 @@ impl Connection {
         self.phase == Phase::Closed
     }
 
-    /// Links that exist, attached or about to be.
+    /// Links that exist: attached, about to be, or detached here and not yet by the peer.
     pub fn link_count(&self) -> usize {
         self.links.len()
+    }
+
+    /// What the connection holds.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            sessions: self.sessions.len(),
+            links: self.links.len(),
+            incoming: self.incoming.len(),
+            outgoing: self.outgoing.len(),
+        }
     }
 
     /// The session of a link.
@@ -166,7 +199,7 @@ impl Connection {
 
     /// Deliveries that the peer lets us send on a link now.
     pub fn credit(&self, link: LinkKey) -> u32 {
-        self.link(link).map_or(0, |link| link.credit)
+        self.link(link).map_or(0, Link::credit)
     }
 
     /// Octets of payload that one transfer can hold.
@@ -182,14 +215,21 @@ impl Connection {
     }
 
     fn link(&self, key: LinkKey) -> Option<&Link> {
-        self.links.get(key.0 as usize)
+        self.links.get(key.0)
     }
 
     // ----- outputs -----
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            self.sessions.release();
+            self.links.release();
+            self.incoming.release();
+            self.outgoing.release();
+        }
+        event
     }
 
     /// What is to be written. After writing, [`Output::clear`] it.
@@ -197,7 +237,7 @@ impl Connection {
         &mut self.output
     }
 
-    /// To be told when output was handed to the transport: the peer hears from us.
+    /// To be told when octets of the output were handed to the transport, and only then: the peer hears from us.
     pub fn sent(&mut self, now: Instant) {
         self.last_sent = now;
     }
@@ -209,7 +249,7 @@ impl Connection {
         }
         let silence = (!self.config.idle_timeout.is_zero() && self.phase == Phase::Opened)
             .then(|| self.last_received + self.config.idle_timeout);
-        let heartbeat = self.remote_idle.filter(|_| self.phase == Phase::Opened).map(|idle| self.last_sent + idle / 2);
+        let heartbeat = self.heartbeat.filter(|_| self.phase == Phase::Opened).map(|interval| self.last_sent + interval);
         [self.deadline, silence, heartbeat].into_iter().flatten().min()
     }
 
@@ -233,7 +273,7 @@ impl Connection {
         }
         if !self.config.idle_timeout.is_zero() && self.last_received + self.config.idle_timeout <= now {
             self.fail(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "local-idle-timeout expired"));
-        } else if self.remote_idle.is_some_and(|idle| self.last_sent + idle / 2 <= now) {
+        } else if self.heartbeat.is_some_and(|interval| self.last_sent + interval <= now) {
             let out = self.output.buffer();
             let start = frame::begin(out, frame::TYPE_AMQP, 0);
             frame::end(out, start, 0);
@@ -319,10 +359,7 @@ impl Connection {
                     }
                     Performative::Attach(attach) => self.handle_attach(session, attach),
                     Performative::Flow(flow) => self.handle_flow(session, &flow),
-                    Performative::Disposition(disposition) => {
-                        self.handle_disposition(session, &disposition);
-                        Ok(())
-                    }
+                    Performative::Disposition(disposition) => self.handle_disposition(session, &disposition),
                     Performative::Detach(detach) => self.handle_detach(session, detach),
                     Performative::End(end) => {
                         self.handle_end(session, channel, end);
@@ -350,7 +387,8 @@ impl Connection {
             ));
         }
         self.remote_max_frame = max_frame;
-        self.remote_idle = open.idle_time_out.filter(|idle| *idle > 0).map(|idle| Duration::from_millis(idle.into()));
+        let idle = open.idle_time_out.filter(|idle| *idle > 0).map(|idle| Duration::from_millis(idle.into()));
+        self.heartbeat = idle.map(|idle| (idle / 2).max(MIN_HEARTBEAT));
         self.remote = Some(open);
         self.phase = Phase::Opened;
         self.deadline = None;
@@ -365,14 +403,12 @@ impl Connection {
         }
         let key = match begin.remote_channel {
             Some(ours) => {
-                let session = self.sessions.get(ours.into());
-                if session.is_none_or(|session| session.remote_channel.is_some()) {
-                    return Err(not_allowed(format!("begin answers channel {ours}, where none was asked for")));
-                }
-                SessionKey(ours)
+                let key = self.local_channels.get(ours.into()).copied();
+                let asked = |key: &SessionKey| self.sessions.get(key.0.into()).is_some_and(|it| it.remote_channel.is_none());
+                key.filter(asked).ok_or_else(|| not_allowed(format!("begin answers channel {ours}, where none was asked for")))?
             }
             None => {
-                if channel > self.config.channel_max || self.sessions.len() >= MAX_SESSIONS {
+                if channel > self.config.channel_max || !self.has_channel() {
                     return Err(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("no session left for channel {channel}")));
                 }
                 let key = self.new_session();
@@ -386,9 +422,20 @@ impl Connection {
             session.next_incoming_id = begin.next_outgoing_id;
             session.remote_incoming_window = begin.incoming_window;
             session.remote_handle_max = begin.handle_max.unwrap_or(u32::MAX);
+            // The application may have ended it before the peer answered.
+            if !session.end_sent {
+                self.events.push_back(Event::Begun { session: key });
+            }
         }
-        self.events.push_back(Event::Begun { session: key });
         Ok(())
+    }
+
+    /// Whether another session can have a channel.
+    fn has_channel(&self) -> bool {
+        let limit = self.remote.as_ref().and_then(|open| open.channel_max).unwrap_or(u16::MAX).min(self.config.channel_max);
+        self.local_channels.vacant_key() <= usize::from(limit)
+            && self.sessions.len() < MAX_SESSIONS
+            && u16::try_from(self.sessions.vacant_key()).is_ok()
     }
 
     fn handle_attach(&mut self, key: SessionKey, attach: Box<Attach>) -> Result<(), Error> {
@@ -406,39 +453,29 @@ impl Connection {
                     let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("{MAX_LINKS} links are attached"));
                     return self.end_session(key, error);
                 }
-                let entry = session.handles.vacant_entry();
-                let local_handle = u32::try_from(entry.key()).unwrap_or(u32::MAX);
-                let link = LinkKey(u32::try_from(self.links.vacant_key()).unwrap_or(u32::MAX));
-                entry.insert(link);
-                self.links.insert(Link {
-                    session: key,
-                    name: attach.name.clone(),
-                    role,
-                    local_handle,
-                    remote_handle: None,
-                    attach_sent: false,
-                    detach_sent: false,
-                    delivery_count: 0,
-                    credit: 0,
-                    capacity: 0,
-                    arriving: None,
-                    sending: None,
-                    drain: false,
-                });
+                let local_handle = u32::try_from(session.handles.vacant_key()).unwrap_or(u32::MAX);
+                if local_handle > session.remote_handle_max {
+                    let text = format!("an attach beyond the handle-max of {}", session.remote_handle_max);
+                    return self.end_session(key, Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
+                }
+                let link = LinkKey(self.links.insert(Link::new(key, attach.name.clone(), role, local_handle)));
+                session.handles.insert(link);
                 link
             }
         };
         session.remote_handles.insert(attach.handle, link);
-        if let Some(entry) = self.links.get_mut(link.0 as usize) {
-            entry.remote_handle = Some(attach.handle);
-            if role == Role::Receiver {
-                entry.delivery_count = attach.initial_delivery_count.unwrap_or(0);
-            }
-            if ours.is_some() && role == Role::Receiver && entry.capacity > 0 {
-                // Credit could be announced only against the sender's delivery-count.
-                let capacity = entry.capacity;
-                self.replenish(link, capacity);
-            }
+        let Some(entry) = self.links.get_mut(link.0) else { return Ok(()) };
+        entry.remote_handle = Some(attach.handle);
+        if role == Role::Receiver {
+            entry.start_at(attach.initial_delivery_count.unwrap_or(0));
+        }
+        if entry.detach_sent {
+            // The application detached before the peer answered; what remains is the peer's detach.
+            return Ok(());
+        }
+        if ours.is_some() && entry.credit() > 0 {
+            // Credit could be announced only against the sender's delivery-count.
+            self.send_flow(key, Some(link), false);
         }
         self.events.push_back(Event::Attached { link, ours: ours.is_some(), attach });
         Ok(())
@@ -446,12 +483,9 @@ impl Connection {
 
     fn handle_flow(&mut self, key: SessionKey, flow: &Flow) -> Result<(), Error> {
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(()) };
-        let base = flow.next_incoming_id.unwrap_or(0);
-        session.remote_incoming_window = base.wrapping_add(flow.incoming_window).wrapping_sub(session.next_outgoing_id);
-        if session.remote_incoming_window > i32::MAX as u32 {
-            // The peer has not seen yet what we sent beyond its window.
-            session.remote_incoming_window = 0;
-        }
+        // What we sent that the peer had not seen yet takes its place in the window.
+        let unseen = ahead(session.next_outgoing_id, flow.next_incoming_id.unwrap_or(0));
+        session.remote_incoming_window = flow.incoming_window.saturating_sub(unseen);
         if session.blocked && session.remote_incoming_window > 0 {
             session.blocked = false;
             self.events.push_back(Event::Window { session: key });
@@ -466,26 +500,22 @@ impl Connection {
             let error = Error::new(condition::UNATTACHED_HANDLE, format!("flow for handle {handle}, which is not attached"));
             return self.end_session(key, error);
         };
-        let Some(entry) = self.links.get_mut(link.0 as usize) else { return Ok(()) };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else { return Ok(()) };
         match entry.role {
             Role::Sender => {
                 if let Some(credit) = flow.link_credit {
-                    let base = flow.delivery_count.unwrap_or(entry.delivery_count);
-                    let limit = base.wrapping_add(credit);
-                    let credit = limit.wrapping_sub(entry.delivery_count);
-                    entry.credit = if credit > i32::MAX as u32 { 0 } else { credit };
+                    // A receiver that does not know our delivery-count yet counts from where we began.
+                    entry.limit = flow.delivery_count.unwrap_or(0).wrapping_add(credit.min(MAX_CREDIT));
                     self.events.push_back(Event::Credit { link, drain: flow.drain == Some(true) });
                 }
             }
             Role::Receiver => {
                 if let Some(count) = flow.delivery_count {
                     // The sender moves its count on without sending when it gives credit back.
-                    let given_back = count.wrapping_sub(entry.delivery_count);
-                    if given_back <= entry.credit {
-                        entry.credit -= given_back;
-                        entry.delivery_count = count;
+                    if ahead(count, entry.delivery_count) <= ahead(entry.promised, entry.delivery_count) {
+                        entry.delivery_count = entry.delivery_count.wrapping_add(ahead(count, entry.delivery_count));
                     }
-                    if entry.credit == 0 {
+                    if entry.credit() == 0 {
                         entry.drain = false;
                     }
                 }
@@ -498,14 +528,12 @@ impl Connection {
     }
 
     fn handle_transfer(&mut self, key: SessionKey, transfer: &Transfer, payload: Bytes) -> Result<(), Error> {
-        let deliveries = self.incoming.len();
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(()) };
         if session.incoming_window == 0 {
             return self.end_session(key, Error::new(condition::WINDOW_VIOLATION, "the session's incoming window is used up"));
         }
         session.incoming_window -= 1;
         session.next_incoming_id = session.next_incoming_id.wrapping_add(1);
-        let reopen = session.incoming_window <= session.window / 2;
         let Some(&link) = session.remote_handles.get(&transfer.handle) else {
             let error = Error::new(
                 condition::UNATTACHED_HANDLE,
@@ -513,14 +541,41 @@ impl Connection {
             );
             return self.end_session(key, error);
         };
-        let Some(entry) = self.links.get_mut(link.0 as usize) else { return Ok(()) };
+        let granted = self.receive(key, link, transfer, payload)?;
+        // Whatever became of the transfer, it took its place in the window.
+        let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) else { return Ok(()) };
+        let reopen = session.incoming_window <= session.window / 2;
+        if reopen {
+            session.incoming_window = session.window;
+        }
+        if granted || reopen {
+            self.send_flow(key, self.flow_carrier(key, link), false);
+        }
+        Ok(())
+    }
+
+    /// Which link a flow about the session's window names: a C router that waits for the window wakes on flows of links only.
+    fn flow_carrier(&self, session: SessionKey, preferred: LinkKey) -> Option<LinkKey> {
+        let usable = |key: &LinkKey| self.link(*key).is_some_and(|link| link.role == Role::Receiver && link.is_attached());
+        let others = || self.sessions.get(session.0.into())?.handles.iter().map(|(_, link)| *link).find(usable);
+        Some(preferred).filter(usable).or_else(others)
+    }
+
+    /// Takes a transfer that is within the session's window. Returns whether it made the link's credit be topped up, which is still
+    /// to be announced.
+    fn receive(&mut self, key: SessionKey, link: LinkKey, transfer: &Transfer, payload: Bytes) -> Result<bool, Error> {
+        let deliveries = self.incoming.len();
+        let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(false) };
+        let Some(entry) = self.links.get_mut(link.0) else { return Ok(false) };
         if entry.role != Role::Receiver {
-            return self.end_session(key, not_allowed("a transfer on a link whose sender is here".to_owned()));
+            return self.end_session(key, not_allowed("a transfer on a link whose sender is here".to_owned())).map(|()| false);
         }
         if entry.detach_sent {
-            // What the peer sent before it saw our detach. Its numbering goes on all the same.
-            session.expected_delivery_id = transfer.delivery_id.map(|id| id.wrapping_add(1)).or(session.expected_delivery_id);
-            return Ok(());
+            // What the peer sent before it saw our detach. A delivery that begins so has its number all the same.
+            if let Some(id) = transfer.delivery_id.filter(|id| session.expected_delivery_id.is_none_or(|next| next == *id)) {
+                session.expected_delivery_id = Some(id.wrapping_add(1));
+            }
+            return Ok(false);
         }
         let settled = transfer.settled == Some(true);
         let aborted = transfer.aborted == Some(true);
@@ -531,18 +586,15 @@ impl Connection {
         } else {
             Ending::Complete
         };
-        let mut replenish = None;
+        let mut granted = false;
         let (delivery, first) = match entry.arriving {
             Some(delivery) => {
-                let state = self.incoming.get_mut(delivery.0 as usize);
+                let state = self.incoming.get_mut(delivery.0);
                 if let (Some(id), Some(state)) = (transfer.delivery_id, &state)
                     && id != state.id
                 {
-                    let error = Error::new(
-                        condition::NOT_ALLOWED,
-                        format!("delivery {id} begins while delivery {} is incomplete on its link", state.id),
-                    );
-                    return self.end_session(key, error);
+                    let text = format!("delivery {id} begins while delivery {} is incomplete on its link", state.id);
+                    return self.end_session(key, not_allowed(text)).map(|()| false);
                 }
                 if let Some(state) = state {
                     state.sender_settled |= settled;
@@ -551,79 +603,70 @@ impl Connection {
             }
             None => {
                 let Some(id) = transfer.delivery_id else {
-                    return self.end_session(key, Error::new(condition::INVALID_FIELD, "a delivery begins without delivery-id"));
+                    let error = Error::new(condition::INVALID_FIELD, "a delivery begins without delivery-id");
+                    return self.end_session(key, error).map(|()| false);
                 };
-                if session.expected_delivery_id.is_some_and(|expected| expected != id) {
-                    return self.end_session(
-                        key,
-                        Error::new("amqp:session:invalid-field", format!("sequencing error, delivery-id {id} out of order")),
-                    );
+                if let Some(expected) = session.expected_delivery_id.filter(|expected| *expected != id) {
+                    let text = format!("sequencing error, delivery-id {id} where {expected} is next");
+                    return self.end_session(key, Error::new(condition::SESSION_INVALID_FIELD, text)).map(|()| false);
                 }
                 session.expected_delivery_id = Some(id.wrapping_add(1));
-                if entry.credit == 0 {
+                if ahead(entry.promised, entry.delivery_count) == 0 {
                     let error = Error::new(condition::TRANSFER_LIMIT_EXCEEDED, "the link's credit is used up");
-                    return self.detach_with(link, Some(error));
+                    return self.detach_with(link, Some(error)).map(|()| false);
                 }
                 if deliveries >= MAX_INCOMING {
                     let error =
                         Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("{MAX_INCOMING} deliveries are unsettled"));
-                    return self.end_session(key, error);
+                    return self.end_session(key, error).map(|()| false);
                 }
-                entry.credit -= 1;
                 entry.delivery_count = entry.delivery_count.wrapping_add(1);
-                if entry.capacity > 0 && entry.credit <= entry.capacity / 2 {
-                    replenish = Some(entry.capacity);
+                if entry.capacity > 0 && entry.credit() <= entry.capacity / 2 {
+                    entry.grant(entry.capacity);
+                    granted = true;
                 }
-                let delivery = IncomingKey(u32::try_from(self.incoming.vacant_key()).unwrap_or(u32::MAX));
-                self.incoming.insert(Incoming { link, id, sender_settled: settled, ended: false });
+                let delivery = IncomingKey(self.incoming.insert(Incoming { link, id, sender_settled: settled, ended: false }));
                 session.incoming.insert(id, delivery);
                 (delivery, true)
             }
         };
         entry.arriving = (ending == Ending::More).then_some(delivery);
         if ending != Ending::More
-            && let Some(state) = self.incoming.get_mut(delivery.0 as usize)
+            && let Some(state) = self.incoming.get_mut(delivery.0)
         {
             state.ended = true;
             state.sender_settled |= aborted;
         }
         self.events.push_back(Event::Transfer { delivery, link, first, settled: settled || aborted, payload, ending });
-        if reopen {
-            if let Some(session) = self.sessions.get_mut(key.0.into()) {
-                session.incoming_window = session.window;
-            }
-            // With a handle: a C router that waits for the window wakes on link flow only.
-            match replenish {
-                Some(capacity) => self.replenish(link, capacity),
-                None => self.send_flow(key, Some(link), false),
-            }
-        } else if let Some(capacity) = replenish {
-            self.replenish(link, capacity);
-        }
-        Ok(())
+        Ok(granted)
     }
 
-    fn handle_disposition(&mut self, key: SessionKey, disposition: &Disposition) {
-        let Some(session) = self.sessions.get_mut(key.0.into()) else { return };
-        let last = disposition.last.unwrap_or(disposition.first);
+    fn handle_disposition(&mut self, key: SessionKey, disposition: &Disposition) -> Result<(), Error> {
+        let Some(session) = self.sessions.get(key.0.into()) else { return Ok(()) };
+        let (first, last) = (disposition.first, disposition.last.unwrap_or(disposition.first));
+        if first != last && ahead(last, first) == 0 {
+            let error = Error::new(condition::INVALID_FIELD, format!("a disposition from {first} to {last}, which is before"));
+            return self.end_session(key, error);
+        }
         let settled = disposition.settled == Some(true);
         match disposition.role {
+            Role::Receiver if first == last => {
+                if let Some(&delivery) = session.outgoing.get(&first) {
+                    self.outcome(key, first, delivery, disposition.state.clone(), settled);
+                }
+            }
             Role::Receiver => {
-                for (id, delivery) in in_range(&session.outgoing, disposition.first, last) {
-                    let Some(state) = self.outgoing.get_mut(delivery.0 as usize) else { continue };
-                    self.events.push_back(Event::Outcome { delivery, state: disposition.state.clone(), settled });
-                    if settled {
-                        state.settled = true;
-                        if state.ended {
-                            session.outgoing.remove(&id);
-                            self.outgoing.remove(delivery.0 as usize);
-                        }
+                // How far a receiver has come is said of one delivery; of several at once it tells nothing.
+                let told = settled || disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
+                for (id, delivery) in in_range(&session.outgoing, first, last) {
+                    if told {
+                        self.outcome(key, id, delivery, disposition.state.clone(), settled);
                     }
                 }
             }
             Role::Sender if settled => {
-                for (_, delivery) in in_range(&session.incoming, disposition.first, last) {
-                    if let Some(state) = self.incoming.get_mut(delivery.0 as usize) {
+                for (_, delivery) in in_range(&session.incoming, first, last) {
+                    if let Some(state) = self.incoming.get_mut(delivery.0).filter(|state| !state.sender_settled) {
                         state.sender_settled = true;
                         self.events.push_back(Event::SenderSettled { delivery });
                     }
@@ -631,6 +674,26 @@ impl Connection {
             }
             Role::Sender => {}
         }
+        Ok(())
+    }
+
+    /// Tells the application what became of a delivery. A peer may repeat itself over many deliveries in few octets, so an outcome is
+    /// told once, and so is its settling.
+    fn outcome(&mut self, key: SessionKey, id: u32, delivery: OutgoingKey, state: Option<DeliveryState>, settled: bool) {
+        let Some(outgoing) = self.outgoing.get_mut(delivery.0).filter(|outgoing| !outgoing.settled) else { return };
+        let is_outcome = state.as_ref().is_some_and(DeliveryState::is_outcome);
+        if !settled && (state.is_none() || (is_outcome && outgoing.outcome_told)) {
+            return;
+        }
+        outgoing.outcome_told |= is_outcome;
+        outgoing.settled = settled;
+        if settled && outgoing.ended {
+            self.outgoing.remove(delivery.0);
+            if let Some(session) = self.sessions.get_mut(key.0.into()) {
+                session.outgoing.remove(&id);
+            }
+        }
+        self.events.push_back(Event::Outcome { delivery, state, settled });
     }
 
     fn handle_detach(&mut self, key: SessionKey, detach: Detach) -> Result<(), Error> {
@@ -640,20 +703,10 @@ impl Connection {
                 Error::new(condition::UNATTACHED_HANDLE, format!("detach of handle {}, which is not attached", detach.handle));
             return self.end_session(key, error);
         };
-        let Some(entry) = self.links.get_mut(link.0 as usize) else { return Ok(()) };
+        let Some(entry) = self.links.get_mut(link.0) else { return Ok(()) };
         entry.remote_handle = None;
-        if !entry.attach_sent {
-            // Refused by nobody yet, and gone: AMQP has no detach without an attach.
-            entry.attach_sent = true;
-            let attach = Attach { name: entry.name.clone(), handle: entry.local_handle, role: entry.role, ..Attach::default() };
-            self.send(key.0, &Performative::Attach(Box::new(attach)));
-        }
-        let Some(entry) = self.links.get_mut(link.0 as usize) else { return Ok(()) };
         if !entry.detach_sent {
-            entry.detach_sent = true;
-            let answer = Detach { handle: entry.local_handle, closed: Some(true), error: None };
-            self.send(key.0, &Performative::Detach(answer));
-            self.lose_deliveries(|of| of == link);
+            self.detach(link, None);
             self.events.push_back(Event::Detached { link, error: detach.error });
         }
         self.remove_link(link);
@@ -664,11 +717,13 @@ impl Connection {
         self.channels.remove(&channel);
         let ended = self.sessions.get(key.0.into()).is_some_and(|session| session.end_sent);
         if !ended {
-            self.send(key.0, &Performative::End(End::default()));
+            self.send_on(key, &Performative::End(End::default()));
             self.drop_links(key);
             self.events.push_back(Event::Ended { session: key, error: end.error });
         }
-        self.sessions.try_remove(key.0.into());
+        if let Some(session) = self.sessions.remove(key.0.into()) {
+            self.local_channels.try_remove(session.channel.into());
+        }
     }
 
     // ----- application calls -----
@@ -677,8 +732,7 @@ impl Connection {
     ///
     /// Returns `None` when the peer's channel-max leaves none.
     pub fn begin(&mut self) -> Option<SessionKey> {
-        let limit = self.remote.as_ref().and_then(|open| open.channel_max).unwrap_or(u16::MAX).min(self.config.channel_max);
-        if self.phase != Phase::Opened || self.sessions.vacant_key() > usize::from(limit) || self.sessions.len() >= MAX_SESSIONS {
+        if self.phase != Phase::Opened || !self.has_channel() {
             return None;
         }
         let key = self.new_session();
@@ -688,41 +742,36 @@ impl Connection {
 
     /// Attaches a link. A receiver that is to be kept in credit says so with [`Connection::keep_credit`].
     ///
-    /// Returns `None` when the session is gone or the connection holds [`MAX_LINKS`].
+    /// Returns `None` when the session is gone, the peer's handle-max or [`MAX_LINKS`] is reached, or an attach of the same name and
+    /// role is not answered yet.
     pub fn attach(&mut self, session: SessionKey, request: AttachRequest) -> Option<LinkKey> {
         if self.links.len() >= MAX_LINKS || self.phase != Phase::Opened {
             return None;
         }
         let entry = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent)?;
+        let name = (request.name.clone(), request.role);
+        if entry.attaching.contains_key(&name) {
+            return None;
+        }
         let handle = u32::try_from(entry.handles.vacant_key()).ok().filter(|handle| *handle <= entry.remote_handle_max)?;
-        let link = LinkKey(u32::try_from(self.links.vacant_key()).ok()?);
+        let link = Link { attach_sent: true, ..Link::new(session, request.name.clone(), request.role, handle) };
+        let link = LinkKey(self.links.insert(link));
         entry.handles.insert(link);
-        entry.attaching.insert((request.name.clone(), request.role), link);
-        self.links.insert(Link {
-            session,
-            name: request.name.clone(),
-            role: request.role,
-            local_handle: handle,
-            remote_handle: None,
-            attach_sent: true,
-            detach_sent: false,
-            delivery_count: 0,
-            credit: 0,
-            capacity: 0,
-            arriving: None,
-            sending: None,
-            drain: false,
-        });
+        entry.attaching.insert(name, link);
         self.send_attach(session, handle, request);
         Some(link)
     }
 
     /// Answers the peer's attach. The request's name and role are taken from the link.
     pub fn accept(&mut self, link: LinkKey, answer: AttachRequest) {
-        let Some(entry) = self.links.get_mut(link.0 as usize).filter(|entry| !entry.attach_sent) else { return };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.attach_sent) else { return };
         entry.attach_sent = true;
         let (session, handle, name, role) = (entry.session, entry.local_handle, entry.name.clone(), entry.role);
+        let announce = role == Role::Receiver && entry.credit() > 0;
         self.send_attach(session, handle, AttachRequest { name, role, ..answer });
+        if announce {
+            self.send_flow(session, Some(link), false);
+        }
     }
 
     /// Refuses the peer's attach: an attach whose far terminus is null, then a detach with the reason.
@@ -733,29 +782,30 @@ impl Connection {
 
     /// Keeps a link that we receive on in credit: `capacity` deliveries now, and topped up whenever half is used.
     pub fn keep_credit(&mut self, link: LinkKey, capacity: u32) {
-        let Some(entry) = self.links.get_mut(link.0 as usize).filter(|entry| entry.role == Role::Receiver) else { return };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver) else { return };
         entry.capacity = capacity;
-        if entry.remote_handle.is_some() {
-            self.replenish(link, capacity);
-        }
+        self.set_credit(link, capacity, false);
     }
 
     /// Gives credit for `credit` deliveries on a link that we receive on, counted from now; with `drain` the peer is to use it
     /// or give it back.
     pub fn set_credit(&mut self, link: LinkKey, credit: u32, drain: bool) {
-        if let Some(entry) = self.links.get_mut(link.0 as usize).filter(|entry| entry.role == Role::Receiver) {
-            entry.credit = credit;
+        if let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver) {
+            entry.grant(credit);
             entry.drain = drain;
-            let session = entry.session;
-            self.send_flow(session, Some(link), false);
+            // Before both ends have attached there is nothing that a flow could name; it goes when they have.
+            if entry.is_attached() {
+                let session = entry.session;
+                self.send_flow(session, Some(link), false);
+            }
         }
     }
 
     /// Gives back all credit of a link that we send on, as an answer to drain.
     pub fn drained(&mut self, link: LinkKey) {
-        if let Some(entry) = self.links.get_mut(link.0 as usize).filter(|entry| entry.role == Role::Sender) {
-            entry.delivery_count = entry.delivery_count.wrapping_add(entry.credit);
-            entry.credit = 0;
+        let sender = |entry: &&mut Link| entry.role == Role::Sender && entry.is_attached();
+        if let Some(entry) = self.links.get_mut(link.0).filter(sender) {
+            entry.delivery_count = entry.delivery_count.wrapping_add(entry.credit());
             let session = entry.session;
             self.send_flow(session, Some(link), true);
         }
@@ -765,22 +815,23 @@ impl Connection {
     ///
     /// Returns `None` when the link is not there, has no credit, or a delivery is incomplete on it.
     pub fn deliver(&mut self, link: LinkKey, presettled: bool) -> Option<OutgoingKey> {
-        let entry = self.links.get_mut(link.0 as usize)?;
-        if entry.role != Role::Sender || entry.credit == 0 || entry.sending.is_some() || entry.detach_sent {
+        let entry = self.links.get_mut(link.0).filter(|_| self.phase == Phase::Opened)?;
+        if entry.role != Role::Sender || entry.credit() == 0 || entry.sending.is_some() || !entry.is_attached() {
             return None;
         }
-        let key = OutgoingKey(u32::try_from(self.outgoing.vacant_key()).ok()?);
-        entry.credit -= 1;
+        let settled = presettled;
+        let state = Outgoing { link, id: None, presettled, ended: false, settled, outcome_told: false };
+        let key = OutgoingKey(self.outgoing.insert(state));
         entry.delivery_count = entry.delivery_count.wrapping_add(1);
         entry.sending = Some(key);
-        self.outgoing.insert(Outgoing { link, id: None, presettled, ended: false, settled: presettled });
         Some(key)
     }
 
     /// Sends the next part of a delivery in one transfer: up to [`Connection::max_payload`] octets from the front of `chunks`. The
     /// transfer is the delivery's last when `last` is set and nothing is left in `chunks`.
     ///
-    /// Returns whether it went. It does not while the session's window is closed: [`Event::Window`] tells when to try again.
+    /// Returns false while the session's window is closed: [`Event::Window`] tells when to try again. Once there is nobody to send it
+    /// to (the delivery has ended or is lost, the connection is closing), what `chunks` holds is dropped.
     pub fn send_part(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool) -> bool {
         self.transfer(delivery, chunks, last, false)
     }
@@ -789,14 +840,13 @@ impl Connection {
     ///
     /// Returns false while the session's window is closed: try again on [`Event::Window`].
     pub fn abort(&mut self, delivery: OutgoingKey) -> bool {
-        match self.outgoing.get(delivery.0 as usize) {
+        match self.outgoing.get(delivery.0) {
             Some(state) if !state.ended && state.id.is_none() => {
                 let link = state.link;
-                self.outgoing.remove(delivery.0 as usize);
-                if let Some(entry) = self.links.get_mut(link.0 as usize) {
+                self.outgoing.remove(delivery.0);
+                if let Some(entry) = self.links.get_mut(link.0) {
                     entry.sending = None;
                     // The receiver never saw it: its credit is still there.
-                    entry.credit = entry.credit.saturating_add(1);
                     entry.delivery_count = entry.delivery_count.wrapping_sub(1);
                 }
                 true
@@ -808,9 +858,32 @@ impl Connection {
 
     fn transfer(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool, aborted: bool) -> bool {
         let max_payload = self.max_payload();
-        let Some(state) = self.outgoing.get_mut(delivery.0 as usize).filter(|state| !state.ended) else { return true };
-        let Some(link) = self.links.get_mut(state.link.0 as usize) else { return true };
-        let Some(session) = self.sessions.get_mut(link.session.0.into()) else { return true };
+        let Some((state, link, session)) = self
+            .outgoing
+            .get_mut(delivery.0)
+            .filter(|state| !state.ended && self.phase == Phase::Opened)
+            .and_then(|state| Some((self.links.get_mut(state.link.0)?, state)))
+            .and_then(|(link, state)| Some((self.sessions.get_mut(link.session.0.into())?, link, state)))
+            .map(|(session, link, state)| (state, link, session))
+        else {
+            chunks.clear();
+            return true;
+        };
+        let mut payload = 0;
+        let mut whole = true;
+        for chunk in chunks.iter() {
+            payload += chunk.len();
+            if payload > max_payload {
+                (payload, whole) = (max_payload, false);
+                break;
+            }
+        }
+        let more = !(last && whole);
+        if payload == 0 && more {
+            // Nothing to say yet.
+            chunks.clear();
+            return true;
+        }
         if session.remote_incoming_window == 0 {
             session.blocked = true;
             return false;
@@ -826,10 +899,8 @@ impl Connection {
             tag = Some(DeliveryTag::from(self.next_tag));
             self.next_tag = self.next_tag.wrapping_add(1);
         }
-        let settle = state.presettled || aborted;
-        let waiting: usize = chunks.iter().map(Bytes::len).sum();
-        let payload = waiting.min(max_payload);
-        let more = !last || waiting > payload;
+        // Settled since it began: the last transfer says so.
+        let settle = state.presettled || aborted || (state.settled && !more);
         let head = Transfer {
             handle: link.local_handle,
             // Some peers want the delivery-id on continuations too.
@@ -841,14 +912,14 @@ impl Connection {
             aborted: aborted.then_some(true),
             ..Transfer::default()
         };
-        let channel = link.session.0;
+        let channel = session.channel;
         if !more {
             link.sending = None;
             state.ended = true;
             state.settled |= aborted;
             if state.settled {
                 session.outgoing.remove(&id);
-                self.outgoing.remove(delivery.0 as usize);
+                self.outgoing.remove(delivery.0);
             }
         }
         let out = self.output.buffer();
@@ -866,23 +937,28 @@ impl Connection {
             left -= part.len();
             self.output.payload(part);
         }
+        if whole {
+            // Chunks without octets may be left.
+            chunks.clear();
+        }
         true
     }
 
-    /// Settles a delivery of ours whose receiver gave it an outcome but left the settling to us.
+    /// Settles a delivery of ours whose receiver gave it an outcome but left the settling to us; an incomplete one is settled by its
+    /// last transfer.
     pub fn settle(&mut self, delivery: OutgoingKey) {
-        let Some(state) = self.outgoing.get_mut(delivery.0 as usize) else { return };
+        let Some(state) = self.outgoing.get_mut(delivery.0) else { return };
         state.settled = true;
         if !state.ended {
             return;
         }
         let (link, id) = (state.link, state.id);
-        self.outgoing.remove(delivery.0 as usize);
+        self.outgoing.remove(delivery.0);
         let Some(session) = self.link(link).map(|link| link.session) else { return };
         if let (Some(id), Some(entry)) = (id, self.sessions.get_mut(session.0.into())) {
             entry.outgoing.remove(&id);
             let disposition = Disposition { role: Role::Sender, first: id, settled: Some(true), ..Disposition::default() };
-            self.send(session.0, &Performative::Disposition(disposition));
+            self.send_on(session, &Performative::Disposition(disposition));
         }
     }
 
@@ -890,12 +966,12 @@ impl Connection {
     ///
     /// Settling an incomplete delivery would leave the peer's further transfers of it without a home: settle once it has ended.
     pub fn disposition(&mut self, delivery: IncomingKey, state: Option<DeliveryState>, settle: bool) {
-        let Some(incoming) = self.incoming.get(delivery.0 as usize) else { return };
+        let Some(incoming) = self.incoming.get(delivery.0) else { return };
         let (link, id, owed, ended) = (incoming.link, incoming.id, !incoming.sender_settled, incoming.ended);
         let settle = settle && ended;
         let Some(session) = self.link(link).map(|link| link.session) else { return };
         if settle {
-            self.incoming.remove(delivery.0 as usize);
+            self.incoming.remove(delivery.0);
             if let Some(entry) = self.sessions.get_mut(session.0.into()) {
                 entry.incoming.remove(&id);
             }
@@ -903,16 +979,22 @@ impl Connection {
         if owed {
             let disposition =
                 Disposition { role: Role::Receiver, first: id, settled: settle.then_some(true), state, ..Disposition::default() };
-            self.send(session.0, &Performative::Disposition(disposition));
+            self.send_on(session, &Performative::Disposition(disposition));
         }
     }
 
     /// Detaches a link for good. The key is void from here on.
     pub fn detach(&mut self, link: LinkKey, error: Option<Error>) {
-        let Some(entry) = self.links.get_mut(link.0 as usize).filter(|entry| !entry.detach_sent) else { return };
-        entry.detach_sent = true;
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else { return };
         let (session, handle) = (entry.session, entry.local_handle);
-        self.send(session.0, &Performative::Detach(Detach { handle, closed: Some(true), error }));
+        entry.detach_sent = true;
+        if !entry.attach_sent {
+            // AMQP has no detach without an attach. One without termini creates nothing.
+            entry.attach_sent = true;
+            let request = AttachRequest { name: entry.name.clone(), role: entry.role, ..AttachRequest::default() };
+            self.send_attach(session, handle, request);
+        }
+        self.send_on(session, &Performative::Detach(Detach { handle, closed: Some(true), error }));
         self.lose_deliveries(|of| of == link);
     }
 
@@ -920,7 +1002,7 @@ impl Connection {
     pub fn end(&mut self, session: SessionKey, error: Option<Error>) {
         let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return };
         entry.end_sent = true;
-        self.send(session.0, &Performative::End(End { error }));
+        self.send_on(session, &Performative::End(End { error }));
         self.drop_links(session);
     }
 
@@ -959,8 +1041,11 @@ impl Connection {
     }
 
     fn new_session(&mut self) -> SessionKey {
-        let key = self.sessions.insert(Session::new(self.config.incoming_window));
-        SessionKey(u16::try_from(key).unwrap_or(u16::MAX))
+        let channel = u16::try_from(self.local_channels.vacant_key()).unwrap_or(u16::MAX);
+        let key = self.sessions.insert(Session::new(channel, self.config.incoming_window));
+        let key = SessionKey(u16::try_from(key).unwrap_or(u16::MAX));
+        self.local_channels.insert(key);
+        key
     }
 
     /// Ends a session because the peer broke its rules.
@@ -978,16 +1063,11 @@ impl Connection {
     }
 
     fn drop_links(&mut self, session: SessionKey) {
-        let gone: Vec<_> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.session == session)
-            .filter_map(|(key, _)| u32::try_from(key).ok())
-            .collect();
-        let links: std::collections::HashSet<_> = gone.iter().copied().map(LinkKey).collect();
+        let gone: Vec<_> = self.links.iter().filter(|(_, link)| link.session == session).map(|(key, _)| LinkKey(key)).collect();
+        let links: HashSet<_> = gone.iter().copied().collect();
         self.lose_deliveries(|link| links.contains(&link));
         for link in gone {
-            self.links.try_remove(link as usize);
+            self.links.remove(link.0);
         }
         if let Some(entry) = self.sessions.get_mut(session.0.into()) {
             entry.handles.clear();
@@ -997,43 +1077,38 @@ impl Connection {
     }
 
     fn remove_link(&mut self, link: LinkKey) {
-        if let Some(entry) = self.links.try_remove(link.0 as usize)
+        if let Some(entry) = self.links.remove(link.0)
             && let Some(session) = self.sessions.get_mut(entry.session.0.into())
         {
             session.handles.try_remove(entry.local_handle as usize);
-            session.attaching.remove(&(entry.name, entry.role));
+            // A new link may have taken the name meanwhile.
+            let name = (entry.name, entry.role);
+            if session.attaching.get(&name) == Some(&link) {
+                session.attaching.remove(&name);
+            }
         }
     }
 
     fn lose_deliveries(&mut self, lost: impl Fn(LinkKey) -> bool) {
         let gone: Vec<_> = self.incoming.iter().filter(|(_, state)| lost(state.link)).map(|(key, _)| key).collect();
         for key in gone {
-            let state = self.incoming.remove(key);
-            if let Some(session) = self.link(state.link).map(|link| link.session)
+            if let Some(state) = self.incoming.remove(key)
+                && let Some(session) = self.session_of(state.link)
                 && let Some(session) = self.sessions.get_mut(session.0.into())
             {
                 session.incoming.remove(&state.id);
             }
-            self.events.push_back(Event::IncomingLost { delivery: IncomingKey(u32::try_from(key).unwrap_or(u32::MAX)) });
+            self.events.push_back(Event::IncomingLost { delivery: IncomingKey(key) });
         }
         let gone: Vec<_> = self.outgoing.iter().filter(|(_, state)| lost(state.link)).map(|(key, _)| key).collect();
         for key in gone {
-            let state = self.outgoing.remove(key);
-            if let (Some(id), Some(session)) = (state.id, self.link(state.link).map(|link| link.session))
+            let Some(state) = self.outgoing.remove(key) else { continue };
+            if let (Some(id), Some(session)) = (state.id, self.session_of(state.link))
                 && let Some(session) = self.sessions.get_mut(session.0.into())
             {
                 session.outgoing.remove(&id);
             }
-            let delivery = OutgoingKey(u32::try_from(key).unwrap_or(u32::MAX));
-            self.events.push_back(Event::OutgoingLost { delivery, sent: state.id.is_some() });
-        }
-    }
-
-    fn replenish(&mut self, link: LinkKey, capacity: u32) {
-        if let Some(entry) = self.links.get_mut(link.0 as usize) {
-            entry.credit = capacity;
-            let session = entry.session;
-            self.send_flow(session, Some(link), false);
+            self.events.push_back(Event::OutgoingLost { delivery: OutgoingKey(key), sent: state.id.is_some() });
         }
     }
 
@@ -1070,7 +1145,7 @@ impl Connection {
             handle_max: Some(i32::MAX as u32),
             ..Begin::default()
         };
-        self.send(key.0, &Performative::Begin(Box::new(begin)));
+        self.send_on(key, &Performative::Begin(Box::new(begin)));
     }
 
     fn send_attach(&mut self, session: SessionKey, handle: u32, request: AttachRequest) {
@@ -1088,31 +1163,97 @@ impl Connection {
             properties: request.properties,
             ..Attach::default()
         };
-        self.send(session.0, &Performative::Attach(Box::new(attach)));
+        self.send_on(session, &Performative::Attach(Box::new(attach)));
     }
 
     fn send_flow(&mut self, key: SessionKey, link: Option<LinkKey>, drained: bool) {
         let Some(session) = self.sessions.get(key.0.into()) else { return };
-        let link = link.and_then(|link| self.link(link)).filter(|link| !link.detach_sent);
+        let link = link.and_then(|link| self.link(link)).filter(|link| link.is_attached());
+        // A delivery that has begun and of which nothing was sent may yet be taken back: the peer is not told of it.
+        let unsent = |key: OutgoingKey| self.outgoing.get(key.0).is_some_and(|state| state.id.is_none());
+        let count = |link: &Link| link.delivery_count.wrapping_sub(link.sending.is_some_and(unsent).into());
         let flow = Flow {
             next_incoming_id: session.remote_channel.map(|_| session.next_incoming_id),
             incoming_window: session.incoming_window,
             next_outgoing_id: session.next_outgoing_id,
             outgoing_window: i32::MAX as u32,
             handle: link.map(|link| link.local_handle),
-            delivery_count: link.map(|link| link.delivery_count),
-            link_credit: link.map(|link| link.credit),
+            delivery_count: link.map(count),
+            link_credit: link.map(|link| ahead(link.limit, count(link))),
             drain: link.filter(|link| drained || link.drain).map(|_| true),
             ..Flow::default()
         };
-        self.send(key.0, &Performative::Flow(flow));
+        self.send_on(key, &Performative::Flow(flow));
+    }
+
+    fn send_on(&mut self, session: SessionKey, performative: &Performative) {
+        if let Some(channel) = self.sessions.get(session.0.into()).map(|session| session.channel) {
+            self.send(channel, performative);
+        }
     }
 
     fn send(&mut self, channel: u16, performative: &Performative) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            // Nothing follows a close.
+            return;
+        }
         let out = self.output.buffer();
         let start = frame::begin(out, frame::TYPE_AMQP, channel);
         performative.encode(out);
         frame::end(out, start, 0);
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Connection {
+    /// Checks that what the connection knows of itself agrees.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check(&self) {
+        let session_of = |key: SessionKey| self.sessions.get(key.0.into());
+        for (channel, key) in &self.channels {
+            assert_eq!(session_of(*key).expect("channel without session").remote_channel, Some(*channel));
+        }
+        for (at, link) in self.links.iter() {
+            let key = LinkKey(at);
+            let session = session_of(link.session).expect("link without session");
+            assert_eq!(session.handles.get(link.local_handle as usize), Some(&key), "handle of {link:?}");
+            if let Some(handle) = link.remote_handle {
+                assert_eq!(session.remote_handles.get(&handle), Some(&key), "remote handle of {link:?}");
+            }
+            if let Some(delivery) = link.arriving.filter(|_| !link.detach_sent) {
+                let state = self.incoming.get(delivery.0).expect("arriving delivery");
+                assert!(state.link == key && !state.ended, "{state:?} arriving on {link:?}");
+            }
+            if let Some(delivery) = link.sending.filter(|_| !link.detach_sent) {
+                let state = self.outgoing.get(delivery.0).expect("delivery being sent");
+                assert!(state.link == key && !state.ended, "{state:?} being sent on {link:?}");
+            }
+        }
+        assert_eq!(self.local_channels.len(), self.sessions.len());
+        let mut counts = (0, 0, 0);
+        for (key, session) in self.sessions.iter() {
+            assert_eq!(self.local_channels.get(session.channel.into()).map(|key| u32::from(key.0)), Some(key));
+            assert!(session.handles.iter().all(|(_, link)| self.link(*link).is_some()));
+            assert!(session.remote_handles.values().all(|link| self.link(*link).is_some()));
+            assert!(session.attaching.values().all(|link| self.link(*link).is_some_and(|link| link.remote_handle.is_none())));
+            assert!(session.incoming_window <= session.window);
+            counts.0 += session.handles.len();
+            counts.1 += session.incoming.len();
+            counts.2 += session.outgoing.len();
+        }
+        let unsent = self.outgoing.iter().filter(|(_, state)| state.id.is_none()).count();
+        let held = (self.links.len(), self.incoming.len(), self.outgoing.len() - unsent);
+        assert_eq!(counts, held, "links, incoming and outgoing deliveries by session and altogether");
+        for (at, state) in self.incoming.iter() {
+            let session = self.link(state.link).and_then(|link| session_of(link.session)).expect("session of a delivery");
+            assert_eq!(session.incoming.get(&state.id).map(|key| key.0), Some(at), "{state:?}");
+        }
+        for (at, state) in self.outgoing.iter().filter(|(_, state)| state.id.is_some()) {
+            let session = self.link(state.link).and_then(|link| session_of(link.session)).expect("session of a delivery");
+            assert_eq!(state.id.and_then(|id| session.outgoing.get(&id)).map(|key| key.0), Some(at), "{state:?}");
+        }
     }
 }
 

@@ -32,4 +32,6 @@ pub(super) struct Outgoing {
     pub(super) ended: bool,
     /// Settled at either end.
     pub(super) settled: bool,
+    /// The application has been told an outcome, which cannot change any more.
+    pub(super) outcome_told: bool,
 }

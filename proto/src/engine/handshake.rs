@@ -84,6 +84,7 @@ impl Connection {
                     self.phase = Phase::Open;
                 }
                 Phase::SaslHeader => self.send_header(ProtocolHeader::Sasl),
+                Phase::AmqpHeader => self.send_header(ProtocolHeader::Amqp),
                 _ => {}
             }
         }
@@ -96,7 +97,7 @@ impl Connection {
             Err(error) => return self.fail(Error::new(condition::DECODE_ERROR, format!("SASL frame: {error}"))),
         };
         match (&self.config.layer, frame) {
-            (Layer::Client { mechanisms, identity }, SaslFrame::Mechanisms(offer)) => {
+            (Layer::Client { mechanisms, identity }, SaslFrame::Mechanisms(offer)) if self.mechanism.is_none() => {
                 let Some(mechanism) = mechanisms.iter().find(|name| offer.mechanisms.contains(name)) else {
                     let names: Vec<_> = offer.mechanisms.0.iter().map(Symbol::as_str).collect();
                     let text = format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));

@@ -44,7 +44,10 @@ pub(super) struct Link {
     pub(super) attach_sent: bool,
     pub(super) detach_sent: bool,
     pub(super) delivery_count: u32,
-    pub(super) credit: u32,
+    /// The delivery-count at which the credit is used up, as last announced.
+    pub(super) limit: u32,
+    /// As receiver: the furthest limit ever announced. A peer that has not heard yet of a lower one may go as far.
+    pub(super) promised: u32,
     /// As receiver: credit is brought back to this when half of it is used; 0 while the application counts itself.
     pub(super) capacity: u32,
     /// As receiver: the delivery whose transfers are arriving.
@@ -53,4 +56,61 @@ pub(super) struct Link {
     pub(super) sending: Option<OutgoingKey>,
     /// As receiver: credit is being drained.
     pub(super) drain: bool,
+}
+
+/// More credit than this is as good as this: delivery-counts are compared as serial numbers (RFC 1982).
+pub(super) const MAX_CREDIT: u32 = i32::MAX as u32;
+
+/// How far `to` is ahead of `from`, as serial numbers; 0 when it is behind.
+pub(super) const fn ahead(to: u32, from: u32) -> u32 {
+    let distance = to.wrapping_sub(from);
+    if distance > i32::MAX as u32 { 0 } else { distance }
+}
+
+impl Link {
+    /// A link of which one end has attached. Deliveries are counted from 0.
+    pub(super) const fn new(session: SessionKey, name: String, role: Role, local_handle: u32) -> Self {
+        Self {
+            session,
+            name,
+            role,
+            local_handle,
+            remote_handle: None,
+            attach_sent: false,
+            detach_sent: false,
+            delivery_count: 0,
+            limit: 0,
+            promised: 0,
+            capacity: 0,
+            arriving: None,
+            sending: None,
+            drain: false,
+        }
+    }
+
+    /// Deliveries that may still be sent.
+    pub(super) const fn credit(&self) -> u32 {
+        ahead(self.limit, self.delivery_count)
+    }
+
+    /// As receiver: gives credit, counted from now.
+    pub(super) fn grant(&mut self, credit: u32) {
+        self.limit = self.delivery_count.wrapping_add(credit.min(MAX_CREDIT));
+        if ahead(self.limit, self.promised) > 0 {
+            self.promised = self.limit;
+        }
+    }
+
+    /// As receiver: takes over the sender's delivery-count at the start; credit given before counts from there.
+    pub(super) fn start_at(&mut self, delivery_count: u32) {
+        let credit = self.credit();
+        self.delivery_count = delivery_count;
+        self.promised = delivery_count;
+        self.grant(credit);
+    }
+
+    /// Whether frames of ours may name it: attached at both ends, and not detached here.
+    pub(super) const fn is_attached(&self) -> bool {
+        self.attach_sent && !self.detach_sent && self.remote_handle.is_some()
+    }
 }

@@ -9,8 +9,11 @@
 //!   order; then [`Connection::poll_timeout`].
 //!
 //! After every input and every application call both outputs are drained. Time never goes back. What the application does not take
-//! back stays valid: a [`LinkKey`] until [`Event::Detached`] (or the session's or connection's end), an [`IncomingKey`] until it is
-//! settled or [`Event::IncomingLost`], an [`OutgoingKey`] until the delivery is complete and settled or [`Event::OutgoingLost`].
+//! back stays valid: a [`LinkKey`] until [`Event::Detached`] (or the session's end), an [`IncomingKey`] until it is settled or
+//! [`Event::IncomingLost`], an [`OutgoingKey`] until the delivery is complete and settled or [`Event::OutgoingLost`]; and all of them
+//! until [`Event::Closed`]. A key that was given back names nothing until all events have been polled, so an event never speaks of
+//! another than it seems to. Every delivery that arrives is to be settled here, also when its sender has settled or aborted it: it is
+//! what gives its key back.
 //!
 //! ```text
 //!            client                                   server
@@ -29,12 +32,15 @@ mod delivery;
 mod event;
 mod handshake;
 mod link;
+#[cfg(any(test, fuzzing))]
+pub mod model;
 mod output;
 mod session;
+mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Config, Connection, Layer};
+pub use connection::{Config, Connection, Layer, Usage};
 pub use delivery::{IncomingKey, OutgoingKey};
 pub use event::{Closed, Ending, Event, Initiator};
 pub use link::{AttachRequest, LinkKey};

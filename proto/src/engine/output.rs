@@ -24,6 +24,9 @@ pub struct Output {
 /// What the arena may keep between two uses, in octets.
 const ARENA_KEEP: usize = 16 * 1024;
 
+/// How many segments may be kept room for between two uses.
+const SEGMENTS_KEEP: usize = 1024;
+
 impl Output {
     /// The frame buffer, for appending whole frames or the head of one whose payload follows.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
@@ -70,6 +73,7 @@ impl Output {
     /// Forgets what waits, once it has been written.
     pub fn clear(&mut self) {
         self.segments.clear();
+        self.segments.shrink_to(SEGMENTS_KEEP);
         self.arena.clear();
         self.arena.shrink_to(ARENA_KEEP);
         self.mark = 0;

@@ -6,13 +6,16 @@ use crate::amqp::performative::Role;
 use slab::Slab;
 use std::collections::HashMap;
 
-/// A session of a connection: its local channel.
+/// A session of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey(pub u16);
 
 /// State of a session.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// The channel we send on.
+    pub(super) channel: u16,
+    /// The channel the peer sends on, once it has begun.
     pub(super) remote_channel: Option<u16>,
     pub(super) end_sent: bool,
     /// What we announced in begin, in transfers; brought back to this when half of it is used.
@@ -36,8 +39,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(window: u32) -> Self {
+    pub(super) fn new(channel: u16, window: u32) -> Self {
         Self {
+            channel,
             remote_channel: None,
             end_sent: false,
             window,
