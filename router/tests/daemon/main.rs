@@ -7,8 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hostile;
 mod interop;
 mod lifecycle;
 mod link_loss;
+mod refusals;
 mod service;
 mod streams;
+mod tools;

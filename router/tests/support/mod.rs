@@ -8,6 +8,7 @@
 //! Not every test program uses all of it, and each has it as a module of its own.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
 
+pub mod amqp;
 pub mod backend;
 pub mod client;
 pub mod lab;
@@ -20,6 +21,7 @@ pub mod ports;
 pub mod process;
 pub mod relay;
 pub mod spec;
+pub mod tls;
 pub mod wait;
 
 pub use backend::Backend;

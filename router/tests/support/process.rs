@@ -141,7 +141,7 @@ pub struct Running {
     pid: Pid,
     log: Arc<Log>,
     exit: Arc<Exit>,
-    threads: Vec<JoinHandle<()>>,
+    reaper: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -157,17 +157,14 @@ impl Running {
         let file = Arc::new(Mutex::new(file));
         let outputs: [Option<Box<dyn Read + Send>>; 2] =
             [child.stdout.take().map(|pipe| Box::new(pipe) as _), child.stderr.take().map(|pipe| Box::new(pipe) as _)];
-        let mut threads: Vec<_> = outputs
-            .into_iter()
-            .flatten()
-            .map(|pipe| {
-                let (log, file) = (Arc::clone(&log), Arc::clone(&file));
-                std::thread::spawn(move || log.collect(pipe, &file))
-            })
-            .collect();
+        for pipe in outputs.into_iter().flatten() {
+            let (log, file) = (Arc::clone(&log), Arc::clone(&file));
+            // Nobody waits for this thread: whatever the process started may hold the pipe for longer.
+            std::thread::spawn(move || log.collect(pipe, &file));
+        }
         let shared = Arc::clone(&exit);
-        threads.push(std::thread::spawn(move || shared.reap(child)));
-        Self { pid, log, exit, threads }
+        let reaper = Some(std::thread::spawn(move || shared.reap(child)));
+        Self { pid, log, exit, reaper }
     }
 
     /// The status with which the process ended, if it has.
@@ -200,7 +197,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.reaper.take() {
             let _ = thread.join();
         }
     }

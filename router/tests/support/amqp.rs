@@ -1,0 +1,146 @@
+//! As much of AMQP 1.0 on the wire as it takes to say something wrong. It shares nothing with the router's own codec.
+
+/// The header that begins AMQP without a security layer.
+pub const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
+/// The header that begins SASL.
+pub const SASL_HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
+
+/// Performatives by their descriptors.
+pub mod code {
+    pub const OPEN: u8 = 0x10;
+    pub const BEGIN: u8 = 0x11;
+    pub const ATTACH: u8 = 0x12;
+    pub const FLOW: u8 = 0x13;
+    pub const TRANSFER: u8 = 0x14;
+    pub const DISPOSITION: u8 = 0x15;
+    pub const DETACH: u8 = 0x16;
+    pub const END: u8 = 0x17;
+    pub const CLOSE: u8 = 0x18;
+    pub const SASL_INIT: u8 = 0x41;
+    pub const SOURCE: u8 = 0x28;
+    pub const TARGET: u8 = 0x29;
+}
+
+/// `null`.
+pub fn null() -> Vec<u8> {
+    vec![0x40]
+}
+
+/// A boolean.
+pub fn boolean(value: bool) -> Vec<u8> {
+    vec![if value { 0x41 } else { 0x42 }]
+}
+
+/// A `uint` in its long form.
+pub fn uint(value: u32) -> Vec<u8> {
+    [&[0x70], &value.to_be_bytes()[..]].concat()
+}
+
+/// A `ubyte`.
+pub fn ubyte(value: u8) -> Vec<u8> {
+    vec![0x50, value]
+}
+
+/// A `ushort`.
+pub fn ushort(value: u16) -> Vec<u8> {
+    [&[0x60], &value.to_be_bytes()[..]].concat()
+}
+
+/// A string.
+pub fn string(value: &str) -> Vec<u8> {
+    sized(0xb1, value.as_bytes())
+}
+
+/// A symbol.
+pub fn symbol(value: &str) -> Vec<u8> {
+    sized(0xb3, value.as_bytes())
+}
+
+/// Binary.
+pub fn binary(value: &[u8]) -> Vec<u8> {
+    sized(0xb0, value)
+}
+
+/// A list.
+pub fn list(items: &[Vec<u8>]) -> Vec<u8> {
+    compound(0xd0, items.len(), &items.concat())
+}
+
+/// A map; `items` are keys and values in turn, as many as the caller says.
+pub fn map(items: &[Vec<u8>]) -> Vec<u8> {
+    compound(0xd1, items.len(), &items.concat())
+}
+
+/// A compound value with a constructor, a count and content that need not fit each other.
+pub fn compound(constructor: u8, count: usize, content: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(content.len() + 4).expect("small enough");
+    let count = u32::try_from(count).expect("small enough");
+    [&[constructor], &size.to_be_bytes()[..], &count.to_be_bytes()[..], content].concat()
+}
+
+/// A value described by a short number.
+pub fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
+    [&[0x00, 0x53, descriptor], value].concat()
+}
+
+/// A performative.
+pub fn performative(descriptor: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+    described(descriptor, &list(fields))
+}
+
+/// A frame of AMQP.
+pub fn frame(channel: u16, body: &[u8]) -> Vec<u8> {
+    raw_frame(u32::try_from(body.len() + 8).expect("small enough"), 2, 0, channel, body)
+}
+
+/// A frame of SASL.
+pub fn sasl_frame(body: &[u8]) -> Vec<u8> {
+    raw_frame(u32::try_from(body.len() + 8).expect("small enough"), 2, 1, 0, body)
+}
+
+/// A frame whose header says what the caller likes.
+pub fn raw_frame(size: u32, offset: u8, kind: u8, channel: u16, body: &[u8]) -> Vec<u8> {
+    [&size.to_be_bytes()[..], &[offset, kind], &channel.to_be_bytes()[..], body].concat()
+}
+
+/// The beginning of a client that authenticates as anonymous, without waiting for answers, up to its open.
+pub fn opening(container: &str) -> Vec<u8> {
+    let init = performative(code::SASL_INIT, &[symbol("ANONYMOUS"), binary(b"anonymous"), null()]);
+    [SASL_HEADER, &sasl_frame(&init), HEADER, &frame(0, &open(container))].concat()
+}
+
+/// An open.
+pub fn open(container: &str) -> Vec<u8> {
+    performative(code::OPEN, &[string(container), null(), uint(16_384), ushort(100), uint(8_000)])
+}
+
+/// A begin.
+pub fn begin() -> Vec<u8> {
+    performative(code::BEGIN, &[null(), uint(0), uint(1_000), uint(1_000), uint(100)])
+}
+
+/// An attach of a sender, or of a receiver, at `address`.
+pub fn attach(name: &str, handle: u32, receiver: bool, address: &str) -> Vec<u8> {
+    let end = |code| performative(code, &[string(address)]);
+    let count = if receiver { null() } else { uint(0) };
+    performative(
+        code::ATTACH,
+        &[
+            string(name),
+            uint(handle),
+            boolean(receiver),
+            ubyte(2),
+            ubyte(0),
+            end(code::SOURCE),
+            end(code::TARGET),
+            null(),
+            boolean(false),
+            count,
+        ],
+    )
+}
+
+fn sized(constructor: u8, octets: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(octets.len()).expect("small enough");
+    [&[constructor], &size.to_be_bytes()[..], octets].concat()
+}
