@@ -66,14 +66,33 @@ impl Target {
             Port::Links => self.ports[1],
             Port::LinksTls | Port::InsideTls => self.ports[2],
         };
+        if !is_ours {
+            // What was said before may be ending it only now.
+            wait::until("the other kind listens", wait::patience(), || {
+                self.survives("something before");
+                ports::listening(number).then_some(())
+            });
+        }
         let (answer, ended) = if port == Port::InsideTls {
-            let mut stream = tls::connect(number, &lab.identity("hostile")).expect("a handshake");
+            let mut stream = match tls::connect(number, &lab.identity("hostile")) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    assert!(!is_ours, "{name}: no handshake: {error}");
+                    return;
+                }
+            };
             let _ = stream.sock.set_read_timeout(Some(limit));
             let _ = stream.write_all(octets);
             stream.conn.send_close_notify();
             tls::ask(&mut stream, b"")
         } else {
-            let mut stream = client::connect(number);
+            let mut stream = match client::try_connect(number) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    assert!(!is_ours, "{name}: no connection: {error}");
+                    return;
+                }
+            };
             let _ = stream.set_read_timeout(Some(limit));
             let _ = stream.write_all(octets);
             let _ = stream.shutdown(Shutdown::Write);

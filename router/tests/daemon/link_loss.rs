@@ -55,7 +55,9 @@ fn under_an_upload_in_line(lab: &Lab, kinds: [Kind; 3]) {
 
 fn upload_until(port: u16, backend: &Backend, client_is_told: bool, server_is_told: bool, break_link: impl FnOnce()) {
     let mut stream = client::connect(port);
+    let handle = stream.try_clone().expect("a second handle of the socket");
     std::thread::scope(|scope| {
+        let _end = client::HangUp(&handle);
         let mut outgoing = stream.try_clone().expect("a second handle of the socket");
         let upload = scope.spawn(move || client::send(&mut outgoing, u64::MAX, |_| {}));
         backend.await_received(SOME);
@@ -106,7 +108,9 @@ fn servers_site_killed(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Sink);
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
     let mut stream = client::connect(pair.port("sink"));
+    let handle = stream.try_clone().expect("a second handle of the socket");
     std::thread::scope(|scope| {
+        let _end = client::HangUp(&handle);
         let mut outgoing = stream.try_clone().expect("a second handle of the socket");
         let upload = scope.spawn(move || client::send(&mut outgoing, u64::MAX, |_| {}));
         backend.await_received(SOME);

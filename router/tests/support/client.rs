@@ -184,3 +184,12 @@ pub fn exchange(stream: &TcpStream, octets: u64) -> Account {
         Account { sent, refused, received: check.received(), wrong_at: check.wrong_at(), end }
     })
 }
+
+/// Ends a connection when dropped, whoever still holds a handle of it.
+pub struct HangUp<'a>(pub &'a TcpStream);
+
+impl Drop for HangUp<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}

@@ -40,10 +40,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("SKROUTERD_TEST_KEEP").is_some() {
-            if let Some(folder) = self.folder.take() {
-                eprintln!("configurations and logs are kept in {}", folder.keep().display());
-            }
+        let keep = std::thread::panicking() || std::env::var_os("SKROUTERD_TEST_KEEP").is_some();
+        if let Some(folder) = self.folder.take_if(|_| keep) {
+            eprintln!("configurations and logs are kept in {}", folder.keep().display());
         }
     }
 }

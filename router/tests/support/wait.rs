@@ -77,3 +77,16 @@ pub fn pause(time: Duration) {
         std::thread::park_timeout(rest);
     }
 }
+
+/// Does something at the end of a scope, also when a test fails there: what ends the threads that the scope waits for.
+pub fn finally(action: impl FnMut()) -> impl Drop {
+    Finally(action)
+}
+
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
