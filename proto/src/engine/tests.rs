@@ -389,3 +389,16 @@ proptest! {
         model::run(&core::iter::once(choice).chain(steps.into_iter().flatten()).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_a_fuzzer_found() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/engine_pair");
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        model::run(&std::fs::read(&path).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs > 0, "nothing in {}", folder.display());
+}

@@ -1,0 +1,278 @@
+//! What each fuzz target does with its octets, and what must hold. Also run by the crate's tests over the corpora.
+
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::decode::Decode;
+use skupper_proto::amqp::frame::{self, FrameHeader, ProtocolHeader};
+use skupper_proto::amqp::message::{self, Scan};
+use skupper_proto::amqp::performative::{DeliveryState, Performative, Role};
+use skupper_proto::amqp::sasl::SaslFrame;
+use skupper_proto::amqp::{Encode, Fields, Multiple, Reader, Value};
+use skupper_proto::annotations::{self, Parsed};
+use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
+use skupper_proto::stream;
+use skupper_proto::time::Instant;
+use skupper_proto::topology::{self, Arrival, LinkId, Message, Routing};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+fn encoded(value: &impl Encode) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.encode(&mut out);
+    out
+}
+
+/// Memory that a value takes, in octets.
+fn weight(value: &Value) -> usize {
+    let inner = match value {
+        Value::Binary(octets) => octets.len(),
+        Value::String(text) => text.len(),
+        Value::Symbol(symbol) => symbol.as_str().len(),
+        Value::List(items) | Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| weight(key) + weight(value)).sum(),
+        Value::Described(described) => weight(&described.0) + weight(&described.1),
+        _ => 0,
+    };
+    inner + size_of::<Value>()
+}
+
+/// Values and message sections: what is read can be written and read again, takes bounded memory, and is passed over alike; the
+/// sections of a message are found alike wherever it is cut.
+pub fn codec(octets: &[u8]) {
+    let mut reader = Reader::new(octets);
+    if let Ok(value) = reader.value() {
+        assert!(weight(&value) <= octets.len() * 300, "{} octets for {}", weight(&value), octets.len());
+        let again = encoded(&value);
+        let read = Reader::new(&again).value().expect("what was written can be read");
+        assert_eq!(encoded(&read), again);
+        let mut skipped = Reader::new(octets);
+        skipped.skip().expect("what can be read can be skipped");
+        assert_eq!(skipped.rest(), reader.rest());
+    }
+    for whole_body in [false, true] {
+        let whole = message::scan(octets, true, whole_body);
+        if let Ok(Scan::Complete(head)) = &whole {
+            for cut in 0..octets.len().min(300) {
+                match message::scan(&octets[..cut], false, whole_body) {
+                    Ok(Scan::Incomplete) => {}
+                    Ok(Scan::Complete(part)) => assert_eq!(part, *head),
+                    Err(error) => panic!("{error} when cut at {cut}"),
+                }
+            }
+            if let Some(properties) = &head.application_properties {
+                let _ = message::application_property(properties, octets, "opcode");
+            }
+            let _ = stream::decode_head(octets, head);
+        }
+    }
+}
+
+/// Frames one after the other: what is read can be written and read again to the same.
+pub fn frames(mut octets: &[u8]) {
+    while let Some(header) = FrameHeader::parse(octets) {
+        let Some(frame) = octets.get(..header.size as usize) else { return };
+        let Ok(offset) = header.body_offset() else { return };
+        let mut reader = Reader::new(&frame[offset..]);
+        if header.kind == frame::TYPE_SASL {
+            if let Ok(frame) = SaslFrame::decode(&mut reader) {
+                let again = encoded(&frame);
+                let read = SaslFrame::decode(&mut Reader::new(&again)).expect("what was written can be read");
+                assert_eq!(encoded(&read), again);
+            }
+        } else if let Ok(performative) = Performative::decode(&mut reader) {
+            let again = encoded(&performative);
+            let read = Performative::decode(&mut Reader::new(&again)).expect("what was written can be read");
+            assert_eq!(encoded(&read), again);
+        }
+        octets = &octets[header.size as usize..];
+    }
+}
+
+/// A connection to a peer that says anything. The first octet chooses the set-up and how the rest is cut.
+fn engine(octets: &[u8], client: bool) {
+    let Some((&choice, octets)) = octets.split_first() else { return };
+    let bare = choice & 1 == 0;
+    let layer = match client {
+        true if bare => Layer::Client { mechanisms: vec![], identity: String::new() },
+        true => Layer::Client { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], identity: "fuzz".to_owned() },
+        false => Layer::Server { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], allow_bare: bare },
+    };
+    let config = Config {
+        container_id: "fuzz".to_owned(),
+        hostname: None,
+        max_frame_size: 16384,
+        channel_max: 100,
+        idle_timeout: Duration::from_secs(16),
+        handshake_timeout: Duration::from_secs(5),
+        incoming_window: if choice & 2 == 0 { 8192 } else { 4 },
+        capabilities: Multiple::default(),
+        properties: Fields::default(),
+        layer,
+    };
+    let mut now = Instant::from_millis(1);
+    let mut connection = Connection::new(config, now);
+    let mut input = BytesMut::new();
+    let piece = match choice >> 2 & 3 {
+        0 => octets.len(),
+        1 => 1,
+        2 => 7,
+        _ => 100,
+    };
+    let mut sending: Vec<OutgoingKey> = Vec::new();
+    for piece in octets.chunks(piece.max(1)) {
+        input.extend_from_slice(piece);
+        connection.handle_input(&mut input, now);
+        check(&connection);
+        let mut events = 0;
+        while let Some(event) = connection.poll_event() {
+            events += 1;
+            react(&mut connection, event, choice, &mut sending);
+        }
+        // A peer cannot make us queue more than it says and we have sent.
+        assert!(events <= input.len() + piece.len() + octets.len() + 64, "{events} events");
+        check(&connection);
+        let written = connection.output().len();
+        assert!(written <= 4096 + octets.len() * 64, "{written} octets for {}", octets.len());
+        connection.output().clear();
+        connection.sent(now);
+        now += Duration::from_millis(1);
+    }
+    for _ in 0..100 {
+        let Some(deadline) = connection.poll_timeout() else { break };
+        now = now.max(deadline);
+        connection.handle_timeout(now);
+        check(&connection);
+        connection.output().clear();
+        connection.sent(now);
+    }
+    assert!(connection.is_closed(), "a silent peer is given up");
+}
+
+#[cfg(fuzzing)]
+fn check(connection: &Connection) {
+    connection.check();
+}
+
+#[cfg(not(fuzzing))]
+const fn check(_: &Connection) {}
+
+/// An application that takes part in everything.
+fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Vec<OutgoingKey>) {
+    match event {
+        Event::Opened => {
+            if let Some(session) = connection.begin() {
+                for role in [Role::Sender, Role::Receiver] {
+                    let request = AttachRequest { name: "fuzz".to_owned(), role, ..AttachRequest::default() };
+                    if let Some(link) = connection.attach(session, request) {
+                        connection.keep_credit(link, 10);
+                    }
+                }
+            }
+        }
+        Event::Attached { link, ours: false, .. } => {
+            connection.accept(link, AttachRequest::default());
+            connection.keep_credit(link, 10);
+        }
+        Event::Credit { link, drain } => {
+            if let Some(delivery) = connection.deliver(link, choice & 64 != 0) {
+                let mut chunks = VecDeque::from([Bytes::from_static(b"some octets")]);
+                if connection.send_part(delivery, &mut chunks, choice & 32 == 0) && sending.len() < 100 {
+                    sending.push(delivery);
+                }
+            }
+            if drain {
+                connection.drained(link);
+            }
+        }
+        Event::Transfer { delivery, ending, .. } => {
+            let state = if ending == Ending::More { DeliveryState::received(1) } else { DeliveryState::Accepted };
+            connection.disposition(delivery, Some(state), choice & 16 == 0);
+        }
+        Event::Outcome { delivery, settled: false, state: Some(state) } if state.is_outcome() => {
+            connection.settle(delivery);
+            connection.send_part(delivery, &mut VecDeque::new(), true);
+        }
+        Event::SenderSettled { delivery } => connection.disposition(delivery, None, true),
+        Event::Window { .. } => {
+            for delivery in sending.drain(..) {
+                connection.abort(delivery);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A client whose server says anything.
+pub fn engine_client(octets: &[u8]) {
+    engine(octets, true);
+}
+
+/// A server whose client says anything.
+pub fn engine_server(octets: &[u8]) {
+    // Those that begin with a header begin right.
+    if octets.len() > 9 && octets[1..9] == ProtocolHeader::Tls.octets() {
+        return;
+    }
+    engine(octets, false);
+}
+
+/// Router annotations: what is read can be forwarded and read again, and more octets never make an error of what was incomplete but
+/// sound.
+pub fn annotations(octets: &[u8]) {
+    let Ok(parsed) = annotations::parse(octets) else { return };
+    match parsed {
+        Parsed::Incomplete { needed } => assert!(needed > octets.len()),
+        Parsed::Absent => {}
+        Parsed::Present(present) => {
+            assert!(present.length <= octets.len());
+            for cut in 0..present.length.min(300) {
+                assert!(matches!(annotations::parse(&octets[..cut]), Ok(Parsed::Incomplete { needed }) if needed > cut));
+            }
+            let passed: Vec<&str> = present.trace.routers().collect();
+            let outgoing = present.forwarded("0/fuzz");
+            let mut out = Vec::new();
+            outgoing.encode(&mut out);
+            assert_eq!(out.len(), outgoing.encoded_len());
+            let Ok(Parsed::Present(again)) = annotations::parse(&out) else {
+                // The longest that may come cannot be forwarded any further.
+                return;
+            };
+            assert_eq!((again.length, again.flags, again.to_override), (out.len(), present.flags, present.to_override));
+            assert!(again.trace.routers().count() >= passed.len());
+        }
+    }
+}
+
+/// Routing messages, one after the other behind two octets of length: what is read can be written and read again to the same, and a
+/// router that hears them stays sound.
+pub fn routing_messages(mut octets: &[u8]) {
+    let mut now = Instant::from_millis(1);
+    let mut routing = Routing::new(topology::Config::new("fuzz", 7), now);
+    let links = [LinkId(1), LinkId(2)];
+    routing.link_up(links[0], 1, now);
+    routing.link_up(links[1], 3, now);
+    let mut turn = 0;
+    while let [high, low, rest @ ..] = octets {
+        let (message, rest) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
+        octets = rest;
+        turn += 1;
+        if let Ok(message) = Message::decode(message) {
+            let again = message.encode("to", "0/fuzz");
+            let Ok(Parsed::Present(annotations)) = annotations::parse(&again) else { panic!("annotations") };
+            let read = Message::decode(&again[annotations.length..]);
+            if !matches!(message, Message::Newer { .. }) {
+                assert_eq!(read.as_ref(), Ok(&message));
+            }
+            let arrival = Arrival { link: links[turn % 2], trace: annotations.trace, flooded: turn % 3 == 0 };
+            let _ = routing.handle_message(&arrival, &message, now);
+        }
+        let mut actions = 0;
+        while routing.poll_action().is_some() {
+            actions += 1;
+            assert!(actions < 10_000, "actions without end");
+        }
+        if let Some(deadline) = routing.poll_timeout() {
+            now = now.max(deadline);
+            routing.handle_timeout(now);
+        }
+    }
+}
