@@ -24,6 +24,10 @@ pub const MAX_ADDRESSES: usize = 65_536;
 /// Most octets of address keys that are kept of one router: an address is seldom over 64 octets.
 pub const MAX_ADDRESS_OCTETS: usize = 4 * 1024 * 1024;
 
+/// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA, but the RA takes every way
+/// there is and the change only one.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 /// A change goes out at once, then ever more rarely while changes go on.
 const CHANGES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -70,6 +74,8 @@ struct Remote {
     octets: usize,
     overfull: bool,
     request: Request,
+    /// What is missing may be under way until then.
+    awaited: Instant,
     reachable: bool,
     replied: Option<(Instant, u64)>,
     /// The deadline that is in the machine's heap.
@@ -141,8 +147,11 @@ impl Mobile {
     // What other routers say.
 
     /// A router advertised the number of its last change.
-    pub(crate) fn advertised(&mut self, router: RouterIndex, seq: u64) {
+    pub(crate) fn advertised(&mut self, router: RouterIndex, seq: u64, now: Instant) {
         let remote = self.remotes.entry(router).or_default();
+        if seq > remote.advertised && remote.known > 0 && seq == remote.known.saturating_add(1) {
+            remote.awaited = now + UNDER_WAY;
+        }
         remote.advertised = remote.advertised.max(seq);
         self.ready.insert(router);
     }
@@ -165,11 +174,15 @@ impl Mobile {
         }
     }
 
-    /// All addresses of a router are void: it started anew, or has been unreachable long enough.
-    pub(crate) fn flush(&mut self, router: RouterIndex) {
+    /// All addresses of a router are void: it has been unreachable long enough, or `restarted`. If not, they are asked for as soon
+    /// as there is a way again; it need not have missed this router, and so need not introduce itself.
+    pub(crate) fn flush(&mut self, router: RouterIndex, restarted: bool) {
         let Some(remote) = self.remotes.get_mut(&router) else { return };
         remote.known = 0;
-        remote.advertised = 0;
+        if restarted {
+            remote.advertised = 0;
+        }
+        remote.awaited = Instant::ZERO;
         remote.octets = 0;
         remote.overfull = false;
         remote.replied = None;
@@ -196,6 +209,9 @@ impl Mobile {
                     }
                 } else {
                     // A gap, which is asked for, or an old copy.
+                    if mau.mobile_seq > remote.known {
+                        remote.awaited = Instant::ZERO;
+                    }
                     remote.advertised = remote.advertised.max(mau.mobile_seq);
                     self.ready.insert(router);
                     return;
@@ -251,7 +267,7 @@ impl Mobile {
             if remote.advertised <= remote.known || !remote.reachable {
                 continue;
             }
-            if remote.request.due() <= now {
+            if remote.due() <= now {
                 self.request(router, now);
             } else {
                 self.arm(router);
@@ -319,7 +335,7 @@ impl Mobile {
 
     fn arm(&mut self, router: RouterIndex) {
         let Some(remote) = self.remotes.get_mut(&router) else { return };
-        let due = remote.request.due();
+        let due = remote.due();
         if remote.armed.is_none_or(|armed| due < armed) {
             remote.armed = Some(due);
             self.timers.push(Reverse((due, router)));
@@ -328,6 +344,11 @@ impl Mobile {
 }
 
 impl Remote {
+    /// When a MAR may be sent.
+    fn due(&self) -> Instant {
+        self.request.due().max(self.awaited)
+    }
+
     fn put(&mut self, router: RouterIndex, entry: &AddressEntry, events: &mut VecDeque<Event>) {
         let AddressEntry { key, treatment, in_links, sole_mesh } = entry;
         let attributes = Attributes { treatment: *treatment, in_links: *in_links, sole_mesh: sole_mesh.clone() };

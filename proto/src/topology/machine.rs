@@ -54,8 +54,11 @@ pub(super) enum Event {
     Discovered(RouterIndex),
     /// A router can be reached, or not any more.
     Reachable(RouterIndex, bool),
-    /// The addresses of a router are void.
-    Flush(RouterIndex),
+    /// The addresses of a router are void, because it restarted or for its long absence.
+    Flush {
+        router: RouterIndex,
+        restarted: bool,
+    },
     /// A router is forgotten.
     Lost(RouterIndex, Arc<str>),
     Notice(Notice),
@@ -511,7 +514,12 @@ impl Topology {
         match self.note_instance(router, hello.instance, since, now) {
             Life::Present => {}
             Life::New => self.links.forget_others(&hello.id, link),
-            Life::Former => return,
+            Life::Former => {
+                if let Some(entry) = self.links.get_mut(link) {
+                    entry.status.confirmed = None;
+                }
+                return;
+            }
         }
         self.note_arrival(router, link);
         self.settle_neighbor(router, now);
@@ -613,7 +621,7 @@ impl Topology {
         slot.introduced = Some((now, 0));
         let id = Arc::clone(&slot.id);
         self.set_edges(router, Vec::new(), now);
-        self.events.push_back(Event::Flush(router));
+        self.events.push_back(Event::Flush { router, restarted: true });
         self.notice(Notice::Restarted { id });
         if self.neighbors.contains_key(&router) {
             self.advertise_repeatedly(now);
@@ -781,7 +789,7 @@ impl Topology {
         let Some(slot) = self.table.get_mut(router) else { return };
         if slot.unreachable.is_some_and(|since| now >= since + self.config.unreachable_hold_off) {
             slot.unreachable = None;
-            self.events.push_back(Event::Flush(router));
+            self.events.push_back(Event::Flush { router, restarted: false });
         }
         if let Some((since, done)) = slot.introduced {
             match REPEATS.get(done) {
@@ -806,7 +814,7 @@ impl Topology {
     fn forget(&mut self, router: RouterIndex) {
         if let Some(id) = self.table.forget(router) {
             self.full = false;
-            self.events.push_back(Event::Flush(router));
+            self.events.push_back(Event::Flush { router, restarted: false });
             self.events.push_back(Event::Lost(router, id));
         }
     }

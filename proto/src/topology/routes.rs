@@ -71,6 +71,7 @@ pub struct Routes {
     own: Arc<Tree>,
     routes: Vec<Option<Route>>,
     radius: u32,
+    reachable: usize,
     trees: Vec<OnceLock<CachedTree>>,
 }
 
@@ -95,7 +96,17 @@ impl Routes {
         let index = Arc::new(HashMap::from([(id, RouterIndex::OWN)]));
         let nodes = vec![Some(node)];
         let own = Arc::new(Tree::compute(&nodes, RouterIndex::OWN));
-        Self { version: 0, nodes, index, neighbors: Vec::new(), own, routes: Vec::new(), radius: 0, trees: vec![OnceLock::new()] }
+        Self {
+            version: 0,
+            nodes,
+            index,
+            neighbors: Vec::new(),
+            own,
+            routes: Vec::new(),
+            radius: 0,
+            reachable: 0,
+            trees: vec![OnceLock::new()],
+        }
     }
 
     /// The routes of `graph`, which differs from the present one in the edges or existence of `changed` routers.
@@ -108,6 +119,7 @@ impl Routes {
             Arc::clone(&self.own)
         };
         let (routes, radius) = own.routes(&neighbors);
+        let reachable = routes.iter().flatten().count();
         let mut kept = 0_usize;
         let mut keep = |at: usize, node: &Option<Node>| {
             let cached = self.trees.get(at)?.get()?;
@@ -121,7 +133,7 @@ impl Routes {
         };
         let trees =
             nodes.iter().enumerate().map(|(at, node)| keep(at, node).map_or_else(OnceLock::new, OnceLock::from)).collect();
-        Self { version: self.version.wrapping_add(1), nodes, index, neighbors, own, routes, radius, trees }
+        Self { version: self.version.wrapping_add(1), nodes, index, neighbors, own, routes, radius, reachable, trees }
     }
 
     /// Counts the changes of the routes.
@@ -135,8 +147,16 @@ impl Routes {
     }
 
     /// The most entries that the trace of an arriving message may have; one that has more goes in circles and is released.
+    ///
+    /// A way passes each router once. (C routers take [`Self::radius`] and one for it, which is too few where ways of equal cost
+    /// differ in length: the radius is that of the ways *they* choose.)
     pub const fn hop_limit(&self) -> usize {
-        self.radius as usize + 1
+        self.reachable.saturating_add(1)
+    }
+
+    /// How many other routers are reachable.
+    pub const fn reachable(&self) -> usize {
+        self.reachable
     }
 
     /// The router with this id, when it is known.
@@ -208,6 +228,12 @@ impl Routes {
     pub fn link(&self, neighbor: RouterIndex) -> Option<LinkId> {
         let at = self.neighbors.binary_search_by_key(&neighbor, |(router, _)| *router).ok()?;
         self.neighbors.get(at).map(|(_, link)| *link)
+    }
+
+    /// How many trees of other routers are at hand.
+    #[cfg(test)]
+    pub(super) fn computed(&self) -> usize {
+        self.trees.iter().filter(|cell| cell.get().is_some()).count()
     }
 
     fn passed(&self, trace: &Trace<'_>) -> Vec<RouterIndex> {

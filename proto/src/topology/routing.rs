@@ -257,11 +257,11 @@ impl Routing {
             match event {
                 machine::Event::Send(envelope) => self.actions.push_back(Action::Send(envelope)),
                 machine::Event::Routes => self.actions.push_back(Action::RoutesChanged),
-                machine::Event::Advertised { router, mobile_seq } => self.mobile.advertised(router, mobile_seq),
+                machine::Event::Advertised { router, mobile_seq } => self.mobile.advertised(router, mobile_seq, now),
                 machine::Event::Discovered(router) => self.mobile.discovered(router, now),
                 machine::Event::Reachable(router, reachable) => self.mobile.reachable(router, reachable),
-                machine::Event::Flush(router) => {
-                    self.mobile.flush(router);
+                machine::Event::Flush { router, restarted } => {
+                    self.mobile.flush(router, restarted);
                     self.take_mobile();
                 }
                 machine::Event::Lost(router, id) => {
