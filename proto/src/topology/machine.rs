@@ -6,13 +6,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::annotations::Trace;
 use crate::time::Instant;
 
 use super::message::{Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address};
 use super::neighbors::{Link, LinkProblem, LinkStatus, Links, is_fresh};
 use super::pace::{Gate, SPACING};
-use super::routes::{Edge, Route, RouterIndex, Routes};
+use super::routes::{Edge, RouterIndex, Routes};
+use super::status::{Arrival, NeighborStatus, RouterStatus};
 use super::table::{Flooded, Router, Table};
 use super::{Config, LinkId, Notice};
 
@@ -62,55 +62,6 @@ pub(super) enum Event {
     /// A router is forgotten.
     Lost(RouterIndex, Arc<str>),
     Notice(Notice),
-}
-
-/// How a message came.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// The control link.
-    pub link: LinkId,
-    /// The routers it passed, from its annotations.
-    pub trace: Trace<'a>,
-    /// Whether its address is one of class `T`, to be passed on to the neighbors.
-    pub flooded: bool,
-}
-
-/// A neighbor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeighborStatus {
-    /// Its number.
-    pub router: RouterIndex,
-    /// Its id.
-    pub id: Arc<str>,
-    /// Which of its lives this is.
-    pub instance: Option<i64>,
-    /// The control link that leads to it.
-    pub link: LinkId,
-    /// The cost of that link's connection.
-    pub cost: u32,
-    /// Since when it is a neighbor.
-    pub since: Instant,
-    /// When its last HELLO came on that link.
-    pub heard: Option<Instant>,
-}
-
-/// A known router.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouterStatus {
-    /// Its number.
-    pub router: RouterIndex,
-    /// Its id.
-    pub id: Arc<str>,
-    /// Which of its lives this is.
-    pub instance: Option<i64>,
-    /// Sequence of its link state.
-    pub ls_seq: u64,
-    /// Its neighbors, with the costs it announces.
-    pub peers: Vec<(Arc<str>, u32)>,
-    /// When it was last heard of.
-    pub news: Instant,
-    /// The way to it.
-    pub route: Option<Route>,
 }
 
 #[derive(Clone, Copy, Debug)]

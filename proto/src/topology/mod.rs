@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `message` | the messages on the wire, MAU and MAR too |
 //! | `machine` | the state machine: neighbors, link states, when to say what |
+//! | `table` | the known routers |
 //! | `neighbors` | control links, and which of several leads to a neighbor |
 //! | `routes` | the graph, shortest paths, valid origins: an immutable table |
 //! | `pace` | when something may be said again |
@@ -18,6 +19,7 @@ mod neighbors;
 mod pace;
 mod routes;
 mod routing;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,12 +27,12 @@ mod tests;
 use core::time::Duration;
 use std::sync::Arc;
 
-pub use machine::{Arrival, NeighborStatus, RouterStatus};
 pub use message::{Envelope, Message, MessageError};
 pub use neighbors::{LinkProblem, LinkStatus};
 pub(crate) use pace::{Gate, Request, SPACING};
 pub use routes::{Route, RouterIndex, Routes};
 pub use routing::{Action, Routing};
+pub use status::{Arrival, NeighborStatus, RouterStatus};
 
 /// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a mistake or an attack.
 pub const MAX_ID_LENGTH: usize = 255;

@@ -7,10 +7,11 @@ use crate::address::AddressKey;
 use crate::mobile::{self, Attributes, Mobile};
 use crate::time::Instant;
 
-use super::machine::{self, Arrival, NeighborStatus, RouterStatus, Topology};
+use super::machine::{self, Topology};
 use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, Message, mobile_address};
 use super::neighbors::LinkStatus;
 use super::routes::{RouterIndex, Routes};
+use super::status::{Arrival, NeighborStatus, RouterStatus};
 use super::{Config, LinkId, Notice};
 
 /// What the caller is to do.

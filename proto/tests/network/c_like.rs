@@ -405,7 +405,7 @@ impl CRouter {
         for root in &reachable {
             let tree = shortest_paths(&graph, root);
             for (dest, path) in &tree {
-                if path.through.iter().any(|id| *id == self.id) {
+                if path.through.contains(&self.id) {
                     valid_origins.entry(dest.clone()).or_default().insert(root.clone());
                 }
             }

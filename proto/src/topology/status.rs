@@ -1,0 +1,58 @@
+//! What the machine is asked with and what it tells of its state.
+
+use std::sync::Arc;
+
+use crate::annotations::Trace;
+use crate::time::Instant;
+
+use super::LinkId;
+use super::routes::{Route, RouterIndex};
+
+/// How a message came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The control link.
+    pub link: LinkId,
+    /// The routers it passed, from its annotations.
+    pub trace: Trace<'a>,
+    /// Whether its address is one of class `T`, to be passed on to the neighbors.
+    pub flooded: bool,
+}
+
+/// A neighbor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighborStatus {
+    /// Its number.
+    pub router: RouterIndex,
+    /// Its id.
+    pub id: Arc<str>,
+    /// Which of its lives this is.
+    pub instance: Option<i64>,
+    /// The control link that leads to it.
+    pub link: LinkId,
+    /// The cost of that link's connection.
+    pub cost: u32,
+    /// Since when it is a neighbor.
+    pub since: Instant,
+    /// When its last HELLO came on that link.
+    pub heard: Option<Instant>,
+}
+
+/// A known router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterStatus {
+    /// Its number.
+    pub router: RouterIndex,
+    /// Its id.
+    pub id: Arc<str>,
+    /// Which of its lives this is.
+    pub instance: Option<i64>,
+    /// Sequence of its link state.
+    pub ls_seq: u64,
+    /// Its neighbors, with the costs it announces.
+    pub peers: Vec<(Arc<str>, u32)>,
+    /// When it was last heard of.
+    pub news: Instant,
+    /// The way to it.
+    pub route: Option<Route>,
+}
