@@ -364,6 +364,7 @@ impl<'a> Reader<'a> {
                 for _ in 0..count {
                     items.push(body.value()?);
                 }
+                body.end()?;
                 Value::List(items)
             }
             0xc1 | 0xd1 => {
@@ -375,6 +376,7 @@ impl<'a> Reader<'a> {
                 for _ in 0..count / 2 {
                     pairs.push((body.value()?, body.value()?));
                 }
+                body.end()?;
                 Value::Map(pairs)
             }
             0xe0 | 0xf0 => {
@@ -400,10 +402,16 @@ impl<'a> Reader<'a> {
                     let describe = |value, descriptor: &Value| Value::Described(Box::new((descriptor.clone(), value)));
                     items.push(constructor.descriptors.iter().rev().fold(value, describe));
                 }
+                body.end()?;
                 Value::Array(items)
             }
             code => return Err(DecodeError::FormatCode(code)),
         })
+    }
+
+    /// Nothing may be left behind the last member.
+    fn end(&self) -> Result<()> {
+        if self.is_empty() { Ok(()) } else { Err(DecodeError::Size) }
     }
 
     fn constructor(&mut self) -> Result<Constructor> {

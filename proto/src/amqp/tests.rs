@@ -551,6 +551,10 @@ fn every_form_of_a_value_is_read() {
         ("a1 01 ff", DecodeError::Text),
         ("a3 02 c3a4", DecodeError::Text),
         ("c1 03 01 40 40", DecodeError::Size),
+        // More octets than members.
+        ("c0 03 01 40 40", DecodeError::Size),
+        ("c1 04 02 40 40 40", DecodeError::Size),
+        ("e0 04 01 40 40 40", DecodeError::Size),
         ("20", DecodeError::FormatCode(0x20)),
         ("46", DecodeError::FormatCode(0x46)),
     ] {

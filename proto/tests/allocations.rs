@@ -1,0 +1,190 @@
+//! How often the engine asks for memory: in the steady state, not at all to send, and once for each block that is read to receive.
+
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::performative::{DeliveryState, Role};
+use skupper_proto::amqp::{Fields, Multiple};
+use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, LinkKey};
+use skupper_proto::time::Instant;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: all is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is ending has no counter any more.
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `what` asked for memory.
+fn count(what: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    what();
+    ALLOCATIONS.get() - before
+}
+
+fn connection(layer: Layer) -> Connection {
+    let config = Config {
+        container_id: "x".to_owned(),
+        hostname: None,
+        max_frame_size: 16384,
+        channel_max: 10,
+        idle_timeout: Duration::ZERO,
+        handshake_timeout: Duration::ZERO,
+        incoming_window: 8192,
+        capabilities: Multiple::default(),
+        properties: Fields::default(),
+        layer,
+    };
+    Connection::new(config, Instant::ZERO)
+}
+
+/// Carries what waits from one to the other, as one block; how often the other asked for memory.
+fn carry(from: &mut Connection, to: &mut Connection) -> usize {
+    let mut block = BytesMut::with_capacity(from.output().len());
+    for slice in from.output().slices() {
+        block.extend_from_slice(&slice);
+    }
+    from.output().clear();
+    count(|| to.handle_input(&mut block, Instant::ZERO))
+}
+
+fn drain(connection: &mut Connection) {
+    while connection.poll_event().is_some() {}
+}
+
+/// Two connections with a link from the first to the second.
+fn pair() -> (Connection, Connection, LinkKey) {
+    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new() });
+    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
+    for _ in 0..4 {
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+    }
+    let session = client.begin().unwrap();
+    let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
+    let link = client.attach(session, request).unwrap();
+    carry(&mut client, &mut server);
+    while let Some(event) = server.poll_event() {
+        if let Event::Attached { link, .. } = event {
+            server.accept(link, AttachRequest::default());
+            server.keep_credit(link, 250);
+        }
+    }
+    carry(&mut server, &mut client);
+    drain(&mut client);
+    assert_eq!(client.credit(link), 250);
+    (client, server, link)
+}
+
+#[test]
+fn a_stream() {
+    let (mut client, mut server, link) = pair();
+    let delivery = client.deliver(link, false).unwrap();
+    let octets = Bytes::from(vec![7; 16 * 1024]);
+    let mut chunks = VecDeque::with_capacity(8);
+    for round in 0..1000 {
+        let out = count(|| {
+            // About one TLS write.
+            for _ in 0..4 {
+                chunks.push_back(octets.clone());
+                while !chunks.is_empty() {
+                    assert!(client.send_part(delivery, &mut chunks, false));
+                }
+            }
+            assert!(client.output().slices().count() > 8);
+        });
+        let incoming = carry(&mut client, &mut server);
+        let mut events = 0;
+        let polled = count(|| {
+            while let Some(event) = server.poll_event() {
+                events += usize::from(matches!(event, Event::Transfer { ending: Ending::More, .. }));
+            }
+        });
+        assert_eq!(events, 8);
+        carry(&mut server, &mut client);
+        drain(&mut client);
+        if round > 10 {
+            assert_eq!((out, polled), (0, 0), "round {round}");
+            assert!(incoming <= 1, "{incoming} for a block of 8 frames, round {round}");
+        }
+    }
+}
+
+#[test]
+fn messages_and_their_outcomes() {
+    let (mut client, mut server, link) = pair();
+    let octets = Bytes::from(vec![7; 100]);
+    let mut chunks = VecDeque::with_capacity(8);
+    let mut keys = Vec::with_capacity(100);
+    for round in 0..1000 {
+        let out = count(|| {
+            for _ in 0..50 {
+                let delivery = client.deliver(link, false).unwrap();
+                chunks.push_back(octets.clone());
+                assert!(client.send_part(delivery, &mut chunks, true));
+            }
+        });
+        let incoming = carry(&mut client, &mut server);
+        let answered = count(|| {
+            while let Some(event) = server.poll_event() {
+                if let Event::Transfer { delivery, .. } = event {
+                    keys.push(delivery);
+                }
+            }
+            for key in keys.drain(..) {
+                server.disposition(key, Some(DeliveryState::Accepted), true);
+            }
+        });
+        let outcomes = carry(&mut server, &mut client);
+        drain(&mut client);
+        assert_eq!((client.usage().outgoing, server.usage().incoming), (0, 0));
+        if round > 20 {
+            assert_eq!((out, answered), (0, 0), "round {round}");
+            assert!(incoming <= 1, "{incoming} for 50 messages, round {round}");
+            assert!(outcomes <= 1, "{outcomes} for 50 outcomes, round {round}");
+        }
+    }
+}
+
+#[test]
+fn acknowledgements() {
+    let (mut client, mut server, link) = pair();
+    let delivery = client.deliver(link, false).unwrap();
+    client.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"x")]), false);
+    carry(&mut client, &mut server);
+    let Some(Event::Transfer { delivery, .. }) = server.poll_event() else { panic!("transfer") };
+    for round in 0..100 {
+        let said = count(|| server.disposition(delivery, Some(DeliveryState::received(round)), false));
+        let heard = carry(&mut server, &mut client);
+        drain(&mut client);
+        if round > 2 {
+            assert_eq!(said, 0);
+            assert!(heard <= 1, "{heard}");
+        }
+    }
+}
