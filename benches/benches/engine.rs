@@ -1,0 +1,166 @@
+//! Two connections in memory: how many octets and messages they carry on one core, both ends together.
+#![allow(missing_docs)]
+
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use skupper_proto::amqp::performative::{DeliveryState, Role};
+use skupper_proto::amqp::{Fields, Multiple};
+use skupper_proto::engine::{AttachRequest, Config, Connection, Event, IncomingKey, Layer, LinkKey};
+use skupper_proto::time::Instant;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+fn connection(layer: Layer) -> Connection {
+    let config = Config {
+        container_id: "bench".to_owned(),
+        hostname: None,
+        max_frame_size: 16384,
+        channel_max: 10,
+        idle_timeout: Duration::ZERO,
+        handshake_timeout: Duration::ZERO,
+        incoming_window: 8192,
+        capabilities: Multiple::default(),
+        properties: Fields::default(),
+        layer,
+    };
+    Connection::new(config, Instant::ZERO)
+}
+
+/// Carries what waits in one block, as TLS does.
+fn carry(from: &mut Connection, to: &mut Connection) -> usize {
+    let mut block = BytesMut::with_capacity(from.output().len());
+    for slice in from.output().slices() {
+        block.extend_from_slice(&slice);
+    }
+    from.output().clear();
+    let octets = block.len();
+    to.handle_input(&mut block, Instant::ZERO);
+    octets
+}
+
+/// Two connections with links from the first to the second.
+fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
+    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new() });
+    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
+    for _ in 0..4 {
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+    }
+    let session = client.begin().expect("a channel");
+    let attach = |n: usize| {
+        let request = AttachRequest { name: format!("link {n}"), role: Role::Sender, ..AttachRequest::default() };
+        client.attach(session, request).expect("a handle")
+    };
+    let links = (0..links).map(attach).collect();
+    carry(&mut client, &mut server);
+    while let Some(event) = server.poll_event() {
+        if let Event::Attached { link, .. } = event {
+            server.accept(link, AttachRequest::default());
+            server.keep_credit(link, 250);
+        }
+    }
+    carry(&mut server, &mut client);
+    while client.poll_event().is_some() {}
+    (client, server, links)
+}
+
+/// Streams that never end, served in turn, a block of about 64 KiB at a time.
+fn streams(c: &mut Criterion) {
+    let mut group = c.benchmark_group("streams");
+    for (name, links, size, parts) in
+        [("1 x 16 KiB", 1, 16 * 1024, 4), ("1000 x 16 KiB", 1000, 16 * 1024, 4), ("1000 x 64", 1000, 64, 500)]
+    {
+        let (mut client, mut server, links) = pair(links);
+        let deliveries: Vec<_> = links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
+        let octets = Bytes::from(vec![7; size]);
+        let mut chunks = VecDeque::new();
+        let mut turn = deliveries.iter().cycle();
+        group.throughput(Throughput::Bytes((size * parts) as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for _ in 0..parts {
+                    let Some(delivery) = turn.next() else { return };
+                    chunks.push_back(octets.clone());
+                    while !chunks.is_empty() {
+                        assert!(client.send_part(*delivery, &mut chunks, false));
+                    }
+                }
+                carry(&mut client, &mut server);
+                let mut received = 0;
+                while let Some(event) = server.poll_event() {
+                    if let Event::Transfer { payload, .. } = event {
+                        received += payload.len();
+                    }
+                }
+                assert_eq!(received, size * parts);
+                carry(&mut server, &mut client);
+                while client.poll_event().is_some() {}
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Messages that are accepted and settled.
+fn messages(c: &mut Criterion) {
+    const BATCH: usize = 100;
+    let mut group = c.benchmark_group("messages");
+    let (mut client, mut server, links) = pair(1);
+    let Some(&link) = links.first() else { return };
+    let octets = Bytes::from(vec![7; 200]);
+    let mut chunks = VecDeque::new();
+    let mut keys: Vec<IncomingKey> = Vec::new();
+    group.throughput(Throughput::Elements(BATCH as u64));
+    group.bench_function("200 octets, accepted", |b| {
+        b.iter(|| {
+            for _ in 0..BATCH {
+                let delivery = client.deliver(link, false).expect("credit");
+                chunks.push_back(octets.clone());
+                assert!(client.send_part(delivery, &mut chunks, true));
+            }
+            carry(&mut client, &mut server);
+            while let Some(event) = server.poll_event() {
+                if let Event::Transfer { delivery, .. } = event {
+                    keys.push(delivery);
+                }
+            }
+            for key in keys.drain(..) {
+                server.disposition(key, Some(DeliveryState::Accepted), true);
+            }
+            carry(&mut server, &mut client);
+            let outcomes = std::iter::from_fn(|| client.poll_event()).filter(|event| matches!(event, Event::Outcome { .. }));
+            assert_eq!(outcomes.count(), BATCH);
+        });
+    });
+    group.finish();
+}
+
+/// A link that comes and goes, beside many that stay.
+fn links(c: &mut Criterion) {
+    let (mut client, mut server, links) = pair(1000);
+    for link in &links {
+        client.deliver(*link, false).expect("credit");
+    }
+    let Some(session) = links.first().and_then(|link| client.session_of(*link)) else { return };
+    c.bench_function("attach and detach beside 1000 streams", |b| {
+        b.iter(|| {
+            let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
+            let link = client.attach(session, request).expect("a handle");
+            carry(&mut client, &mut server);
+            while let Some(event) = server.poll_event() {
+                if let Event::Attached { link, .. } = event {
+                    server.accept(link, AttachRequest::default());
+                }
+            }
+            carry(&mut server, &mut client);
+            client.detach(link, None);
+            carry(&mut client, &mut server);
+            while server.poll_event().is_some() {}
+            carry(&mut server, &mut client);
+            while client.poll_event().is_some() {}
+        });
+    });
+}
+
+criterion_group!(benches, streams, messages, links);
+criterion_main!(benches);
