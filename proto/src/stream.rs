@@ -18,6 +18,13 @@ pub const WINDOW: u64 = 2 * 521_216;
 /// milliseconds away.
 pub const ACKNOWLEDGE: u64 = 260_608;
 
+/// Octets of one stream that a C router takes in while its server reads nothing. What is sent beyond stays unread in its AMQP engine.
+pub const PARKED: u64 = 521_216;
+
+/// Unread octets, of all streams together, that may be left with a C router's connection: since mid-2026 its engine ends a connection
+/// that holds 4 MiB.
+pub const UNREAD: u64 = 3 * 1024 * 1024;
+
 /// The most octets of one stream that a router holds: the window, what a C router's sender may have read beyond it (8 buffers of 4072
 /// octets) and one read of ours.
 pub const MAX_HELD: usize = WINDOW as usize + 8 * 4072 + 256 * 1024;
@@ -179,7 +186,9 @@ mod tests {
     fn client_head_is_what_c_routers_send() {
         let octets = encode_head("echo", Some("amqp:/_topo/0/A/temp.0123456789abcde"), Some("ABCDE:17"), None);
         let mut expected = vec![0x00, 0x53, 0x73, 0xd0, 0, 0, 0, 0x57, 0, 0, 0, 7, 0x40, 0x40, 0xa1, 4];
-        expected.extend_from_slice(b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/octet-stream");
+        expected.extend_from_slice(
+            b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/octet-stream",
+        );
         expected.extend_from_slice(&[0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1]);
         expected.extend_from_slice(&[0x00, 0x53, 0x77, 0x40]);
         assert_eq!(octets, expected);
@@ -193,7 +202,10 @@ mod tests {
         let head = head_of(&octets);
         assert_eq!(head.body.map(|span| span.end), Some(end));
         let read = decode_head(&octets, &head).unwrap();
-        assert_eq!(read, StreamHead { to: "a/b".into(), reply_to: Some("r".into()), correlation_id: None, alpn: Some("h2".into()) });
+        assert_eq!(
+            read,
+            StreamHead { to: "a/b".into(), reply_to: Some("r".into()), correlation_id: None, alpn: Some("h2".into()) }
+        );
     }
 
     #[test]

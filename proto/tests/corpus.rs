@@ -1,7 +1,7 @@
 //! Replays the fuzz corpora, so that what a fuzzer found once stays found. The corpus of `engine_pair` is replayed by the engine's own
 //! tests, which its model belongs to.
 
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 

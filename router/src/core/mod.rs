@@ -1,1 +1,28 @@
-//! To be filled.
+//! Where deliveries go: addresses, treatments, routes, and the deliveries themselves.
+//!
+//! Everything that is routed is a [`Delivery`]: a message head and a body that may still be arriving. What sends or receives
+//! deliveries is a link endpoint: an AMQP link, a service connection's half, or a handler in the process; this room knows
+//! endpoints by the little they need to be told ([`Endpoint`], [`Mailbox`]) and nothing of sockets. Look-ups read published
+//! snapshots; changes are made under one lock, the core's, by whoever causes them. It is synchronous and reads no clock.
+
+mod address;
+mod budget;
+mod choose;
+mod counters;
+mod delivery;
+mod mailbox;
+mod replies;
+mod router;
+mod routing;
+mod trunk;
+
+pub use address::{Address, LocalConsumer, Watch};
+pub use budget::Budget;
+pub use choose::Choice;
+pub use counters::Counters;
+pub use delivery::{Delivery, Ended, Message, Notify, Progress};
+pub use mailbox::{Command, Mailbox, Via};
+pub use replies::{Replies, ReplyHandle};
+pub use router::{Consumption, Core, Endpoint, Settings};
+pub use routing::{GroupKey, TrunkUp};
+pub use trunk::{Trunk, TrunkId};

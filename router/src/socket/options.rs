@@ -51,6 +51,17 @@ where
     }
 }
 
+/// Ends the sending direction of a connection (FIN); the other goes on. A connection that the peer has ended already is no error.
+///
+/// # Errors
+/// What the system says.
+pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
+    match SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotConnected => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Closes a connection with RST, so that the peer sees an error and never takes what it received for complete.
 ///
 /// Other handles of the same socket are closed by their owners; the peer is told at once all the same.

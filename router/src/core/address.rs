@@ -1,0 +1,134 @@
+//! Addresses and who consumes them.
+
+use super::router::Endpoint;
+use arc_swap::ArcSwap;
+use skupper_proto::address::{AddressKey, Treatment};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
+
+/// An address that somebody consumes, produces for or watches.
+#[derive(Debug)]
+pub struct Address {
+    key: AddressKey,
+    treatment: Treatment,
+    pub(super) destinations: ArcSwap<Destinations>,
+    pub(super) turn: AtomicUsize,
+    watches: Mutex<Vec<Weak<Watch>>>,
+}
+
+/// Who consumes an address, as a snapshot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Destinations {
+    pub(super) locals: Vec<Arc<LocalConsumer>>,
+    pub(super) remotes: Vec<Remote>,
+}
+
+/// A consumer at this router.
+#[derive(Debug)]
+pub struct LocalConsumer {
+    pub(super) endpoint: Arc<dyn Endpoint>,
+    /// Its open deliveries.
+    pub(super) outstanding: Arc<AtomicUsize>,
+}
+
+impl LocalConsumer {
+    /// A consumer that takes deliveries through `endpoint`.
+    pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
+        Arc::new(Self { endpoint, outstanding: Arc::default() })
+    }
+}
+
+/// Another router with consumers.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    pub(super) router: Arc<str>,
+    /// Deliveries of this address that are open there by us.
+    pub(super) outstanding: Arc<AtomicUsize>,
+}
+
+/// Tells one interested task whether an address has consumers.
+#[derive(Debug)]
+pub struct Watch {
+    reachable: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Watch {
+    /// Whether anybody consumes the address. `waker` will be woken when that changes.
+    pub fn poll(&self, waker: &Waker) -> bool {
+        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+        drop(known);
+        self.reachable.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody consumes the address now.
+    pub fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Acquire)
+    }
+}
+
+impl Address {
+    pub(super) fn new(key: AddressKey, treatment: Treatment) -> Arc<Self> {
+        Arc::new(Self { key, treatment, destinations: ArcSwap::default(), turn: AtomicUsize::new(0), watches: Mutex::default() })
+    }
+
+    /// Class and text.
+    pub const fn key(&self) -> &AddressKey {
+        &self.key
+    }
+
+    /// How its deliveries are distributed.
+    pub const fn treatment(&self) -> Treatment {
+        self.treatment
+    }
+
+    /// Consumers at this router.
+    pub fn local_consumers(&self) -> usize {
+        self.destinations.load().locals.len()
+    }
+
+    /// Routers with consumers, by id.
+    pub fn remote_routers(&self) -> Vec<Arc<str>> {
+        self.destinations.load().remotes.iter().map(|remote| Arc::clone(&remote.router)).collect()
+    }
+
+    /// Whether anybody consumes it.
+    pub fn is_reachable(&self) -> bool {
+        let destinations = self.destinations.load();
+        !destinations.locals.is_empty() || !destinations.remotes.is_empty()
+    }
+
+    pub(super) fn watch(&self) -> Arc<Watch> {
+        let watch = Arc::new(Watch { reachable: AtomicBool::new(self.is_reachable()), waker: Mutex::default() });
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
+        watch
+    }
+
+    /// Replaces the destinations. Called under the core's lock, so that changes do not overtake each other.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Destinations)) {
+        let mut destinations = Destinations::clone(&self.destinations.load());
+        change(&mut destinations);
+        self.destinations.store(Arc::new(destinations));
+        let reachable = self.is_reachable();
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|watch| {
+            let Some(watch) = watch.upgrade() else { return false };
+            if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable
+                && let Some(waker) = watch.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                waker.wake();
+            }
+            true
+        });
+    }
+
+    /// Whether nobody has anything to do with it any more.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_reachable()
+            && self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|watch| watch.strong_count() == 0)
+    }
+}

@@ -1,0 +1,118 @@
+//! The choice of a destination, by treatment (closest, balanced).
+
+use super::address::{Address, LocalConsumer};
+use super::delivery::{Delivery, Outstanding};
+use super::mailbox::{Command, Mailbox, Via};
+use super::router::Routes;
+use skupper_proto::address::Treatment;
+use skupper_proto::amqp::performative::DeliveryState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many deliveries of one address may be open at a destination before others are preferred whatever they cost: the capacity of
+/// a link (250, as C routers count it).
+const CAPACITY: usize = 250;
+
+/// A destination that was chosen for one delivery.
+#[derive(Debug)]
+pub struct Choice {
+    target: Target,
+    outstanding: Option<Arc<AtomicUsize>>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Local(Arc<LocalConsumer>),
+    Connection(Arc<Mailbox>),
+    /// Copies are on their way already.
+    Nowhere,
+}
+
+impl Choice {
+    pub(super) const fn local(consumer: Arc<LocalConsumer>) -> Self {
+        Self { target: Target::Local(consumer), outstanding: None }
+    }
+
+    pub(super) const fn nowhere() -> Self {
+        Self { target: Target::Nowhere, outstanding: None }
+    }
+
+    /// Whether the delivery stays at this router.
+    pub const fn is_local(&self) -> bool {
+        matches!(self.target, Target::Local(_))
+    }
+
+    /// The shard where the delivery is best produced: that of the connection it will leave by.
+    pub fn shard(&self) -> Option<usize> {
+        match &self.target {
+            Target::Local(_) | Target::Nowhere => None,
+            Target::Connection(mailbox) => Some(mailbox.shard()),
+        }
+    }
+
+    /// Hands the delivery over. A destination that is gone by now releases it.
+    pub fn deliver(self, delivery: Arc<Delivery>) {
+        if let Some(count) = &self.outstanding {
+            delivery.count_at(Outstanding::new(count));
+        }
+        match self.target {
+            Target::Local(consumer) => consumer.endpoint.deliver(delivery),
+            Target::Connection(mailbox) => {
+                let via = if delivery.message().streaming { Via::Stream } else { Via::Message };
+                send(&mailbox, delivery, via);
+            }
+            Target::Nowhere => {}
+        }
+    }
+}
+
+/// Gives a delivery to a connection, or releases it when the connection is gone.
+pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
+    if let Err(Command::Deliver(delivery, _)) = mailbox.send(Command::Deliver(delivery, via)) {
+        delivery.outcome(Some(DeliveryState::Released), true);
+    }
+}
+
+/// A way to a router, for a delivery that goes to that router and no other.
+pub(super) fn toward(routes: &Routes, router: &str, streaming: bool) -> Option<Choice> {
+    let trunk = &routes.get(router)?.trunk;
+    let mailbox = if streaming { trunk.stream() } else { Arc::clone(trunk.control()) };
+    Some(Choice { target: Target::Connection(mailbox), outstanding: None })
+}
+
+/// Chooses among an address's destinations. `usable` says of a remote router whether a delivery with this origin may go to it.
+pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, usable: impl Fn(&str) -> bool) -> Option<Choice> {
+    let destinations = address.destinations.load();
+    let turn = address.turn.fetch_add(1, Ordering::Relaxed);
+    let local = |consumer: &Arc<LocalConsumer>| Choice {
+        outstanding: Some(Arc::clone(&consumer.outstanding)),
+        target: Target::Local(Arc::clone(consumer)),
+    };
+    if address.treatment() != Treatment::Balanced
+        && let Some(index) = turn.checked_rem(destinations.locals.len())
+    {
+        return destinations.locals.get(index).map(local);
+    }
+    // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
+    let mut best: Option<((bool, u64, usize), Choice)> = None;
+    let count = destinations.locals.len() + destinations.remotes.len();
+    let mut consider = |index: usize, open: usize, cost: u64, choice: &dyn Fn() -> Choice| {
+        let value = if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
+        let rank = (open >= CAPACITY, value, (index + count - turn % count) % count);
+        if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+            best = Some((rank, choice()));
+        }
+    };
+    for (index, consumer) in destinations.locals.iter().enumerate() {
+        consider(index, consumer.outstanding.load(Ordering::Relaxed), 0, &|| local(consumer));
+    }
+    for (index, remote) in destinations.remotes.iter().enumerate() {
+        let Some(route) = routes.get(&remote.router).filter(|_| usable(&remote.router)) else { continue };
+        let index = destinations.locals.len() + index;
+        consider(index, remote.outstanding.load(Ordering::Relaxed), route.cost, &|| Choice {
+            target: Target::Connection(if streaming { route.trunk.stream() } else { Arc::clone(route.trunk.control()) }),
+            outstanding: Some(Arc::clone(&remote.outstanding)),
+        });
+    }
+    best.map(|(_, choice)| choice)
+}

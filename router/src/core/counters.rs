@@ -1,0 +1,71 @@
+//! Deliveries by what became of them.
+
+use skupper_proto::amqp::performative::DeliveryState;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident)+) => {
+        /// Counts of deliveries since start. Each is moved once a delivery, never once a frame.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($name: AtomicU64,)+ }
+
+        impl Counters {
+            $($(#[$meta])* pub fn $name(&self) -> u64 { self.$name.load(Ordering::Relaxed) })+
+        }
+    };
+}
+
+counters! {
+    /// Deliveries that their senders had settled.
+    presettled
+    /// Presettled deliveries that were dropped because nobody could take them.
+    dropped_presettled
+    /// Deliveries with the outcome accepted.
+    accepted
+    /// Deliveries with the outcome rejected.
+    rejected
+    /// Deliveries with the outcome released.
+    released
+    /// Deliveries with the outcome modified.
+    modified
+    /// Deliveries that began at this router.
+    ingress
+    /// Deliveries that ended at this router.
+    egress
+    /// Deliveries from one router to another.
+    transit
+}
+
+impl Counters {
+    /// A delivery's outcome is known.
+    pub fn outcome(&self, outcome: &DeliveryState) {
+        let counter = match outcome {
+            DeliveryState::Accepted => &self.accepted,
+            DeliveryState::Rejected(_) => &self.rejected,
+            DeliveryState::Released => &self.released,
+            DeliveryState::Modified(_) => &self.modified,
+            DeliveryState::Received(_) | DeliveryState::Other(_) => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery that its sender had settled arrived.
+    pub fn arrived_presettled(&self) {
+        self.presettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A presettled delivery was dropped.
+    pub fn dropped(&self) {
+        self.dropped_presettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery begins at this router.
+    pub fn began(&self) {
+        self.ingress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery from the network found its destination, here or beyond.
+    pub(super) fn routed(&self, here: bool) {
+        if here { &self.egress } else { &self.transit }.fetch_add(1, Ordering::Relaxed);
+    }
+}

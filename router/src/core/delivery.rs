@@ -1,0 +1,317 @@
+//! A delivery: a message head, a body that may still be arriving, and what its receiver says of it.
+//!
+//! It has one producer and one consumer, which may live on two threads; each is woken when the other has done something for it.
+//! The lock is the delivery's own and is held for a few instructions.
+
+use super::budget::Budget;
+use super::mailbox::Mailbox;
+use bytes::Bytes;
+use skupper_proto::amqp::performative::DeliveryState;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// What is known of a message before its body.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// The router annotations as they came; empty when the message begins its way here.
+    pub annotations: Bytes,
+    /// The sections from header to the start of the body's octets, as they go out.
+    pub sections: Bytes,
+    /// To be forwarded while it arrives, on a link of its own.
+    pub streaming: bool,
+    /// The sender has settled it.
+    pub presettled: bool,
+    /// 0 to 9.
+    pub priority: u8,
+}
+
+/// How a delivery's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is whole.
+    Complete,
+    /// It was given up; what came of it is void.
+    Aborted,
+}
+
+/// Whom to wake.
+#[derive(Clone, Debug, Default)]
+pub enum Notify {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// A task that looks after this delivery alone.
+    Task(Waker),
+    /// A connection's task, which looks after many: it finds the slot in its mailbox.
+    Slot(Arc<Mailbox>, u32),
+}
+
+#[derive(Debug, Default)]
+struct Party {
+    notify: Notify,
+    /// Woken and not seen since: it need not be woken again.
+    pending: bool,
+}
+
+impl Party {
+    /// Whom to wake, if anybody: done by the caller once the delivery's lock is free.
+    fn wake(&mut self) -> Notify {
+        match &self.notify {
+            Notify::Nobody => Notify::Nobody,
+            Notify::Task(_) => self.notify.clone(),
+            Notify::Slot(..) if self.pending => Notify::Nobody,
+            Notify::Slot(..) => {
+                self.pending = true;
+                self.notify.clone()
+            }
+        }
+    }
+}
+
+fn wake(notify: Notify) {
+    match notify {
+        Notify::Nobody => {}
+        Notify::Task(waker) => waker.wake(),
+        Notify::Slot(mailbox, slot) => mailbox.ready(slot),
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    queued: usize,
+    end: Option<Ended>,
+    producer: Party,
+    consumer: Party,
+    received: u64,
+    outcome: Option<DeliveryState>,
+    settled: bool,
+    /// Part of it has gone out; giving it to another consumer would tear it.
+    started: bool,
+}
+
+/// What the consumer has said so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Octets that wait for the consumer.
+    pub queued: usize,
+    /// Octets of the body that the receiver has acknowledged (RECEIVED, section-offset).
+    pub received: u64,
+    /// The outcome, once there is one.
+    pub outcome: Option<DeliveryState>,
+    /// The receiver has settled.
+    pub settled: bool,
+}
+
+/// One delivery on its way through the router.
+#[derive(Debug)]
+pub struct Delivery {
+    message: Message,
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+    /// Counts it among the deliveries that its destination has open, for as long as it lives.
+    outstanding: Mutex<Option<Outstanding>>,
+}
+
+/// One of a destination's open deliveries.
+#[derive(Debug)]
+pub(super) struct Outstanding(Arc<AtomicUsize>);
+
+impl Outstanding {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Delivery {
+    /// A delivery without octets yet.
+    pub fn new(message: Message, budget: &Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { message, budget: Arc::clone(budget), state: Mutex::default(), outstanding: Mutex::default() })
+    }
+
+    /// A delivery that is all there.
+    pub fn whole(message: Message, body: Bytes, budget: &Arc<Budget>) -> Arc<Self> {
+        let delivery = Self::new(message, budget);
+        delivery.push(body);
+        delivery.end(Ended::Complete);
+        delivery
+    }
+
+    /// What is known of the message.
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count_at(&self, outstanding: Outstanding) {
+        *self.outstanding.lock().unwrap_or_else(PoisonError::into_inner) = Some(outstanding);
+    }
+
+    // ----- for the producer -----
+
+    /// Names the producer, to be woken when the consumer has taken octets or said something.
+    pub fn set_producer(&self, notify: Notify) {
+        self.lock().producer = Party { notify, pending: false };
+    }
+
+    /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped once an outcome has come: nobody
+    /// wants them any more.
+    pub fn push(&self, octets: Bytes) -> usize {
+        let (notify, queued) = {
+            let mut state = self.lock();
+            if octets.is_empty()
+                || state.end.is_some()
+                || matches!(&state.outcome, Some(outcome) if *outcome != DeliveryState::Accepted)
+            {
+                return state.queued;
+            }
+            self.budget.take(octets.len());
+            state.queued += octets.len();
+            state.chunks.push_back(octets);
+            (state.consumer.wake(), state.queued)
+        };
+        wake(notify);
+        queued
+    }
+
+    /// Ends the body.
+    pub fn end(&self, ended: Ended) {
+        let notify = {
+            let mut state = self.lock();
+            if state.end.is_some() {
+                return;
+            }
+            state.end = Some(ended);
+            state.consumer.wake()
+        };
+        wake(notify);
+    }
+
+    /// What the consumer has said so far. The producer will be woken for what comes after.
+    pub fn progress(&self) -> Progress {
+        let mut state = self.lock();
+        state.producer.pending = false;
+        Progress { queued: state.queued, received: state.received, outcome: state.outcome.clone(), settled: state.settled }
+    }
+
+    /// Octets that wait for the consumer, and octets that the receiver has acknowledged; the cheap form of [`Delivery::progress`].
+    pub fn window(&self) -> (usize, u64) {
+        let state = self.lock();
+        (state.queued, state.received)
+    }
+
+    // ----- for the consumer -----
+
+    /// Names the consumer, and wakes it if something waits already.
+    pub fn set_consumer(&self, notify: Notify) {
+        let notify = {
+            let mut state = self.lock();
+            state.consumer = Party { notify, pending: false };
+            if state.chunks.is_empty() && state.end.is_none() { Notify::Nobody } else { state.consumer.wake() }
+        };
+        wake(notify);
+    }
+
+    /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the body has ended behind them.
+    pub fn take(&self, limit: usize, into: &mut VecDeque<Bytes>) -> (usize, Option<Ended>) {
+        let mut state = self.lock();
+        state.consumer.pending = false;
+        state.started = true;
+        if state.end == Some(Ended::Aborted) {
+            let void = state.queued;
+            state.chunks.clear();
+            state.queued = 0;
+            self.budget.give_back(void);
+            return (0, state.end);
+        }
+        let mut octets = 0;
+        while octets < limit
+            && let Some(chunk) = state.chunks.pop_front()
+        {
+            octets += chunk.len();
+            into.push_back(chunk);
+        }
+        state.queued -= octets;
+        let end = state.end.filter(|_| state.chunks.is_empty());
+        let notify = if octets > 0 { state.producer.wake() } else { Notify::Nobody };
+        drop(state);
+        self.budget.give_back(octets);
+        wake(notify);
+        (octets, end)
+    }
+
+    /// Takes back the front of what was taken and could not be sent.
+    pub fn untake(&self, chunks: &mut VecDeque<Bytes>) {
+        let mut state = self.lock();
+        while let Some(chunk) = chunks.pop_back() {
+            self.budget.take(chunk.len());
+            state.queued += chunk.len();
+            state.chunks.push_front(chunk);
+        }
+    }
+
+    /// Says how many octets of the body the receiver has taken, all in all.
+    pub fn acknowledge(&self, octets: u64) {
+        let notify = {
+            let mut state = self.lock();
+            if octets <= state.received {
+                return;
+            }
+            state.received = octets;
+            state.producer.wake()
+        };
+        wake(notify);
+    }
+
+    /// Gives the delivery its outcome; the first one stays. `settled` says that the receiver is done with it.
+    pub fn outcome(&self, outcome: Option<DeliveryState>, settled: bool) {
+        let notify = {
+            let mut state = self.lock();
+            if state.settled {
+                return;
+            }
+            if state.outcome.is_none() {
+                state.outcome = outcome;
+            }
+            state.settled |= settled;
+            if !matches!(state.outcome, None | Some(DeliveryState::Accepted)) {
+                let void = state.queued;
+                state.chunks.clear();
+                state.queued = 0;
+                self.budget.give_back(void);
+            }
+            state.producer.wake()
+        };
+        wake(notify);
+    }
+
+    /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.
+    pub fn consumer_lost(&self) {
+        let started = self.lock().started;
+        self.outcome(Some(if started { DeliveryState::failed() } else { DeliveryState::Released }), true);
+    }
+
+    /// How the body ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.lock().end
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let queued = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).queued;
+        self.budget.give_back(queued);
+    }
+}

@@ -1,0 +1,120 @@
+//! How a connection's task is reached from elsewhere.
+
+use super::delivery::Delivery;
+use skupper_proto::amqp::performative::Error;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// On which of a connection's links a delivery goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The control link.
+    Control,
+    /// The message link of the delivery's priority.
+    Message,
+    /// A streaming link of its own.
+    Stream,
+}
+
+/// What a connection can be asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Send this.
+    Deliver(Arc<Delivery>, Via),
+    /// Send close with this error, or none, and end.
+    Close(Option<Error>),
+}
+
+/// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that arrive at once must fit.
+const MAX_COMMANDS: usize = 65_536;
+
+#[derive(Debug, Default)]
+struct State {
+    ready: Vec<u32>,
+    commands: VecDeque<Command>,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+/// What waits for one connection's task.
+#[derive(Debug)]
+pub struct Mailbox {
+    state: Mutex<State>,
+    shard: usize,
+}
+
+impl Mailbox {
+    /// The mailbox of a connection whose task runs on this shard.
+    pub fn new(shard: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), shard })
+    }
+
+    /// The shard that owns the connection.
+    pub const fn shard(&self) -> usize {
+        self.shard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the connection for one of its deliveries.
+    pub(super) fn ready(&self, slot: u32) {
+        let waker = {
+            let mut state = self.lock();
+            state.ready.push(slot);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Asks the connection for something.
+    ///
+    /// # Errors
+    /// The command itself, when the connection is gone or has far too much to do already.
+    pub fn send(&self, command: Command) -> Result<(), Command> {
+        let waker = {
+            let mut state = self.lock();
+            if state.closed || state.commands.len() >= MAX_COMMANDS {
+                return Err(command);
+            }
+            state.commands.push_back(command);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// For the connection's task: moves what waits into the two buffers. When nothing waited, `waker` will be woken by what comes.
+    /// Returns whether anything was there.
+    pub fn take(&self, ready: &mut Vec<u32>, commands: &mut VecDeque<Command>, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        if state.ready.is_empty() && state.commands.is_empty() {
+            if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                state.waker = Some(waker.clone());
+            }
+            return false;
+        }
+        ready.append(&mut state.ready);
+        commands.append(&mut state.commands);
+        true
+    }
+
+    /// For the connection's task when it ends: what still waited, which must be refused.
+    pub fn close(&self) -> VecDeque<Command> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waker = None;
+        std::mem::take(&mut state.commands)
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+}
