@@ -12,6 +12,7 @@ pub mod core;
 pub mod http;
 pub mod log;
 pub mod net;
+pub mod node;
 pub mod schema;
 pub mod socket;
 pub mod tcp;

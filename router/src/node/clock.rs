@@ -1,0 +1,32 @@
+//! The one place where data-path code reads time.
+
+use skupper_proto::time::Instant;
+use std::time::{Duration, Instant as SystemInstant};
+
+/// Monotonic time since the process's start, as the state machines count it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: SystemInstant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        Self { start: SystemInstant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The runtime's form of an instant, for its timers. Rounded up: a timer that fires early fires twice.
+    pub fn at(&self, instant: Instant) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + Duration::from_micros(instant.as_micros()))
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+}

@@ -1,0 +1,74 @@
+//! What every task of one router shares: its tables, its time, its threads, the record of its connections.
+//!
+//! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
+
+mod clock;
+mod port;
+mod registry;
+mod shards;
+
+pub use clock::Clock;
+pub use port::{Port, PortStatus};
+pub use registry::{ConnectionRecord, Octets, Registered, Registry};
+pub use shards::Shards;
+
+use crate::core::Core;
+use crate::socket::Resolver;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How far a router is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It runs.
+    Running,
+    /// It takes nothing new and lets what is under way come to its end.
+    Draining,
+    /// Service connections end now.
+    Ending,
+    /// AMQP connections close.
+    Closing,
+}
+
+/// What every task of one router shares.
+pub struct Node {
+    /// The tables.
+    pub core: Arc<Core>,
+    /// Time.
+    pub clock: Clock,
+    /// The threads that own connections.
+    pub shards: Shards,
+    /// Connections as they are known outside of their tasks.
+    pub registry: Arc<Registry>,
+    /// Names to addresses.
+    pub resolver: Resolver,
+    /// Data connections that each inter-router connector makes.
+    pub data_connections: usize,
+    /// How far the router is on its way to the end.
+    pub stage: watch::Sender<Stage>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+/// Waits until the router has come as far as `stage`.
+pub async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
+    // An error means that the router is gone, which is as far as it gets.
+    let _ = stages.wait_for(|now| *now >= stage).await;
+}
+
+impl Node {
+    /// How far the router is on its way to the end, to be followed.
+    pub fn follow_stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// A random text for names, of the letters that C routers use: 15 characters.
+    pub fn discriminator() -> String {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
+        (0..15).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+    }
+}

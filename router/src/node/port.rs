@@ -1,0 +1,98 @@
+//! A listening port, opened when it can be and tried again while it cannot.
+
+use super::{Node, Stage, reached};
+use crate::socket::{self, Family};
+use crate::{log, log_limited};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
+
+/// How often a port that is held by another process is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A port as it is configured.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The entity it belongs to, as log lines name it: `listener site`.
+    pub entity: Arc<str>,
+    /// Host, empty for all addresses.
+    pub host: String,
+    /// Port; 0 lets the system choose.
+    pub port: u16,
+    /// Which addresses of the host.
+    pub family: Family,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+}
+
+/// How a port stands.
+#[derive(Debug, Default)]
+pub struct PortStatus {
+    known: Mutex<PortKnown>,
+}
+
+#[derive(Debug, Default)]
+struct PortKnown {
+    addresses: Vec<SocketAddr>,
+    error: Option<(SystemTime, String)>,
+}
+
+impl PortStatus {
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).addresses.clone()
+    }
+
+    /// Why it cannot be listened on, and since when.
+    pub fn error(&self) -> Option<(SystemTime, String)> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+    }
+
+    fn set(&self, addresses: Vec<SocketAddr>, error: Option<String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = known.error.take().map(|(since, _)| since);
+        let error = error.map(|error| (since.unwrap_or_else(SystemTime::now), error));
+        *known = PortKnown { addresses, error };
+    }
+
+    /// The port was closed.
+    pub fn closed(&self) {
+        self.set(Vec::new(), None);
+    }
+}
+
+impl Port {
+    /// Opens the port, now or as soon as it can be. `None` when the router stops before.
+    ///
+    /// The sockets belong to the runtime that the caller runs on.
+    pub async fn open(&self, node: &Node, status: &PortStatus) -> Option<Vec<TcpListener>> {
+        let mut stage = node.follow_stage();
+        let mut failed = false;
+        loop {
+            let opened = socket::listen(&node.resolver, &self.host, self.port, self.family, self.backlog).await;
+            let error = match opened.map(|sockets| sockets.into_iter().map(adopt).collect::<std::io::Result<Vec<_>>>()) {
+                Ok(Ok(sockets)) => {
+                    status.set(sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect(), None);
+                    if failed {
+                        log!(Server, Info, "{}: the port is free now", self.entity);
+                    }
+                    return Some(sockets);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            failed = true;
+            log_limited!(&*self.entity, Server, Error, "{}: {error}; trying again every {} s", self.entity, RETRY.as_secs());
+            status.set(Vec::new(), Some(error));
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = reached(&mut stage, Stage::Draining) => return None,
+            }
+        }
+    }
+}
+
+fn adopt(socket: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    TcpListener::from_std(socket)
+}

@@ -1,0 +1,112 @@
+//! What is known of connections, for status and metrics.
+
+use skupper_proto::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// Octets over a connection.
+#[derive(Debug, Default)]
+pub struct Octets {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Octets {
+    /// Counts octets received.
+    pub fn receive(&self, octets: usize) {
+        self.received.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// Counts octets sent.
+    pub fn send(&self, octets: usize) {
+        self.sent.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// Octets received and sent.
+    pub fn get(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct ConnectionRecord {
+    /// The number by which the log names it.
+    pub id: u64,
+    /// `amqp` or `tcp`.
+    pub protocol: &'static str,
+    /// `normal`, `inter-router`, `inter-router-data` or `service`.
+    pub role: &'static str,
+    /// Whether we connected.
+    pub outgoing: bool,
+    /// The other end's address.
+    pub host: String,
+    /// Name of its listener or connector.
+    pub entity: Arc<str>,
+    /// The peer's container-id.
+    pub container: Option<Arc<str>>,
+    /// The service, of a service connection.
+    pub address: Option<Arc<str>>,
+    /// Its TLS.
+    pub tls: Option<Arc<crate::tls::SessionInfo>>,
+    /// When it was opened.
+    pub opened: (SystemTime, Instant),
+    /// Octets of its payload.
+    pub octets: Arc<Octets>,
+}
+
+/// All open connections, and what was refused.
+#[derive(Debug, Default)]
+pub struct Registry {
+    next: AtomicU64,
+    connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
+    refused: Mutex<BTreeMap<(String, &'static str), u64>>,
+}
+
+/// A connection's entry, gone when dropped.
+#[derive(Debug)]
+pub struct Registered {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        lock(&self.registry.connections).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    /// A number for a connection that begins.
+    pub fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Enters a connection, or enters it anew under its number.
+    pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
+        let id = record.id;
+        lock(&self.connections).insert(id, Arc::new(record));
+        Registered { registry: Arc::clone(self), id }
+    }
+
+    /// Every open connection, by number.
+    pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
+        lock(&self.connections).values().map(Arc::clone).collect()
+    }
+
+    /// Counts a connection that was refused at a listener, by the kind of reason.
+    pub fn refuse(&self, listener: &str, reason: &'static str) {
+        *lock(&self.refused).entry((listener.to_owned(), reason)).or_default() += 1;
+    }
+
+    /// Refused connections by listener and reason.
+    pub fn refused(&self) -> Vec<((String, &'static str), u64)> {
+        lock(&self.refused).iter().map(|(key, count)| (key.clone(), *count)).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! Shards: threads that each run one current-thread runtime and own what was spawned on them.
+//!
+//! A wake-up across threads costs more than the work it hands over, so a connection and the streams it carries stay on one shard.
+
+use std::future::Future;
+use std::io;
+use std::thread::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+#[derive(Debug)]
+struct Shard {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The shards of a router.
+#[derive(Debug)]
+pub struct Shards {
+    shards: Vec<Shard>,
+}
+
+impl Shards {
+    /// Starts `count` shards, one at least.
+    ///
+    /// # Errors
+    /// The system has no thread or descriptor left.
+    pub fn start(count: usize) -> io::Result<Self> {
+        (0..count.max(1)).map(start).collect::<io::Result<_>>().map(|shards| Self { shards })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The runtime of a shard; numbers beyond the last wrap around.
+    pub fn handle(&self, shard: usize) -> &Handle {
+        &self.shards[shard % self.shards.len()].handle
+    }
+
+    /// Runs a task on a shard.
+    pub fn spawn(&self, shard: usize, task: impl Future<Output = ()> + Send + 'static) {
+        // A task that panics is that task's end; the panic hook has logged it.
+        drop(self.handle(shard).spawn(task));
+    }
+
+    /// Stops all shards; what still runs on them ends where it waits.
+    pub fn stop(&mut self) {
+        for shard in &mut self.shards {
+            drop(shard.stop.take());
+        }
+        for shard in &mut self.shards {
+            if let Some(thread) = shard.thread.take() {
+                drop(thread.join());
+            }
+        }
+    }
+}
+
+fn start(index: usize) -> io::Result<Shard> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        // An error is the sender's drop, which is the stop.
+        let _ = runtime.block_on(stopped);
+    })?;
+    Ok(Shard { handle, stop: Some(stop), thread: Some(thread) })
+}
