@@ -1,1 +1,28 @@
-//! To be filled.
+//! AMQP connections: the task that owns one, the listeners that accept them, and the connectors that keep them.
+//!
+//! A connection's task owns its socket, its TLS session and its engine, and runs on one shard. It is a poll loop; nothing of its
+//! state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
+
+mod connection;
+mod connector;
+mod incoming;
+mod links;
+mod listener;
+mod outgoing;
+mod standing;
+
+pub use connector::{LinkReport, LinkTrouble, SiteLink};
+pub use listener::AmqpListener;
+pub use standing::{Known, Standing};
+
+use crate::schema::AddressFamily;
+use crate::socket::Family;
+
+/// The resolver's word for a configured address family.
+const fn family(configured: Option<AddressFamily>) -> Family {
+    match configured {
+        None => Family::Any,
+        Some(AddressFamily::V4) => Family::V4,
+        Some(AddressFamily::V6) => Family::V6,
+    }
+}

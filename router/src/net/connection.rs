@@ -1,0 +1,634 @@
+//! The task that owns one AMQP connection: its socket, its TLS session, its engine, and the deliveries that pass.
+
+use super::incoming::Incoming;
+use super::links::Links;
+use super::outgoing::Outgoing;
+use super::standing::Standing;
+use crate::core::{Command, GroupKey, Mailbox};
+use crate::log;
+use crate::node::{ConnectionRecord, Node, Octets, Registered, Stage};
+use crate::schema::Role;
+use crate::tls::{Flushed, Session, SessionError};
+use bytes::BytesMut;
+use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::{Fields, Multiple, Value, condition};
+use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
+use skupper_proto::time::Instant;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+/// Octets read from a socket at once. Half of it costs a tenth more CPU time a gigabyte, twice of it gains nothing that can be seen.
+const READ: usize = 64 * 1024;
+
+/// Turns of the loop after which the shard's other tasks have theirs.
+const TURNS: usize = 8;
+
+/// The property by which routers of this implementation know each other.
+const OURS: &str = "skrouterd";
+
+/// The peer must have opened within this.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Octets of output and ciphertext that a connection's end waits for at most, in time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// What a shard reads into; it holds nothing between two reads.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// What a connection turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An AMQP client's, or not known yet.
+    Normal,
+    /// Between routers: routing messages, and streams where there are no data connections.
+    Control,
+    /// Between routers: streams only.
+    Data,
+}
+
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Control => "inter-router",
+            Self::Data => "inter-router-data",
+        }
+    }
+}
+
+/// What a connection is made with.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) role: Role,
+    /// The listener's or connector's name.
+    pub(super) entity: Arc<str>,
+    /// We connected.
+    pub(super) outgoing: bool,
+    /// We connected, and it is to be a data connection.
+    pub(super) data: bool,
+    pub(super) cost: u32,
+    pub(super) link_capacity: u32,
+    /// As connector: what its connections have in common.
+    pub(super) correlator: Option<String>,
+    /// As connector with TLS: the profile's ordinal.
+    pub(super) ordinal: Option<u64>,
+    pub(super) layer: engine::Layer,
+    pub(super) hostname: Option<String>,
+    pub(super) max_frame_size: u32,
+    pub(super) channel_max: u16,
+    pub(super) session_frames: Option<u32>,
+    pub(super) idle_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+    /// As listener between routers: what names it in flow records.
+    pub(super) access_id: Option<String>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+pub(super) struct Finished {
+    /// The peer's open had arrived.
+    pub(super) opened: bool,
+    /// It had been a trunk, or part of one.
+    pub(super) served: bool,
+    /// Why it ended.
+    pub(super) why: Why,
+    /// The peer refused a link without which it is of no use.
+    pub(super) refused_link: Option<Error>,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug)]
+pub(super) enum Why {
+    /// AMQP close, by either end.
+    Closed(Closed),
+    /// The transport ended without one.
+    Eof,
+    /// The transport failed.
+    Transport(String),
+    /// The peer's TLS alert, which with TLS 1.3 comes after the handshake.
+    Tls(Arc<SessionError>),
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => write!(f, "closed by the peer: {error}"),
+            Self::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) => error.fmt(f),
+            Self::Closed(_) => f.write_str("closed"),
+            Self::Eof => f.write_str("connection aborted: the peer closed the transport without AMQP close"),
+            Self::Transport(error) => f.write_str(error),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What a turn of the task came to.
+enum Step {
+    End(Why),
+    Move(usize),
+}
+
+/// One AMQP connection.
+pub(super) struct Connection {
+    pub(super) node: Arc<Node>,
+    pub(super) id: u64,
+    pub(super) settings: Settings,
+    pub(super) kind: Kind,
+    pub(super) cost: u32,
+    /// The correlator of its group: ours as connector, the peer's as listener.
+    pub(super) correlator: Option<String>,
+    pub(super) engine: engine::Connection,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) links: Links,
+    /// Links of ours for whole messages, with their queues.
+    pub(super) queue_links: Vec<(LinkKey, usize)>,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+    pub(super) status: Arc<Standing>,
+    /// The last reason for which the peer detached a link.
+    pub(super) detach_error: Option<Error>,
+    /// The peer is a C router: its engine must not be left with too much unread.
+    pub(super) bounds_unread: bool,
+    pub(super) now: Instant,
+    socket: TcpStream,
+    peer: String,
+    session: Session,
+    input: BytesMut,
+    octets: Arc<Octets>,
+    registered: Option<Registered>,
+    mechanism: Option<&'static str>,
+    stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+    ready: Vec<u32>,
+    commands: VecDeque<Command>,
+    opened: bool,
+    served: bool,
+    closed: Option<Why>,
+    last_words: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        id: u64,
+        settings: Settings,
+        socket: TcpStream,
+        session: Session,
+        shard: usize,
+        status: Arc<Standing>,
+    ) -> Self {
+        let now = node.clock.now();
+        let engine = engine::Connection::new(engine_config(node, id, &settings), now);
+        let peer = socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| crate::socket::canonical(peer).to_string());
+        Self {
+            id,
+            kind: Kind::Normal,
+            cost: settings.cost,
+            correlator: settings.correlator.clone(),
+            engine,
+            mailbox: Mailbox::new(shard),
+            links: Links::default(),
+            queue_links: Vec::new(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
+            status,
+            detach_error: None,
+            bounds_unread: true,
+            now,
+            socket,
+            peer,
+            session,
+            input: BytesMut::new(),
+            octets: Arc::new(Octets::default()),
+            registered: None,
+            mechanism: None,
+            stage: follow(node.follow_stage(), Stage::Closing),
+            timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
+            armed: None,
+            ready: Vec::new(),
+            commands: VecDeque::new(),
+            opened: false,
+            served: false,
+            closed: None,
+            last_words: None,
+            settings,
+            node: Arc::clone(node),
+        }
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.opened && self.closed.is_none()
+    }
+
+    /// Runs the connection to its end, moving to the shard where it belongs once that is known.
+    pub(super) async fn run(mut self) -> Option<Finished> {
+        match poll_fn(|cx| self.poll(cx)).await {
+            Step::End(why) => Some(self.finish(why)),
+            Step::Move(shard) => {
+                self.hand_over(shard);
+                None
+            }
+        }
+    }
+
+    /// Goes on on another shard.
+    fn hand_over(mut self, shard: usize) {
+        let node = Arc::clone(&self.node);
+        // A second handle on the socket: the first goes with the runtime that it belongs to.
+        let socket = match std::os::fd::AsFd::as_fd(&self.socket).try_clone_to_owned() {
+            Ok(socket) => std::net::TcpStream::from(socket),
+            Err(error) => return log!(Server, Error, "[C{}] cannot be moved to its shard: {error}", self.id),
+        };
+        node.shards.handle(shard).clone().spawn(async move {
+            match TcpStream::from_std(socket) {
+                Ok(socket) => {
+                    self.socket = socket;
+                    self.timer = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
+                    self.armed = None;
+                    let why = poll_fn(|cx| {
+                        loop {
+                            match self.poll(cx) {
+                                Poll::Ready(Step::End(why)) => return Poll::Ready(why),
+                                // It is where it belongs.
+                                Poll::Ready(Step::Move(_)) => {}
+                                Poll::Pending => return Poll::Pending,
+                            }
+                        }
+                    })
+                    .await;
+                    drop(self.finish(why));
+                }
+                Err(error) => log!(Server, Error, "[C{}] cannot be moved to its shard: {error}", self.id),
+            }
+        });
+    }
+
+    fn finish(mut self, why: Why) -> Finished {
+        self.trunk_down();
+        self.lose_incoming();
+        self.lose_outgoing();
+        for command in self.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands)) {
+            if let Command::Deliver(delivery, _) = command {
+                delivery.consumer_lost();
+            }
+        }
+        let level_info = self.kind != Kind::Normal;
+        if self.opened {
+            if level_info {
+                log!(RouterCore, Info, "[C{}] Connection Closed: {why}", self.id);
+            } else {
+                log!(RouterCore, Debug, "[C{}] Connection Closed: {why}", self.id);
+            }
+        }
+        // So that the peer reads a TLS alert or an AMQP error rather than a reset.
+        self.session.send_close_notify();
+        let _ = self.session.flush(&self.socket);
+        Finished { opened: self.opened, served: self.served, why, refused_link: self.detach_error.filter(|_| !self.served) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        for _ in 0..TURNS {
+            self.now = self.node.clock.now();
+            let mut progress = false;
+            if self.closed.is_none() {
+                match self.read() {
+                    Ok(true) => progress = true,
+                    Ok(false) => {}
+                    Err(why) => self.end(why),
+                }
+            }
+            if let Some(shard) = self.handle_events() {
+                return Poll::Ready(Step::Move(shard));
+            }
+            if self.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) {
+                progress = true;
+                while let Some(command) = self.commands.pop_front() {
+                    match command {
+                        Command::Deliver(delivery, via) => self.deliver(delivery, via),
+                        Command::Close(error) => self.engine.close(error, self.now),
+                    }
+                }
+                let mut ready = std::mem::take(&mut self.ready);
+                for slot in ready.drain(..) {
+                    self.slot_ready(slot);
+                }
+                self.ready = ready;
+            }
+            if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+                self.engine.handle_timeout(self.now);
+                progress = true;
+            }
+            if let Some(shard) = self.handle_events() {
+                return Poll::Ready(Step::Move(shard));
+            }
+            match self.write() {
+                Ok(true) => progress = true,
+                Ok(false) => {}
+                Err(why) => self.end(why),
+            }
+            if let Some(why) = &self.closed {
+                let spent = self.last_words.is_none_or(|limit| limit <= self.now);
+                if spent || !self.session.wants_write() {
+                    return Poll::Ready(Step::End(why.clone()));
+                }
+            }
+            if !progress && self.park(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Registers for whatever comes next. Returns false when something has come meanwhile.
+    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closed.is_none() && self.socket.poll_read_ready(cx).is_ready() {
+            return false;
+        }
+        if self.session.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
+            return false;
+        }
+        if self.stage.as_mut().poll(cx).is_ready() {
+            self.stage = Box::pin(std::future::pending());
+            let error = Error::new(condition::CONNECTION_FORCED, "the router is shutting down");
+            self.engine.close(Some(error), self.now);
+            return false;
+        }
+        let deadline = [self.engine.poll_timeout(), self.last_words].into_iter().flatten().min();
+        // The timer is set anew only when it would fire too late: deadlines move on with every frame.
+        if let Some(deadline) = deadline
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            self.armed = Some(deadline);
+            self.timer.as_mut().reset(self.node.clock.at(deadline));
+        }
+        if self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready() {
+            self.armed = None;
+            return false;
+        }
+        true
+    }
+
+    fn read(&mut self) -> Result<bool, Why> {
+        let received = SCRATCH.with_borrow_mut(|scratch| self.session.receive(&self.socket, scratch, &mut self.input));
+        let received = received.map_err(|error| match error {
+            SessionError::Io(error) => Why::Transport(io_text(&error)),
+            other => Why::Tls(Arc::new(other)),
+        })?;
+        if received.octets > 0 {
+            self.octets.receive(received.octets);
+            self.engine.handle_input(&mut self.input, self.now);
+            if self.input.is_empty() && self.input.capacity() < READ / 4 {
+                // What is left of the block is too small for the next read.
+                self.input = BytesMut::new();
+            }
+        }
+        if received.end.is_some() && !self.engine.is_closed() {
+            self.handle_events();
+            return Err(Why::Eof);
+        }
+        Ok(!received.blocked)
+    }
+
+    fn write(&mut self) -> Result<bool, Why> {
+        let failed = |error: SessionError| match error {
+            SessionError::Io(error) => Why::Transport(io_text(&error)),
+            other => Why::Tls(Arc::new(other)),
+        };
+        if self.session.wants_write() {
+            match self.session.flush(&self.socket) {
+                Ok(Flushed::All) => {}
+                Ok(Flushed::Blocked) => return Ok(false),
+                Err(error) => return Err(Why::Transport(io_text(&error))),
+            }
+        }
+        if self.closed.is_none() {
+            self.gather();
+        }
+        if self.engine.output().is_empty() {
+            return Ok(false);
+        }
+        let octets = self.engine.output().len();
+        let result = {
+            let slices: Vec<IoSlice<'_>> = self.engine.output().slices().collect();
+            self.session.send(&self.socket, &slices)
+        };
+        self.engine.output().clear();
+        self.engine.sent(self.now);
+        self.octets.send(octets);
+        result.map(|flushed| flushed == Flushed::All).map_err(failed)
+    }
+
+    /// The connection is over; what is left to be written gets a moment.
+    fn end(&mut self, why: Why) {
+        if self.closed.is_none() {
+            let writable = matches!(why, Why::Closed(_));
+            self.last_words = writable.then(|| self.now + LAST_WORDS);
+            self.closed = Some(why);
+        }
+    }
+
+    /// Acts on what the engine tells. Returns the shard where the connection belongs when that is another.
+    fn handle_events(&mut self) -> Option<usize> {
+        let mut shard = None;
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Transfer { delivery, link, settled, payload, ending, .. } => {
+                    self.transfer(delivery, link, settled, payload, ending);
+                }
+                Event::Outcome { delivery, state, settled } => self.outcome(delivery, state, settled),
+                Event::Credit { link, drain } => self.outgoing_credit(link, drain),
+                Event::Window { .. } => self.window_opened(),
+                Event::SenderSettled { delivery } => self.sender_settled(delivery),
+                Event::Attached { link, ours, attach } => self.attached(link, ours, *attach),
+                Event::Detached { link, error } => self.detached(link, error.as_ref()),
+                Event::IncomingLost { delivery } => self.incoming_lost(delivery),
+                Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
+                Event::Begun { .. } => {}
+                Event::Ended { error, .. } => {
+                    // All sessions are the router's own business; a lost one leaves nothing that works.
+                    let error = error.unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
+                    log!(Server, Warning, "[C{}] session ended: {error}", self.id);
+                    self.engine.close(Some(error), self.now);
+                }
+                Event::Authenticated { mechanism } => self.mechanism = Some(mechanism),
+                Event::Opened => shard = self.peer_opened(),
+                Event::Closed(closed) => self.end(Why::Closed(closed)),
+            }
+        }
+        shard
+    }
+
+    /// The peer's open has arrived: what it is decides what becomes of the connection.
+    fn peer_opened(&mut self) -> Option<usize> {
+        self.opened = true;
+        let open = self.engine.remote()?;
+        let container: Arc<str> = Arc::from(open.container_id.as_str());
+        let (host, encrypted) = (&self.peer, self.session.info().map_or("no", |info| info.protocol));
+        let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
+        let user = self.session.info().and_then(|info| info.peer.as_ref()).map_or("", |peer| peer.subject.as_str());
+        let properties = properties_text(open);
+        let line = format!(
+            "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
+            self.id
+        );
+        if self.settings.role == Role::InterRouter {
+            log!(RouterCore, Info, "{line}");
+        } else {
+            log!(RouterCore, Debug, "{line}");
+        }
+        let property = |name| open.properties.as_ref().and_then(|properties| properties.get(name));
+        self.bounds_unread = property(OURS).is_none();
+        if self.settings.role == Role::InterRouter {
+            let announced = matches!(property("qd.inter-router-role"), Some(Value::Int(4)));
+            self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
+            if let Some(Value::Int(cost)) = property("qd.inter-router-cost") {
+                self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
+            }
+            if !self.settings.outgoing {
+                self.correlator = match property("qd.group-correlator") {
+                    Some(Value::String(text)) => Some(text.chars().take(15).collect()),
+                    _ => None,
+                };
+            }
+        }
+        self.status.set_opened(&container, property("version").and_then(Value::as_text), self.session.info());
+        let own = *container == **self.node.core.id();
+        self.registered = Some(self.node.registry.enter(ConnectionRecord {
+            id: self.id,
+            protocol: "amqp",
+            role: self.kind.name(),
+            outgoing: self.settings.outgoing,
+            host: self.peer.clone(),
+            entity: Arc::clone(&self.settings.entity),
+            container: Some(Arc::clone(&container)),
+            address: None,
+            tls: self.session.info().map(Arc::clone),
+            opened: (SystemTime::now(), self.now),
+            octets: Arc::clone(&self.octets),
+        }));
+        if own && self.kind != Kind::Normal {
+            self.status.set_own_id();
+            let text = format!("the peer at {} has this router's own id {container}", self.peer);
+            crate::log_limited!(self.peer.as_str(), Router, Critical, "{text}");
+            self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
+            return None;
+        }
+        let shard = self.shard();
+        if shard != self.mailbox.shard() {
+            self.mailbox = Mailbox::new(shard);
+        }
+        match self.kind {
+            Kind::Control if self.settings.outgoing => self.attach_router_links(),
+            Kind::Data => {
+                if let Some(correlator) = &self.correlator {
+                    let group = GroupKey::new(&container, correlator);
+                    self.node.core.data_up(&group, &self.mailbox);
+                    self.links.member_of = Some(group);
+                }
+                self.served = true;
+            }
+            _ => {}
+        }
+        (!self.settings.outgoing && shard != 0).then_some(shard)
+    }
+
+    /// The shard where the connection belongs. Data connections are spread from the first shard on, where listeners accept; control
+    /// connections from the last.
+    fn shard(&self) -> usize {
+        let shards = self.node.shards.count();
+        let number = usize::try_from(self.id).unwrap_or_default();
+        match self.kind {
+            _ if self.settings.outgoing => self.mailbox.shard(),
+            Kind::Data if self.node.data_connections <= 1 => 0,
+            Kind::Data => number % shards,
+            Kind::Control | Kind::Normal => shards - 1,
+        }
+    }
+
+    /// Remembers that the connection was of use.
+    pub(super) const fn mark_served(&mut self) {
+        self.served = true;
+    }
+}
+
+fn follow(mut stage: watch::Receiver<Stage>, wanted: Stage) -> Pin<Box<dyn Future<Output = Stage> + Send>> {
+    Box::pin(async move {
+        match stage.wait_for(|stage| *stage >= wanted).await.map(|stage| *stage) {
+            Ok(stage) => stage,
+            Err(_) => Stage::Closing,
+        }
+    })
+}
+
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),
+        io::ErrorKind::TimedOut => "connection timed out: the peer acknowledges nothing any more".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn properties_text(open: &Open) -> String {
+    let pairs: Vec<_> = open
+        .properties
+        .iter()
+        .flat_map(|properties| &properties.0)
+        .take(16)
+        .map(|(key, value)| format!("{key:?}={value:?}").escape_debug().to_string())
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+fn engine_config(node: &Node, id: u64, settings: &Settings) -> engine::Config {
+    let router = settings.role == Role::InterRouter;
+    let mut properties = Fields::default();
+    properties.push("product", Value::string("skupper-router"));
+    properties.push("version", Value::string(env!("CARGO_PKG_VERSION")));
+    properties.push(OURS, Value::string(env!("CARGO_PKG_VERSION")));
+    properties.push("qd.conn-id", Value::Int(i32::try_from(id).unwrap_or(i32::MAX)));
+    if router {
+        if settings.cost > 1 {
+            properties.push("qd.inter-router-cost", Value::Int(i32::try_from(settings.cost).unwrap_or(i32::MAX)));
+        }
+        if settings.data {
+            properties.push("qd.inter-router-role", Value::Int(4));
+        }
+        // A listener must never send either: a C router that connected takes them for its own.
+        if let Some(correlator) = settings.correlator.as_ref().filter(|_| settings.outgoing) {
+            properties.push("qd.group-correlator", Value::string(correlator.as_str()));
+            if let Some(ordinal) = settings.ordinal {
+                properties.push("qd.group-ordinal", Value::Ulong(ordinal));
+            }
+        }
+        if let Some(access) = &settings.access_id {
+            properties.push("qd.access-id", Value::string(access.as_str()));
+        }
+        properties.push("qd.annotations-version", Value::Int(2));
+    }
+    let window: u32 = if router { 128 << 20 } else { 8 << 20 };
+    engine::Config {
+        container_id: node.core.id().to_string(),
+        hostname: settings.hostname.clone(),
+        max_frame_size: settings.max_frame_size,
+        channel_max: settings.channel_max,
+        idle_timeout: settings.idle_timeout,
+        handshake_timeout: settings.handshake_timeout,
+        incoming_window: settings.session_frames.unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
+        capabilities: Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]),
+        properties,
+        layer: settings.layer.clone(),
+    }
+}

@@ -1,0 +1,359 @@
+//! Connectors: site links, and the connections they keep.
+
+use super::connection::{Connection, Finished, HANDSHAKE, Settings, Why};
+use super::standing::{Known, Standing};
+use crate::core::{Command, Mailbox};
+use crate::log_limited;
+use crate::node::{Node, Stage, reached};
+use crate::schema::typed::Connector;
+use crate::schema::{Role, SaslMechanism};
+use crate::socket::{self, DialError, DialOptions, Kind as SocketKind};
+use crate::tls::{self, HandshakeError, Session, SessionError};
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::amqp::{condition, sasl};
+use skupper_proto::engine::{Closed, Initiator, Layer};
+use skupper_proto::time::Instant;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// The pause after the first failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A connection that lived this long was a success: what ends it is a new trouble.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// Why a site link is not active.
+#[derive(Clone, Debug)]
+pub enum LinkTrouble {
+    /// No TCP connection.
+    Dial(Arc<DialError>),
+    /// The TLS handshake failed, or ended afterwards with the peer's refusal.
+    Tls(HandshakeError),
+    /// The peer speaks no AMQP; what was wrong with what it sent.
+    NoAmqp(String),
+    /// SASL failed.
+    Sasl(String),
+    /// The peer refuses links between routers: its listener has another role.
+    Role(String),
+    /// The peer has this router's id.
+    OwnId,
+    /// The peer still counts the former connection and refuses the new one.
+    PeerHoldsFormer,
+    /// The peer closed the connection with an error.
+    ClosedByPeer(Error),
+    /// The connection ended.
+    Lost(String),
+    /// A deadline passed: waiting for what.
+    TimedOut(&'static str),
+}
+
+/// How a site link stands, for status.
+#[derive(Clone, Debug)]
+pub struct LinkReport {
+    /// What the control connection's task knows.
+    pub known: Known,
+    /// An attempt is being made.
+    pub connecting: bool,
+    /// Why it is not active.
+    pub trouble: Option<LinkTrouble>,
+    /// Since when it is connected, or not.
+    pub since: (SystemTime, Instant),
+    /// Attempts that failed since it was last connected.
+    pub failures: u64,
+    /// When it is tried next.
+    pub next_try: Option<SystemTime>,
+    /// Open data connections.
+    pub data_connections: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    connecting: bool,
+    trouble: Option<LinkTrouble>,
+    since: (SystemTime, Instant),
+    failures: u64,
+    next_try: Option<SystemTime>,
+    correlator: String,
+    /// A connection with this correlator was of use: the peer may count it still.
+    used: bool,
+    /// The data connections, to be closed when the correlator changes.
+    data: Vec<Arc<Mailbox>>,
+}
+
+/// A connector of role inter-router (or normal), and the connections it keeps.
+#[derive(Debug)]
+pub struct SiteLink {
+    config: Connector,
+    tls: Option<tls::Connector>,
+    ordinal: Option<u64>,
+    certified: bool,
+    name: Arc<str>,
+    standing: Arc<Standing>,
+    state: Mutex<State>,
+    data_connections: AtomicUsize,
+    attempts: AtomicU64,
+}
+
+impl SiteLink {
+    /// A link, and the tasks that keep its connections. `ordinal` is its TLS profile's; `certified` says that the profile has a
+    /// certificate of ours.
+    pub fn start(
+        node: &Arc<Node>,
+        config: Connector,
+        tls: Option<tls::Connector>,
+        ordinal: Option<u64>,
+        certified: bool,
+    ) -> Arc<Self> {
+        let since = (SystemTime::now(), node.clock.now());
+        let link = Arc::new(Self {
+            name: Arc::from(config.name.as_str()),
+            standing: Arc::default(),
+            state: Mutex::new(State {
+                connecting: true,
+                trouble: None,
+                since,
+                failures: 0,
+                next_try: None,
+                correlator: Node::discriminator(),
+                used: false,
+                data: Vec::new(),
+            }),
+            data_connections: AtomicUsize::new(0),
+            attempts: AtomicU64::new(0),
+            config,
+            tls,
+            ordinal,
+            certified,
+        });
+        let last = node.shards.count() - 1;
+        node.shards.spawn(last, Arc::clone(&link).keep_control(Arc::clone(node), last));
+        if link.config.role == Role::InterRouter {
+            for index in 0..node.data_connections {
+                let shard = index % node.shards.count();
+                node.shards.spawn(shard, Arc::clone(&link).keep_data(Arc::clone(node), shard));
+            }
+        }
+        link
+    }
+
+    /// The entity.
+    pub const fn config(&self) -> &Connector {
+        &self.config
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> LinkReport {
+        let state = self.lock();
+        LinkReport {
+            known: self.standing.get(),
+            connecting: state.connecting,
+            trouble: state.trouble.clone(),
+            since: state.since,
+            failures: state.failures,
+            next_try: state.next_try,
+            data_connections: self.data_connections.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Keeps the control connection.
+    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize) {
+        let mut stage = node.follow_stage();
+        loop {
+            let began = node.clock.now();
+            self.lock().connecting = true;
+            let result = self.attempt(&node, shard, false).await;
+            let lasted = node.clock.now().since(began);
+            if *stage.borrow() >= Stage::Draining {
+                return;
+            }
+            let pause = self.ended(&node, result, lasted);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = reached(&mut stage, Stage::Draining) => return,
+            }
+        }
+    }
+
+    /// Notes how an attempt, or the connection it made, ended. Returns the pause before the next.
+    fn ended(&self, node: &Node, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
+        let own_id = self.standing.get().own_id;
+        self.standing.reset();
+        let (served, trouble, fresh) = match result {
+            Err(trouble) => (false, trouble, false),
+            Ok(finished) => {
+                let former = finished.opened && !finished.served && matches!(finished.why, Why::Eof | Why::Transport(_));
+                let former = former && self.lock().used;
+                let trouble = if own_id {
+                    LinkTrouble::OwnId
+                } else if former {
+                    LinkTrouble::PeerHoldsFormer
+                } else {
+                    trouble_of(&finished)
+                };
+                (finished.served, trouble, former)
+            }
+        };
+        let text = describe(&trouble);
+        log_limited!(&*self.name, Server, Error, "Connection to {} failed: {text}", self.config.host_port());
+        let mut state = self.lock();
+        state.connecting = false;
+        if served {
+            state.used = true;
+            state.since = (SystemTime::now(), node.clock.now());
+            state.failures = 0;
+        } else {
+            state.failures += 1;
+        }
+        if fresh {
+            // What the peer holds on to is the former connection of this correlator.
+            state.correlator = Node::discriminator();
+            state.used = false;
+            for data in state.data.drain(..) {
+                // One that is gone needs no closing.
+                let _ = data.send(Command::Close(None));
+            }
+        }
+        let pause = pause(if lasted >= LASTING { 0 } else { state.failures });
+        state.next_try = Some(SystemTime::now() + pause);
+        state.trouble = Some(trouble);
+        pause
+    }
+
+    /// Keeps one data connection.
+    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize) {
+        let mut stage = node.follow_stage();
+        let mut failures = 0;
+        loop {
+            let began = node.clock.now();
+            let result = self.attempt(&node, shard, true).await;
+            if *stage.borrow() >= Stage::Draining {
+                return;
+            }
+            let lasting = node.clock.now().since(began) >= LASTING;
+            failures = if lasting || result.is_ok_and(|finished| finished.served) { 0 } else { failures + 1 };
+            tokio::select! {
+                () = tokio::time::sleep(pause(failures)) => {}
+                () = reached(&mut stage, Stage::Draining) => return,
+            }
+        }
+    }
+
+    /// Makes one connection and runs it to its end.
+    async fn attempt(&self, node: &Arc<Node>, shard: usize, data: bool) -> Result<Finished, LinkTrouble> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let config = &self.config;
+        let family = super::family(config.family);
+        let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
+        let socket = socket::dial(&node.resolver, &config.host, config.port.number, &options)
+            .await
+            .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;
+        let (socket, session) = match &self.tls {
+            Some(tls) => tls.connect(socket, &config.host, HANDSHAKE).await.map_err(LinkTrouble::Tls)?,
+            None => (socket, Session::plain()),
+        };
+        let id = node.registry.number();
+        let standing = if data { Arc::default() } else { Arc::clone(&self.standing) };
+        let correlator = self.lock().correlator.clone();
+        let settings = self.settings(data, correlator);
+        let connection = Connection::new(node, id, settings, socket, session, shard, standing);
+        if data {
+            let mailbox = Arc::clone(&connection.mailbox);
+            {
+                let mut state = self.lock();
+                state.data.retain(|known| !known.is_closed());
+                state.data.push(mailbox);
+            }
+            self.data_connections.fetch_add(1, Ordering::Relaxed);
+        }
+        let finished = connection.run().await;
+        if data {
+            self.data_connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        // A connection that we made stays on the shard it was made on.
+        finished.ok_or_else(|| LinkTrouble::Lost("the connection was moved to another thread".to_owned()))
+    }
+
+    fn settings(&self, data: bool, correlator: String) -> Settings {
+        let config = &self.config;
+        let router = config.role == Role::InterRouter;
+        let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
+        let mut mechanisms = Vec::new();
+        if self.tls.is_some() && self.certified && wanted(SaslMechanism::External) {
+            mechanisms.push(sasl::EXTERNAL);
+        }
+        if wanted(SaslMechanism::Anonymous) {
+            mechanisms.push(sasl::ANONYMOUS);
+        }
+        Settings {
+            role: config.role,
+            entity: Arc::clone(&self.name),
+            outgoing: true,
+            data,
+            cost: config.cost,
+            link_capacity: config.limits.link_capacity,
+            correlator: router.then_some(correlator),
+            ordinal: self.ordinal.filter(|_| router),
+            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned() },
+            hostname: Some(config.host.clone()),
+            max_frame_size: config.limits.max_frame_size,
+            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
+            session_frames: config.limits.max_session_frames,
+            idle_timeout: config.limits.idle_timeout,
+            handshake_timeout: HANDSHAKE,
+            access_id: None,
+        }
+    }
+}
+
+/// The pause after so many failures in a row, spread so that many routers do not come back at once.
+fn pause(failures: u64) -> Duration {
+    if failures == 0 {
+        return FIRST_PAUSE / 4;
+    }
+    let doublings = u32::try_from(failures - 1).unwrap_or(u32::MAX).min(16);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE).mul_f64(0.75 + fastrand::f64() / 2.0)
+}
+
+fn trouble_of(finished: &Finished) -> LinkTrouble {
+    if let Some(error) = &finished.refused_link {
+        return LinkTrouble::Role(error.to_string());
+    }
+    match &finished.why {
+        Why::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => LinkTrouble::ClosedByPeer(error.clone()),
+        Why::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) if !finished.opened => {
+            match error.condition.as_str() {
+                condition::UNAUTHORIZED_ACCESS => LinkTrouble::Sasl(error.to_string()),
+                condition::NOT_ALLOWED => LinkTrouble::TimedOut("the AMQP open"),
+                _ => LinkTrouble::NoAmqp(error.description.clone().unwrap_or_default()),
+            }
+        }
+        Why::Tls(error) => match &**error {
+            SessionError::Alert(error) => LinkTrouble::Tls(error.clone()),
+            other => LinkTrouble::Lost(other.to_string()),
+        },
+        why => LinkTrouble::Lost(why.to_string()),
+    }
+}
+
+/// A trouble in the words of the log.
+fn describe(trouble: &LinkTrouble) -> String {
+    match trouble {
+        LinkTrouble::Dial(error) => error.to_string(),
+        LinkTrouble::Tls(error) => format!("SSL Failure: {error}"),
+        LinkTrouble::NoAmqp(text) => format!("the peer speaks no AMQP: {text}"),
+        LinkTrouble::Sasl(text) | LinkTrouble::Lost(text) => text.clone(),
+        LinkTrouble::Role(text) => format!("the peer takes no links between routers on this port: {text}"),
+        LinkTrouble::OwnId => "the peer has this router's own id".to_owned(),
+        LinkTrouble::PeerHoldsFormer => "the peer still holds the former connection; trying again as a new connector".to_owned(),
+        LinkTrouble::ClosedByPeer(error) => error.to_string(),
+        LinkTrouble::TimedOut(what) => format!("timed out waiting for {what}"),
+    }
+}

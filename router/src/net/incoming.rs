@@ -1,0 +1,320 @@
+//! Deliveries that arrive by a connection.
+
+use super::connection::Connection;
+use crate::core::{Delivery, Ended, Message, Notify};
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::amqp::{DecodeError, condition};
+use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
+use skupper_proto::engine::{Ending, IncomingKey, LinkKey};
+use skupper_proto::stream;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Marks a slot number in the mailbox as one of an incoming delivery.
+const INCOMING: u32 = 1 << 31;
+
+/// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB).
+const COPY_BELOW: usize = 16 * 1024 / 4;
+
+/// The priority of a message without header (part 3.2.1).
+const DEFAULT_PRIORITY: u8 = 4;
+
+/// Where an incoming delivery stands.
+enum State {
+    /// Its head has not arrived whole.
+    Head(BytesMut),
+    /// It is on its way.
+    Routed(Arc<Delivery>),
+    /// Nobody wants it; the rest is dropped.
+    Refused,
+}
+
+struct Slot {
+    presettled: bool,
+    state: State,
+    ended: bool,
+    /// Octets whose receipt was passed on.
+    told: u64,
+    outcome_told: bool,
+}
+
+/// All deliveries that arrive by one connection.
+#[derive(Default)]
+pub(super) struct Incoming {
+    slots: HashMap<IncomingKey, Slot>,
+}
+
+/// Why a message cannot be routed.
+#[derive(Debug, thiserror::Error)]
+enum HeadError {
+    #[error("router annotations: {0}")]
+    Annotations(#[from] AnnotationError),
+    #[error("invalid message format: {0}")]
+    Message(#[from] DecodeError),
+    #[error("the sections before the body take more than {MAX_HEAD} octets")]
+    TooLarge,
+    #[error("Routing failure: no address present")]
+    NoAddress,
+}
+
+/// A head that was read.
+struct Read {
+    message: Message,
+    to: String,
+    /// Where the body's octets begin.
+    body: usize,
+}
+
+impl State {
+    /// Keeps what has arrived of a head.
+    fn hold(octets: Bytes) -> Self {
+        Self::Head(octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref())))
+    }
+}
+
+/// Reads a message's head from what has arrived of it; `None` when more is needed.
+fn read_head(octets: &[u8], complete: bool, presettled: bool) -> Result<Option<Read>, HeadError> {
+    let too_large = octets.len() > MAX_HEAD;
+    let (annotations, flags, overridden) = match annotations::parse(octets)? {
+        Parsed::Present(found) => (found.length, found.flags, found.to_override.map(str::to_owned)),
+        Parsed::Absent => (0, Flags::default(), None),
+        Parsed::Incomplete { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
+        Parsed::Incomplete { .. } => return Ok(None),
+    };
+    let streaming = flags.contains(Flags::STREAMING);
+    // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
+    if !streaming && !complete && !too_large {
+        return Ok(None);
+    }
+    let sections = octets.get(annotations..).unwrap_or_default();
+    let head = match message::scan(sections, complete, streaming)? {
+        Scan::Complete(head) => head,
+        Scan::Incomplete if too_large => return Err(HeadError::TooLarge),
+        Scan::Incomplete => return Ok(None),
+    };
+    let to = match overridden {
+        Some(to) => to,
+        None => properties(sections, &head)?.to.ok_or(HeadError::NoAddress)?,
+    };
+    let priority = match &head.header {
+        Some(span) => Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY),
+        None => DEFAULT_PRIORITY,
+    };
+    let streaming = streaming || !complete;
+    // Of a stream, the octets behind the head flow on their own; any other message is one piece.
+    let end = match head.body.filter(|_| streaming && flags.contains(Flags::STREAMING)) {
+        Some(body) => annotations + body.end,
+        None => octets.len(),
+    };
+    let message = Message {
+        // Copied: they live as long as the stream does, and would pin the block they were read into.
+        annotations: Bytes::copy_from_slice(octets.get(..annotations).unwrap_or_default()),
+        sections: Bytes::copy_from_slice(octets.get(annotations..end).unwrap_or_default()),
+        streaming,
+        presettled,
+        priority,
+    };
+    Ok(Some(Read { message, to, body: end }))
+}
+
+fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
+    head.properties.as_ref().map_or_else(|| Ok(Properties::default()), |span| Properties::decode_fields(&mut span.of(sections)))
+}
+
+impl Connection {
+    /// A transfer arrived.
+    pub(super) fn transfer(&mut self, key: IncomingKey, link: LinkKey, presettled: bool, payload: Bytes, ending: Ending) {
+        let slot = self.incoming.slots.entry(key).or_insert_with(|| Slot {
+            presettled,
+            state: State::Head(BytesMut::new()),
+            ended: false,
+            told: 0,
+            outcome_told: false,
+        });
+        slot.presettled |= presettled;
+        let complete = ending == Ending::Complete;
+        match &mut slot.state {
+            State::Routed(delivery) => {
+                if push(delivery, payload) > stream::MAX_HELD {
+                    delivery.end(Ended::Aborted);
+                    slot.state = State::Refused;
+                    let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the stream's window was overrun");
+                    self.reject(key, error);
+                }
+            }
+            State::Refused => {}
+            State::Head(_) if ending == Ending::Aborted => {}
+            State::Head(held) => {
+                // Most heads come in one transfer and need no gathering.
+                let octets = if held.is_empty() {
+                    payload
+                } else {
+                    held.extend_from_slice(&payload);
+                    std::mem::take(held).freeze()
+                };
+                if Some(link) == self.links.control_in {
+                    self.control(key, octets, complete);
+                } else {
+                    self.begin(key, octets, complete);
+                }
+            }
+        }
+        if ending == Ending::More {
+            return;
+        }
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        slot.ended = true;
+        if let State::Routed(delivery) = &slot.state {
+            delivery.end(if complete { Ended::Complete } else { Ended::Aborted });
+        }
+        if slot.presettled || !complete {
+            // Nobody waits for word of it.
+            self.forget(key);
+        } else {
+            self.look_after(key);
+        }
+    }
+
+    /// A message of the routing protocol, or one for another router's.
+    fn control(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        if !complete {
+            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets) };
+            return;
+        }
+        slot.state = State::Refused;
+        self.node.core.counters().arrived_presettled();
+        if let Some(trunk) = &self.links.trunk {
+            self.node.core.control_message(trunk.id(), &octets, self.now);
+        }
+        if !slot.presettled {
+            self.engine.disposition(key, Some(DeliveryState::Accepted), false);
+        }
+    }
+
+    /// Routes a delivery if its head has arrived.
+    fn begin(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        let read = match read_head(&octets, complete, slot.presettled) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                slot.state = State::hold(octets);
+                return;
+            }
+            Err(error) => {
+                let condition = match error {
+                    HeadError::Annotations(_) => condition::INVALID_FIELD,
+                    HeadError::Message(_) | HeadError::TooLarge => condition::DECODE_ERROR,
+                    HeadError::NoAddress => condition::PRECONDITION_FAILED,
+                };
+                slot.state = State::Refused;
+                return self.reject(key, Error::new(condition, error.to_string()));
+            }
+        };
+        if slot.presettled {
+            self.node.core.counters().arrived_presettled();
+        }
+        let delivery = Delivery::new(read.message, self.node.core.budget());
+        delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
+        push(&delivery, octets.slice(read.body..));
+        slot.state = State::Routed(Arc::clone(&delivery));
+        if complete {
+            delivery.end(Ended::Complete);
+        }
+        self.node.core.route(delivery, &read.to);
+    }
+
+    /// The mailbox names a slot: an incoming or an outgoing one.
+    pub(super) fn slot_ready(&mut self, slot: u32) {
+        if slot & INCOMING == 0 {
+            self.make_ready(slot);
+        } else {
+            self.look_after(IncomingKey(slot & !INCOMING));
+        }
+    }
+
+    /// Passes on what a delivery's consumer has said.
+    fn look_after(&mut self, key: IncomingKey) {
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        let delivery = match &slot.state {
+            State::Routed(delivery) => delivery,
+            State::Refused if slot.ended => return self.forget(key),
+            _ => return,
+        };
+        let progress = delivery.progress();
+        match progress.outcome {
+            Some(outcome) => {
+                let settle = slot.ended;
+                if !slot.outcome_told {
+                    slot.outcome_told = true;
+                    self.node.core.counters().outcome(&outcome);
+                } else if !settle {
+                    return;
+                }
+                self.engine.disposition(key, Some(outcome), settle);
+                if settle {
+                    self.incoming.slots.remove(&key);
+                }
+            }
+            None if progress.settled && slot.ended => self.forget(key),
+            None => {
+                if progress.received > slot.told {
+                    slot.told = progress.received;
+                    self.engine.disposition(key, Some(DeliveryState::received(progress.received)), false);
+                }
+            }
+        }
+    }
+
+    /// Tells the sender that its message cannot be taken.
+    fn reject(&mut self, key: IncomingKey, error: Error) {
+        if let Some(slot) = self.incoming.slots.get_mut(&key) {
+            slot.outcome_told = true;
+        }
+        let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
+        self.node.core.counters().outcome(&outcome);
+        self.engine.disposition(key, Some(outcome), false);
+    }
+
+    /// Ends all interest in a delivery.
+    fn forget(&mut self, key: IncomingKey) {
+        self.incoming.slots.remove(&key);
+        self.engine.disposition(key, None, true);
+    }
+
+    /// A delivery's sender settled it: no word of it is owed.
+    pub(super) fn sender_settled(&mut self, key: IncomingKey) {
+        if let Some(slot) = self.incoming.slots.get_mut(&key) {
+            slot.presettled = true;
+            if slot.ended {
+                self.forget(key);
+            }
+        }
+    }
+
+    /// A delivery's link went away under it.
+    pub(super) fn incoming_lost(&mut self, key: IncomingKey) {
+        if let Some(slot) = self.incoming.slots.remove(&key)
+            && let State::Routed(delivery) = slot.state
+        {
+            delivery.end(Ended::Aborted);
+        }
+    }
+
+    /// The connection has ended: what had not arrived whole never will.
+    pub(super) fn lose_incoming(&mut self) {
+        for slot in std::mem::take(&mut self.incoming).slots.into_values() {
+            if let State::Routed(delivery) = slot.state {
+                delivery.set_producer(Notify::Nobody);
+                delivery.end(Ended::Aborted);
+            }
+        }
+    }
+}
+
+/// Appends to a delivery; returns the octets that wait for its consumer.
+fn push(delivery: &Delivery, payload: Bytes) -> usize {
+    delivery.push(if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload })
+}

@@ -1,0 +1,237 @@
+//! The links of a connection, by what they are for.
+
+use super::connection::{Connection, Kind};
+use super::outgoing::{Purpose, QUEUES};
+use crate::core::{GroupKey, Trunk, TrunkUp};
+use crate::log;
+use crate::node::Node;
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
+use skupper_proto::amqp::{Multiple, Symbol, condition};
+use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use std::sync::Arc;
+
+/// Marks the control links.
+const CONTROL: &str = "qd.router";
+/// Marks message links between routers.
+const DATA: &str = "qd.router-data";
+
+/// The links of one connection.
+#[derive(Default)]
+pub(super) struct Links {
+    /// Control messages arrive here.
+    pub(super) control_in: Option<LinkKey>,
+    pub(super) control_out: Option<LinkKey>,
+    control_in_attached: bool,
+    control_out_attached: bool,
+    /// Message links of each direction so far: the first ten are those of the priorities.
+    data_in: usize,
+    data_out: usize,
+    /// The session of the streaming links that we attach.
+    streaming: Option<SessionKey>,
+    /// The trunk this connection controls.
+    pub(super) trunk: Option<Arc<Trunk>>,
+    /// The trunk group this data connection belongs to.
+    pub(super) member_of: Option<GroupKey>,
+}
+
+/// A router's link without addresses: its capability, if any, on both termini.
+fn request(role: Role, capability: Option<&'static str>) -> AttachRequest {
+    let capabilities = capability.map(|capability| Multiple(vec![Symbol::from_static(capability)]));
+    let expiry_policy = Some(Symbol::from_static("link-detach"));
+    AttachRequest {
+        name: format!("qdlink.{}", Node::discriminator()),
+        role,
+        source: Some(Source {
+            durable: Some(0),
+            expiry_policy: expiry_policy.clone(),
+            timeout: Some(0),
+            dynamic: Some(false),
+            capabilities: capabilities.clone(),
+            ..Source::default()
+        }),
+        target: Some(Target::Message(MessageTarget {
+            durable: Some(0),
+            expiry_policy,
+            timeout: Some(0),
+            dynamic: Some(false),
+            capabilities,
+            ..MessageTarget::default()
+        })),
+        snd_settle_mode: 2,
+        ..AttachRequest::default()
+    }
+}
+
+impl Connection {
+    /// As connector of a control connection: attaches the control links and the message links of ten priorities. Which priority a link
+    /// has is told by the order alone.
+    pub(super) fn attach_router_links(&mut self) {
+        for queue in 0..QUEUES {
+            let capability = if queue == 0 { CONTROL } else { DATA };
+            let Some(session) = self.engine.begin() else { return };
+            let receiver = self.engine.attach(session, request(Role::Receiver, Some(capability)));
+            let sender = self.engine.attach(session, request(Role::Sender, Some(capability)));
+            if let Some(link) = receiver {
+                self.engine.keep_credit(link, self.settings.link_capacity);
+            }
+            if queue == 0 {
+                (self.links.control_in, self.links.control_out) = (receiver, sender);
+            }
+            if let Some(link) = sender {
+                self.queue_links.push((link, queue));
+            }
+        }
+        self.links.data_out = QUEUES - 1;
+    }
+
+    /// Attaches one more streaming link.
+    pub(super) fn attach_streaming(&mut self) -> Option<LinkKey> {
+        let session = match self.links.streaming {
+            Some(session) => session,
+            None => *self.links.streaming.insert(self.engine.begin()?),
+        };
+        let capability = (self.kind == Kind::Control).then_some(DATA);
+        self.engine.attach(session, request(Role::Sender, capability))
+    }
+
+    /// The peer attached a link, or answered ours.
+    pub(super) fn attached(&mut self, link: LinkKey, ours: bool, attach: Attach) {
+        if ours {
+            // A null far terminus says that the peer refuses; its detach with the reason follows.
+            return self.answered(link, attach.role);
+        }
+        let capabilities = match attach.role {
+            Role::Sender => attach.target.as_ref().and_then(Target::message).and_then(|target| target.capabilities.as_ref()),
+            Role::Receiver => attach.source.as_ref().and_then(|source| source.capabilities.as_ref()),
+        };
+        let has = |capability| capabilities.is_some_and(|capabilities| capabilities.contains(capability));
+        let refusal = match self.kind {
+            Kind::Control if has(CONTROL) => {
+                let known = if attach.role == Role::Sender { &self.links.control_in } else { &self.links.control_out };
+                known.is_some().then(|| Error::new(condition::NOT_ALLOWED, "the control link is attached already"))
+            }
+            Kind::Control if has(DATA) => None,
+            Kind::Control if self.links.control_out.is_none() => {
+                Some(Error::new(condition::CONNECTION_ROLE, "Link attach forbidden on inter-router connection"))
+            }
+            Kind::Control => None,
+            Kind::Data | Kind::Normal if has(CONTROL) || has(DATA) => {
+                Some(Error::new(condition::FORBIDDEN, "Connectivity to the node is forbidden"))
+            }
+            Kind::Data => None,
+            Kind::Normal => {
+                let text = "this router carries services, not messages of AMQP clients";
+                Some(Error::new(condition::NOT_IMPLEMENTED, text))
+            }
+        };
+        if let Some(error) = refusal {
+            log!(Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
+            return self.engine.refuse(link, error);
+        }
+        let (control, data) = (has(CONTROL), has(DATA));
+        let answer =
+            AttachRequest { source: attach.source, target: attach.target, snd_settle_mode: 2, ..AttachRequest::default() };
+        self.engine.accept(link, answer);
+        match attach.role {
+            Role::Sender => {
+                if control {
+                    self.links.control_in = Some(link);
+                    self.links.control_in_attached = true;
+                } else if data {
+                    self.links.data_in += 1;
+                }
+                self.engine.keep_credit(link, self.settings.link_capacity);
+            }
+            Role::Receiver => {
+                if control {
+                    self.links.control_out = Some(link);
+                    self.links.control_out_attached = true;
+                    self.outgoing_attached(link, Purpose::Queue(0));
+                } else if data && self.links.data_out < QUEUES - 1 {
+                    self.links.data_out += 1;
+                    self.outgoing_attached(link, Purpose::Queue(self.links.data_out));
+                }
+            }
+        }
+        self.control_links_changed();
+    }
+
+    /// The peer answered an attach of ours.
+    fn answered(&mut self, link: LinkKey, peer: Role) {
+        if peer == Role::Sender {
+            if Some(link) == self.links.control_in {
+                self.links.control_in_attached = true;
+            }
+        } else {
+            let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
+            if queue == Some(0) {
+                self.links.control_out_attached = true;
+            }
+            self.outgoing_attached(link, queue.map_or(Purpose::Stream, Purpose::Queue));
+        }
+        self.control_links_changed();
+    }
+
+    /// A link was detached by the peer.
+    pub(super) fn detached(&mut self, link: LinkKey, error: Option<&Error>) {
+        if let Some(error) = error {
+            log!(Server, Info, "[C{}] the peer detached a link: {error}", self.id);
+            self.detach_error = Some(error.clone());
+        }
+        self.outgoing_detached(link);
+        if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
+            let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
+            self.engine.close(Some(reason), self.now);
+        }
+        if Some(link) == self.links.control_in {
+            self.links.control_in = None;
+            self.links.control_in_attached = false;
+        } else if Some(link) == self.links.control_out {
+            self.links.control_out = None;
+            self.links.control_out_attached = false;
+        }
+        self.control_links_changed();
+    }
+
+    /// Control links attached, of the two there are.
+    pub(super) fn control_links(&self) -> u8 {
+        u8::from(self.links.control_in_attached) + u8::from(self.links.control_out_attached)
+    }
+
+    /// A trunk stands while both control links do.
+    fn control_links_changed(&mut self) {
+        self.status.set_control_links(self.control_links());
+        match (self.control_links(), &self.links.trunk) {
+            (2, None) => {
+                let Some(open) = self.engine.remote() else { return };
+                let offers = |capability| open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability));
+                let container: Arc<str> = Arc::from(open.container_id.as_str());
+                let up = TrunkUp {
+                    group: self.correlator.as_ref().map(|correlator| GroupKey::new(&container, correlator)),
+                    neighbor: container,
+                    cost: self.cost,
+                    control: Arc::clone(&self.mailbox),
+                    trunking: offers("qd.connection_trunking"),
+                };
+                let trunk = self.node.core.trunk_up(up, self.now);
+                self.status.set_trunk(Some(Arc::clone(&trunk)));
+                self.links.trunk = Some(trunk);
+                self.mark_served();
+            }
+            (0 | 1, Some(_)) => self.trunk_down(),
+            _ => {}
+        }
+    }
+
+    /// Takes the trunk, or this data connection's part in one, out of the core.
+    pub(super) fn trunk_down(&mut self) {
+        if let Some(trunk) = self.links.trunk.take() {
+            self.node.core.trunk_down(&trunk, self.now);
+            self.status.set_trunk(None);
+        }
+        if let Some(group) = self.links.member_of.take() {
+            self.node.core.data_down(&group, &self.mailbox);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! How one connection of a site link stands, as its task knows it, for whoever tells the operator.
+
+use crate::core::Trunk;
+use crate::tls::SessionInfo;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is known of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The peer's open has arrived.
+    pub opened: bool,
+    /// The peer's container-id.
+    pub container: Option<Arc<str>>,
+    /// The peer's release.
+    pub version: Option<String>,
+    /// Its TLS.
+    pub tls: Option<Arc<SessionInfo>>,
+    /// Control links attached, of two.
+    pub control_links: u8,
+    /// The trunk, while both are.
+    pub trunk: Option<Arc<Trunk>>,
+    /// The peer has this router's id.
+    pub own_id: bool,
+}
+
+/// A cell with what is known of one connection.
+#[derive(Debug, Default)]
+pub struct Standing(Mutex<Known>);
+
+impl Standing {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known now.
+    pub fn get(&self) -> Known {
+        self.lock().clone()
+    }
+
+    pub(super) fn set_opened(&self, container: &Arc<str>, version: Option<&str>, tls: Option<&Arc<SessionInfo>>) {
+        let mut known = self.lock();
+        known.opened = true;
+        known.container = Some(Arc::clone(container));
+        known.version = version.map(str::to_owned);
+        known.tls = tls.map(Arc::clone);
+    }
+
+    pub(super) fn set_control_links(&self, attached: u8) {
+        self.lock().control_links = attached;
+    }
+
+    pub(super) fn set_trunk(&self, trunk: Option<Arc<Trunk>>) {
+        self.lock().trunk = trunk;
+    }
+
+    pub(super) fn set_own_id(&self) {
+        self.lock().own_id = true;
+    }
+
+    /// Forgets what was true of a connection that is gone; who the peer was stays known.
+    pub(super) fn reset(&self) {
+        let mut known = self.lock();
+        *known = Known { container: known.container.take(), version: known.version.take(), ..Known::default() };
+    }
+}
