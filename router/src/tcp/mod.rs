@@ -1,1 +1,15 @@
-//! To be filled.
+//! Services over TCP: listeners that accept clients, connectors that dial servers, and the connections between.
+//!
+//! A service connection is one task with one socket and two deliveries: what it reads leaves as one, what it writes arrives as the
+//! other ([`skupper_proto::stream`]).
+
+mod connector;
+mod listener;
+mod reader;
+mod reply;
+mod service;
+mod stats;
+
+pub use connector::TcpConnector;
+pub use listener::TcpListener;
+pub use stats::Stats;

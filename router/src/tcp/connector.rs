@@ -1,0 +1,176 @@
+//! tcpConnectors.
+
+use super::service::{Parts, Service, Source};
+use super::stats::Stats;
+use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
+use crate::node::{ConnectionRecord, Node, Octets};
+use crate::schema::typed as schema;
+use crate::socket::{self, DialOptions, Kind};
+use crate::tls::{self, Session};
+use crate::{log, log_limited};
+use bytes::Bytes;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::message::{Scan, scan};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::stream::{self, StreamHead};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+
+/// A server's TLS handshake must be over within this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A connector to a server of a service.
+#[derive(Debug)]
+pub struct TcpConnector {
+    config: schema::TcpConnector,
+    tls: Option<tls::Connector>,
+    name: Arc<str>,
+    service: Arc<str>,
+    node: Weak<Node>,
+    stats: Arc<Stats>,
+    consumption: Mutex<Option<Consumption>>,
+    itself: Weak<Self>,
+}
+
+impl TcpConnector {
+    /// A connector, which serves its address from now on.
+    pub fn start(node: &Arc<Node>, config: schema::TcpConnector, tls: Option<tls::Connector>) -> Arc<Self> {
+        let connector = Arc::new_cyclic(|itself| Self {
+            name: Arc::from(config.name.as_str()),
+            service: Arc::from(config.address.as_str()),
+            config,
+            tls,
+            node: Arc::downgrade(node),
+            stats: Arc::default(),
+            consumption: Mutex::default(),
+            itself: Weak::clone(itself),
+        });
+        log!(TcpAdaptor, Info, "Configured TcpConnector for {}, {}", connector.service, connector.config.host_port());
+        let consumer = LocalConsumer::new(Arc::clone(&connector) as Arc<dyn Endpoint>);
+        let consumption = node.core.consume(&connector.service, consumer, node.clock.now());
+        *connector.consumption.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumption);
+        connector
+    }
+
+    /// Serves its address no more. Connections that are open go on.
+    pub fn stop(&self) {
+        drop(self.consumption.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// The entity.
+    pub const fn config(&self) -> &schema::TcpConnector {
+        &self.config
+    }
+
+    /// Its counts.
+    pub const fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Dials the server for a client stream, and joins the two.
+    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>) {
+        let head = match read_head(&download) {
+            Ok(head) => head,
+            Err(outcome) => return download.outcome(Some(outcome), true),
+        };
+        let (socket, session) = match self.dial(&node, &head).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                log_limited!(
+                    &*self.name,
+                    TcpAdaptor,
+                    Error,
+                    "tcpConnector {}: connection to {} failed: {error}",
+                    self.name,
+                    self.config.host_port()
+                );
+                self.stats.dial_failed(error);
+                return download.outcome(Some(DeliveryState::failed()), true);
+            }
+        };
+        let reply_to = head.reply_to.unwrap_or_default();
+        let Some(choice) = node.core.choose_by_text(&reply_to) else {
+            log!(TcpAdaptor, Debug, "no route back to {reply_to}");
+            socket::reset(socket);
+            return download.outcome(Some(DeliveryState::failed()), true);
+        };
+        let id = node.registry.number();
+        let sections = stream::encode_head(&reply_to, None, None, None);
+        let message = Message { sections: Bytes::from(sections), streaming: true, priority: 4, ..Message::default() };
+        let upload = Delivery::new(message, node.core.budget());
+        node.core.counters().began();
+        let octets = Arc::new(Octets::default());
+        let registered = node.registry.enter(ConnectionRecord {
+            id,
+            protocol: "tcp",
+            role: "service",
+            outgoing: true,
+            host: self.config.host_port(),
+            entity: Arc::clone(&self.name),
+            container: None,
+            address: Some(Arc::clone(&self.service)),
+            tls: session.info().map(Arc::clone),
+            opened: (SystemTime::now(), node.clock.now()),
+            octets: Arc::clone(&octets),
+        });
+        // At once and without waiting for the server: a client that is to talk first waits for this.
+        choice.deliver(Arc::clone(&upload));
+        let parts = Parts {
+            id,
+            socket,
+            session,
+            stats: Arc::clone(&self.stats),
+            open: self.stats.open(),
+            registered,
+            octets,
+            upload,
+            source: Source::Here(download),
+        };
+        Service::new(&node, parts).run().await;
+    }
+
+    async fn dial(&self, node: &Node, head: &StreamHead) -> Result<(TcpStream, Session), String> {
+        let options = DialOptions::new(Kind::Service);
+        let socket = socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
+            .await
+            .map_err(|error| error.to_string())?;
+        let Some(tls) = &self.tls else { return Ok((socket, Session::plain())) };
+        let tls = match &head.alpn {
+            Some(protocol) => tls.clone().with_alpn(&[protocol]),
+            None => tls.clone(),
+        };
+        tls.connect(socket, &self.config.host, HANDSHAKE).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Endpoint for TcpConnector {
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        let (Some(node), Some(connector)) = (self.node.upgrade(), self.itself.upgrade()) else {
+            return delivery.outcome(Some(DeliveryState::Released), true);
+        };
+        let task = connector.serve(Arc::clone(&node), delivery);
+        // On the shard of the connection that brought it.
+        match tokio::runtime::Handle::try_current() {
+            Ok(handle) => drop(handle.spawn(task)),
+            Err(_) => node.shards.spawn(0, task),
+        }
+    }
+}
+
+/// The head of a client stream, or the outcome of what is none.
+fn read_head(delivery: &Delivery) -> Result<StreamHead, DeliveryState> {
+    let sections = &delivery.message().sections;
+    let reject = |condition, text: String| DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) });
+    let head = match scan(sections, false, true) {
+        Ok(Scan::Complete(head)) => head,
+        _ => return Err(reject(condition::DECODE_ERROR, "the message does not decode".to_owned())),
+    };
+    match stream::decode_head(sections, &head) {
+        Ok(head) if head.reply_to.is_some() => Ok(head),
+        Ok(_) => Err(reject(condition::PRECONDITION_FAILED, "a client stream without reply-to".to_owned())),
+        // It may be one for a consumer of another kind.
+        Err(stream::NotAStream::ContentType(_)) => Err(DeliveryState::Released),
+        Err(error) => Err(reject(condition::DECODE_ERROR, error.to_string())),
+    }
+}

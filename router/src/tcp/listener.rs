@@ -1,0 +1,261 @@
+//! tcpListeners.
+
+use super::reply::Reply;
+use super::service::{Parts, Service, Source};
+use super::stats::Stats;
+use crate::core::{Address, Delivery, Message, Watch};
+use crate::node::{ConnectionRecord, Node, Octets, Port, PortStatus, Stage, reached};
+use crate::schema::typed as schema;
+use crate::socket::{self, Family, Kind};
+use crate::tls::{Acceptor, Session};
+use crate::{log, log_limited};
+use bytes::Bytes;
+use skupper_proto::stream;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+
+/// A client's TLS handshake must be over within this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Clients of one listener whose TLS handshake is under way.
+const MAX_HANDSHAKES: usize = 4096;
+
+/// The backlog where none is configured: the system's limit applies.
+const BACKLOG: u32 = 4096;
+
+/// A listener for a service.
+#[derive(Debug)]
+pub struct TcpListener {
+    config: schema::TcpListener,
+    acceptor: Option<Acceptor>,
+    name: Arc<str>,
+    service: Arc<str>,
+    status: PortStatus,
+    listening: AtomicBool,
+    handshakes: AtomicUsize,
+    stats: Arc<Stats>,
+}
+
+impl TcpListener {
+    /// A listener, and the task that opens its port while somebody serves its address.
+    pub fn start(node: &Arc<Node>, config: schema::TcpListener, acceptor: Option<Acceptor>) -> Arc<Self> {
+        let listener = Arc::new(Self {
+            name: Arc::from(config.name.as_str()),
+            service: Arc::from(config.address.as_deref().unwrap_or_default()),
+            config,
+            acceptor,
+            status: PortStatus::default(),
+            listening: AtomicBool::new(false),
+            handshakes: AtomicUsize::new(0),
+            stats: Arc::default(),
+        });
+        log!(TcpAdaptor, Info, "Configured TcpListener for {}, {}", listener.service, listener.config.host_port());
+        let (address, watch) = node.core.watch(&listener.service);
+        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), address, watch));
+        listener
+    }
+
+    /// The entity.
+    pub const fn config(&self) -> &schema::TcpListener {
+        &self.config
+    }
+
+    /// How its port stands.
+    pub const fn status(&self) -> &PortStatus {
+        &self.status
+    }
+
+    /// Whether clients can connect.
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    /// Its counts.
+    pub const fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Opens the port while the address has consumers, and closes it when it has none.
+    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Arc<Watch>) {
+        let mut stage = node.follow_stage();
+        let port = Port {
+            entity: Arc::from(format!("tcpListener {}", self.name)),
+            host: self.config.host.clone(),
+            port: self.config.port.number,
+            family: Family::Any,
+            backlog: self.config.backlog.unwrap_or(BACKLOG),
+        };
+        let reachable = |wanted: bool| {
+            let watch = Arc::clone(&watch);
+            poll_fn(move |cx| if watch.poll(cx.waker()) == wanted { Poll::Ready(()) } else { Poll::Pending })
+        };
+        loop {
+            tokio::select! {
+                () = reachable(true) => {}
+                () = reached(&mut stage, Stage::Draining) => return,
+            }
+            let Some(sockets) = port.open(&node, &self.status).await else { return };
+            self.listening.store(true, Ordering::Relaxed);
+            for at in self.status.addresses() {
+                log!(
+                    TcpAdaptor,
+                    Info,
+                    "Listener {}: listening for client connections on {at} with backlog {}",
+                    self.name,
+                    port.backlog
+                );
+            }
+            let (done, _) = tokio::sync::watch::channel(false);
+            let mut tasks = tokio::task::JoinSet::new();
+            for socket in sockets {
+                let accept = Arc::clone(&self).accept(Arc::clone(&node), Arc::clone(&address), socket, done.subscribe());
+                tasks.spawn(accept);
+            }
+            let stopping = tokio::select! {
+                () = reachable(false) => false,
+                () = reached(&mut stage, Stage::Draining) => true,
+            };
+            done.send_replace(true);
+            while tasks.join_next().await.is_some() {}
+            self.listening.store(false, Ordering::Relaxed);
+            self.status.closed();
+            log!(TcpAdaptor, Info, "Listener {}: stopped listening for client connections", self.name);
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    async fn accept(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        address: Arc<Address>,
+        listener: tokio::net::TcpListener,
+        mut done: tokio::sync::watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => self.take(&node, &address, socket),
+                    Err(error) => {
+                        log_limited!(&*self.name, TcpAdaptor, Error, "tcpListener {} cannot accept: {error}", self.name);
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                () = closed(&mut done) => break,
+            }
+        }
+        // Clients whose connection the kernel has made already are served or refused, not forgotten.
+        for socket in socket::drain_accept(&listener) {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                self.take(&node, &address, socket);
+            }
+        }
+    }
+
+    /// Takes a client's connection to the shard that will carry it.
+    fn take(self: &Arc<Self>, node: &Arc<Node>, address: &Arc<Address>, socket: TcpStream) {
+        socket::configure(&socket, Kind::Service);
+        if let Some(acceptor) = self.acceptor.clone() {
+            if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES {
+                log_limited!(
+                    &*self.name,
+                    TcpAdaptor,
+                    Error,
+                    "tcpListener {}: {MAX_HANDSHAKES} clients are opening TLS",
+                    self.name
+                );
+                return socket::reset(socket);
+            }
+            self.handshakes.fetch_add(1, Ordering::Relaxed);
+            let (listener, node, address) = (Arc::clone(self), Arc::clone(node), Arc::clone(address));
+            drop(tokio::spawn(async move {
+                let peer = peer_of(&socket);
+                let result = acceptor.accept(socket, HANDSHAKE).await;
+                listener.handshakes.fetch_sub(1, Ordering::Relaxed);
+                match result {
+                    Ok((socket, session)) => listener.begin(&node, &address, socket, session, 0),
+                    Err(error) => {
+                        node.registry.refuse(&listener.name, "tls");
+                        log_limited!(
+                            &*listener.name,
+                            TcpAdaptor,
+                            Warning,
+                            "tcpListener {}: TLS connection from {peer} failed: {error}",
+                            listener.name
+                        );
+                    }
+                }
+            }));
+            return;
+        }
+        let shard = node.core.choose(address).and_then(|choice| choice.shard()).unwrap_or_default() % node.shards.count();
+        if shard == 0 {
+            return self.begin(node, address, socket, Session::plain(), 0);
+        }
+        let (listener, node, address) = (Arc::clone(self), Arc::clone(node), Arc::clone(address));
+        let Ok(socket) = socket.into_std() else { return };
+        node.shards.handle(shard).clone().spawn(async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                listener.begin(&node, &address, socket, Session::plain(), shard);
+            }
+        });
+    }
+
+    /// Sends the client stream on its way, and starts the task that looks after the client.
+    fn begin(&self, node: &Arc<Node>, address: &Arc<Address>, socket: TcpStream, session: Session, shard: usize) {
+        let id = node.registry.number();
+        let Some(choice) = node.core.choose(address) else {
+            log!(TcpAdaptor, Debug, "[C{id}] nobody serves {} any more: client closed", self.service);
+            return socket::reset(socket);
+        };
+        let reply = Arc::new(Reply::default());
+        let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
+        let alpn = session.info().and_then(|info| info.alpn.as_deref());
+        let sections = stream::encode_head(&self.service, Some(&handle.address(node.core.id())), None, alpn);
+        let message = Message { sections: Bytes::from(sections), streaming: true, priority: 4, ..Message::default() };
+        let upload = Delivery::new(message, node.core.budget());
+        node.core.counters().began();
+        let octets = Arc::new(Octets::default());
+        let registered = node.registry.enter(ConnectionRecord {
+            id,
+            protocol: "tcp",
+            role: "service",
+            outgoing: false,
+            host: peer_of(&socket),
+            entity: Arc::clone(&self.name),
+            container: None,
+            address: Some(Arc::clone(&self.service)),
+            tls: session.info().map(Arc::clone),
+            opened: (SystemTime::now(), node.clock.now()),
+            octets: Arc::clone(&octets),
+        });
+        let parts = Parts {
+            id,
+            socket,
+            session,
+            stats: Arc::clone(&self.stats),
+            open: self.stats.open(),
+            registered,
+            octets,
+            upload: Arc::clone(&upload),
+            source: Source::Awaited(reply, handle),
+        };
+        drop(tokio::spawn(Service::new(node, parts).run()));
+        choice.deliver(upload);
+    }
+}
+
+/// Waits until the port is to be closed.
+async fn closed(done: &mut tokio::sync::watch::Receiver<bool>) {
+    // An error means that the listener is gone.
+    let _ = done.wait_for(|done| *done).await;
+}
+
+fn peer_of(socket: &TcpStream) -> String {
+    socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| socket::canonical(peer).to_string())
+}

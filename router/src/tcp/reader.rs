@@ -1,0 +1,75 @@
+//! Reading a service's socket, with a buffer that fits what comes.
+
+use crate::tls::{Received, Session, SessionError};
+use bytes::{Bytes, BytesMut};
+use std::cell::RefCell;
+use tokio::net::TcpStream;
+
+/// The block that bulk data is read into, in octets: what one TLS write between routers takes.
+const BLOCK: usize = 64 * 1024;
+
+/// A read of this much and more is bulk: the next one goes straight into a block of its own, without a copy.
+const BULK: usize = 16 * 1024;
+
+thread_local! {
+    /// What a shard's services read into while they say little; it holds nothing between two reads.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BLOCK].into());
+}
+
+/// Reads of one socket. A service at rest holds no buffer.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    block: BytesMut,
+    bulk: bool,
+}
+
+impl Reader {
+    /// Reads once, at most `limit` octets (at least one). The octets are empty when there was nothing, or nothing whole.
+    pub(super) fn read(
+        &mut self,
+        socket: &TcpStream,
+        session: &mut Session,
+        limit: usize,
+    ) -> Result<(Bytes, Received), SessionError> {
+        let limit = limit.clamp(1, BLOCK);
+        if session.is_tls() {
+            let received = SCRATCH.with_borrow_mut(|scratch| {
+                let scratch = scratch.get_mut(..limit).unwrap_or_default();
+                session.receive(socket, scratch, &mut self.block)
+            })?;
+            return Ok((self.block.split().freeze(), received));
+        }
+        if self.bulk {
+            if self.block.capacity() < BULK {
+                self.block = BytesMut::with_capacity(BLOCK);
+            }
+            // The block has room, so the octets go straight into it; of the scratch only the length counts.
+            let received = SCRATCH.with_borrow_mut(|scratch| {
+                let scratch = scratch.get_mut(..limit).unwrap_or_default();
+                session.receive(socket, scratch, &mut self.block)
+            })?;
+            let octets = self.block.split().freeze();
+            if octets.len() < BULK {
+                self.bulk = false;
+                self.block = BytesMut::new();
+            }
+            return Ok((octets, received));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let scratch = scratch.get_mut(..limit).unwrap_or_default();
+            match socket.try_read(scratch) {
+                Ok(0) => Ok((Bytes::new(), Received { end: Some(crate::tls::End::Eof), ..Received::default() })),
+                Ok(octets) => {
+                    self.bulk = octets >= BULK;
+                    let octets = Bytes::copy_from_slice(scratch.get(..octets).unwrap_or_default());
+                    let received = Received { octets: octets.len(), ..Received::default() };
+                    Ok((octets, received))
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    Ok((Bytes::new(), Received { blocked: true, ..Received::default() }))
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+}

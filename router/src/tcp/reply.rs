@@ -1,0 +1,63 @@
+//! Where a client's connection waits for its server stream.
+
+use crate::core::{Delivery, Endpoint};
+use skupper_proto::amqp::performative::DeliveryState;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+#[derive(Debug, Default)]
+struct State {
+    delivery: Option<Arc<Delivery>>,
+    waker: Option<Waker>,
+    /// One has come, or the client is gone: no other is taken.
+    closed: bool,
+}
+
+/// Takes the one delivery that answers.
+#[derive(Debug, Default)]
+pub(super) struct Reply(Mutex<State>);
+
+impl Reply {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The delivery, once it has come. Until then `waker` will be woken by it.
+    pub(super) fn poll(&self, waker: &Waker) -> Option<Arc<Delivery>> {
+        let mut state = self.lock();
+        if state.delivery.is_none() && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        state.delivery.take()
+    }
+
+    /// Takes no delivery any more.
+    pub(super) fn close(&self) {
+        let delivery = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.delivery.take()
+        };
+        if let Some(delivery) = delivery {
+            delivery.outcome(Some(DeliveryState::Released), true);
+        }
+    }
+}
+
+impl Endpoint for Reply {
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        let waker = {
+            let mut state = self.lock();
+            if state.closed {
+                drop(state);
+                return delivery.outcome(Some(DeliveryState::Released), true);
+            }
+            state.closed = true;
+            state.delivery = Some(delivery);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! One service connection: a socket, the stream it feeds, and the stream it drains.
+
+use super::reader::Reader;
+use super::reply::Reply;
+use super::stats::{Open, Stats};
+use crate::core::{Delivery, Ended, Notify, ReplyHandle};
+use crate::log;
+use crate::node::{Node, Octets, Registered, Stage};
+use crate::socket;
+use crate::tls::{Flushed, Session, SessionError};
+use bytes::{Buf, Bytes};
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::message::{Scan, scan};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::stream::{self, Receipt, SendWindow};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// Octets that may wait for the connection to the next router before the socket is left alone: enough for several writes.
+const AHEAD: usize = 256 * 1024;
+
+/// Octets taken for one write to the socket.
+const WRITE: usize = 256 * 1024;
+
+/// Slices of one write.
+const SLICES: usize = 64;
+
+/// Turns of the loop after which the shard's other tasks have theirs.
+const TURNS: usize = 4;
+
+/// How soon a service that found the router's memory used up looks again.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Where the stream comes from that the socket is fed with.
+pub(super) enum Source {
+    /// It is to come: the listener's side.
+    Awaited(Arc<Reply>, #[allow(dead_code)] ReplyHandle),
+    /// It is here.
+    Here(Arc<Delivery>),
+    /// It has ended and everything is written.
+    Done,
+}
+
+/// One service connection.
+pub(super) struct Service {
+    node: Arc<Node>,
+    id: u64,
+    socket: TcpStream,
+    session: Session,
+    stats: Arc<Stats>,
+    octets: Arc<Octets>,
+    _open: Open,
+    _registered: Registered,
+    reader: Reader,
+    /// What is read from the socket.
+    upload: Arc<Delivery>,
+    window: SendWindow,
+    upload_done: bool,
+    /// What is written to the socket.
+    source: Source,
+    attached: bool,
+    writing: VecDeque<Bytes>,
+    ended: Option<Ended>,
+    receipt: Receipt,
+    stage: Pin<Box<dyn Future<Output = ()> + Send>>,
+    breath: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a service connection is made of.
+pub(super) struct Parts {
+    pub(super) id: u64,
+    pub(super) socket: TcpStream,
+    pub(super) session: Session,
+    pub(super) stats: Arc<Stats>,
+    pub(super) open: Open,
+    pub(super) registered: Registered,
+    pub(super) octets: Arc<Octets>,
+    pub(super) upload: Arc<Delivery>,
+    pub(super) source: Source,
+}
+
+/// How a service connection ended.
+enum End {
+    /// Both streams came to their ends.
+    Complete,
+    /// It failed here: the reason.
+    Socket(String),
+    /// The other side failed or refused: its outcome.
+    Far(String),
+    /// The router stops.
+    Stopped,
+}
+
+impl Service {
+    pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
+        let mut stage = node.follow_stage();
+        Self {
+            node: Arc::clone(node),
+            id: parts.id,
+            socket: parts.socket,
+            session: parts.session,
+            stats: parts.stats,
+            octets: parts.octets,
+            _open: parts.open,
+            _registered: parts.registered,
+            reader: Reader::default(),
+            upload: parts.upload,
+            window: SendWindow::default(),
+            upload_done: false,
+            source: parts.source,
+            attached: false,
+            writing: VecDeque::new(),
+            ended: None,
+            receipt: Receipt::default(),
+            stage: Box::pin(async move {
+                // An error is the router's end as well.
+                let _ = stage.wait_for(|stage| *stage >= Stage::Ending).await;
+            }),
+            breath: None,
+        }
+    }
+
+    /// Carries octets until both streams have ended or one cannot go on.
+    pub(super) async fn run(mut self) {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.close(end);
+    }
+
+    fn close(self, end: End) {
+        let why = match end {
+            End::Complete => return,
+            End::Socket(why) | End::Far(why) => why,
+            End::Stopped => "the router is shutting down".to_owned(),
+        };
+        log!(TcpAdaptor, Debug, "[C{}] service connection ended: {why}", self.id);
+        // The outcome first: a C router closes its socket at that, while an abort looks to it like an end.
+        match &self.source {
+            Source::Here(delivery) => delivery.outcome(Some(DeliveryState::failed()), true),
+            Source::Awaited(reply, _) => reply.close(),
+            Source::Done => {}
+        }
+        if !self.upload_done {
+            self.upload.end(Ended::Aborted);
+        }
+        // A reset, so that nobody takes what came for all there is.
+        socket::reset(self.socket);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if !self.attached {
+            self.attached = true;
+            self.upload.set_producer(Notify::Task(cx.waker().clone()));
+            if let Source::Here(delivery) = &self.source {
+                delivery.set_consumer(Notify::Task(cx.waker().clone()));
+            }
+        }
+        for _ in 0..TURNS {
+            let mut progress = false;
+            match self.write(cx) {
+                Ok(moved) => progress |= moved,
+                Err(end) => return Poll::Ready(end),
+            }
+            match self.read() {
+                Ok(moved) => progress |= moved,
+                Err(end) => return Poll::Ready(end),
+            }
+            if self.upload_done && matches!(self.source, Source::Done) && !self.session.wants_write() {
+                return Poll::Ready(End::Complete);
+            }
+            if !progress {
+                return self.park(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.stage.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Stopped);
+        }
+        let readable = self.may_read() && self.socket.poll_read_ready(cx).is_ready();
+        let writable = (!self.writing.is_empty() || self.session.wants_write()) && self.socket.poll_write_ready(cx).is_ready();
+        let breathed = self.breath.as_mut().is_some_and(|breath| breath.as_mut().poll(cx).is_ready());
+        if breathed {
+            self.breath = None;
+        }
+        if readable || writable || breathed {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn may_read(&self) -> bool {
+        let answered = !matches!(self.source, Source::Awaited(..));
+        answered && !self.upload_done && self.window.room() > 0 && self.breath.is_none() && self.upload.window().0 < AHEAD
+    }
+
+    /// From the socket into the stream. Returns whether anything moved.
+    fn read(&mut self) -> Result<bool, End> {
+        let progress = self.upload.progress();
+        match progress.outcome {
+            None => self.window.acknowledge(progress.received),
+            Some(DeliveryState::Accepted) => self.window.lift(),
+            // The far side is gone: whatever the socket still has to say, nobody hears it.
+            Some(outcome) => return Err(End::Far(outcome_text(&outcome))),
+        }
+        // A C router that gets octets before it has answered now and then forgets to go on with the connection.
+        let early = matches!(self.source, Source::Awaited(..));
+        if early || self.upload_done || self.window.room() == 0 || progress.queued >= AHEAD {
+            return Ok(false);
+        }
+        if !self.node.core.budget().has_room() {
+            if self.breath.is_none() {
+                self.breath = Some(Box::pin(tokio::time::sleep(BREATH)));
+            }
+            return Ok(false);
+        }
+        let limit = usize::try_from(self.window.room()).unwrap_or(usize::MAX);
+        let (octets, received) = self.reader.read(&self.socket, &mut self.session, limit).map_err(socket_error)?;
+        let moved = !octets.is_empty();
+        if moved {
+            self.window.sent(octets.len() as u64);
+            self.stats.receive(octets.len());
+            self.octets.receive(octets.len());
+            self.upload.push(octets);
+        }
+        match received.end {
+            // Without TLS the end of the socket is how a peer ends; with TLS it must have said so.
+            Some(end) if self.session.is_tls() && end == crate::tls::End::Eof => {
+                Err(End::Socket("the TLS session was cut: no close_notify before the end".to_owned()))
+            }
+            Some(_) => {
+                self.upload_done = true;
+                self.upload.end(Ended::Complete);
+                Ok(true)
+            }
+            None => Ok(moved || !received.blocked),
+        }
+    }
+
+    /// From the stream into the socket. Returns whether anything moved.
+    fn write(&mut self, cx: &Context<'_>) -> Result<bool, End> {
+        if let Source::Awaited(reply, _) = &self.source {
+            let Some(delivery) = reply.poll(cx.waker()) else { return Ok(false) };
+            if let Err(outcome) = check(&delivery) {
+                delivery.outcome(Some(outcome.clone()), true);
+                return Err(End::Far(outcome_text(&outcome)));
+            }
+            delivery.set_consumer(Notify::Task(cx.waker().clone()));
+            self.source = Source::Here(delivery);
+        }
+        if self.session.wants_write()
+            && self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))? == Flushed::Blocked
+        {
+            return Ok(false);
+        }
+        let Source::Here(delivery) = &self.source else { return Ok(false) };
+        if self.writing.is_empty() && self.ended.is_none() {
+            (_, self.ended) = delivery.take(WRITE, &mut self.writing);
+        }
+        if self.ended == Some(Ended::Aborted) {
+            return Err(End::Far("the other side gave the stream up".to_owned()));
+        }
+        if !self.writing.is_empty() {
+            return self.write_chunks();
+        }
+        if self.ended.is_none() {
+            return Ok(false);
+        }
+        // Everything before the end has been written: now the socket may end too.
+        delivery.outcome(Some(DeliveryState::Accepted), true);
+        self.source = Source::Done;
+        self.session.send_close_notify();
+        let _ = self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))?;
+        socket::finish(&self.socket).map(|()| true).map_err(|error| socket_error(error.into()))
+    }
+
+    fn write_chunks(&mut self) -> Result<bool, End> {
+        let written = if self.session.is_tls() {
+            let slices: Vec<_> = self.writing.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let octets = slices.iter().map(|slice| slice.len()).sum();
+            let _ = self.session.send(&self.socket, &slices).map_err(socket_error)?;
+            self.writing.clear();
+            octets
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.writing.iter().zip(&mut slices).map(|(chunk, slice)| *slice = IoSlice::new(chunk)).count();
+            match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(socket_error(error.into())),
+            }
+        };
+        let mut left = written;
+        while let Some(front) = self.writing.front_mut().filter(|_| left > 0) {
+            let part = left.min(front.len());
+            front.advance(part);
+            left -= part;
+            if front.is_empty() {
+                self.writing.pop_front();
+            }
+        }
+        self.stats.send(written);
+        self.octets.send(written);
+        if let (Some(total), Source::Here(delivery)) = (self.receipt.written(written as u64), &self.source) {
+            delivery.acknowledge(total);
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a delivery is a stream at all.
+fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
+    let sections = &delivery.message().sections;
+    let reject = |text: String| DeliveryState::Rejected(Rejected { error: Some(Error::new(condition::NOT_IMPLEMENTED, text)) });
+    match scan(sections, false, true) {
+        Ok(Scan::Complete(head)) => stream::decode_head(sections, &head).map(drop).map_err(|error| reject(error.to_string())),
+        _ => Err(reject("the message does not decode".to_owned())),
+    }
+}
+
+fn outcome_text(outcome: &DeliveryState) -> String {
+    match outcome {
+        DeliveryState::Modified(_) => "delivery-failed: destination unreachable, or lost".to_owned(),
+        DeliveryState::Released => "released: no route to the service".to_owned(),
+        DeliveryState::Rejected(Rejected { error: Some(error) }) => format!("rejected: {error}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn socket_error(error: SessionError) -> End {
+    End::Socket(error.to_string())
+}
