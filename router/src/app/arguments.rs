@@ -1,0 +1,64 @@
+//! The daemon's command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Where the configuration is read from when nothing else is said.
+pub(super) const DEFAULT_CONFIG: &str = "/etc/skrouterd/skrouterd.json";
+
+/// What the daemon was asked to do.
+pub(super) enum Request {
+    /// Run.
+    Run(Arguments),
+    /// Print this and end.
+    Print(String),
+}
+
+/// How to run.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    pub(super) config: Option<PathBuf>,
+    pub(super) admin_socket: Option<PathBuf>,
+}
+
+const USAGE: &str = "\
+Usage: skrouterd [OPTIONS]
+       skrouterd demo [--once]        show a service across two sites
+       skrouterd skup COMMAND         ask a running router (also as `skup`)
+
+  -c, --config PATH            configuration, JSON if its name ends in .json
+                               (default: $QDROUTERD_CONF, else /etc/skrouterd/skrouterd.json)
+      --admin-socket PATH      the admin socket (default: in $XDG_RUNTIME_DIR, else in /tmp)
+      --print-reference-config every configuration attribute, explained
+  -I, --include PATH           accepted and ignored
+  -T, --test-hooks             accepted and ignored
+  -v, --version                print the version
+  -h, --help                   print this
+";
+
+/// Reads the arguments behind the program's name.
+pub(super) fn read(args: Vec<OsString>) -> Result<Request, String> {
+    use lexopt::prelude::{Long, Short, Value};
+    let mut arguments = Arguments::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    let text = |error: lexopt::Error| format!("{error}\n\n{USAGE}");
+    while let Some(argument) = parser.next().map_err(text)? {
+        match argument {
+            Short('c') | Long("config") => arguments.config = Some(parser.value().map_err(text)?.into()),
+            Long("admin-socket") => arguments.admin_socket = Some(parser.value().map_err(text)?.into()),
+            Long("print-reference-config") => return Ok(Request::Print(crate::schema::reference::render())),
+            Short('I') | Long("include") => drop(parser.value().map_err(text)?),
+            Short('T') | Long("test-hooks") => {}
+            Short('v') | Long("version") => return Ok(Request::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))),
+            Short('h') | Long("help") => return Ok(Request::Print(USAGE.to_owned())),
+            Short('d') | Long("daemon") => {
+                return Err("-d is not supported: a service manager keeps the router in the background".to_owned());
+            }
+            Value(value) => {
+                return Err(format!("Unexpected arguments: {}\n\n{USAGE}", value.to_string_lossy()));
+            }
+            other => return Err(text(other.unexpected())),
+        }
+    }
+    Ok(Request::Run(arguments))
+}

@@ -1,0 +1,101 @@
+//! The end of a router: signals, the drain, and the order in which things stop.
+
+use super::source::Running;
+use crate::log;
+use crate::node::{Node, Stage};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+/// How long service connections may go on after the signal.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long ending streams may take to be told to the neighbors.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How often the end looks whether everything is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The signals that the daemon acts on.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => "SIGQUIT",
+        }
+    }
+
+    /// Waits for the signal to stop, reloading certificates on SIGHUP meanwhile, and brings the router to its end.
+    pub(super) async fn wait(mut self, node: &Arc<Node>, running: &Arc<Running>) {
+        let name = loop {
+            tokio::select! {
+                name = async {
+                    tokio::select! {
+                        _ = self.terminate.recv() => "SIGTERM",
+                        _ = self.interrupt.recv() => "SIGINT",
+                        _ = self.quit.recv() => "SIGQUIT",
+                    }
+                } => break name,
+                _ = self.hangup.recv() => reload(running),
+            }
+        };
+        log!(Router, Info, "{name}: draining");
+        tokio::select! {
+            () = drain(node) => log!(Router, Info, "Shut Down"),
+            second = self.stop() => log!(Router, Warning, "{second} again: ending at once"),
+        }
+    }
+}
+
+/// Reads certificates and keys again, and opens log files anew.
+fn reload(running: &Running) {
+    for (name, profile) in &running.profiles {
+        match profile.reload() {
+            Ok(()) => log!(Agent, Info, "Updated sslProfile {name}"),
+            Err(error) => log!(Agent, Error, "sslProfile {name} stays as it was: {error}"),
+        }
+    }
+    if let Err(error) = log::reopen() {
+        log!(Agent, Error, "{error}");
+    }
+}
+
+/// Withdraws what is served, lets connections end, ends those that do not, and closes.
+async fn drain(node: &Arc<Node>) {
+    let services = || node.registry.connections().iter().filter(|connection| connection.protocol == "tcp").count();
+    let amqp = || node.registry.connections().iter().filter(|connection| connection.protocol == "amqp").count();
+    node.core.withdraw(node.clock.now());
+    node.stage.send_replace(Stage::Draining);
+    wait(DRAIN, || services() == 0).await;
+    node.stage.send_replace(Stage::Ending);
+    wait(FAREWELL, || services() == 0).await;
+    // The aborts are with the connections now; closing comes behind them in their output.
+    node.stage.send_replace(Stage::Closing);
+    wait(FAREWELL, || amqp() == 0).await;
+}
+
+async fn wait(limit: Duration, done: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !done() && Instant::now() < end {
+        sleep_until(end.min(Instant::now() + LOOK)).await;
+    }
+}

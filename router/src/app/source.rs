@@ -1,0 +1,545 @@
+//! The running router, as the admin socket, the metrics and the log see it.
+
+use crate::admin::model::{
+    Address, Connection, Direction, Link, LinkState, Notice, Peer, Router, Service, ServiceConnector, ServiceListener, Source,
+    Status, Tls, Version,
+};
+use crate::admin::reason::Reason;
+use crate::config::Config;
+use crate::http::metrics::{Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side};
+use crate::http::server::HttpSource;
+use crate::log;
+use crate::net::{AmqpListener, Known, LinkTrouble, SiteLink};
+use crate::node::{ConnectionRecord, Node, PortStatus, Stage};
+use crate::schema::typed::Listener;
+use crate::schema::{Mode, Role};
+use crate::socket::{AttemptError, DialError};
+use crate::tcp::{TcpConnector, TcpListener};
+use crate::tls::{Acceptor, Profile, SessionInfo};
+use jiff::Timestamp;
+use skupper_proto::address::{AddressClass, Treatment};
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::topology::{self, LinkProblem};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A running router: every entity it was started with.
+pub(super) struct Running {
+    pub(super) node: Arc<Node>,
+    pub(super) profiles: BTreeMap<String, Arc<Profile>>,
+    pub(super) listeners: Vec<Arc<AmqpListener>>,
+    pub(super) links: Vec<Arc<SiteLink>>,
+    pub(super) tcp_listeners: Vec<Arc<TcpListener>>,
+    pub(super) tcp_connectors: Vec<Arc<TcpConnector>>,
+    pub(super) http: Vec<(Listener, Option<Acceptor>, Arc<PortStatus>)>,
+    mode: Mode,
+    site: Option<String>,
+    warnings: Vec<String>,
+    started: SystemTime,
+}
+
+/// A peer's release before this one carries services in another way.
+const OLDEST_RELEASE: u64 = 3;
+
+impl Running {
+    pub(super) fn new(node: &Arc<Node>, config: &Config, profiles: BTreeMap<String, Arc<Profile>>) -> Self {
+        Self {
+            node: Arc::clone(node),
+            profiles,
+            listeners: Vec::new(),
+            links: Vec::new(),
+            tcp_listeners: Vec::new(),
+            tcp_connectors: Vec::new(),
+            http: Vec::new(),
+            mode: config.router.mode,
+            site: config.site.as_ref().map(|site| site.name.clone()),
+            warnings: config.warnings.clone(),
+            started: SystemTime::now(),
+        }
+    }
+
+    /// How a control connection stands with the routing protocol: state and reason.
+    fn standing(&self, known: &Known) -> (LinkState, Option<Reason>, bool) {
+        if known.own_id {
+            return (LinkState::NotConnected, Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }), false);
+        }
+        let Some(trunk) = &known.trunk else {
+            return (LinkState::Connecting, Some(Reason::AwaitingControlLinks), false);
+        };
+        let status = self.node.core.link_status(trunk.id());
+        match status.as_ref().and_then(|status| status.problem.as_ref()) {
+            Some(LinkProblem::DuplicateId | LinkProblem::Loop) => {
+                return (LinkState::NotConnected, Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }), false);
+            }
+            Some(LinkProblem::NewerVersion(theirs)) => {
+                let theirs = u32::try_from(*theirs).unwrap_or(u32::MAX);
+                return (LinkState::NotConnected, Some(Reason::NewerProtocol { theirs, ours: 1 }), false);
+            }
+            _ => {}
+        }
+        let heard = status.as_ref().is_some_and(|status| status.heard.is_some());
+        let confirmed = status.is_some_and(|status| status.confirmed.is_some());
+        if heard && confirmed {
+            return (LinkState::Active, too_old(known), true);
+        }
+        (LinkState::Connecting, Some(Reason::AwaitingHello { heard }), false)
+    }
+
+    fn outgoing_link(&self, link: &SiteLink) -> Link {
+        let report = link.report();
+        let config = link.config();
+        let router = config.role == Role::InterRouter;
+        let (state, reason, hello) = match (&report.trouble, report.known.opened) {
+            (_, true) if router => self.standing(&report.known),
+            (_, true) => (LinkState::Active, None, false),
+            (None, false) if report.connecting => (LinkState::Connecting, Some(Reason::Connecting), false),
+            (None, false) => (LinkState::NotConnected, Some(Reason::NeverTried), false),
+            (Some(trouble), false) => (LinkState::NotConnected, Some(reason(trouble, self.node.core.id())), false),
+        };
+        let octets = self.octets_of(config.name.as_str(), true);
+        Link {
+            name: config.name.clone(),
+            direction: Direction::Out,
+            role: config.role.as_str().to_owned(),
+            host: config.host.clone(),
+            port: config.port.text.clone(),
+            cost: config.cost,
+            state,
+            reason,
+            since: timestamp(report.since.0),
+            since_seconds: self.node.clock.now().since(report.since.1).as_secs(),
+            failures: report.failures,
+            next_try: report.next_try.filter(|_| !report.known.opened).map(timestamp),
+            peer: peer(&report.known),
+            data_connections: u32::try_from(report.data_connections).unwrap_or(u32::MAX),
+            data_connections_wanted: if router { u32::try_from(self.node.data_connections).unwrap_or(u32::MAX) } else { 0 },
+            control_links: report.known.control_links,
+            hello,
+            tls: report.known.tls.as_deref().map(tls),
+            octets_in: octets.0,
+            octets_out: octets.1,
+        }
+    }
+
+    /// Links that other sites hold to a listener of ours.
+    fn incoming_links(&self, listener: &AmqpListener, records: &[Arc<ConnectionRecord>]) -> Vec<Link> {
+        if listener.config().role != Role::InterRouter {
+            return Vec::new();
+        }
+        let link = |(id, standing): (u64, Arc<crate::net::Standing>)| {
+            let known = standing.get();
+            let record = records.iter().find(|record| record.id == id && record.role == "inter-router")?;
+            let (state, reason, hello) = self.standing(&known);
+            let group = |other: &&Arc<ConnectionRecord>| {
+                other.role == "inter-router-data" && !other.outgoing && other.container == record.container
+            };
+            let data: Vec<_> = records.iter().filter(group).collect();
+            let octets = data
+                .iter()
+                .map(|record| record.octets.get())
+                .fold(record.octets.get(), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            let (host, port) = record.host.rsplit_once(':').unwrap_or((&record.host, ""));
+            Some(Link {
+                name: listener.config().name.clone(),
+                direction: Direction::In,
+                role: "inter-router".to_owned(),
+                host: host.to_owned(),
+                port: port.to_owned(),
+                cost: known.trunk.as_ref().map_or_else(|| listener.config().cost, |trunk| trunk.cost()),
+                state,
+                reason,
+                since: timestamp(record.opened.0),
+                since_seconds: self.node.clock.now().since(record.opened.1).as_secs(),
+                peer: peer(&known),
+                data_connections: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                data_connections_wanted: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                control_links: known.control_links,
+                hello,
+                tls: known.tls.as_deref().map(tls),
+                octets_in: octets.0,
+                octets_out: octets.1,
+                ..Link::default()
+            })
+        };
+        listener.connections().into_iter().filter_map(link).collect()
+    }
+
+    fn octets_of(&self, entity: &str, outgoing: bool) -> (u64, u64) {
+        let records = self.node.registry.connections();
+        let of = |record: &&Arc<ConnectionRecord>| {
+            &*record.entity == entity && record.outgoing == outgoing && record.protocol == "amqp"
+        };
+        records.iter().filter(of).map(|record| record.octets.get()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Routers that can be reached, by id.
+    fn reachable(&self) -> BTreeSet<Arc<str>> {
+        self.node.core.routers().into_iter().filter(|router| router.route.is_some()).map(|router| router.id).collect()
+    }
+}
+
+impl Source for Running {
+    fn status(&self) -> Status {
+        let links = self.links();
+        let records = self.node.registry.connections();
+        let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+        let linked: BTreeSet<_> = links
+            .iter()
+            .filter(|link| link.state == LinkState::Active)
+            .filter_map(|link| link.peer.as_ref().map(|peer| peer.router_id.clone()))
+            .collect();
+        let configured = links.iter().filter(|link| link.direction == Direction::Out);
+        let mut warnings: Vec<_> = self.warnings.iter().map(|text| notice(self.started, text.clone())).collect();
+        let ports = self.listeners.iter().map(|listener| (listener.config().name.as_str(), listener.status().error()));
+        let http = self.http.iter().map(|(entity, _, status)| (entity.name.as_str(), status.error()));
+        for (name, error) in ports.chain(http) {
+            warnings.extend(error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))));
+        }
+        Status {
+            router_id: self.node.core.id().to_string(),
+            mode: self.mode.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            site: self.site.clone(),
+            started: timestamp(self.started),
+            uptime_seconds: self.node.clock.uptime().as_secs(),
+            sites_linked: linked.len() as u64,
+            links_configured: configured.clone().count() as u64,
+            links_active: configured.filter(|link| link.state == LinkState::Active).count() as u64,
+            routers_reachable: self.reachable().len() as u64,
+            services_seen: self.services().iter().filter(|service| !service.routers.is_empty()).count() as u64,
+            amqp_connections: of("amqp"),
+            service_connections: of("tcp"),
+            draining: *self.node.stage.borrow() >= Stage::Draining,
+            warnings,
+            errors: log::recent_errors()
+                .into_iter()
+                .map(|recent| Notice { at: recent.at, count: recent.count, text: recent.text })
+                .collect(),
+        }
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let records = self.node.registry.connections();
+        let outgoing = self.links.iter().map(|link| self.outgoing_link(link));
+        outgoing.chain(self.listeners.iter().flat_map(|listener| self.incoming_links(listener, &records))).collect()
+    }
+
+    fn services(&self) -> Vec<Service> {
+        let mut services: BTreeMap<String, Service> = BTreeMap::new();
+        let reachable = self.reachable();
+        for address in self.node.core.addresses() {
+            let text = address.key().text();
+            // Routers' flow records are no services.
+            if address.key().class() != AddressClass::Mobile
+                || text.starts_with("mc/")
+                || text.starts_with("sfe.")
+                || text.starts_with("vfcr.")
+            {
+                continue;
+            }
+            let mut routers: Vec<_> =
+                address.remote_routers().into_iter().filter(|id| reachable.contains(id)).map(|id| id.to_string()).collect();
+            if address.local_consumers() > 0 {
+                routers.insert(0, self.node.core.id().to_string());
+            }
+            let service = services.entry(text.to_owned()).or_default();
+            service.address = text.to_owned();
+            service.protocol = "tcp".to_owned();
+            service.routers = routers;
+        }
+        for listener in &self.tcp_listeners {
+            let config = listener.config();
+            let address = config.address.clone().unwrap_or_default();
+            let service = services.entry(address.clone()).or_insert_with(|| Service {
+                address,
+                protocol: "tcp".to_owned(),
+                ..Service::default()
+            });
+            let (total, open) = listener.stats().connections();
+            let (octets_in, octets_out) = listener.stats().octets();
+            service.listeners.push(ServiceListener {
+                name: config.name.clone(),
+                host: config.host.clone(),
+                port: config.port.text.clone(),
+                listening: listener.is_listening(),
+                error: listener.status().error().map(|(since, text)| notice(since, text)),
+                connections_open: open,
+                connections_total: total,
+                octets_in,
+                octets_out,
+            });
+        }
+        for connector in &self.tcp_connectors {
+            let config = connector.config();
+            let service = services.entry(config.address.clone()).or_default();
+            service.address = config.address.clone();
+            let (total, open) = connector.stats().connections();
+            let (octets_in, octets_out) = connector.stats().octets();
+            service.connectors.push(ServiceConnector {
+                name: config.name.clone(),
+                host: config.host.clone(),
+                port: config.port.text.clone(),
+                connections_open: open,
+                connections_total: total,
+                failed_dials: connector.stats().failed_dials(),
+                error: connector.stats().last_failure().map(|(at, text)| notice(at, text)),
+                octets_in,
+                octets_out,
+            });
+        }
+        services.into_values().collect()
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        let now = self.node.clock.now();
+        let connection = |record: Arc<ConnectionRecord>| {
+            let (octets_in, octets_out) = record.octets.get();
+            Connection {
+                id: record.id,
+                protocol: record.protocol.to_owned(),
+                role: record.role.to_owned(),
+                direction: if record.outgoing { Direction::Out } else { Direction::In },
+                host: record.host.clone(),
+                entity: record.entity.to_string(),
+                container: record.container.as_deref().map(str::to_owned),
+                address: record.address.as_deref().map(str::to_owned),
+                tls: record.tls.as_deref().map(tls),
+                opened: timestamp(record.opened.0),
+                uptime_seconds: now.since(record.opened.1).as_secs(),
+                octets_in,
+                octets_out,
+            }
+        };
+        self.node.registry.connections().into_iter().map(connection).collect()
+    }
+
+    fn routers(&self) -> Vec<Router> {
+        let others = self.node.core.routers();
+        let id_of = |index: topology::RouterIndex| {
+            others.iter().find(|router| router.router == index).map(|router| router.id.to_string())
+        };
+        let own = Router {
+            id: self.node.core.id().to_string(),
+            local: true,
+            neighbors: self.node.core.neighbors().iter().map(ToString::to_string).collect(),
+            ..Router::default()
+        };
+        let now = (SystemTime::now(), self.node.clock.now());
+        let other = |router: &topology::RouterStatus| Router {
+            id: router.id.to_string(),
+            local: false,
+            next_hop: router.route.and_then(|route| id_of(route.next_hop)),
+            cost: router.route.map(|route| route.cost),
+            neighbors: router.peers.iter().map(|(id, _)| id.to_string()).collect(),
+            last_heard: Some(timestamp(now.0 - now.1.since(router.news))),
+        };
+        std::iter::once(own).chain(others.iter().map(other)).collect()
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        let address = |address: Arc<crate::core::Address>| Address {
+            key: format!("{}{}", address.key().class().as_char(), address.key().text()),
+            class: match address.key().class() {
+                AddressClass::Mobile => "mobile",
+                AddressClass::Router => "router",
+                AddressClass::Topological => "topological",
+                AddressClass::Local => "local",
+                AddressClass::Edge => "edge",
+                _ => "network",
+            }
+            .to_owned(),
+            treatment: match address.treatment() {
+                Treatment::Flood | Treatment::Multicast => "multicast",
+                Treatment::Closest => "closest",
+                Treatment::Balanced | Treatment::Unavailable => "balanced",
+            }
+            .to_owned(),
+            local_consumers: address.local_consumers() as u64,
+            in_process: 0,
+            remote_routers: address.remote_routers().iter().map(ToString::to_string).collect(),
+        };
+        self.node.core.addresses().into_iter().map(address).collect()
+    }
+
+    fn version(&self) -> Version {
+        Version {
+            name: "skrouterd".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: 1,
+            router_id: self.node.core.id().to_string(),
+        }
+    }
+}
+
+impl HttpSource for Running {
+    fn healthy(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            for shard in 0..self.node.shards.count() {
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                self.node.shards.spawn(shard, async move {
+                    // Nobody waits any more: then nobody minds.
+                    let _ = answer.send(());
+                });
+                if answered.await.is_err() {
+                    // A shard that has stopped never answers.
+                    std::future::pending::<()>().await;
+                }
+            }
+            // The tables' lock is free.
+            let _ = self.node.core.last_topology_change();
+        })
+    }
+
+    fn metrics(&self) -> Metrics {
+        let counters = self.node.core.counters();
+        let records = self.node.registry.connections();
+        let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+        let changed = self.node.clock.now().since(self.node.core.last_topology_change());
+        let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut services = Vec::new();
+        for listener in &self.tcp_listeners {
+            let address = listener.config().address.clone().unwrap_or_default();
+            services.push(service_metrics(address, Side::Listener, listener.stats()));
+        }
+        for connector in &self.tcp_connectors {
+            services.push(service_metrics(connector.config().address.clone(), Side::Connector, connector.stats()));
+        }
+        let certificates = self.profiles.iter().filter_map(|(name, profile)| {
+            let not_after = profile.certificate()?.not_after.as_second();
+            Some(Certificate { profile: name.clone(), kind: "own", not_after: u64::try_from(not_after).unwrap_or_default() })
+        });
+        Metrics {
+            connections: records.len() as u64,
+            links: records.iter().filter(|record| record.protocol == "amqp").count() as u64,
+            addresses: self.node.core.addresses().len() as u64,
+            routers: 1 + self.node.core.routers().len() as u64,
+            presettled_deliveries: counters.presettled(),
+            dropped_presettled_deliveries: counters.dropped_presettled(),
+            accepted_deliveries: counters.accepted(),
+            released_deliveries: counters.released(),
+            rejected_deliveries: counters.rejected(),
+            modified_deliveries: counters.modified(),
+            deliveries_ingress: counters.ingress(),
+            deliveries_egress: counters.egress(),
+            deliveries_transit: counters.transit(),
+            last_topology_change: changed.as_secs(),
+            buffer_bytes: self.node.core.budget().held() as u64,
+            memory: Memory::now(),
+            tcp_service_connections: of("tcp"),
+            amqp_service_connections: of("amqp"),
+            services,
+            site_links: self
+                .links()
+                .into_iter()
+                .filter(|link| link.direction == Direction::Out)
+                .map(|link| LinkMetrics { up: link.state == LinkState::Active, name: link.name })
+                .collect(),
+            handshake_failures: self
+                .node
+                .registry
+                .refused()
+                .into_iter()
+                .map(|((listener, reason), count)| HandshakeFailures { listener, reason, count })
+                .collect(),
+            certificates: certificates.collect(),
+            ..Metrics::default()
+        }
+    }
+}
+
+fn service_metrics(address: String, side: Side, stats: &crate::tcp::Stats) -> ServiceMetrics {
+    let (opened, open) = stats.connections();
+    let (octets_in, octets_out) = stats.octets();
+    ServiceMetrics { address, protocol: "tcp", side, opened, open, octets_in, octets_out, dial_failures: stats.failed_dials() }
+}
+
+fn timestamp(at: SystemTime) -> Timestamp {
+    Timestamp::try_from(at).unwrap_or_default()
+}
+
+fn notice(at: SystemTime, text: String) -> Notice {
+    Notice { at: timestamp(at), count: 1, text }
+}
+
+fn tls(info: &SessionInfo) -> Tls {
+    Tls {
+        version: info.protocol.to_owned(),
+        cipher: info.cipher.to_owned(),
+        peer_subject: info.peer.as_ref().map(|peer| peer.subject.clone()),
+        peer_not_after: info.peer.as_ref().map(|peer| peer.not_after),
+    }
+}
+
+fn peer(known: &Known) -> Option<Peer> {
+    let container = known.container.as_ref()?;
+    Some(Peer { router_id: container.to_string(), version: known.version.clone() })
+}
+
+/// A peer of release 2.x passes messages, and carries services in a way of its own.
+fn too_old(known: &Known) -> Option<Reason> {
+    let version = known.version.as_ref()?;
+    let major: u64 = version.split('.').next()?.parse().ok()?;
+    // Builds outside of a release call themselves 0.0.0, and this router 0.x.
+    (major > 0 && major < OLDEST_RELEASE).then(|| Reason::PeerTooOld { version: version.clone() })
+}
+
+fn reason(trouble: &LinkTrouble, own: &str) -> Reason {
+    match trouble {
+        LinkTrouble::Dial(error) => dial_reason(error),
+        LinkTrouble::Tls(error) => Reason::from(error),
+        LinkTrouble::NoAmqp(text) => Reason::NotAmqp { got: text.clone() },
+        LinkTrouble::Sasl(text) => Reason::NotAuthenticated { error: text.clone() },
+        LinkTrouble::Role(text) => Reason::RoleMismatch { ours: "inter-router".to_owned(), theirs: text.clone() },
+        LinkTrouble::OwnId => Reason::OwnRouterId { id: own.to_owned() },
+        LinkTrouble::PeerHoldsFormer => Reason::PeerHoldsFormer,
+        LinkTrouble::ClosedByPeer(Error { condition, description, .. }) => {
+            Reason::ClosedByPeer { condition: condition.to_string(), description: description.clone().unwrap_or_default() }
+        }
+        LinkTrouble::Lost(text) => Reason::Lost { error: text.clone() },
+        LinkTrouble::TimedOut(what) => Reason::TimedOut { stage: (*what).to_owned(), seconds: 10 },
+    }
+}
+
+fn dial_reason(error: &DialError) -> Reason {
+    match error {
+        DialError::Name(error) => Reason::NameNotResolved { host: error.host.clone(), error: error.to_string() },
+        DialError::Connect { attempts, .. } => {
+            let last = attempts.last();
+            let address = attempts.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", ");
+            match last.map(|(_, error)| error) {
+                _ if error.is_refused() => Reason::Refused { address },
+                Some(AttemptError::TimedOut(after)) => {
+                    Reason::TimedOut { stage: format!("TCP to {address}"), seconds: after.as_secs() }
+                }
+                _ => Reason::Unreachable { address, error: error.to_string() },
+            }
+        }
+    }
+}
+
+/// Writes a notice of the routing protocol to the log.
+pub(super) fn log_notice(notice: &topology::Notice) {
+    use topology::Notice as N;
+    match notice {
+        N::NeighborUp { id, cost, .. } => log!(RouterHello, Info, "HELLO neighbor {id} is up, cost {cost}"),
+        N::NeighborMoved { id, .. } => log!(RouterHello, Info, "neighbor {id} is reached by another connection now"),
+        N::NeighborLost { id } => log!(RouterHello, Info, "HELLO neighbor {id} is lost"),
+        N::Restarted { id } => log!(RouterLs, Info, "router {id} started anew"),
+        N::Problem { problem: LinkProblem::DuplicateId, .. } => {
+            log!(RouterHello, Critical, "Detected a duplicate of this router's own id at a neighbor, which is ignored");
+        }
+        N::Problem { problem, .. } => log!(RouterHello, Error, "a neighbor is ignored: {problem:?}"),
+        N::NewerVersion { id, version } => {
+            log!(
+                RouterLs,
+                Warning,
+                "router {id} speaks version {version} of the routing protocol, which is newer; it is ignored"
+            );
+        }
+        N::TooManyRouters { id } => log!(RouterLs, Error, "router {id} is ignored: too many routers are known"),
+        N::TooManyAddresses { id } => log!(RouterMa, Error, "router {id} serves more addresses than are kept"),
+    }
+}
