@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["schema", "log"]),
     ("socket", &["log"]),
     ("tls", &["schema", "log"]),
+    ("node", &["core", "socket", "tls", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),
     ("http", BELOW_NET),
@@ -23,8 +24,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", BELOW_ADMIN),
     ("site", BELOW_ADMIN),
 ];
-const BELOW_NET: &[&str] = &["socket", "tls", "core", "config", "schema", "log"];
-const BELOW_ADMIN: &[&str] = &["net", "tcp", "http", "socket", "tls", "core", "config", "schema", "log"];
+const BELOW_NET: &[&str] = &["node", "socket", "tls", "core", "config", "schema", "log"];
+const BELOW_ADMIN: &[&str] = &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
 
 /// Above the rooms: what puts them together. These may name everything, and no room may name them.
 const ABOVE: &[&str] = &["app", "bin", "demo", "launch", "lib", "main"];

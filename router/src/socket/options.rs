@@ -56,7 +56,7 @@ where
 /// # Errors
 /// What the system says.
 pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
-    match SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
+    match SockRef::from(stream).shutdown(Shutdown::Write) {
         Err(error) if error.kind() != std::io::ErrorKind::NotConnected => Err(error),
         _ => Ok(()),
     }
