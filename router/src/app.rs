@@ -76,9 +76,10 @@ fn load(arguments: &Arguments) -> Result<Config, String> {
 
 /// Runs a router until it is told to stop.
 fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
-    configure_logs(&config)?;
     let profiles = load_profiles(&config).map_err(|error| error.to_string())?;
     let entities = Prepared::new(&config, &profiles).map_err(|error| error.to_string())?;
+    // Last of what may fail: a log file is not made by a router that does not start.
+    configure_logs(&config)?;
     let descriptors = socket::raise_descriptor_limit();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
@@ -184,13 +185,13 @@ fn start_node(config: &Config) -> Result<Arc<Node>, String> {
     let mut treatments = Patterns::new();
     for entity in &config.addresses {
         use crate::schema::typed::AddressMatch;
-        let pattern = match &entity.matches {
-            AddressMatch::Prefix(prefix) => pattern_of_prefix(prefix),
-            AddressMatch::Pattern(pattern) => pattern.clone(),
+        let (attribute, pattern) = match &entity.matches {
+            AddressMatch::Prefix(prefix) => ("prefix", pattern_of_prefix(prefix)),
+            AddressMatch::Pattern(pattern) => ("pattern", pattern.clone()),
         };
         treatments
             .insert(&pattern, treatment(entity.distribution))
-            .map_err(|error| config.error("address", &entity.name, "pattern", error.to_string()).to_string())?;
+            .map_err(|error| config.error("address", &entity.name, attribute, error.to_string()).to_string())?;
     }
     // Milliseconds, so that a router that starts again within the second is another life of itself.
     let instance = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -351,6 +352,14 @@ impl Prepared {
             if entity.http.is_some() {
                 http.push((entity, acceptor));
             } else if served(entity.role) {
+                if acceptor.is_none() && entity.authenticate_peer && entity.http.is_none() {
+                    log!(
+                        ConnMgr,
+                        Warning,
+                        "listener '{}': authenticatePeer without sslProfile lets nobody in: peers authenticate by certificate",
+                        entity.name
+                    );
+                }
                 running.listeners.push(AmqpListener::start(node, entity, acceptor));
             } else {
                 log!(
@@ -442,9 +451,15 @@ async fn serve_http(running: Arc<Running>, entity: Listener, acceptor: Option<cr
             Some(acceptor) => {
                 let (counted, name) = (Arc::clone(&running), entity.name.clone());
                 let refused = Arc::new(move |peer, error: Option<&crate::tls::HandshakeError>| {
-                    counted.node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain text" });
+                    counted.node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain_text" });
                     let text = error.map_or_else(|| "clear text where TLS is required".to_owned(), ToString::to_string);
-                    crate::log_limited!(name.as_str(), Http, Error, "Connection from {peer} (to {name}) failed: {text}");
+                    let peer: std::net::SocketAddr = peer;
+                    crate::log_limited!(
+                        (name.as_str(), peer.ip(), text.as_str()),
+                        Http,
+                        Error,
+                        "Connection from {peer} (to {name}) failed: {text}"
+                    );
                 });
                 let secured = Secured::new(socket, acceptor.clone(), entity.require_encryption, Duration::from_secs(10), refused);
                 drop(tasks.spawn(http_server::serve_on(secured, options, source)));

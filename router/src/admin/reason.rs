@@ -97,7 +97,7 @@ pub enum Reason {
     },
     /// The other end answered with something else than AMQP.
     NotAmqp {
-        /// The first octets it sent, printable.
+        /// What it sent instead, in words.
         got: String,
     },
     /// The port at the other end is for another role.
@@ -270,19 +270,23 @@ impl fmt::Display for Reason {
             }
             Self::TlsFailed { error } => write!(f, "TLS failed: {error}"),
             Self::NotAuthenticated { error } => {
-                write!(f, "SASL authentication failed ({error}): compare saslMechanisms here and at the peer's listener")
+                write!(
+                    f,
+                    "SASL authentication failed ({error}): compare saslMechanisms here and at the peer's listener, and \
+                     whether it demands TLS"
+                )
             }
             Self::NotAmqp { got } => {
                 write!(
                     f,
-                    "the peer speaks no AMQP (it sent {got:?}): check that host and port are those of a router's \
+                    "the peer speaks no AMQP ({got}): check that host and port are those of a router's \
                      inter-router listener"
                 )
             }
             Self::RoleMismatch { ours, theirs } => {
                 write!(
                     f,
-                    "roles do not match: our connector is {ours}, the peer's port is {theirs}; connect to its {ours} listener"
+                    "roles do not match: our connector is {ours}, the peer's listener is not ({theirs}); connect to its {ours} listener"
                 )
             }
             Self::PeerHoldsFormer => {

@@ -55,7 +55,9 @@ pub(super) fn read(args: Vec<OsString>) -> Result<Request, String> {
                 return Err("-d is not supported: a service manager keeps the router in the background".to_owned());
             }
             Value(value) => {
-                return Err(format!("Unexpected arguments: {}\n\n{USAGE}", value.to_string_lossy()));
+                let rest = parser.raw_args().map_err(text)?.map(|value| value.to_string_lossy().into_owned());
+                let all: Vec<_> = std::iter::once(value.to_string_lossy().into_owned()).chain(rest).collect();
+                return Err(format!("Unexpected arguments: {}\n\n{USAGE}", all.join(" ")));
             }
             other => return Err(text(other.unexpected())),
         }

@@ -174,6 +174,15 @@ impl Running {
         records.iter().filter(of).map(|record| record.octets.get()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// Links that are attached: the control links of trunks, and the two ends of every service connection. The links that carry
+    /// streams between routers come and go with the streams, and are known to their connections alone.
+    fn links_attached(&self, records: &[Arc<ConnectionRecord>]) -> u64 {
+        let outgoing = self.links.iter().map(|link| link.report().known);
+        let incoming = self.listeners.iter().flat_map(|listener| listener.connections()).map(|(_, standing)| standing.get());
+        let control: u64 = outgoing.chain(incoming).map(|known| u64::from(known.control_links)).sum();
+        control + 2 * records.iter().filter(|record| record.protocol == "tcp").count() as u64
+    }
+
     /// Routers that can be reached, by id.
     fn reachable(&self) -> BTreeSet<Arc<str>> {
         self.node.core.routers().into_iter().filter(|router| router.route.is_some()).map(|router| router.id).collect()
@@ -196,6 +205,11 @@ impl Source for Running {
         let http = self.http.iter().map(|(entity, _, status)| (entity.name.as_str(), status.error()));
         for (name, error) in ports.chain(http) {
             warnings.extend(error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))));
+        }
+        for listener in &self.tcp_listeners {
+            let name = &listener.config().name;
+            warnings
+                .extend(listener.status().error().map(|(since, error)| notice(since, format!("tcpListener {name}: {error}"))));
         }
         Status {
             router_id: self.node.core.id().to_string(),
@@ -413,7 +427,7 @@ impl HttpSource for Running {
         });
         Metrics {
             connections: records.len() as u64,
-            links: records.iter().filter(|record| record.protocol == "amqp").count() as u64,
+            links: self.links_attached(&records),
             addresses: self.node.core.addresses().len() as u64,
             routers: 1 + self.node.core.routers().len() as u64,
             presettled_deliveries: counters.presettled(),
@@ -505,7 +519,7 @@ fn reason(trouble: &LinkTrouble, own: &str) -> Reason {
 
 fn dial_reason(error: &DialError) -> Reason {
     match error {
-        DialError::Name(error) => Reason::NameNotResolved { host: error.host.clone(), error: error.to_string() },
+        DialError::Name(error) => Reason::NameNotResolved { host: error.host.clone(), error: error.failure.to_string() },
         DialError::Connect { attempts, .. } => {
             let last = attempts.last();
             let address = attempts.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", ");

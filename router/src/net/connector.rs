@@ -23,6 +23,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// One that was of use and ended sooner did not come up: a peer may take links and drop them at once, time and again.
+const STEADY: Duration = Duration::from_secs(1);
+
 /// A connection that lived this long was a success: what ends it is a new trouble.
 const LASTING: Duration = Duration::from_secs(10);
 
@@ -202,11 +205,11 @@ impl SiteLink {
             }
         };
         let text = describe(&trouble);
-        log_limited!(&*self.name, Server, Error, "Connection to {} failed: {text}", self.config.host_port());
+        log_limited!((&*self.name, text.as_str()), Server, Error, "Connection to {} failed: {text}", self.config.host_port());
         let mut state = self.lock();
         state.connecting = false;
-        if served {
-            state.used = true;
+        state.used |= served;
+        if served && lasted >= STEADY {
             state.since = (SystemTime::now(), node.clock.now());
             state.failures = 0;
         } else {
@@ -237,8 +240,9 @@ impl SiteLink {
             if *stage.borrow() >= Stage::Draining {
                 return;
             }
-            let lasting = node.clock.now().since(began) >= LASTING;
-            failures = if lasting || result.is_ok_and(|finished| finished.served) { 0 } else { failures + 1 };
+            let lasted = node.clock.now().since(began);
+            let steady = lasted >= STEADY && result.is_ok_and(|finished| finished.served);
+            failures = if steady || lasted >= LASTING { 0 } else { failures + 1 };
             tokio::select! {
                 () = tokio::time::sleep(pause(failures)) => {}
                 () = reached(&mut stage, Stage::Draining) => return,

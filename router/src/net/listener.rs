@@ -10,16 +10,21 @@ use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::{log, log_limited};
 use skupper_proto::amqp::sasl;
 use skupper_proto::engine::Layer;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// Connections of one listener that have not opened yet. Each holds a descriptor for as long as a handshake may take.
 const MAX_HANDSHAKES: usize = 1024;
 
 /// The backlog of AMQP listeners.
 const BACKLOG: u32 = 1024;
+
+/// What is said of a client in clear where TLS is demanded.
+const UNENCRYPTED: &str = "amqp:connection:policy-error Client connection unencrypted - forbidden";
 
 /// A listener for AMQP.
 #[derive(Debug)]
@@ -87,12 +92,13 @@ impl AmqpListener {
                 () = reached(&mut stage, Stage::Draining) => return,
             };
             match accepted {
-                Ok((socket, _)) if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES => {
-                    self.refuse(&node, &peer_of(&socket), "busy", &format!("{MAX_HANDSHAKES} connections are opening already"));
+                Ok((_, peer)) if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES => {
+                    let reason = format!("{MAX_HANDSHAKES} connections are opening already");
+                    self.refuse(&node, socket::canonical(peer), "busy", &reason);
                 }
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
                     self.handshakes.fetch_add(1, Ordering::Relaxed);
-                    drop(tokio::spawn(Arc::clone(&self).handshake(Arc::clone(&node), socket)));
+                    drop(tokio::spawn(Arc::clone(&self).handshake(Arc::clone(&node), socket, socket::canonical(peer))));
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: the connection stays in the backlog until some are free.
@@ -103,22 +109,38 @@ impl AmqpListener {
         }
     }
 
-    fn refuse(&self, node: &Node, peer: &str, kind: &'static str, reason: &str) {
+    fn refuse(&self, node: &Node, peer: SocketAddr, kind: &'static str, reason: &str) {
         node.registry.refuse(&self.name, kind);
-        log_limited!((&*self.name, kind), Server, Error, "Connection from {peer} (to {}) failed: {reason}", self.name);
+        self.log_refusal(peer, format_args!("Connection from {peer}"), reason);
     }
 
-    async fn handshake(self: Arc<Self>, node: Arc<Node>, socket: TcpStream) {
-        let peer = peer_of(&socket);
+    /// One line for each client and reason: what one client does wrong must not hide what another does.
+    fn log_refusal(&self, peer: SocketAddr, who: std::fmt::Arguments<'_>, reason: &str) {
+        let key: (&str, IpAddr, &str) = (&self.name, peer.ip(), reason);
+        log_limited!(key, Server, Error, "{who} (to {}) failed: {reason}", self.config.host_port());
+    }
+
+    /// How long a client may take for each step until it has opened.
+    const fn patience(&self) -> Duration {
+        if self.config.handshake_timeout.is_zero() { HANDSHAKE } else { self.config.handshake_timeout }
+    }
+
+    async fn handshake(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, peer: SocketAddr) {
         let session = self.secure(socket).await;
         self.handshakes.fetch_sub(1, Ordering::Relaxed);
         let (socket, session) = match session {
             Ok(Some(session)) => session,
             // A probe: it connected and went away without a word.
             Ok(None) => return,
-            Err((kind, reason)) => return self.refuse(&node, &peer, kind, &reason),
+            Err((kind, reason)) => return self.refuse(&node, peer, kind, &reason),
         };
         let id = node.registry.number();
+        if self.forbids(&session) {
+            // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
+            let connection = Connection::new(&node, id, self.settings(&session), socket, session, 0, Arc::default());
+            drop(connection.run().await);
+            return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
+        }
         log!(Server, Info, "[C{id}] Accepted connection to {} from {peer}", self.config.host_port());
         let standing = Arc::new(Standing::default());
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
@@ -128,32 +150,32 @@ impl AmqpListener {
             && !finished.opened
         {
             node.registry.refuse(&self.name, "amqp");
-            log_limited!(
-                &*self.name,
-                Server,
-                Error,
-                "[C{id}] Connection from {peer} (to {}) failed: {}",
-                self.config.host_port(),
-                finished.why
-            );
+            self.log_refusal(peer, format_args!("[C{id}] Connection from {peer}"), &finished.why.to_string());
         }
     }
 
-    /// TLS, where the listener has it and the client begins it.
+    /// Waits for the client's first octet, and for TLS where the listener has it and the client begins it. `None`: the client
+    /// went away without a word.
     async fn secure(&self, socket: TcpStream) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
         socket::configure(&socket, SocketKind::Amqp);
-        let Some(acceptor) = &self.acceptor else { return Ok(Some((socket, Session::plain()))) };
-        match speaks_tls(&socket, HANDSHAKE).await {
-            Ok(Some(true)) => match acceptor.accept(socket, HANDSHAKE).await {
+        let patience = self.patience();
+        let begins_tls = match timeout(patience, speaks_tls(&socket, patience * 2)).await {
+            Ok(Ok(Some(begins_tls))) => begins_tls,
+            Ok(Ok(None) | Err(_)) => return Ok(None),
+            Err(_) => return Err(("timeout", format!("nothing was received within {} s", patience.as_secs()))),
+        };
+        match (&self.acceptor, begins_tls) {
+            (Some(acceptor), true) => match acceptor.accept(socket, patience).await {
                 Ok(session) => Ok(Some(session)),
                 Err(error) => Err((tls_kind(&error), format!("SSL Failure: {error}"))),
             },
-            Ok(Some(false)) if self.config.require_encryption || self.config.authenticate_peer => {
-                Err(("plain text", "amqp:connection:policy-error Client connection unencrypted - forbidden".to_owned()))
-            }
-            Ok(Some(false)) => Ok(Some((socket, Session::plain()))),
-            Ok(None) | Err(_) => Ok(None),
+            _ => Ok(Some((socket, Session::plain()))),
         }
+    }
+
+    /// Whether such a session may not be used: it is in clear, and TLS or a certificate is demanded.
+    fn forbids(&self, session: &Session) -> bool {
+        !session.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
     }
 
     fn settings(&self, session: &Session) -> Settings {
@@ -164,10 +186,11 @@ impl AmqpListener {
         if certified && wanted(SaslMechanism::External) {
             mechanisms.push(sasl::EXTERNAL);
         }
-        if !config.authenticate_peer && wanted(SaslMechanism::Anonymous) {
+        let forbidden = self.forbids(session);
+        if !config.authenticate_peer && !forbidden && wanted(SaslMechanism::Anonymous) {
             mechanisms.push(sasl::ANONYMOUS);
         }
-        let allow_bare = !config.authenticate_peer && (session.is_tls() || !config.require_encryption);
+        let allow_bare = !config.authenticate_peer && !forbidden;
         Settings {
             role: config.role,
             entity: Arc::clone(&self.name),
@@ -183,21 +206,20 @@ impl AmqpListener {
             channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
             session_frames: config.limits.max_session_frames,
             idle_timeout: config.limits.idle_timeout,
-            handshake_timeout: if config.handshake_timeout.is_zero() { HANDSHAKE } else { config.handshake_timeout },
+            handshake_timeout: self.patience(),
             access_id: config.role.is_router().then(|| self.access_id.clone()),
         }
     }
-}
-
-fn peer_of(socket: &TcpStream) -> String {
-    socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| socket::canonical(peer).to_string())
 }
 
 /// A word for metrics: which kind of refusal a failed handshake is.
 fn tls_kind(error: &HandshakeError) -> &'static str {
     match error {
         HandshakeError::TimedOut(_) => "timeout",
-        HandshakeError::NoCertificate => "no certificate",
+        HandshakeError::NoCertificate => "no_certificate",
+        HandshakeError::Expired { .. } | HandshakeError::NotYetValid { .. } => "expired",
+        HandshakeError::UnknownIssuer { .. } => "unknown_ca",
+        HandshakeError::Refused { .. } => "refused_by_client",
         _ => "tls",
     }
 }

@@ -83,7 +83,14 @@ impl Port {
                 Err(error) => error.to_string(),
             };
             failed = true;
-            log_limited!(&*self.entity, Server, Error, "{}: {error}; trying again every {} s", self.entity, RETRY.as_secs());
+            log_limited!(
+                (&*self.entity, error.as_str()),
+                Server,
+                Error,
+                "{}: {error}; trying again every {} s",
+                self.entity,
+                RETRY.as_secs()
+            );
             status.set(Vec::new(), Some(error));
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}

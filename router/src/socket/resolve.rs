@@ -83,18 +83,23 @@ pub struct ResolveError {
 
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "name {} does not resolve: ", self.host)?;
-        match &self.failure {
-            ResolveFailure::NoSuchName => f.write_str("no such name"),
-            ResolveFailure::NoAddress(Family::Any) => f.write_str("it has no address"),
-            ResolveFailure::NoAddress(Family::V4) => f.write_str("it has no IPv4 address"),
-            ResolveFailure::NoAddress(Family::V6) => f.write_str("it has no IPv6 address"),
-            ResolveFailure::TimedOut(limit) => {
+        write!(f, "name {} does not resolve: {}", self.host, self.failure)
+    }
+}
+
+impl fmt::Display for ResolveFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchName => f.write_str("no such name"),
+            Self::NoAddress(Family::Any) => f.write_str("it has no address"),
+            Self::NoAddress(Family::V4) => f.write_str("it has no IPv4 address"),
+            Self::NoAddress(Family::V6) => f.write_str("it has no IPv6 address"),
+            Self::TimedOut(limit) => {
                 write!(f, "the name servers of /etc/resolv.conf did not answer within {:.1} s", limit.as_secs_f32())
             }
-            ResolveFailure::Malformed => f.write_str("it is neither an address nor a host name"),
-            ResolveFailure::NoServer(why) => write!(f, "not in /etc/hosts, and no name server in /etc/resolv.conf ({why})"),
-            ResolveFailure::Server(why) => write!(f, "the name servers of /etc/resolv.conf failed: {why}"),
+            Self::Malformed => f.write_str("it is neither an address nor a host name"),
+            Self::NoServer(why) => write!(f, "not in /etc/hosts, and no name server in /etc/resolv.conf ({why})"),
+            Self::Server(why) => write!(f, "the name servers of /etc/resolv.conf failed: {why}"),
         }
     }
 }

@@ -50,16 +50,20 @@ fn link_status_of_each_state() {
              link again with a token of that site",
         ),
         ("tls", "TLS failed: received fatal alert: ProtocolVersion"),
-        ("sasl", "SASL authentication failed (it offers PLAIN): compare saslMechanisms here and at the peer's listener"),
+        (
+            "sasl",
+            "SASL authentication failed (it offers PLAIN): compare saslMechanisms here and at the peer's listener, and \
+             whether it demands TLS",
+        ),
         (
             "not-amqp",
-            "the peer speaks no AMQP (it sent \"HTTP/1.1\"): check that host and port are those of a router's inter-router \
-             listener",
+            "the peer speaks no AMQP (no AMQP protocol header: the first octets are HTTP/1.1): check that host and \
+             port are those of a router's inter-router listener",
         ),
         (
             "role",
-            "roles do not match: our connector is inter-router, the peer's port is normal; connect to its inter-router \
-             listener",
+            "roles do not match: our connector is inter-router, the peer's listener is not (it answered qd:forbidden); \
+             connect to its inter-router listener",
         ),
         ("former", "the peer still holds the former connection of this link and refuses a new one until that times out"),
         ("old", "the peer runs release 2.7.3: it is linked, but services cannot be carried; upgrade it to 3.0 or later"),
