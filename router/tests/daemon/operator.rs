@@ -1,0 +1,392 @@
+//! What an operator sees of a router: refusals one by one, ports that are held, reasons of links, reloads, and the figures.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::backend::Serve;
+use crate::support::pki::{Authority, Contents, Identity};
+use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, wait};
+
+use Kind::Ours;
+
+placed!(a_port_that_is_held_is_told_and_tried_again, held_port, [Ours]);
+placed!(each_client_and_reason_has_its_line_and_count, refusals, [Ours]);
+placed!(a_port_probe_leaves_no_trace, probe, [Ours]);
+placed!(silence_ends_after_the_configured_time, silence, [Ours]);
+placed!(reload_is_for_new_connections, reload, [Ours]);
+placed!(a_link_tells_why_it_is_not_there, reasons, [Ours]);
+placed!(a_link_that_changes_its_trouble_says_so, changed_trouble, [Ours]);
+placed!(counters_move_with_traffic, counters, [Ours]);
+placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
+
+/// A router with an admin socket where the test can find it.
+struct Watched {
+    router: Router,
+    socket: PathBuf,
+}
+
+impl Watched {
+    fn start(lab: &Lab, spec: &Spec) -> Self {
+        let router = spec.start(lab);
+        let line = router.await_log(&["Admin socket at "]);
+        let socket = line.split("Admin socket at ").nth(1).expect("a path").trim().into();
+        router.await_log(&["Operational"]);
+        Self { router, socket }
+    }
+
+    fn skup(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(peers::ours());
+        command.arg("skup").args(arguments).arg("--socket").arg(&self.socket);
+        command.output().expect("skup starts")
+    }
+
+    /// What the command prints as JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.skup(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
+    }
+
+    /// Waits until the link that is configured here is not connected for this kind of reason, and gives its words back.
+    #[track_caller]
+    fn await_reason(&self, kind: &str) -> String {
+        wait::until(&format!("{}: link1 is not connected: {kind}", self.router.id), wait::patience(), || {
+            let links = self.json(&["link", "status"]);
+            let link = links.as_array()?.iter().find(|link| link["name"] == "link1")?;
+            let told = link["state"] == "not-connected" && link["reason"]["kind"] == kind && link["failures"].as_u64() > Some(0);
+            told.then(|| link["reason"]["text"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    #[track_caller]
+    fn await_active(&self) -> Value {
+        wait::until(&format!("{}: link1 is active", self.router.id), wait::patience(), || {
+            let links = self.json(&["link", "status"]);
+            links.as_array()?.iter().find(|link| link["name"] == "link1" && link["state"] == "active").cloned()
+        })
+    }
+}
+
+/// An HTTP listener for metrics.
+fn web(spec: Spec, port: u16) -> Spec {
+    spec.entity("listener", json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }))
+}
+
+/// One figure of the page; labels are part of the name.
+fn metric(page: &str, name: &str) -> u64 {
+    let figure = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    figure.map_or(0, |figure| figure as u64)
+}
+
+fn metrics(port: u16) -> String {
+    let mut stream = client::connect(port);
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("the request is taken");
+    let (page, _) = client::read_text(&mut stream);
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    page
+}
+
+/// A port held by another process is told once in the log and in the status as long as it is, and opened once it is free;
+/// so for a service's port, and nothing else waits for it.
+fn held_port(lab: &Lab, _: [Kind; 1]) {
+    let hello = Backend::start(Serve::Hello);
+    let holders = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [clients, service] = holders.each_ref().map(|holder| holder.local_addr().expect("an address").port());
+    let free = ports::free();
+    let spec = Spec::new("held", Ours).clients(clients).tcp_listener("hello", service).tcp_connector("hello", hello.port);
+    let elsewhere = json!({ "name": "free", "address": "hello", "host": "127.0.0.1", "port": free });
+    let site = Watched::start(lab, &spec.entity("tcpListener", elsewhere));
+    client::await_hello(free);
+    let warned = |name: &str| {
+        let status = site.json(&["status"]);
+        let warnings = status["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().any(|warning| {
+            let text = warning["text"].as_str().unwrap_or_default();
+            text.contains(name) && text.contains("held by another process")
+        })
+    };
+    for name in ["listener clients", "tcpListener hello-listener"] {
+        wait::until(&format!("{name} is in the status"), wait::patience(), || warned(name).then_some(()));
+    }
+    drop(holders);
+    site.router.await_port(clients);
+    client::await_hello(service);
+    for name in ["listener clients", "tcpListener hello-listener"] {
+        wait::until(&format!("{name} is out of the status"), wait::patience(), || (!warned(name)).then_some(()));
+        let lines = site.router.log().lines().filter(|line| line.contains(name) && line.contains("held by another")).count();
+        assert_eq!(lines, 1, "{name}:\n{}", site.router.log());
+    }
+}
+
+fn expired(lab: &Lab) -> Identity {
+    lab.authority().issue("expired", &Contents { common_name: "expired", names: &["localhost"], expired: true })
+}
+
+fn stranger(lab: &Lab) -> Identity {
+    Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
+}
+
+/// Several wrong clients one after the other: none hides another's line, and each is counted by its reason.
+fn refusals(lab: &Lab, _: [Kind; 1]) {
+    let [links, page] = [ports::free(), ports::free()];
+    let spec = web(Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links), page);
+    let site = Watched::start(lab, &spec);
+    site.router.await_port(links);
+    site.router.await_port(page);
+    let refuse = |identity: &Identity| {
+        if let Ok(mut stream) = tls::connect(links, identity) {
+            let (answer, ended) = tls::ask(&mut stream, amqp::SASL_HEADER);
+            assert!(ended && answer.is_empty(), "answered {answer:02x?}");
+        }
+    };
+    refuse(&lab.identity("nobody").anonymous());
+    site.router.await_log(&["failed", "no certificate", "127.0.0.1:"]);
+    refuse(&expired(lab));
+    site.router.await_log(&["failed", "expired on 2021-01-01", "127.0.0.1:"]);
+    refuse(&stranger(lab));
+    site.router.await_log(&["failed", "issued by CN=other-ca", "127.0.0.1:"]);
+    let mut clear = client::connect(links);
+    let (answer, ended) = tls::ask(&mut clear, amqp::HEADER);
+    assert!(ended, "the connection is still open");
+    // Who speaks AMQP in clear can read why not.
+    assert!(answer.windows(11).any(|window| window == b"amqp:connec"), "{answer:02x?}");
+    site.router.await_log(&["failed", "Client connection unencrypted", "127.0.0.1:"]);
+    for reason in ["no_certificate", "expired", "unknown_ca", "plain_text"] {
+        let name = format!("skrouterd_handshake_failures_total{{listener=\"links\",reason=\"{reason}\"}}");
+        wait::until(&name, wait::patience(), || (metric(&metrics(page), &name) == 1).then_some(()));
+    }
+    assert_eq!(site.json(&["connection", "list"]), json!([]), "something of it reached the router");
+}
+
+/// Whoever looks whether a port is open is no event.
+fn probe(lab: &Lab, _: [Kind; 1]) {
+    let [clients, links, page] = [ports::free(), ports::free(), ports::free()];
+    let spec = Spec::new("probed", Ours).profile(&lab.identity("probed")).clients(clients).links_tls(links);
+    let site = Watched::start(lab, &web(spec, page));
+    for port in [clients, links, page] {
+        site.router.await_port(port);
+        assert!(ports::listening(port));
+    }
+    // A refusal behind the probes on the same ports: once its line is there, theirs would be.
+    for port in [clients, links] {
+        let mut stream = client::connect(port);
+        let (_, ended) = tls::ask(&mut stream, b"GET / HTTP/1.1\r\n\r\n");
+        assert!(ended);
+        site.router.await_log(&["failed", &stream.local_addr().expect("an address").to_string()]);
+    }
+    let failures = site.router.log().lines().filter(|line| line.contains("failed")).count();
+    assert_eq!(failures, 2, "{}", site.router.log());
+}
+
+/// A client that says nothing is refused after `initialHandshakeTimeoutSeconds`, and that is told.
+fn silence(lab: &Lab, _: [Kind; 1]) {
+    let [clients, page] = [ports::free(), ports::free()];
+    let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients, "role": "normal",
+        "saslMechanisms": "ANONYMOUS", "authenticatePeer": false, "initialHandshakeTimeoutSeconds": 1 });
+    let site = Watched::start(lab, &web(Spec::new("patient", Ours).entity("listener", listener), page));
+    site.router.await_port(clients);
+    let mut silent = client::connect(clients);
+    silent.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+    assert_eq!(silent.read(&mut [0]).expect("the router ends it"), 0);
+    site.router.await_log(&["failed", &silent.local_addr().expect("an address").to_string(), "nothing was received"]);
+    assert_eq!(metric(&metrics(page), "skrouterd_handshake_failures_total{listener=\"clients\",reason=\"timeout\"}"), 1);
+}
+
+/// SIGHUP: who connects afterwards is shown the new certificate, a link that stands stays, and a pair of files that does not
+/// fit changes nothing.
+fn reload(lab: &Lab, _: [Kind; 1]) {
+    let identity = lab.identity("north");
+    let (certificate, key) = identity.own.clone().expect("a certificate");
+    let links = ports::free();
+    let north = Spec::new("north", Ours).profile(&identity).links_tls(links);
+    let north = Watched::start(lab, &north);
+    let south = Watched::start(lab, &Spec::new("south", Ours).profile(&lab.identity("south")).link_tls("link1", links));
+    let since = south.await_active()["since"].clone();
+    let client = lab.identity("client");
+    let shown = || {
+        let stream = tls::connect(links, &client).expect("a handshake");
+        stream.conn.peer_certificates().and_then(|chain| chain.first().map(|leaf| leaf.to_vec())).expect("a certificate")
+    };
+    let before = shown();
+    let contents = Contents { common_name: "renewed", names: &["localhost"], expired: false };
+    let (new_certificate, new_key) = lab.authority().issue("renewed", &contents).own.expect("a certificate");
+    std::fs::copy(&new_certificate, &certificate).expect("the certificate is replaced");
+    north.router.signal(Signal::HUP);
+    north.router.await_log(&["sslProfile tls stays as it was", "privateKeyFile", "do"]);
+    assert_eq!(shown(), before, "half of a pair was taken");
+    std::fs::copy(&new_key, &key).expect("the key is replaced");
+    north.router.signal(Signal::HUP);
+    north.router.await_log(&["Updated sslProfile tls"]);
+    assert_ne!(shown(), before, "new connections are shown the former certificate");
+    assert_eq!(south.await_active()["since"], since, "the link was lost");
+}
+
+/// A port where everybody is told the same and sent away.
+fn answering(words: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(words);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    port
+}
+
+/// Every counterpart that is not what it should be has its reason, in words that name what to change.
+fn reasons(lab: &Lab, _: [Kind; 1]) {
+    let good = lab.identity("good");
+    let [links, clients, plain] = [ports::free(), ports::free(), ports::free()];
+    let listener = json!({ "name": "plain", "host": "127.0.0.1", "port": plain, "role": "inter-router",
+        "saslMechanisms": "ANONYMOUS", "authenticatePeer": false });
+    let north = Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links).clients(clients);
+    let north = Watched::start(lab, &north.entity("listener", listener));
+    for port in [links, clients, plain] {
+        north.router.await_port(port);
+    }
+    let nobody = ports::free();
+    let web = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let by_tls = |name: &str, identity: &Identity, port| Spec::new(name, Ours).profile(identity).link_tls("link1", port);
+    let in_clear = |name: &str, port| Spec::new(name, Ours).link_plain("link1", port, 1);
+    let unresolved = json!({ "name": "link1", "host": "no-such-host.invalid", "port": links, "role": "inter-router" });
+    let cases = [
+        (Spec::new("a", Ours).entity("connector", unresolved), "name-not-resolved", "no-such-host.invalid"),
+        (in_clear("b", nobody), "refused", "nothing listens there"),
+        (by_tls("c", &good.clone().trusting(&Authority::new(lab.path(), "else")), links), "unknown-authority", "CN=test-ca"),
+        (by_tls("d", &expired(lab), links), "our-certificate-refused", "certificate_expired"),
+        (by_tls("e", &stranger(lab), links), "our-certificate-refused", "unknown_ca"),
+        (by_tls("f", &good.clone().anonymous(), links), "our-certificate-refused", "certificate_required"),
+        (by_tls("g", &good, plain), "tls-failed", "speaks no TLS"),
+        (in_clear("h", links), "not-authenticated", "whether it demands TLS"),
+        (in_clear("i", clients), "role-mismatch", "qd:forbidden"),
+        (in_clear("north", plain), "own-router-id", "our own router id, north"),
+        (in_clear("j", web), "not-amqp", "the first octets are HTTP/1.1"),
+    ];
+    for (spec, kind, words) in cases {
+        let site = Watched::start(lab, &spec);
+        let text = site.await_reason(kind);
+        assert!(text.contains(words), "{kind}: {text}");
+        let output = site.skup(&["link", "status"]);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(printed.starts_with("Link link1 not connected\n") && printed.contains("next try:"), "{printed}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+    assert!(north.router.is_running());
+}
+
+/// A new trouble of a link is a new line, though the former was told a moment ago.
+fn changed_trouble(lab: &Lab, _: [Kind; 1]) {
+    let port = ports::free();
+    let site = Watched::start(lab, &Spec::new("south", Ours).link_plain("link1", port, 1));
+    site.router.await_log(&["Connection to", "refused"]);
+    let north = Spec::new("north", Ours).clients(port).start(lab);
+    north.await_port(port);
+    site.router.await_log(&["Connection to", "qd:forbidden"]);
+    let lines = site.router.log().lines().filter(|line| line.contains("connection refused")).count();
+    assert_eq!(lines, 1, "{}", site.router.log());
+}
+
+/// The metrics that a service moves, at each router on its way.
+fn counters(lab: &Lab, _: [Kind; 1]) {
+    let echo = Backend::start(Serve::Echo);
+    let nobody = ports::free();
+    let [links, echo_port, dead_port] = [ports::free(), ports::free(), ports::free()];
+    let pages = [(); 3].map(|()| ports::free());
+    let middle = web(Spec::new("middle", Ours).links_plain(links), pages[1]).start(lab);
+    let first = Spec::new("first", Ours).link_plain("link1", links, 1).tcp_listener("echo", echo_port);
+    let first = web(first.tcp_listener("dead", dead_port), pages[0]).start(lab);
+    let last = Spec::new("last", Ours).link_plain("link1", links, 1).tcp_connector("echo", echo.port);
+    let last = web(last.tcp_connector("dead", nobody), pages[2]).start(lab);
+    for (router, page) in [(&first, pages[0]), (&middle, pages[1]), (&last, pages[2])] {
+        router.await_port(page);
+    }
+    first.await_port(dead_port);
+    let mut stream = wait::until("an echo", wait::patience(), || {
+        let mut stream = client::try_connect(echo_port).ok()?;
+        stream.write_all(b"hello").ok()?;
+        stream.read_exact(&mut [0; 5]).ok()?;
+        Some(stream)
+    });
+    let await_metric = |page: usize, name: &str, at_least: u64| {
+        wait::until(&format!("{name} of router {page}"), wait::patience(), || {
+            (metric(&metrics(pages[page]), name) >= at_least).then_some(())
+        });
+    };
+    let service = |name: &str, direction: &str, more: &str| {
+        format!("skrouterd_service_{name}{{address=\"echo\",protocol=\"tcp\",direction=\"{direction}\"{more}}}")
+    };
+    for (page, side) in [(0, "listener"), (2, "connector")] {
+        await_metric(page, "qdr_tcp_service_connections", 1);
+        await_metric(page, "qdr_deliveries_ingress_total", 1);
+        await_metric(page, "qdr_deliveries_egress_total", 1);
+        await_metric(page, &service("connections_open", side, ""), 1);
+        await_metric(page, &service("octets_total", side, ",way=\"in\""), 5);
+        await_metric(page, &service("octets_total", side, ",way=\"out\""), 5);
+        // The control links and the two of the service connection.
+        await_metric(page, "qdr_links_total", 4);
+    }
+    await_metric(1, "qdr_amqp_service_connections", 2);
+    await_metric(1, "qdr_links_total", 4);
+    await_metric(1, "qdr_routers_total", 3);
+    await_metric(1, "qdr_deliveries_transit_total", 2);
+    stream.shutdown(std::net::Shutdown::Write).expect("half of the connection ends");
+    assert_eq!(client::read_text(&mut stream).1, client::End::Clean);
+    await_metric(1, "qdr_accepted_deliveries_total", 2);
+    let mut dead = client::connect(dead_port);
+    let _ = dead.write_all(b"x");
+    assert_eq!(client::read_text(&mut dead).1, client::End::Reset);
+    await_metric(1, "qdr_modified_deliveries_total", 1);
+    await_metric(2, "skrouterd_service_dial_failures_total{address=\"dead\"}", 1);
+    drop(stream);
+    wait::until("no service connection", wait::patience(), || {
+        (metric(&metrics(pages[0]), "qdr_tcp_service_connections") == 0).then_some(())
+    });
+}
+
+/// One line with file, entity and attribute; exit status 1; and neither port, admin socket nor log file was made.
+fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
+    let good = lab.identity("good");
+    let (certificate, key) = good.own.clone().expect("a certificate");
+    let (_, other_key) = lab.identity("other").own.expect("a certificate");
+    let port = ports::free();
+    let profile = |more: Value| {
+        let mut attributes = json!({ "name": "tls", "certFile": certificate, "privateKeyFile": key });
+        for (name, value) in more.as_object().expect("attributes") {
+            attributes[name] = value.clone();
+        }
+        ("sslProfile", attributes)
+    };
+    let cases = [
+        (profile(json!({ "certFile": "/no/such/file" })), "sslProfile 'tls': attribute 'certFile'"),
+        (profile(json!({ "privateKeyFile": other_key })), "sslProfile 'tls': attribute 'privateKeyFile'"),
+        (profile(json!({ "password": "env:NO_SUCH_VARIABLE" })), "sslProfile 'tls': attribute 'password'"),
+        (profile(json!({ "ciphers": "AES128-SHA" })), "sslProfile 'tls': attribute 'ciphers'"),
+        (profile(json!({ "protocols": "TLSv1" })), "sslProfile 'tls': attribute 'protocols'"),
+        (("listener", json!({ "name": "twin", "host": "127.0.0.1", "port": port })), "listener 'twin': attribute 'port'"),
+        (("listener", json!({ "name": "clients", "port": 1 })), "listener 'clients': attribute 'name'"),
+        (("listener", json!({ "name": "x", "port": 1, "requireSsl": true })), "listener 'x': attribute 'requireSsl'"),
+        (("listener", json!({ "name": "x", "port": 1, "saslMechanisms": "PLAIN" })), "listener 'x': attribute 'saslMechanisms'"),
+        (("tcpConnector", json!({ "name": "x", "address": "a", "host": "h" })), "tcpConnector 'x': attribute 'port'"),
+        (("tcpConnector", json!({ "name": "x", "adress": "a" })), "tcpConnector 'x': attribute 'adress'"),
+        (("listner", json!({})), "'listner'"),
+    ];
+    let [config, socket, log] = ["bad.json", "bad.sock", "bad.log"].map(|name| lab.path().join(name));
+    for ((entity, attributes), place) in cases {
+        let spec = Spec::new("bad", Ours).clients(port).entity("log", json!({ "module": "DEFAULT", "outputFile": log }));
+        std::fs::write(&config, spec.entity(entity, attributes).text()).expect("the configuration is written");
+        let mut command = Command::new(peers::ours());
+        let output = command.arg("-c").arg(&config).arg("--admin-socket").arg(&socket).output().expect("the router starts");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{place}: {text}");
+        assert!(text.lines().count() == 1 && text.contains("bad.json: ") && text.contains(place), "{place}: {text}");
+        assert!(!ports::listening(port) && !socket.exists() && !log.exists(), "{place}: something was opened");
+    }
+}
