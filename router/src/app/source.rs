@@ -545,7 +545,17 @@ pub(super) fn log_notice(notice: &topology::Notice) {
         N::Problem { problem: LinkProblem::DuplicateId, .. } => {
             log!(RouterHello, Critical, "Detected a duplicate of this router's own id at a neighbor, which is ignored");
         }
-        N::Problem { problem, .. } => log!(RouterHello, Error, "a neighbor is ignored: {problem:?}"),
+        N::Problem { problem: LinkProblem::Loop, .. } => {
+            log!(RouterHello, Error, "a link leads back to this router itself, and is ignored");
+        }
+        // Told once for the router, below.
+        N::Problem { problem: LinkProblem::NewerVersion(_), .. } => {}
+        N::Problem { problem: LinkProblem::TooManyRouters, .. } => {
+            log!(RouterHello, Error, "a neighbor is ignored: too many routers are known");
+        }
+        N::Problem { problem: LinkProblem::SecondRouter(id), .. } => {
+            log!(RouterHello, Error, "router {id} is heard on the link of another router, and is ignored there");
+        }
         N::NewerVersion { id, version } => {
             log!(
                 RouterLs,

@@ -115,7 +115,8 @@ pub struct LinkMetrics {
 pub struct HandshakeFailures {
     /// Name of the listener.
     pub listener: String,
-    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`, `timeout`.
+    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`, `timeout`, `refused_by_client`, `busy`;
+    /// `tls` and `amqp` for the rest of what may go wrong in either.
     pub reason: &'static str,
     /// How many since start.
     pub count: u64,
