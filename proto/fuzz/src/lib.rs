@@ -261,7 +261,8 @@ pub fn routing_messages(mut octets: &[u8]) {
             let Ok(Parsed::Present(annotations)) = annotations::parse(&again) else { panic!("annotations") };
             let read = Message::decode(&again[annotations.length..]);
             if !matches!(message, Message::Newer { .. }) {
-                assert_eq!(read.as_ref(), Ok(&message));
+                // An instance that is missing is written as 0, so compare what is written.
+                assert_eq!(read.map(|read| read.encode("to", "0/fuzz")), Ok(again.clone()));
             }
             let arrival = Arrival { link: links[turn % 2], trace: annotations.trace, flooded: turn % 3 == 0 };
             let _ = routing.handle_message(&arrival, &message, now);
