@@ -94,25 +94,28 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, usable
         return destinations.locals.get(index).map(local);
     }
     // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
-    let mut best: Option<((bool, u64, usize), Choice)> = None;
+    let mut best = None;
     let count = destinations.locals.len() + destinations.remotes.len();
-    let mut consider = |index: usize, open: usize, cost: u64, choice: &dyn Fn() -> Choice| {
+    let mut consider = |index: usize, open: usize, cost: u64| {
         let value = if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
         let rank = (open >= CAPACITY, value, (index + count - turn % count) % count);
-        if best.as_ref().is_none_or(|(known, _)| rank < *known) {
-            best = Some((rank, choice()));
+        if best.is_none_or(|(known, _)| rank < known) {
+            best = Some((rank, index));
         }
     };
     for (index, consumer) in destinations.locals.iter().enumerate() {
-        consider(index, consumer.outstanding.load(Ordering::Relaxed), 0, &|| local(consumer));
+        consider(index, consumer.outstanding.load(Ordering::Relaxed), 0);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
         let Some(route) = routes.get(&remote.router).filter(|_| usable(&remote.router)) else { continue };
         let index = destinations.locals.len() + index;
-        consider(index, remote.outstanding.load(Ordering::Relaxed), route.cost, &|| Choice {
-            target: Target::Connection(if streaming { route.trunk.stream() } else { Arc::clone(route.trunk.control()) }),
-            outstanding: Some(Arc::clone(&remote.outstanding)),
-        });
+        consider(index, remote.outstanding.load(Ordering::Relaxed), route.cost);
     }
-    best.map(|(_, choice)| choice)
+    let (_, index) = best?;
+    if let Some(consumer) = destinations.locals.get(index) {
+        return Some(local(consumer));
+    }
+    // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
+    let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;
+    Choice { outstanding: Some(Arc::clone(&remote.outstanding)), ..toward(routes, &remote.router, streaming)? }.into()
 }

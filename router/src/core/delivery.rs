@@ -252,16 +252,6 @@ impl Delivery {
         (octets, end)
     }
 
-    /// Takes back the front of what was taken and could not be sent.
-    pub fn untake(&self, chunks: &mut VecDeque<Bytes>) {
-        let mut state = self.lock();
-        while let Some(chunk) = chunks.pop_back() {
-            self.budget.take(chunk.len());
-            state.queued += chunk.len();
-            state.chunks.push_front(chunk);
-        }
-    }
-
     /// Says how many octets of the body the receiver has taken, all in all.
     pub fn acknowledge(&self, octets: u64) {
         let notify = {
@@ -299,7 +289,16 @@ impl Delivery {
 
     /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.
     pub fn consumer_lost(&self) {
-        let started = self.lock().started;
+        let started = {
+            let mut state = self.lock();
+            // A receiver may accept a stream before its end. What has not been taken by now is lost all the same, and the producer, who
+            // counts no window any more, would wait for ever for somebody to take it.
+            let missing = !state.chunks.is_empty() || state.end != Some(Ended::Complete);
+            if missing && state.outcome == Some(DeliveryState::Accepted) {
+                (state.outcome, state.settled) = (None, false);
+            }
+            state.started
+        };
         self.outcome(Some(if started { DeliveryState::failed() } else { DeliveryState::Released }), true);
     }
 

@@ -16,6 +16,9 @@ mod router;
 mod routing;
 mod trunk;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::{Address, LocalConsumer, Watch};
 pub use budget::Budget;
 pub use choose::Choice;

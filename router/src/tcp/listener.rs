@@ -3,7 +3,7 @@
 use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
-use crate::core::{Address, Delivery, Message, Watch};
+use crate::core::{Address, Choice, Delivery, Message, Watch};
 use crate::node::{ConnectionRecord, Node, Octets, Port, PortStatus, Stage, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
@@ -178,7 +178,10 @@ impl TcpListener {
                 let result = acceptor.accept(socket, HANDSHAKE).await;
                 listener.handshakes.fetch_sub(1, Ordering::Relaxed);
                 match result {
-                    Ok((socket, session)) => listener.begin(&node, &address, socket, session, 0),
+                    Ok((socket, session)) => {
+                        let choice = node.core.choose(&address);
+                        listener.begin(&node, choice, socket, session, 0);
+                    }
                     Err(error) => {
                         node.registry.refuse(&listener.name, "tls");
                         log_limited!(
@@ -193,23 +196,25 @@ impl TcpListener {
             }));
             return;
         }
-        let shard = node.core.choose(address).and_then(|choice| choice.shard()).unwrap_or_default() % node.shards.count();
+        // Once a client: every choice uses up a turn of the destinations and of their data connections.
+        let choice = node.core.choose(address);
+        let shard = choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
         if shard == 0 {
-            return self.begin(node, address, socket, Session::plain(), 0);
+            return self.begin(node, choice, socket, Session::plain(), 0);
         }
-        let (listener, node, address) = (Arc::clone(self), Arc::clone(node), Arc::clone(address));
+        let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
         node.shards.handle(shard).clone().spawn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                listener.begin(&node, &address, socket, Session::plain(), shard);
+                listener.begin(&node, choice, socket, Session::plain(), shard);
             }
         });
     }
 
     /// Sends the client stream on its way, and starts the task that looks after the client.
-    fn begin(&self, node: &Arc<Node>, address: &Arc<Address>, socket: TcpStream, session: Session, shard: usize) {
+    fn begin(&self, node: &Arc<Node>, choice: Option<Choice>, socket: TcpStream, session: Session, shard: usize) {
         let id = node.registry.number();
-        let Some(choice) = node.core.choose(address) else {
+        let Some(choice) = choice else {
             log!(TcpAdaptor, Debug, "[C{id}] nobody serves {} any more: client closed", self.service);
             return socket::reset(socket);
         };

@@ -1,0 +1,281 @@
+//! One delivery between its producer and its consumer.
+
+use super::Bell;
+use crate::core::{Budget, Delivery, Ended, Mailbox, Message, Notify};
+use bytes::Bytes;
+use proptest::prelude::*;
+use skupper_proto::amqp::performative::DeliveryState;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+fn delivery() -> (Arc<Delivery>, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(1000));
+    (Delivery::new(Message::default(), &budget), budget)
+}
+
+fn octets(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn joined(chunks: VecDeque<Bytes>) -> Vec<u8> {
+    chunks.into_iter().flatten().collect()
+}
+
+/// The slots that wait in a mailbox.
+fn ready(mailbox: &Mailbox) -> Vec<u32> {
+    let mut ready = Vec::new();
+    mailbox.take(&mut ready, &mut VecDeque::new(), Waker::noop());
+    ready
+}
+
+#[test]
+fn octets_come_out_in_order_and_the_end_behind_the_last() {
+    let (delivery, budget) = delivery();
+    assert_eq!(delivery.push(octets("abc")), 3);
+    assert_eq!(delivery.push(Bytes::new()), 3);
+    assert_eq!(delivery.push(octets("defg")), 7);
+    delivery.end(Ended::Complete);
+    assert_eq!(delivery.push(octets("late")), 7);
+    assert_eq!(budget.held(), 7);
+    let mut chunks = VecDeque::new();
+    assert_eq!(delivery.take(0, &mut chunks), (0, None));
+    assert_eq!(delivery.take(2, &mut chunks), (3, None));
+    assert_eq!((budget.held(), delivery.window()), (4, (4, 0)));
+    assert_eq!(delivery.take(100, &mut chunks), (4, Some(Ended::Complete)));
+    assert_eq!(joined(chunks), b"abcdefg");
+    assert_eq!(budget.held(), 0);
+}
+
+#[test]
+fn consumer_that_is_named_late_is_woken_for_what_waits() {
+    let (bell, waker) = Bell::new();
+    let (delivery, _) = delivery();
+    delivery.set_consumer(Notify::Task(waker.clone()));
+    assert_eq!(bell.rings(), 0);
+    delivery.push(octets("a"));
+    assert_eq!(bell.rings(), 1);
+    delivery.set_consumer(Notify::Task(waker.clone()));
+    assert_eq!(bell.rings(), 1);
+    delivery.take(9, &mut VecDeque::new());
+    delivery.end(Ended::Complete);
+    assert_eq!(bell.rings(), 1);
+    delivery.end(Ended::Aborted);
+    assert_eq!((bell.rings(), delivery.ended()), (0, Some(Ended::Complete)));
+    delivery.set_consumer(Notify::Task(waker));
+    assert_eq!(bell.rings(), 1, "an end alone is something that waits");
+}
+
+#[test]
+fn producer_is_woken_for_every_word_of_the_consumer() {
+    let (bell, waker) = Bell::new();
+    let (delivery, _) = delivery();
+    delivery.set_producer(Notify::Task(waker));
+    delivery.push(octets("abc"));
+    assert_eq!(bell.rings(), 0);
+    delivery.take(9, &mut VecDeque::new());
+    assert_eq!(bell.rings(), 1);
+    delivery.take(9, &mut VecDeque::new());
+    assert_eq!(bell.rings(), 0, "nothing was taken");
+    delivery.acknowledge(2);
+    assert_eq!(bell.rings(), 1);
+    delivery.acknowledge(2);
+    delivery.acknowledge(1);
+    assert_eq!((bell.rings(), delivery.window()), (0, (0, 2)));
+    delivery.outcome(Some(DeliveryState::Accepted), false);
+    assert_eq!(bell.rings(), 1);
+    delivery.outcome(Some(DeliveryState::Released), true);
+    assert_eq!(bell.rings(), 1);
+    let progress = delivery.progress();
+    assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), true), "the first outcome stays");
+    delivery.outcome(Some(DeliveryState::Released), true);
+    assert_eq!(bell.rings(), 0);
+}
+
+#[test]
+fn slot_is_named_once_until_it_was_looked_after() {
+    let mailbox = Mailbox::new(0);
+    let (delivery, _) = delivery();
+    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
+    delivery.set_producer(Notify::Slot(Arc::clone(&mailbox), 8));
+    delivery.push(octets("a"));
+    delivery.push(octets("b"));
+    assert_eq!(ready(&mailbox), [7]);
+    delivery.push(octets("c"));
+    assert_eq!(ready(&mailbox), [0; 0], "the slot was not looked after since");
+    delivery.take(1, &mut VecDeque::new());
+    delivery.take(1, &mut VecDeque::new());
+    assert_eq!(ready(&mailbox), [8]);
+    delivery.progress();
+    delivery.end(Ended::Complete);
+    delivery.acknowledge(1);
+    assert_eq!(ready(&mailbox), [7, 8]);
+    delivery.take(0, &mut VecDeque::new());
+    delivery.progress();
+    delivery.consumer_lost();
+    assert_eq!(ready(&mailbox), [8]);
+}
+
+#[test]
+fn without_room_the_consumer_still_hears_of_an_abort() {
+    let mailbox = Mailbox::new(0);
+    let (delivery, budget) = delivery();
+    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
+    delivery.push(octets("held"));
+    assert_eq!(ready(&mailbox), [7]);
+    assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, None));
+    delivery.end(Ended::Aborted);
+    assert_eq!(ready(&mailbox), [7]);
+    assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, Some(Ended::Aborted)));
+    assert_eq!(budget.held(), 0);
+}
+
+#[test]
+fn abort_voids_what_waits() {
+    let (delivery, budget) = delivery();
+    delivery.push(octets("abc"));
+    delivery.push(octets("def"));
+    let mut chunks = VecDeque::new();
+    assert_eq!(delivery.take(1, &mut chunks).0, 3);
+    delivery.end(Ended::Aborted);
+    assert_eq!(delivery.take(100, &mut chunks), (0, Some(Ended::Aborted)));
+    assert_eq!((joined(chunks), budget.held()), (b"abc".to_vec(), 0));
+}
+
+#[test]
+fn failure_voids_what_waits_and_acceptance_does_not() {
+    let (accepted, budget) = delivery();
+    accepted.push(octets("abc"));
+    accepted.outcome(Some(DeliveryState::Accepted), false);
+    assert_eq!(accepted.push(octets("d")), 4);
+    let (failed, other) = delivery();
+    failed.push(octets("abc"));
+    failed.outcome(Some(DeliveryState::Released), true);
+    assert_eq!(failed.push(octets("d")), 0);
+    assert_eq!((budget.held(), other.held()), (4, 0));
+    failed.end(Ended::Complete);
+    assert_eq!(failed.take(9, &mut VecDeque::new()), (0, Some(Ended::Complete)));
+}
+
+#[test]
+fn loss_of_the_consumer_releases_what_was_not_begun() {
+    let outcome = |delivery: &Delivery| delivery.progress().outcome;
+    let (fresh, _) = delivery();
+    fresh.consumer_lost();
+    assert_eq!(outcome(&fresh), Some(DeliveryState::Released));
+    let (begun, _) = delivery();
+    begun.take(1, &mut VecDeque::new());
+    begun.consumer_lost();
+    assert_eq!(outcome(&begun), Some(DeliveryState::failed()));
+}
+
+#[test]
+fn loss_of_a_consumer_that_accepted_early_is_told() {
+    let (bell, waker) = Bell::new();
+    for settled in [false, true] {
+        let (early, budget) = delivery();
+        early.set_producer(Notify::Task(waker.clone()));
+        early.push(octets("abc"));
+        early.take(9, &mut VecDeque::new());
+        early.outcome(Some(DeliveryState::Accepted), settled);
+        early.push(octets("def"));
+        bell.rings();
+        early.consumer_lost();
+        assert_eq!(bell.rings(), 1);
+        let progress = early.progress();
+        assert_eq!((progress.outcome, progress.queued, budget.held()), (Some(DeliveryState::failed()), 0, 0));
+    }
+    let (whole, _) = delivery();
+    whole.push(octets("abc"));
+    whole.end(Ended::Complete);
+    whole.take(9, &mut VecDeque::new());
+    whole.outcome(Some(DeliveryState::Accepted), false);
+    whole.consumer_lost();
+    assert_eq!(whole.progress().outcome, Some(DeliveryState::Accepted), "it had all of it");
+}
+
+#[test]
+fn what_nobody_took_goes_with_the_delivery() {
+    let (delivery, budget) = delivery();
+    delivery.push(octets("abc"));
+    assert_eq!(budget.held(), 3);
+    drop(delivery);
+    assert_eq!(budget.held(), 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(usize),
+    End(bool),
+    Take(usize),
+    Acknowledge(u64),
+    Outcome(u8, bool),
+    Lost,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..20usize).prop_map(Step::Push),
+        1 => any::<bool>().prop_map(Step::End),
+        5 => (0..30usize).prop_map(Step::Take),
+        2 => (0..60u64).prop_map(Step::Acknowledge),
+        1 => (0..4u8, any::<bool>()).prop_map(|(what, settled)| Step::Outcome(what, settled)),
+        1 => Just(Step::Lost),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_unseen(steps in prop::collection::vec(step(), 0..40)) {
+        let mailbox = Mailbox::new(0);
+        let (delivery, budget) = delivery();
+        delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 0));
+        delivery.set_producer(Notify::Slot(Arc::clone(&mailbox), 1));
+        let (mut pushed, mut taken) = (Vec::new(), VecDeque::new());
+        let mut known = delivery.progress();
+        // Who was told that there is something to look after, and has not looked.
+        let mut told = [false; 2];
+        for step in steps {
+            let before = delivery.window().0;
+            match step {
+                Step::Push(n) => {
+                    let chunk: Vec<u8> = (0..n).map(|i| (pushed.len() + i) as u8).collect();
+                    if delivery.push(Bytes::from(chunk.clone())) == before + n && n > 0 {
+                        pushed.extend(chunk);
+                    }
+                }
+                Step::End(complete) => delivery.end(if complete { Ended::Complete } else { Ended::Aborted }),
+                Step::Take(n) => {
+                    told[0] = false;
+                    delivery.take(n, &mut taken);
+                    if delivery.window().0 > 0 {
+                        // A consumer that left something comes again by itself.
+                        told[0] = true;
+                    }
+                }
+                Step::Acknowledge(n) => delivery.acknowledge(n),
+                Step::Outcome(what, settled) => {
+                    let states = [DeliveryState::Accepted, DeliveryState::Released, DeliveryState::failed()];
+                    delivery.outcome(states.get(usize::from(what)).cloned(), settled);
+                }
+                Step::Lost => delivery.consumer_lost(),
+            }
+            for slot in ready(&mailbox) {
+                told[slot as usize] = true;
+            }
+            prop_assert_eq!(delivery.window().0, budget.held());
+            prop_assert!(delivery.window().0 == 0 || told[0], "octets wait and the consumer does not know");
+            if told[1] {
+                known = delivery.progress();
+                told[1] = false;
+            } else {
+                // Not by progress(), which would make it known.
+                prop_assert_eq!(delivery.window().1, known.received, "an acknowledgement that the producer was not told of");
+            }
+        }
+        let taken = joined(taken);
+        prop_assert_eq!(&pushed[..taken.len()], &taken[..]);
+        drop(delivery);
+        prop_assert_eq!(budget.held(), 0);
+    }
+}

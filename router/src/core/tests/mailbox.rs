@@ -1,0 +1,95 @@
+//! A connection's mailbox.
+
+use super::Bell;
+use crate::core::{Budget, Command, Delivery, Mailbox, Message, Notify, Via};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+
+#[test]
+fn waker_is_kept_only_when_nothing_waited() {
+    let (bell, waker) = Bell::new();
+    let mailbox = Mailbox::new(3);
+    assert_eq!(mailbox.shard(), 3);
+    let (mut ready, mut commands) = (Vec::new(), VecDeque::new());
+    mailbox.ready(5);
+    assert!(mailbox.take(&mut ready, &mut commands, &waker));
+    assert_eq!(ready, [5]);
+    mailbox.ready(6);
+    assert_eq!(bell.rings(), 0, "who has taken something looks again by itself");
+    assert!(mailbox.take(&mut ready, &mut commands, &waker));
+    assert!(!mailbox.take(&mut ready, &mut commands, &waker));
+    mailbox.send(Command::Close(None)).unwrap();
+    mailbox.ready(7);
+    assert_eq!(bell.rings(), 1, "once is enough");
+    assert!(mailbox.take(&mut ready, &mut commands, &waker));
+    assert_eq!((ready, commands.len()), (vec![5, 6, 7], 1));
+}
+
+#[test]
+fn closed_mailbox_gives_back_what_waited_and_refuses_the_rest() {
+    let mailbox = Mailbox::new(0);
+    let budget = Arc::new(Budget::new(100));
+    let delivery = || Delivery::whole(Message::default(), Bytes::from_static(b"x"), &budget);
+    mailbox.send(Command::Deliver(delivery(), Via::Stream)).unwrap();
+    assert!(!mailbox.is_closed());
+    assert_eq!(mailbox.close().len(), 1);
+    assert!(mailbox.is_closed());
+    assert!(matches!(mailbox.send(Command::Deliver(delivery(), Via::Stream)), Err(Command::Deliver(..))));
+    assert_eq!(budget.held(), 0);
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Sleeps until it is woken: a lost wake-up hangs the test.
+#[test]
+fn no_wake_up_is_lost_between_threads() {
+    const ROUNDS: usize = 20_000;
+    let mailbox = Mailbox::new(0);
+    let budget = Arc::new(Budget::new(1 << 20));
+    let delivery = Delivery::new(Message::default(), &budget);
+    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 0));
+    let consumer = thread::spawn({
+        let (mailbox, delivery) = (Arc::clone(&mailbox), Arc::clone(&delivery));
+        move || {
+            let waker = Waker::from(Arc::new(Unpark(thread::current())));
+            let (mut ready, mut commands, mut octets) = (Vec::new(), VecDeque::new(), VecDeque::new());
+            let (mut sent, mut taken) = (0, 0);
+            while sent < ROUNDS || taken < ROUNDS {
+                while !mailbox.take(&mut ready, &mut commands, &waker) {
+                    thread::park();
+                }
+                sent += commands.drain(..).count();
+                if !ready.is_empty() {
+                    ready.clear();
+                    taken += delivery.take(usize::MAX, &mut octets).0;
+                }
+            }
+            (sent, taken)
+        }
+    });
+    let producer = thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            delivery.push(Bytes::from_static(b"x"));
+        }
+    });
+    for round in 0..ROUNDS {
+        while mailbox.send(Command::Close(None)).is_err() {
+            thread::yield_now();
+        }
+        if round % 64 == 0 {
+            thread::yield_now();
+        }
+    }
+    producer.join().unwrap();
+    assert_eq!(consumer.join().unwrap(), (ROUNDS, ROUNDS));
+    assert_eq!(budget.held(), 0);
+}

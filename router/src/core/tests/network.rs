@@ -1,0 +1,239 @@
+//! Several routers' cores.
+
+use super::world::{World, finish, stream, trace};
+use super::{Bell, Sink};
+use crate::core::{Command, Ended, GroupKey, Mailbox};
+use bytes::Bytes;
+use skupper_proto::address::Treatment;
+use skupper_proto::amqp::performative::DeliveryState;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+fn line() -> World {
+    let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
+    world.connect(0, 1, 1, None);
+    world.connect(1, 2, 1, None);
+    world
+}
+
+#[test]
+fn neighbors_find_each_other_and_what_they_serve() {
+    let mut world = line();
+    let (bell, waker) = Bell::new();
+    let (_, watch) = world.cores[0].watch("service");
+    assert!(!watch.poll(&waker));
+    world.settle();
+    assert_eq!([0, 1, 2].map(|at| world.neighbors(at)), [vec!["b"], vec!["a", "c"], vec!["b"]]);
+    let sink = Sink::new();
+    let consumption = world.consume(2, "service", &sink);
+    world.run(Duration::from_millis(100));
+    assert_eq!((bell.rings(), watch.poll(&waker)), (1, true), "news travel at once");
+    assert_eq!(world.consumers(0, "service"), ["c"]);
+    assert_eq!(world.consumers(1, "service"), ["c"]);
+    drop(consumption);
+    world.settle();
+    assert_eq!((bell.rings(), watch.poll(&waker)), (1, false));
+}
+
+#[test]
+fn stream_crosses_a_line_and_its_trace_grows() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    let (address, _) = world.cores[0].watch("service");
+    let sent = stream(&world.cores[0]);
+    world.cores[0].choose(&address).expect("a way").deliver(sent.clone());
+    sent.push(Bytes::from_static(b"hello "));
+    world.run(Duration::ZERO);
+    let [arrived] = &sink.take()[..] else { panic!("one delivery") };
+    assert_eq!(trace(arrived), ["a", "b"]);
+    sent.push(Bytes::from_static(b"world"));
+    sent.end(Ended::Complete);
+    world.run(Duration::ZERO);
+    let mut chunks = VecDeque::new();
+    assert_eq!(arrived.take(100, &mut chunks), (11, Some(Ended::Complete)));
+    assert_eq!(chunks.into_iter().flatten().collect::<Vec<u8>>(), b"hello world");
+    arrived.acknowledge(11);
+    world.run(Duration::ZERO);
+    assert_eq!(sent.window(), (0, 11));
+    arrived.outcome(Some(DeliveryState::Accepted), true);
+    world.run(Duration::ZERO);
+    let progress = sent.progress();
+    assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), true));
+    assert_eq!([0, 1, 2].map(|at: usize| world.cores[at].budget().held()), [0; 3]);
+    assert_eq!((world.cores[1].counters().transit(), world.cores[2].counters().egress()), (1, 1));
+}
+
+#[test]
+fn answer_finds_its_way_by_the_reply_address() {
+    let mut world = line();
+    world.settle();
+    let sink = Sink::new();
+    let handle = world.cores[0].replies().add(0, 42, sink.clone());
+    let to = handle.address(world.cores[0].id());
+    let back = {
+        let head = skupper_proto::stream::encode_head(&to, None, None, None);
+        let message = crate::core::Message { sections: Bytes::from(head), streaming: true, ..Default::default() };
+        crate::core::Delivery::new(message, world.cores[2].budget())
+    };
+    world.cores[2].choose_by_text(&to).expect("a way back").deliver(back.clone());
+    world.run(Duration::ZERO);
+    assert_eq!(trace(&sink.take()[0]), ["c", "b"]);
+    drop(handle);
+    let late = world.arrive(0, &["c", "b"], &to);
+    assert_eq!(late.progress().outcome, Some(DeliveryState::Released));
+}
+
+#[test]
+fn loop_is_released() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    let around = world.arrive(1, &["a", "b", "a"], "service");
+    assert_eq!(around.progress().outcome, Some(DeliveryState::Released));
+    let straight = world.arrive(1, &["a"], "service");
+    assert_eq!(straight.progress().outcome, None);
+    let passed: Vec<_> = (0..100).map(|n| format!("r{n}")).collect();
+    let wide = world.arrive(1, &passed.iter().map(String::as_str).collect::<Vec<_>>(), "service");
+    assert_eq!(wide.progress().outcome, Some(DeliveryState::Released), "more routers than there are");
+}
+
+#[test]
+fn nothing_goes_back_toward_where_it_came_from() {
+    let mut world = line();
+    let sinks = [Sink::new(), Sink::new()];
+    let _at_c = world.consume(2, "service", &sinks[1]);
+    world.settle();
+    let back = world.arrive(1, &["c"], "service");
+    assert_eq!(back.progress().outcome, Some(DeliveryState::Released));
+    let _at_a = world.consume(0, "service", &sinks[0]);
+    world.settle();
+    for _ in 0..4 {
+        let onward = world.arrive(1, &["c"], "service");
+        world.run(Duration::ZERO);
+        assert_eq!(onward.progress().outcome, None);
+        let [arrived] = &sinks[0].take()[..] else { panic!("one delivery") };
+        onward.end(Ended::Complete);
+        finish(arrived);
+        world.run(Duration::ZERO);
+    }
+    assert_eq!(sinks[1].count(), 0);
+}
+
+#[test]
+fn lost_trunk_is_rerouted_at_once_and_forgotten_after_the_hold_off() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    let (address, watch) = world.cores[0].watch("service");
+    world.cut(1);
+    world.run(Duration::from_millis(500));
+    assert!(world.cores[0].choose(&address).is_none(), "there is no way");
+    assert!(watch.is_reachable(), "it may come back within the hold-off");
+    world.settle();
+    assert!(!watch.is_reachable());
+    assert_eq!(world.consumers(1, "service"), [""; 0]);
+    world.connect(1, 2, 1, None);
+    world.settle();
+    assert!(watch.is_reachable() && world.cores[0].choose(&address).is_some());
+}
+
+#[test]
+fn short_loss_is_not_seen_by_listeners() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    let (bell, waker) = Bell::new();
+    let (_, watch) = world.cores[0].watch("service");
+    assert!(watch.poll(&waker));
+    world.cut(1);
+    world.run(Duration::from_millis(300));
+    world.connect(1, 2, 1, None);
+    world.settle();
+    assert_eq!((bell.rings(), watch.poll(&waker)), (0, true));
+}
+
+#[test]
+fn newer_connection_of_a_connector_replaces_the_older() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    world.connect(0, 1, 1, Some("one"));
+    world.settle();
+    let former = world.wires[0][1].mailbox.clone();
+    let was = world.wires.remove(0);
+    world.connect(0, 1, 1, Some("one"));
+    let mut commands = VecDeque::new();
+    former.take(&mut Vec::new(), &mut commands, std::task::Waker::noop());
+    assert!(commands.iter().any(|command| matches!(command, Command::Close(Some(_)))), "{commands:?}");
+    // The former one's end must not take the newer one with it.
+    for end in &was {
+        world.cores[end.core].trunk_down(&end.trunk, world.now);
+    }
+    world.settle();
+    assert_eq!(
+        [0, 1].map(|at| (world.neighbors(at), world.cores[at].trunks().len())),
+        [(vec!["b".into()], 1), (vec!["a".into()], 1)]
+    );
+    world.connect(0, 1, 1, Some("another"));
+    world.settle();
+    assert_eq!(world.cores[1].trunks().len(), 2);
+}
+
+#[test]
+fn data_connections_join_their_trunk_in_any_order() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    let (group, strange) = (GroupKey::new("b", "one"), GroupKey::new("b", "two"));
+    let [early, late, other] = [(); 3].map(|()| Mailbox::new(0));
+    world.cores[0].data_up(&group, &early);
+    world.cores[0].data_up(&strange, &other);
+    world.connect(0, 1, 1, Some("one"));
+    let trunk = world.wires[0][0].trunk.clone();
+    assert_eq!(trunk.data_connections(), 1);
+    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &early));
+    world.cores[0].data_up(&group, &late);
+    assert_eq!(trunk.data_connections(), 2);
+    world.cores[0].data_down(&group, &early);
+    world.cores[0].data_down(&strange, &other);
+    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &late));
+    // A trunk that comes again finds the data connections that stayed.
+    world.cut(0);
+    world.connect(0, 1, 1, Some("one"));
+    assert_eq!(world.wires[0][0].trunk.data_connections(), 1);
+    world.cores[0].data_down(&group, &late);
+    let trunk = &world.wires[0][0].trunk;
+    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), trunk.control()));
+}
+
+#[test]
+fn stopping_router_withdraws_and_takes_nothing_up_again() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    assert_eq!(world.consumers(0, "service"), ["c"]);
+    world.cores[2].withdraw(world.now);
+    let _another = world.consume(2, "other", &sink);
+    world.run(Duration::from_millis(100));
+    assert_eq!((world.consumers(0, "service"), world.consumers(0, "other")), (vec![], vec![]));
+}
+
+#[test]
+fn delivery_for_a_connection_that_is_gone_is_released() {
+    let mut world = line();
+    let sink = Sink::new();
+    let _consumption = world.consume(2, "service", &sink);
+    world.settle();
+    let (address, _) = world.cores[0].watch("service");
+    let choice = world.cores[0].choose(&address).expect("a way");
+    let waiting = stream(&world.cores[0]);
+    world.cores[0].choose(&address).expect("a way").deliver(waiting.clone());
+    world.cut(0);
+    let late = stream(&world.cores[0]);
+    choice.deliver(late.clone());
+    for delivery in [waiting, late] {
+        assert_eq!(delivery.progress().outcome, Some(DeliveryState::Released));
+    }
+}

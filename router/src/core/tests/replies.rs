@@ -1,0 +1,38 @@
+//! Addresses for answers.
+
+use super::Sink;
+use crate::core::Replies;
+use std::sync::Arc;
+
+#[test]
+fn only_the_very_address_finds_who_waits() {
+    let replies = Replies::new(2);
+    let sink = Sink::new();
+    let handle = replies.add(1, 0xfeed, Arc::clone(&sink) as Arc<_>);
+    let address = handle.address("here");
+    let local = address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
+    assert_eq!(local, "reply.1.0.000000000000feed");
+    assert!(replies.find(&local).is_some());
+    let others = [
+        "reply.0.0.000000000000feed",
+        "reply.1.1.000000000000feed",
+        "reply.1.0.000000000000feee",
+        "reply.2.0.000000000000feed",
+        "reply.1.0.",
+        "reply.1.0",
+        "reply.1",
+        "reply.",
+        "",
+        "reply.-1.0.feed",
+        "reply.1.0.feed.0",
+        "reply.99999999999999999999.0.feed",
+        "temp.1.0.000000000000feed",
+    ];
+    for other in others {
+        assert!(replies.find(other).is_none(), "{other}");
+    }
+    drop(handle);
+    assert!(replies.find(&local).is_none());
+    let _next = replies.add(1, 0xbeef, sink);
+    assert!(replies.find(&local).is_none(), "the slot is another's now");
+}
