@@ -38,6 +38,10 @@ const OURS: &str = "skrouterd";
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Octets of output above which nothing more is read: what is owed to a peer that asks and asks and reads no answer. Far more than the
+/// dispositions and flows of one write's time.
+const MAX_OWED: usize = 1024 * 1024;
+
 /// Octets of output and ciphertext that a connection's end waits for at most, in time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -249,7 +253,7 @@ impl Connection {
         // A second handle on the socket: the first goes with the runtime that it belongs to.
         let socket = match std::os::fd::AsFd::as_fd(&self.socket).try_clone_to_owned() {
             Ok(socket) => std::net::TcpStream::from(socket),
-            Err(error) => return log!(Server, Error, "[C{}] cannot be moved to its shard: {error}", self.id),
+            Err(error) => return self.not_moved(&error),
         };
         node.shards.handle(shard).clone().spawn(async move {
             match TcpStream::from_std(socket) {
@@ -270,9 +274,16 @@ impl Connection {
                     .await;
                     drop(self.finish(why));
                 }
-                Err(error) => log!(Server, Error, "[C{}] cannot be moved to its shard: {error}", self.id),
+                Err(error) => self.not_moved(&error),
             }
         });
+    }
+
+    /// The process has no descriptor left, say. The core knows a data connection by now, and would go on giving it streams.
+    fn not_moved(self, error: &io::Error) {
+        let text = format!("cannot be moved to its shard: {error}");
+        log!(Server, Error, "[C{}] {text}", self.id);
+        drop(self.finish(Why::Transport(text)));
     }
 
     fn finish(mut self, why: Why) -> Finished {
@@ -302,7 +313,7 @@ impl Connection {
         for _ in 0..TURNS {
             self.now = self.node.clock.now();
             let mut progress = false;
-            if self.closed.is_none() {
+            if self.may_read() {
                 match self.read() {
                     Ok(true) => progress = true,
                     Ok(false) => {}
@@ -354,7 +365,7 @@ impl Connection {
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.closed.is_none() && self.socket.poll_read_ready(cx).is_ready() {
+        if self.may_read() && self.socket.poll_read_ready(cx).is_ready() {
             return false;
         }
         if self.session.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
@@ -379,6 +390,10 @@ impl Connection {
             return false;
         }
         true
+    }
+
+    fn may_read(&mut self) -> bool {
+        self.closed.is_none() && self.engine.output().len() < MAX_OWED
     }
 
     fn read(&mut self) -> Result<bool, Why> {

@@ -98,8 +98,15 @@ impl Connection {
     /// The peer attached a link, or answered ours.
     pub(super) fn attached(&mut self, link: LinkKey, ours: bool, attach: Attach) {
         if ours {
-            // A null far terminus says that the peer refuses; its detach with the reason follows.
-            return self.answered(link, attach.role);
+            let refused = match attach.role {
+                Role::Sender => attach.source.is_none(),
+                Role::Receiver => attach.target.is_none(),
+            };
+            // A null terminus of the peer's says that it refuses; its detach with the reason follows.
+            if !refused {
+                self.answered(link, attach.role);
+            }
+            return;
         }
         let capabilities = match attach.role {
             Role::Sender => attach.target.as_ref().and_then(Target::message).and_then(|target| target.capabilities.as_ref()),

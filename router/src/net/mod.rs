@@ -26,3 +26,6 @@ const fn family(configured: Option<AddressFamily>) -> Family {
         Some(AddressFamily::V6) => Family::V6,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,10 @@ struct Slot {
     ended: Option<Ended>,
     /// It is in the ready queue.
     ready: bool,
+    /// It is among those that wait for the session's window: nothing more is taken of the delivery until that opens.
+    parked: bool,
+    /// It is among those that wait for the peer to hold less unread.
+    held: bool,
     /// All of it, or its abort, has been sent.
     sent: bool,
     /// The receiver gave its outcome.
@@ -65,9 +69,17 @@ pub(super) enum Purpose {
 struct OutLink {
     purpose: Purpose,
     attached: bool,
+    /// The peer has given credit: before that it may still refuse the link.
+    usable: bool,
     /// The delivery whose transfers are being sent.
     busy: bool,
     idle: bool,
+}
+
+impl OutLink {
+    const fn new(purpose: Purpose) -> Self {
+        Self { purpose, attached: false, usable: false, busy: false, idle: false }
+    }
 }
 
 #[derive(Default)]
@@ -91,7 +103,9 @@ pub(super) struct Outgoing {
     waiting: VecDeque<u32>,
     /// Streaming links without a stream. The one used last is used first: its state is warm at both ends.
     idle: Vec<LinkKey>,
+    /// Streaming links that the peer has not given credit on yet.
     attaching: usize,
+    streaming_links: usize,
     /// Octets that the peer may hold unread, of all streams.
     unread: u64,
     /// Streams that wait for it to become less.
@@ -126,6 +140,8 @@ impl Connection {
             chunks: VecDeque::new(),
             ended: None,
             ready: false,
+            parked: false,
+            held: false,
             sent: false,
             outcome: false,
             settled: false,
@@ -160,9 +176,29 @@ impl Connection {
             }
         }
         while self.outgoing.attaching < self.outgoing.waiting.len().min(MAX_ATTACHING) {
-            let Some(link) = self.attach_streaming() else { break };
-            self.outgoing.links.insert(link, OutLink { purpose: Purpose::Stream, attached: false, busy: false, idle: false });
+            let Some(link) = self.attach_streaming() else {
+                // Without any link nothing will ever take them.
+                if self.outgoing.streaming_links == 0 {
+                    let waiting = std::mem::take(&mut self.outgoing.waiting);
+                    self.release(waiting);
+                }
+                break;
+            };
+            self.outgoing.links.insert(link, OutLink::new(Purpose::Stream));
             self.outgoing.attaching += 1;
+            self.outgoing.streaming_links += 1;
+        }
+    }
+
+    /// Releases deliveries that were not begun, so that they may go elsewhere.
+    fn release(&mut self, slots: impl IntoIterator<Item = u32>) {
+        for slot in slots {
+            if let Some(entry) = self.outgoing.slots.try_remove(slot as usize) {
+                if entry.delivery.message().presettled {
+                    self.node.core.counters().dropped();
+                }
+                entry.delivery.outcome(Some(DeliveryState::Released), true);
+            }
         }
     }
 
@@ -207,9 +243,15 @@ impl Connection {
 
     /// Puts a slot into the ready queue.
     pub(super) fn make_ready(&mut self, slot: u32) {
-        if let Some(entry) = self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent) {
+        if let Some(entry) =
+            self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent && !entry.parked)
+        {
             entry.ready = true;
-            self.outgoing.ready.push_back(slot);
+            // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow way.
+            match entry.via {
+                Via::Control => self.outgoing.ready.push_front(slot),
+                Via::Message | Via::Stream => self.outgoing.ready.push_back(slot),
+            }
         }
     }
 
@@ -226,25 +268,32 @@ impl Connection {
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return };
         entry.ready = false;
         let Some((link, key)) = entry.sending.filter(|_| !entry.sent) else { return };
-        let mut taken = 0;
+        let (mut taken, mut starved) = (0, false);
         if entry.ended.is_none() {
             let mut limit = QUANTUM;
             if self.bounds_unread && entry.via == Via::Stream && !entry.outcome {
                 let parked = PARKED.saturating_sub(entry.octets - entry.acknowledged);
                 let room = parked + UNREAD.saturating_sub(self.outgoing.unread);
-                if room == 0 && entry.chunks.is_empty() {
-                    return self.outgoing.held.push(slot);
-                }
                 limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX));
             }
             let before = entry.unread();
+            // Without room nothing is taken, but that the stream has ended is heard.
             (taken, entry.ended) = entry.delivery.take(limit, &mut entry.chunks);
             entry.octets += taken as u64;
             self.outgoing.unread += entry.unread() - before;
+            starved = limit == 0 && entry.ended.is_none();
+            if starved && entry.chunks.is_empty() {
+                if !entry.held {
+                    entry.held = true;
+                    self.outgoing.held.push(slot);
+                }
+                return;
+            }
         }
         if entry.ended == Some(Ended::Aborted) {
             entry.chunks.clear();
             if !self.engine.abort(key) {
+                entry.parked = true;
                 return self.outgoing.parked.push(slot);
             }
             entry.settled = true;
@@ -253,13 +302,14 @@ impl Connection {
         let last = entry.ended.is_some();
         while !entry.chunks.is_empty() || last {
             if !self.engine.send_part(key, &mut entry.chunks, last) {
+                entry.parked = true;
                 return self.outgoing.parked.push(slot);
             }
             if last && entry.chunks.is_empty() {
                 return self.sent(slot, link);
             }
         }
-        if taken > 0 {
+        if taken > 0 || starved {
             self.make_ready(slot);
         }
     }
@@ -296,6 +346,9 @@ impl Connection {
         if octets > 0 {
             self.outgoing.unread = self.outgoing.unread.saturating_sub(octets);
             for slot in std::mem::take(&mut self.outgoing.held) {
+                if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+                    entry.held = false;
+                }
                 self.make_ready(slot);
             }
         }
@@ -307,9 +360,13 @@ impl Connection {
         let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.attached && !state.busy && credit) else {
             return;
         };
+        let first = !std::mem::replace(&mut state.usable, true);
         match state.purpose {
             Purpose::Queue(queue) => self.serve_queue(queue),
             Purpose::Stream => {
+                if first {
+                    self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
+                }
                 if !state.idle {
                     state.idle = true;
                     self.outgoing.idle.push(link);
@@ -324,11 +381,7 @@ impl Connection {
         if let Purpose::Queue(queue) = purpose {
             self.outgoing.queues[queue].link = Some(link);
         }
-        let entry = self.outgoing.links.entry(link).or_insert(OutLink { purpose, attached: false, busy: false, idle: false });
-        if !entry.attached && purpose == Purpose::Stream {
-            self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
-        }
-        entry.attached = true;
+        self.outgoing.links.entry(link).or_insert_with(|| OutLink::new(purpose)).attached = true;
         self.link_free(link);
     }
 
@@ -350,9 +403,20 @@ impl Connection {
         let state = self.outgoing.links.remove(&link)?;
         self.outgoing.idle.retain(|known| *known != link);
         match state.purpose {
-            Purpose::Queue(queue) => self.outgoing.queues[queue].link = None,
-            Purpose::Stream if !state.attached => self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1),
-            Purpose::Stream => {}
+            Purpose::Queue(queue) => {
+                self.outgoing.queues[queue].link = None;
+                let waiting = std::mem::take(&mut self.outgoing.queues[queue].waiting);
+                self.release(waiting);
+            }
+            Purpose::Stream => {
+                self.outgoing.streaming_links = self.outgoing.streaming_links.saturating_sub(1);
+                if !state.usable {
+                    self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
+                    // Refused. Asking again at once would go on for as long as a stream waits.
+                    let refused = self.outgoing.waiting.pop_front();
+                    self.release(refused);
+                }
+            }
         }
         self.serve_streams();
         Some(state.purpose)
@@ -361,6 +425,9 @@ impl Connection {
     /// A session's window is open again.
     pub(super) fn window_opened(&mut self) {
         for slot in std::mem::take(&mut self.outgoing.parked) {
+            if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+                entry.parked = false;
+            }
             self.make_ready(slot);
         }
     }

@@ -153,7 +153,9 @@ impl World {
         for carried in &self.carried {
             let mut chunks = VecDeque::new();
             let (octets, ended) = carried.from.take(usize::MAX, &mut chunks);
-            chunks.into_iter().for_each(|chunk| drop(carried.to.push(chunk)));
+            for chunk in chunks {
+                carried.to.push(chunk);
+            }
             if let Some(ended) = ended {
                 carried.to.end(ended);
             }

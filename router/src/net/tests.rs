@@ -1,0 +1,286 @@
+//! A connection's task against a peer that misbehaves as real ones do, over loopback.
+
+use super::connection::{Connection, HANDSHAKE, Settings as ConnectionSettings};
+use crate::core::{Command, Core, Delivery, Ended, Mailbox, Message, Notify, Settings, Via};
+use crate::node::{Clock, Node, Registry, Shards, Stage};
+use crate::schema::Role;
+use crate::socket::Resolver;
+use crate::tls::Session;
+use bytes::{Bytes, BytesMut};
+use skupper_proto::address::Treatment;
+use skupper_proto::address::patterns::Patterns;
+use skupper_proto::amqp::performative::{DeliveryState, Error};
+use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
+use skupper_proto::amqp::{Fields, Multiple, Value};
+use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
+use skupper_proto::stream::{PARKED, UNREAD};
+use skupper_proto::topology;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn node() -> Arc<Node> {
+    let clock = Clock::start();
+    let settings = Settings {
+        routing: topology::Config::new("here", 1),
+        treatments: Patterns::default(),
+        default_treatment: Treatment::Balanced,
+        shards: 1,
+        ceiling: 64 << 20,
+    };
+    Arc::new(Node {
+        core: Core::new(settings, clock.now()),
+        clock,
+        shards: Shards::start(1).unwrap(),
+        registry: Arc::new(Registry::default()),
+        resolver: Resolver::system(),
+        data_connections: 0,
+        stage: watch::Sender::new(Stage::Running),
+    })
+}
+
+/// A data connection's other end.
+struct Peer {
+    engine: engine::Connection,
+    socket: TcpStream,
+    input: BytesMut,
+    clock: Clock,
+}
+
+impl Peer {
+    fn new(socket: TcpStream, clock: Clock, incoming_window: u32) -> Self {
+        let mut properties = Fields::default();
+        properties.push("qd.inter-router-role", Value::Int(4));
+        properties.push("qd.group-correlator", Value::string("group"));
+        let config = engine::Config {
+            container_id: "peer".to_owned(),
+            hostname: None,
+            max_frame_size: 16_384,
+            channel_max: 100,
+            idle_timeout: Duration::ZERO,
+            handshake_timeout: HANDSHAKE,
+            incoming_window,
+            capabilities: Multiple::of(&["qd.streaming-links", "qd.connection_trunking"]),
+            properties,
+            layer: Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "peer".to_owned() },
+        };
+        Self { engine: engine::Connection::new(config, clock.now()), socket, input: BytesMut::new(), clock }
+    }
+
+    async fn flush(&mut self) {
+        let octets = self.engine.output().to_vec();
+        self.engine.output().clear();
+        self.socket.write_all(&octets).await.expect("a connection");
+    }
+
+    /// The next event.
+    async fn event(&mut self) -> Event {
+        loop {
+            self.flush().await;
+            if let Some(event) = self.engine.poll_event() {
+                return event;
+            }
+            let octets = self.socket.read_buf(&mut self.input).await.expect("a connection");
+            assert!(octets > 0, "the connection ended");
+            self.engine.handle_input(&mut self.input, self.clock.now());
+        }
+    }
+
+    /// The next link that the router attaches.
+    async fn attached(&mut self) -> LinkKey {
+        loop {
+            if let Event::Attached { link, .. } = self.event().await {
+                return link;
+            }
+        }
+    }
+
+    async fn accept(&mut self, link: LinkKey) {
+        let (source, target) = (Some(Source::default()), Some(Target::Message(MessageTarget::default())));
+        self.engine.accept(link, AttachRequest { source, target, ..AttachRequest::default() });
+        self.engine.keep_credit(link, 10);
+        self.flush().await;
+    }
+}
+
+/// A router's end that runs, its mailbox, and the peer, which has opened.
+async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (near, _) = listener.accept().await.unwrap();
+    let settings = ConnectionSettings {
+        role: Role::InterRouter,
+        entity: Arc::from("listener"),
+        outgoing: false,
+        data: false,
+        cost: 1,
+        link_capacity: 250,
+        correlator: None,
+        ordinal: None,
+        layer: Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false },
+        hostname: None,
+        max_frame_size: 16_384,
+        channel_max: 100,
+        session_frames: None,
+        idle_timeout: Duration::from_secs(60),
+        handshake_timeout: HANDSHAKE,
+        access_id: None,
+    };
+    let connection = Connection::new(node, 1, settings, near, Session::plain(), 0, Arc::default());
+    let mailbox = Arc::clone(&connection.mailbox);
+    drop(tokio::spawn(connection.run()));
+    let mut peer = Peer::new(far, node.clock, incoming_window);
+    while peer.event().await != Event::Opened {}
+    (mailbox, peer)
+}
+
+fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
+    let sections = Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
+    let message = Message { sections, streaming: true, priority: 4, ..Message::default() };
+    let delivery = Delivery::new(message, node.core.budget());
+    mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
+    delivery
+}
+
+async fn outcome(delivery: &Delivery) -> DeliveryState {
+    poll_fn(|cx| {
+        delivery.set_producer(Notify::Task(cx.waker().clone()));
+        delivery.progress().outcome.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("in time") });
+}
+
+#[test]
+fn refused_streaming_link_releases_the_stream_and_is_not_asked_for_again() {
+    run(async {
+        let node = node();
+        let (mailbox, mut peer) = connect(&node, 1000).await;
+        let streams = [stream(&node, &mailbox), stream(&node, &mailbox)];
+        let mut refused = 0;
+        let refuse = async {
+            loop {
+                let link = peer.attached().await;
+                refused += 1;
+                assert!(refused <= streams.len(), "attached again and again");
+                peer.engine.refuse(link, Error::new("qd:forbidden", "no streams here"));
+            }
+        };
+        tokio::select! {
+            () = refuse => {}
+            outcomes = async { [outcome(&streams[0]).await, outcome(&streams[1]).await] } => {
+                assert_eq!(outcomes, [DeliveryState::Released, DeliveryState::Released]);
+            }
+        }
+        // The next stream has its own chance.
+        let next = stream(&node, &mailbox);
+        let link = peer.attached().await;
+        peer.accept(link).await;
+        next.end(Ended::Complete);
+        while !matches!(peer.event().await, Event::Transfer { ending: Ending::Complete, .. }) {}
+    });
+}
+
+#[test]
+fn abort_of_a_stream_that_the_peer_leaves_unread_is_told() {
+    run(async {
+        let node = node();
+        let (mailbox, mut peer) = connect(&node, 8192).await;
+        let delivery = stream(&node, &mailbox);
+        let chunk = Bytes::from(vec![0; 16 * 1024]);
+        let limit = PARKED + UNREAD;
+        for _ in 0..=limit / chunk.len() as u64 {
+            delivery.push(chunk.clone());
+        }
+        let link = peer.attached().await;
+        peer.accept(link).await;
+        let mut octets = 0;
+        while octets < limit {
+            if let Event::Transfer { payload, .. } = peer.event().await {
+                octets += payload.len() as u64;
+            }
+        }
+        // Once while it waits, so that its connection has been woken for it and could do nothing.
+        delivery.push(chunk);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        delivery.end(Ended::Aborted);
+        loop {
+            match peer.event().await {
+                Event::Transfer { ending: Ending::Aborted, .. } => break,
+                Event::Transfer { ending, .. } => assert_eq!(ending, Ending::More),
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn closed_session_window_holds_the_stream_back() {
+    run(async {
+        let node = node();
+        let (mailbox, mut peer) = connect(&node, 2).await;
+        let delivery = stream(&node, &mailbox);
+        let link = peer.attached().await;
+        peer.accept(link).await;
+        let chunk = Bytes::from(vec![0; 16 * 1024]);
+        const CHUNKS: usize = 64;
+        // The peer reads nothing meanwhile.
+        for _ in 0..CHUNKS {
+            delivery.push(chunk.clone());
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let queued = delivery.window().0;
+        assert!(queued >= (CHUNKS - 8) * chunk.len(), "{queued} octets wait where the producer sees them");
+        delivery.end(Ended::Complete);
+        let mut octets = 0;
+        loop {
+            if let Event::Transfer { payload, ending, .. } = peer.event().await {
+                octets += payload.len();
+                if ending == Ending::Complete {
+                    break;
+                }
+            }
+        }
+        assert!(octets > CHUNKS * chunk.len(), "{octets}");
+    });
+}
+
+#[test]
+fn peer_that_asks_and_reads_no_answer_is_not_heard_for_ever() {
+    run(async {
+        let node = node();
+        let (_, mut peer) = connect(&node, 1000).await;
+        peer.engine.begin().unwrap();
+        while !matches!(peer.event().await, Event::Begun { .. }) {}
+        // A flow of the session that wants an answer, on channel 0.
+        let flow: &[u8] = &[
+            0, 0, 0, 26, 2, 0, 0, 0, 0, 0x53, 0x13, 0xc0, 13, 10, 0x43, 0x52, 100, 0x43, 0x52, 100, 0x40, 0x40, 0x40, 0x40, 0x40,
+            0x41,
+        ];
+        let flood = Bytes::from(flow.repeat(1000));
+        let mut written = 0_usize;
+        // The sockets of both ends hold some megabytes at most; what goes beyond, somebody keeps.
+        while written < 256 << 20 {
+            match tokio::time::timeout(Duration::from_secs(1), peer.socket.write(&flood[written % flood.len()..])).await {
+                Ok(octets) => written += octets.expect("a connection"),
+                Err(_) => return,
+            }
+        }
+        panic!("{written} octets were taken without one answer being read");
+    });
+}
