@@ -68,6 +68,8 @@ pub(super) struct Service {
     attached: bool,
     writing: VecDeque<Bytes>,
     ended: Option<Ended>,
+    /// The TLS session has been told that nothing follows.
+    notified: bool,
     receipt: Receipt,
     stage: Pin<Box<dyn Future<Output = ()> + Send>>,
     breath: Option<Pin<Box<Sleep>>>,
@@ -118,6 +120,7 @@ impl Service {
             attached: false,
             writing: VecDeque::new(),
             ended: None,
+            notified: false,
             receipt: Receipt::default(),
             stage: Box::pin(async move {
                 // An error is the router's end as well.
@@ -257,6 +260,15 @@ impl Service {
             delivery.set_consumer(Notify::Task(cx.waker().clone()));
             self.source = Source::Here(delivery);
         }
+        // Told also while the socket takes nothing: a server that reads no more would hold what is left of a client for ever.
+        if let Source::Here(delivery) = &self.source
+            && delivery.ended() == Some(Ended::Aborted)
+        {
+            self.ended = Some(Ended::Aborted);
+        }
+        if self.ended == Some(Ended::Aborted) {
+            return Err(End::Far("the other side gave the stream up".to_owned()));
+        }
         if self.session.wants_write()
             && self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))? == Flushed::Blocked
         {
@@ -276,10 +288,15 @@ impl Service {
             return Ok(false);
         }
         // Everything before the end has been written: now the socket may end too.
+        if !std::mem::replace(&mut self.notified, true) {
+            self.session.send_close_notify();
+        }
+        // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream for cut.
+        if self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))? == Flushed::Blocked {
+            return Ok(false);
+        }
         delivery.outcome(Some(DeliveryState::Accepted), true);
         self.source = Source::Done;
-        self.session.send_close_notify();
-        let _ = self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))?;
         socket::finish(&self.socket).map(|()| true).map_err(|error| socket_error(error.into()))
     }
 
