@@ -359,8 +359,21 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+        // A connection that never rests must hear of the end too; its close goes out with the next turn.
+        let _ = self.closes(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Closes the connection once the router has come so far. Returns whether it did so now.
+    fn closes(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.stage.as_mut().poll(cx).is_ready();
+        if now {
+            self.stage = Box::pin(std::future::pending());
+            let error = Error::new(condition::CONNECTION_FORCED, "the router is shutting down");
+            self.engine.close(Some(error), self.now);
+        }
+        now
     }
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
@@ -371,10 +384,7 @@ impl Connection {
         if self.session.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
             return false;
         }
-        if self.stage.as_mut().poll(cx).is_ready() {
-            self.stage = Box::pin(std::future::pending());
-            let error = Error::new(condition::CONNECTION_FORCED, "the router is shutting down");
-            self.engine.close(Some(error), self.now);
+        if self.closes(cx) {
             return false;
         }
         let deadline = [self.engine.poll_timeout(), self.last_words].into_iter().flatten().min();
@@ -537,7 +547,9 @@ impl Connection {
         if own && self.kind != Kind::Normal {
             self.status.set_own_id();
             let text = format!("the peer at {} has this router's own id {container}", self.peer);
-            crate::log_limited!(self.peer.as_str(), Router, Critical, "{text}");
+            // Without the port, which is another with each attempt.
+            let host = self.peer.rsplit_once(':').map_or(self.peer.as_str(), |(host, _)| host);
+            crate::log_limited!(host, Router, Critical, "{text}");
             self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
             return None;
         }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 /// Marks a slot number in the mailbox as one of an incoming delivery.
 const INCOMING: u32 = 1 << 31;
 
-/// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB).
-const COPY_BELOW: usize = 16 * 1024 / 4;
+/// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB), and
+/// may pin four times its size at most. A full frame of 16 KiB is just over it.
+const COPY_BELOW: usize = 15 * 1024;
 
 /// The priority of a message without header (part 3.2.1).
 const DEFAULT_PRIORITY: u8 = 4;

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Kind};
 use super::outgoing::{Purpose, QUEUES};
 use crate::core::{GroupKey, Trunk, TrunkUp};
-use crate::log;
+use crate::log_limited;
 use crate::node::Node;
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
@@ -133,7 +133,7 @@ impl Connection {
             }
         };
         if let Some(error) = refusal {
-            log!(Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
+            log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
             return self.engine.refuse(link, error);
         }
         let (control, data) = (has(CONTROL), has(DATA));
@@ -183,7 +183,7 @@ impl Connection {
     /// A link was detached by the peer.
     pub(super) fn detached(&mut self, link: LinkKey, error: Option<&Error>) {
         if let Some(error) = error {
-            log!(Server, Info, "[C{}] the peer detached a link: {error}", self.id);
+            log_limited!((self.id, error.condition.as_str()), Server, Info, "[C{}] the peer detached a link: {error}", self.id);
             self.detach_error = Some(error.clone());
         }
         self.outgoing_detached(link);

@@ -444,6 +444,10 @@ impl Connection {
                 entry.delivery.acknowledge(received.section_offset);
             }
             Some(state) => {
+                // What began elsewhere is counted when its sender is told.
+                if !entry.outcome && entry.delivery.message().annotations.is_empty() {
+                    self.node.core.counters().outcome(&state);
+                }
                 entry.outcome |= state.is_outcome();
                 entry.delivery.outcome(Some(state), settled);
             }

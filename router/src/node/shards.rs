@@ -4,21 +4,12 @@
 
 use std::future::Future;
 use std::io;
-use std::thread::JoinHandle;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
-#[derive(Debug)]
-struct Shard {
-    handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// The shards of a router.
+/// The shards of a router. They run as long as the process.
 #[derive(Debug)]
 pub struct Shards {
-    shards: Vec<Shard>,
+    shards: Vec<Handle>,
 }
 
 impl Shards {
@@ -37,7 +28,7 @@ impl Shards {
 
     /// The runtime of a shard; numbers beyond the last wrap around.
     pub fn handle(&self, shard: usize) -> &Handle {
-        &self.shards[shard % self.shards.len()].handle
+        &self.shards[shard % self.shards.len()]
     }
 
     /// Runs a task on a shard.
@@ -45,27 +36,11 @@ impl Shards {
         // A task that panics is that task's end; the panic hook has logged it.
         drop(self.handle(shard).spawn(task));
     }
-
-    /// Stops all shards; what still runs on them ends where it waits.
-    pub fn stop(&mut self) {
-        for shard in &mut self.shards {
-            drop(shard.stop.take());
-        }
-        for shard in &mut self.shards {
-            if let Some(thread) = shard.thread.take() {
-                drop(thread.join());
-            }
-        }
-    }
 }
 
-fn start(index: usize) -> io::Result<Shard> {
+fn start(index: usize) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let (stop, stopped) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-        // An error is the sender's drop, which is the stop.
-        let _ = runtime.block_on(stopped);
-    })?;
-    Ok(Shard { handle, stop: Some(stop), thread: Some(thread) })
+    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
 }

@@ -35,6 +35,9 @@ const SLICES: usize = 64;
 /// Turns of the loop after which the shard's other tasks have theirs.
 const TURNS: usize = 4;
 
+/// How long a client waits for the server stream: more than a far router takes for the server's name, its addresses and its TLS.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How soon a service that found the router's memory used up looks again.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -73,6 +76,8 @@ pub(super) struct Service {
     receipt: Receipt,
     stage: Pin<Box<dyn Future<Output = ()> + Send>>,
     breath: Option<Pin<Box<Sleep>>>,
+    /// Until the server stream must have come.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a service connection is made of.
@@ -103,6 +108,7 @@ enum End {
 impl Service {
     pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
         let mut stage = node.follow_stage();
+        let awaited = matches!(parts.source, Source::Awaited(..));
         Self {
             node: Arc::clone(node),
             id: parts.id,
@@ -127,6 +133,7 @@ impl Service {
                 let _ = stage.wait_for(|stage| *stage >= Stage::Ending).await;
             }),
             breath: None,
+            patience: awaited.then(|| Box::pin(tokio::time::sleep(PATIENCE))),
         }
     }
 
@@ -181,6 +188,10 @@ impl Service {
                 return self.park(cx);
             }
         }
+        // A service that never rests must hear of the end too.
+        if self.stage.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Stopped);
+        }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -188,6 +199,9 @@ impl Service {
     fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.stage.as_mut().poll(cx).is_ready() {
             return Poll::Ready(End::Stopped);
+        }
+        if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(End::Far(format!("no answer from the service within {} s", PATIENCE.as_secs())));
         }
         let readable = self.may_read() && self.socket.poll_read_ready(cx).is_ready();
         let writable = (!self.writing.is_empty() || self.session.wants_write()) && self.socket.poll_write_ready(cx).is_ready();
@@ -259,6 +273,7 @@ impl Service {
             }
             delivery.set_consumer(Notify::Task(cx.waker().clone()));
             self.source = Source::Here(delivery);
+            self.patience = None;
         }
         // Told also while the socket takes nothing: a server that reads no more would hold what is left of a client for ever.
         if let Source::Here(delivery) = &self.source
