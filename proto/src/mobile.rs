@@ -26,7 +26,7 @@ pub const MAX_ADDRESS_OCTETS: usize = 4 * 1024 * 1024;
 
 /// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA, but the RA takes every way
 /// there is and the change only one.
-const UNDER_WAY: Duration = Duration::from_millis(100);
+const UNDER_WAY: Duration = Duration::from_millis(250);
 
 /// A change goes out at once, then ever more rarely while changes go on.
 const CHANGES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));

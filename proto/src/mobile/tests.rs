@@ -158,13 +158,13 @@ fn an_advertised_number_is_asked_for_when_there_is_a_way() {
     mobile.handle_mau(A, &change(4, &[], &["x"]));
     assert_eq!(said(&mut mobile, at(520)), ["-Mx"]);
     mobile.advertised(A, 5, at(1000));
-    assert!(said(&mut mobile, at(1099)).is_empty());
-    assert_eq!(mobile.poll_timeout(), Some(at(1100)));
-    assert_eq!(said(&mut mobile, at(1100)), ["MAR 4"]);
-    mobile.advertised(A, 7, at(1150));
+    assert!(said(&mut mobile, at(1249)).is_empty());
+    assert_eq!(mobile.poll_timeout(), Some(at(1250)));
+    assert_eq!(said(&mut mobile, at(1250)), ["MAR 4"]);
+    mobile.advertised(A, 7, at(1300));
     mobile.handle_mau(A, &whole(5, &[]));
-    assert!(said(&mut mobile, at(1149)).is_empty());
-    assert_eq!(said(&mut mobile, at(1150)), ["MAR 5"], "the rest, after a distance");
+    assert!(said(&mut mobile, at(1299)).is_empty());
+    assert_eq!(said(&mut mobile, at(1300)), ["MAR 5"], "the rest, after a distance");
 }
 
 #[test]
