@@ -368,6 +368,19 @@ fn credit_counts_from_where_the_sender_began() {
 }
 
 #[test]
+fn nothing_is_promised_by_where_the_sender_began() {
+    let (mut raw, _) = Raw::begun(server());
+    let mut attach = attach("link", 0, Role::Sender);
+    let Performative::Attach(fields) = &mut attach else { unreachable!() };
+    fields.initial_delivery_count = Some(u32::MAX - 1);
+    raw.feed(0, attach);
+    let [Event::Attached { link, .. }] = raw.events()[..] else { panic!("attached") };
+    raw.engine.accept(link, AttachRequest::default());
+    raw.transfer(whole(0, 0), b"x");
+    assert_eq!(raw.refusal(), condition::TRANSFER_LIMIT_EXCEEDED);
+}
+
+#[test]
 fn credit_wraps_around_at_the_sender() {
     let (mut raw, _, link) = Raw::sending(server(), 1);
     // Its count is moved near the end of the numbers by credit that is given back.
