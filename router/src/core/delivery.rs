@@ -32,7 +32,7 @@ pub struct Message {
 pub enum Ended {
     /// It is whole.
     Complete,
-    /// It was given up; what came of it is void.
+    /// It was given up: what came of it goes on as far as nobody has to wait for it, and the abort behind it.
     Aborted,
 }
 
@@ -90,6 +90,14 @@ struct State {
     settled: bool,
     /// Part of it has gone out; giving it to another consumer would tear it.
     started: bool,
+}
+
+impl State {
+    /// Drops what waits for the consumer; returns how many octets that was.
+    fn void(&mut self) -> usize {
+        self.chunks.clear();
+        std::mem::take(&mut self.queued)
+    }
 }
 
 /// What the consumer has said so far.
@@ -229,13 +237,6 @@ impl Delivery {
         let mut state = self.lock();
         state.consumer.pending = false;
         state.started = true;
-        if state.end == Some(Ended::Aborted) {
-            let void = state.queued;
-            state.chunks.clear();
-            state.queued = 0;
-            self.budget.give_back(void);
-            return (0, state.end);
-        }
         let mut octets = 0;
         while octets < limit
             && let Some(chunk) = state.chunks.pop_front()
@@ -250,6 +251,18 @@ impl Delivery {
         self.budget.give_back(octets);
         wake(notify);
         (octets, end)
+    }
+
+    /// The consumer cannot go on now: if the body was given up, what waits of it is dropped. Returns whether it was.
+    pub fn give_up(&self) -> bool {
+        let mut state = self.lock();
+        if state.end != Some(Ended::Aborted) {
+            return false;
+        }
+        let void = state.void();
+        drop(state);
+        self.budget.give_back(void);
+        true
     }
 
     /// Says how many octets of the body the receiver has taken, all in all.
@@ -277,9 +290,7 @@ impl Delivery {
             }
             state.settled |= settled;
             if !matches!(state.outcome, None | Some(DeliveryState::Accepted)) {
-                let void = state.queued;
-                state.chunks.clear();
-                state.queued = 0;
+                let void = state.void();
                 self.budget.give_back(void);
             }
             state.producer.wake()

@@ -282,6 +282,9 @@ impl Connection {
             entry.octets += taken as u64;
             self.outgoing.unread += entry.unread() - before;
             starved = limit == 0 && entry.ended.is_none();
+            if starved && entry.delivery.give_up() {
+                (starved, entry.ended) = (false, Some(Ended::Aborted));
+            }
             if starved && entry.chunks.is_empty() {
                 if !entry.held {
                     entry.held = true;
@@ -290,16 +293,12 @@ impl Connection {
                 return;
             }
         }
-        if entry.ended == Some(Ended::Aborted) {
+        let aborted = entry.ended == Some(Ended::Aborted);
+        if aborted && entry.octets == 0 {
+            // If not even its head is on its way, the peer need not hear of it.
             entry.chunks.clear();
-            if !self.engine.abort(key) {
-                entry.parked = true;
-                return self.outgoing.parked.push(slot);
-            }
-            entry.settled = true;
-            return self.sent(slot, link);
         }
-        let last = entry.ended.is_some();
+        let last = entry.ended == Some(Ended::Complete);
         while !entry.chunks.is_empty() || last {
             if !self.engine.send_part(key, &mut entry.chunks, last) {
                 entry.parked = true;
@@ -308,6 +307,14 @@ impl Connection {
             if last && entry.chunks.is_empty() {
                 return self.sent(slot, link);
             }
+        }
+        if aborted {
+            if !self.engine.abort(key) {
+                entry.parked = true;
+                return self.outgoing.parked.push(slot);
+            }
+            entry.settled = true;
+            return self.sent(slot, link);
         }
         if taken > 0 || starved {
             self.make_ready(slot);

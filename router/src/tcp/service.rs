@@ -38,6 +38,9 @@ const TURNS: usize = 4;
 /// How long a client waits for the server stream: more than a far router takes for the server's name, its addresses and its TLS.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long what a peer said before it went away may take to arrive. A router ends both streams at the same time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How soon a service that found the router's memory used up looks again.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -73,10 +76,14 @@ pub(super) struct Service {
     ended: Option<Ended>,
     /// The TLS session has been told that nothing follows.
     notified: bool,
+    /// The peer has reset the socket: the end that is read from it then means nothing.
+    reset: bool,
     receipt: Receipt,
     stage: Pin<Box<dyn Future<Output = ()> + Send>>,
     breath: Option<Pin<Box<Sleep>>>,
-    /// Until the server stream must have come.
+    /// Why one stream cannot go on, while what was said before in the other still goes its way.
+    failure: Option<End>,
+    /// Until the server stream must have come; or, after a failure, the last of the other stream.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -97,8 +104,10 @@ pub(super) struct Parts {
 enum End {
     /// Both streams came to their ends.
     Complete,
-    /// It failed here: the reason.
-    Socket(String),
+    /// It failed here.
+    Socket(SessionError),
+    /// The socket ended without the close_notify of its TLS session.
+    Cut,
     /// The other side failed or refused: its outcome.
     Far(String),
     /// The router stops.
@@ -127,12 +136,14 @@ impl Service {
             writing: VecDeque::new(),
             ended: None,
             notified: false,
+            reset: false,
             receipt: Receipt::default(),
             stage: Box::pin(async move {
                 // An error is the router's end as well.
                 let _ = stage.wait_for(|stage| *stage >= Stage::Ending).await;
             }),
             breath: None,
+            failure: None,
             patience: awaited.then(|| Box::pin(tokio::time::sleep(PATIENCE))),
         }
     }
@@ -146,7 +157,9 @@ impl Service {
     fn close(self, end: End) {
         let why = match end {
             End::Complete => return,
-            End::Socket(why) | End::Far(why) => why,
+            End::Socket(error) => error.to_string(),
+            End::Cut => "the TLS session was cut: no close_notify before the end".to_owned(),
+            End::Far(why) => why,
             End::Stopped => "the router is shutting down".to_owned(),
         };
         log!(TcpAdaptor, Debug, "[C{}] service connection ended: {why}", self.id);
@@ -175,14 +188,15 @@ impl Service {
             let mut progress = false;
             match self.write(cx) {
                 Ok(moved) => progress |= moved,
-                Err(end) => return Poll::Ready(end),
+                Err(End::Socket(error)) => progress |= self.write_failed(error),
+                Err(end) => return self.end(end),
             }
             match self.read() {
                 Ok(moved) => progress |= moved,
-                Err(end) => return Poll::Ready(end),
+                Err(end) => return self.end(end),
             }
-            if self.upload_done && matches!(self.source, Source::Done) && !self.session.wants_write() {
-                return Poll::Ready(End::Complete);
+            if self.upload_done && matches!(self.source, Source::Done) && !(self.session.wants_write() && self.writes()) {
+                return self.end(End::Complete);
             }
             if !progress {
                 return self.park(cx);
@@ -201,10 +215,12 @@ impl Service {
             return Poll::Ready(End::Stopped);
         }
         if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
-            return Poll::Ready(End::Far(format!("no answer from the service within {} s", PATIENCE.as_secs())));
+            return self.end(End::Far(format!("no answer from the service within {} s", PATIENCE.as_secs())));
         }
         let readable = self.may_read() && self.socket.poll_read_ready(cx).is_ready();
-        let writable = (!self.writing.is_empty() || self.session.wants_write()) && self.socket.poll_write_ready(cx).is_ready();
+        let writable = self.writes()
+            && (!self.writing.is_empty() || self.session.wants_write())
+            && self.socket.poll_write_ready(cx).is_ready();
         let breathed = self.breath.as_mut().is_some_and(|breath| breath.as_mut().poll(cx).is_ready());
         if breathed {
             self.breath = None;
@@ -213,6 +229,35 @@ impl Service {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// What failed first is why it ended.
+    fn end(&mut self, end: End) -> Poll<End> {
+        Poll::Ready(self.failure.take().unwrap_or(end))
+    }
+
+    fn writes(&self) -> bool {
+        !matches!(self.failure, Some(End::Socket(_)))
+    }
+
+    /// The socket takes no more, but what its peer said before it went away may still stand in it. Returns whether that was news.
+    fn write_failed(&mut self, error: SessionError) -> bool {
+        // A peer that had ended its half before the reset did end it: then the kernel says EPIPE.
+        self.reset = !matches!(&error, SessionError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        if let Source::Here(delivery) = std::mem::replace(&mut self.source, Source::Done) {
+            delivery.outcome(Some(DeliveryState::failed()), true);
+        }
+        self.writing.clear();
+        self.fail(End::Socket(error))
+    }
+
+    fn fail(&mut self, end: End) -> bool {
+        if self.failure.is_some() {
+            return false;
+        }
+        self.failure = Some(end);
+        self.patience = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
+        true
     }
 
     fn may_read(&self) -> bool {
@@ -226,8 +271,17 @@ impl Service {
         match progress.outcome {
             None => self.window.acknowledge(progress.received),
             Some(DeliveryState::Accepted) => self.window.lift(),
-            // The far side is gone: whatever the socket still has to say, nobody hears it.
-            Some(outcome) => return Err(End::Far(outcome_text(&outcome))),
+            Some(outcome) => {
+                let end = End::Far(outcome_text(&outcome));
+                if matches!(self.source, Source::Awaited(..)) {
+                    return Err(end);
+                }
+                // Whatever the socket still has to say, nobody hears it; but the far side may have spoken before it went away.
+                if !std::mem::replace(&mut self.upload_done, true) {
+                    self.upload.end(Ended::Aborted);
+                }
+                return Ok(self.fail(end));
+            }
         }
         // A C router that gets octets before it has answered now and then forgets to go on with the connection.
         let early = matches!(self.source, Source::Awaited(..));
@@ -241,7 +295,7 @@ impl Service {
             return Ok(false);
         }
         let limit = usize::try_from(self.window.room()).unwrap_or(usize::MAX);
-        let (octets, received) = self.reader.read(&self.socket, &mut self.session, limit).map_err(socket_error)?;
+        let (octets, received) = self.reader.read(&self.socket, &mut self.session, limit).map_err(End::Socket)?;
         let moved = !octets.is_empty();
         if moved {
             self.window.sent(octets.len() as u64);
@@ -251,9 +305,7 @@ impl Service {
         }
         match received.end {
             // Without TLS the end of the socket is how a peer ends; with TLS it must have said so.
-            Some(end) if self.session.is_tls() && end == crate::tls::End::Eof => {
-                Err(End::Socket("the TLS session was cut: no close_notify before the end".to_owned()))
-            }
+            Some(crate::tls::End::Eof) if self.session.is_tls() || self.reset => Err(End::Cut),
             Some(_) => {
                 self.upload_done = true;
                 self.upload.end(Ended::Complete);
@@ -275,17 +327,22 @@ impl Service {
             self.source = Source::Here(delivery);
             self.patience = None;
         }
-        // Told also while the socket takes nothing: a server that reads no more would hold what is left of a client for ever.
-        if let Source::Here(delivery) = &self.source
-            && delivery.ended() == Some(Ended::Aborted)
-        {
-            self.ended = Some(Ended::Aborted);
-        }
-        if self.ended == Some(Ended::Aborted) {
+        // Once the stream is given up, nobody waits for the socket to take what is left of it: a server that reads no more would hold that
+        // for ever.
+        let aborted = matches!(&self.source, Source::Here(delivery) if delivery.ended() == Some(Ended::Aborted));
+        let moved = self.write_more()?;
+        if aborted && !moved {
             return Err(End::Far("the other side gave the stream up".to_owned()));
         }
+        Ok(moved)
+    }
+
+    fn write_more(&mut self) -> Result<bool, End> {
+        if !self.writes() {
+            return Ok(false);
+        }
         if self.session.wants_write()
-            && self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))? == Flushed::Blocked
+            && self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))? == Flushed::Blocked
         {
             return Ok(false);
         }
@@ -293,13 +350,10 @@ impl Service {
         if self.writing.is_empty() && self.ended.is_none() {
             (_, self.ended) = delivery.take(WRITE, &mut self.writing);
         }
-        if self.ended == Some(Ended::Aborted) {
-            return Err(End::Far("the other side gave the stream up".to_owned()));
-        }
         if !self.writing.is_empty() {
             return self.write_chunks();
         }
-        if self.ended.is_none() {
+        if self.ended != Some(Ended::Complete) {
             return Ok(false);
         }
         // Everything before the end has been written: now the socket may end too.
@@ -307,19 +361,19 @@ impl Service {
             self.session.send_close_notify();
         }
         // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream for cut.
-        if self.session.flush(&self.socket).map_err(|error| socket_error(error.into()))? == Flushed::Blocked {
+        if self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))? == Flushed::Blocked {
             return Ok(false);
         }
         delivery.outcome(Some(DeliveryState::Accepted), true);
         self.source = Source::Done;
-        socket::finish(&self.socket).map(|()| true).map_err(|error| socket_error(error.into()))
+        socket::finish(&self.socket).map(|()| true).map_err(|error| End::Socket(error.into()))
     }
 
     fn write_chunks(&mut self) -> Result<bool, End> {
         let written = if self.session.is_tls() {
             let slices: Vec<_> = self.writing.iter().map(|chunk| IoSlice::new(chunk)).collect();
             let octets = slices.iter().map(|slice| slice.len()).sum();
-            let _ = self.session.send(&self.socket, &slices).map_err(socket_error)?;
+            let _ = self.session.send(&self.socket, &slices).map_err(End::Socket)?;
             self.writing.clear();
             octets
         } else {
@@ -328,7 +382,7 @@ impl Service {
             match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(socket_error(error.into())),
+                Err(error) => return Err(End::Socket(error.into())),
             }
         };
         let mut left = written;
@@ -366,8 +420,4 @@ fn outcome_text(outcome: &DeliveryState) -> String {
         DeliveryState::Rejected(Rejected { error: Some(error) }) => format!("rejected: {error}"),
         other => format!("{other:?}"),
     }
-}
-
-fn socket_error(error: SessionError) -> End {
-    End::Socket(error.to_string())
 }

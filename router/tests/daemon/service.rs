@@ -35,6 +35,8 @@ placed!(server_that_ends_first, |lab: &Lab, kinds| server_ends_first(lab, kinds,
 placed!(refused_by_the_server, |lab: &Lab, kinds| refused(lab, kinds, PairOptions::default()), OURS);
 placed!(reset_by_the_server, |lab: &Lab, kinds| server_reset(lab, kinds, PairOptions::default()), OURS);
 placed!(reset_by_the_server_while_sending, |lab: &Lab, kinds| server_reset_sending(lab, kinds, PairOptions::default()), OURS);
+placed!(refusal_before_a_reset_arrives, |lab: &Lab, kinds| refusal_before_reset(lab, kinds, PairOptions::default()), OURS);
+placed!(refusal_before_a_reset_arrives_over_three_sites, |lab: &Lab, kinds| refusal_in_line(lab, kinds), [Kind::Ours; 3]);
 placed!(reset_by_the_client, |lab: &Lab, kinds| client_reset(lab, kinds, PairOptions::default()), OURS);
 placed!(client_gone_before_the_answer, |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()), OURS);
 placed!(clients_gone_as_soon_as_connected, |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()), OURS);
@@ -145,6 +147,41 @@ pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOpt
     assert!(check.received() <= SIZE);
     assert_ended(&pair, end);
     pair.assert_hello();
+}
+
+/// A server that wants no more of a request says why and goes away, with octets of the client unread: the reset that makes of it must
+/// not overtake the words, in the routers no more than in TCP.
+fn refusal_before_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
+    let backend = Backend::start(Serve::Refuses(REFUSAL));
+    let pair = Pair::start(lab, kinds, options, &[("refusing", backend.port)]);
+    hear_refusals(pair.port("refusing"));
+    pair.assert_hello();
+}
+
+fn refusal_in_line(lab: &Lab, kinds: [Kind; 3]) {
+    let backend = Backend::start(Serve::Refuses(REFUSAL));
+    let line = Line::start(lab, kinds, 0, &[("refusing", backend.port)]);
+    hear_refusals(line.port("refusing"));
+}
+
+const REFUSAL: u64 = 20_000;
+
+fn hear_refusals(port: u16) {
+    for round in 0..30 {
+        let mut stream = client::connect(port);
+        let mut outgoing = stream.try_clone().expect("a second handle of the socket");
+        std::thread::scope(|scope| {
+            // Every other client is still sending when the reset comes.
+            let request = if round % 2 == 0 { 1000 } else { 4 << 20 };
+            let writer = scope.spawn(move || client::send(&mut outgoing, request, |_| {}));
+            let mut check = Check::default();
+            let end = client::drain(&mut stream, &mut check);
+            assert_eq!((check.received(), check.wrong_at()), (REFUSAL, None), "round {round}");
+            // A socket tells of its reset once, to the reader or to the writer.
+            let (_, refused) = writer.join().expect("the writer does not panic");
+            assert!(end == End::Reset || refused.is_some(), "round {round}: {end:?}");
+        });
+    }
 }
 
 /// Between routers of ours a reset arrives as a reset. The other kind ends such a stream as if it were complete.

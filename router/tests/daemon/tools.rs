@@ -193,7 +193,7 @@ fn iperf3_through_pair(lab: &Lab) {
     wait::until("iperf3 listens", wait::patience(), || ports::listening(port).then_some(()));
     let pair = Pair::start(lab, OURS, PairOptions { data: 2, ..Default::default() }, &[("iperf", port)]);
     let service = pair.port("iperf").to_string();
-    for direction in [&[][..], &["-R"]] {
+    for direction in [&[][..], &["-R"], &["--bidir"]] {
         let mut arguments = vec!["-c", "127.0.0.1", "-p", &service, "-t", "2", "-P", "4", "-J"];
         arguments.extend_from_slice(direction);
         // The server takes one test at a time and may still be closing the former one.

@@ -32,6 +32,8 @@ pub enum Serve {
     ResetAfter(u64),
     /// Sends so many octets of the pattern, then resets the connection.
     ResetAfterSending(u64),
+    /// Reads a little of the request, sends so many octets of the pattern, and resets the connection.
+    Refuses(u64),
 }
 
 /// A server on a port of this machine.
@@ -201,8 +203,11 @@ impl Connection<'_> {
                 client::reset_on_close(self.stream);
                 self.read(|connection, _| connection.check.received() < octets)
             }
-            Serve::ResetAfterSending(octets) => {
+            Serve::ResetAfterSending(octets) | Serve::Refuses(octets) => {
                 client::reset_on_close(self.stream);
+                if matches!(serve, Serve::Refuses(_)) {
+                    self.read(|_, _| false);
+                }
                 while self.sent < octets && self.refused.is_none() {
                     let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
                     self.write(pattern::from(self.sent, left.min(64 * 1024)));

@@ -117,7 +117,7 @@ fn slot_is_named_once_until_it_was_looked_after() {
 }
 
 #[test]
-fn without_room_the_consumer_still_hears_of_an_abort() {
+fn consumer_without_room_lets_go_of_what_was_given_up() {
     let mailbox = Mailbox::new(0);
     let (delivery, budget) = delivery();
     delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
@@ -126,20 +126,23 @@ fn without_room_the_consumer_still_hears_of_an_abort() {
     assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, None));
     delivery.end(Ended::Aborted);
     assert_eq!(ready(&mailbox), [7]);
-    assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, Some(Ended::Aborted)));
+    assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, None));
+    assert!(delivery.give_up());
     assert_eq!(budget.held(), 0);
+    assert_eq!(delivery.take(0, &mut VecDeque::new()), (0, Some(Ended::Aborted)));
 }
 
 #[test]
-fn abort_voids_what_waits() {
+fn abort_comes_behind_what_waits() {
     let (delivery, budget) = delivery();
     delivery.push(octets("abc"));
     delivery.push(octets("def"));
     let mut chunks = VecDeque::new();
     assert_eq!(delivery.take(1, &mut chunks).0, 3);
+    assert!(!delivery.give_up());
     delivery.end(Ended::Aborted);
-    assert_eq!(delivery.take(100, &mut chunks), (0, Some(Ended::Aborted)));
-    assert_eq!((joined(chunks), budget.held()), (b"abc".to_vec(), 0));
+    assert_eq!(delivery.take(100, &mut chunks), (3, Some(Ended::Aborted)));
+    assert_eq!((joined(chunks), budget.held()), (b"abcdef".to_vec(), 0));
 }
 
 #[test]
