@@ -544,7 +544,7 @@ impl Connection {
         let granted = self.receive(key, link, transfer, payload)?;
         // Whatever became of the transfer, it took its place in the window.
         let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) else { return Ok(()) };
-        let reopen = session.incoming_window <= session.window / 2;
+        let reopen = !session.held && session.incoming_window <= session.window / 2;
         if reopen {
             session.incoming_window = session.window;
         }
@@ -798,6 +798,22 @@ impl Connection {
                 let session = entry.session;
                 self.send_flow(session, Some(link), false);
             }
+        }
+    }
+
+    /// With `hold`, lets a session's incoming window close as the peer uses it up; without, opens it again.
+    pub fn hold_window(&mut self, session: SessionKey, hold: bool) {
+        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return };
+        entry.held = hold;
+        if !hold && entry.incoming_window <= entry.window / 2 {
+            entry.incoming_window = entry.window;
+            let receiver =
+                |link: &&LinkKey| self.link(**link).is_some_and(|link| link.role == Role::Receiver && link.is_attached());
+            let carrier = self
+                .sessions
+                .get(session.0.into())
+                .and_then(|entry| entry.handles.iter().map(|(_, link)| link).find(receiver).copied());
+            self.send_flow(session, carrier, false);
         }
     }
 

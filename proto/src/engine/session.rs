@@ -21,6 +21,8 @@ pub(super) struct Session {
     /// What we announced in begin, in transfers; brought back to this when half of it is used.
     pub(super) window: u32,
     pub(super) incoming_window: u32,
+    /// The application has enough for now: the window is left to close.
+    pub(super) held: bool,
     pub(super) next_incoming_id: u32,
     pub(super) next_outgoing_id: u32,
     pub(super) remote_incoming_window: u32,
@@ -46,6 +48,7 @@ impl Session {
             end_sent: false,
             window,
             incoming_window: window,
+            held: false,
             next_incoming_id: 0,
             next_outgoing_id: 0,
             remote_incoming_window: 0,

@@ -1,11 +1,16 @@
 //! Addresses and who consumes them.
 
+use super::delivery::Notify;
 use super::router::Endpoint;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
+
+/// How many deliveries of one address may be open at a destination before others are preferred whatever they cost: the capacity of
+/// a link (250, as C routers count it).
+pub(super) const DEFAULT_CAPACITY: usize = 250;
 
 /// An address that somebody consumes, produces for or watches.
 #[derive(Debug)]
@@ -30,12 +35,19 @@ pub struct LocalConsumer {
     pub(super) endpoint: Arc<dyn Endpoint>,
     /// Its open deliveries.
     pub(super) outstanding: Arc<AtomicUsize>,
+    /// How many may be open before others are preferred.
+    pub(super) capacity: usize,
 }
 
 impl LocalConsumer {
     /// A consumer that takes deliveries through `endpoint`.
     pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default() })
+        Self::with_capacity(endpoint, DEFAULT_CAPACITY)
+    }
+
+    /// A consumer that may have `capacity` deliveries open before others of a balanced address are preferred.
+    pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity })
     }
 }
 
@@ -51,17 +63,23 @@ pub(super) struct Remote {
 #[derive(Debug)]
 pub struct Watch {
     reachable: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    notify: Mutex<Notify>,
 }
 
 impl Watch {
     /// Whether anybody consumes the address. `waker` will be woken when that changes.
     pub fn poll(&self, waker: &Waker) -> bool {
-        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
+        let mut known = self.notify.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(&*known, Notify::Task(known) if known.will_wake(waker)) {
+            *known = Notify::Task(waker.clone());
         }
         drop(known);
+        self.reachable.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody consumes the address. `notify` will hear of every change.
+    pub fn follow(&self, notify: Notify) -> bool {
+        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = notify;
         self.reachable.load(Ordering::Acquire)
     }
 
@@ -103,7 +121,7 @@ impl Address {
     }
 
     pub(super) fn watch(&self) -> Arc<Watch> {
-        let watch = Arc::new(Watch { reachable: AtomicBool::new(self.is_reachable()), waker: Mutex::default() });
+        let watch = Arc::new(Watch { reachable: AtomicBool::new(self.is_reachable()), notify: Mutex::default() });
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
         watch
     }
@@ -117,10 +135,9 @@ impl Address {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.retain(|watch| {
             let Some(watch) = watch.upgrade() else { return false };
-            if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable
-                && let Some(waker) = watch.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
-            {
-                waker.wake();
+            if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable {
+                let notify = watch.notify.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                notify.wake();
             }
             true
         });

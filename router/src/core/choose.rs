@@ -1,17 +1,14 @@
 //! The choice of a destination, by treatment (closest, balanced).
 
-use super::address::{Address, LocalConsumer};
+use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
 use super::delivery::{Delivery, Outstanding};
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::Routes;
+use super::trunk::Trunk;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// How many deliveries of one address may be open at a destination before others are preferred whatever they cost: the capacity of
-/// a link (250, as C routers count it).
-const CAPACITY: usize = 250;
 
 /// A destination that was chosen for one delivery.
 #[derive(Debug)]
@@ -75,45 +72,50 @@ pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
 
 /// A way to a router, for a delivery that goes to that router and no other.
 pub(super) fn toward(routes: &Routes, router: &str, streaming: bool) -> Option<Choice> {
-    let trunk = &routes.get(router)?.trunk;
+    Some(to_trunk(routes.get(router)?.trunk, streaming))
+}
+
+/// A neighbor as destination.
+pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
     let mailbox = if streaming { trunk.stream() } else { Arc::clone(trunk.control()) };
-    Some(Choice { target: Target::Connection(mailbox), outstanding: None })
+    Choice { target: Target::Connection(mailbox), outstanding: None }
+}
+
+/// A consumer here as destination.
+pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
+    Choice { outstanding: Some(Arc::clone(&consumer.outstanding)), target: Target::Local(Arc::clone(consumer)) }
 }
 
 /// Chooses among an address's destinations. `usable` says of a remote router whether a delivery with this origin may go to it.
 pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, usable: impl Fn(&str) -> bool) -> Option<Choice> {
     let destinations = address.destinations.load();
     let turn = address.turn.fetch_add(1, Ordering::Relaxed);
-    let local = |consumer: &Arc<LocalConsumer>| Choice {
-        outstanding: Some(Arc::clone(&consumer.outstanding)),
-        target: Target::Local(Arc::clone(consumer)),
-    };
     if address.treatment() != Treatment::Balanced
         && let Some(index) = turn.checked_rem(destinations.locals.len())
     {
-        return destinations.locals.get(index).map(local);
+        return destinations.locals.get(index).map(to_local);
     }
     // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
     let mut best = None;
     let count = destinations.locals.len() + destinations.remotes.len();
-    let mut consider = |index: usize, open: usize, cost: u64| {
+    let mut consider = |index: usize, open: usize, capacity: usize, cost: u64| {
         let value = if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
-        let rank = (open >= CAPACITY, value, (index + count - turn % count) % count);
+        let rank = (open >= capacity, value, (index + count - turn % count) % count);
         if best.is_none_or(|(known, _)| rank < known) {
             best = Some((rank, index));
         }
     };
     for (index, consumer) in destinations.locals.iter().enumerate() {
-        consider(index, consumer.outstanding.load(Ordering::Relaxed), 0);
+        consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
         let Some(route) = routes.get(&remote.router).filter(|_| usable(&remote.router)) else { continue };
         let index = destinations.locals.len() + index;
-        consider(index, remote.outstanding.load(Ordering::Relaxed), route.cost);
+        consider(index, remote.outstanding.load(Ordering::Relaxed), DEFAULT_CAPACITY, route.cost);
     }
     let (_, index) = best?;
     if let Some(consumer) = destinations.locals.get(index) {
-        return Some(local(consumer));
+        return Some(to_local(consumer));
     }
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
     let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;

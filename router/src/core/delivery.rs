@@ -25,6 +25,10 @@ pub struct Message {
     pub presettled: bool,
     /// 0 to 9.
     pub priority: u8,
+    /// Its producer is in this process and speaks no AMQP: nobody else counts its outcome, or settles it.
+    pub internal: bool,
+    /// The address of the link it came by, which goes before its own `to` on the way.
+    pub to_override: Option<Arc<str>>,
 }
 
 /// How a delivery's body ended.
@@ -46,21 +50,29 @@ pub enum Notify {
     Task(Waker),
     /// A connection's task, which looks after many: it finds the slot in its mailbox.
     Slot(Arc<Mailbox>, u32),
+    /// Who acts at once, on the thread of whoever has done something.
+    Call(Arc<dyn Party>),
+}
+
+/// A party to a delivery that has no task of its own.
+pub trait Party: std::fmt::Debug + Send + Sync {
+    /// The other party has done something. No lock of the delivery's is held.
+    fn notice(&self);
 }
 
 #[derive(Debug, Default)]
-struct Party {
+struct Side {
     notify: Notify,
     /// Woken and not seen since: it need not be woken again.
     pending: bool,
 }
 
-impl Party {
+impl Side {
     /// Whom to wake, if anybody: done by the caller once the delivery's lock is free.
     fn wake(&mut self) -> Notify {
         match &self.notify {
             Notify::Nobody => Notify::Nobody,
-            Notify::Task(_) => self.notify.clone(),
+            Notify::Task(_) | Notify::Call(_) => self.notify.clone(),
             Notify::Slot(..) if self.pending => Notify::Nobody,
             Notify::Slot(..) => {
                 self.pending = true;
@@ -70,11 +82,15 @@ impl Party {
     }
 }
 
-fn wake(notify: Notify) {
-    match notify {
-        Notify::Nobody => {}
-        Notify::Task(waker) => waker.wake(),
-        Notify::Slot(mailbox, slot) => mailbox.ready(slot),
+impl Notify {
+    /// Wakes whom it names.
+    pub(super) fn wake(self) {
+        match self {
+            Self::Nobody => {}
+            Self::Task(waker) => waker.wake(),
+            Self::Slot(mailbox, slot) => mailbox.ready(slot),
+            Self::Call(party) => party.notice(),
+        }
     }
 }
 
@@ -83,11 +99,13 @@ struct State {
     chunks: VecDeque<Bytes>,
     queued: usize,
     end: Option<Ended>,
-    producer: Party,
-    consumer: Party,
+    producer: Side,
+    consumer: Side,
     received: u64,
     outcome: Option<DeliveryState>,
     settled: bool,
+    /// The sender wants no more word of it.
+    sender_settled: bool,
     /// Part of it has gone out; giving it to another consumer would tear it.
     started: bool,
 }
@@ -154,6 +172,11 @@ impl Delivery {
         delivery
     }
 
+    /// Another delivery of the same message, without octets yet.
+    pub(super) fn copy(&self) -> Arc<Self> {
+        Self::new(self.message.clone(), &self.budget)
+    }
+
     /// What is known of the message.
     pub const fn message(&self) -> &Message {
         &self.message
@@ -171,7 +194,7 @@ impl Delivery {
 
     /// Names the producer, to be woken when the consumer has taken octets or said something.
     pub fn set_producer(&self, notify: Notify) {
-        self.lock().producer = Party { notify, pending: false };
+        self.lock().producer = Side { notify, pending: false };
     }
 
     /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped once an outcome has come: nobody
@@ -190,7 +213,7 @@ impl Delivery {
             state.chunks.push_back(octets);
             (state.consumer.wake(), state.queued)
         };
-        wake(notify);
+        notify.wake();
         queued
     }
 
@@ -204,7 +227,19 @@ impl Delivery {
             state.end = Some(ended);
             state.consumer.wake()
         };
-        wake(notify);
+        notify.wake();
+    }
+
+    /// The sender has settled: whatever the receiver says now, nobody hears it.
+    pub fn settle(&self) {
+        let notify = {
+            let mut state = self.lock();
+            if std::mem::replace(&mut state.sender_settled, true) {
+                return;
+            }
+            state.consumer.wake()
+        };
+        notify.wake();
     }
 
     /// What the consumer has said so far. The producer will be woken for what comes after.
@@ -226,10 +261,10 @@ impl Delivery {
     pub fn set_consumer(&self, notify: Notify) {
         let notify = {
             let mut state = self.lock();
-            state.consumer = Party { notify, pending: false };
+            state.consumer = Side { notify, pending: false };
             if state.chunks.is_empty() && state.end.is_none() { Notify::Nobody } else { state.consumer.wake() }
         };
-        wake(notify);
+        notify.wake();
     }
 
     /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the body has ended behind them.
@@ -249,7 +284,7 @@ impl Delivery {
         let notify = if octets > 0 { state.producer.wake() } else { Notify::Nobody };
         drop(state);
         self.budget.give_back(octets);
-        wake(notify);
+        notify.wake();
         (octets, end)
     }
 
@@ -275,7 +310,7 @@ impl Delivery {
             state.received = octets;
             state.producer.wake()
         };
-        wake(notify);
+        notify.wake();
     }
 
     /// Gives the delivery its outcome; the first one stays. `settled` says that the receiver is done with it.
@@ -295,7 +330,7 @@ impl Delivery {
             }
             state.producer.wake()
         };
-        wake(notify);
+        notify.wake();
     }
 
     /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.
@@ -311,6 +346,11 @@ impl Delivery {
             state.started
         };
         self.outcome(Some(if started { DeliveryState::failed() } else { DeliveryState::Released }), true);
+    }
+
+    /// Whether its sender has settled.
+    pub fn is_sender_settled(&self) -> bool {
+        self.lock().sender_settled
     }
 
     /// How the body ended, if it has.

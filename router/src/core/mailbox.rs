@@ -15,6 +15,8 @@ pub enum Via {
     Message,
     /// A streaming link of its own.
     Stream,
+    /// The link of a client that consumes, by its number on the connection.
+    Link(u32),
 }
 
 /// What a connection can be asked to do.

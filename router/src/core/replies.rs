@@ -37,6 +37,11 @@ impl Replies {
         ReplyHandle { replies: Arc::clone(self), shard, slot, nonce }
     }
 
+    /// Whether a local address is of this kind.
+    pub fn owns(local: &str) -> bool {
+        local.starts_with(PREFIX)
+    }
+
     /// Who waits at an address of ours, given without `_topo/0/<us>/`.
     pub fn find(&self, local: &str) -> Option<Arc<dyn Endpoint>> {
         let mut parts = local.strip_prefix(PREFIX)?.splitn(3, '.');

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::choose::{self, Choice};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
+use super::fanout::Fanout;
 use super::mailbox::{Mailbox, Via};
 use super::replies::Replies;
 use super::routing::State;
@@ -149,8 +150,7 @@ impl Core {
     // ----- addresses -----
 
     fn treatment_of(&self, key: AddressRef<'_>, hint: Option<Treatment>) -> Treatment {
-        let configured = (key.class == AddressClass::Mobile).then(|| self.treatments.find(key.text).copied()).flatten();
-        match configured.or(hint).unwrap_or(self.default_treatment) {
+        match self.configured(key).or(hint).unwrap_or(self.default_treatment) {
             Treatment::Unavailable => Treatment::Balanced,
             treatment => treatment,
         }
@@ -177,7 +177,11 @@ impl Core {
 
     /// Makes `consumer` a consumer of the mobile address `text`, and says so to the network.
     pub fn consume(self: &Arc<Self>, text: &str, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
-        let key = AddressKey::mobile(text);
+        self.serve(AddressKey::mobile(text), consumer, now)
+    }
+
+    /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a class that is told.
+    pub fn serve(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
         let mut state = self.lock();
         let address = self.record(&key, None);
         address.change(|destinations| destinations.locals.push(Arc::clone(&consumer)));
@@ -196,10 +200,27 @@ impl Core {
 
     /// The record of the mobile address `text`, and a watch that tells whether anybody consumes it.
     pub fn watch(&self, text: &str) -> (Arc<Address>, Arc<Watch>) {
+        self.watch_key(&AddressKey::mobile(text))
+    }
+
+    /// As [`Core::watch`], of any address that has a record.
+    pub fn watch_key(&self, key: &AddressKey) -> (Arc<Address>, Arc<Watch>) {
         let _state = self.lock();
-        let address = self.record(&AddressKey::mobile(text), None);
+        let address = self.record(key, None);
         let watch = address.watch();
         (address, watch)
+    }
+
+    /// Whether an address may be used: its distribution is not `unavailable`.
+    pub fn is_available(&self, key: AddressRef<'_>) -> bool {
+        self.configured(key).unwrap_or(self.default_treatment) != Treatment::Unavailable
+    }
+
+    fn configured(&self, key: AddressRef<'_>) -> Option<Treatment> {
+        match key.class {
+            AddressClass::Mobile => self.treatments.find(key.text).copied(),
+            _ => Some(Treatment::Closest),
+        }
     }
 
     /// Adds or removes another router as a destination. The caller holds the lock.
@@ -237,7 +258,9 @@ impl Core {
     pub fn choose_by_text(&self, to: &str) -> Option<Choice> {
         let key = self.space.classify(to);
         match key.class {
-            AddressClass::Local => self.replies.find(key.text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint))),
+            AddressClass::Local if Replies::owns(key.text) => {
+                self.replies.find(key.text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)))
+            }
             AddressClass::Router => choose::toward(&self.routes.load(), key.text, true),
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone)?;
@@ -246,8 +269,14 @@ impl Core {
         }
     }
 
-    /// Sends a delivery that came from the network on its way. Without a destination it is released.
-    pub fn route(&self, delivery: Arc<Delivery>, to: &str) {
+    /// The class and the text of an address, as this router reads it.
+    pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
+        self.space.classify(text)
+    }
+
+    /// Sends a delivery on its way, whether it begins here or came from another router. Returns whether there was one: without a
+    /// destination it is released.
+    pub fn route(&self, delivery: Arc<Delivery>, to: &str) -> bool {
         let routes = self.routes.load();
         let front = delivery.message().annotations.clone();
         let annotations = match annotations::parse(&front) {
@@ -257,33 +286,38 @@ impl Core {
         let streaming = delivery.message().streaming;
         let went_round = annotations.as_ref().is_some_and(|annotations| self.went_round(annotations, &routes));
         let key = self.space.classify(annotations.as_ref().and_then(|annotations| annotations.to_override).unwrap_or(to));
-        let choice = if went_round {
-            None
-        } else {
-            match key.class {
-                AddressClass::Local => self.replies.find(key.text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint))),
-                AddressClass::Router => choose::toward(&routes, key.text, streaming),
-                AddressClass::Topological => None,
-                _ => self.addresses.load().get(&key as &dyn AddressParts).and_then(|address| {
-                    if address.treatment() == Treatment::Multicast && !streaming {
-                        return self.multicast(address, &routes, &delivery, annotations.as_ref()).then_some(Choice::nowhere());
-                    }
-                    let ingress = annotations.as_ref().and_then(|annotations| annotations.ingress);
-                    let origin = ingress.and_then(skupper_proto::address::router_of_node).and_then(|id| routes.table.router(id));
-                    choose::choose(address, &routes, streaming, |router| match (origin, routes.table.router(router)) {
-                        (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
-                        _ => true,
-                    })
-                }),
-            }
+        let local = |text| self.replies.find(text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)));
+        let choice = match key.class {
+            _ if went_round => None,
+            AddressClass::Local if Replies::owns(key.text) => local(key.text),
+            AddressClass::Router => choose::toward(&routes, key.text, streaming),
+            AddressClass::Topological => None,
+            _ => self.addresses.load().get(&key as &dyn AddressParts).and_then(|address| {
+                if address.treatment() == Treatment::Multicast {
+                    return self.multicast(address, &routes, &delivery, annotations.as_ref()).then_some(Choice::nowhere());
+                }
+                let ingress = annotations.as_ref().and_then(|annotations| annotations.ingress);
+                let origin = ingress.and_then(skupper_proto::address::router_of_node).and_then(|id| routes.table.router(id));
+                choose::choose(address, &routes, streaming, |router| match (origin, routes.table.router(router)) {
+                    (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
+                    _ => true,
+                })
+            }),
         };
-        match choice {
-            Some(choice) => {
-                self.counters.routed(choice.is_local());
-                choice.deliver(delivery);
-            }
-            None => delivery.outcome(Some(DeliveryState::Released), true),
+        let Some(choice) = choice else {
+            delivery.outcome(Some(DeliveryState::Released), true);
+            return false;
+        };
+        if annotations.is_some() {
+            self.counters.routed(choice.is_local());
         }
+        choice.deliver(delivery);
+        true
+    }
+
+    /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.
+    pub fn send_to(&self, to: &str, message: Message, body: Bytes) -> bool {
+        self.route(Delivery::whole(message, body, &self.budget), to)
     }
 
     /// Whether a message has passed here before, or more routers than the network is wide.
@@ -291,7 +325,7 @@ impl Core {
         annotations.trace.len() > routes.table.hop_limit() || annotations.trace.routers().any(|id| *id == *self.id)
     }
 
-    /// Sends a copy to each neighbor on the way to a consumer, and accepts the original.
+    /// Sends a copy to each consumer here and to each neighbor on the way to one. What they say becomes the original's outcome.
     fn multicast(&self, address: &Address, routes: &Routes, delivery: &Arc<Delivery>, from: Option<&Annotations<'_>>) -> bool {
         let ingress = from.and_then(|annotations| annotations.ingress).and_then(skupper_proto::address::router_of_node);
         let origin = ingress.and_then(|id| routes.table.router(id));
@@ -307,14 +341,18 @@ impl Core {
                 trunks.push(way.trunk);
             }
         }
-        if trunks.is_empty() {
-            return false;
+        let destinations = address.destinations.load();
+        let streaming = delivery.message().streaming;
+        let mut choices: Vec<Choice> = destinations.locals.iter().map(choose::to_local).collect();
+        choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming)));
+        match choices.len() {
+            0 => return false,
+            1 => choices.into_iter().for_each(|choice| choice.deliver(Arc::clone(delivery))),
+            count => {
+                let copies = Fanout::start(delivery, count);
+                choices.into_iter().zip(copies).for_each(|(choice, copy)| choice.deliver(copy));
+            }
         }
-        for trunk in trunks {
-            let message = Message { presettled: true, ..delivery.message().clone() };
-            self.send(trunk.control(), message, Via::Message);
-        }
-        delivery.outcome(Some(DeliveryState::Accepted), true);
         true
     }
 

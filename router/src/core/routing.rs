@@ -104,7 +104,7 @@ impl State {
     /// Tells the network whether this router consumes an address.
     pub(super) fn advertise(&mut self, core: &Core, address: &Address, now: Instant) {
         let now = self.at(now);
-        if self.stopped {
+        if self.stopped || !address.key().class().is_advertised() {
             return;
         }
         if address.local_consumers() > 0 {

@@ -1,5 +1,6 @@
 //! The task that owns one AMQP connection: its socket, its TLS session, its engine, and the deliveries that pass.
 
+use super::clients::Clients;
 use super::incoming::Incoming;
 use super::links::Links;
 use super::outgoing::Outgoing;
@@ -83,6 +84,9 @@ pub(super) struct Settings {
     pub(super) data: bool,
     pub(super) cost: u32,
     pub(super) link_capacity: u32,
+    /// Router annotations that come from a client are passed over, and none are sent to it.
+    pub(super) strip_in: bool,
+    pub(super) strip_out: bool,
     /// As connector: what its connections have in common.
     pub(super) correlator: Option<String>,
     /// As connector with TLS: the profile's ordinal.
@@ -157,6 +161,7 @@ pub(super) struct Connection {
     pub(super) links: Links,
     /// Links of ours for whole messages, with their queues.
     pub(super) queue_links: Vec<(LinkKey, usize)>,
+    pub(super) clients: Clients,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     pub(super) status: Arc<Standing>,
@@ -205,6 +210,7 @@ impl Connection {
             mailbox: Mailbox::new(shard),
             links: Links::default(),
             queue_links: Vec::new(),
+            clients: Clients::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             status,
@@ -482,6 +488,7 @@ impl Connection {
                 Event::IncomingLost { delivery } => self.incoming_lost(delivery),
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
                 Event::Begun { .. } => {}
+                Event::Ended { session, .. } if self.kind == Kind::Normal => self.client_session_ended(session),
                 Event::Ended { error, .. } => {
                     // All sessions are the router's own business; a lost one leaves nothing that works.
                     let error = error.unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));

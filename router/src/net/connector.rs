@@ -5,6 +5,7 @@ use super::standing::{Known, Standing};
 use crate::core::{Command, Mailbox};
 use crate::log_limited;
 use crate::node::{Node, Stage, reached};
+use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
 use crate::schema::{Role, SaslMechanism};
 use crate::socket::{self, DialError, DialOptions, Kind as SocketKind};
@@ -303,6 +304,8 @@ impl SiteLink {
             data,
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
+            strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
+            strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),
             ordinal: self.ordinal.filter(|_| router),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned() },

@@ -1,13 +1,14 @@
 //! Deliveries that arrive by a connection.
 
-use super::connection::Connection;
+use super::clients::LINK;
+use super::connection::{Connection, Kind};
 use crate::core::{Delivery, Ended, Message, Notify};
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::amqp::{DecodeError, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
-use skupper_proto::engine::{Ending, IncomingKey, LinkKey};
+use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
 use skupper_proto::stream;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ const INCOMING: u32 = 1 << 31;
 /// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB), and
 /// may pin four times its size at most. A full frame of 16 KiB is just over it.
 const COPY_BELOW: usize = 15 * 1024;
+
+/// Octets of one message in transit that may wait for its receiver before the session's window is left to close.
+const FULL: usize = 1024 * 1024;
 
 /// The priority of a message without header (part 3.2.1).
 const DEFAULT_PRIORITY: u8 = 4;
@@ -33,9 +37,14 @@ enum State {
 }
 
 struct Slot {
+    link: LinkKey,
     presettled: bool,
     state: State,
     ended: bool,
+    /// It has a window of its own, as the two streams of a service connection have.
+    windowed: bool,
+    /// It holds more than it should: its session's window is left to close.
+    full: Option<SessionKey>,
     /// Octets whose receipt was passed on.
     told: u64,
     outcome_told: bool,
@@ -45,6 +54,8 @@ struct Slot {
 #[derive(Default)]
 pub(super) struct Incoming {
     slots: HashMap<IncomingKey, Slot>,
+    /// Deliveries of each session that hold more than they should.
+    full: HashMap<SessionKey, usize>,
 }
 
 /// Why a message cannot be routed.
@@ -60,12 +71,25 @@ enum HeadError {
     NoAddress,
 }
 
+/// How the messages of a link are read.
+#[derive(Default)]
+struct LinkRules<'a> {
+    /// Where they all go, whatever they say.
+    to: Option<&'a Arc<str>>,
+    /// They are forwarded as they arrive.
+    streaming: bool,
+    /// Router annotations are none of the sender's business.
+    strips: bool,
+}
+
 /// A head that was read.
 struct Read {
     message: Message,
     to: String,
     /// Where the body's octets begin.
     body: usize,
+    /// Its two ends keep a window.
+    windowed: bool,
 }
 
 impl State {
@@ -76,28 +100,31 @@ impl State {
 }
 
 /// Reads a message's head from what has arrived of it; `None` when more is needed.
-fn read_head(octets: &[u8], complete: bool, presettled: bool) -> Result<Option<Read>, HeadError> {
+fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'_>) -> Result<Option<Read>, HeadError> {
     let too_large = octets.len() > MAX_HEAD;
     let (annotations, flags, overridden) = match annotations::parse(octets)? {
+        Parsed::Present(found) if link.strips => (found.length, Flags::default(), None),
         Parsed::Present(found) => (found.length, found.flags, found.to_override.map(str::to_owned)),
         Parsed::Absent => (0, Flags::default(), None),
         Parsed::Incomplete { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
         Parsed::Incomplete { .. } => return Ok(None),
     };
-    let streaming = flags.contains(Flags::STREAMING);
+    let streaming = flags.contains(Flags::STREAMING) || link.streaming;
     // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
     if !streaming && !complete && !too_large {
         return Ok(None);
     }
     let sections = octets.get(annotations..).unwrap_or_default();
-    let head = match message::scan(sections, complete, streaming)? {
+    let windowed = flags.contains(Flags::STREAMING.with(Flags::DISABLE_Q2));
+    let head = match message::scan(sections, complete, windowed)? {
         Scan::Complete(head) => head,
         Scan::Incomplete if too_large => return Err(HeadError::TooLarge),
         Scan::Incomplete => return Ok(None),
     };
-    let to = match overridden {
-        Some(to) => to,
-        None => properties(sections, &head)?.to.ok_or(HeadError::NoAddress)?,
+    let to = match (link.to, overridden) {
+        (Some(to), _) => to.to_string(),
+        (None, Some(to)) => to,
+        (None, None) => properties(sections, &head)?.to.ok_or(HeadError::NoAddress)?,
     };
     let priority = match &head.header {
         Some(span) => Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY),
@@ -105,19 +132,21 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool) -> Result<Option<R
     };
     let streaming = streaming || !complete;
     // Of a stream, the octets behind the head flow on their own; any other message is one piece.
-    let end = match head.body.filter(|_| streaming && flags.contains(Flags::STREAMING)) {
+    let end = match head.body.filter(|_| windowed) {
         Some(body) => annotations + body.end,
         None => octets.len(),
     };
     let message = Message {
         // Copied: they live as long as the stream does, and would pin the block they were read into.
-        annotations: Bytes::copy_from_slice(octets.get(..annotations).unwrap_or_default()),
+        annotations: Bytes::copy_from_slice(octets.get(..annotations).filter(|_| !link.strips).unwrap_or_default()),
         sections: Bytes::copy_from_slice(octets.get(annotations..end).unwrap_or_default()),
         streaming,
         presettled,
         priority,
+        internal: false,
+        to_override: link.to.cloned(),
     };
-    Ok(Some(Read { message, to, body: end }))
+    Ok(Some(Read { message, to, body: end, windowed }))
 }
 
 fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
@@ -127,10 +156,16 @@ fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
 impl Connection {
     /// A transfer arrived.
     pub(super) fn transfer(&mut self, key: IncomingKey, link: LinkKey, presettled: bool, payload: Bytes, ending: Ending) {
+        if !self.incoming.slots.contains_key(&key) {
+            self.producer_began(link);
+        }
         let slot = self.incoming.slots.entry(key).or_insert_with(|| Slot {
+            link,
             presettled,
             state: State::Head(BytesMut::new()),
             ended: false,
+            windowed: false,
+            full: None,
             told: 0,
             outcome_told: false,
         });
@@ -138,11 +173,14 @@ impl Connection {
         let complete = ending == Ending::Complete;
         match &mut slot.state {
             State::Routed(delivery) => {
-                if push(delivery, payload) > stream::MAX_HELD {
+                let held = push(delivery, payload);
+                if slot.windowed && held > stream::MAX_HELD {
                     delivery.end(Ended::Aborted);
                     slot.state = State::Refused;
                     let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the stream's window was overrun");
                     self.reject(key, error);
+                } else if !slot.windowed && held > FULL && slot.full.is_none() && ending == Ending::More {
+                    self.fill(key, link);
                 }
             }
             State::Refused => {}
@@ -178,6 +216,27 @@ impl Connection {
         }
     }
 
+    /// A delivery holds enough: its session's window is left to close. What the peer may still send is that window.
+    fn fill(&mut self, key: IncomingKey, link: LinkKey) {
+        let (Some(slot), Some(session)) = (self.incoming.slots.get_mut(&key), self.engine.session_of(link)) else { return };
+        slot.full = Some(session);
+        let full = self.incoming.full.entry(session).or_default();
+        *full += 1;
+        if *full == 1 {
+            self.engine.hold_window(session, true);
+        }
+    }
+
+    /// A delivery holds little again, or is over.
+    fn drained(&mut self, session: SessionKey) {
+        let Some(full) = self.incoming.full.get_mut(&session) else { return };
+        *full = full.saturating_sub(1);
+        if *full == 0 {
+            self.incoming.full.remove(&session);
+            self.engine.hold_window(session, false);
+        }
+    }
+
     /// A message of the routing protocol, or one for another router's.
     fn control(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
@@ -198,7 +257,13 @@ impl Connection {
     /// Routes a delivery if its head has arrived.
     fn begin(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
-        let read = match read_head(&octets, complete, slot.presettled) {
+        let producer = self.clients.producers.get(&slot.link);
+        let rules = LinkRules {
+            to: producer.and_then(|producer| producer.to.as_ref()),
+            streaming: producer.is_some_and(|producer| producer.streaming),
+            strips: self.kind == Kind::Normal && self.settings.strip_in,
+        };
+        let read = match read_head(&octets, complete, slot.presettled, &rules) {
             Ok(Some(read)) => read,
             Ok(None) => {
                 slot.state = State::hold(octets);
@@ -214,8 +279,12 @@ impl Connection {
                 return self.reject(key, Error::new(condition, error.to_string()));
             }
         };
+        slot.windowed = read.windowed;
         if slot.presettled {
             self.node.core.counters().arrived_presettled();
+        }
+        if read.message.annotations.is_empty() {
+            self.node.core.counters().began();
         }
         let delivery = Delivery::new(read.message, self.node.core.budget());
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
@@ -224,13 +293,14 @@ impl Connection {
         if complete {
             delivery.end(Ended::Complete);
         }
-        self.node.core.route(delivery, &read.to);
+        // Without a destination it has been released.
+        let _ = self.node.core.route(delivery, &read.to);
     }
 
     /// The mailbox names a slot: an incoming or an outgoing one.
     pub(super) fn slot_ready(&mut self, slot: u32) {
         if slot & INCOMING == 0 {
-            self.make_ready(slot);
+            if slot & LINK == 0 { self.make_ready(slot) } else { self.producer_noticed(LinkKey(slot & !LINK)) }
         } else {
             self.look_after(IncomingKey(slot & !INCOMING));
         }
@@ -245,9 +315,15 @@ impl Connection {
             _ => return,
         };
         let progress = delivery.progress();
+        if progress.queued <= FULL / 2
+            && let Some(session) = slot.full.take()
+        {
+            self.drained(session);
+        }
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         match progress.outcome {
             Some(outcome) => {
-                let settle = slot.ended;
+                let settle = slot.ended && progress.settled;
                 if !slot.outcome_told {
                     slot.outcome_told = true;
                     self.node.core.counters().outcome(&outcome);
@@ -256,7 +332,7 @@ impl Connection {
                 }
                 self.engine.disposition(key, Some(outcome), settle);
                 if settle {
-                    self.incoming.slots.remove(&key);
+                    self.drop_incoming(key);
                 }
             }
             None if progress.settled && slot.ended => self.forget(key),
@@ -281,14 +357,26 @@ impl Connection {
 
     /// Ends all interest in a delivery.
     fn forget(&mut self, key: IncomingKey) {
-        self.incoming.slots.remove(&key);
         self.engine.disposition(key, None, true);
+        self.drop_incoming(key);
+    }
+
+    fn drop_incoming(&mut self, key: IncomingKey) {
+        if let Some(slot) = self.incoming.slots.remove(&key) {
+            if let Some(session) = slot.full {
+                self.drained(session);
+            }
+            self.producer_finished(slot.link);
+        }
     }
 
     /// A delivery's sender settled it: no word of it is owed.
     pub(super) fn sender_settled(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.get_mut(&key) {
             slot.presettled = true;
+            if let State::Routed(delivery) = &slot.state {
+                delivery.settle();
+            }
             if slot.ended {
                 self.forget(key);
             }
@@ -297,10 +385,13 @@ impl Connection {
 
     /// A delivery's link went away under it.
     pub(super) fn incoming_lost(&mut self, key: IncomingKey) {
-        if let Some(slot) = self.incoming.slots.remove(&key)
-            && let State::Routed(delivery) = slot.state
-        {
-            delivery.end(Ended::Aborted);
+        if let Some(slot) = self.incoming.slots.remove(&key) {
+            if let Some(session) = slot.full {
+                self.drained(session);
+            }
+            if let State::Routed(delivery) = slot.state {
+                delivery.end(Ended::Aborted);
+            }
         }
     }
 

@@ -126,17 +126,16 @@ impl Connection {
             Kind::Data | Kind::Normal if has(CONTROL) || has(DATA) => {
                 Some(Error::new(condition::FORBIDDEN, "Connectivity to the node is forbidden"))
             }
-            Kind::Data => None,
-            Kind::Normal => {
-                let text = "this router carries services, not messages of AMQP clients";
-                Some(Error::new(condition::NOT_IMPLEMENTED, text))
-            }
+            Kind::Data | Kind::Normal => None,
         };
         if let Some(error) = refusal {
             log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
             return self.engine.refuse(link, error);
         }
         let (control, data) = (has(CONTROL), has(DATA));
+        if self.kind == Kind::Normal {
+            return self.client_attached(link, attach);
+        }
         let answer =
             AttachRequest { source: attach.source, target: attach.target, snd_settle_mode: 2, ..AttachRequest::default() };
         self.engine.accept(link, answer);
@@ -187,6 +186,7 @@ impl Connection {
             self.detach_error = Some(error.clone());
         }
         self.outgoing_detached(link);
+        self.client_detached(link);
         if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
             let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
             self.engine.close(Some(reason), self.now);

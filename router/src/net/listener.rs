@@ -3,8 +3,8 @@
 use super::connection::{Connection, HANDSHAKE, Settings};
 use super::standing::Standing;
 use crate::node::{Node, Port, PortStatus, Stage, reached};
-use crate::schema::SaslMechanism;
 use crate::schema::typed::Listener;
+use crate::schema::{SaslMechanism, StripAnnotations};
 use crate::socket::{self, Kind as SocketKind};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::{log, log_limited};
@@ -198,6 +198,8 @@ impl AmqpListener {
             data: false,
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
+            strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
+            strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: None,
             ordinal: None,
             layer: Layer::Server { mechanisms, allow_bare },

@@ -1,11 +1,12 @@
 //! Deliveries that leave by a connection.
 
-use super::connection::Connection;
+use super::clients::Consumer;
+use super::connection::{Connection, Kind};
 use crate::core::{Delivery, Ended, Notify, Via};
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
-use skupper_proto::engine::{LinkKey, OutgoingKey};
+use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
 use skupper_proto::stream::{PARKED, UNREAD};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +23,9 @@ const MAX_ATTACHING: usize = 256;
 
 /// Deliveries that may wait for a queue's link; a neighbor that gives no credit on its control link for so long is lost anyway.
 const MAX_QUEUED: usize = 4096;
+
+/// Deliveries that may wait for one client's credit. Their senders have 250 credits each, mostly.
+const MAX_WAITING: usize = 65_536;
 
 /// Queues of a control connection: its control link, and its message links by priority.
 pub(super) const QUEUES: usize = 11;
@@ -42,6 +46,8 @@ struct Slot {
     held: bool,
     /// All of it, or its abort, has been sent.
     sent: bool,
+    /// It goes out settled: its sender settled it, or its receiver wants it so.
+    presettled: bool,
     /// The receiver gave its outcome.
     outcome: bool,
     settled: bool,
@@ -64,10 +70,22 @@ pub(super) enum Purpose {
     Queue(usize),
     /// One stream at a time.
     Stream,
+    /// Messages for a client that consumes an address.
+    Consumer,
 }
 
 struct OutLink {
     purpose: Purpose,
+    /// Of a consumer: what keeps it one.
+    consumer: Option<Consumer>,
+    /// Of a consumer: deliveries that wait for their turn or for credit.
+    waiting: VecDeque<u32>,
+    /// Of a consumer: it takes settled deliveries only.
+    settles: bool,
+    /// Of a consumer: presettled deliveries that may wait.
+    capacity: usize,
+    /// Of a consumer: credit that is not used now is to be given back.
+    drain: bool,
     attached: bool,
     /// The peer has given credit: before that it may still refuse the link.
     usable: bool,
@@ -78,7 +96,18 @@ struct OutLink {
 
 impl OutLink {
     const fn new(purpose: Purpose) -> Self {
-        Self { purpose, attached: false, usable: false, busy: false, idle: false }
+        Self {
+            purpose,
+            consumer: None,
+            waiting: VecDeque::new(),
+            settles: false,
+            capacity: 0,
+            drain: false,
+            attached: false,
+            usable: false,
+            busy: false,
+            idle: false,
+        }
     }
 }
 
@@ -117,6 +146,7 @@ impl Connection {
     pub(super) fn deliver(&mut self, delivery: Arc<Delivery>, via: Via) {
         let priority = usize::from(delivery.message().priority.min(9));
         let queue = match via {
+            Via::Link(number) => return self.deliver_to_client(delivery, number),
             Via::Stream => None,
             Via::Control => Some(0),
             Via::Message => Some(1 + priority),
@@ -133,7 +163,22 @@ impl Connection {
             }
             return delivery.outcome(Some(DeliveryState::Released), true);
         }
+        let slot = self.new_slot(delivery, via);
+        match queue {
+            Some(queue) => {
+                self.outgoing.queues[queue].waiting.push_back(slot);
+                self.serve_queue(queue);
+            }
+            None => {
+                self.outgoing.waiting.push_back(slot);
+                self.serve_streams();
+            }
+        }
+    }
+
+    fn new_slot(&mut self, delivery: Arc<Delivery>, via: Via) -> u32 {
         let slot = self.outgoing.slots.insert(Slot {
+            presettled: delivery.message().presettled,
             delivery,
             via,
             sending: None,
@@ -148,17 +193,75 @@ impl Connection {
             octets: 0,
             acknowledged: 0,
         });
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-        match queue {
-            Some(queue) => {
-                self.outgoing.queues[queue].waiting.push_back(slot);
-                self.serve_queue(queue);
+        u32::try_from(slot).unwrap_or(u32::MAX)
+    }
+
+    /// A delivery for a client that consumes its address.
+    fn deliver_to_client(&mut self, delivery: Arc<Delivery>, number: u32) {
+        let presettled = delivery.message().presettled;
+        let link = self.consumer_link(number).filter(|_| self.is_open());
+        let Some(state) = link.and_then(|link| self.outgoing.links.get(&link)) else {
+            return self.refuse_delivery(&delivery);
+        };
+        let (full, overdue) = (state.waiting.len() >= MAX_WAITING, presettled && state.waiting.len() >= state.capacity);
+        let settles = state.settles;
+        if full {
+            return self.refuse_delivery(&delivery);
+        }
+        let slot = self.new_slot(delivery, Via::Link(number));
+        if settles && let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+            entry.presettled = true;
+        }
+        let Some(link) = link else { return };
+        let Some(state) = self.outgoing.links.get_mut(&link) else { return };
+        state.waiting.push_back(slot);
+        // Of what nobody waits for, the oldest goes first.
+        let oldest = if overdue { state.waiting.pop_front() } else { None };
+        self.release(oldest);
+        self.serve_consumer(link);
+    }
+
+    fn refuse_delivery(&self, delivery: &Delivery) {
+        if delivery.message().presettled {
+            self.node.core.counters().dropped();
+        }
+        delivery.outcome(Some(DeliveryState::Released), true);
+    }
+
+    fn serve_consumer(&mut self, link: LinkKey) {
+        while let Some(state) = self.outgoing.links.get(&link).filter(|state| !state.busy) {
+            let Some(&slot) = state.waiting.front() else {
+                if state.drain {
+                    self.engine.drained(link);
+                }
+                return;
+            };
+            if self.outgoing.slots.contains(slot as usize) && !self.start(slot, link) {
+                return;
             }
-            None => {
-                self.outgoing.waiting.push_back(slot);
-                self.serve_streams();
+            if let Some(state) = self.outgoing.links.get_mut(&link) {
+                state.waiting.pop_front();
             }
         }
+    }
+
+    /// A client's link on which it consumes is attached.
+    pub(super) fn consumer_attached(&mut self, link: LinkKey, consumer: Consumer, settles: bool, capacity: u32) {
+        let state = OutLink {
+            consumer: Some(consumer),
+            settles,
+            capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
+            attached: true,
+            ..OutLink::new(Purpose::Consumer)
+        };
+        self.outgoing.links.insert(link, state);
+        self.link_free(link);
+    }
+
+    /// Links of clients that consume, of one session.
+    pub(super) fn consumers_of(&self, session: SessionKey) -> Vec<LinkKey> {
+        let of = |state: &OutLink| state.consumer.as_ref().is_some_and(|consumer| consumer.is_of(session));
+        self.outgoing.links.iter().filter(|(_, state)| of(state)).map(|(link, _)| *link).collect()
     }
 
     /// Gives waiting streams to idle links, and attaches more links when there are too few.
@@ -218,19 +321,26 @@ impl Connection {
     /// Begins a delivery on a link. It cannot when the link is out of credit.
     fn start(&mut self, slot: u32, link: LinkKey) -> bool {
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return false };
-        let Some(key) = self.engine.deliver(link, entry.delivery.message().presettled) else { return false };
+        let Some(key) = self.engine.deliver(link, entry.presettled) else { return false };
         if let Some(state) = self.outgoing.links.get_mut(&link) {
             state.busy = true;
         }
         entry.sending = Some((link, key));
+        let strips = self.kind == Kind::Normal && self.settings.strip_out;
         let message = entry.delivery.message();
         let mut head = Vec::with_capacity(128);
         let own = self.node.core.node();
         match annotations::parse(&message.annotations) {
+            _ if strips => {}
             Ok(Parsed::Present(annotations)) => annotations.forwarded(own).encode(&mut head),
             _ => {
-                let flags = if message.streaming { Flags::STREAMING.with(Flags::DISABLE_Q2) } else { Flags::default() };
-                OutgoingAnnotations::originated(flags, own).encode(&mut head);
+                // A service's stream has a window of its own, and no router on its way is to hold it back.
+                let flags = match (message.streaming, message.internal) {
+                    (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
+                    (true, false) => Flags::STREAMING,
+                    _ => Flags::default(),
+                };
+                OutgoingAnnotations::originated(flags, own).with_to_override(message.to_override.as_deref()).encode(&mut head);
             }
         }
         entry.chunks.push_back(Bytes::from(head));
@@ -243,6 +353,14 @@ impl Connection {
 
     /// Puts a slot into the ready queue.
     pub(super) fn make_ready(&mut self, slot: u32) {
+        if let Some(entry) = self.outgoing.slots.get(slot as usize).filter(|entry| entry.sent) {
+            // What its receiver left to be settled, its sender has settled now.
+            if let Some((_, key)) = entry.sending.filter(|_| entry.delivery.is_sender_settled()) {
+                self.engine.settle(key);
+                self.remove_slot(slot);
+            }
+            return;
+        }
         if let Some(entry) =
             self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent && !entry.parked)
         {
@@ -250,7 +368,7 @@ impl Connection {
             // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow way.
             match entry.via {
                 Via::Control => self.outgoing.ready.push_front(slot),
-                Via::Message | Via::Stream => self.outgoing.ready.push_back(slot),
+                Via::Message | Via::Stream | Via::Link(_) => self.outgoing.ready.push_back(slot),
             }
         }
     }
@@ -325,10 +443,13 @@ impl Connection {
     fn sent(&mut self, slot: u32, link: LinkKey) {
         if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
             entry.sent = true;
-            let done = entry.delivery.message().presettled || entry.settled || entry.outcome;
-            if done {
-                // The receiver gave an outcome and left the settling to us.
-                if let Some((_, key)) = entry.sending.filter(|_| entry.outcome && !entry.settled) {
+            if entry.presettled && !entry.delivery.message().presettled {
+                entry.delivery.outcome(Some(DeliveryState::Accepted), true);
+            }
+            let settles = entry.outcome && entry.delivery.message().internal || entry.delivery.is_sender_settled();
+            if entry.presettled || entry.settled || settles {
+                // The receiver left the settling to us.
+                if let Some((_, key)) = entry.sending.filter(|_| !entry.presettled && !entry.settled) {
                     self.engine.settle(key);
                 }
                 self.remove_slot(slot);
@@ -370,6 +491,7 @@ impl Connection {
         let first = !std::mem::replace(&mut state.usable, true);
         match state.purpose {
             Purpose::Queue(queue) => self.serve_queue(queue),
+            Purpose::Consumer => self.serve_consumer(link),
             Purpose::Stream => {
                 if first {
                     self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
@@ -394,6 +516,10 @@ impl Connection {
 
     /// A link's credit changed.
     pub(super) fn outgoing_credit(&mut self, link: LinkKey, drain: bool) {
+        if let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer) {
+            state.drain = drain;
+            return self.serve_consumer(link);
+        }
         self.link_free(link);
         let idle = self.outgoing.links.get(&link).is_none_or(|state| !state.busy);
         if drain && idle {
@@ -414,6 +540,14 @@ impl Connection {
                 self.outgoing.queues[queue].link = None;
                 let waiting = std::mem::take(&mut self.outgoing.queues[queue].waiting);
                 self.release(waiting);
+            }
+            Purpose::Consumer => {
+                if let Some(consumer) = &state.consumer {
+                    self.consumer_gone(consumer);
+                }
+                // First it is no consumer any more, then what it had is free to go elsewhere.
+                drop(state.consumer);
+                self.release(state.waiting);
             }
             Purpose::Stream => {
                 self.outgoing.streaming_links = self.outgoing.streaming_links.saturating_sub(1);
@@ -452,7 +586,7 @@ impl Connection {
             }
             Some(state) => {
                 // What began elsewhere is counted when its sender is told.
-                if !entry.outcome && entry.delivery.message().annotations.is_empty() {
+                if !entry.outcome && entry.delivery.message().internal {
                     self.node.core.counters().outcome(&state);
                 }
                 entry.outcome |= state.is_outcome();
@@ -462,7 +596,8 @@ impl Connection {
         }
         entry.settled |= settled;
         let less = before - entry.unread();
-        let (settled, done) = (entry.settled, entry.sent && (entry.settled || entry.outcome));
+        let left = entry.outcome && entry.delivery.message().internal || entry.delivery.is_sender_settled();
+        let (settled, done) = (entry.settled, entry.sent && (entry.settled || left));
         self.unread_less(less);
         if done {
             if !settled {

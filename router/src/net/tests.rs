@@ -121,6 +121,8 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         outgoing: false,
         data: false,
         cost: 1,
+        strip_in: true,
+        strip_out: true,
         link_capacity: 250,
         correlator: None,
         ordinal: None,
@@ -143,7 +145,7 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
 
 fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
     let sections = Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
-    let message = Message { sections, streaming: true, priority: 4, ..Message::default() };
+    let message = Message { sections, streaming: true, priority: 4, internal: true, ..Message::default() };
     let delivery = Delivery::new(message, node.core.budget());
     mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
     delivery

@@ -1,0 +1,161 @@
+//! One delivery to several destinations: what arrives is given to a copy for each, and what their receivers say is made one answer.
+
+use super::delivery::{Delivery, Ended, Notify, Party};
+use bytes::Bytes;
+use skupper_proto::amqp::performative::DeliveryState;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
+
+/// Octets that a copy may hold before the original is left where it is, and its sender with it.
+const AHEAD: usize = 256 * 1024;
+
+/// A multicast delivery under way.
+#[derive(Debug)]
+pub(super) struct Fanout {
+    /// Its producer holds it.
+    original: Weak<Delivery>,
+    state: Mutex<State>,
+    /// Something has been done since the state was looked at.
+    news: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    copies: Vec<Copy>,
+    ended: bool,
+    /// The original's sender has settled, and the copies' senders with it.
+    settled: bool,
+    /// The best of what the receivers have said: see [`rank`].
+    outcome: Option<DeliveryState>,
+}
+
+#[derive(Debug)]
+struct Copy {
+    delivery: Arc<Delivery>,
+    /// Its receiver has said its last.
+    done: bool,
+}
+
+/// Of several outcomes the one with the highest rank is told: rejected, accepted, modified, released.
+const fn rank(outcome: &DeliveryState) -> u8 {
+    match outcome {
+        DeliveryState::Rejected(_) => 4,
+        DeliveryState::Accepted => 3,
+        DeliveryState::Modified(_) => 2,
+        DeliveryState::Released => 1,
+        DeliveryState::Received(_) | DeliveryState::Other(_) => 0,
+    }
+}
+
+impl Fanout {
+    /// Makes `copies` copies of a delivery and begins to feed them. The caller hands each to its destination.
+    pub(super) fn start(original: &Arc<Delivery>, copies: usize) -> Vec<Arc<Delivery>> {
+        let copies: Vec<_> = (0..copies).map(|_| original.copy()).collect();
+        let fanout = Arc::new(Self {
+            original: Arc::downgrade(original),
+            state: Mutex::new(State {
+                copies: copies.iter().map(|delivery| Copy { delivery: Arc::clone(delivery), done: false }).collect(),
+                ended: false,
+                settled: false,
+                outcome: None,
+            }),
+            news: AtomicBool::new(false),
+        });
+        for copy in &copies {
+            copy.set_producer(Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>));
+        }
+        original.set_consumer(Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>));
+        fanout.notice();
+        copies
+    }
+}
+
+impl Party for Fanout {
+    fn notice(&self) {
+        self.news.store(true, Ordering::Release);
+        // Whoever holds the lock, perhaps this very thread further up, looks again.
+        while self.news.load(Ordering::Acquire) {
+            let mut state = match self.state.try_lock() {
+                Ok(state) => state,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            while self.news.swap(false, Ordering::AcqRel) {
+                self.look(&mut state);
+            }
+        }
+    }
+}
+
+impl Fanout {
+    fn look(&self, state: &mut State) {
+        let original = self.original.upgrade();
+        if let Some(original) = &original {
+            state.carry(original);
+        } else if !state.ended {
+            state.end(Ended::Aborted);
+        }
+        let Some(outcome) = state.look_after() else { return };
+        // Nobody is told anything any more: the circle of references is cut.
+        for copy in std::mem::take(&mut state.copies) {
+            copy.delivery.set_producer(Notify::Nobody);
+        }
+        if let Some(original) = original {
+            original.set_consumer(Notify::Nobody);
+            original.outcome(outcome, true);
+        }
+    }
+}
+
+impl State {
+    /// From the original into the copies, as far as none of them holds too much.
+    fn carry(&mut self, original: &Delivery) {
+        if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
+            for copy in &self.copies {
+                copy.delivery.settle();
+            }
+        }
+        while !self.ended {
+            let most = self.copies.iter().filter(|copy| !copy.done).map(|copy| copy.delivery.window().0).max().unwrap_or(0);
+            let mut chunks: VecDeque<Bytes> = VecDeque::new();
+            let (octets, ended) = original.take(AHEAD.saturating_sub(most), &mut chunks);
+            for chunk in chunks {
+                for copy in &self.copies {
+                    copy.delivery.push(chunk.clone());
+                }
+            }
+            match ended {
+                Some(ended) => self.end(ended),
+                None if octets == 0 => return,
+                None => {}
+            }
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        self.ended = true;
+        for copy in &self.copies {
+            copy.delivery.end(ended);
+        }
+    }
+
+    /// Notes what the receivers have said. Returns the outcome of all once nothing more is to be expected.
+    fn look_after(&mut self) -> Option<Option<DeliveryState>> {
+        let mut waiting = false;
+        for copy in self.copies.iter_mut().filter(|copy| !copy.done) {
+            let progress = copy.delivery.progress();
+            let presettled = copy.delivery.message().presettled;
+            let unheard = presettled || self.settled;
+            copy.done = progress.settled || unheard && progress.queued == 0 && self.ended;
+            waiting |= !copy.done;
+            if copy.done
+                && let Some(outcome) = progress.outcome
+                && self.outcome.as_ref().is_none_or(|known| rank(&outcome) > rank(known))
+            {
+                self.outcome = Some(outcome);
+            }
+        }
+        (!waiting && !self.copies.is_empty()).then(|| self.outcome.take())
+    }
+}

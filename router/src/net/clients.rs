@@ -1,0 +1,259 @@
+//! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and their credit.
+
+use super::connection::Connection;
+use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watch};
+use crate::node::Node;
+use skupper_proto::address::{AddressClass, AddressRef};
+use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
+use skupper_proto::amqp::terminus::{MessageTarget, Target};
+use skupper_proto::amqp::{Multiple, Symbol, condition};
+use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Marks a number in the mailbox as that of a link on which a client sends.
+pub(super) const LINK: u32 = 1 << 30;
+
+/// A client that asks for its messages to be forwarded as they arrive.
+const STREAMING: &str = "qd.streaming-deliveries";
+
+/// A link on which a client sends.
+pub(super) struct Producer {
+    session: Option<SessionKey>,
+    /// The address it is for; none: each message names its own.
+    pub(super) to: Option<Arc<str>>,
+    /// Forwards messages before they are complete, whatever their size.
+    pub(super) streaming: bool,
+    /// Whether anybody consumes the address; keeps its record.
+    watch: Option<(Arc<Address>, Arc<Watch>)>,
+    /// Deliveries that may be open.
+    capacity: u32,
+    /// Deliveries that are open.
+    open: u32,
+    /// Credit is withheld: nobody consumes the address.
+    held: bool,
+}
+
+/// Links on which clients send and receive.
+#[derive(Default)]
+pub(super) struct Clients {
+    pub(super) producers: HashMap<LinkKey, Producer>,
+    /// Links on which clients receive, by the number under which deliveries come for them.
+    consumers: HashMap<u32, LinkKey>,
+    next_consumer: u32,
+}
+
+/// What keeps a client's link a consumer.
+pub(super) struct Consumer {
+    number: u32,
+    session: Option<SessionKey>,
+    /// Ends with the link.
+    _consumption: Consumption,
+}
+
+/// A client's link as the core knows it.
+#[derive(Debug)]
+struct LinkEndpoint {
+    mailbox: Arc<Mailbox>,
+    number: u32,
+}
+
+impl Endpoint for LinkEndpoint {
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        if let Err(Command::Deliver(delivery, _)) = self.mailbox.send(Command::Deliver(delivery, Via::Link(self.number))) {
+            delivery.outcome(Some(DeliveryState::Released), true);
+        }
+    }
+}
+
+/// Why a client's link is refused.
+enum Refusal {
+    Unavailable,
+    NoAddress,
+    NotANode,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unavailable => Self::new(condition::NOT_FOUND, "Node not found"),
+            Refusal::NoAddress => Self::new(condition::NO_ROUTE_TO_DESTINATION, "No route to the destination node"),
+            Refusal::NotANode => Self::new(condition::NOT_IMPLEMENTED, "this router has nodes only, no transactions"),
+        }
+    }
+}
+
+fn has(capabilities: Option<&Multiple<Symbol>>, wanted: &str) -> bool {
+    capabilities.is_some_and(|capabilities| capabilities.contains(wanted))
+}
+
+impl Connection {
+    /// A client attached a link: accepts or refuses it.
+    pub(super) fn client_attached(&mut self, link: LinkKey, attach: Attach) {
+        let outcome = match attach.role {
+            Role::Sender => self.attach_producer(link, attach),
+            Role::Receiver => self.attach_consumer(link, attach),
+        };
+        if let Err((refusal, name)) = outcome {
+            let error = Error::from(refusal);
+            crate::log_limited!(self.id, Server, Info, "[C{}] refused link {name:?}: {error}", self.id);
+            self.engine.refuse(link, error);
+        }
+    }
+
+    fn attach_producer(&mut self, link: LinkKey, attach: Attach) -> Result<(), (Refusal, String)> {
+        let mut target = match attach.target {
+            Some(Target::Message(target)) => target,
+            None => MessageTarget::default(),
+            Some(Target::Other(_)) => return Err((Refusal::NotANode, attach.name)),
+        };
+        if target.dynamic == Some(true) {
+            target.address = Some(format!("amqp:/_$temp.{}", Node::discriminator()));
+        }
+        let address = target.address.as_deref().filter(|address| !address.is_empty());
+        let mut producer = Producer {
+            session: self.engine.session_of(link),
+            to: address.map(Arc::from),
+            streaming: has(target.capabilities.as_ref(), STREAMING),
+            watch: None,
+            capacity: self.settings.link_capacity.max(1),
+            open: 0,
+            held: false,
+        };
+        if let Some(text) = address {
+            let key = self.node.core.classify(text);
+            if !self.node.core.is_available(key) {
+                return Err((Refusal::Unavailable, attach.name));
+            }
+            if self.is_watched(key) {
+                let (address, watch) = self.node.core.watch_key(&key.to_key());
+                producer.held = !watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                producer.watch = Some((address, watch));
+            }
+        }
+        let answer = AttachRequest {
+            source: Some(attach.source.unwrap_or_default()),
+            target: Some(Target::Message(target)),
+            snd_settle_mode: attach.snd_settle_mode.unwrap_or(2),
+            ..AttachRequest::default()
+        };
+        self.engine.accept(link, answer);
+        if !producer.held {
+            self.engine.set_credit(link, producer.capacity, false);
+        }
+        self.clients.producers.insert(link, producer);
+        Ok(())
+    }
+
+    /// Whether credit for an address depends on its consumers. Who is behind a router's own address is that router's business.
+    fn is_watched(&self, key: AddressRef<'_>) -> bool {
+        matches!(key.class, AddressClass::Mobile | AddressClass::Edge)
+            || key.class == AddressClass::Local && !crate::core::Replies::owns(key.text)
+    }
+
+    fn attach_consumer(&mut self, link: LinkKey, attach: Attach) -> Result<(), (Refusal, String)> {
+        let mut source = attach.source.unwrap_or_default();
+        if source.dynamic == Some(true) {
+            source.address = Some(format!("amqp:/_topo/0/{}/temp.{}", self.node.core.id(), Node::discriminator()));
+        }
+        let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
+            return Err((Refusal::NoAddress, attach.name));
+        };
+        let key = self.node.core.classify(text);
+        if !matches!(key.class, AddressClass::Mobile | AddressClass::Local) {
+            return Err((Refusal::NoAddress, attach.name));
+        }
+        if !self.node.core.is_available(key) {
+            return Err((Refusal::Unavailable, attach.name));
+        }
+        let key = key.to_key();
+        let settles = attach.snd_settle_mode == Some(1);
+        let answer = AttachRequest {
+            source: Some(source),
+            target: Some(attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default()))),
+            snd_settle_mode: if settles { 1 } else { 2 },
+            ..AttachRequest::default()
+        };
+        self.engine.accept(link, answer);
+        let number = self.clients.next_consumer;
+        self.clients.next_consumer = number.wrapping_add(1);
+        self.clients.consumers.insert(number, link);
+        let capacity = self.settings.link_capacity.max(1);
+        let endpoint = Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number });
+        let consumer = LocalConsumer::with_capacity(endpoint, usize::try_from(capacity).unwrap_or(usize::MAX));
+        let consumption = self.node.core.serve(key, consumer, self.now);
+        let session = self.engine.session_of(link);
+        let consumer = Consumer { number, session, _consumption: consumption };
+        self.consumer_attached(link, consumer, settles, capacity);
+        Ok(())
+    }
+
+    /// The link of a consumer by its number, while it is attached.
+    pub(super) fn consumer_link(&self, number: u32) -> Option<LinkKey> {
+        self.clients.consumers.get(&number).copied()
+    }
+
+    /// A delivery began on a client's link.
+    pub(super) fn producer_began(&mut self, link: LinkKey) {
+        if let Some(producer) = self.clients.producers.get_mut(&link) {
+            producer.open = producer.open.saturating_add(1);
+        }
+    }
+
+    /// A delivery of a client's link is done with: the credit it took is given back, in portions of half the capacity.
+    pub(super) fn producer_finished(&mut self, link: LinkKey) {
+        let Some(producer) = self.clients.producers.get_mut(&link) else { return };
+        producer.open = producer.open.saturating_sub(1);
+        if producer.held {
+            return;
+        }
+        let wanted = producer.capacity.saturating_sub(producer.open);
+        let given = self.engine.credit(link);
+        if wanted > given && (wanted - given >= producer.capacity.div_ceil(2) || given == 0) {
+            self.engine.set_credit(link, wanted, false);
+        }
+    }
+
+    /// Whether an address that a client produces for has consumers may have changed.
+    pub(super) fn producer_noticed(&mut self, link: LinkKey) {
+        let Some(producer) = self.clients.producers.get_mut(&link) else { return };
+        let Some((_, watch)) = &producer.watch else { return };
+        let held = !watch.is_reachable();
+        if held == producer.held {
+            return;
+        }
+        producer.held = held;
+        if held {
+            // What it has not used it is to give back, so that nothing is on its way that nobody takes.
+            let left = self.engine.credit(link);
+            self.engine.set_credit(link, left, true);
+        } else {
+            let credit = producer.capacity.saturating_sub(producer.open);
+            self.engine.set_credit(link, credit, false);
+        }
+    }
+
+    /// A client's link is gone.
+    pub(super) fn client_detached(&mut self, link: LinkKey) {
+        self.clients.producers.remove(&link);
+    }
+
+    /// A consumer's link is gone.
+    pub(super) fn consumer_gone(&mut self, consumer: &Consumer) {
+        self.clients.consumers.remove(&consumer.number);
+    }
+
+    /// A client ended a session: its links are gone.
+    pub(super) fn client_session_ended(&mut self, session: SessionKey) {
+        self.clients.producers.retain(|_, producer| producer.session != Some(session));
+        for link in self.consumers_of(session) {
+            self.outgoing_detached(link);
+        }
+    }
+}
+
+impl Consumer {
+    pub(super) fn is_of(&self, session: SessionKey) -> bool {
+        self.session == Some(session)
+    }
+}
