@@ -704,6 +704,10 @@ impl Connection {
             return self.end_session(key, error);
         };
         let Some(entry) = self.links.get_mut(link.0) else { return Ok(()) };
+        if detach.closed != Some(true) && !entry.detach_sent {
+            // Nothing of a link is kept here that it could be attached to again.
+            return Err(Error::new(condition::NOT_IMPLEMENTED, "Link detach/reattach not supported"));
+        }
         entry.remote_handle = None;
         if !entry.detach_sent {
             self.detach(link, None);

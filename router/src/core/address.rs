@@ -4,7 +4,7 @@ use super::delivery::Notify;
 use super::router::Endpoint;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
@@ -20,6 +20,32 @@ pub struct Address {
     pub(super) destinations: ArcSwap<Destinations>,
     pub(super) turn: AtomicUsize,
     watches: Mutex<Vec<Weak<Watch>>>,
+    counts: AddressCounts,
+}
+
+/// Deliveries to one address since its record was made.
+#[derive(Debug, Default)]
+pub struct AddressCounts {
+    /// That began at this router.
+    pub ingress: AtomicU64,
+    /// That ended at this router.
+    pub egress: AtomicU64,
+    /// From one router to another.
+    pub transit: AtomicU64,
+}
+
+impl AddressCounts {
+    /// A delivery that began here, or not, found a destination here, or not.
+    pub(super) fn routed(&self, began_here: bool, ends_here: bool) {
+        if began_here {
+            self.ingress.fetch_add(1, Ordering::Relaxed);
+        } else if !ends_here {
+            self.transit.fetch_add(1, Ordering::Relaxed);
+        }
+        if ends_here {
+            self.egress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Who consumes an address, as a snapshot.
@@ -91,12 +117,24 @@ impl Watch {
 
 impl Address {
     pub(super) fn new(key: AddressKey, treatment: Treatment) -> Arc<Self> {
-        Arc::new(Self { key, treatment, destinations: ArcSwap::default(), turn: AtomicUsize::new(0), watches: Mutex::default() })
+        Arc::new(Self {
+            key,
+            treatment,
+            destinations: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+            watches: Mutex::default(),
+            counts: AddressCounts::default(),
+        })
     }
 
     /// Class and text.
     pub const fn key(&self) -> &AddressKey {
         &self.key
+    }
+
+    /// Its deliveries so far.
+    pub const fn counts(&self) -> &AddressCounts {
+        &self.counts
     }
 
     /// How its deliveries are distributed.

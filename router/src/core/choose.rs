@@ -4,7 +4,7 @@ use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
 use super::delivery::{Delivery, Outstanding};
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::Routes;
-use super::trunk::Trunk;
+use super::trunk::{Trunk, TrunkId};
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Choice {
     target: Target,
     outstanding: Option<Arc<AtomicUsize>>,
+    /// The neighbor it goes to.
+    trunk: Option<TrunkId>,
 }
 
 #[derive(Debug)]
@@ -27,11 +29,11 @@ enum Target {
 
 impl Choice {
     pub(super) const fn local(consumer: Arc<LocalConsumer>) -> Self {
-        Self { target: Target::Local(consumer), outstanding: None }
+        Self { target: Target::Local(consumer), outstanding: None, trunk: None }
     }
 
     pub(super) const fn nowhere() -> Self {
-        Self { target: Target::Nowhere, outstanding: None }
+        Self { target: Target::Nowhere, outstanding: None, trunk: None }
     }
 
     /// Whether the delivery stays at this router.
@@ -78,22 +80,58 @@ pub(super) fn toward(routes: &Routes, router: &str, streaming: bool) -> Option<C
 /// A neighbor as destination.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
     let mailbox = if streaming { trunk.stream() } else { Arc::clone(trunk.control()) };
-    Choice { target: Target::Connection(mailbox), outstanding: None }
+    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()) }
 }
 
 /// A consumer here as destination.
 pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
-    Choice { outstanding: Some(Arc::clone(&consumer.outstanding)), target: Target::Local(Arc::clone(consumer)) }
+    Choice { outstanding: Some(Arc::clone(&consumer.outstanding)), target: Target::Local(Arc::clone(consumer)), trunk: None }
 }
 
-/// Chooses among an address's destinations. `usable` says of a remote router whether a delivery with this origin may go to it.
-pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, usable: impl Fn(&str) -> bool) -> Option<Choice> {
+/// Destinations that a delivery is not to go to again.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    locals: Vec<Arc<LocalConsumer>>,
+    trunks: Vec<TrunkId>,
+}
+
+impl Tried {
+    fn has_local(&self, consumer: &Arc<LocalConsumer>) -> bool {
+        self.locals.iter().any(|known| Arc::ptr_eq(known, consumer))
+    }
+
+    /// Whether a neighbor has been tried, whatever router lay behind it.
+    pub(super) fn has_trunk(&self, trunk: TrunkId) -> bool {
+        self.trunks.contains(&trunk)
+    }
+
+    /// Adds what was chosen.
+    pub(super) fn add(&mut self, choice: &Choice) {
+        match (&choice.target, choice.trunk) {
+            (Target::Local(consumer), _) => self.locals.push(Arc::clone(consumer)),
+            (_, Some(trunk)) => self.trunks.push(trunk),
+            _ => {}
+        }
+    }
+}
+
+/// Chooses among an address's destinations those that were not `tried`. `usable` says of a remote router whether a delivery with this origin may go to it.
+pub(super) fn choose(
+    address: &Address,
+    routes: &Routes,
+    streaming: bool,
+    tried: &Tried,
+    usable: impl Fn(&str) -> bool,
+) -> Option<Choice> {
     let destinations = address.destinations.load();
     let turn = address.turn.fetch_add(1, Ordering::Relaxed);
     if address.treatment() != Treatment::Balanced
         && let Some(index) = turn.checked_rem(destinations.locals.len())
     {
-        return destinations.locals.get(index).map(to_local);
+        let (before, after) = destinations.locals.split_at(index);
+        if let Some(consumer) = after.iter().chain(before).find(|consumer| !tried.has_local(consumer)) {
+            return Some(to_local(consumer));
+        }
     }
     // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
     let mut best = None;
@@ -105,11 +143,14 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, usable
             best = Some((rank, index));
         }
     };
-    for (index, consumer) in destinations.locals.iter().enumerate() {
+    for (index, consumer) in destinations.locals.iter().enumerate().filter(|(_, consumer)| !tried.has_local(consumer)) {
         consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
-        let Some(route) = routes.get(&remote.router).filter(|_| usable(&remote.router)) else { continue };
+        let Some(route) = routes.get(&remote.router).filter(|way| !tried.has_trunk(way.trunk.id()) && usable(&remote.router))
+        else {
+            continue;
+        };
         let index = destinations.locals.len() + index;
         consider(index, remote.outstanding.load(Ordering::Relaxed), DEFAULT_CAPACITY, route.cost);
     }

@@ -28,6 +28,10 @@ counters! {
     released
     /// Deliveries with the outcome modified.
     modified
+    /// Deliveries that took from one second to ten.
+    delayed_1_second
+    /// Deliveries that took longer than ten seconds.
+    delayed_10_seconds
     /// Deliveries that began at this router.
     ingress
     /// Deliveries that ended at this router.
@@ -45,6 +49,16 @@ impl Counters {
             DeliveryState::Released => &self.released,
             DeliveryState::Modified(_) => &self.modified,
             DeliveryState::Received(_) | DeliveryState::Other(_) => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery ended after so long.
+    pub fn took(&self, age: std::time::Duration) {
+        let counter = match age.as_secs() {
+            0 => return,
+            1..10 => &self.delayed_1_second,
+            _ => &self.delayed_10_seconds,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

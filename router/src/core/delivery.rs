@@ -27,6 +27,8 @@ pub struct Message {
     pub priority: u8,
     /// Its producer is in this process and speaks no AMQP: nobody else counts its outcome, or settles it.
     pub internal: bool,
+    /// Its sender wants it to be sent elsewhere when it is released.
+    pub resend: bool,
     /// The address of the link it came by, which goes before its own `to` on the way.
     pub to_override: Option<Arc<str>>,
 }
@@ -57,7 +59,7 @@ pub enum Notify {
 /// A party to a delivery that has no task of its own.
 pub trait Party: std::fmt::Debug + Send + Sync {
     /// The other party has done something. No lock of the delivery's is held.
-    fn notice(&self);
+    fn notice(self: Arc<Self>);
 }
 
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! One delivery to several destinations: what arrives is given to a copy for each, and what their receivers say is made one answer.
 
 use super::delivery::{Delivery, Ended, Notify, Party};
+use super::serial::Serial;
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 
 /// Octets that a copy may hold before the original is left where it is, and its sender with it.
 const AHEAD: usize = 256 * 1024;
@@ -15,15 +15,13 @@ const AHEAD: usize = 256 * 1024;
 pub(super) struct Fanout {
     /// Its producer holds it.
     original: Weak<Delivery>,
-    state: Mutex<State>,
-    /// Something has been done since the state was looked at.
-    news: AtomicBool,
+    state: Serial<State>,
 }
 
 #[derive(Debug)]
 struct State {
     copies: Vec<Copy>,
-    ended: bool,
+    ended: Option<Ended>,
     /// The original's sender has settled, and the copies' senders with it.
     settled: bool,
     /// The best of what the receivers have said: see [`rank`].
@@ -54,13 +52,12 @@ impl Fanout {
         let copies: Vec<_> = (0..copies).map(|_| original.copy()).collect();
         let fanout = Arc::new(Self {
             original: Arc::downgrade(original),
-            state: Mutex::new(State {
+            state: Serial::new(State {
                 copies: copies.iter().map(|delivery| Copy { delivery: Arc::clone(delivery), done: false }).collect(),
-                ended: false,
+                ended: None,
                 settled: false,
                 outcome: None,
             }),
-            news: AtomicBool::new(false),
         });
         for copy in &copies {
             copy.set_producer(Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>));
@@ -72,19 +69,8 @@ impl Fanout {
 }
 
 impl Party for Fanout {
-    fn notice(&self) {
-        self.news.store(true, Ordering::Release);
-        // Whoever holds the lock, perhaps this very thread further up, looks again.
-        while self.news.load(Ordering::Acquire) {
-            let mut state = match self.state.try_lock() {
-                Ok(state) => state,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
-            while self.news.swap(false, Ordering::AcqRel) {
-                self.look(&mut state);
-            }
-        }
+    fn notice(self: Arc<Self>) {
+        self.state.notice(|state| self.look(state));
     }
 }
 
@@ -93,17 +79,21 @@ impl Fanout {
         let original = self.original.upgrade();
         if let Some(original) = &original {
             state.carry(original);
-        } else if !state.ended {
+        } else if state.ended.is_none() {
             state.end(Ended::Aborted);
         }
-        let Some(outcome) = state.look_after() else { return };
+        // Of what was given up nobody is told anything.
+        let aborted = state.ended == Some(Ended::Aborted);
+        let Some(outcome) = state.look_after().or(aborted.then_some(None)) else { return };
         // Nobody is told anything any more: the circle of references is cut.
         for copy in std::mem::take(&mut state.copies) {
             copy.delivery.set_producer(Notify::Nobody);
         }
         if let Some(original) = original {
             original.set_consumer(Notify::Nobody);
-            original.outcome(outcome, true);
+            if !aborted {
+                original.outcome(outcome, true);
+            }
         }
     }
 }
@@ -116,7 +106,7 @@ impl State {
                 copy.delivery.settle();
             }
         }
-        while !self.ended {
+        while self.ended.is_none() {
             let most = self.copies.iter().filter(|copy| !copy.done).map(|copy| copy.delivery.window().0).max().unwrap_or(0);
             let mut chunks: VecDeque<Bytes> = VecDeque::new();
             let (octets, ended) = original.take(AHEAD.saturating_sub(most), &mut chunks);
@@ -134,7 +124,7 @@ impl State {
     }
 
     fn end(&mut self, ended: Ended) {
-        self.ended = true;
+        self.ended = Some(ended);
         for copy in &self.copies {
             copy.delivery.end(ended);
         }
@@ -147,7 +137,7 @@ impl State {
             let progress = copy.delivery.progress();
             let presettled = copy.delivery.message().presettled;
             let unheard = presettled || self.settled;
-            copy.done = progress.settled || unheard && progress.queued == 0 && self.ended;
+            copy.done = progress.settled || unheard && progress.queued == 0 && self.ended.is_some();
             waiting |= !copy.done;
             if copy.done
                 && let Some(outcome) = progress.outcome

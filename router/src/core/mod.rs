@@ -13,14 +13,16 @@ mod delivery;
 mod fanout;
 mod mailbox;
 mod replies;
+mod resend;
 mod router;
 mod routing;
+mod serial;
 mod trunk;
 
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, LocalConsumer, Watch};
+pub use address::{Address, AddressCounts, LocalConsumer, Watch};
 pub use budget::Budget;
 pub use choose::Choice;
 pub use counters::Counters;

@@ -2,12 +2,13 @@
 
 use super::address::{Address, LocalConsumer, Remote, Watch};
 use super::budget::Budget;
-use super::choose::{self, Choice};
+use super::choose::{self, Choice, Tried};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
 use super::fanout::Fanout;
 use super::mailbox::{Mailbox, Via};
 use super::replies::Replies;
+use super::resend::Resend;
 use super::routing::State;
 use super::trunk::{Trunk, TrunkId};
 use arc_swap::ArcSwap;
@@ -251,7 +252,9 @@ impl Core {
 
     /// Chooses where a delivery that begins here goes.
     pub fn choose(&self, address: &Address) -> Option<Choice> {
-        choose::choose(address, &self.routes.load(), true, |_| true)
+        let choice = choose::choose(address, &self.routes.load(), true, &Tried::default(), |_| true)?;
+        address.counts().routed(true, choice.is_local());
+        Some(choice)
     }
 
     /// Chooses where a delivery that begins here goes, by its address: an answer to a router's client, above all.
@@ -276,7 +279,7 @@ impl Core {
 
     /// Sends a delivery on its way, whether it begins here or came from another router. Returns whether there was one: without a
     /// destination it is released.
-    pub fn route(&self, delivery: Arc<Delivery>, to: &str) -> bool {
+    pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: &str) -> bool {
         let routes = self.routes.load();
         let front = delivery.message().annotations.clone();
         let annotations = match annotations::parse(&front) {
@@ -285,7 +288,7 @@ impl Core {
         };
         let streaming = delivery.message().streaming;
         let went_round = annotations.as_ref().is_some_and(|annotations| self.went_round(annotations, &routes));
-        let key = self.space.classify(annotations.as_ref().and_then(|annotations| annotations.to_override).unwrap_or(to));
+        let key = self.space.classify(key_text(&annotations, to));
         let local = |text| self.replies.find(text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)));
         let choice = match key.class {
             _ if went_round => None,
@@ -296,12 +299,12 @@ impl Core {
                 if address.treatment() == Treatment::Multicast {
                     return self.multicast(address, &routes, &delivery, annotations.as_ref()).then_some(Choice::nowhere());
                 }
-                let ingress = annotations.as_ref().and_then(|annotations| annotations.ingress);
-                let origin = ingress.and_then(skupper_proto::address::router_of_node).and_then(|id| routes.table.router(id));
-                choose::choose(address, &routes, streaming, |router| match (origin, routes.table.router(router)) {
-                    (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
-                    _ => true,
-                })
+                if delivery.message().resend {
+                    return Resend::start(self, &delivery, key_text(&annotations, to)).then_some(Choice::nowhere());
+                }
+                let choice = choose_one(address, &routes, streaming, &Tried::default(), annotations.as_ref())?;
+                address.counts().routed(annotations.is_none(), choice.is_local());
+                Some(choice)
             }),
         };
         let Some(choice) = choice else {
@@ -315,8 +318,24 @@ impl Core {
         true
     }
 
+    /// The next destination of a delivery that was released by all that have been tried.
+    pub(super) fn choose_again(&self, delivery: &Delivery, to: &str, tried: &mut Tried) -> Option<Choice> {
+        let routes = self.routes.load();
+        let annotations = match annotations::parse(&delivery.message().annotations) {
+            Ok(Parsed::Present(annotations)) => Some(annotations),
+            _ => None,
+        };
+        let key = self.space.classify(to);
+        let addresses = self.addresses.load();
+        let address = addresses.get(&key as &dyn AddressParts)?;
+        let choice = choose_one(address, &routes, delivery.message().streaming, tried, annotations.as_ref())?;
+        address.counts().routed(annotations.is_none(), choice.is_local());
+        tried.add(&choice);
+        Some(choice)
+    }
+
     /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.
-    pub fn send_to(&self, to: &str, message: Message, body: Bytes) -> bool {
+    pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
         self.route(Delivery::whole(message, body, &self.budget), to)
     }
 
@@ -345,6 +364,9 @@ impl Core {
         let streaming = delivery.message().streaming;
         let mut choices: Vec<Choice> = destinations.locals.iter().map(choose::to_local).collect();
         choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming)));
+        for choice in &choices {
+            address.counts().routed(from.is_none(), choice.is_local());
+        }
         match choices.len() {
             0 => return false,
             1 => choices.into_iter().for_each(|choice| choice.deliver(Arc::clone(delivery))),
@@ -360,4 +382,25 @@ impl Core {
     pub(super) fn send(&self, mailbox: &Mailbox, message: Message, via: Via) {
         choose::send(mailbox, Delivery::whole(message, Bytes::new(), &self.budget), via);
     }
+}
+
+/// Where a message goes: where its annotations say, before its own address.
+fn key_text<'a>(annotations: &Option<Annotations<'a>>, to: &'a str) -> &'a str {
+    annotations.as_ref().and_then(|annotations| annotations.to_override).unwrap_or(to)
+}
+
+/// Chooses a destination for one delivery, with respect to where it entered the network.
+fn choose_one(
+    address: &Address,
+    routes: &Routes,
+    streaming: bool,
+    tried: &Tried,
+    from: Option<&Annotations<'_>>,
+) -> Option<Choice> {
+    let ingress = from.and_then(|annotations| annotations.ingress).and_then(skupper_proto::address::router_of_node);
+    let origin = ingress.and_then(|id| routes.table.router(id));
+    choose::choose(address, routes, streaming, tried, |router| match (origin, routes.table.router(router)) {
+        (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
+        _ => true,
+    })
 }

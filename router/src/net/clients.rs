@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watch};
-use crate::node::Node;
+use crate::node::{LinkKind, Node};
 use skupper_proto::address::{AddressClass, AddressRef};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
@@ -17,6 +17,9 @@ pub(super) const LINK: u32 = 1 << 30;
 /// A client that asks for its messages to be forwarded as they arrive.
 const STREAMING: &str = "qd.streaming-deliveries";
 
+/// A client that asks for its messages to be sent elsewhere when a receiver releases them.
+const RESEND: &str = "qd.resend-released";
+
 /// A link on which a client sends.
 pub(super) struct Producer {
     session: Option<SessionKey>,
@@ -24,6 +27,8 @@ pub(super) struct Producer {
     pub(super) to: Option<Arc<str>>,
     /// Forwards messages before they are complete, whatever their size.
     pub(super) streaming: bool,
+    /// Sends messages elsewhere when they are released.
+    pub(super) resend: bool,
     /// Whether anybody consumes the address; keeps its record.
     watch: Option<(Arc<Address>, Arc<Watch>)>,
     /// Deliveries that may be open.
@@ -115,6 +120,7 @@ impl Connection {
             session: self.engine.session_of(link),
             to: address.map(Arc::from),
             streaming: has(target.capabilities.as_ref(), STREAMING),
+            resend: has(target.capabilities.as_ref(), RESEND),
             watch: None,
             capacity: self.settings.link_capacity.max(1),
             open: 0,
@@ -131,6 +137,8 @@ impl Connection {
                 producer.watch = Some((address, watch));
             }
         }
+        let bound = address.map(|text| self.node.core.classify(text).to_string());
+        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, bound);
         let answer = AttachRequest {
             source: Some(attach.source.unwrap_or_default()),
             target: Some(Target::Message(target)),
@@ -167,6 +175,7 @@ impl Connection {
             return Err((Refusal::Unavailable, attach.name));
         }
         let key = key.to_key();
+        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, Some(key.to_string()));
         let settles = attach.snd_settle_mode == Some(1);
         let answer = AttachRequest {
             source: Some(source),
@@ -245,8 +254,14 @@ impl Connection {
 
     /// A client ended a session: its links are gone.
     pub(super) fn client_session_ended(&mut self, session: SessionKey) {
-        self.clients.producers.retain(|_, producer| producer.session != Some(session));
+        let of: Vec<_> =
+            self.clients.producers.iter().filter(|(_, it)| it.session == Some(session)).map(|(link, _)| *link).collect();
+        for link in of {
+            self.clients.producers.remove(&link);
+            self.known.remove(&link);
+        }
         for link in self.consumers_of(session) {
+            self.known.remove(&link);
             self.outgoing_detached(link);
         }
     }

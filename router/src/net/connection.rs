@@ -7,7 +7,7 @@ use super::outgoing::Outgoing;
 use super::standing::Standing;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
-use crate::node::{ConnectionRecord, Node, Octets, Registered, Stage};
+use crate::node::{ConnectionRecord, KnownLink, Node, Octets, Registered, STUCK, Stage};
 use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
@@ -16,7 +16,7 @@ use skupper_proto::amqp::{Fields, Multiple, Value, condition};
 use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -45,6 +45,9 @@ const MAX_OWED: usize = 1024 * 1024;
 
 /// Octets of output and ciphertext that a connection's end waits for at most, in time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How often a connection looks for deliveries of clients that have waited for too long.
+const SCAN: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What a shard reads into; it holds nothing between two reads.
@@ -162,6 +165,8 @@ pub(super) struct Connection {
     /// Links of ours for whole messages, with their queues.
     pub(super) queue_links: Vec<(LinkKey, usize)>,
     pub(super) clients: Clients,
+    /// The links as management knows them.
+    pub(super) known: HashMap<LinkKey, KnownLink>,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     pub(super) status: Arc<Standing>,
@@ -186,6 +191,8 @@ pub(super) struct Connection {
     served: bool,
     closed: Option<Why>,
     last_words: Option<Instant>,
+    /// When to look for deliveries of clients that have waited for too long.
+    scan_due: Option<Instant>,
 }
 
 impl Connection {
@@ -211,6 +218,8 @@ impl Connection {
             links: Links::default(),
             queue_links: Vec::new(),
             clients: Clients::default(),
+            known: HashMap::new(),
+            scan_due: None,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             status,
@@ -343,6 +352,9 @@ impl Connection {
                 }
                 self.ready = ready;
             }
+            if self.scan_due.is_some_and(|due| due <= self.now) {
+                self.scan();
+            }
             if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.engine.handle_timeout(self.now);
                 progress = true;
@@ -393,7 +405,7 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let deadline = [self.engine.poll_timeout(), self.last_words].into_iter().flatten().min();
+        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().flatten().min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
@@ -589,6 +601,33 @@ impl Connection {
             Kind::Data if self.node.data_connections <= 1 => 0,
             Kind::Data => number % shards,
             Kind::Control | Kind::Normal => shards - 1,
+        }
+    }
+
+    /// A delivery waits for its settlement: it may wait for too long.
+    pub(super) fn expect_settlement(&mut self) {
+        if self.scan_due.is_none() {
+            self.scan_due = Some(self.now + SCAN);
+        }
+    }
+
+    /// Counts deliveries that have waited for too long, and says so once for each link.
+    fn scan(&mut self) {
+        let ((mut links, incoming), (more, outgoing)) = (self.stuck_incoming(), self.stuck_outgoing());
+        links.extend(more);
+        self.scan_due = (incoming || outgoing).then(|| self.now + SCAN);
+        links.sort_by_key(|record| record.id);
+        links.dedup_by_key(|record| record.id);
+        for record in links {
+            crate::log_limited!(
+                record.id,
+                RouterCore,
+                Info,
+                "[C{}][L{}] Stuck delivery: At least one delivery on this link has been undelivered/unsettled for more than {} seconds",
+                self.id,
+                record.id,
+                STUCK.as_secs()
+            );
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::clients::LINK;
 use super::connection::{Connection, Kind};
-use crate::core::{Delivery, Ended, Message, Notify};
+use crate::core::{Counters, Delivery, Ended, Message, Notify};
+use crate::node::{LinkRecord, STUCK};
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
@@ -10,8 +11,10 @@ use skupper_proto::amqp::{DecodeError, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
 use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
 use skupper_proto::stream;
+use skupper_proto::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Marks a slot number in the mailbox as one of an incoming delivery.
 const INCOMING: u32 = 1 << 31;
@@ -38,6 +41,11 @@ enum State {
 
 struct Slot {
     link: LinkKey,
+    begun: Instant,
+    /// Its link, while the delivery counts as unsettled there.
+    counted: Option<Arc<LinkRecord>>,
+    outcome: Option<DeliveryState>,
+    stuck: bool,
     presettled: bool,
     state: State,
     ended: bool,
@@ -78,6 +86,8 @@ struct LinkRules<'a> {
     to: Option<&'a Arc<str>>,
     /// They are forwarded as they arrive.
     streaming: bool,
+    /// They go elsewhere when released.
+    resend: bool,
     /// Router annotations are none of the sender's business.
     strips: bool,
 }
@@ -144,6 +154,7 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         presettled,
         priority,
         internal: false,
+        resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
         to_override: link.to.cloned(),
     };
     Ok(Some(Read { message, to, body: end, windowed }))
@@ -153,14 +164,40 @@ fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
     head.properties.as_ref().map_or_else(|| Ok(Properties::default()), |span| Properties::decode_fields(&mut span.of(sections)))
 }
 
+impl Slot {
+    /// It is no unsettled delivery of its link any more.
+    fn uncount(&self, now: Instant, counters: &Counters) {
+        if let Some(record) = &self.counted {
+            let age = now.since(self.begun);
+            record.counts.end(self.outcome.as_ref(), age, self.stuck);
+            counters.took(age);
+        }
+    }
+}
+
 impl Connection {
     /// A transfer arrived.
     pub(super) fn transfer(&mut self, key: IncomingKey, link: LinkKey, presettled: bool, payload: Bytes, ending: Ending) {
+        let mut counted = None;
         if !self.incoming.slots.contains_key(&key) {
             self.producer_began(link);
+            counted = self.known.get(&link).map(|known| Arc::clone(known.record()));
+            if let Some(record) = &counted {
+                record.counts.begin(presettled);
+            }
+            if presettled {
+                counted = None;
+            } else if self.kind == Kind::Normal {
+                self.expect_settlement();
+            }
         }
+        let begun = self.now;
         let slot = self.incoming.slots.entry(key).or_insert_with(|| Slot {
             link,
+            begun,
+            counted,
+            outcome: None,
+            stuck: false,
             presettled,
             state: State::Head(BytesMut::new()),
             ended: false,
@@ -261,6 +298,7 @@ impl Connection {
         let rules = LinkRules {
             to: producer.and_then(|producer| producer.to.as_ref()),
             streaming: producer.is_some_and(|producer| producer.streaming),
+            resend: producer.is_some_and(|producer| producer.resend),
             strips: self.kind == Kind::Normal && self.settings.strip_in,
         };
         let read = match read_head(&octets, complete, slot.presettled, &rules) {
@@ -326,6 +364,7 @@ impl Connection {
                 let settle = slot.ended && progress.settled;
                 if !slot.outcome_told {
                     slot.outcome_told = true;
+                    slot.outcome = Some(outcome.clone());
                     self.node.core.counters().outcome(&outcome);
                 } else if !settle {
                     return;
@@ -347,10 +386,11 @@ impl Connection {
 
     /// Tells the sender that its message cannot be taken.
     fn reject(&mut self, key: IncomingKey, error: Error) {
+        let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
         if let Some(slot) = self.incoming.slots.get_mut(&key) {
             slot.outcome_told = true;
+            slot.outcome = Some(outcome.clone());
         }
-        let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
         self.node.core.counters().outcome(&outcome);
         self.engine.disposition(key, Some(outcome), false);
     }
@@ -363,6 +403,7 @@ impl Connection {
 
     fn drop_incoming(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.remove(&key) {
+            slot.uncount(self.now, self.node.core.counters());
             if let Some(session) = slot.full {
                 self.drained(session);
             }
@@ -386,6 +427,7 @@ impl Connection {
     /// A delivery's link went away under it.
     pub(super) fn incoming_lost(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.remove(&key) {
+            slot.uncount(self.now, self.node.core.counters());
             if let Some(session) = slot.full {
                 self.drained(session);
             }
@@ -393,6 +435,22 @@ impl Connection {
                 delivery.end(Ended::Aborted);
             }
         }
+    }
+
+    /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
+    pub(super) fn stuck_incoming(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
+        let (now, mut links) = (self.now, Vec::new());
+        let unsettled = self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some());
+        let mut waiting = false;
+        for slot in unsettled {
+            waiting |= !slot.stuck;
+            if let Some(record) = slot.counted.as_ref().filter(|_| !slot.stuck && now.since(slot.begun) >= STUCK) {
+                slot.stuck = true;
+                record.counts.stuck.fetch_add(1, Ordering::Relaxed);
+                links.push(Arc::clone(record));
+            }
+        }
+        (links, waiting)
     }
 
     /// The connection has ended: what had not arrived whole never will.

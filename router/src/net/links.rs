@@ -4,7 +4,7 @@ use super::connection::{Connection, Kind};
 use super::outgoing::{Purpose, QUEUES};
 use crate::core::{GroupKey, Trunk, TrunkUp};
 use crate::log_limited;
-use crate::node::Node;
+use crate::node::{LinkCounts, LinkKind, LinkRecord, Node};
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
@@ -15,6 +15,9 @@ use std::sync::Arc;
 const CONTROL: &str = "qd.router";
 /// Marks message links between routers.
 const DATA: &str = "qd.router-data";
+
+/// The priority of a link that is not for one.
+const DEFAULT_PRIORITY: u8 = 4;
 
 /// The links of one connection.
 #[derive(Default)]
@@ -85,6 +88,37 @@ impl Connection {
         self.links.data_out = QUEUES - 1;
     }
 
+    const fn kind_of(&self, control: bool) -> LinkKind {
+        match self.kind {
+            Kind::Control if control => LinkKind::Control,
+            Kind::Control => LinkKind::InterRouter,
+            Kind::Data | Kind::Normal => LinkKind::Endpoint,
+        }
+    }
+
+    /// Enters a link where management finds it.
+    pub(super) fn know(
+        &mut self,
+        link: LinkKey,
+        (name, peer): (&str, Role),
+        kind: LinkKind,
+        priority: Option<usize>,
+        address: Option<String>,
+    ) {
+        let record = LinkRecord {
+            id: 0,
+            connection: self.id,
+            name: name.to_owned(),
+            outgoing: peer == Role::Receiver,
+            kind,
+            address,
+            capacity: self.settings.link_capacity,
+            priority: priority.and_then(|priority| u8::try_from(priority).ok()).unwrap_or(DEFAULT_PRIORITY),
+            counts: LinkCounts::default(),
+        };
+        self.known.insert(link, self.node.registry.links().enter(record));
+    }
+
     /// Attaches one more streaming link.
     pub(super) fn attach_streaming(&mut self) -> Option<LinkKey> {
         let session = match self.links.streaming {
@@ -104,6 +138,10 @@ impl Connection {
             };
             // A null terminus of the peer's says that it refuses; its detach with the reason follows.
             if !refused {
+                let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
+                let control = queue == Some(0) || Some(link) == self.links.control_in;
+                let priority = queue.and_then(|queue| queue.checked_sub(1));
+                self.know(link, (&attach.name, attach.role), self.kind_of(control), priority, None);
                 self.answered(link, attach.role);
             }
             return;
@@ -132,10 +170,21 @@ impl Connection {
             log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
             return self.engine.refuse(link, error);
         }
-        let (control, data) = (has(CONTROL), has(DATA));
         if self.kind == Kind::Normal {
             return self.client_attached(link, attach);
         }
+        let (control, data) = (has(CONTROL), has(DATA));
+        let priority = match attach.role {
+            Role::Sender => self.links.data_in,
+            Role::Receiver => self.links.data_out,
+        };
+        self.know(
+            link,
+            (&attach.name, attach.role),
+            self.kind_of(control),
+            Some(priority).filter(|priority| data && *priority < QUEUES - 1),
+            None,
+        );
         let answer =
             AttachRequest { source: attach.source, target: attach.target, snd_settle_mode: 2, ..AttachRequest::default() };
         self.engine.accept(link, answer);
@@ -187,6 +236,7 @@ impl Connection {
         }
         self.outgoing_detached(link);
         self.client_detached(link);
+        self.known.remove(&link);
         if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
             let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
             self.engine.close(Some(reason), self.now);

@@ -3,14 +3,17 @@
 use super::clients::Consumer;
 use super::connection::{Connection, Kind};
 use crate::core::{Delivery, Ended, Notify, Via};
+use crate::node::{LinkRecord, STUCK};
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
 use skupper_proto::stream::{PARKED, UNREAD};
+use skupper_proto::time::Instant;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Octets that are gathered for one write. Pieces of 64 KiB cost a third of the CPU time of pieces of 4 KiB.
 const GATHER: usize = 64 * 1024;
@@ -33,6 +36,13 @@ pub(super) const QUEUES: usize = 11;
 /// One delivery.
 struct Slot {
     delivery: Arc<Delivery>,
+    begun: Instant,
+    /// Its link, once it has one; and whether the delivery counts as unsettled there.
+    record: Option<Arc<LinkRecord>>,
+    counted: bool,
+    stuck: bool,
+    /// What its receiver has said at last.
+    state: Option<DeliveryState>,
     via: Via,
     sending: Option<(LinkKey, OutgoingKey)>,
     /// Taken from the delivery and not sent yet.
@@ -57,6 +67,16 @@ struct Slot {
 }
 
 impl Slot {
+    /// It is no delivery of its link any more.
+    fn uncount(&self, now: Instant) {
+        let Some(record) = &self.record else { return };
+        if self.counted {
+            record.counts.end(self.state.as_ref(), now.since(self.begun), self.stuck);
+        } else if self.stuck {
+            record.counts.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Octets that a C router leaves unread in its engine if its server reads nothing.
     const fn unread(&self) -> u64 {
         if self.outcome { 0 } else { (self.octets - self.acknowledged).saturating_sub(PARKED) }
@@ -179,6 +199,11 @@ impl Connection {
     fn new_slot(&mut self, delivery: Arc<Delivery>, via: Via) -> u32 {
         let slot = self.outgoing.slots.insert(Slot {
             presettled: delivery.message().presettled,
+            begun: self.now,
+            record: None,
+            counted: false,
+            stuck: false,
+            state: None,
             delivery,
             via,
             sending: None,
@@ -209,16 +234,34 @@ impl Connection {
             return self.refuse_delivery(&delivery);
         }
         let slot = self.new_slot(delivery, Via::Link(number));
-        if settles && let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-            entry.presettled = true;
-        }
         let Some(link) = link else { return };
+        if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+            entry.presettled |= settles;
+            entry.record = self.known.get(&link).map(|known| Arc::clone(known.record()));
+        }
+        if !presettled {
+            self.expect_settlement();
+        }
         let Some(state) = self.outgoing.links.get_mut(&link) else { return };
         state.waiting.push_back(slot);
         // Of what nobody waits for, the oldest goes first.
-        let oldest = if overdue { state.waiting.pop_front() } else { None };
-        self.release(oldest);
+        if overdue {
+            let oldest = state.waiting.pop_front();
+            if let Some(known) = self.known.get(&link) {
+                known.record().counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            self.release(oldest);
+        }
         self.serve_consumer(link);
+        self.note_link(link);
+    }
+
+    /// Writes down how a consumer's link stands.
+    fn note_link(&self, link: LinkKey) {
+        let (Some(known), Some(state)) = (self.known.get(&link), self.outgoing.links.get(&link)) else { return };
+        let counts = &known.record().counts;
+        counts.undelivered.store(state.waiting.len() as u64, Ordering::Relaxed);
+        counts.set_credit(self.engine.credit(link), self.now);
     }
 
     fn refuse_delivery(&self, delivery: &Delivery) {
@@ -297,6 +340,7 @@ impl Connection {
     fn release(&mut self, slots: impl IntoIterator<Item = u32>) {
         for slot in slots {
             if let Some(entry) = self.outgoing.slots.try_remove(slot as usize) {
+                entry.uncount(self.now);
                 if entry.delivery.message().presettled {
                     self.node.core.counters().dropped();
                 }
@@ -340,12 +384,20 @@ impl Connection {
                     (true, false) => Flags::STREAMING,
                     _ => Flags::default(),
                 };
+                let flags = if message.resend { flags.with(Flags::RESEND_RELEASED) } else { flags };
                 OutgoingAnnotations::originated(flags, own).with_to_override(message.to_override.as_deref()).encode(&mut head);
             }
         }
         entry.chunks.push_back(Bytes::from(head));
         entry.chunks.push_back(message.sections.clone());
         self.outgoing.by_key.insert(key, slot);
+        if entry.record.is_none() {
+            entry.record = self.known.get(&link).map(|known| Arc::clone(known.record()));
+        }
+        if let Some(record) = &entry.record {
+            record.counts.begin(entry.presettled);
+            entry.counted = !entry.presettled;
+        }
         entry.delivery.set_consumer(Notify::Slot(Arc::clone(&self.mailbox), slot));
         self.make_ready(slot);
         true
@@ -463,6 +515,7 @@ impl Connection {
 
     fn remove_slot(&mut self, slot: u32) {
         let Some(entry) = self.outgoing.slots.try_remove(slot as usize) else { return };
+        entry.uncount(self.now);
         if let Some((_, key)) = entry.sending {
             self.outgoing.by_key.remove(&key);
         }
@@ -491,7 +544,10 @@ impl Connection {
         let first = !std::mem::replace(&mut state.usable, true);
         match state.purpose {
             Purpose::Queue(queue) => self.serve_queue(queue),
-            Purpose::Consumer => self.serve_consumer(link),
+            Purpose::Consumer => {
+                self.serve_consumer(link);
+                self.note_link(link);
+            }
             Purpose::Stream => {
                 if first {
                     self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
@@ -518,7 +574,8 @@ impl Connection {
     pub(super) fn outgoing_credit(&mut self, link: LinkKey, drain: bool) {
         if let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer) {
             state.drain = drain;
-            return self.serve_consumer(link);
+            self.serve_consumer(link);
+            return self.note_link(link);
         }
         self.link_free(link);
         let idle = self.outgoing.links.get(&link).is_none_or(|state| !state.busy);
@@ -590,6 +647,7 @@ impl Connection {
                     self.node.core.counters().outcome(&state);
                 }
                 entry.outcome |= state.is_outcome();
+                entry.state = Some(state.clone());
                 entry.delivery.outcome(Some(state), settled);
             }
             None => entry.delivery.outcome(None, settled),
@@ -617,6 +675,20 @@ impl Connection {
             }
             self.remove_slot(slot);
         }
+    }
+
+    /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
+    pub(super) fn stuck_outgoing(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
+        let (now, mut links, mut waiting) = (self.now, Vec::new(), false);
+        for (_, entry) in self.outgoing.slots.iter_mut().filter(|(_, entry)| !entry.presettled) {
+            waiting |= !entry.stuck;
+            if let Some(record) = entry.record.as_ref().filter(|_| !entry.stuck && now.since(entry.begun) >= STUCK) {
+                entry.stuck = true;
+                record.counts.stuck.fetch_add(1, Ordering::Relaxed);
+                links.push(Arc::clone(record));
+            }
+        }
+        (links, waiting)
     }
 
     /// The connection has ended: every delivery it had is lost or released.

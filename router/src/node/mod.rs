@@ -3,11 +3,13 @@
 //! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
 
 mod clock;
+mod links;
 mod port;
 mod registry;
 mod shards;
 
 pub use clock::Clock;
+pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
 pub use registry::{ConnectionRecord, Octets, Registered, Registry};
 pub use shards::Shards;

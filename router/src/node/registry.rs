@@ -1,5 +1,6 @@
 //! What is known of connections, for status and metrics.
 
+use super::links::Links;
 use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +64,7 @@ pub struct Registry {
     next: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
+    links: Arc<Links>,
 }
 
 /// A connection's entry, gone when dropped.
@@ -93,6 +95,11 @@ impl Registry {
         let id = record.id;
         lock(&self.connections).insert(id, Arc::new(record));
         Registered { registry: Arc::clone(self), id }
+    }
+
+    /// The links of AMQP connections.
+    pub const fn links(&self) -> &Arc<Links> {
+        &self.links
     }
 
     /// Every open connection, by number.

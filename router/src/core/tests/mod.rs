@@ -3,6 +3,7 @@
 mod choice;
 mod delivery;
 mod mailbox;
+mod many;
 mod network;
 mod replies;
 mod world;

@@ -1,0 +1,207 @@
+//! Deliveries that go to many destinations, at once (multicast) or one after the other (resend-released).
+
+use super::Sink;
+use super::world::core;
+use crate::core::{Consumption, Core, Delivery, Ended, LocalConsumer, Message};
+use bytes::Bytes;
+use proptest::prelude::*;
+use skupper_proto::address::Treatment;
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::time::Instant;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption>) {
+    let sinks: Vec<_> = (0..count).map(|_| Sink::new()).collect();
+    let consumptions =
+        sinks.iter().map(|sink| core.consume("all", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO)).collect();
+    (sinks, consumptions)
+}
+
+fn send(core: &Arc<Core>, message: Message) -> Arc<Delivery> {
+    let delivery = Delivery::new(message, core.budget());
+    assert!(core.route(Arc::clone(&delivery), "all"));
+    delivery
+}
+
+fn rejected() -> DeliveryState {
+    DeliveryState::Rejected(Rejected { error: Some(Error::new("amqp:not-allowed", "no")) })
+}
+
+fn body(delivery: &Delivery) -> (Vec<u8>, Option<Ended>) {
+    let mut chunks = VecDeque::new();
+    let (_, ended) = delivery.take(usize::MAX, &mut chunks);
+    (chunks.into_iter().flatten().collect(), ended)
+}
+
+#[test]
+fn everybody_gets_all_of_it_as_it_arrives() {
+    let core = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&core, 3);
+    let original = send(&core, Message::default());
+    let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    original.push(Bytes::from_static(b"one "));
+    assert_eq!(body(&copies[0]), (b"one ".to_vec(), None));
+    original.push(Bytes::from_static(b"two"));
+    original.end(Ended::Complete);
+    assert_eq!(body(&copies[0]), (b"two".to_vec(), Some(Ended::Complete)));
+    for copy in &copies[1..] {
+        assert_eq!(body(copy), (b"one two".to_vec(), Some(Ended::Complete)));
+    }
+    assert_eq!(core.budget().held(), 0);
+}
+
+#[test]
+fn the_outcome_is_told_when_the_last_has_spoken() {
+    let cases: [(&[DeliveryState], DeliveryState); 4] = [
+        (&[DeliveryState::Released, DeliveryState::Accepted, DeliveryState::failed()], DeliveryState::Accepted),
+        (&[DeliveryState::Accepted, rejected(), DeliveryState::Accepted], rejected()),
+        (&[DeliveryState::Released, DeliveryState::failed(), DeliveryState::Released], DeliveryState::failed()),
+        (&[DeliveryState::Released, DeliveryState::Released, DeliveryState::Released], DeliveryState::Released),
+    ];
+    for (said, told) in cases {
+        let core = core("a", Treatment::Multicast);
+        let (sinks, _kept) = consumers(&core, 3);
+        let original = send(&core, Message::default());
+        original.end(Ended::Complete);
+        for (index, (sink, state)) in sinks.iter().zip(said).enumerate() {
+            assert_eq!(original.progress().outcome, None, "after {index}");
+            sink.take().remove(0).outcome(Some(state.clone()), true);
+        }
+        let progress = original.progress();
+        assert_eq!((progress.outcome, progress.settled), (Some(told), true));
+    }
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_holds_the_sender_back_and_no_longer_than_it_is_there() {
+    let core = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&core, 2);
+    let original = send(&core, Message { streaming: true, ..Message::default() });
+    let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    let chunk = Bytes::from(vec![7; 64 * 1024]);
+    while original.progress().queued == 0 {
+        original.push(chunk.clone());
+        body(&copies[0]);
+        assert!(copies[1].progress().queued <= 320 * 1024);
+    }
+    copies[1].consumer_lost();
+    assert_eq!(original.progress().queued, 0, "the other goes on");
+    original.end(Ended::Complete);
+    assert_eq!(body(&copies[0]).1, Some(Ended::Complete));
+}
+
+#[test]
+fn abort_and_settlement_reach_everybody() {
+    let core = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&core, 2);
+    let original = send(&core, Message::default());
+    original.settle();
+    original.end(Ended::Aborted);
+    for sink in &sinks {
+        let copy = sink.take().remove(0);
+        assert_eq!((copy.is_sender_settled(), copy.ended()), (true, Some(Ended::Aborted)));
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_over() {
+    for presettled in [false, true] {
+        let core = core("a", Treatment::Multicast);
+        let (sinks, _kept) = consumers(&core, 2);
+        let original = send(&core, Message { presettled, ..Message::default() });
+        original.push(Bytes::from_static(b"x"));
+        original.end(Ended::Complete);
+        let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+        for copy in &copies {
+            body(copy);
+            if !presettled {
+                copy.outcome(Some(DeliveryState::Accepted), true);
+            }
+        }
+        let weak: Vec<_> = copies.iter().chain([&original]).map(Arc::downgrade).collect();
+        drop((copies, original));
+        assert!(weak.iter().all(|weak| weak.upgrade().is_none()), "presettled: {presettled}");
+    }
+}
+
+#[test]
+fn released_goes_to_the_next_until_there_is_none() {
+    let core = core("a", Treatment::Closest);
+    let (sinks, _kept) = consumers(&core, 3);
+    let original = send(&core, Message { resend: true, ..Message::default() });
+    original.push(Bytes::from_static(b"again"));
+    original.end(Ended::Complete);
+    let mut seen = 0;
+    while let Some(copy) = sinks.iter().find_map(|sink| sink.take().pop()) {
+        assert_eq!(original.progress().outcome, None);
+        assert_eq!(body(&copy), (b"again".to_vec(), Some(Ended::Complete)));
+        copy.outcome(Some(DeliveryState::Released), true);
+        seen += 1;
+    }
+    assert_eq!((seen, original.progress().outcome), (3, Some(DeliveryState::Released)));
+}
+
+#[test]
+fn who_takes_what_another_released_has_the_say() {
+    for outcome in [DeliveryState::Accepted, DeliveryState::failed(), rejected()] {
+        let core = core("a", Treatment::Balanced);
+        let (sinks, _kept) = consumers(&core, 2);
+        let original = send(&core, Message { resend: true, ..Message::default() });
+        original.end(Ended::Complete);
+        let mut next = || sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
+        next().outcome(Some(DeliveryState::Released), true);
+        next().outcome(Some(outcome.clone()), true);
+        assert_eq!(original.progress().outcome, Some(outcome));
+    }
+}
+
+#[test]
+fn too_much_to_keep_is_released_like_any_other() {
+    let core = core("a", Treatment::Closest);
+    let (sinks, _kept) = consumers(&core, 2);
+    let original = send(&core, Message { resend: true, streaming: true, ..Message::default() });
+    let copy = sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
+    for _ in 0..40 {
+        original.push(Bytes::from(vec![1; 64 * 1024]));
+        body(&copy);
+    }
+    copy.outcome(Some(DeliveryState::Released), true);
+    assert_eq!(original.progress().outcome, Some(DeliveryState::Released));
+    assert!(sinks.iter().all(|sink| sink.count() == 0));
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_receivers_do_the_sender_hears_once(steps in prop::collection::vec((0..3_usize, 0..6_u8), 0..40), resend in any::<bool>()) {
+        let core = core("a", if resend { Treatment::Balanced } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, 3);
+        let original = send(&core, Message { resend, ..Message::default() });
+        let mut copies: Vec<Arc<Delivery>> = Vec::new();
+        let mut pushed = 0;
+        for (at, what) in steps {
+            copies.extend(sinks.iter().flat_map(|sink| sink.take()));
+            let Some(copy) = copies.get(at % copies.len().max(1)).cloned() else { break };
+            match what {
+                0 => { original.push(Bytes::from(vec![0; 1000])); pushed += 1000; }
+                1 => drop(body(&copy)),
+                2 => copy.outcome(Some(DeliveryState::Released), true),
+                3 => copy.outcome(Some(DeliveryState::Accepted), false),
+                4 => copy.outcome(Some(DeliveryState::Accepted), true),
+                _ => copy.consumer_lost(),
+            }
+        }
+        original.end(Ended::Complete);
+        for _ in 0..4 {
+            copies.extend(sinks.iter().flat_map(|sink| sink.take()));
+            for copy in &copies {
+                body(copy);
+                copy.outcome(Some(DeliveryState::Accepted), true);
+            }
+        }
+        let progress = original.progress();
+        prop_assert!(progress.settled && progress.outcome.is_some(), "{progress:?} after {pushed}");
+        drop((original, copies));
+        prop_assert_eq!(core.budget().held(), 0);
+    }
+}
