@@ -27,6 +27,8 @@ pub struct Message {
     pub priority: u8,
     /// Its producer is in this process and speaks no AMQP: nobody else counts its outcome, or settles it.
     pub internal: bool,
+    /// Its receiver says how far it has come, and its sender keeps a window by that, as with the streams of a service connection.
+    pub windowed: bool,
     /// Its sender wants it to be sent elsewhere when it is released.
     pub resend: bool,
     /// The address of the link it came by, which goes before its own `to` on the way.

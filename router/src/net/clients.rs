@@ -223,6 +223,18 @@ impl Connection {
         }
     }
 
+    /// A delivery of a client's link had no destination: what credit is left is to be given back, until there is one.
+    pub(super) fn producer_without_destination(&mut self, link: LinkKey) {
+        let Some(producer) = self.clients.producers.get_mut(&link).filter(|producer| producer.watch.is_some()) else { return };
+        if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable()) {
+            producer.held = true;
+            let left = self.engine.credit(link);
+            if left > 0 {
+                self.engine.set_credit(link, left, true);
+            }
+        }
+    }
+
     /// Whether an address that a client produces for has consumers may have changed.
     pub(super) fn producer_noticed(&mut self, link: LinkKey) {
         let Some(producer) = self.clients.producers.get_mut(&link) else { return };
@@ -232,11 +244,8 @@ impl Connection {
             return;
         }
         producer.held = held;
-        if held {
-            // What it has not used it is to give back, so that nothing is on its way that nobody takes.
-            let left = self.engine.credit(link);
-            self.engine.set_credit(link, left, true);
-        } else {
+        // Credit that was given stays: a sender that uses it learns from the release that nobody is there.
+        if !held {
             let credit = producer.capacity.saturating_sub(producer.open);
             self.engine.set_credit(link, credit, false);
         }

@@ -98,8 +98,6 @@ struct Read {
     to: String,
     /// Where the body's octets begin.
     body: usize,
-    /// Its two ends keep a window.
-    windowed: bool,
 }
 
 impl State {
@@ -154,10 +152,11 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         presettled,
         priority,
         internal: false,
+        windowed,
         resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
         to_override: link.to.cloned(),
     };
-    Ok(Some(Read { message, to, body: end, windowed }))
+    Ok(Some(Read { message, to, body: end }))
 }
 
 fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
@@ -317,7 +316,7 @@ impl Connection {
                 return self.reject(key, Error::new(condition, error.to_string()));
             }
         };
-        slot.windowed = read.windowed;
+        slot.windowed = read.message.windowed;
         if slot.presettled {
             self.node.core.counters().arrived_presettled();
         }
@@ -331,8 +330,10 @@ impl Connection {
         if complete {
             delivery.end(Ended::Complete);
         }
-        // Without a destination it has been released.
-        let _ = self.node.core.route(delivery, &read.to);
+        let link = slot.link;
+        if !self.node.core.route(delivery, &read.to) {
+            self.producer_without_destination(link);
+        }
     }
 
     /// The mailbox names a slot: an incoming or an outgoing one.

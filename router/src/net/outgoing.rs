@@ -78,8 +78,12 @@ impl Slot {
     }
 
     /// Octets that a C router leaves unread in its engine if its server reads nothing.
-    const fn unread(&self) -> u64 {
-        if self.outcome { 0 } else { (self.octets - self.acknowledged).saturating_sub(PARKED) }
+    fn unread(&self) -> u64 {
+        if self.outcome || !self.delivery.message().windowed {
+            0
+        } else {
+            (self.octets - self.acknowledged).saturating_sub(PARKED)
+        }
     }
 }
 
@@ -379,7 +383,7 @@ impl Connection {
             Ok(Parsed::Present(annotations)) => annotations.forwarded(own).encode(&mut head),
             _ => {
                 // A service's stream has a window of its own, and no router on its way is to hold it back.
-                let flags = match (message.streaming, message.internal) {
+                let flags = match (message.streaming, message.windowed) {
                     (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
                     (true, false) => Flags::STREAMING,
                     _ => Flags::default(),
@@ -441,7 +445,8 @@ impl Connection {
         let (mut taken, mut starved) = (0, false);
         if entry.ended.is_none() {
             let mut limit = QUANTUM;
-            if self.bounds_unread && entry.via == Via::Stream && !entry.outcome {
+            // What other messages leave unread is not told by anybody.
+            if self.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
                 let parked = PARKED.saturating_sub(entry.octets - entry.acknowledged);
                 let room = parked + UNREAD.saturating_sub(self.outgoing.unread);
                 limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX));

@@ -145,7 +145,7 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
 
 fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
     let sections = Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
-    let message = Message { sections, streaming: true, priority: 4, internal: true, ..Message::default() };
+    let message = Message { sections, streaming: true, priority: 4, internal: true, windowed: true, ..Message::default() };
     let delivery = Delivery::new(message, node.core.budget());
     mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
     delivery

@@ -97,8 +97,14 @@ impl TcpConnector {
         };
         let id = node.registry.number();
         let sections = stream::encode_head(&reply_to, None, None, None);
-        let message =
-            Message { sections: Bytes::from(sections), streaming: true, priority: 4, internal: true, ..Message::default() };
+        let message = Message {
+            sections: Bytes::from(sections),
+            streaming: true,
+            priority: 4,
+            internal: true,
+            windowed: true,
+            ..Message::default()
+        };
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());

@@ -222,8 +222,14 @@ impl TcpListener {
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
         let sections = stream::encode_head(&self.service, Some(&handle.address(node.core.id())), None, alpn);
-        let message =
-            Message { sections: Bytes::from(sections), streaming: true, priority: 4, internal: true, ..Message::default() };
+        let message = Message {
+            sections: Bytes::from(sections),
+            streaming: true,
+            priority: 4,
+            internal: true,
+            windowed: true,
+            ..Message::default()
+        };
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());

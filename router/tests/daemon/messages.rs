@@ -1,0 +1,150 @@
+//! Messages of AMQP clients, by qpid-proton: through one router, through two of ours, and through one of ours and one of another kind.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Kind, Lab, Router, Spec, peers, ports, wait};
+
+use Kind::{Ours, Peer};
+
+/// Two routers with a listener for clients each, joined in clear; or one, where both are the same.
+struct Routers {
+    python: String,
+    running: Vec<Router>,
+    urls: [String; 2],
+}
+
+impl Routers {
+    fn start(lab: &Lab, python: String, kinds: &[Kind]) -> Self {
+        let link = ports::free();
+        let mut running = Vec::new();
+        let mut urls = Vec::new();
+        for (index, kind) in kinds.iter().enumerate() {
+            let clients = ports::free();
+            let spec = Spec::new(["north", "south"][index], *kind).clients(clients);
+            let spec = if index == 0 { spec.links_plain(link) } else { spec.link_plain("link", link, 1) };
+            let spec = ["multicast", "closest", "unavailable"]
+                .iter()
+                .fold(spec, |spec, name| spec.entity("address", json!({ "name": name, "prefix": name, "distribution": name })));
+            let router = spec.start(lab);
+            router.await_port(clients);
+            running.push(router);
+            urls.push(format!("amqp://127.0.0.1:{clients}"));
+        }
+        let urls = [urls[0].clone(), urls.last().expect("a router").clone()];
+        let routers = Self { python, running, urls };
+        if kinds.len() > 1 {
+            // The way is there once a message finds it.
+            wait::until("the routers know each other", wait::patience(), || {
+                (routers.run(&["unknown-to", "ready"])["found"] == true).then_some(())
+            });
+        }
+        routers
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> Value {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
+        let mut command = Command::new(&self.python);
+        command.arg(script).arg(arguments[0]).args(&self.urls).args(&arguments[1..]);
+        let output = command.output().expect("Python starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(result["timed_out"], false, "{arguments:?}: {result}");
+        result
+    }
+
+    #[track_caller]
+    fn carry(&self, address: &str, count: usize, size: usize, receivers: usize) -> Vec<u64> {
+        let numbers = [count, size, receivers].map(|number| number.to_string());
+        let result = self.run(&["carry", address, &numbers[0], &numbers[1], &numbers[2]]);
+        assert_eq!(result["intact"], true, "{result}");
+        let outcomes = result["outcomes"].as_array().expect("a list");
+        assert!(outcomes.len() == count && outcomes.iter().all(|outcome| outcome == "accepted"), "{result}");
+        result["received"].as_object().expect("an object").values().filter_map(Value::as_u64).collect()
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $scenario:expr;)+) => {
+        mod one_router {
+            use super::*;
+            $(scenarios!(@test $name, &[Ours], $scenario);)+
+        }
+        mod two_routers {
+            use super::*;
+            $(scenarios!(@test $name, &[Ours, Ours], $scenario);)+
+        }
+        mod mixed {
+            use super::*;
+            mod to_peer {
+                use super::*;
+                $(scenarios!(@test $name, &[Ours, Peer], $scenario);)+
+            }
+            mod from_peer {
+                use super::*;
+                $(scenarios!(@test $name, &[Peer, Ours], $scenario);)+
+            }
+        }
+    };
+    (@test $name:ident, $kinds:expr, $scenario:expr) => {
+        #[test]
+        fn $name() {
+            let test = concat!(module_path!(), "::", stringify!($name));
+            let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+            if $kinds.contains(&Peer) && peers::needs(test, "SKROUTERD_PEER").is_none() {
+                return;
+            }
+            let lab = Lab::new(test);
+            let routers = Routers::start(&lab, python, $kinds);
+            ($scenario)(&routers);
+            assert!(routers.running.iter().all(Router::is_running));
+        }
+    };
+}
+
+scenarios! {
+    every_message_arrives: |routers: &Routers| {
+        assert_eq!(routers.carry("closest.one", 500, 100, 1), [500]);
+        assert_eq!(routers.carry("any", 3, 3_000_000, 1), [3]);
+    };
+    balanced_messages_are_shared: |routers: &Routers| {
+        let received = routers.carry("shared", 300, 100, 3);
+        assert!(received.iter().sum::<u64>() == 300 && received.iter().all(|count| *count > 30), "{received:?}");
+    };
+    everybody_gets_multicast: |routers: &Routers| {
+        assert_eq!(routers.carry("multicast.small", 100, 100, 3), [100; 3]);
+        assert_eq!(routers.carry("multicast.large", 2, 1_000_000, 3), [2; 3]);
+    };
+    outcomes_reach_the_sender: |routers: &Routers| {
+        let mut outcomes = routers.run(&["outcomes", "outcomes"])["outcomes"].as_array().expect("a list").clone();
+        outcomes.sort_by_key(Value::to_string);
+        assert_eq!(outcomes, ["accepted", "modified", "rejected", "released"]);
+    };
+    a_request_is_answered: |routers: &Routers| {
+        assert_eq!(routers.run(&["request", "server"])["received"], json!([["7", "answer"]]));
+    };
+    credit_follows_the_consumers: |routers: &Routers| {
+        let result = routers.run(&["credit", "credit"]);
+        assert_eq!(result["credit"], json!([false, true, "drain"]), "{result}");
+        assert_eq!(result["outcomes"], json!(["released"]), "{result}");
+    };
+    what_nobody_consumes_is_released: |routers: &Routers| {
+        assert_eq!(routers.run(&["unknown", "nobody"])["outcomes"], json!(["released"]));
+    };
+    settlement_waits_for_the_sender: |routers: &Routers| {
+        assert_eq!(routers.run(&["three-ack", "three"])["steps"], json!(["sent", "received", "accepted", "settled"]));
+    };
+    a_stalled_receiver_holds_nobody: |routers: &Routers| {
+        assert_eq!(routers.run(&["stalled", "stalled", "2000000"])["received"], json!([["other", 5], ["stalled", 2_000_000]]));
+    };
+    released_goes_to_another: |routers: &Routers| {
+        let result = routers.run(&["resend", "resent"]);
+        assert_eq!((result["outcomes"].clone(), result["received"].as_array().map(Vec::len)), (json!(["accepted"]), Some(2)));
+    };
+    unavailable_is_refused: |routers: &Routers| {
+        assert_eq!(routers.run(&["refused", "unavailable.x"])["received"], json!(["amqp:not-found", "amqp:not-found"]));
+    };
+}
