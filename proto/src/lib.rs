@@ -10,6 +10,7 @@ pub mod address;
 pub mod amqp;
 pub mod annotations;
 pub mod engine;
+pub mod management;
 pub mod mobile;
 pub mod stream;
 pub mod time;

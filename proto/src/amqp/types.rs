@@ -53,9 +53,10 @@ impl fmt::Display for Symbol {
 /// Any AMQP value.
 ///
 /// Maps keep the order of the wire and may hold a key twice, as a hostile peer's may; look-ups take the first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// Indicates an empty value.
+    #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -169,6 +170,28 @@ impl Value {
     /// A symbol value.
     pub fn symbol(text: impl Into<Symbol>) -> Self {
         Self::Symbol(text.into())
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => $variant:ident),+) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        })+
+    };
+}
+
+value_from! {
+    bool => Bool, u32 => Uint, u64 => Ulong, i32 => Int, i64 => Long, f64 => Double, &str => String, String => String,
+    Symbol => Symbol, Bytes => Binary, Vec<Value> => List
+}
+
+/// Nothing is null.
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
     }
 }
 
