@@ -27,6 +27,29 @@ pub enum Operation {
 }
 
 impl Operation {
+    const ALL: [Self; 15] = [
+        Self::Create,
+        Self::Read,
+        Self::Update,
+        Self::Delete,
+        Self::Query,
+        Self::GetTypes,
+        Self::GetAnnotations,
+        Self::GetOperations,
+        Self::GetAttributes,
+        Self::GetMgmtNodes,
+        Self::GetSchema,
+        Self::GetJsonSchema,
+        Self::GetLog,
+        Self::Profile,
+        Self::CallMe,
+    ];
+
+    /// The operation of this name, in whatever case tools write it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(name))
+    }
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -104,6 +127,11 @@ impl EntityType {
     /// The attribute of this name, inherited ones included.
     pub fn attribute(&self, name: &str) -> Option<&'static Attribute> {
         self.attributes().find(|attribute| attribute.name == name)
+    }
+
+    /// Whether it is `other` or extends it.
+    pub fn extends(&self, other: &Self) -> bool {
+        self.lineage().any(|kind| kind.name == other.name)
     }
 
     /// Whether a configuration file may hold one.

@@ -1,0 +1,161 @@
+//! The types that a C router's core answers for, and their columns.
+
+use crate::schema::EntityType;
+
+const CONNECTION: &[&str] = &[
+    "name",
+    "identity",
+    "host",
+    "localSocket",
+    "role",
+    "protocol",
+    "dir",
+    "container",
+    "sasl",
+    "isAuthenticated",
+    "user",
+    "isEncrypted",
+    "sslProto",
+    "sslCipher",
+    "properties",
+    "sslSsf",
+    "type",
+    "ssl",
+    "opened",
+    "active",
+    "adminStatus",
+    "operStatus",
+    "uptimeSeconds",
+    "lastDlvSeconds",
+    "enableProtocolTrace",
+    "meshId",
+    "tlsOrdinal",
+    "groupCorrelationId",
+    "groupOrdinal",
+];
+
+const LINK: &[&str] = &[
+    "name",
+    "identity",
+    "type",
+    "linkName",
+    "linkType",
+    "linkDir",
+    "owningAddr",
+    "capacity",
+    "undeliveredCount",
+    "unsettledCount",
+    "deliveryCount",
+    "connectionId",
+    "operStatus",
+    "presettledCount",
+    "droppedPresettledCount",
+    "acceptedCount",
+    "rejectedCount",
+    "releasedCount",
+    "modifiedCount",
+    "deliveriesDelayed1Sec",
+    "deliveriesDelayed10Sec",
+    "deliveriesStuck",
+    "openMovedStreams",
+    "ingressHistogram",
+    "priority",
+    "settleRate",
+    "creditAvailable",
+    "zeroCreditSeconds",
+];
+
+const ADDRESS: &[&str] = &[
+    "name",
+    "identity",
+    "type",
+    "key",
+    "distribution",
+    "inProcess",
+    "subscriberCount",
+    "remoteCount",
+    "remoteHostRouters",
+    "deliveriesIngress",
+    "deliveriesEgress",
+    "deliveriesTransit",
+    "deliveriesToContainer",
+    "deliveriesFromContainer",
+    "deliveriesEgressRouteContainer",
+    "deliveriesIngressRouteContainer",
+    "deliveriesEgressInterNetwork",
+    "deliveriesIngressInterNetwork",
+    "transitOutstanding",
+    "trackedDeliveries",
+    "priority",
+    "deliveriesRedirectedToFallback",
+    "watch",
+];
+
+const METRICS: &[&str] = &[
+    "identity",
+    "type",
+    "id",
+    "addrCount",
+    "linkCount",
+    "nodeCount",
+    "autoLinkCount",
+    "connectionCount",
+    "presettledDeliveries",
+    "droppedPresettledDeliveries",
+    "acceptedDeliveries",
+    "rejectedDeliveries",
+    "releasedDeliveries",
+    "modifiedDeliveries",
+    "deliveriesDelayed1Sec",
+    "deliveriesDelayed10Sec",
+    "deliveriesStuck",
+    "deliveriesIngress",
+    "deliveriesEgress",
+    "deliveriesTransit",
+    "deliveriesIngressRouteContainer",
+    "deliveriesEgressRouteContainer",
+    "deliveriesIngressInterNetwork",
+    "deliveriesEgressInterNetwork",
+    "deliveriesRedirectedToFallback",
+    "linksBlocked",
+    "uptimeSeconds",
+    "memoryUsage",
+    "residentMemoryUsage",
+    "connectionCounters",
+    "version",
+];
+
+const CONFIG_ADDRESS: &[&str] = &["name", "identity", "type", "prefix", "distribution", "pattern", "priority"];
+
+const AUTO_LINK: &[&str] = &[
+    "name",
+    "identity",
+    "type",
+    "address",
+    "direction",
+    "connection",
+    "containerId",
+    "externalAddress",
+    "linkRef",
+    "operStatus",
+    "lastError",
+];
+
+/// The columns of a type that a C router's core answers for; `None` for all other types.
+pub fn columns(kind: &EntityType) -> Option<&'static [&'static str]> {
+    match kind.name {
+        "connection" => Some(CONNECTION),
+        "router.link" => Some(LINK),
+        "router.address" => Some(ADDRESS),
+        "routerMetrics" => Some(METRICS),
+        "router.config.address" => Some(CONFIG_ADDRESS),
+        "router.config.autoLink" => Some(AUTO_LINK),
+        _ => None,
+    }
+}
+
+/// Whether entities of the type are asked for by that type alone: they come and go with the traffic, and queries for all there is, or by
+/// a name without a type, do not reach them.
+pub(super) fn stands_apart(kind: &EntityType) -> bool {
+    columns(kind).is_some() && !kind.is_configuration()
+}

@@ -1,0 +1,60 @@
+//! Entities and requests in words, for refusals and the log.
+
+use super::Record;
+use crate::schema::{EntityType, Operation, quote};
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, property};
+
+/// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.
+pub(super) fn operations(kind: &EntityType) -> String {
+    let names: Vec<_> = kind.operations().map(Operation::name).collect();
+    list(&names)
+}
+
+/// Words as refusals list them: `['a', 'b']`.
+pub(super) fn list(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| quote(word)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// An entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. Secrets are starred out.
+pub(super) fn entity(record: &Record) -> String {
+    let mut attributes: Vec<_> = record.attributes.iter().collect();
+    attributes.sort_by_key(|(name, _)| *name);
+    let shown: Vec<_> = attributes
+        .into_iter()
+        .map(|(name, value)| match record.kind.attribute(name) {
+            Some(attribute) if attribute.secret => format!("{name}=*******"),
+            _ => format!("{name}={}", plain(value)),
+        })
+        .collect();
+    let mut kind = String::new();
+    for part in record.kind.section().split('.') {
+        let mut letters = part.chars();
+        kind.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        kind.push_str(letters.as_str());
+    }
+    format!("{kind}Entity({})", shown.join(", "))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::String(text) => quote(text).trim_matches('\'').to_owned(),
+        Value::Map(_) => "{...}".to_owned(),
+        Value::List(_) => "[...]".to_owned(),
+        other => other.as_i64().map_or_else(|| format!("{other:?}"), |number| number.to_string()),
+    }
+}
+
+/// A request as the log tells it: without its body, in which passwords may stand.
+pub(super) fn request(request: &Request) -> String {
+    let mut text = quote(request.operation.as_deref().unwrap_or("(no operation)")).trim_matches('\'').to_owned();
+    for name in [property::TYPE, property::ENTITY_TYPE, property::NAME, property::IDENTITY] {
+        if let Some(value) = request.text(name) {
+            text.push_str(&format!(" {name}={}", quote(value)));
+        }
+    }
+    text
+}

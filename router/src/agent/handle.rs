@@ -1,0 +1,225 @@
+//! From a request to its response.
+
+use super::columns::{columns, stands_apart};
+use super::directory::{By, Directory, Record, Refusal};
+use super::{change, describe, query, schema as types};
+use crate::log;
+use crate::schema::{self, EntityType, Operation, quote};
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, Response, Status, property};
+
+/// What an operation gives.
+pub(super) type Outcome = Result<(Status, Value), Refusal>;
+
+/// Whom a request is for.
+enum Target {
+    Management,
+    Entity(Record),
+}
+
+/// Carries out a request. There is always a response. `requester` is the number of the connection that the request came by, where it
+/// came by one.
+pub fn handle(directory: &impl Directory, request: &Request, requester: Option<u64>) -> Response {
+    log!(Agent, Debug, "Agent request {}", describe::request(request));
+    let response = match perform(directory, request, requester) {
+        Ok((status, body)) => Response::new(status, status.text(), body),
+        Err(refusal) => {
+            let operation = request.operation.as_deref().map(|word| quote(word).trim_matches('\'').to_owned());
+            log!(Agent, Error, "Error performing {}: {}", operation.as_deref().unwrap_or("None"), refusal.text);
+            Response::new(refusal.status, refusal.text, refusal.body)
+        }
+    };
+    log!(Agent, Debug, "Agent response: {} {} to {}", response.status.0, response.description, describe::request(request));
+    answer(request, response)
+}
+
+/// Addresses a response to who sent the request.
+pub(super) fn answer(request: &Request, response: Response) -> Response {
+    Response { to: request.reply_to.clone(), correlation_id: request.correlation_id.clone(), ..response }
+}
+
+fn perform(directory: &impl Directory, request: &Request, requester: Option<u64>) -> Outcome {
+    let word = request.operation.as_deref().ok_or_else(|| {
+        Refusal::bad("No 'operation' property: the application property that says, as text, what is to be done is missing")
+    })?;
+    let operation = Operation::from_name(word);
+    if operation == Some(Operation::Create) {
+        return change::create(directory, request);
+    }
+    let requested = request.text(property::TYPE).map(kind).transpose()?;
+    // Those that a C router's core answers for, by rules of their own.
+    if let Some(kind) = requested.filter(|kind| columns(kind).is_some()) {
+        return apart(directory, request, requester, kind, operation, word);
+    }
+    match (find(directory, request, requested)?, operation) {
+        (Target::Management, Some(operation)) if management().operations().any(|known| known == operation) => match operation {
+            Operation::Query => query::query(directory, request),
+            Operation::GetTypes => types::types(request),
+            Operation::GetAnnotations => types::annotations(request),
+            Operation::GetOperations => types::operations(request),
+            Operation::GetAttributes => types::attributes(request),
+            Operation::GetSchema => Ok((Status::OK, types::schema())),
+            Operation::GetJsonSchema => types::json_schema(request),
+            Operation::GetMgmtNodes => Ok((Status::OK, query::nodes(directory))),
+            Operation::GetLog => query::log(directory, request),
+            Operation::Read => Ok((Status::OK, tell(&itself()))),
+            _ => Err(Refusal::new(Status::NOT_IMPLEMENTED, "Operation 'PROFILE' is not implemented by this router")),
+        },
+        (Target::Management, _) => Err(not_implemented(word, management())),
+        (Target::Entity(record), Some(operation)) if record.kind.operations().any(|known| known == operation) => {
+            match operation {
+                Operation::Read => Ok((Status::OK, tell(&record))),
+                Operation::Update => change::update(directory, request, &record),
+                Operation::Delete => change::delete(directory, &record),
+                Operation::CallMe => Ok((Status::OK, echo(request))),
+                _ => Err(not_implemented(word, record.kind)),
+            }
+        }
+        (Target::Entity(record), _) => Err(not_implemented(word, record.kind)),
+    }
+}
+
+/// Operations on a type that a C router's core answers for.
+fn apart(
+    directory: &impl Directory,
+    request: &Request,
+    requester: Option<u64>,
+    kind: &'static EntityType,
+    operation: Option<Operation>,
+    word: &str,
+) -> Outcome {
+    let (name, identity) = (request.text(property::NAME), request.text(property::IDENTITY));
+    match (kind.name, operation) {
+        ("routerMetrics", Some(Operation::Read | Operation::Update | Operation::Delete)) => {
+            Err(Refusal::plain(Status::FORBIDDEN).without_body())
+        }
+        ("connection", Some(Operation::Update)) => change::connection(directory, request, requester),
+        ("connection", Some(Operation::Read)) => {
+            let identity = identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;
+            one(directory, kind, By::Identity, identity).map(|record| (Status::OK, tell(&record)))
+        }
+        ("connection" | "router.link" | "router.address", Some(Operation::Update | Operation::Delete)) => {
+            Err(Refusal::plain(Status::FORBIDDEN))
+        }
+        (_, Some(operation @ (Operation::Read | Operation::Delete))) => {
+            let record = match (identity, name) {
+                (Some(identity), _) => one(directory, kind, By::Identity, identity)?,
+                (None, Some(name)) => one(directory, kind, By::Name, name)?,
+                (None, None) => return Err(Refusal::bad("No name or identity provided")),
+            };
+            match operation {
+                Operation::Delete => change::delete(directory, &record),
+                _ => Ok((Status::OK, tell(&record))),
+            }
+        }
+        _ => Err(not_implemented(word, kind)),
+    }
+}
+
+fn one(directory: &impl Directory, kind: &'static EntityType, by: By, value: &str) -> Result<Record, Refusal> {
+    directory.find(kind, by, value).into_iter().next().ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
+}
+
+/// The entity type of this name, short or long.
+pub(super) fn kind(name: &str) -> Result<&'static EntityType, Refusal> {
+    schema::entity_type(name).ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
+}
+
+fn management() -> &'static EntityType {
+    // Of the table, which a test looks through.
+    schema::entity_types().find(|kind| kind.name == "management").unwrap_or_else(|| unreachable!("the schema has no management"))
+}
+
+/// The management node as an entity of itself.
+pub(super) fn itself() -> Record {
+    Record::new(management()).with("identity", "self").with("name", "self").with("type", management().long_name())
+}
+
+fn not_implemented(word: &str, kind: &EntityType) -> Refusal {
+    let text = format!(
+        "Operation {} not implemented for '{}' {}",
+        quote(&word.to_ascii_uppercase()),
+        kind.long_name(),
+        describe::operations(kind)
+    );
+    Refusal::new(Status::NOT_IMPLEMENTED, text)
+}
+
+/// The entity that a request names, among those that do not stand apart.
+fn find(directory: &impl Directory, request: &Request, requested: Option<&'static EntityType>) -> Result<Target, Refusal> {
+    let wanted: Vec<(By, &str)> = [(By::Name, property::NAME), (By::Identity, property::IDENTITY)]
+        .into_iter()
+        .filter_map(|(by, property)| Some((by, request.text(property)?)))
+        .collect();
+    let extends = |kind: &EntityType| requested.is_none_or(|requested| kind.extends(requested));
+    let Some((by, value)) = wanted.first().copied() else {
+        return match requested {
+            Some(requested) if !management().extends(requested) => {
+                Err(Refusal::bad(format!("{}: No name or identity provided", requested.long_name())))
+            }
+            _ => Ok(Target::Management),
+        };
+    };
+    let shown = || wanted.iter().map(|(by, value)| format!("{}={}", by.attribute(), cut(value))).collect::<Vec<_>>().join(" ");
+    if value == "self" {
+        if wanted.iter().any(|(_, value)| *value != "self") {
+            return Err(Refusal::bad(format!("Conflicting {}", shown())));
+        }
+        return match requested {
+            Some(requested) if !management().extends(requested) => Err(mismatch(management(), requested)),
+            _ => Ok(Target::Management),
+        };
+    }
+    let among = |of_type: bool| {
+        schema::entity_types()
+            .filter(|kind| !stands_apart(kind) && extends(kind) == of_type)
+            .flat_map(|kind| directory.find(kind, by, value))
+            .collect::<Vec<_>>()
+    };
+    let mut found = among(true);
+    let record = match (found.pop(), found.len()) {
+        (Some(record), 0) => record,
+        (Some(_), others) => {
+            let text = format!("Duplicate ({}) entities with {}={}", others + 1, by.attribute(), cut(value));
+            return Err(Refusal::new(Status::INTERNAL_ERROR, text));
+        }
+        (None, _) => {
+            return Err(match (requested, among(false).first()) {
+                (Some(requested), Some(other)) => mismatch(other.kind, requested),
+                _ => Refusal::not_found(format!("No entity with {}", shown())),
+            });
+        }
+    };
+    if wanted.iter().any(|(by, value)| record.text(by.attribute()) != Some(value)) {
+        return Err(Refusal::bad(format!("Conflicting {}", shown())));
+    }
+    Ok(Target::Entity(record))
+}
+
+fn mismatch(kind: &EntityType, requested: &EntityType) -> Refusal {
+    let (kind, requested) = (kind.long_name(), requested.long_name());
+    Refusal::bad(format!("Entity type '{kind}' does not extend requested type '{requested}'"))
+}
+
+/// Text of a request, fit for one line.
+pub(super) fn cut(text: &str) -> String {
+    let quoted = quote(text);
+    quoted.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&quoted).to_owned()
+}
+
+/// The body of a response that tells an entity: all columns of types that have columns, else the attributes that have a value.
+pub(super) fn tell(record: &Record) -> Value {
+    Value::Map(match columns(record.kind) {
+        Some(columns) => {
+            columns.iter().map(|name| (Value::string(*name), record.get(name).cloned().unwrap_or_default())).collect()
+        }
+        None => record.attributes.iter().map(|(name, value)| (Value::string(*name), value.clone())).collect(),
+    })
+}
+
+/// The application properties of a request.
+fn echo(request: &Request) -> Value {
+    let operation = request.operation.iter().map(|word| (Value::string(property::OPERATION), Value::string(word.as_str())));
+    let others = request.properties.iter().map(|(name, value)| (Value::string(name.as_str()), value.clone()));
+    Value::Map(operation.chain(others).collect())
+}

@@ -1,0 +1,25 @@
+//! The management node: it reads and changes the running router through the schema.
+//!
+//! [`handle`] makes a response of a request. It is pure: what there is and how it is changed is behind [`Directory`], which the
+//! application implements. [`Service`] is the node's place in the network: a handler of deliveries in the process, which takes requests
+//! in a bounded number, one after the other, and sends what `handle` says.
+//!
+//! Six types are answered as C routers' cores answer them, with columns of their own ([`columns`]) and nulls where there is no value;
+//! all others have the attributes of the schema, without those that have no value.
+
+mod change;
+mod columns;
+mod describe;
+mod directory;
+mod handle;
+mod query;
+mod schema;
+mod service;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+pub use columns::columns;
+pub use directory::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
+pub use handle::handle;
+pub use service::{Outlet, Service};
