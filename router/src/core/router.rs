@@ -70,7 +70,7 @@ pub struct Core {
     id: Arc<str>,
     node: Box<str>,
     space: AddressSpace,
-    treatments: Patterns<Treatment>,
+    treatments: ArcSwap<Patterns<Treatment>>,
     default_treatment: Treatment,
     budget: Arc<Budget>,
     replies: Arc<Replies>,
@@ -104,7 +104,7 @@ impl Core {
             node: annotations::node_text(&id),
             space: AddressSpace::new(RouterMode::Interior, &id, None),
             id,
-            treatments: settings.treatments,
+            treatments: ArcSwap::from_pointee(settings.treatments),
             default_treatment: settings.default_treatment,
             budget: Arc::new(Budget::new(settings.ceiling)),
             replies: Replies::new(settings.shards),
@@ -155,6 +155,11 @@ impl Core {
             Treatment::Unavailable => Treatment::Balanced,
             treatment => treatment,
         }
+    }
+
+    /// Changes the treatments of configured addresses. Addresses that are in use keep theirs until nobody uses them.
+    pub fn set_treatments(&self, treatments: Patterns<Treatment>) {
+        self.treatments.store(Arc::new(treatments));
     }
 
     /// The record of an address, made if there was none. The caller holds the lock.
@@ -219,7 +224,7 @@ impl Core {
 
     fn configured(&self, key: AddressRef<'_>) -> Option<Treatment> {
         match key.class {
-            AddressClass::Mobile => self.treatments.find(key.text).copied(),
+            AddressClass::Mobile => self.treatments.load().find(key.text).copied(),
             _ => Some(Treatment::Closest),
         }
     }

@@ -7,7 +7,7 @@ use super::outgoing::Outgoing;
 use super::standing::Standing;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
-use crate::node::{ConnectionRecord, KnownLink, Node, Octets, Registered, STUCK, Stage};
+use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage};
 use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
@@ -550,6 +550,10 @@ impl Connection {
         }
         self.status.set_opened(&container, property("version").and_then(Value::as_text), self.session.info());
         let own = *container == **self.node.core.id();
+        let shard = self.shard();
+        if shard != self.mailbox.shard() {
+            self.mailbox = Mailbox::new(shard);
+        }
         self.registered = Some(self.node.registry.enter(ConnectionRecord {
             id: self.id,
             protocol: "amqp",
@@ -560,6 +564,12 @@ impl Connection {
             container: Some(Arc::clone(&container)),
             address: None,
             tls: self.session.info().map(Arc::clone),
+            peer: peer_info(
+                open,
+                self.mechanism,
+                self.session.info().and_then(|info| info.peer.as_ref()).map(|peer| peer.subject.clone()),
+            ),
+            closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
         }));
@@ -571,10 +581,6 @@ impl Connection {
             crate::log_limited!(host, Router, Critical, "{text}");
             self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
             return None;
-        }
-        let shard = self.shard();
-        if shard != self.mailbox.shard() {
-            self.mailbox = Mailbox::new(shard);
         }
         match self.kind {
             Kind::Control if self.settings.outgoing => self.attach_router_links(),
@@ -634,6 +640,33 @@ impl Connection {
     /// Remembers that the connection was of use.
     pub(super) const fn mark_served(&mut self) {
         self.served = true;
+    }
+}
+
+/// Most properties of a peer's open that are kept for status.
+const MAX_PROPERTIES: usize = 64;
+
+/// What is kept of a peer's open for status.
+fn peer_info(open: &Open, sasl: Option<&'static str>, subject: Option<String>) -> PeerInfo {
+    let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
+    let properties: Vec<_> = open
+        .properties
+        .iter()
+        .flat_map(|properties| &properties.0)
+        .filter(|(_, value)| told(value))
+        .take(MAX_PROPERTIES)
+        .map(|(key, value)| (key.as_str().to_owned(), value.clone()))
+        .collect();
+    let property = |name: &str| open.properties.as_ref().and_then(|properties| properties.get(name));
+    PeerInfo {
+        sasl,
+        user: match sasl {
+            Some("ANONYMOUS") => Some("anonymous".to_owned()),
+            _ => subject,
+        },
+        correlator: property("qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
+        ordinal: property("qd.group-ordinal").and_then(Value::as_u64),
+        properties,
     }
 }
 

@@ -4,7 +4,7 @@ use super::connection::{Connection, Finished, HANDSHAKE, Settings, Why};
 use super::standing::{Known, Standing};
 use crate::core::{Command, Mailbox};
 use crate::log_limited;
-use crate::node::{Node, Stage, reached};
+use crate::node::{Node, Stage, Stop, Stopping, reached};
 use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
 use crate::schema::{Role, SaslMechanism};
@@ -17,6 +17,7 @@ use skupper_proto::time::Instant;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
 
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -84,6 +85,8 @@ struct State {
     correlator: String,
     /// A connection with this correlator was of use: the peer may count it still.
     used: bool,
+    /// The control connection, while there is one.
+    control: Option<Arc<Mailbox>>,
     /// The data connections, to be closed when the correlator changes.
     data: Vec<Arc<Mailbox>>,
 }
@@ -99,6 +102,7 @@ pub struct SiteLink {
     standing: Arc<Standing>,
     state: Mutex<State>,
     data_connections: AtomicUsize,
+    stop: Stop,
     attempts: AtomicU64,
 }
 
@@ -124,9 +128,11 @@ impl SiteLink {
                 next_try: None,
                 correlator: Node::discriminator(),
                 used: false,
+                control: None,
                 data: Vec::new(),
             }),
             data_connections: AtomicUsize::new(0),
+            stop: Stop::default(),
             attempts: AtomicU64::new(0),
             config,
             tls,
@@ -134,14 +140,30 @@ impl SiteLink {
             certified,
         });
         let last = node.shards.count() - 1;
-        node.shards.spawn(last, Arc::clone(&link).keep_control(Arc::clone(node), last));
+        node.shards.spawn(last, Arc::clone(&link).keep_control(Arc::clone(node), last, link.stop.follow()));
         if link.config.role == Role::InterRouter {
             for index in 0..node.data_connections {
                 let shard = index % node.shards.count();
-                node.shards.spawn(shard, Arc::clone(&link).keep_data(Arc::clone(node), shard));
+                node.shards.spawn(shard, Arc::clone(&link).keep_data(Arc::clone(node), shard, link.stop.follow()));
             }
         }
         link
+    }
+
+    /// Closes its connections and makes no new ones.
+    pub fn stop(&self) {
+        self.stop.ask();
+        let mut state = self.lock();
+        let control = state.control.take();
+        for mailbox in control.into_iter().chain(state.data.drain(..)) {
+            // One that is gone needs no closing.
+            let _ = mailbox.send(Command::Close(None));
+        }
+    }
+
+    /// Waits until its connections are gone after [`Self::stop`].
+    pub async fn stopped(&self) {
+        self.stop.finished().await;
     }
 
     /// The entity.
@@ -168,20 +190,21 @@ impl SiteLink {
     }
 
     /// Keeps the control connection.
-    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize) {
+    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         loop {
             let began = node.clock.now();
             self.lock().connecting = true;
-            let result = self.attempt(&node, shard, false).await;
+            let result = self.attempt(&node, shard, false, &mut stopping).await;
             let lasted = node.clock.now().since(began);
-            if *stage.borrow() >= Stage::Draining {
-                return;
+            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
+                return self.standing.reset();
             }
             let pause = self.ended(&node, result, lasted);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
+                () = stopping.asked() => return,
             }
         }
     }
@@ -232,13 +255,13 @@ impl SiteLink {
     }
 
     /// Keeps one data connection.
-    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize) {
+    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         let mut failures = 0;
         loop {
             let began = node.clock.now();
-            let result = self.attempt(&node, shard, true).await;
-            if *stage.borrow() >= Stage::Draining {
+            let result = self.attempt(&node, shard, true, &mut stopping).await;
+            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
                 return;
             }
             let lasted = node.clock.now().since(began);
@@ -247,35 +270,57 @@ impl SiteLink {
             tokio::select! {
                 () = tokio::time::sleep(pause(failures)) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
+                () = stopping.asked() => return,
             }
         }
     }
 
-    /// Makes one connection and runs it to its end.
-    async fn attempt(&self, node: &Arc<Node>, shard: usize, data: bool) -> Result<Finished, LinkTrouble> {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+    /// Makes the TCP connection and its TLS session.
+    async fn connect(&self, node: &Node) -> Result<(TcpStream, Session), LinkTrouble> {
         let config = &self.config;
         let family = super::family(config.family);
         let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
         let socket = socket::dial(&node.resolver, &config.host, config.port.number, &options)
             .await
             .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;
-        let (socket, session) = match &self.tls {
-            Some(tls) => tls.connect(socket, &config.host, HANDSHAKE).await.map_err(LinkTrouble::Tls)?,
-            None => (socket, Session::plain()),
+        match &self.tls {
+            Some(tls) => tls.connect(socket, &config.host, HANDSHAKE).await.map_err(LinkTrouble::Tls),
+            None => Ok((socket, Session::plain())),
+        }
+    }
+
+    /// Makes one connection and runs it to its end.
+    async fn attempt(
+        &self,
+        node: &Arc<Node>,
+        shard: usize,
+        data: bool,
+        stopping: &mut Stopping,
+    ) -> Result<Finished, LinkTrouble> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let (socket, session) = tokio::select! {
+            connected = self.connect(node) => connected?,
+            () = stopping.asked() => return Err(LinkTrouble::Lost("the connector was deleted".to_owned())),
         };
         let id = node.registry.number();
         let standing = if data { Arc::default() } else { Arc::clone(&self.standing) };
         let correlator = self.lock().correlator.clone();
         let settings = self.settings(data, correlator);
         let connection = Connection::new(node, id, settings, socket, session, shard, standing);
-        if data {
-            let mailbox = Arc::clone(&connection.mailbox);
-            {
-                let mut state = self.lock();
+        let mailbox = Arc::clone(&connection.mailbox);
+        {
+            let mut state = self.lock();
+            if self.stop.is_asked() {
+                // A mailbox takes what is put into it before its connection runs.
+                let _ = mailbox.send(Command::Close(None));
+            } else if data {
                 state.data.retain(|known| !known.is_closed());
                 state.data.push(mailbox);
+            } else {
+                state.control = Some(mailbox);
             }
+        }
+        if data {
             self.data_connections.fetch_add(1, Ordering::Relaxed);
         }
         let finished = connection.run().await;

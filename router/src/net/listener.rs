@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, HANDSHAKE, Settings};
 use super::standing::Standing;
-use crate::node::{Node, Port, PortStatus, Stage, reached};
+use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{SaslMechanism, StripAnnotations};
 use crate::socket::{self, Kind as SocketKind};
@@ -34,6 +34,7 @@ pub struct AmqpListener {
     name: Arc<str>,
     access_id: String,
     status: PortStatus,
+    stop: Stop,
     handshakes: AtomicUsize,
     connections: Mutex<Vec<(std::sync::Weak<Standing>, u64)>>,
 }
@@ -47,11 +48,23 @@ impl AmqpListener {
             config,
             acceptor,
             status: PortStatus::default(),
+            stop: Stop::default(),
             handshakes: AtomicUsize::new(0),
             connections: Mutex::default(),
         });
-        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node)));
+        let stopping = listener.stop.follow();
+        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), stopping));
         listener
+    }
+
+    /// Closes the port. Connections that were accepted go on.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits until the port is closed after [`Self::stop`].
+    pub async fn stopped(&self) {
+        self.stop.finished().await;
     }
 
     /// The entity.
@@ -71,25 +84,35 @@ impl AmqpListener {
         known.iter().filter_map(|(standing, id)| Some((*id, standing.upgrade()?))).collect()
     }
 
-    async fn serve(self: Arc<Self>, node: Arc<Node>) {
+    async fn serve(self: Arc<Self>, node: Arc<Node>, mut stopping: Stopping) {
         let family = super::family(self.config.family);
         let entity = Arc::from(format!("listener {}", self.name));
         let port = Port { entity, host: self.config.host.clone(), port: self.config.port.number, family, backlog: BACKLOG };
-        let Some(sockets) = port.open(&node, &self.status).await else { return };
+        let opened = tokio::select! {
+            opened = port.open(&node, &self.status) => opened,
+            () = stopping.asked() => None,
+        };
+        let Some(sockets) = opened else { return };
         for address in self.status.addresses() {
             log!(Server, Info, "Listening on {address}");
         }
         for socket in sockets {
-            drop(tokio::spawn(Arc::clone(&self).accept(Arc::clone(&node), socket)));
+            drop(tokio::spawn(Arc::clone(&self).accept(Arc::clone(&node), socket, stopping.clone())));
         }
     }
 
-    async fn accept(self: Arc<Self>, node: Arc<Node>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, node: Arc<Node>, listener: TcpListener, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = reached(&mut stage, Stage::Draining) => return,
+                () = stopping.asked() => {
+                    if let Ok(address) = listener.local_addr() {
+                        log!(Server, Info, "Listener {} closed: no longer listening on {address}", self.name);
+                    }
+                    return self.status.closed();
+                }
             };
             match accepted {
                 Ok((_, peer)) if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES => {

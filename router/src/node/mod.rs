@@ -7,12 +7,14 @@ mod links;
 mod port;
 mod registry;
 mod shards;
+mod stop;
 
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
-pub use registry::{ConnectionRecord, Octets, Registered, Registry};
+pub use registry::{Closer, ConnectionRecord, Octets, PeerInfo, Registered, Registry};
 pub use shards::Shards;
+pub use stop::{Stop, Stopping};
 
 use crate::core::Core;
 use crate::socket::Resolver;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// How often a port that is held by another process is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -30,6 +31,7 @@ pub struct Port {
 #[derive(Debug, Default)]
 pub struct PortStatus {
     known: Mutex<PortKnown>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,22 @@ impl PortStatus {
         let since = known.error.take().map(|(since, _)| since);
         let error = error.map(|error| (since.unwrap_or_else(SystemTime::now), error));
         *known = PortKnown { addresses, error };
+        drop(known);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the port is open or is known not to open.
+    pub async fn tried(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                if !known.addresses.is_empty() || known.error.is_some() {
+                    return;
+                }
+            }
+            changed.await;
+        }
     }
 
     /// The port was closed.

@@ -1,6 +1,10 @@
 //! What is known of connections, for status and metrics.
 
 use super::links::Links;
+use super::Stop;
+use crate::core::{Command, Mailbox};
+use skupper_proto::amqp::Value;
+use skupper_proto::amqp::performative::Error;
 use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +35,41 @@ impl Octets {
     }
 }
 
+/// How a connection is closed from outside of its task.
+#[derive(Clone, Debug)]
+pub enum Closer {
+    /// An AMQP connection, which sends close.
+    Amqp(Arc<Mailbox>),
+    /// A service connection, which resets its socket.
+    Service(Arc<Stop>),
+}
+
+impl Closer {
+    /// Closes it, an AMQP connection with `error`.
+    pub fn close(&self, error: Option<Error>) {
+        match self {
+            // One that is gone needs no closing.
+            Self::Amqp(mailbox) => drop(mailbox.send(Command::Close(error))),
+            Self::Service(stop) => stop.ask(),
+        }
+    }
+}
+
+/// What an AMQP peer said of itself.
+#[derive(Clone, Debug, Default)]
+pub struct PeerInfo {
+    /// The SASL mechanism, if there was SASL.
+    pub sasl: Option<&'static str>,
+    /// Who it is, if it said so.
+    pub user: Option<String>,
+    /// The properties of its open that are text or integers; a bounded number.
+    pub properties: Vec<(String, Value)>,
+    /// What the connections of one connector have in common.
+    pub correlator: Option<String>,
+    /// The TLS ordinal of that group.
+    pub ordinal: Option<u64>,
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub struct ConnectionRecord {
@@ -52,6 +91,10 @@ pub struct ConnectionRecord {
     pub address: Option<Arc<str>>,
     /// Its TLS.
     pub tls: Option<Arc<crate::tls::SessionInfo>>,
+    /// What the peer said of itself, of an AMQP connection.
+    pub peer: PeerInfo,
+    /// How it is closed.
+    pub closer: Closer,
     /// When it was opened.
     pub opened: (SystemTime, Instant),
     /// Octets of its payload.
@@ -105,6 +148,11 @@ impl Registry {
     /// Every open connection, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
         lock(&self.connections).values().map(Arc::clone).collect()
+    }
+
+    /// The open connection of this number.
+    pub fn connection(&self, id: u64) -> Option<Arc<ConnectionRecord>> {
+        lock(&self.connections).get(&id).map(Arc::clone)
     }
 
     /// Counts a connection that was refused at a listener, by the kind of reason.

@@ -3,7 +3,7 @@
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{ConnectionRecord, Node, Octets};
+use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Stop};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -108,6 +108,7 @@ impl TcpConnector {
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
+        let stop = Arc::<Stop>::default();
         let registered = node.registry.enter(ConnectionRecord {
             id,
             protocol: "tcp",
@@ -118,6 +119,8 @@ impl TcpConnector {
             container: None,
             address: Some(Arc::clone(&self.service)),
             tls: session.info().map(Arc::clone),
+            peer: PeerInfo::default(),
+            closer: Closer::Service(Arc::clone(&stop)),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
         });
@@ -133,6 +136,7 @@ impl TcpConnector {
             octets,
             upload,
             source: Source::Here(download),
+            stop,
         };
         Service::new(&node, parts).run().await;
     }

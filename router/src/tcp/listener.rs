@@ -4,7 +4,7 @@ use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Address, Choice, Delivery, Message, Watch};
-use crate::node::{ConnectionRecord, Node, Octets, Port, PortStatus, Stage, reached};
+use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};
@@ -38,6 +38,7 @@ pub struct TcpListener {
     listening: AtomicBool,
     handshakes: AtomicUsize,
     stats: Arc<Stats>,
+    stop: Stop,
 }
 
 impl TcpListener {
@@ -52,11 +53,23 @@ impl TcpListener {
             listening: AtomicBool::new(false),
             handshakes: AtomicUsize::new(0),
             stats: Arc::default(),
+            stop: Stop::default(),
         });
         log!(TcpAdaptor, Info, "Configured TcpListener for {}, {}", listener.service, listener.config.host_port());
         let (address, watch) = node.core.watch(&listener.service);
-        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), address, watch));
+        let stopping = listener.stop.follow();
+        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), address, watch, stopping));
         listener
+    }
+
+    /// Closes the port for good. Connections that were accepted go on.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits until the port is closed after [`Self::stop`].
+    pub async fn stopped(&self) {
+        self.stop.finished().await;
     }
 
     /// The entity.
@@ -80,7 +93,7 @@ impl TcpListener {
     }
 
     /// Opens the port while the address has consumers, and closes it when it has none.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Arc<Watch>) {
+    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Arc<Watch>, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         let port = Port {
             entity: Arc::from(format!("tcpListener {}", self.name)),
@@ -97,8 +110,13 @@ impl TcpListener {
             tokio::select! {
                 () = reachable(true) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
+                () = stopping.asked() => return,
             }
-            let Some(sockets) = port.open(&node, &self.status).await else { return };
+            let opened = tokio::select! {
+                opened = port.open(&node, &self.status) => opened,
+                () = stopping.asked() => None,
+            };
+            let Some(sockets) = opened else { return };
             self.listening.store(true, Ordering::Relaxed);
             for at in self.status.addresses() {
                 log!(
@@ -115,16 +133,17 @@ impl TcpListener {
                 let accept = Arc::clone(&self).accept(Arc::clone(&node), Arc::clone(&address), socket, done.subscribe());
                 tasks.spawn(accept);
             }
-            let stopping = tokio::select! {
+            let ends = tokio::select! {
                 () = reachable(false) => false,
                 () = reached(&mut stage, Stage::Draining) => true,
+                () = stopping.asked() => true,
             };
             done.send_replace(true);
             while tasks.join_next().await.is_some() {}
             self.listening.store(false, Ordering::Relaxed);
             self.status.closed();
             log!(TcpAdaptor, Info, "Listener {}: stopped listening for client connections", self.name);
-            if stopping {
+            if ends {
                 return;
             }
         }
@@ -233,6 +252,7 @@ impl TcpListener {
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
+        let stop = Arc::<Stop>::default();
         let registered = node.registry.enter(ConnectionRecord {
             id,
             protocol: "tcp",
@@ -243,6 +263,8 @@ impl TcpListener {
             container: None,
             address: Some(Arc::clone(&self.service)),
             tls: session.info().map(Arc::clone),
+            peer: PeerInfo::default(),
+            closer: Closer::Service(Arc::clone(&stop)),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
         });
@@ -256,6 +278,7 @@ impl TcpListener {
             octets,
             upload: Arc::clone(&upload),
             source: Source::Awaited(reply, handle),
+            stop,
         };
         drop(tokio::spawn(Service::new(node, parts).run()));
         choice.deliver(upload);

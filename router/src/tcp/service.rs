@@ -5,7 +5,7 @@ use super::reply::Reply;
 use super::stats::{Open, Stats};
 use crate::core::{Delivery, Ended, Notify, ReplyHandle};
 use crate::log;
-use crate::node::{Node, Octets, Registered, Stage};
+use crate::node::{Node, Octets, Registered, Stage, Stop};
 use crate::socket;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::{Buf, Bytes};
@@ -79,7 +79,8 @@ pub(super) struct Service {
     /// The peer has reset the socket: the end that is read from it then means nothing.
     reset: bool,
     receipt: Receipt,
-    stage: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Ends when the service must, and says why.
+    stopped: Pin<Box<dyn Future<Output = &'static str> + Send>>,
     breath: Option<Pin<Box<Sleep>>>,
     /// Why one stream cannot go on, while what was said before in the other still goes its way.
     failure: Option<End>,
@@ -98,6 +99,7 @@ pub(super) struct Parts {
     pub(super) octets: Arc<Octets>,
     pub(super) upload: Arc<Delivery>,
     pub(super) source: Source,
+    pub(super) stop: Arc<Stop>,
 }
 
 /// How a service connection ended.
@@ -110,13 +112,13 @@ enum End {
     Cut,
     /// The other side failed or refused: its outcome.
     Far(String),
-    /// The router stops.
-    Stopped,
+    /// It is ended from here: why.
+    Stopped(&'static str),
 }
 
 impl Service {
     pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
-        let mut stage = node.follow_stage();
+        let (mut stage, mut stopping) = (node.follow_stage(), parts.stop.follow());
         let awaited = matches!(parts.source, Source::Awaited(..));
         Self {
             node: Arc::clone(node),
@@ -138,9 +140,12 @@ impl Service {
             notified: false,
             reset: false,
             receipt: Receipt::default(),
-            stage: Box::pin(async move {
-                // An error is the router's end as well.
-                let _ = stage.wait_for(|stage| *stage >= Stage::Ending).await;
+            stopped: Box::pin(async move {
+                tokio::select! {
+                    // An error is the router's end as well.
+                    _ = stage.wait_for(|stage| *stage >= Stage::Ending) => "the router is shutting down",
+                    () = stopping.asked() => "closed by management",
+                }
             }),
             breath: None,
             failure: None,
@@ -160,7 +165,7 @@ impl Service {
             End::Socket(error) => error.to_string(),
             End::Cut => "the TLS session was cut: no close_notify before the end".to_owned(),
             End::Far(why) => why,
-            End::Stopped => "the router is shutting down".to_owned(),
+            End::Stopped(why) => why.to_owned(),
         };
         log!(TcpAdaptor, Debug, "[C{}] service connection ended: {why}", self.id);
         // The outcome first: a C router closes its socket at that, while an abort looks to it like an end.
@@ -203,16 +208,16 @@ impl Service {
             }
         }
         // A service that never rests must hear of the end too.
-        if self.stage.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Stopped);
+        if let Poll::Ready(why) = self.stopped.as_mut().poll(cx) {
+            return Poll::Ready(End::Stopped(why));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if self.stage.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Stopped);
+        if let Poll::Ready(why) = self.stopped.as_mut().poll(cx) {
+            return Poll::Ready(End::Stopped(why));
         }
         if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
             return self.end(End::Far(format!("no answer from the service within {} s", PATIENCE.as_secs())));
