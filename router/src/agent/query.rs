@@ -1,9 +1,9 @@
 //! QUERY, GET-MGMT-NODES and GET-LOG.
 
 use super::columns::{columns, stands_apart};
-use super::describe;
 use super::directory::{Directory, Page, Record, Refusal};
 use super::handle::{Outcome, itself, kind};
+use super::{describe, value};
 use crate::schema::{self, EntityType};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{MAX_RESPONSE, Request, Status, Table, property};
@@ -152,8 +152,8 @@ pub(super) fn log(directory: &impl Directory, request: &Request) -> Outcome {
             Value::string(line.level),
             Value::string(line.text),
             source(line.source.map(|(file, _)| Value::string(file))),
-            source(line.source.map(|(_, line)| Value::from(i64::from(line)))),
-            Value::from(line.seconds),
+            source(line.source.map(|(_, line)| value::integer(line.into()))),
+            value::integer(line.seconds),
         ])
     };
     Ok((Status::OK, Value::List(directory.log(limit).into_iter().map(row).collect())))

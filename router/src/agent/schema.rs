@@ -3,7 +3,7 @@
 use super::directory::Refusal;
 use super::handle::{Outcome, kind};
 use super::value;
-use crate::schema::{EntityType, Kind, Operation, PREFIX, entity_types};
+use crate::schema::{EntityType, Fixed, Kind, Operation, PREFIX, entity_types};
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
@@ -71,6 +71,11 @@ fn dump() -> Json {
     Json::Object(schema)
 }
 
+/// Whether a default is something else than false, zero or empty, which readers of the schema take for granted.
+fn says_something(default: Fixed) -> bool {
+    !matches!(default, Fixed::Text("") | Fixed::Number(0) | Fixed::Flag(false))
+}
+
 fn entity_type(kind: &'static EntityType) -> Json {
     let mut told = Map::new();
     let attributes: Map<_, _> = kind
@@ -83,7 +88,7 @@ fn entity_type(kind: &'static EntityType) -> Json {
                 other => Json::from(other.name()),
             };
             told.insert("type".to_owned(), name);
-            if let Some(default) = attribute.default {
+            if let Some(default) = attribute.default.filter(|default| attribute.configurable() && says_something(*default)) {
                 told.insert("default".to_owned(), default.value().to_json());
             }
             for (name, set) in [("required", attribute.required), ("unique", attribute.unique), ("graph", attribute.graph)] {

@@ -464,7 +464,7 @@ fn the_log_and_the_nodes() {
     let memory = Memory::default();
     let log = |limit: &str| ask(&memory, request("GET-LOG", &[("limit", limit)], &[])).body;
     let lines = log("2");
-    let first = [text("AGENT"), text("debug"), text("line 1"), text("a.rs"), Value::Long(7), Value::Long(1)];
+    let first = [text("AGENT"), text("debug"), text("line 1"), text("a.rs"), Value::Int(7), Value::Int(1)];
     assert_eq!(lines.as_list().unwrap()[0], Value::List(first.to_vec()));
     assert_eq!(lines.as_list().unwrap()[1].as_list().unwrap()[3..5], [Value::Null, Value::Null]);
     assert_eq!(log("0").as_list().unwrap().len(), 3);

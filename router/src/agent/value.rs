@@ -31,7 +31,8 @@ pub fn from_json(json: &Json) -> Value {
     }
 }
 
-fn integer(number: i64) -> Value {
+/// An integer in 32 bits where it fits.
+pub fn integer(number: i64) -> Value {
     i32::try_from(number).map_or(Value::Long(number), Value::Int)
 }
 

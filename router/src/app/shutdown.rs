@@ -1,6 +1,6 @@
 //! The end of a router: signals, the drain, and the order in which things stop.
 
-use super::source::Running;
+use super::running::Running;
 use crate::log;
 use crate::node::{Node, Stage};
 use std::io;
@@ -68,8 +68,8 @@ impl Signals {
 
 /// Reads certificates and keys again, and opens log files anew.
 fn reload(running: &Running) {
-    for (name, profile) in &running.profiles {
-        match profile.reload() {
+    for (name, profile) in &running.profiles() {
+        match profile.profile.reload() {
             Ok(()) => log!(Agent, Info, "Updated sslProfile {name}"),
             Err(error) => log!(Agent, Error, "sslProfile {name} stays as it was: {error}"),
         }

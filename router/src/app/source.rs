@@ -1,21 +1,19 @@
 //! The running router, as the admin socket, the metrics and the log see it.
 
+use super::running::Running;
 use crate::admin::model::{
     Address, Connection, Direction, Link, LinkState, Notice, Peer, Router, Service, ServiceConnector, ServiceListener, Source,
     Status, Tls, Version,
 };
 use crate::admin::reason::Reason;
-use crate::config::Config;
 use crate::http::metrics::{Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side};
 use crate::http::server::HttpSource;
 use crate::log;
 use crate::net::{AmqpListener, Known, LinkTrouble, SiteLink};
-use crate::node::{ConnectionRecord, Node, PortStatus, Stage};
-use crate::schema::typed::Listener;
-use crate::schema::{Mode, Role};
+use crate::node::{ConnectionRecord, Stage};
+use crate::schema::Role;
 use crate::socket::{AttemptError, DialError};
-use crate::tcp::{TcpConnector, TcpListener};
-use crate::tls::{Acceptor, Profile, SessionInfo};
+use crate::tls::SessionInfo;
 use jiff::Timestamp;
 use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::Error;
@@ -25,41 +23,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A running router: every entity it was started with.
-pub(super) struct Running {
-    pub(super) node: Arc<Node>,
-    pub(super) profiles: BTreeMap<String, Arc<Profile>>,
-    pub(super) listeners: Vec<Arc<AmqpListener>>,
-    pub(super) links: Vec<Arc<SiteLink>>,
-    pub(super) tcp_listeners: Vec<Arc<TcpListener>>,
-    pub(super) tcp_connectors: Vec<Arc<TcpConnector>>,
-    pub(super) http: Vec<(Listener, Option<Acceptor>, Arc<PortStatus>)>,
-    mode: Mode,
-    site: Option<String>,
-    warnings: Vec<String>,
-    started: SystemTime,
-}
-
 /// A peer's release before this one carries services in another way.
 const OLDEST_RELEASE: u64 = 3;
 
 impl Running {
-    pub(super) fn new(node: &Arc<Node>, config: &Config, profiles: BTreeMap<String, Arc<Profile>>) -> Self {
-        Self {
-            node: Arc::clone(node),
-            profiles,
-            listeners: Vec::new(),
-            links: Vec::new(),
-            tcp_listeners: Vec::new(),
-            tcp_connectors: Vec::new(),
-            http: Vec::new(),
-            mode: config.router.mode,
-            site: config.site.as_ref().map(|site| site.name.clone()),
-            warnings: config.warnings.clone(),
-            started: SystemTime::now(),
-        }
-    }
-
     /// How a control connection stands with the routing protocol: state and reason.
     fn standing(&self, known: &Known) -> (LinkState, Option<Reason>, bool) {
         if known.own_id {
@@ -176,9 +143,10 @@ impl Running {
 
     /// Links that are attached: the control links of trunks, and the two ends of every service connection. The links that carry
     /// streams between routers come and go with the streams, and are known to their connections alone.
-    fn links_attached(&self, records: &[Arc<ConnectionRecord>]) -> u64 {
-        let outgoing = self.links.iter().map(|link| link.report().known);
-        let incoming = self.listeners.iter().flat_map(|listener| listener.connections()).map(|(_, standing)| standing.get());
+    pub(super) fn links_attached(&self, records: &[Arc<ConnectionRecord>]) -> u64 {
+        let outgoing = self.site_links().into_iter().map(|link| link.report().known);
+        let incoming =
+            self.listeners().into_iter().flat_map(|listener| listener.connections()).map(|(_, standing)| standing.get());
         let control: u64 = outgoing.chain(incoming).map(|known| u64::from(known.control_links)).sum();
         control + 2 * records.iter().filter(|record| record.protocol == "tcp").count() as u64
     }
@@ -201,12 +169,13 @@ impl Source for Running {
             .collect();
         let configured = links.iter().filter(|link| link.direction == Direction::Out);
         let mut warnings: Vec<_> = self.warnings.iter().map(|text| notice(self.started, text.clone())).collect();
-        let ports = self.listeners.iter().map(|listener| (listener.config().name.as_str(), listener.status().error()));
-        let http = self.http.iter().map(|(entity, _, status)| (entity.name.as_str(), status.error()));
+        let (listeners, http) = (self.listeners(), self.http_ports());
+        let ports = listeners.iter().map(|listener| (listener.config().name.as_str(), listener.status().error()));
+        let http = http.iter().map(|port| (port.config().name.as_str(), port.status().error()));
         for (name, error) in ports.chain(http) {
             warnings.extend(error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))));
         }
-        for listener in &self.tcp_listeners {
+        for listener in self.tcp_listeners() {
             let name = &listener.config().name;
             warnings
                 .extend(listener.status().error().map(|(since, error)| notice(since, format!("tcpListener {name}: {error}"))));
@@ -237,8 +206,9 @@ impl Source for Running {
 
     fn links(&self) -> Vec<Link> {
         let records = self.node.registry.connections();
-        let outgoing = self.links.iter().map(|link| self.outgoing_link(link));
-        outgoing.chain(self.listeners.iter().flat_map(|listener| self.incoming_links(listener, &records))).collect()
+        let mut links: Vec<_> = self.site_links().iter().map(|link| self.outgoing_link(link)).collect();
+        links.extend(self.listeners().iter().flat_map(|listener| self.incoming_links(listener, &records)));
+        links
     }
 
     fn services(&self) -> Vec<Service> {
@@ -264,7 +234,7 @@ impl Source for Running {
             service.protocol = "tcp".to_owned();
             service.routers = routers;
         }
-        for listener in &self.tcp_listeners {
+        for listener in self.tcp_listeners() {
             let config = listener.config();
             let address = config.address.clone().unwrap_or_default();
             let service = services.entry(address.clone()).or_insert_with(|| Service {
@@ -286,7 +256,7 @@ impl Source for Running {
                 octets_out,
             });
         }
-        for connector in &self.tcp_connectors {
+        for connector in self.tcp_connectors() {
             let config = connector.config();
             let service = services.entry(config.address.clone()).or_default();
             service.address = config.address.clone();
@@ -414,16 +384,16 @@ impl HttpSource for Running {
         let changed = self.node.clock.now().since(self.node.core.last_topology_change());
         let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut services = Vec::new();
-        for listener in &self.tcp_listeners {
+        for listener in self.tcp_listeners() {
             let address = listener.config().address.clone().unwrap_or_default();
             services.push(service_metrics(address, Side::Listener, listener.stats()));
         }
-        for connector in &self.tcp_connectors {
+        for connector in self.tcp_connectors() {
             services.push(service_metrics(connector.config().address.clone(), Side::Connector, connector.stats()));
         }
-        let certificates = self.profiles.iter().filter_map(|(name, profile)| {
-            let not_after = profile.certificate()?.not_after.as_second();
-            Some(Certificate { profile: name.clone(), kind: "own", not_after: u64::try_from(not_after).unwrap_or_default() })
+        let certificates = self.profiles().into_iter().filter_map(|(profile, in_force)| {
+            let not_after = in_force.profile.certificate()?.not_after.as_second();
+            Some(Certificate { profile, kind: "own", not_after: u64::try_from(not_after).unwrap_or_default() })
         });
         Metrics {
             connections: records.len() as u64,

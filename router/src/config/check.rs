@@ -54,7 +54,9 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
     for located in all {
         let kind = located.entity.kind().name;
         if matches!(kind, "listener" | "connector") {
-            role_fits(located, kind, router.mode)?;
+            let role = located.entity.get("role").map_err(|error| located.error(error))?;
+            let problem = |problem| located.error(Problem::Invalid(problem).of("role"));
+            role_fits(kind, role, router.mode).map_err(problem)?;
         }
         if matches!(kind, "listener" | "tcpListener") {
             let socket = Socket::of(&located.entity).map_err(|error| located.error(error))?;
@@ -68,16 +70,18 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
     Ok(())
 }
 
-fn role_fits(located: &Located, kind: &str, mode: Mode) -> Result<(), ConfigError> {
-    let role: Role = located.entity.get("role").map_err(|error| located.error(error))?;
-    let refuse = |problem: String| Err(located.error(Problem::Invalid(problem).of("role")));
+/// Whether a listener or connector (`kind`) may have a role in a router of this mode; if not, why.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn role_fits(kind: &str, role: Role, mode: Mode) -> Result<(), String> {
     match (mode, role) {
         (Mode::Standalone, role) if role.is_router() => {
-            refuse(format!("'{role}' needs a router with mode interior or edge: a standalone one has no links to other routers"))
+            Err(format!("'{role}' needs a router with mode interior or edge: a standalone one has no links to other routers"))
         }
-        (Mode::Edge, Role::InterRouter) => refuse("'inter-router' needs a router with mode interior".to_owned()),
+        (Mode::Edge, Role::InterRouter) => Err("'inter-router' needs a router with mode interior".to_owned()),
         (Mode::Edge, Role::Edge) if kind == "listener" => {
-            refuse("'edge' on a listener needs a router with mode interior".to_owned())
+            Err("'edge' on a listener needs a router with mode interior".to_owned())
         }
         _ => Ok(()),
     }

@@ -16,6 +16,7 @@ mod warnings;
 
 use std::path::Path;
 
+pub use check::role_fits;
 pub use document::{Document, Format};
 pub use error::ConfigError;
 

@@ -255,7 +255,7 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["tcpListener", {"name": "l", "port": 80}]]),
-            "a.json: tcpListener 'l': attribute 'address': exactly one of address and multiAddressStrategy must be set",
+            "a.json: tcpListener 'l': attribute 'address': Exactly one of the 'address' or 'multiAddressStrategy' field must be set",
         ),
         (
             json!([["listenerAddress", {"name": "l", "value": 1, "address": "a"}]]),

@@ -43,6 +43,9 @@ impl Levels {
     /// No level.
     pub const NONE: Self = Self(0);
 
+    /// Those that DEFAULT has.
+    pub const INHERITED: Self = Self(0x80);
+
     /// `level` and all graver ones.
     pub const fn from(level: Level) -> Self {
         Self(0b11111 & (0b11111 << level as u8))
@@ -59,12 +62,21 @@ impl Levels {
             if begins("none") {
                 continue;
             }
+            if !begins("debug") && begins("default") {
+                return Ok(Self::INHERITED);
+            }
             let level =
                 if begins("trace") { Some(Level::Debug) } else { Level::ALL.into_iter().find(|level| begins(level.name())) };
             let level = level.ok_or_else(|| UnknownLevel(token.to_owned()))?;
             set |= if above { Self::from(level).0 } else { 1 << level as u8 };
         }
         Ok(Self(set))
+    }
+
+    /// The set and `level`.
+    #[must_use]
+    pub const fn with(self, level: Level) -> Self {
+        Self(self.0 | 1 << level as u8)
     }
 
     /// Whether `level` is in the set.

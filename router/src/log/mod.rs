@@ -22,7 +22,7 @@ use std::fmt;
 pub use level::{Level, Levels, UnknownLevel};
 pub use limit::Limiter;
 pub use module::{Module, Scope};
-pub use recent::Recent;
+pub use recent::{Line, Recent};
 pub use settings::{LogError, Options, configure, reopen, set_timestamps};
 
 /// How many events a module had at each level, whether or not they were written. The `logStats` entity.
@@ -67,6 +67,11 @@ pub fn stats(module: Module) -> Stats {
 /// The last errors that were logged, newest first; a bounded number. Repeats of one text are one entry.
 pub fn recent_errors() -> Vec<Recent> {
     recent::newest_first()
+}
+
+/// The last lines that were logged, the oldest first: `most` of them, or as many as are kept (a thousand).
+pub fn last_lines(most: usize) -> Vec<Line> {
+    queue::last_lines(most)
 }
 
 /// Reports the repeats held back so far and waits until all lines are written, at most two seconds. Call it before the

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::output::{self, Output};
+use super::recent::{Line, Lines};
 use super::settings::{self, Settings};
 use super::{Level, Module, limit, recent};
 
@@ -21,18 +22,11 @@ const WRITE_SIZE: usize = 64 << 10;
 /// How long [`flush`] waits for an output that does not take lines.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
-struct Line {
-    time: Timestamp,
-    module: Module,
-    level: Level,
-    file: &'static str,
-    line: u32,
-    text: String,
-}
-
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<Line>,
+    /// Those that were taken out last.
+    taken: Lines,
     octets: usize,
     /// Lines that found the queue full since the last report.
     dropped: u64,
@@ -68,6 +62,12 @@ pub(super) fn push(module: Module, level: Level, file: &'static str, line: u32, 
     let time = Timestamp::now();
     recent::keep(time, module, level, &text);
     QUEUE.push(Line { time, module, level, file, line, text });
+}
+
+/// The last lines, those that wait to be written included.
+pub(super) fn last_lines(most: usize) -> Vec<Line> {
+    let waiting = QUEUE.lock();
+    waiting.taken.last(waiting.lines.iter(), most)
 }
 
 pub(super) fn flush() -> bool {
@@ -138,7 +138,9 @@ impl Queue {
         let mut waiting = self.lock();
         loop {
             if !waiting.lines.is_empty() || waiting.dropped > 0 {
-                return (waiting.lines.drain(..).collect(), std::mem::take(&mut waiting.dropped));
+                let lines: Vec<Line> = waiting.lines.drain(..).collect();
+                waiting.taken.keep(&lines);
+                return (lines, std::mem::take(&mut waiting.dropped));
             }
             waiting.repeats = false;
             drop(waiting);

@@ -7,6 +7,47 @@ use jiff::Timestamp;
 
 use super::{Level, Module};
 
+/// Lines that are kept of the log. What C routers keep.
+const LINES: usize = 1000;
+
+/// A line of the log.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When it was logged.
+    pub time: Timestamp,
+    /// Who spoke.
+    pub module: Module,
+    /// How grave it is.
+    pub level: Level,
+    /// The source file that spoke, empty where it is not known.
+    pub file: &'static str,
+    /// The line of that file.
+    pub line: u32,
+    /// What was said.
+    pub text: String,
+}
+
+/// The last lines that were taken out of the queue, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Lines(VecDeque<Line>);
+
+impl Lines {
+    /// Keeps the last of these.
+    pub(super) fn keep(&mut self, lines: &[Line]) {
+        let new = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+        let room = LINES - new.len();
+        self.0.drain(..self.0.len().saturating_sub(room));
+        self.0.extend(new.iter().cloned());
+    }
+
+    /// The last of what is kept and of what waits behind it.
+    pub(super) fn last<'a>(&'a self, waiting: impl DoubleEndedIterator<Item = &'a Line>, most: usize) -> Vec<Line> {
+        let mut last: Vec<Line> = waiting.rev().chain(self.0.iter().rev()).take(most.min(LINES)).cloned().collect();
+        last.reverse();
+        last
+    }
+}
+
 /// Errors that are kept.
 const KEPT: usize = 32;
 

@@ -12,7 +12,7 @@ use super::{Level, Levels, Module, Scope, queue};
 
 const MODULES: usize = Module::ALL.len();
 /// In a module's mask: the levels are those of DEFAULT.
-const INHERIT: u8 = 0x80;
+const INHERIT: u8 = Levels::INHERITED.bits();
 
 static DEFAULT_MASK: AtomicU8 = AtomicU8::new(Levels::from(Level::Info).bits());
 static MASKS: [AtomicU8; MODULES] = [const { AtomicU8::new(INHERIT) }; MODULES];
@@ -131,8 +131,11 @@ pub fn configure(scope: Scope, options: &Options) -> Result<(), LogError> {
     style.source = options.source.or(style.source);
     style.output = output.or_else(|| style.output.take());
     SETTINGS.store(Arc::new(settings));
-    if let Some(levels) = options.levels {
-        mask.store(levels.bits(), Ordering::Relaxed);
+    match options.levels {
+        // DEFAULT has nobody to inherit from.
+        Some(Levels::INHERITED) if scope == Scope::Default => {}
+        Some(levels) => mask.store(levels.bits(), Ordering::Relaxed),
+        None => {}
     }
     Ok(())
 }

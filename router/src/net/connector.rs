@@ -228,7 +228,7 @@ impl SiteLink {
                 (finished.served, trouble, former)
             }
         };
-        let text = describe(&trouble);
+        let text = trouble.to_string();
         log_limited!((&*self.name, text.as_str()), Server, Error, "Connection to {} failed: {text}", self.config.host_port());
         let mut state = self.lock();
         state.connecting = false;
@@ -395,17 +395,19 @@ fn trouble_of(finished: &Finished) -> LinkTrouble {
     }
 }
 
-/// A trouble in the words of the log.
-fn describe(trouble: &LinkTrouble) -> String {
-    match trouble {
-        LinkTrouble::Dial(error) => error.to_string(),
-        LinkTrouble::Tls(error) => format!("SSL Failure: {error}"),
-        LinkTrouble::NoAmqp(text) => format!("the peer speaks no AMQP: {text}"),
-        LinkTrouble::Sasl(text) | LinkTrouble::Lost(text) => text.clone(),
-        LinkTrouble::Role(text) => format!("the peer takes no links between routers on this port: {text}"),
-        LinkTrouble::OwnId => "the peer has this router's own id".to_owned(),
-        LinkTrouble::PeerHoldsFormer => "the peer still holds the former connection; trying again as a new connector".to_owned(),
-        LinkTrouble::ClosedByPeer(error) => error.to_string(),
-        LinkTrouble::TimedOut(what) => format!("timed out waiting for {what}"),
+/// In the words of the log.
+impl std::fmt::Display for LinkTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::Tls(error) => write!(f, "SSL Failure: {error}"),
+            Self::NoAmqp(text) => write!(f, "the peer speaks no AMQP: {text}"),
+            Self::Sasl(text) | Self::Lost(text) => f.write_str(text),
+            Self::Role(text) => write!(f, "the peer takes no links between routers on this port: {text}"),
+            Self::OwnId => f.write_str("the peer has this router's own id"),
+            Self::PeerHoldsFormer => f.write_str("the peer still holds the former connection; trying again as a new connector"),
+            Self::ClosedByPeer(error) => error.fmt(f),
+            Self::TimedOut(what) => write!(f, "timed out waiting for {what}"),
+        }
     }
 }

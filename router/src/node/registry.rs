@@ -133,6 +133,11 @@ impl Registry {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Numbers given so far: connections that came about, opened or not.
+    pub fn numbers_given(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// Enters a connection, or enters it anew under its number.
     pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
         let id = record.id;

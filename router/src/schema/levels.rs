@@ -36,6 +36,9 @@ impl LogLevel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogLevels(u8);
 
+/// In a set: it is that of `DEFAULT`.
+const INHERITED: u8 = 0x80;
+
 impl LogLevels {
     /// `level` and all graver ones.
     pub fn at_least(level: LogLevel) -> Self {
@@ -53,6 +56,11 @@ impl LogLevels {
         self.0 & 1 << level as u8 != 0
     }
 
+    /// Whether the levels are those that `DEFAULT` has.
+    pub fn is_inherited(self) -> bool {
+        self.0 & INHERITED != 0
+    }
+
     /// Whether nothing is written.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -63,7 +71,8 @@ impl FromStr for LogLevels {
     type Err = Problem;
 
     /// Reads names of levels separated by blanks, commas, semicolons or colons. A name may be cut short and in any case; a plus
-    /// after it takes in the graver ones; `none` is no level; `trace` is `debug`.
+    /// after it takes in the graver ones; `none` is no level; `default` is those of `DEFAULT`; `trace` is
+    /// `debug`.
     fn from_str(text: &str) -> Result<Self, Problem> {
         let mut levels = Self::default();
         for token in text.split([' ', ',', ';', ':']).filter(|token| !token.is_empty()) {
@@ -72,6 +81,9 @@ impl FromStr for LogLevels {
             let name = if name == "trace" { "debug" } else { name };
             if !name.is_empty() && "none".starts_with(name) {
                 continue;
+            }
+            if name.starts_with("def") && "default".starts_with(name) {
+                return Ok(Self(INHERITED));
             }
             let level = LogLevel::ALL.into_iter().find(|level| !name.is_empty() && level.as_str().starts_with(name)).ok_or_else(
                 || {

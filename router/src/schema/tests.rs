@@ -320,7 +320,7 @@ fn routers_become_types() {
 #[test]
 fn services_become_types() {
     let told = |attributes| typed::<TcpListener>("tcpListener", attributes).expect_err("a mistake");
-    assert!(told(json!({"port": 1})).starts_with("attribute 'address': exactly one of"));
+    assert!(told(json!({"port": 1})).starts_with("attribute 'address': Exactly one of"));
     assert!(
         told(json!({"port": 1, "address": "a", "multiAddressStrategy": "priority"}))
             .starts_with("attribute 'multiAddressStrategy'")

@@ -37,12 +37,13 @@ impl TryFrom<&Entity> for TcpListener {
         let strategy = entity.get("multiAddressStrategy")?;
         match (&address, strategy) {
             (None, MultiAddressStrategy::None) => {
-                return Err(
-                    Problem::Invalid("exactly one of address and multiAddressStrategy must be set".to_owned()).of("address")
-                );
+                return Err(Problem::Invalid(
+                    "Exactly one of the 'address' or 'multiAddressStrategy' field must be set".to_owned(),
+                )
+                .of("address"));
             }
             (Some(_), MultiAddressStrategy::Priority | MultiAddressStrategy::Weighted) => {
-                let problem = "exactly one of address and multiAddressStrategy must be set, and both are".to_owned();
+                let problem = "Exactly one of the 'address' or 'multiAddressStrategy' field must be set".to_owned();
                 return Err(Problem::Invalid(problem).of("multiAddressStrategy"));
             }
             _ => {}

@@ -1,0 +1,212 @@
+//! The running router as the management node reads and changes it.
+
+use super::plan::{Trouble, profile_config};
+use super::records;
+use super::running::{Live, Owner, Running, configure_log};
+use crate::agent::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
+use crate::log;
+use crate::schema::typed::{LogConfig, SslProfile};
+use crate::schema::{AttributeError, Entity, EntityType, Problem, Value, entity_types};
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::management::Status;
+
+impl Directory for Running {
+    fn entities(&self, kind: &'static EntityType, page: Page) -> Vec<Record> {
+        match kind.name {
+            "connection" => records::connections(self, kind, page),
+            "router.link" => records::links(self, kind, page),
+            "router.address" => records::addresses(self, kind, page),
+            "router.node" => page.of(records::nodes(self, kind)).collect(),
+            "routerMetrics" => page.of([records::metrics(self, kind)]).collect(),
+            "logStats" => page.of(records::log_stats(kind)).collect(),
+            _ => {
+                let entities = self.all();
+                let of_kind = entities.iter().filter(|live| live.entity.kind().name == kind.name);
+                page.of(of_kind).map(|live| records::entity(self, live)).collect()
+            }
+        }
+    }
+
+    fn find(&self, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
+        let found: Vec<Record> = match (kind.name, by) {
+            ("connection", By::Identity) => {
+                let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
+                record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
+            }
+            ("connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats", _) => {
+                self.entities(kind, Page::ALL)
+            }
+            _ => {
+                let entities = self.all();
+                let named =
+                    |live: &&Live| live.entity.kind().name == kind.name && live.entity.text(by.attribute()) == Some(value);
+                return entities.iter().filter(named).map(|live| records::entity(self, live)).collect();
+            }
+        };
+        found.into_iter().filter(|record| record.text(by.attribute()) == Some(value)).collect()
+    }
+
+    fn create(&self, entity: Entity) -> Result<Record, Refusal> {
+        let kind = entity.kind();
+        if kind.name == "site" && self.all().iter().any(|live| live.entity.kind().name == "site") {
+            return Err(Refusal::configuration("Already exists"));
+        }
+        let mut entity = entity;
+        // The typed form needs a name.
+        if entity.text("identity").is_none() {
+            entity.identify(self.next(kind.name));
+        }
+        let mut plan = self.plan();
+        plan.add(entity).map_err(|trouble| refusal(kind, &trouble))?;
+        let started = self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
+        let live = started.first().ok_or_else(|| Refusal::plain(Status::INTERNAL_ERROR))?;
+        log!(Agent, Info, "Created {} {}", kind.section(), live.entity.name().unwrap_or_default());
+        Ok(records::entity(self, live))
+    }
+
+    fn update(&self, record: &Record, mut entity: Entity) -> Result<Record, Refusal> {
+        let kind = record.kind;
+        let live = self.live(record)?;
+        for name in ["name", "identity"] {
+            if let Some(value) = live.entity.value(name) {
+                entity.set(name, value.clone());
+            }
+        }
+        let failed = |trouble: Trouble| refusal(kind, &trouble);
+        let owner = match &live.owner {
+            Owner::Log => {
+                // An old name of a level.
+                if let Some(enable) = entity.text("enable").filter(|enable| enable.contains("trace")) {
+                    entity.set("enable", Value::String(enable.replace("trace", "debug")));
+                }
+                let config = LogConfig::try_from(&entity).map_err(|error| level(error, &entity))?;
+                if entity.value("outputFile").and_then(Value::as_str) == Some("") {
+                    return Err(Refusal::configuration("Failed to open log file ''"));
+                }
+                configure_log(&config).map_err(failed)?;
+                Owner::Log
+            }
+            Owner::Profile(profile) => {
+                let config = SslProfile::try_from(&entity).map_err(|error| failed(error.into()))?;
+                let changed = profile_config(&config).map_err(failed)?;
+                let unusable =
+                    |error: crate::tls::ProfileError| Trouble::Failed { attribute: error.attribute, text: error.to_string() };
+                profile.profile.update(changed).map_err(|error| failed(unusable(error)))?;
+                let mut profile = profile.clone();
+                profile.ordinal = config.ordinal;
+                Owner::Profile(profile)
+            }
+            other => other.clone(),
+        };
+        let live = self.replace(&live, entity, owner);
+        log!(Agent, Info, "Updated {} {}", kind.section(), live.entity.name().unwrap_or_default());
+        Ok(records::entity(self, &live))
+    }
+
+    fn delete(&self, record: &Record) -> Result<(), Refusal> {
+        let live = self.live(record)?;
+        let name = live.entity.name().unwrap_or_default();
+        if let Some(user) = self.user_of(&live) {
+            return Err(match record.kind.name {
+                "tcpListener" => Refusal::bad(format!(
+                    "Listener cannot be deleted: listenerAddress entities exist for multi-address listener {name}"
+                )),
+                section => Refusal::bad(format!("{section} '{name}' is in use by {user} and cannot be deleted")),
+            });
+        }
+        self.remove(&live);
+        log!(Agent, Info, "Deleted {} {name}", record.kind.section());
+        Ok(())
+    }
+
+    fn change_connection(&self, identity: &str, change: ConnectionChange, requester: Option<u64>) -> Result<Record, Refusal> {
+        let record = identity.parse().ok().and_then(|id| self.node.registry.connection(id));
+        let record = record.ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))?;
+        let kind = entity_types().find(|kind| kind.name == "connection").ok_or_else(|| Refusal::plain(Status::NOT_FOUND))?;
+        if change.close && (record.role.starts_with("inter-router") || record.role == "edge") {
+            return Err(Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation."));
+        }
+        let mut told = records::connection(self, kind, &record);
+        if let Some(trace) = change.trace {
+            told.put("enableProtocolTrace", trace);
+        }
+        if change.close {
+            let by = requester.map(|id| format!(" from connection [C{id}]")).unwrap_or_default();
+            log!(Agent, Info, "[C{}] Connection force-closed by request{by}", record.id);
+            let text = "Connection forced-closed by management request";
+            record.closer.close(Some(Error::new(condition::CONNECTION_FORCED, text)));
+            told.put("adminStatus", "deleted");
+            told.put("operStatus", "closing");
+        }
+        Ok(told)
+    }
+
+    async fn settled(&self) {
+        Self::settled(self).await;
+    }
+
+    fn log(&self, limit: Option<usize>) -> Vec<LogLine> {
+        let line = |line: log::Line| LogLine {
+            module: line.module.name(),
+            level: line.level.name(),
+            text: line.text,
+            source: Some((line.file, line.line)).filter(|(file, _)| !file.is_empty()),
+            seconds: line.time.as_second(),
+        };
+        log::last_lines(limit.unwrap_or(usize::MAX)).into_iter().map(line).collect()
+    }
+}
+
+impl Running {
+    /// The entity that a record tells.
+    fn live(&self, record: &Record) -> Result<Live, Refusal> {
+        let identity = record.text("identity").unwrap_or_default();
+        let entities = self.all();
+        entities.into_iter().find(|live| live.is(record.kind.name, identity)).ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
+    }
+
+    /// An entity that refers to this one, in words.
+    fn user_of(&self, live: &Live) -> Option<String> {
+        let name = live.entity.name()?;
+        self.all().iter().find_map(|other| {
+            let refers = other.entity.kind().attributes().any(|attribute| {
+                attribute.refers_to == Some(live.entity.kind().name) && other.entity.text(attribute.name) == Some(name)
+            });
+            refers.then(|| format!("{} '{}'", other.entity.kind().section(), other.entity.name().unwrap_or_default()))
+        })
+    }
+}
+
+/// Why an entity cannot be started, as a C router tells it.
+fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
+    match trouble {
+        Trouble::Missing { kind: "tcpListener", name, .. } => {
+            Refusal::new(Status::INTERNAL_ERROR, format!("CError: Value: Listener for new address does not exist {name}"))
+        }
+        Trouble::Missing { .. } => Refusal::missing(trouble),
+        Trouble::Taken { .. } if kind.name == "router.config.address" => Refusal::bad("Already exists"),
+        Trouble::Attribute(AttributeError { attribute, problem: Problem::Invalid(text) }) if attribute == "role" => {
+            Refusal::bad(format!("role={text}"))
+        }
+        Trouble::Attribute(AttributeError { problem: Problem::Invalid(text), .. }) => Refusal::configuration(text),
+        Trouble::Attribute(AttributeError { attribute, problem: Problem::Missing }) if attribute == "address" => {
+            Refusal::configuration("Address must be set")
+        }
+        Trouble::Attribute(error) => Refusal::configuration(error),
+        Trouble::Failed { .. } if kind.name == "sslProfile" => {
+            Refusal::bad(format!("Invalid sslProfile configuration: {trouble}"))
+        }
+        Trouble::Failed { text, .. } | Trouble::Taken { text, .. } => Refusal::configuration(text),
+    }
+}
+
+/// A mistake in a log entity.
+fn level(error: AttributeError, entity: &Entity) -> Refusal {
+    if error.attribute == "enable"
+        && let Some(Err(error)) = entity.text("enable").map(log::Levels::parse)
+    {
+        return Refusal::configuration(error);
+    }
+    refusal(entity.kind(), &Trouble::Attribute(error))
+}

@@ -1,0 +1,112 @@
+//! HTTP listeners: the port, its sockets, and the server behind them.
+
+use super::running::Running;
+use crate::http::server::{self as http_server, Options};
+use crate::http::tls::{Refused, Secured};
+use crate::log;
+use crate::node::{Port, PortStatus, Stop, Stopping};
+use crate::schema::typed::Listener;
+use crate::socket::Family;
+use crate::tls::{Acceptor, HandshakeError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+/// A listener that speaks HTTP.
+#[derive(Debug)]
+pub(super) struct HttpPort {
+    config: Listener,
+    acceptor: Option<Acceptor>,
+    status: PortStatus,
+    stop: Stop,
+}
+
+impl HttpPort {
+    /// A listener, served on `runtime`: nobody's scrape is somebody's tail latency.
+    pub(super) fn start(running: &Arc<Running>, runtime: &Handle, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
+        let port = Arc::new(Self { config, acceptor, status: PortStatus::default(), stop: Stop::default() });
+        let task = Arc::clone(&port).serve(Arc::clone(running), port.stop.follow());
+        drop(runtime.spawn(task));
+        port
+    }
+
+    /// The entity.
+    pub(super) const fn config(&self) -> &Listener {
+        &self.config
+    }
+
+    /// How its port stands.
+    pub(super) const fn status(&self) -> &PortStatus {
+        &self.status
+    }
+
+    /// Closes the port and its connections.
+    pub(super) fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits until the port is closed after [`Self::stop`].
+    pub(super) async fn stopped(&self) {
+        self.stop.finished().await;
+    }
+
+    async fn serve(self: Arc<Self>, running: Arc<Running>, mut stopping: Stopping) {
+        let Some(http) = &self.config.http else { return };
+        let port = Port {
+            entity: Arc::from(format!("listener {}", self.config.name)),
+            host: self.config.host.clone(),
+            port: self.config.port.number,
+            family: Family::Any,
+            backlog: 128,
+        };
+        let opened = tokio::select! {
+            opened = port.open(&running.node, &self.status) => opened,
+            () = stopping.asked() => None,
+        };
+        let Some(sockets) = opened else { return };
+        let options = Options { healthz: http.healthz, metrics: http.metrics, ..Options::default() };
+        let mut tasks = JoinSet::new();
+        for socket in sockets {
+            if let Ok(address) = socket.local_addr() {
+                log!(Http, Info, "Listening for HTTP on {address}");
+            }
+            let source = Arc::clone(&running);
+            match &self.acceptor {
+                None => drop(tasks.spawn(http_server::serve_on(socket, options, source))),
+                Some(acceptor) => {
+                    let refused = self.refused(&running);
+                    let required = self.config.require_encryption;
+                    let secured = Secured::new(socket, acceptor.clone(), required, Duration::from_secs(10), refused);
+                    drop(tasks.spawn(http_server::serve_on(secured, options, source)));
+                }
+            }
+        }
+        tokio::select! {
+            () = async { while tasks.join_next().await.is_some() {} } => {}
+            () = stopping.asked() => {
+                tasks.shutdown().await;
+                for address in self.status.addresses() {
+                    log!(Http, Info, "Stopped listening for HTTP on {address}");
+                }
+                self.status.closed();
+            }
+        }
+    }
+
+    /// What is done with a client whose TLS session does not come about.
+    fn refused(&self, running: &Arc<Running>) -> Refused {
+        let (running, name) = (Arc::clone(running), self.config.name.clone());
+        Arc::new(move |peer: SocketAddr, error: Option<&HandshakeError>| {
+            running.node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain_text" });
+            let text = error.map_or_else(|| "clear text where TLS is required".to_owned(), ToString::to_string);
+            crate::log_limited!(
+                (name.as_str(), peer.ip(), text.as_str()),
+                Http,
+                Error,
+                "Connection from {peer} (to {name}) failed: {text}"
+            );
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! Entities before they are started: checked, with all they need at hand, in an order in which each finds what it needs.
+
+use crate::schema::typed::{self, AddressConfig, AddressMatch};
+use crate::schema::{AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type};
+use crate::tls::{Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
+use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The types in the order in which their entities start: the log before all that log, profiles before their users, what serves before
+/// what brings clients, a tcpListener before its addresses.
+const ORDER: &[&str] = &[
+    "log",
+    "router",
+    "network",
+    "policy",
+    "sslProfile",
+    "router.config.address",
+    "proxyProfile",
+    "site",
+    "vhost",
+    "tcpConnector",
+    "listener",
+    "connector",
+    "tcpListener",
+    "listenerAddress",
+];
+
+/// Why an entity cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// One of its attributes is wrong.
+    #[error("{0}")]
+    Attribute(AttributeError),
+    /// An entity that it names is not there.
+    #[error("{kind} '{name}' not found")]
+    Missing { attribute: &'static str, kind: &'static str, name: String },
+    /// What its attributes name cannot be used.
+    #[error("{text}")]
+    Failed { attribute: &'static str, text: String },
+    /// Another one has it already.
+    #[error("Already exists: {text}")]
+    Taken { attribute: &'static str, text: String },
+}
+
+impl From<AttributeError> for Trouble {
+    fn from(error: AttributeError) -> Self {
+        Self::Attribute(error)
+    }
+}
+
+impl Trouble {
+    /// The attribute, and what is wrong with it.
+    pub(super) fn parts(&self) -> (String, String) {
+        match self {
+            Self::Attribute(AttributeError { attribute, problem }) => (attribute.clone(), problem.to_string()),
+            Self::Missing { attribute, .. } | Self::Failed { attribute, .. } | Self::Taken { attribute, .. } => {
+                ((*attribute).to_owned(), self.to_string())
+            }
+        }
+    }
+}
+
+/// A profile in force, or to be.
+#[derive(Clone, Debug)]
+pub(super) struct ProfileInForce {
+    pub(super) profile: Arc<Profile>,
+    pub(super) ordinal: u64,
+}
+
+/// What an entity is made of.
+#[derive(Debug)]
+pub(super) enum Parts {
+    Log(typed::LogConfig),
+    Profile(ProfileInForce),
+    Address(AddressConfig),
+    Http(typed::Listener, Option<Acceptor>),
+    Listener(typed::Listener, Option<Acceptor>),
+    Connector {
+        config: typed::Connector,
+        tls: Option<Connector>,
+        ordinal: Option<u64>,
+        certified: bool,
+    },
+    TcpListener(typed::TcpListener, Option<Acceptor>),
+    TcpConnector(typed::TcpConnector, Option<Connector>),
+    /// Nothing runs for it: it is kept to be shown.
+    Kept,
+}
+
+/// Entities to be started together.
+#[derive(Debug)]
+pub(super) struct Plan {
+    mode: Mode,
+    profiles: BTreeMap<String, ProfileInForce>,
+    patterns: Patterns<()>,
+    /// Type and name of all there are and will be.
+    names: Vec<(&'static str, String)>,
+    steps: Vec<(Entity, Parts)>,
+}
+
+impl Plan {
+    /// Nothing to be started yet, beside entities that are running.
+    pub(super) fn new<'a>(
+        mode: Mode,
+        profiles: BTreeMap<String, ProfileInForce>,
+        running: impl IntoIterator<Item = &'a Entity>,
+    ) -> Self {
+        let mut plan = Self { mode, profiles, patterns: Patterns::new(), names: Vec::new(), steps: Vec::new() };
+        for entity in running {
+            plan.note(entity);
+            // It was accepted when it was started.
+            let _ = address(entity).and_then(|address| plan.take_pattern(&address));
+        }
+        plan
+    }
+
+    fn note(&mut self, entity: &Entity) {
+        self.names.push((entity.kind().name, entity.name().unwrap_or_default().to_owned()));
+    }
+
+    /// What is to be started, in its order.
+    pub(super) fn into_steps(mut self) -> Vec<(Entity, Parts)> {
+        self.steps.sort_by_key(|(entity, _)| rank(entity.kind()));
+        self.steps
+    }
+
+    /// Checks an entity, and gets what it needs: certificates and keys are read now. Nothing that others would notice happens.
+    ///
+    /// # Errors
+    /// What is wrong with it, which leaves the plan as it was.
+    pub(super) fn add(&mut self, entity: Entity) -> Result<(), Trouble> {
+        self.refers(&entity)?;
+        let parts = self.parts(&entity)?;
+        self.note(&entity);
+        self.steps.push((entity, parts));
+        Ok(())
+    }
+
+    fn refers(&self, entity: &Entity) -> Result<(), Trouble> {
+        for attribute in entity.kind().attributes() {
+            let Some(kind) = attribute.refers_to else { continue };
+            let Some(name) = entity.text(attribute.name) else { continue };
+            if !self.names.iter().any(|(known, named)| *known == kind && named == name) {
+                return Err(Trouble::Missing { attribute: attribute.name, kind, name: name.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    fn parts(&mut self, entity: &Entity) -> Result<Parts, Trouble> {
+        Ok(match entity.kind().name {
+            "log" => Parts::Log(entity.try_into()?),
+            "sslProfile" => {
+                let config = typed::SslProfile::try_from(entity)?;
+                let profile = Profile::load(profile_config(&config)?)
+                    .map_err(|error| Trouble::Failed { attribute: error.attribute, text: error.to_string() })?;
+                let in_force = ProfileInForce { profile: Arc::new(profile), ordinal: config.ordinal };
+                self.profiles.insert(config.name, in_force.clone());
+                Parts::Profile(in_force)
+            }
+            "router.config.address" => {
+                let config = address(entity)?;
+                self.take_pattern(&config)?;
+                Parts::Address(config)
+            }
+            "listener" => {
+                let config = typed::Listener::try_from(entity)?;
+                self.role_fits("listener", config.role)?;
+                let certified = config.asks_for_certificate();
+                let acceptor = self.acceptor(config.ssl_profile.as_ref(), certified)?;
+                match config.http {
+                    Some(_) => Parts::Http(config, acceptor),
+                    None => Parts::Listener(config, acceptor),
+                }
+            }
+            "connector" => {
+                let config = typed::Connector::try_from(entity)?;
+                self.role_fits("connector", config.role)?;
+                let profile = self.profile(config.ssl_profile.as_ref());
+                let ordinal = profile.map(|profile| profile.ordinal);
+                let certified = profile.is_some_and(|profile| profile.profile.certificate().is_some());
+                let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
+                Parts::Connector { config, tls, ordinal, certified }
+            }
+            "tcpListener" => {
+                let config = typed::TcpListener::try_from(entity)?;
+                let acceptor = self.acceptor(config.ssl_profile.as_ref(), config.authenticate_peer)?;
+                Parts::TcpListener(config, acceptor.map(|acceptor| acceptor.with_alpn(&["http/1.1", "h2"])))
+            }
+            "tcpConnector" => {
+                let config = typed::TcpConnector::try_from(entity)?;
+                let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
+                Parts::TcpConnector(config, tls)
+            }
+            _ => Parts::Kept,
+        })
+    }
+
+    fn take_pattern(&mut self, config: &AddressConfig) -> Result<(), Trouble> {
+        let (attribute, pattern) = pattern(config);
+        self.patterns.insert(&pattern, ()).map_err(|error| match error {
+            PatternError::Duplicate(_) => Trouble::Taken { attribute, text: error.to_string() },
+            _ => Trouble::Failed { attribute, text: error.to_string() },
+        })
+    }
+
+    fn role_fits(&self, kind: &str, role: Role) -> Result<(), Trouble> {
+        crate::config::role_fits(kind, role, self.mode)
+            .map_err(|problem| Trouble::Attribute(Problem::Invalid(problem).of("role")))
+    }
+
+    fn profile(&self, name: Option<&String>) -> Option<&ProfileInForce> {
+        name.and_then(|name| self.profiles.get(name))
+    }
+
+    fn acceptor(&self, profile: Option<&String>, certified: bool) -> Result<Option<Acceptor>, Trouble> {
+        let verification = if certified { ClientVerification::Required } else { ClientVerification::None };
+        let acceptor = self.profile(profile).map(|profile| profile.profile.acceptor(verification));
+        acceptor.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
+    }
+
+    fn connector(&self, profile: Option<&String>, verify_hostname: bool) -> Result<Option<Connector>, Trouble> {
+        let verification = if verify_hostname { ServerVerification::ChainAndName } else { ServerVerification::Chain };
+        let connector = self.profile(profile).map(|profile| profile.profile.connector(verification));
+        connector.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
+    }
+}
+
+fn rank(kind: &EntityType) -> usize {
+    ORDER.iter().position(|name| *name == kind.name).unwrap_or(ORDER.len())
+}
+
+fn address(entity: &Entity) -> Result<AddressConfig, Trouble> {
+    match entity.kind().name {
+        "router.config.address" => Ok(AddressConfig::try_from(entity)?),
+        _ => Err(Trouble::Failed { attribute: "type", text: "no address".to_owned() }),
+    }
+}
+
+/// The attribute that says which addresses are meant, and their pattern.
+pub(super) fn pattern(config: &AddressConfig) -> (&'static str, String) {
+    match &config.matches {
+        AddressMatch::Prefix(prefix) => ("prefix", pattern_of_prefix(prefix)),
+        AddressMatch::Pattern(pattern) => ("pattern", pattern.clone()),
+    }
+}
+
+/// What the TLS room needs to know of a profile; its password is fetched now.
+pub(super) fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> {
+    let password = entity.password.as_ref().map(|password| password.resolve(|name| std::env::var(name).ok()));
+    let password = password.transpose().map_err(|error| Trouble::Failed { attribute: "password", text: error.to_string() })?;
+    Ok(ProfileConfig {
+        name: entity.name.clone(),
+        ca_cert_file: entity.ca_cert_file.clone(),
+        cert_file: entity.cert_file.clone(),
+        private_key_file: entity.private_key_file.clone(),
+        password: password.map(|secret| secret.expose().to_owned()),
+        ciphers: entity.ciphers.clone(),
+        protocols: entity.protocols.clone(),
+    })
+}
+
+/// The log entities of a router: those that are configured, with what `DEFAULT` has when nothing is said, and behind them one for each
+/// other module.
+pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
+    let of_log = |entity: &&Entity| entity.kind().name == "log";
+    let mut logs: Vec<Entity> = configured.iter().filter(of_log).cloned().collect();
+    for module in crate::schema::LogModule::WORDS {
+        if logs.iter().any(|entity| entity.text("module") == Some(*module)) {
+            continue;
+        }
+        let Some(kind) = entity_type("log") else { continue };
+        // A word of the table is a module.
+        let Ok(mut entity) = Entity::new(kind, [("module", &serde_json::Value::from(*module))]) else { continue };
+        entity.identify(0);
+        logs.push(entity);
+    }
+    for entity in logs.iter_mut().filter(|entity| entity.text("module") == Some("DEFAULT")) {
+        for (name, value) in [
+            ("enable", Value::String("info+".to_owned())),
+            ("includeTimestamp", Value::Boolean(true)),
+            ("includeSource", Value::Boolean(false)),
+            ("outputFile", Value::String("stderr".to_owned())),
+        ] {
+            if entity.value(name).is_none() {
+                entity.set(name, value);
+            }
+        }
+    }
+    logs
+}
+
+/// A warning for an entity that is accepted and has no effect yet.
+pub(super) fn idle(entity: &Entity) -> Option<String> {
+    let kind = entity.kind();
+    (kind.effect == Effect::Accepted && !kind.singleton).then(|| format!("{} has no effect yet", kind.section()))
+}

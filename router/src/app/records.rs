@@ -1,0 +1,344 @@
+//! What the management node tells of each entity of the running router.
+
+use super::running::{Live, Owner, Running};
+use crate::agent::{Page, Record, value};
+use crate::core::Address;
+use crate::http::metrics::Memory;
+use crate::log::{self, Module};
+use crate::node::ConnectionRecord;
+use crate::schema::{EntityType, Mode};
+use skupper_proto::address::Treatment;
+use skupper_proto::amqp::Value;
+use skupper_proto::topology::RouterStatus;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// An entity that is created, with what runs for it.
+pub(super) fn entity(running: &Running, live: &Live) -> Record {
+    let mut record = Record::new(live.entity.kind());
+    for (attribute, attribute_value) in live.entity.values() {
+        record.put(attribute.name, value::tell(attribute_value));
+    }
+    match &live.owner {
+        Owner::Connector(link) => {
+            let config = link.config();
+            let report = link.report();
+            let (status, message) = match (&report.trouble, report.known.opened) {
+                (_, true) => ("SUCCESS", opened(running, &config.name)),
+                (Some(trouble), false) => ("CONNECTING", format!("Connection to {} failed: {trouble}", config.host_port())),
+                (None, false) => ("CONNECTING", String::new()),
+            };
+            record.put("failoverUrls", format!("amqp://{}", config.host_port()));
+            record.put("connectionStatus", status);
+            record.put("connectionMsg", message);
+        }
+        Owner::TcpListener(listener) => {
+            counts(&mut record, listener.stats());
+            record.put("operStatus", if listener.is_listening() { "up" } else { "down" });
+            record.put("connectionMsg", listener.status().error().map(|(_, text)| text).unwrap_or_default());
+        }
+        Owner::TcpConnector(connector) => counts(&mut record, connector.stats()),
+        _ => {}
+    }
+    match record.kind.name {
+        "router" => {
+            record.put("hostName", host_name());
+            record.put("defaultDistribution", running.default_distribution().as_str());
+        }
+        "router.config.address" if record.get("priority").is_none() => record.put("priority", -1),
+        "router.config.autoLink" => record.put("operStatus", "inactive"),
+        "listenerAddress" => record.put("connectionsOpened", 0),
+        "tcpListener" if record.get("operStatus").is_none() => record.put("operStatus", "down"),
+        "policy" => policy(running, &mut record),
+        _ => {}
+    }
+    record
+}
+
+/// What C routers say of a connector's connection.
+fn opened(running: &Running, connector: &str) -> String {
+    let records = running.node.registry.connections();
+    let control = |record: &&Arc<ConnectionRecord>| {
+        record.outgoing && *record.entity == *connector && record.protocol == "amqp" && record.role != "inter-router-data"
+    };
+    let Some(record) = records.iter().find(control) else { return String::new() };
+    format!(
+        "[C{}] Connection Opened: dir=out host={} encrypted={} auth={} user={} container_id={}",
+        record.id,
+        host(running, record),
+        record.tls.as_ref().map_or("no", |tls| tls.protocol),
+        record.peer.sasl.unwrap_or("no"),
+        record.peer.user.as_deref().unwrap_or("(null)"),
+        record.container.as_deref().unwrap_or_default()
+    )
+}
+
+fn counts(record: &mut Record, stats: &crate::tcp::Stats) {
+    let (opened, open) = stats.connections();
+    let (octets_in, octets_out) = stats.octets();
+    record.put("connectionsOpened", number(opened));
+    record.put("connectionsClosed", number(opened.saturating_sub(open)));
+    record.put("bytesIn", number(octets_in));
+    record.put("bytesOut", number(octets_out));
+}
+
+/// A count as C routers' agents write it.
+fn number(count: u64) -> Value {
+    i64::try_from(count).map_or(Value::Ulong(count), |count| i32::try_from(count).map_or(Value::Long(count), Value::Int))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn policy(running: &Running, record: &mut Record) {
+    let records = running.node.registry.connections();
+    let current = records.iter().filter(|record| record.protocol == "amqp").count();
+    for (name, count) in [
+        ("connectionsProcessed", running.node.registry.numbers_given()),
+        ("connectionsDenied", 0),
+        ("connectionsCurrent", current as u64),
+        ("linksDenied", 0),
+        ("maxMessageSizeDenied", 0),
+        ("totalDenials", 0),
+    ] {
+        record.put(name, number(count));
+    }
+}
+
+// ----- connections -----
+
+/// The other end as configured, where we connected; its address where it did.
+fn host(running: &Running, record: &ConnectionRecord) -> String {
+    if !record.outgoing || record.protocol != "amqp" {
+        return record.host.clone();
+    }
+    let links = running.site_links();
+    links
+        .iter()
+        .find(|link| *link.config().name == *record.entity)
+        .map_or_else(|| record.host.clone(), |link| link.config().host_port())
+}
+
+/// Open connections, by number.
+pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
+    let records = running.node.registry.connections();
+    page.of(&records).map(|record| connection(running, kind, record)).collect()
+}
+
+/// An open connection.
+pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &ConnectionRecord) -> Record {
+    let host = host(running, record);
+    let now = running.node.clock.now();
+    let amqp = record.protocol == "amqp";
+    let tls = record.tls.as_deref();
+    let listened = (!amqp && !record.outgoing).then(|| {
+        let listeners = running.tcp_listeners();
+        listeners.iter().find(|listener| *listener.config().name == *record.entity).map(|listener| listener.config().host_port())
+    });
+    let properties = match amqp {
+        true => record.peer.properties.iter().map(|(key, value)| (Value::string(key.as_str()), value.clone())).collect(),
+        false => vec![(Value::string("qd.adaptor"), Value::string("tcp"))],
+    };
+    Record::new(kind)
+        .with("name", format!("connection/{host}"))
+        .with("identity", record.id.to_string())
+        .with("host", host)
+        .with("localSocket", listened.flatten())
+        .with("role", if amqp { record.role } else { "normal" })
+        .with("protocol", record.protocol)
+        .with("dir", if record.outgoing { "out" } else { "in" })
+        .with("container", if amqp { record.container.as_deref().unwrap_or_default() } else { "TcpAdaptor" })
+        .with("sasl", if amqp { record.peer.sasl } else { Some("") })
+        .with("isAuthenticated", record.peer.sasl.is_some())
+        .with("user", if amqp { record.peer.user.as_deref() } else { Some("") })
+        .with("isEncrypted", tls.is_some())
+        .with("sslProto", tls.map(|tls| tls.protocol))
+        .with("sslCipher", tls.map(|tls| tls.cipher))
+        .with("properties", Value::Map(properties))
+        .with("sslSsf", Value::Long(tls.map_or(0, |tls| tls.cipher_bits.into())))
+        .with("type", kind.long_name())
+        .with("ssl", tls.is_some())
+        .with("opened", true)
+        .with("active", true)
+        .with("adminStatus", "enabled")
+        .with("operStatus", "up")
+        .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
+        .with("enableProtocolTrace", false)
+        .with("groupCorrelationId", record.peer.correlator.as_deref())
+        .with("groupOrdinal", record.peer.ordinal)
+}
+
+// ----- links and addresses -----
+
+/// Attached links.
+pub(super) fn links(_running: &Running, _kind: &'static EntityType, _page: Page) -> Vec<Record> {
+    Vec::new()
+}
+
+/// Addresses that somebody has to do with, by class and text.
+pub(super) fn addresses(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
+    page.of(running.node.core.addresses()).map(|known| address(kind, &known)).collect()
+}
+
+fn address(kind: &'static EntityType, address: &Address) -> Record {
+    let key = format!("{}{}", address.key().class().as_char(), address.key().text());
+    let treatment = match address.treatment() {
+        Treatment::Flood => "flood",
+        Treatment::Multicast => "multicast",
+        Treatment::Closest => "closest",
+        Treatment::Balanced => "balanced",
+        Treatment::Unavailable => "unavailable",
+    };
+    let remotes = address.remote_routers();
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut record = Record::new(kind)
+        .with("name", key.as_str())
+        .with("identity", key.as_str())
+        .with("type", kind.long_name())
+        .with("key", key.as_str())
+        .with("distribution", treatment)
+        .with("inProcess", 0_u32)
+        .with("subscriberCount", count(address.local_consumers()))
+        .with("remoteCount", count(remotes.len()))
+        .with("remoteHostRouters", remotes.iter().map(|router| Value::string(&**router)).collect::<Vec<_>>())
+        .with("trackedDeliveries", Value::Long(0))
+        .with("priority", -1)
+        .with("watch", false);
+    for name in [
+        "deliveriesIngress",
+        "deliveriesEgress",
+        "deliveriesTransit",
+        "deliveriesToContainer",
+        "deliveriesFromContainer",
+        "deliveriesEgressRouteContainer",
+        "deliveriesIngressRouteContainer",
+        "deliveriesEgressInterNetwork",
+        "deliveriesIngressInterNetwork",
+        "deliveriesRedirectedToFallback",
+    ] {
+        record.put(name, 0_u64);
+    }
+    record
+}
+
+// ----- the router and its network -----
+
+/// The routers that can be reached, this one first; none where there is no network.
+pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+    if running.mode == Mode::Standalone {
+        return Vec::new();
+    }
+    let core = &running.node.core;
+    let changed = running.node.clock.now().since(core.last_topology_change());
+    let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let own = node(kind, core.id(), Some(running.instance), 0, core.neighbors().iter().map(AsRef::as_ref))
+        .with("nextHop", "(self)")
+        .with("lastTopoChange", number(changed.as_secs()));
+    let others = core.routers();
+    let id_of = |index| others.iter().find(|router| router.router == index).map(|router| &*router.id);
+    let other = |router: &RouterStatus| {
+        let route = router.route?;
+        let direct = route.next_hop == router.router;
+        let peers = router.peers.iter().map(|(id, _)| id.as_ref());
+        let mut record = node(kind, &router.id, router.instance, router.router.get(), peers)
+            .with("nextHop", id_of(route.next_hop).filter(|_| !direct))
+            .with("cost", number(route.cost));
+        if direct {
+            record.put("routerLink", number(route.link.0));
+        }
+        Some(record)
+    };
+    std::iter::once(own).chain(others.iter().filter_map(other)).collect()
+}
+
+fn node<'a>(
+    kind: &'static EntityType,
+    id: &str,
+    instance: Option<i64>,
+    index: usize,
+    peers: impl Iterator<Item = &'a str>,
+) -> Record {
+    Record::new(kind)
+        .with("id", id)
+        .with("protocolVersion", 1)
+        .with("instance", instance.map(|instance| i32::try_from(instance).map_or(Value::Long(instance), Value::Int)))
+        .with("linkState", peers.map(Value::string).collect::<Vec<_>>())
+        .with("validOrigins", Vec::new())
+        .with("address", format!("amqp:/_topo/0/{id}"))
+        .with("index", number(index as u64))
+        .with("name", format!("router.node/{id}"))
+        .with("identity", format!("router.node/{id}"))
+        .with("type", kind.long_name())
+}
+
+/// The router's figures.
+pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
+    let core = &running.node.core;
+    let counters = core.counters();
+    let records = running.node.registry.connections();
+    let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+    let memory = Memory::now();
+    let mut record = Record::new(kind)
+        .with("identity", "1")
+        // The name that C routers' core still gives the type.
+        .with("type", "org.apache.qpid.dispatch.routerMetrics")
+        .with("id", &**core.id());
+    let nodes = match running.mode {
+        Mode::Standalone => 0,
+        _ => core.routers().iter().filter(|router| router.route.is_some()).count() as u64,
+    };
+    let auto_links = running.all().iter().filter(|live| live.entity.kind().name == "router.config.autoLink").count();
+    for (name, count) in [
+        ("addrCount", core.addresses().len() as u64),
+        ("linkCount", running.links_attached(&records)),
+        ("nodeCount", nodes),
+        ("autoLinkCount", auto_links as u64),
+        ("connectionCount", records.len() as u64),
+        ("presettledDeliveries", counters.presettled()),
+        ("droppedPresettledDeliveries", counters.dropped_presettled()),
+        ("acceptedDeliveries", counters.accepted()),
+        ("rejectedDeliveries", counters.rejected()),
+        ("releasedDeliveries", counters.released()),
+        ("modifiedDeliveries", counters.modified()),
+        ("deliveriesDelayed1Sec", 0),
+        ("deliveriesDelayed10Sec", 0),
+        ("deliveriesStuck", 0),
+        ("deliveriesIngress", counters.ingress()),
+        ("deliveriesEgress", counters.egress()),
+        ("deliveriesTransit", counters.transit()),
+        ("deliveriesIngressRouteContainer", 0),
+        ("deliveriesEgressRouteContainer", 0),
+        ("deliveriesIngressInterNetwork", 0),
+        ("deliveriesEgressInterNetwork", 0),
+        ("deliveriesRedirectedToFallback", 0),
+    ] {
+        record.put(name, count);
+    }
+    let services = [("tcp", of("tcp")), ("amqp", of("amqp")), ("http1", 0), ("http2", 0)];
+    record
+        .with("linksBlocked", 0_u32)
+        .with("uptimeSeconds", u32::try_from(running.node.clock.uptime().as_secs()).unwrap_or(u32::MAX))
+        .with("memoryUsage", memory.virtual_size)
+        .with("residentMemoryUsage", memory.resident)
+        .with("connectionCounters", Value::Map(services.map(|(name, count)| (Value::string(name), Value::Ulong(count))).to_vec()))
+        .with("version", env!("CARGO_PKG_VERSION"))
+}
+
+/// How often each module of the log spoke.
+pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
+    let record = |name: &'static str, stats: log::Stats| {
+        Record::new(kind)
+            .with("debugCount", number(stats.debug))
+            .with("infoCount", number(stats.info))
+            .with("noticeCount", 0)
+            .with("warningCount", number(stats.warning))
+            .with("errorCount", number(stats.error))
+            .with("criticalCount", number(stats.critical))
+            .with("name", name)
+            .with("identity", format!("logStats/{name}"))
+            .with("type", kind.long_name())
+    };
+    let modules = Module::ALL.into_iter().map(|module| record(module.name(), log::stats(module)));
+    std::iter::once(record("DEFAULT", log::Stats::default())).chain(modules).collect()
+}
