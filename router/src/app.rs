@@ -1,6 +1,7 @@
 //! The composition root: who is created, in which order, and who is stopped when.
 
 mod arguments;
+mod background;
 mod directory;
 mod http_port;
 mod plan;
@@ -47,7 +48,15 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
         Err(text) => return fail(&text),
     };
-    let outcome = load(&arguments).and_then(|config| run(config, &arguments));
+    let outcome = match arguments.daemon {
+        true => background::start(&arguments),
+        false => {
+            if arguments.in_background {
+                background::detach();
+            }
+            load(&arguments).and_then(|config| run(config, &arguments))
+        }
+    };
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),
@@ -109,6 +118,9 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         running.apply(others).map_err(wrong)?;
         let admin = admin(&running, arguments);
         log!(Server, Info, "Operational, {} Threads Running (process ID {})", node.shards.count() + 1, std::process::id());
+        if arguments.in_background {
+            background::ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
+        }
         signals.wait(&node, &running).await;
         drop((admin, management));
         Ok::<(), String>(())
@@ -154,7 +166,7 @@ fn manage(running: &Arc<Running>) -> Vec<Consumption> {
     let service = AgentService::new(Arc::clone(running), Handle::current(), outlet);
     log!(Agent, Info, "Activating management agent on {NAME}");
     let now = running.node.clock.now();
-    let serve = |key| core.serve(key, LocalConsumer::new(Arc::clone(&service) as Arc<dyn Endpoint>), now);
+    let serve = |key| core.serve(key, LocalConsumer::own(Arc::clone(&service) as Arc<dyn Endpoint>), now);
     vec![serve(AddressKey::new(AddressClass::Local, NAME)), serve(AddressKey::mobile(NAME))]
 }
 

@@ -19,6 +19,14 @@ pub(super) enum Request {
 pub(super) struct Arguments {
     pub(super) config: Option<PathBuf>,
     pub(super) admin_socket: Option<PathBuf>,
+    /// Start in the background, and end.
+    pub(super) daemon: bool,
+    /// With `daemon`: where the process id is written.
+    pub(super) pid_file: Option<PathBuf>,
+    /// With `daemon`: the user to run as.
+    pub(super) user: Option<String>,
+    /// This is the process in the background.
+    pub(super) in_background: bool,
 }
 
 const USAGE: &str = "\
@@ -30,6 +38,9 @@ Usage: skrouterd [OPTIONS]
                                (default: $QDROUTERD_CONF, else /etc/skrouterd/skrouterd.json)
       --admin-socket PATH      the admin socket (default: in $XDG_RUNTIME_DIR, else in /tmp)
       --print-reference-config every configuration attribute, explained
+  -d, --daemon                 start in the background, and end when the router is ready
+  -P, --pidfile PATH           with -d: write the process id to this file
+  -U, --user NAME              with -d: run as this user
   -I, --include PATH           accepted and ignored
   -T, --test-hooks             accepted and ignored
   -v, --version                print the version
@@ -51,9 +62,13 @@ pub(super) fn read(args: Vec<OsString>) -> Result<Request, String> {
             Short('T') | Long("test-hooks") => {}
             Short('v') | Long("version") => return Ok(Request::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))),
             Short('h') | Long("help") => return Ok(Request::Print(USAGE.to_owned())),
-            Short('d') | Long("daemon") => {
-                return Err("-d is not supported: a service manager keeps the router in the background".to_owned());
+            Short('d') | Long("daemon") => arguments.daemon = true,
+            Short('P') | Long("pidfile") => arguments.pid_file = Some(parser.value().map_err(text)?.into()),
+            Short('U') | Long("user") => {
+                arguments.user = Some(parser.value().map_err(text)?.to_string_lossy().into_owned());
             }
+            // What a router that goes to the background starts itself with.
+            Long("in-background") => arguments.in_background = true,
             Value(value) => {
                 let rest = parser.raw_args().map_err(text)?.map(|value| value.to_string_lossy().into_owned());
                 let all: Vec<_> = std::iter::once(value.to_string_lossy().into_owned()).chain(rest).collect();

@@ -5,12 +5,14 @@ use crate::agent::{Page, Record, value};
 use crate::core::Address;
 use crate::http::metrics::Memory;
 use crate::log::{self, Module};
-use crate::node::ConnectionRecord;
+use crate::node::{ConnectionRecord, LinkRecord, STUCK};
 use crate::schema::{EntityType, Mode};
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::Value;
+use skupper_proto::time::Instant;
 use skupper_proto::topology::RouterStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// An entity that is created, with what runs for it.
@@ -171,9 +173,48 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
 
 // ----- links and addresses -----
 
-/// Attached links.
-pub(super) fn links(_running: &Running, _kind: &'static EntityType, _page: Page) -> Vec<Record> {
-    Vec::new()
+/// Attached links, by number.
+pub(super) fn links(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
+    let now = running.node.clock.now();
+    page.of(running.node.registry.links().all()).map(|known| link(kind, &known, now)).collect()
+}
+
+fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
+    let counts = &link.counts;
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let mut record = Record::new(kind)
+        .with("name", link.name.as_str())
+        .with("identity", link.id.to_string())
+        .with("type", kind.long_name())
+        .with("linkName", link.name.as_str())
+        .with("linkType", link.kind.name())
+        .with("linkDir", if link.outgoing { "out" } else { "in" })
+        .with("owningAddr", link.address.as_deref())
+        .with("capacity", link.capacity)
+        .with("connectionId", link.connection.to_string())
+        .with("operStatus", "up")
+        .with("priority", u32::from(link.priority))
+        .with("settleRate", 0_u32)
+        .with("creditAvailable", counts.credit.load(Ordering::Relaxed))
+        .with("zeroCreditSeconds", u32::try_from(counts.without_credit(now).as_secs()).unwrap_or(u32::MAX));
+    for (name, count) in [
+        ("undeliveredCount", get(&counts.undelivered)),
+        ("unsettledCount", get(&counts.unsettled)),
+        ("deliveryCount", get(&counts.deliveries)),
+        ("presettledCount", get(&counts.presettled)),
+        ("droppedPresettledCount", get(&counts.dropped)),
+        ("acceptedCount", get(&counts.accepted)),
+        ("rejectedCount", get(&counts.rejected)),
+        ("releasedCount", get(&counts.released)),
+        ("modifiedCount", get(&counts.modified)),
+        ("deliveriesDelayed1Sec", get(&counts.delayed_1_second)),
+        ("deliveriesDelayed10Sec", get(&counts.delayed_10_seconds)),
+        ("deliveriesStuck", get(&counts.stuck)),
+        ("openMovedStreams", 0),
+    ] {
+        record.put(name, count);
+    }
+    record
 }
 
 /// Addresses that somebody has to do with, by class and text.
@@ -198,17 +239,20 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
         .with("type", kind.long_name())
         .with("key", key.as_str())
         .with("distribution", treatment)
-        .with("inProcess", 0_u32)
+        .with("inProcess", count(address.own_handlers()))
         .with("subscriberCount", count(address.local_consumers()))
         .with("remoteCount", count(remotes.len()))
         .with("remoteHostRouters", remotes.iter().map(|router| Value::string(&**router)).collect::<Vec<_>>())
         .with("trackedDeliveries", Value::Long(0))
         .with("priority", -1)
         .with("watch", false);
+    let counts = address.counts();
+    for (name, count) in
+        [("deliveriesIngress", &counts.ingress), ("deliveriesEgress", &counts.egress), ("deliveriesTransit", &counts.transit)]
+    {
+        record.put(name, count.load(Ordering::Relaxed));
+    }
     for name in [
-        "deliveriesIngress",
-        "deliveriesEgress",
-        "deliveriesTransit",
         "deliveriesToContainer",
         "deliveriesFromContainer",
         "deliveriesEgressRouteContainer",
@@ -288,10 +332,14 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         Mode::Standalone => 0,
         _ => core.routers().iter().filter(|router| router.route.is_some()).count() as u64,
     };
+    let links = running.node.registry.links().all();
+    let now = running.node.clock.now();
+    // Who has had no credit for ten seconds is blocked.
+    let blocked = links.iter().filter(|link| link.counts.without_credit(now) >= STUCK).count();
     let auto_links = running.all().iter().filter(|live| live.entity.kind().name == "router.config.autoLink").count();
     for (name, count) in [
         ("addrCount", core.addresses().len() as u64),
-        ("linkCount", running.links_attached(&records)),
+        ("linkCount", links.len() as u64),
         ("nodeCount", nodes),
         ("autoLinkCount", auto_links as u64),
         ("connectionCount", records.len() as u64),
@@ -301,9 +349,9 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         ("rejectedDeliveries", counters.rejected()),
         ("releasedDeliveries", counters.released()),
         ("modifiedDeliveries", counters.modified()),
-        ("deliveriesDelayed1Sec", 0),
-        ("deliveriesDelayed10Sec", 0),
-        ("deliveriesStuck", 0),
+        ("deliveriesDelayed1Sec", counters.delayed_1_second()),
+        ("deliveriesDelayed10Sec", counters.delayed_10_seconds()),
+        ("deliveriesStuck", links.iter().map(|link| link.counts.stuck.load(Ordering::Relaxed)).sum()),
         ("deliveriesIngress", counters.ingress()),
         ("deliveriesEgress", counters.egress()),
         ("deliveriesTransit", counters.transit()),
@@ -317,7 +365,7 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
     }
     let services = [("tcp", of("tcp")), ("amqp", of("amqp")), ("http1", 0), ("http2", 0)];
     record
-        .with("linksBlocked", 0_u32)
+        .with("linksBlocked", u32::try_from(blocked).unwrap_or(u32::MAX))
         .with("uptimeSeconds", u32::try_from(running.node.clock.uptime().as_secs()).unwrap_or(u32::MAX))
         .with("memoryUsage", memory.virtual_size)
         .with("residentMemoryUsage", memory.resident)

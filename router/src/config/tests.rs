@@ -230,7 +230,7 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["router", {"id": "a|b"}]]),
-            "a.json: router 'a|b': attribute 'id': 'a|b' holds '|': a router id has no '|', no '$', no blanks and no control characters",
+            "a.json: router 'a|b': attribute 'id': AttributeError: Router id attribute containing character '|' in id 'a|b' is disallowed: a router id has no '|', no '$', no blanks and no control characters",
         ),
         (json!([["router", {}], ["router", {}]]), "a.json: router: there is more than one router, and only one may be"),
         (

@@ -63,6 +63,8 @@ pub struct LocalConsumer {
     pub(super) outstanding: Arc<AtomicUsize>,
     /// How many may be open before others are preferred.
     pub(super) capacity: usize,
+    /// Every router has one of its own: the network is not told.
+    pub(super) own: bool,
 }
 
 impl LocalConsumer {
@@ -73,7 +75,12 @@ impl LocalConsumer {
 
     /// A consumer that may have `capacity` deliveries open before others of a balanced address are preferred.
     pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity })
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false })
+    }
+
+    /// A handler that every router has for itself, such as its management node: the network is not told of it.
+    pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity: DEFAULT_CAPACITY, own: true })
     }
 }
 
@@ -142,9 +149,14 @@ impl Address {
         self.treatment
     }
 
-    /// Consumers at this router.
+    /// Consumers at this router, without its own handlers.
     pub fn local_consumers(&self) -> usize {
-        self.destinations.load().locals.len()
+        self.destinations.load().locals.iter().filter(|consumer| !consumer.own).count()
+    }
+
+    /// Handlers that every router has for itself.
+    pub fn own_handlers(&self) -> usize {
+        self.destinations.load().locals.iter().filter(|consumer| consumer.own).count()
     }
 
     /// Routers with consumers, by id.

@@ -189,7 +189,7 @@ impl Core {
     /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a class that is told.
     pub fn serve(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
         let mut state = self.lock();
-        let address = self.record(&key, None);
+        let address = self.record(&key, consumer.own.then_some(Treatment::Closest));
         address.change(|destinations| destinations.locals.push(Arc::clone(&consumer)));
         state.advertise(self, &address, now);
         Consumption { core: Arc::clone(self), key, consumer }

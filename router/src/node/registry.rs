@@ -1,7 +1,7 @@
 //! What is known of connections, for status and metrics.
 
-use super::links::Links;
 use super::Stop;
+use super::links::Links;
 use crate::core::{Command, Mailbox};
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::Error;

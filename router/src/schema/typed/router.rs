@@ -37,10 +37,12 @@ impl TryFrom<&Entity> for RouterEntity {
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
         let id: String = entity.get("id")?;
         if let Some(c) = id.chars().find(|c| matches!(c, '|' | '$') || c.is_control() || c.is_whitespace()) {
+            // The first words are those of C routers, which scripts look for.
             let problem = format!(
-                "{} holds {}: a router id has no '|', no '$', no blanks and no control characters",
-                quote(&id),
-                quote(&c.to_string())
+                "AttributeError: Router id attribute containing character {} in id {} is disallowed: a router id has no '|', no '$', \
+                 no blanks and no control characters",
+                quote(&c.to_string()),
+                quote(&id)
             );
             return Err(Problem::Invalid(problem).of("id"));
         }
