@@ -149,7 +149,7 @@ fn who_takes_what_another_released_has_the_say() {
         let (sinks, _kept) = consumers(&core, 2);
         let original = send(&core, Message { resend: true, ..Message::default() });
         original.end(Ended::Complete);
-        let mut next = || sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
+        let next = || sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
         next().outcome(Some(DeliveryState::Released), true);
         next().outcome(Some(outcome.clone()), true);
         assert_eq!(original.progress().outcome, Some(outcome));
