@@ -40,7 +40,7 @@ fn carry(from: &mut Connection, to: &mut Connection) -> usize {
 
 /// Two connections with links from the first to the second.
 fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new() });
+    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
     let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
     for _ in 0..4 {
         carry(&mut client, &mut server);

@@ -79,7 +79,7 @@ fn drain(connection: &mut Connection) {
 
 /// Two connections with a link from the first to the second.
 fn pair() -> (Connection, Connection, LinkKey) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new() });
+    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
     let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
     for _ in 0..4 {
         carry(&mut client, &mut server);

@@ -129,7 +129,7 @@ impl Puppet {
             _ => None,
         });
         let layer = match side {
-            0 => Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: identity.unwrap() },
+            0 => Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: identity.unwrap(), credentials: None },
             _ => Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false },
         };
         let now = Instant::from_millis(1);

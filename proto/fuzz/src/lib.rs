@@ -92,8 +92,8 @@ fn engine(octets: &[u8], client: bool) {
     let Some((&choice, octets)) = octets.split_first() else { return };
     let bare = choice & 1 == 0;
     let layer = match client {
-        true if bare => Layer::Client { mechanisms: vec![], identity: String::new() },
-        true => Layer::Client { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], identity: "fuzz".to_owned() },
+        true if bare => Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None },
+        true => Layer::Client { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], identity: "fuzz".to_owned(), credentials: None },
         false => Layer::Server { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], allow_bare: bare },
     };
     let config = Config {

@@ -12,6 +12,9 @@ pub const EXTERNAL: &str = "EXTERNAL";
 /// Nobody says who they are (RFC 4505).
 pub const ANONYMOUS: &str = "ANONYMOUS";
 
+/// A user name and a password, in clear (RFC 4616).
+pub const PLAIN: &str = "PLAIN";
+
 composite! {
     /// The server's mechanisms (part 5.3.3.1).
     Mechanisms = 0x40 {

@@ -27,6 +27,8 @@ pub enum Layer {
         mechanisms: Vec<&'static str>,
         /// What ANONYMOUS says of us.
         identity: String,
+        /// What PLAIN says of us; without it PLAIN is not used.
+        credentials: Option<Credentials>,
     },
     /// We were connected to.
     Server {
@@ -35,6 +37,32 @@ pub enum Layer {
         /// Whether the peer may leave SASL out.
         allow_bare: bool,
     },
+}
+
+/// A user name and a password, for PLAIN. Its `Debug` form leaves the password out.
+#[derive(Clone)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Credentials; `None` when either holds a NUL, which is what PLAIN puts between them (RFC 4616).
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Option<Self> {
+        let (user, password) = (user.into(), password.into());
+        (!user.contains('\0') && !password.contains('\0')).then_some(Self { user, password })
+    }
+
+    /// The message of PLAIN. Nobody is asked to act for another: the authorization identity stays empty.
+    pub(super) fn plain(&self) -> String {
+        format!("\0{}\0{}", self.user, self.password)
+    }
+}
+
+impl core::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// What a connection is made with.

@@ -97,14 +97,19 @@ impl Connection {
             Err(error) => return self.fail(Error::new(condition::DECODE_ERROR, format!("SASL frame: {error}"))),
         };
         match (&self.config.layer, frame) {
-            (Layer::Client { mechanisms, identity }, SaslFrame::Mechanisms(offer)) if self.mechanism.is_none() => {
-                let Some(mechanism) = mechanisms.iter().find(|name| offer.mechanisms.contains(name)) else {
+            (Layer::Client { mechanisms, identity, credentials }, SaslFrame::Mechanisms(offer)) if self.mechanism.is_none() => {
+                let usable = |name: &&&str| offer.mechanisms.contains(name) && (**name != sasl::PLAIN || credentials.is_some());
+                let Some(mechanism) = mechanisms.iter().find(usable) else {
                     let names: Vec<_> = offer.mechanisms.0.iter().map(Symbol::as_str).collect();
                     let text = format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));
                     return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
                 };
                 self.mechanism = Some(mechanism);
-                let initial_response = if *mechanism == sasl::ANONYMOUS { identity.clone() } else { String::new() };
+                let initial_response = match (*mechanism, credentials) {
+                    (sasl::ANONYMOUS, _) => identity.clone(),
+                    (sasl::PLAIN, Some(credentials)) => credentials.plain(),
+                    _ => String::new(),
+                };
                 let init = sasl::Init {
                     mechanism: Symbol::from_static(mechanism),
                     initial_response: Some(Bytes::from(initial_response)),

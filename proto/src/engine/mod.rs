@@ -40,7 +40,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Config, Connection, Layer, Usage};
+pub use connection::{Config, Connection, Credentials, Layer, Usage};
 pub use delivery::{IncomingKey, OutgoingKey};
 pub use event::{Closed, Ending, Event, Initiator};
 pub use link::{AttachRequest, LinkKey};

@@ -117,7 +117,7 @@ impl End {
 
 impl World {
     fn new(choice: u8) -> Self {
-        let client = Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "model".to_owned() };
+        let client = Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "model".to_owned(), credentials: None };
         let server = Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false };
         let ends = [End::new(config(client, choice)), End::new(config(server, choice >> 2))];
         Self { ends, fates: BTreeMap::new(), now: Instant::from_millis(1), next: 1 }

@@ -78,7 +78,7 @@ fn config(container_id: &str, layer: Layer) -> Config {
 }
 
 fn client() -> Config {
-    config("client", Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "me".to_owned() })
+    config("client", Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "me".to_owned(), credentials: None })
 }
 
 fn server() -> Config {

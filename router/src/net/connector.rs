@@ -353,7 +353,7 @@ impl SiteLink {
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),
             ordinal: self.ordinal.filter(|_| router),
-            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned() },
+            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials: None },
             hostname: Some(config.host.clone()),
             max_frame_size: config.limits.max_frame_size,
             channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),

@@ -69,7 +69,7 @@ impl Peer {
             incoming_window,
             capabilities: Multiple::of(&["qd.streaming-links", "qd.connection_trunking"]),
             properties,
-            layer: Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "peer".to_owned() },
+            layer: Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "peer".to_owned(), credentials: None },
         };
         Self { engine: engine::Connection::new(config, clock.now()), socket, input: BytesMut::new(), clock }
     }

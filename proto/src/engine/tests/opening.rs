@@ -6,7 +6,7 @@ use crate::amqp::sasl;
 use crate::amqp::{Symbol, condition};
 
 fn bare_client() -> Config {
-    config("client", Layer::Client { mechanisms: vec![], identity: String::new() })
+    config("client", Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None })
 }
 
 fn bare_server() -> Config {
@@ -31,7 +31,7 @@ fn opens_with_sasl() {
         (vec!["EXTERNAL", "ANONYMOUS"], vec!["ANONYMOUS", "EXTERNAL"], "EXTERNAL"),
         (vec!["EXTERNAL", "ANONYMOUS"], vec!["PLAIN", "ANONYMOUS"], "ANONYMOUS"),
     ] {
-        let client = config("client", Layer::Client { mechanisms: ours, identity: "me@here".to_owned() });
+        let client = config("client", Layer::Client { mechanisms: ours, identity: "me@here".to_owned(), credentials: None });
         let server = config("server", Layer::Server { mechanisms: theirs, allow_bare: false });
         let mut pair = Pair::new(client, server);
         pair.drive();
@@ -48,6 +48,46 @@ fn opens_with_sasl() {
         };
         assert_eq!(pair.client.sent()[1], Item::Sasl(SaslFrame::Init(init)));
     }
+}
+
+#[test]
+fn plain_says_user_and_password() {
+    let credentials = Credentials::new("user@there", "secret").expect("no NUL");
+    assert!(!format!("{credentials:?}").contains("secret"), "{credentials:?}");
+    let config = |credentials| {
+        config("client", Layer::Client { mechanisms: vec!["PLAIN", "ANONYMOUS"], identity: "me".to_owned(), credentials })
+    };
+    let offer = |names| SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms: Multiple::of(names) });
+    for (credentials, offered, mechanism, response) in [
+        (Some(credentials.clone()), &["ANONYMOUS", "PLAIN"][..], "PLAIN", "\0user@there\0secret"),
+        (Some(credentials.clone()), &["ANONYMOUS"], "ANONYMOUS", "me"),
+        (None, &["PLAIN", "ANONYMOUS"], "ANONYMOUS", "me"),
+    ] {
+        let mut raw = Raw::new(config(credentials));
+        raw.octets(&ProtocolHeader::Sasl.octets());
+        raw.octets(&sasl_frame(&offer(offered)));
+        let init = sasl::Init {
+            mechanism: Symbol::from_static(mechanism),
+            initial_response: Some(Bytes::from_static(response.as_bytes())),
+            hostname: None,
+        };
+        assert_eq!(raw.sent().pop(), Some(Item::Sasl(SaslFrame::Init(init))));
+        raw.octets(&sasl_frame(&SaslFrame::Outcome(sasl::Outcome { code: sasl::outcome::OK, additional_data: None })));
+        assert_eq!(raw.events(), [Event::Authenticated { mechanism }]);
+    }
+    let mut raw = Raw::new(config(None));
+    raw.octets(&ProtocolHeader::Sasl.octets());
+    raw.octets(&sasl_frame(&offer(&["PLAIN"])));
+    assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
+    assert!(Credentials::new("a\0b", "c").is_none() && Credentials::new("a", "b\0c").is_none());
+}
+
+fn sasl_frame(body: &SaslFrame) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let start = frame::begin(&mut octets, frame::TYPE_SASL, 0);
+    body.encode(&mut octets);
+    frame::end(&mut octets, start, 0);
+    octets
 }
 
 #[test]
@@ -78,7 +118,7 @@ fn an_open_says_what_we_take() {
 
 #[test]
 fn no_mechanism_in_common() {
-    let client = config("client", Layer::Client { mechanisms: vec!["EXTERNAL"], identity: String::new() });
+    let client = config("client", Layer::Client { mechanisms: vec!["EXTERNAL"], identity: String::new(), credentials: None });
     let mut pair = Pair::new(client, server());
     pair.drive();
     assert_eq!(condition_of(&pair.client.events()), condition::UNAUTHORIZED_ACCESS);
