@@ -8,7 +8,7 @@
 set -eu
 
 # The commands that the executable answers to, by the name it is called.
-names="skrouterd skup"
+names="skrouterd skup skstat skmanage"
 # The most the tree may weigh, in octets.
 limit=25000000
 

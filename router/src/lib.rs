@@ -9,6 +9,7 @@ pub mod admin;
 pub mod agent;
 pub mod app;
 pub mod bin;
+pub mod client;
 pub mod config;
 pub mod core;
 pub mod http;

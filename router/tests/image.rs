@@ -74,9 +74,14 @@ fn holds_one_small_file_under_its_names() {
     let tree = tree(&executable, folder.path());
     let mut paths = Vec::new();
     list(&tree, "", &mut paths);
-    assert_eq!(paths, ["bin", "tmp", "usr", "usr/bin", "usr/bin/skrouterd", "usr/bin/skup"]);
+    assert_eq!(
+        paths,
+        ["bin", "tmp", "usr", "usr/bin", "usr/bin/skmanage", "usr/bin/skrouterd", "usr/bin/skstat", "usr/bin/skup"]
+    );
     assert_eq!(fs::read_link(tree.join("bin")).unwrap(), Path::new("usr/bin"));
-    assert_eq!(fs::read_link(tree.join("usr/bin/skup")).unwrap(), Path::new("skrouterd"));
+    for name in ["skup", "skstat", "skmanage"] {
+        assert_eq!(fs::read_link(tree.join("usr/bin").join(name)).unwrap(), Path::new("skrouterd"), "{name}");
+    }
     assert_eq!(fs::metadata(tree.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
     let file = fs::metadata(tree.join("usr/bin/skrouterd")).unwrap();
     assert_eq!(file.mode() & 0o7777, 0o755);
@@ -93,11 +98,14 @@ fn commands_answer_under_their_names() {
         assert!(version.status.success(), "{path}: {}", String::from_utf8_lossy(&version.stderr));
         assert_eq!(String::from_utf8(version.stdout).unwrap().trim().split('.').count(), 3, "{path}: the bare version");
     }
-    for path in ["/usr/bin/skup", "/bin/skup"] {
-        let help = inside(&tree, path).arg("--help").output().unwrap();
-        assert!(help.status.success(), "{path}: {}", String::from_utf8_lossy(&help.stderr));
-        let help = String::from_utf8(help.stdout).unwrap();
-        assert!(help.contains("skup") && help.contains("link status"), "{path}: {help}");
+    for (name, word) in [("skup", "link status"), ("skstat", "--all-routers"), ("skmanage", "get-mgmt-nodes")] {
+        for folder in ["/usr/bin", "/bin"] {
+            let path = format!("{folder}/{name}");
+            let help = inside(&tree, &path).arg("--help").output().unwrap();
+            assert!(help.status.success(), "{path}: {}", String::from_utf8_lossy(&help.stderr));
+            let help = String::from_utf8(help.stdout).unwrap();
+            assert!(help.contains(name) && help.contains(word), "{path}: {help}");
+        }
     }
 }
 

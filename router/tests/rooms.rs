@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["schema", "log"]),
     ("socket", &["log"]),
     ("tls", &["schema", "log"]),
+    ("client", &["socket", "tls", "log"]),
     ("node", &["core", "socket", "tls", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),

@@ -33,6 +33,8 @@ const USAGE: &str = "\
 Usage: skrouterd [OPTIONS]
        skrouterd demo [--once]        show a service across two sites
        skrouterd skup COMMAND         ask a running router (also as `skup`)
+       skrouterd skstat [VIEW]        show a router by its management (also as `skstat`)
+       skrouterd skmanage OPERATION   change a router by its management (also as `skmanage`)
 
   -c, --config PATH            configuration, JSON if its name ends in .json
                                (default: $QDROUTERD_CONF, else /etc/skrouterd/skrouterd.json)

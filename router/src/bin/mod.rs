@@ -1,3 +1,6 @@
 //! The commands beside the daemon, all in its one executable.
 
+pub mod skmanage;
+pub mod skstat;
 pub mod skup;
+mod tools;

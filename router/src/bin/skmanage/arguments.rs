@@ -1,0 +1,232 @@
+//! The command line of `skmanage`.
+
+use std::ffi::OsString;
+
+use serde_json::{Map, Value as Json};
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, property};
+
+use super::attributes::{self, long_type};
+use crate::bin::tools::connecting::{CONNECTION, Connecting, EDGE_ROUTER, ROUTER};
+use crate::bin::tools::options::{self, Chapter, Command, Opt, Part};
+use crate::bin::tools::run::Failure;
+
+const COMMAND: Command = Command {
+    name: super::NAME,
+    synopsis: "skmanage OPERATION [OPTIONS] [ATTRIBUTE[=VALUE]...]",
+    about: "\
+Reads and changes a running router by management requests. Answers are JSON.
+
+operations:
+  query [ATTRIBUTE...]            the entities of a type, or all: these attributes, or all they have
+  read                            one entity, by --name or --identity
+  create [ATTRIBUTE=VALUE...]     a new entity; or with --stdin as many as a JSON list has maps
+  update [ATTRIBUTE=VALUE...]     the same for entities that exist
+  delete                          the end of an entity
+  get-types [TYPE]                types and what they extend
+  get-attributes [TYPE]           types and their attributes
+  get-operations [TYPE]           types and their operations
+  get-annotations [TYPE]          types and their annotations
+  get-mgmt-nodes                  the management nodes of the network
+  get-schema, get-json-schema     the whole schema
+  get-log [limit=N]               the last lines of the log
+Any other word is sent as it is, with ATTRIBUTE=VALUE as properties of the request.
+
+exit status: 0 done, 1 refused or not reached, 2 the command line was not understood",
+    chapters: &[
+        Chapter {
+            title: "entity",
+            options: &[
+                Opt::value("type", "TYPE", "The type of the entity, long or short: listener, address, link, ..."),
+                Opt::value("name", "NAME", "Its name."),
+                Opt::value("identity", "ID", "Its identity; counts before the name."),
+                Opt::flag("stdin", "Read attributes from standard input: a JSON map, or a list of maps."),
+                Opt::value("body", "JSON", "The body of a request that is none of the standard operations."),
+                Opt::value("properties", "JSON", "Properties of such a request, as a map."),
+            ],
+        },
+        Chapter {
+            title: "output",
+            options: &[
+                Opt::value("indent", "N", "Blanks a level of JSON; default 2; -1: all on one line."),
+                Opt::flag("json", "Print JSON, as is done anyway."),
+                Opt::flag("verbose", "Accepted, and of no effect.").short('v'),
+            ],
+        },
+        Chapter { title: "target", options: &[ROUTER, EDGE_ROUTER] },
+        CONNECTION,
+    ],
+};
+
+/// Which entity a request is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entity {
+    pub(super) entity_type: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) identity: Option<String>,
+}
+
+impl Entity {
+    /// The same, with what is not said taken from attributes.
+    pub(super) fn or(&self, attributes: &Map<String, Json>) -> Self {
+        let other = |key| attributes.get(key).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            entity_type: self.entity_type.clone().or_else(|| other(property::TYPE)),
+            name: self.name.clone().or_else(|| other(property::NAME)),
+            identity: self.identity.clone().or_else(|| other(property::IDENTITY)),
+        }
+    }
+
+    /// A request for the entity. Its identity says enough: a name beside it could contradict.
+    pub(super) fn request(&self, operation: &str) -> Request {
+        let name = self.name.as_ref().filter(|_| self.identity.is_none());
+        let pairs =
+            [(property::TYPE, self.entity_type.as_ref()), (property::NAME, name), (property::IDENTITY, self.identity.as_ref())];
+        pairs.into_iter().fold(Request::new(operation), |request, (key, value)| match value {
+            Some(value) => request.with(key, Value::string(value.as_str())),
+            None => request,
+        })
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(super) enum Operation {
+    Query {
+        entity_type: Option<String>,
+        attributes: Vec<String>,
+    },
+    /// Without attributes: those of standard input.
+    Create {
+        entity: Entity,
+        attributes: Option<Map<String, Json>>,
+    },
+    Update {
+        entity: Entity,
+        attributes: Option<Map<String, Json>>,
+    },
+    Read(Entity),
+    Delete(Entity),
+    /// A question about types, or about the network.
+    Types {
+        operation: &'static str,
+        entity_type: Option<String>,
+    },
+    Other {
+        operation: String,
+        entity: Entity,
+        properties: Map<String, Json>,
+        body: Option<Json>,
+    },
+}
+
+/// How it is done, whatever it is.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) connecting: Connecting,
+    /// Blanks a level; without it all on one line.
+    pub(super) indent: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) arguments: Arguments,
+    pub(super) operation: Operation,
+}
+
+#[derive(Debug)]
+pub(super) enum Wish {
+    Print(String),
+    Work(Box<Work>),
+}
+
+/// Reads the arguments after the program's name.
+pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
+    let parts = match COMMAND.read(args)? {
+        options::Wish::Print(text) => return Ok(Wish::Print(text)),
+        options::Wish::Parts(parts) => parts,
+    };
+    let mut connecting = Connecting::default();
+    let mut entity = Entity::default();
+    let (mut indent, mut stdin, mut body, mut properties) = (Some(2), false, None, None);
+    let mut words = Vec::new();
+    for part in parts {
+        match connecting.take(&COMMAND, part)? {
+            None => {}
+            Some(Part::Word(word)) => words.push(word),
+            Some(Part::Option(option, value)) => match option.long {
+                "type" => entity.entity_type = Some(long_type(&value)).filter(|name| !name.is_empty()),
+                "name" => entity.name = Some(value),
+                "identity" => entity.identity = Some(value),
+                "stdin" => stdin = true,
+                "body" => body = Some(value),
+                "properties" => properties = Some(value),
+                "indent" => {
+                    let number: i64 = COMMAND.number(option, "int", &value)?;
+                    // As far as a line can be read.
+                    indent = (number != -1).then(|| usize::try_from(number).unwrap_or(0).min(100));
+                }
+                // `json` and `verbose`.
+                _ => {}
+            },
+        }
+    }
+    let mut words = words.into_iter();
+    let operation = words.next().ok_or_else(|| COMMAND.error("No operation specified"))?;
+    let words: Vec<String> = words.collect();
+    let at_most = |most: usize| match words.get(most..) {
+        Some([]) | None => Ok(()),
+        Some(extra) => Err(COMMAND.error(format!("Unexpected arguments: {}", extra.join(" ")))),
+    };
+    let given = |entity: &Entity| -> Result<_, Failure> {
+        if stdin { Ok(None) } else { attributes::read(&words, entity.entity_type.as_deref()).map(Some) }
+    };
+    let types = |operation, entity: Entity| -> Result<_, Failure> {
+        at_most(usize::from(entity.entity_type.is_none()))?;
+        Ok(Operation::Types { operation, entity_type: entity.entity_type.or_else(|| words.first().cloned()) })
+    };
+    let operation = match operation.to_uppercase().as_str() {
+        "QUERY" => Operation::Query { entity_type: entity.entity_type, attributes: words },
+        "CREATE" => Operation::Create { attributes: given(&entity)?, entity },
+        "UPDATE" => Operation::Update { attributes: given(&entity)?, entity },
+        "READ" => {
+            at_most(0)?;
+            Operation::Read(entity)
+        }
+        "DELETE" => {
+            at_most(0)?;
+            Operation::Delete(entity)
+        }
+        "GET-TYPES" => types("GET-TYPES", entity)?,
+        "GET-ATTRIBUTES" => types("GET-ATTRIBUTES", entity)?,
+        "GET-OPERATIONS" => types("GET-OPERATIONS", entity)?,
+        "GET-ANNOTATIONS" => types("GET-ANNOTATIONS", entity)?,
+        "GET-MGMT-NODES" => {
+            at_most(0)?;
+            Operation::Types { operation: "GET-MGMT-NODES", entity_type: None }
+        }
+        _ => {
+            let mut all = attributes::read(&words, entity.entity_type.as_deref())?;
+            if let Some(text) = properties {
+                match json(&text)? {
+                    Json::Object(members) => all.extend(members),
+                    _ => return Err(Failure::Value("--properties is not a JSON map".to_owned())),
+                }
+            }
+            let body = body.as_deref().map(json).transpose()?;
+            Operation::Other { operation, entity, properties: all, body }
+        }
+    };
+    Ok(Wish::Work(Box::new(Work { arguments: Arguments { connecting, indent }, operation })))
+}
+
+/// JSON, or plain text that does not look like it.
+fn json(text: &str) -> Result<Json, Failure> {
+    serde_json::from_str(text).or_else(|error| {
+        if text.contains(['"', '{', '}', '[', ']']) {
+            Err(Failure::Value(format!("Invalid JSON '{text}': {error}")))
+        } else {
+            Ok(Json::from(text))
+        }
+    })
+}

@@ -1,0 +1,153 @@
+//! The cells of tables: values as text, numbers, sizes and times.
+//!
+//! Scripts read these tables, so everything is written as the C router's tool writes it. That one is in Python, which shows in what it prints of
+//! booleans, lists and nothing.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use skupper_proto::amqp::Value;
+
+/// A value as text: nothing of null, `True` and `False`, lists in brackets.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        value => shown(value),
+    }
+}
+
+/// The same where a number is expected; null is `None`.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        // Numbers are whole.
+        Value::Float(number) => format!("{:.0}", number.trunc()),
+        Value::Double(number) => format!("{:.0}", number.trunc()),
+        Value::Bool(flag) => u8::from(*flag).to_string(),
+        value => shown(value),
+    }
+}
+
+/// A value by itself.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Symbol(symbol) => symbol.as_str().to_owned(),
+        value => quoted(value),
+    }
+}
+
+/// A value within a list or a map.
+pub(super) fn quoted(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Ulong(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Double(number) => format!("{number:?}"),
+        Value::String(text) => literal(text),
+        Value::Symbol(symbol) => literal(symbol.as_str()),
+        Value::Char(character) => literal(character.encode_utf8(&mut [0; 4])),
+        Value::Binary(octets) => format!("b'{}'", octets.escape_ascii()),
+        Value::List(items) | Value::Array(items) => list(items.iter().map(quoted)),
+        Value::Map(pairs) => {
+            let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        Value::Described(described) => quoted(&described.1),
+        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) | Value::Uuid(_) => format!("{value:?}"),
+        other => other.as_i64().map(|number| number.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Names as a list of texts.
+pub(super) fn names(value: &Value) -> String {
+    list(value.as_list().unwrap_or_default().iter().map(|name| literal(&shown(name))))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn literal(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control if control.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(control))),
+            mark if mark == quote => out.extend(['\\', mark]),
+            other => out.push(other),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// Whether a value counts as yes: not null, not zero, not empty.
+pub(super) fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::String(text) => !text.is_empty(),
+        Value::Symbol(symbol) => !symbol.as_str().is_empty(),
+        Value::List(items) | Value::Array(items) => !items.is_empty(),
+        Value::Map(pairs) => !pairs.is_empty(),
+        value => value.as_i64() != Some(0),
+    }
+}
+
+/// A number with a comma before every three digits.
+pub(super) fn commas(number: &str) -> String {
+    let length = number.chars().count();
+    let mut out = String::with_capacity(number.len() + number.len() / 3);
+    for (at, digit) in number.chars().enumerate() {
+        if at > 0 && (length - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size in units of 1024: three digits of it.
+pub(super) fn size(octets: &Value) -> String {
+    let Some(octets) = octets.as_u64() else { return plain(octets) };
+    if octets < 1024 {
+        return octets.to_string();
+    }
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut number = octets as f64;
+    let mut unit = "";
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        number /= 1024.0;
+        unit = next;
+        if number < 1024.0 {
+            break;
+        }
+    }
+    let digits = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
+    format!("{number:.digits$} {unit}")
+}
+
+/// Seconds as days, hours, minutes and seconds; a dash for nothing.
+pub(super) fn long_time(seconds: &Value) -> String {
+    let Some(seconds) = seconds.as_u64() else { return "-".to_owned() };
+    format!("{:03}:{:02}:{:02}:{:02}", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+/// Seconds as hours, minutes and seconds; a dash for none.
+pub(super) fn short_time(seconds: &Value) -> String {
+    match seconds.as_u64() {
+        None | Some(0) => "-".to_owned(),
+        Some(seconds) => format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// A point in time, in seconds since the epoch, in words of a format. What is no time is nothing.
+pub(super) fn date(seconds: &Value, format: &str, zone: TimeZone) -> String {
+    let time = seconds.as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map(|time| time.to_zoned(zone).strftime(format).to_string()).unwrap_or_default()
+}

@@ -1,0 +1,43 @@
+//! Answers into tables: which columns, in which order, what each cell says.
+//!
+//! `router` has the views of the router as a whole, `traffic` those of connections, links and addresses, `policy` those of policy and vhosts.
+
+mod policy;
+mod router;
+mod traffic;
+
+use skupper_proto::amqp::Value;
+
+use super::answers::Answers;
+use super::cell;
+use super::table::Block;
+use super::view::View;
+
+/// What a view shows.
+pub(super) fn render(view: View, answers: &Answers, verbose: bool) -> Vec<Block> {
+    match view {
+        View::General => router::general(answers),
+        View::Nodes => router::nodes(answers, verbose),
+        View::Memory => router::memory(answers),
+        View::Log => router::log(answers),
+        View::Connections => traffic::connections(answers),
+        View::Edges => traffic::edges(answers),
+        View::Links => traffic::links(answers, verbose),
+        View::Addresses => traffic::addresses(answers, verbose),
+        View::AutoLinks => traffic::auto_links(answers),
+        View::Policy => policy::policy(answers),
+        View::Vhosts => policy::vhosts(answers),
+        View::VhostGroups => policy::groups(answers),
+        View::VhostStats => policy::stats(answers),
+        View::AllEntities => Vec::new(),
+    }
+}
+
+fn line(text: &str) -> Vec<Block> {
+    vec![Block::Line(text.to_owned())]
+}
+
+/// A number as text, so that its column leaves it as it is.
+fn number(value: &Value) -> Value {
+    Value::String(cell::plain(value))
+}
