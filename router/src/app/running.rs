@@ -369,7 +369,7 @@ impl Running {
 
 /// Roles that connections may have.
 const fn served(role: Role) -> bool {
-    matches!(role, Role::Normal | Role::InterRouter)
+    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer)
 }
 
 pub(super) const fn treatment(distribution: Distribution) -> Treatment {

@@ -108,10 +108,7 @@ autoLink {
     assert_eq!(properties, Some(json!({"a": "x # y }", "b": {"c": [1, 2]}})));
     assert_eq!(config.addresses[0].matches, AddressMatch::Pattern("a/#/b".to_owned()));
     assert_eq!(config.addresses[0].distribution, Distribution::Closest);
-    assert_eq!(
-        config.warnings,
-        ["a.conf: autoLink #1: autoLink has no effect yet", "a.conf: listener #1: attribute 'openProperties' has no effect yet"]
-    );
+    assert_eq!(config.warnings, ["a.conf: autoLink #1: autoLink has no effect yet"]);
 }
 
 #[test]
@@ -317,9 +314,9 @@ fn a_port_is_listened_on_once() {
 fn what_has_no_effect_is_told_once() {
     let config = entities(json!([
         ["router", {"mode": "interior", "vanId": "x", "area": "0", "saslConfigName": "skrouterd"}],
-        ["listener", {"name": "a", "port": 1, "failoverUrls": "x", "websockets": true, "stripAnnotations": "both"}],
-        ["listener", {"name": "b", "port": 2, "failoverUrls": "y", "role": "edge"}],
-        ["listener", {"name": "c", "port": 3, "failoverUrls": "z"}],
+        ["listener", {"name": "a", "port": 1, "messageLoggingComponents": "x", "websockets": true, "stripAnnotations": "both"}],
+        ["listener", {"name": "b", "port": 2, "messageLoggingComponents": "y", "role": "edge"}],
+        ["listener", {"name": "c", "port": 3, "messageLoggingComponents": "z"}],
         ["sslProfile", {"name": "p", "password": "x"}],
         ["tcpListener", {"name": "t", "port": 4, "address": "x", "bytesIn": 7}],
         ["policy", {}]
@@ -329,7 +326,7 @@ fn what_has_no_effect_is_told_once() {
         config.warnings,
         [
             "a.json: router: attribute 'vanId' has no effect yet",
-            "a.json: listener 'a': attribute 'failoverUrls' has no effect yet (nor in 2 other places)",
+            "a.json: listener 'a': attribute 'messageLoggingComponents' has no effect yet (nor in 2 other places)",
             "a.json: listener 'b': attribute 'role': 'edge' has no effect yet",
             "a.json: tcpListener 't': attribute 'bytesIn' is for the router to set; it is ignored",
             "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the environment (env:NAME)",

@@ -1,6 +1,7 @@
 //! The task that owns one AMQP connection: its socket, its TLS session, its engine, and the deliveries that pass.
 
 use super::clients::Clients;
+use super::failover::Targets;
 use super::incoming::Incoming;
 use super::links::Links;
 use super::outgoing::Outgoing;
@@ -12,7 +13,7 @@ use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
-use skupper_proto::amqp::{Fields, Multiple, Value, condition};
+use skupper_proto::amqp::{Fields, Value, condition};
 use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
@@ -32,9 +33,6 @@ const READ: usize = 64 * 1024;
 
 /// Turns of the loop after which the shard's other tasks have theirs.
 const TURNS: usize = 8;
-
-/// The property by which routers of this implementation know each other.
-const OURS: &str = "skrouterd";
 
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -103,6 +101,10 @@ pub(super) struct Settings {
     pub(super) handshake_timeout: Duration,
     /// As listener between routers: what names it in flow records.
     pub(super) access_id: Option<String>,
+    /// Properties of our open that are configured, and other addresses at which a listener's clients may find us.
+    pub(super) properties: Fields,
+    /// As connector: where it connects, which the peer may add to.
+    pub(super) targets: Option<Arc<Targets>>,
 }
 
 /// How a connection ended.
@@ -206,8 +208,12 @@ impl Connection {
         status: Arc<Standing>,
     ) -> Self {
         let now = node.clock.now();
-        let engine = engine::Connection::new(engine_config(node, id, &settings), now);
-        let peer = socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| crate::socket::canonical(peer).to_string());
+        let engine = engine::Connection::new(super::open::config(node, id, &settings), now);
+        let peer = match &settings.targets {
+            // As it was configured: that is how it is known.
+            Some(targets) => targets.current().host_port(),
+            None => socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| crate::socket::canonical(peer).to_string()),
+        };
         Self {
             id,
             kind: Kind::Normal,
@@ -534,7 +540,7 @@ impl Connection {
             log!(RouterCore, Debug, "{line}");
         }
         let property = |name| open.properties.as_ref().and_then(|properties| properties.get(name));
-        self.bounds_unread = property(OURS).is_none();
+        self.bounds_unread = property(super::open::OURS).is_none();
         if self.settings.role == Role::InterRouter {
             let announced = matches!(property("qd.inter-router-role"), Some(Value::Int(4)));
             self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
@@ -548,6 +554,9 @@ impl Connection {
                 };
             }
         }
+        if let Some(targets) = &self.settings.targets {
+            targets.learn(property("failover-server-list"));
+        }
         self.status.set_opened(&container, property("version").and_then(Value::as_text), self.session.info());
         let own = *container == **self.node.core.id();
         let shard = self.shard();
@@ -557,7 +566,7 @@ impl Connection {
         self.registered = Some(self.node.registry.enter(ConnectionRecord {
             id: self.id,
             protocol: "amqp",
-            role: self.kind.name(),
+            role: if self.kind == Kind::Normal { self.settings.role.as_str() } else { self.kind.name() },
             outgoing: self.settings.outgoing,
             host: self.peer.clone(),
             entity: Arc::clone(&self.settings.entity),
@@ -592,7 +601,9 @@ impl Connection {
                 }
                 self.served = true;
             }
-            _ => {}
+            // Of a client nothing more is needed.
+            Kind::Normal => self.served = true,
+            Kind::Control => {}
         }
         (!self.settings.outgoing && shard != 0).then_some(shard)
     }
@@ -696,45 +707,4 @@ fn properties_text(open: &Open) -> String {
         .map(|(key, value)| format!("{key:?}={value:?}").escape_debug().to_string())
         .collect();
     format!("{{{}}}", pairs.join(", "))
-}
-
-fn engine_config(node: &Node, id: u64, settings: &Settings) -> engine::Config {
-    let router = settings.role == Role::InterRouter;
-    let mut properties = Fields::default();
-    properties.push("product", Value::string("skupper-router"));
-    properties.push("version", Value::string(env!("CARGO_PKG_VERSION")));
-    properties.push(OURS, Value::string(env!("CARGO_PKG_VERSION")));
-    properties.push("qd.conn-id", Value::Int(i32::try_from(id).unwrap_or(i32::MAX)));
-    if router {
-        if settings.cost > 1 {
-            properties.push("qd.inter-router-cost", Value::Int(i32::try_from(settings.cost).unwrap_or(i32::MAX)));
-        }
-        if settings.data {
-            properties.push("qd.inter-router-role", Value::Int(4));
-        }
-        // A listener must never send either: a C router that connected takes them for its own.
-        if let Some(correlator) = settings.correlator.as_ref().filter(|_| settings.outgoing) {
-            properties.push("qd.group-correlator", Value::string(correlator.as_str()));
-            if let Some(ordinal) = settings.ordinal {
-                properties.push("qd.group-ordinal", Value::Ulong(ordinal));
-            }
-        }
-        if let Some(access) = &settings.access_id {
-            properties.push("qd.access-id", Value::string(access.as_str()));
-        }
-        properties.push("qd.annotations-version", Value::Int(2));
-    }
-    let window: u32 = if router { 128 << 20 } else { 8 << 20 };
-    engine::Config {
-        container_id: node.core.id().to_string(),
-        hostname: settings.hostname.clone(),
-        max_frame_size: settings.max_frame_size,
-        channel_max: settings.channel_max,
-        idle_timeout: settings.idle_timeout,
-        handshake_timeout: settings.handshake_timeout,
-        incoming_window: settings.session_frames.unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
-        capabilities: Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]),
-        properties,
-        layer: settings.layer.clone(),
-    }
 }

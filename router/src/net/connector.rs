@@ -1,6 +1,7 @@
 //! Connectors: site links, and the connections they keep.
 
 use super::connection::{Connection, Finished, HANDSHAKE, Settings, Why};
+use super::failover::Targets;
 use super::standing::{Known, Standing};
 use crate::core::{Command, Mailbox};
 use crate::log_limited;
@@ -104,6 +105,7 @@ pub struct SiteLink {
     data_connections: AtomicUsize,
     stop: Stop,
     attempts: AtomicU64,
+    targets: Arc<Targets>,
 }
 
 impl SiteLink {
@@ -134,6 +136,7 @@ impl SiteLink {
             data_connections: AtomicUsize::new(0),
             stop: Stop::default(),
             attempts: AtomicU64::new(0),
+            targets: Arc::new(Targets::new(&config.host, &config.port)),
             config,
             tls,
             ordinal,
@@ -169,6 +172,11 @@ impl SiteLink {
     /// The entity.
     pub const fn config(&self) -> &Connector {
         &self.config
+    }
+
+    /// The addresses it tries, the current one first: URLs with a comma and a blank between them.
+    pub fn failover_urls(&self) -> String {
+        self.targets.urls()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -229,7 +237,8 @@ impl SiteLink {
             }
         };
         let text = trouble.to_string();
-        log_limited!((&*self.name, text.as_str()), Server, Error, "Connection to {} failed: {text}", self.config.host_port());
+        let target = self.targets.current().host_port();
+        log_limited!((&*self.name, text.as_str()), Server, Error, "Connection to {target} failed: {text}");
         let mut state = self.lock();
         state.connecting = false;
         state.used |= served;
@@ -248,7 +257,16 @@ impl SiteLink {
                 let _ = data.send(Command::Close(None));
             }
         }
-        let pause = pause(if lasted >= LASTING { 0 } else { state.failures });
+        // Each address has its turn before there is a pause.
+        let rounds = state.failures / u64::try_from(self.targets.count()).unwrap_or(1).max(1);
+        let pause = pause(if lasted >= LASTING { 0 } else { rounds });
+        if state.failures > 0 && self.targets.advance() {
+            // They lead to where the control connection was.
+            for data in state.data.drain(..) {
+                // One that is gone needs no closing.
+                let _ = data.send(Command::Close(None));
+            }
+        }
         state.next_try = Some(SystemTime::now() + pause);
         state.trouble = Some(trouble);
         pause
@@ -279,12 +297,13 @@ impl SiteLink {
     async fn connect(&self, node: &Node) -> Result<(TcpStream, Session), LinkTrouble> {
         let config = &self.config;
         let family = super::family(config.family);
+        let target = self.targets.current();
         let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
-        let socket = socket::dial(&node.resolver, &config.host, config.port.number, &options)
+        let socket = socket::dial(&node.resolver, &target.host, target.port, &options)
             .await
             .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;
         match &self.tls {
-            Some(tls) => tls.connect(socket, &config.host, HANDSHAKE).await.map_err(LinkTrouble::Tls),
+            Some(tls) => tls.connect(socket, &target.host, HANDSHAKE).await.map_err(LinkTrouble::Tls),
             None => Ok((socket, Session::plain())),
         }
     }
@@ -354,13 +373,15 @@ impl SiteLink {
             correlator: router.then_some(correlator),
             ordinal: self.ordinal.filter(|_| router),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials: None },
-            hostname: Some(config.host.clone()),
+            hostname: Some(self.targets.current().host),
             max_frame_size: config.limits.max_frame_size,
             channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
             session_frames: config.limits.max_session_frames,
             idle_timeout: config.limits.idle_timeout,
             handshake_timeout: HANDSHAKE,
             access_id: None,
+            properties: super::open::configured(config.open_properties.as_ref(), &[]),
+            targets: Some(Arc::clone(&self.targets)),
         }
     }
 }

@@ -233,6 +233,8 @@ impl AmqpListener {
             idle_timeout: config.limits.idle_timeout,
             handshake_timeout: self.patience(),
             access_id: config.role.is_router().then(|| self.access_id.clone()),
+            properties: super::open::configured(config.open_properties.as_ref(), &config.failover_urls),
+            targets: None,
         }
     }
 }

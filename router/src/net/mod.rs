@@ -6,9 +6,11 @@
 mod clients;
 mod connection;
 mod connector;
+mod failover;
 mod incoming;
 mod links;
 mod listener;
+mod open;
 mod outgoing;
 mod standing;
 

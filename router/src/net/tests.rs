@@ -134,6 +134,8 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         idle_timeout: Duration::from_secs(60),
         handshake_timeout: HANDSHAKE,
         access_id: None,
+        properties: Fields::default(),
+        targets: None,
     };
     let connection = Connection::new(node, 1, settings, near, Session::plain(), 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);

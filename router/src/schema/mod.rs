@@ -8,6 +8,7 @@
 mod attribute;
 mod entity;
 mod entity_type;
+mod failover;
 mod identity;
 mod levels;
 mod nearest;
@@ -25,6 +26,7 @@ pub(crate) use attribute::quote;
 pub use attribute::{Attribute, Effect, Fixed, Kind};
 pub use entity::{AttributeError, Entity, FromValue, Problem};
 pub use entity_type::{EntityType, Operation, PREFIX};
+pub use failover::{FailoverUrl, failover_urls};
 pub use levels::{LogLevel, LogLevels};
 pub(crate) use nearest::nearest;
 pub use password::{Password, PasswordError, Secret};

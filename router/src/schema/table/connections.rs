@@ -24,7 +24,7 @@ const ROLE: Attribute = choice(
      its uplink; inter-edge, inter-network and route-container are for other edge routers, other networks and brokers.",
 )
 .default(Text("normal"))
-.pending(&["route-container", "edge", "inter-edge", "inter-network"])
+.pending(&["edge", "inter-edge", "inter-network"])
 .create()
 .works();
 
@@ -114,7 +114,8 @@ const OPEN_PROPERTIES: Attribute = properties(
     "Properties to send in the AMQP open, as JSON. Not for connections to routers; names that the router uses itself are refused.",
 )
 .example("\"team\": \"blue\"")
-.create();
+.create()
+.works();
 
 pub(super) static LISTENER: EntityType = EntityType {
     own_operations: CREATED_AND_DELETED,
@@ -160,7 +161,8 @@ pub(super) static LISTENER: EntityType = EntityType {
         LINK_CAPACITY,
         text("failoverUrls", "Other addresses of this router that clients are told, separated by commas.")
             .example("amqp://other.example.com:5672")
-            .create(),
+            .create()
+            .works(),
         flag("healthz", "With http: answer /healthz.").default(Flag(true)).create().works(),
         flag("metrics", "With http: answer /metrics, in the text form of Prometheus.").default(Flag(true)).create().works(),
         flag("websockets", "With http: carry AMQP over WebSocket.").default(Flag(true)).create(),

@@ -6,7 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{name, text};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations, Value, quote,
+    AddressFamily, AttributeError, Entity, FailoverUrl, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations,
+    Value, failover_urls, quote,
 };
 
 /// What a connection may use of AMQP and of us.
@@ -71,6 +72,8 @@ pub struct Listener {
     pub strip_annotations: StripAnnotations,
     /// HTTP in place of AMQP.
     pub http: Option<HttpListener>,
+    /// Other addresses of this router that clients are told.
+    pub failover_urls: Vec<FailoverUrl>,
     pub open_properties: Option<Map<String, Json>>,
 }
 
@@ -124,6 +127,8 @@ impl TryFrom<&Entity> for Listener {
                 }),
                 false => None,
             },
+            failover_urls: failover_urls(entity.text("failoverUrls").unwrap_or_default())
+                .map_err(|problem| problem.of("failoverUrls"))?,
             open_properties: open_properties(entity, role)?,
         })
     }

@@ -1,0 +1,162 @@
+//! Where a connector connects: the configured address, and the ones that peers told.
+
+use skupper_proto::amqp::Value;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Addresses that are remembered. A peer that tells more is not to fill our memory.
+const MOST: usize = 64;
+
+/// The longest host name that is remembered, in octets (RFC 1035).
+const LONGEST_HOST: usize = 255;
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    scheme: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The port as it was given.
+    port_text: String,
+}
+
+impl Target {
+    pub(super) fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port_text)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// The configured address first, then those that were told.
+    list: Vec<Target>,
+    /// The one in use, or tried now.
+    current: usize,
+}
+
+/// The addresses of one connector.
+#[derive(Debug)]
+pub(super) struct Targets {
+    configured: Target,
+    state: Mutex<State>,
+}
+
+impl Targets {
+    pub(super) fn new(host: &str, port: &crate::schema::Port) -> Self {
+        let configured =
+            Target { scheme: "amqp".to_owned(), host: host.to_owned(), port: port.number, port_text: port.text.clone() };
+        Self { state: Mutex::new(State { list: vec![configured.clone()], current: 0 }), configured }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one in use, or to be tried.
+    pub(super) fn current(&self) -> Target {
+        let state = self.lock();
+        state.list.get(state.current).unwrap_or(&self.configured).clone()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().list.len()
+    }
+
+    /// The current one is of no use: the next in turn is. Returns whether that is another.
+    pub(super) fn advance(&self) -> bool {
+        let mut state = self.lock();
+        state.current = (state.current + 1) % state.list.len().max(1);
+        state.list.len() > 1
+    }
+
+    /// Takes in what the peer's open tells: without a list everything stays as it was, an empty one leaves the configured and the
+    /// current address, and another adds what is new in it.
+    pub(super) fn learn(&self, told: Option<&Value>) {
+        let Some(Value::List(entries)) = told else { return };
+        let mut state = self.lock();
+        if entries.is_empty() {
+            let current = state.current;
+            let mut place = 0;
+            state.list.retain(|_| {
+                place += 1;
+                place == 1 || place == current + 1
+            });
+            state.current = current.min(1);
+            return;
+        }
+        for target in entries.iter().filter_map(target) {
+            let known = state.list.iter().any(|known| known.host == target.host && known.port == target.port);
+            if !known && state.list.len() < MOST {
+                state.list.push(target);
+            }
+        }
+    }
+
+    /// All of them as management shows them: the current one first, then in the order in which they are tried.
+    pub(super) fn urls(&self) -> String {
+        let state = self.lock();
+        let url = |target: &Target| format!("{}://{}", target.scheme, target.host_port());
+        let (before, from) = state.list.split_at(state.current.min(state.list.len()));
+        from.iter().chain(before).map(url).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads one entry of a peer's list; what is no address is passed over.
+fn target(entry: &Value) -> Option<Target> {
+    let Value::Map(pairs) = entry else { return None };
+    let text = |wanted: &str| pairs.iter().find(|(key, _)| key.as_text() == Some(wanted)).and_then(|(_, value)| value.as_text());
+    let host = text("network-host").filter(|host| !host.is_empty() && host.len() <= LONGEST_HOST)?;
+    if host.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return None;
+    }
+    let scheme = text("scheme").filter(|scheme| matches!(*scheme, "amqp" | "amqps")).unwrap_or("amqp");
+    let port: crate::schema::Port = text("port").unwrap_or("amqp").parse().ok()?;
+    Some(Target { scheme: scheme.to_owned(), host: host.to_owned(), port: port.number, port_text: port.text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skupper_proto::amqp::Symbol;
+
+    fn entry(pairs: &[(&'static str, &str)]) -> Value {
+        Value::Map(pairs.iter().map(|(key, value)| (Value::Symbol(Symbol::from(*key)), Value::string(*value))).collect())
+    }
+
+    fn targets() -> Targets {
+        Targets::new("first", &"amqp".parse().unwrap())
+    }
+
+    #[test]
+    fn told_addresses_are_tried_in_turn() {
+        let targets = targets();
+        assert!(!targets.advance(), "there is no other");
+        let told = Value::List(vec![
+            entry(&[("network-host", "third"), ("port", "5671"), ("scheme", "amqps")]),
+            entry(&[("network-host", "fourth")]),
+            entry(&[("network-host", "first"), ("port", "5672")]),
+        ]);
+        targets.learn(Some(&told));
+        targets.learn(None);
+        assert_eq!(targets.urls(), "amqp://first:amqp, amqps://third:5671, amqp://fourth:amqp");
+        assert!(targets.advance() && targets.advance());
+        assert_eq!(targets.urls(), "amqp://fourth:amqp, amqp://first:amqp, amqps://third:5671");
+        assert_eq!(targets.current().port, 5672);
+        targets.learn(Some(&Value::List(vec![])));
+        assert_eq!(targets.urls(), "amqp://fourth:amqp, amqp://first:amqp");
+        assert!(targets.advance());
+        targets.learn(Some(&Value::List(vec![])));
+        assert_eq!(targets.urls(), "amqp://first:amqp");
+    }
+
+    #[test]
+    fn a_peer_cannot_fill_the_memory() {
+        let targets = targets();
+        let many = (0..1000).map(|number| entry(&[("network-host", &format!("host{number}"))]));
+        let bad = [entry(&[("port", "1")]), entry(&[("network-host", "a b")]), entry(&[("network-host", "a"), ("port", "x")])];
+        targets.learn(Some(&Value::List(bad.into_iter().chain(many).collect())));
+        assert_eq!(targets.count(), MOST);
+        targets.learn(Some(&Value::string("no list")));
+        assert_eq!(targets.count(), MOST);
+    }
+}
