@@ -1,5 +1,6 @@
 //! The composition root: who is created, in which order, and who is stopped when.
 
+mod access;
 mod arguments;
 mod background;
 mod directory;
@@ -17,7 +18,7 @@ use crate::config::launch;
 use crate::config::{Config, ConfigError};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
-use crate::node::{Clock, Node, Registry, Shards, Stage};
+use crate::node::{Access, Clock, Node, Registry, Shards, Stage};
 use crate::schema::Entity;
 use crate::socket::{self, Resolver};
 use arguments::{Arguments, Request};
@@ -89,6 +90,7 @@ fn load(arguments: &Arguments) -> Result<Config, String> {
 fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
     // Everything that a configuration can be wrong in is found before anything is opened or said.
     let (logs, others) = plan(&config).map_err(|error| error.to_string())?;
+    let access = access::of(&config).map_err(|error| error.to_string())?;
     log::set_timestamps(config.router.timestamp_format.as_deref(), config.router.timestamps_in_utc);
     let descriptors = socket::raise_descriptor_limit();
     let runtime =
@@ -96,7 +98,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
     runtime.block_on(async {
         // Before anything is opened: a signal that comes during start-up stops the router too.
         let signals = shutdown::Signals::install().map_err(|error| format!("cannot handle signals: {error}"))?;
-        let (node, instance) = start_node(&config)?;
+        let (node, instance) = start_node(&config, access)?;
         let running = Running::new(&node, &config, instance, Handle::current());
         let wrong = |(entity, trouble): (Box<Entity>, Trouble)| located(&config, &entity, &trouble).to_string();
         // Last of what may fail: a log file is not made by a router that does not start.
@@ -179,7 +181,7 @@ fn mode_text(config: &Config) -> &'static str {
 }
 
 /// The tables and threads of a router, and which of its lives this is.
-fn start_node(config: &Config) -> Result<(Arc<Node>, i64), String> {
+fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), String> {
     let router = &config.router;
     let clock = Clock::start();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -208,6 +210,7 @@ fn start_node(config: &Config) -> Result<(Arc<Node>, i64), String> {
         clock,
         shards,
         registry: Arc::new(Registry::default()),
+        access,
         resolver: Resolver::system(),
         data_connections: usize::try_from(router.data_connections).unwrap_or_default(),
         stage: watch::Sender::new(Stage::Running),

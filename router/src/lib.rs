@@ -16,6 +16,8 @@ pub mod http;
 pub mod log;
 pub mod net;
 pub mod node;
+pub mod policy;
+pub mod sasl;
 pub mod schema;
 pub mod socket;
 pub mod tcp;

@@ -12,11 +12,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("log", &[]),
     ("schema", &["log"]),
     ("core", &[]),
+    ("sasl", &[]),
+    ("policy", &[]),
     ("config", &["schema", "log"]),
     ("socket", &["log"]),
     ("tls", &["schema", "log"]),
     ("client", &["socket", "tls", "log"]),
-    ("node", &["core", "socket", "tls", "log"]),
+    ("node", &["core", "sasl", "policy", "socket", "tls", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),
     ("http", BELOW_NET),
@@ -25,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", BELOW_ADMIN),
     ("site", BELOW_ADMIN),
 ];
-const BELOW_NET: &[&str] = &["node", "socket", "tls", "core", "config", "schema", "log"];
+const BELOW_NET: &[&str] = &["sasl", "policy", "node", "socket", "tls", "core", "config", "schema", "log"];
 const BELOW_ADMIN: &[&str] = &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
 
 /// Above the rooms: what puts them together. These may name everything, and no room may name them.

@@ -40,7 +40,7 @@ pub enum Layer {
 }
 
 /// A user name and a password, for PLAIN. Its `Debug` form leaves the password out.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     user: String,
     password: String,
@@ -51,6 +51,25 @@ impl Credentials {
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Option<Self> {
         let (user, password) = (user.into(), password.into());
         (!user.contains('\0') && !password.contains('\0')).then_some(Self { user, password })
+    }
+
+    /// Reads the message of PLAIN. Nobody may act for another: an authorization identity must be the user's own.
+    pub(super) fn parse(message: &[u8]) -> Option<Self> {
+        let mut parts = core::str::from_utf8(message).ok()?.split('\0');
+        let (authority, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+        let sound = parts.next().is_none() && !user.is_empty() && !password.is_empty();
+        let own = authority.is_empty() || authority == user;
+        (sound && own).then(|| Self { user: user.to_owned(), password: password.to_owned() })
+    }
+
+    /// Who it is said to be.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The password, which belongs in no log.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The message of PLAIN. Nobody is asked to act for another: the authorization identity stays empty.
@@ -138,6 +157,10 @@ pub struct Connection {
     pub(super) config: Config,
     pub(super) phase: Phase,
     pub(super) mechanism: Option<&'static str>,
+    /// The owner looks at the client's credentials.
+    pub(super) verifying: bool,
+    /// Our open waits until the owner has seen the peer's.
+    holds_open: bool,
     pub(super) events: VecDeque<Event>,
     pub(super) output: Output,
     remote: Option<Box<Open>>,
@@ -167,6 +190,8 @@ impl Connection {
             config,
             phase: Phase::SaslHeader,
             mechanism: None,
+            verifying: false,
+            holds_open: false,
             events: VecDeque::new(),
             output: Output::default(),
             remote: None,
@@ -246,6 +271,23 @@ impl Connection {
         self.links.get(key.0)
     }
 
+    /// As server, to be called at once: our open waits for [`Connection::admit`], which is due when [`Event::Opened`] tells of the
+    /// peer's.
+    pub fn hold_open(&mut self) {
+        self.holds_open = true;
+    }
+
+    /// Sends our open, with other limits than those of the configuration where some are given: octets of a frame, the highest channel,
+    /// transfers that a session takes. Thereafter [`Connection::handle_input`] takes what has come behind the peer's open.
+    pub fn admit(&mut self, max_frame_size: Option<u32>, channel_max: Option<u16>, incoming_window: Option<u32>) {
+        if core::mem::take(&mut self.holds_open) && self.phase == Phase::Opened {
+            self.config.max_frame_size = max_frame_size.unwrap_or(self.config.max_frame_size).max(frame::MIN_MAX_FRAME_SIZE);
+            self.config.channel_max = channel_max.unwrap_or(self.config.channel_max);
+            self.config.incoming_window = incoming_window.unwrap_or(self.config.incoming_window);
+            self.send_open();
+        }
+    }
+
     // ----- outputs -----
 
     /// The next event.
@@ -309,7 +351,8 @@ impl Connection {
         }
     }
 
-    /// Takes octets from the transport. What is left in `input` is the start of a frame that has not arrived whole.
+    /// Takes octets from the transport. What is left in `input` is the start of a frame that has not arrived whole, or what came
+    /// behind credentials, or an open, that are looked at.
     pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
         if !input.is_empty() {
             self.last_received = now;
@@ -317,6 +360,8 @@ impl Connection {
         loop {
             match self.phase {
                 Phase::Closed => return input.clear(),
+                Phase::Sasl if self.verifying => return,
+                Phase::Opened if self.holds_open => return,
                 Phase::SaslHeader | Phase::AmqpHeader => {
                     let Some(octets) = input.first_chunk::<8>().copied() else { return };
                     input.advance(8);
@@ -420,7 +465,9 @@ impl Connection {
         self.remote = Some(open);
         self.phase = Phase::Opened;
         self.deadline = None;
-        self.send_open();
+        if !self.holds_open {
+            self.send_open();
+        }
         self.events.push_back(Event::Opened);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a connection tells its owner.
 
+use super::connection::Credentials;
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
 use super::session::SessionKey;
@@ -43,6 +44,8 @@ pub enum Event {
         /// The mechanism's name.
         mechanism: &'static str,
     },
+    /// A client says who it is, by PLAIN. Nothing goes on until [`Connection::authenticate`](super::Connection::authenticate).
+    Credentials(Credentials),
     /// The peer's open has arrived, see [`Connection::remote`](super::Connection::remote).
     Opened,
     /// A session is open at both ends.

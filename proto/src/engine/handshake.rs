@@ -1,6 +1,6 @@
 //! What comes before open: protocol headers and SASL.
 
-use super::connection::{Connection, Layer, Phase};
+use super::connection::{Connection, Credentials, Layer, Phase};
 use super::event::Event;
 use crate::amqp::decode::Decode;
 use crate::amqp::frame::{self, ProtocolHeader};
@@ -119,7 +119,9 @@ impl Connection {
             }
             (Layer::Client { .. }, SaslFrame::Outcome(outcome)) if self.mechanism.is_some() => {
                 if outcome.code != sasl::outcome::OK {
-                    let text = format!("the peer refused our SASL authentication with code {}", outcome.code);
+                    let mechanism = self.mechanism.unwrap_or_default();
+                    let text =
+                        format!("Authentication failed [mech={mechanism}]: the peer refused us with code {}", outcome.code);
                     return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
                 }
                 self.authenticated();
@@ -129,21 +131,40 @@ impl Connection {
             }
             (Layer::Server { mechanisms, .. }, SaslFrame::Init(init)) if self.mechanism.is_none() => {
                 let chosen = mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied();
-                let code = if chosen.is_some() { sasl::outcome::OK } else { sasl::outcome::AUTH };
-                self.send_sasl(&SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
-                match chosen {
-                    Some(mechanism) => {
-                        self.mechanism = Some(mechanism);
-                        self.authenticated();
-                        self.phase = Phase::AmqpHeader;
+                self.mechanism = chosen;
+                if chosen != Some(sasl::PLAIN) {
+                    return self.conclude(chosen.is_some(), init.mechanism.as_str());
+                }
+                match init.initial_response.as_deref().and_then(Credentials::parse) {
+                    Some(credentials) => {
+                        self.verifying = true;
+                        self.events.push_back(Event::Credentials(credentials));
                     }
-                    None => {
-                        let text = format!("Authentication failed [mech={}]", init.mechanism.as_str().escape_default());
-                        self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
-                    }
+                    None => self.conclude(false, sasl::PLAIN),
                 }
             }
             _ => self.fail(Error::new(condition::NOT_ALLOWED, "SASL frame out of order")),
+        }
+    }
+
+    /// Says whether the credentials of [`Event::Credentials`] were right. Thereafter
+    /// [`Connection::handle_input`] takes what has come behind them.
+    pub fn authenticate(&mut self, accepted: bool) {
+        if core::mem::take(&mut self.verifying) && self.phase == Phase::Sasl {
+            self.conclude(accepted, sasl::PLAIN);
+        }
+    }
+
+    /// As server: ends SASL, well or badly.
+    fn conclude(&mut self, accepted: bool, mechanism: &str) {
+        let code = if accepted { sasl::outcome::OK } else { sasl::outcome::AUTH };
+        self.send_sasl(&SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
+        if accepted {
+            self.authenticated();
+            self.phase = Phase::AmqpHeader;
+        } else {
+            let text = format!("Authentication failed [mech={}]", mechanism.escape_default());
+            self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
         }
     }
 

@@ -136,6 +136,7 @@ impl World {
             let end = &mut self.ends[at];
             match event {
                 Event::Authenticated { .. } | Event::Opened | Event::Credit { .. } | Event::Window { .. } => {}
+                Event::Credentials(_) => panic!("nobody was asked for a password"),
                 Event::Begun { session } => {
                     end.sessions.insert(session);
                 }

@@ -258,6 +258,8 @@ pub(super) fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig
         password: password.map(|secret| secret.expose().to_owned()),
         ciphers: entity.ciphers.clone(),
         protocols: entity.protocols.clone(),
+        uid_format: entity.uid_format.clone(),
+        uid_names: entity.uid_name_mapping_file.clone(),
     })
 }
 

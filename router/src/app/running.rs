@@ -8,7 +8,7 @@ use crate::log::{Levels, Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
 use crate::node::{Node, Stage};
 use crate::schema::typed::{AddressConfig, LogConfig, LogOutput};
-use crate::schema::{Distribution, Entity, LogLevel, Mode, Role, Value};
+use crate::schema::{Distribution, Entity, LogLevel, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
@@ -229,11 +229,12 @@ impl Running {
                 None => Owner::Kept,
             },
             Parts::Listener(config, acceptor) if served(config.role) => {
-                if acceptor.is_none() && config.authenticate_peer {
+                let plain = config.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain));
+                if acceptor.is_none() && config.authenticate_peer && !plain {
                     log!(
                         ConnMgr,
                         Warning,
-                        "listener '{}': authenticatePeer without sslProfile lets nobody in: peers authenticate by certificate",
+                        "listener '{}': authenticatePeer without sslProfile lets nobody in: peers authenticate by certificate, or by saslMechanisms PLAIN",
                         config.name
                     );
                 }

@@ -23,9 +23,16 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
                 idle.add(problem, format!("{file}: {label}"));
             }
         }
-        if kind.name == "sslProfile" && entity.text("password").is_some_and(|text| Password::parse(text).is_plain()) {
+        let open = match kind.name {
+            "sslProfile" => entity.text("password").filter(|text| Password::parse(text).is_plain()).map(|_| "password"),
+            "connector" => {
+                entity.text("saslPassword").filter(|text| Password::parse_sasl(text).is_plain()).map(|_| "saslPassword")
+            }
+            _ => None,
+        };
+        if let Some(attribute) = open {
             others.push(format!(
-                "{file}: {label}: attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the \
+                "{file}: {label}: attribute '{attribute}' is a password in the open; keep it in a file (file:PATH) or in the \
                  environment (env:NAME)"
             ));
         }

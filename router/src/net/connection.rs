@@ -13,7 +13,7 @@ use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
-use skupper_proto::amqp::{Fields, Value, condition};
+use skupper_proto::amqp::{Fields, Value, condition, sasl};
 use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
@@ -105,6 +105,8 @@ pub(super) struct Settings {
     pub(super) properties: Fields,
     /// As connector: where it connects, which the peer may add to.
     pub(super) targets: Option<Arc<Targets>>,
+    /// As connector: who we are, by SASL PLAIN.
+    pub(super) user: Option<String>,
 }
 
 /// How a connection ended.
@@ -184,6 +186,10 @@ pub(super) struct Connection {
     octets: Arc<Octets>,
     registered: Option<Registered>,
     mechanism: Option<&'static str>,
+    /// Who the peer is; as connector: who we are to it.
+    user: Option<String>,
+    /// Whether the peer's password is right, once that is known.
+    verdict: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
@@ -239,6 +245,8 @@ impl Connection {
             octets: Arc::new(Octets::default()),
             registered: None,
             mechanism: None,
+            user: None,
+            verdict: None,
             stage: follow(node.follow_stage(), Stage::Closing),
             timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
             armed: None,
@@ -333,7 +341,7 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         for _ in 0..TURNS {
             self.now = self.node.clock.now();
-            let mut progress = false;
+            let mut progress = self.judged(cx);
             if self.may_read() {
                 match self.read() {
                     Ok(true) => progress = true,
@@ -427,7 +435,7 @@ impl Connection {
     }
 
     fn may_read(&mut self) -> bool {
-        self.closed.is_none() && self.engine.output().len() < MAX_OWED
+        self.closed.is_none() && self.verdict.is_none() && self.engine.output().len() < MAX_OWED
     }
 
     fn read(&mut self) -> Result<bool, Why> {
@@ -513,12 +521,56 @@ impl Connection {
                     log!(Server, Warning, "[C{}] session ended: {error}", self.id);
                     self.engine.close(Some(error), self.now);
                 }
-                Event::Authenticated { mechanism } => self.mechanism = Some(mechanism),
+                Event::Authenticated { mechanism } => self.authenticated(mechanism),
+                Event::Credentials(credentials) => self.judge(credentials),
                 Event::Opened => shard = self.peer_opened(),
                 Event::Closed(closed) => self.end(Why::Closed(closed)),
             }
         }
         shard
+    }
+
+    fn authenticated(&mut self, mechanism: &'static str) {
+        self.mechanism = Some(mechanism);
+        self.user = match mechanism {
+            sasl::ANONYMOUS => Some("anonymous".to_owned()),
+            sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
+            sasl::PLAIN => self.user.take(),
+            _ => self.session.info().and_then(|info| info.user.clone()),
+        };
+    }
+
+    /// Has a password checked, on a thread where that may take its time. Nothing is read meanwhile.
+    fn judge(&mut self, credentials: engine::Credentials) {
+        let access = &self.node.access;
+        let Some(passwords) = access.passwords.clone() else { return self.engine.authenticate(false) };
+        let (checks, id) = (Arc::clone(&access.checks), self.id);
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.user = Some(credentials.user().to_owned());
+        self.verdict = Some(Box::pin(async move {
+            let Ok(permit) = checks.acquire_owned().await else { return false };
+            let check = move || {
+                let _permit = permit;
+                passwords.verify(credentials.user(), credentials.password(), &host)
+            };
+            match tokio::task::spawn_blocking(check).await {
+                Ok(Ok(right)) => right,
+                Ok(Err(error)) => {
+                    log!(Server, Error, "[C{id}] no password can be checked: {error}");
+                    false
+                }
+                Err(_) => false,
+            }
+        }));
+    }
+
+    /// Whether word has come of a password. What the peer has sent behind it is read now.
+    fn judged(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(right)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
+        self.verdict = None;
+        self.engine.authenticate(right);
+        self.engine.handle_input(&mut self.input, self.now);
+        true
     }
 
     /// The peer's open has arrived: what it is decides what becomes of the connection.
@@ -528,7 +580,7 @@ impl Connection {
         let container: Arc<str> = Arc::from(open.container_id.as_str());
         let (host, encrypted) = (&self.peer, self.session.info().map_or("no", |info| info.protocol));
         let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
-        let user = self.session.info().and_then(|info| info.peer.as_ref()).map_or("", |peer| peer.subject.as_str());
+        let user = self.user.as_deref().unwrap_or_default();
         let properties = properties_text(open);
         let line = format!(
             "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",

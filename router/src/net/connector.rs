@@ -8,12 +8,12 @@ use crate::log_limited;
 use crate::node::{Node, Stage, Stop, Stopping, reached};
 use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
-use crate::schema::{Role, SaslMechanism};
+use crate::schema::{Password, PasswordError, Role, SaslMechanism};
 use crate::socket::{self, DialError, DialOptions, Kind as SocketKind};
 use crate::tls::{self, HandshakeError, Session, SessionError};
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::amqp::{condition, sasl};
-use skupper_proto::engine::{Closed, Initiator, Layer};
+use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
 use skupper_proto::time::Instant;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -350,6 +350,23 @@ impl SiteLink {
         finished.ok_or_else(|| LinkTrouble::Lost("the connection was moved to another thread".to_owned()))
     }
 
+    /// The password for SASL, got anew for each connection, so that one may be changed. None is as good as a wrong one.
+    fn password(&self, password: &Password) -> String {
+        match password.resolve(|name| std::env::var(name).ok()) {
+            Ok(secret) => secret.expose().to_owned(),
+            Err(error) => {
+                let text = match &error {
+                    PasswordError::Unreadable { path, cause } => {
+                        format!("Unable to open password file {}, error: {}", path.display(), plainly(cause))
+                    }
+                    other => other.to_string(),
+                };
+                log_limited!((&*self.name, text.as_str()), ConnMgr, Error, "connector {}: {text}", self.name);
+                String::new()
+            }
+        }
+    }
+
     fn settings(&self, data: bool, correlator: String) -> Settings {
         let config = &self.config;
         let router = config.role == Role::InterRouter;
@@ -357,6 +374,12 @@ impl SiteLink {
         let mut mechanisms = Vec::new();
         if self.tls.is_some() && self.certified && wanted(SaslMechanism::External) {
             mechanisms.push(sasl::EXTERNAL);
+        }
+        let named = config.sasl_mechanisms.is_some() || self.tls.is_some();
+        let credentials = config.credentials.as_ref().filter(|_| named && wanted(SaslMechanism::Plain));
+        let credentials = credentials.and_then(|(user, password)| Credentials::new(user.as_str(), self.password(password)));
+        if credentials.is_some() {
+            mechanisms.push(sasl::PLAIN);
         }
         if wanted(SaslMechanism::Anonymous) {
             mechanisms.push(sasl::ANONYMOUS);
@@ -372,7 +395,7 @@ impl SiteLink {
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),
             ordinal: self.ordinal.filter(|_| router),
-            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials: None },
+            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
             hostname: Some(self.targets.current().host),
             max_frame_size: config.limits.max_frame_size,
             channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
@@ -382,8 +405,15 @@ impl SiteLink {
             access_id: None,
             properties: super::open::configured(config.open_properties.as_ref(), &[]),
             targets: Some(Arc::clone(&self.targets)),
+            user: config.credentials.as_ref().map(|(user, _)| user.clone()),
         }
     }
+}
+
+/// What the log calls a file's failure: without the number.
+fn plainly(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// The pause after so many failures in a row, spread so that many routers do not come back at once.

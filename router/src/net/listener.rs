@@ -160,14 +160,14 @@ impl AmqpListener {
         let id = node.registry.number();
         if self.forbids(&session) {
             // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
-            let connection = Connection::new(&node, id, self.settings(&session), socket, session, 0, Arc::default());
+            let connection = Connection::new(&node, id, self.settings(&node, &session), socket, session, 0, Arc::default());
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
         log!(Server, Info, "[C{id}] Accepted connection to {} from {peer}", self.config.host_port());
         let standing = Arc::new(Standing::default());
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
-        let settings = self.settings(&session);
+        let settings = self.settings(&node, &session);
         let connection = Connection::new(&node, id, settings, socket, session, 0, standing);
         if let Some(finished) = connection.run().await
             && !finished.opened
@@ -201,7 +201,7 @@ impl AmqpListener {
         !session.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
     }
 
-    fn settings(&self, session: &Session) -> Settings {
+    fn settings(&self, node: &Node, session: &Session) -> Settings {
         let config = &self.config;
         let certified = session.info().is_some_and(|info| info.peer.is_some());
         let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
@@ -212,6 +212,11 @@ impl AmqpListener {
         let forbidden = self.forbids(session);
         if !config.authenticate_peer && !forbidden && wanted(SaslMechanism::Anonymous) {
             mechanisms.push(sasl::ANONYMOUS);
+        }
+        // In clear only where the operator says so by name.
+        let named = config.sasl_mechanisms.is_some() || session.is_tls() && config.authenticate_peer;
+        if named && !forbidden && wanted(SaslMechanism::Plain) && node.access.passwords.is_some() {
+            mechanisms.push(sasl::PLAIN);
         }
         let allow_bare = !config.authenticate_peer && !forbidden;
         Settings {
@@ -235,6 +240,7 @@ impl AmqpListener {
             access_id: config.role.is_router().then(|| self.access_id.clone()),
             properties: super::open::configured(config.open_properties.as_ref(), &config.failover_urls),
             targets: None,
+            user: None,
         }
     }
 }

@@ -40,6 +40,7 @@ fn node() -> Arc<Node> {
         clock,
         shards: Shards::start(1).unwrap(),
         registry: Arc::new(Registry::default()),
+        access: crate::node::Access::default(),
         resolver: Resolver::system(),
         data_connections: 0,
         stage: watch::Sender::new(Stage::Running),
@@ -136,6 +137,7 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         access_id: None,
         properties: Fields::default(),
         targets: None,
+        user: None,
     };
     let connection = Connection::new(node, 1, settings, near, Session::plain(), 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);

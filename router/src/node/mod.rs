@@ -2,6 +2,7 @@
 //!
 //! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
 
+mod access;
 mod clock;
 mod links;
 mod port;
@@ -9,6 +10,7 @@ mod registry;
 mod shards;
 mod stop;
 
+pub use access::Access;
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
@@ -46,6 +48,8 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// Names to addresses.
     pub resolver: Resolver,
+    /// Who may come in.
+    pub access: Access,
     /// Data connections that each inter-router connector makes.
     pub data_connections: usize,
     /// How far the router is on its way to the end.

@@ -80,6 +80,14 @@ impl Password {
         }
     }
 
+    /// Reads the forms that a connector's saslPassword knows: `literal:` is no form there but part of the password.
+    pub fn parse_sasl(text: &str) -> Self {
+        match text.starts_with("literal:") {
+            true => Self::Plain(Secret::new(text)),
+            false => Self::parse(text),
+        }
+    }
+
     /// Whether the configuration itself holds the password without saying `literal:`.
     pub fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))

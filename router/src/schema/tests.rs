@@ -283,7 +283,7 @@ fn listeners_become_types() {
     assert!(told(json!({"requireEncryption": true})).starts_with("attribute 'requireEncryption': TLS is demanded"));
     assert_eq!(
         told(json!({"saslMechanisms": "EXTERNAL GSSAPI"})),
-        "attribute 'saslMechanisms': SASL mechanism 'GSSAPI' is not supported (supported: EXTERNAL, ANONYMOUS)"
+        "attribute 'saslMechanisms': SASL mechanism 'GSSAPI' is not supported (supported: EXTERNAL, ANONYMOUS, PLAIN)"
     );
     assert!(told(json!({"role": "inter-router", "openProperties": {"a": 1}})).contains("not allowed for role inter-router"));
     assert!(told(json!({"openProperties": {"qd.x": 1}})).contains("'qd.x'"));

@@ -209,6 +209,8 @@ words! {
         External = "EXTERNAL",
         /// No identity.
         Anonymous = "ANONYMOUS",
+        /// A user name and a password.
+        Plain = "PLAIN",
     }
 }
 

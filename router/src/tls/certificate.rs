@@ -46,6 +46,15 @@ impl Certificate {
         })
     }
 
+    /// The first value of a field of the subject, by the field's object identifier.
+    pub(super) fn subject_field(&self, oid: &str) -> Option<String> {
+        let (_, certificate) = X509Certificate::from_der(&self.der).ok()?;
+        let mut attributes = certificate.subject().iter_attributes();
+        attributes
+            .find(|attribute| attribute.attr_type().to_id_string() == oid)
+            .and_then(|attribute| text(attribute.attr_value()))
+    }
+
     /// The names that hosts are compared with: the alternative names or, where there are none, the common names.
     pub fn host_names(&self) -> &[String] {
         if self.alternative_names.is_empty() { &self.common_names } else { &self.alternative_names }

@@ -15,6 +15,7 @@ mod ciphers;
 mod failure;
 mod handshake;
 mod key;
+mod naming;
 mod profile;
 mod session;
 mod verify;

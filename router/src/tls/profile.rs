@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificate::Certificate;
 use super::handshake::{Acceptor, ClientVerification, Connector, ServerVerification};
+use super::naming::{Naming, is_format};
 use super::verify::Trust;
 use super::{ciphers, key};
 
@@ -38,6 +39,10 @@ pub struct ProfileConfig {
     pub ciphers: Option<String>,
     /// `protocols`: `TLSv1.2`, `TLSv1.3` or both.
     pub protocols: Option<String>,
+    /// `uidFormat`: what a client's user name is made of.
+    pub uid_format: Option<String>,
+    /// `uidNameMappingFile`: JSON object of user names.
+    pub uid_names: Option<PathBuf>,
 }
 
 impl fmt::Debug for ProfileConfig {
@@ -50,6 +55,8 @@ impl fmt::Debug for ProfileConfig {
             .field("password", &self.password.as_ref().map(|_| "(hidden)"))
             .field("ciphers", &self.ciphers)
             .field("protocols", &self.protocols)
+            .field("uid_format", &self.uid_format)
+            .field("uid_names", &self.uid_names)
             .finish()
     }
 }
@@ -140,6 +147,8 @@ pub(super) struct Material {
     pub(super) identity: Option<Arc<CertifiedKey>>,
     /// The readable part of our certificate.
     pub(super) certificate: Option<Certificate>,
+    /// Who clients are by their certificates.
+    pub(super) naming: Naming,
 }
 
 pub(super) struct Shared {
@@ -292,7 +301,22 @@ impl Material {
             (None, None) => None,
         };
         let certificate = identity.as_ref().and_then(|identity| Certificate::parse(identity.cert.first()?));
-        Ok(Self { provider, versions, trust, identity, certificate })
+        let format = config.uid_format.as_deref().filter(|format| !format.is_empty());
+        if let Some(wrong) = format.filter(|format| !is_format(format)) {
+            // As the C router has it: whoever shows a certificate goes by its whole subject then.
+            let name = &config.name;
+            crate::log!(Agent, Error, "Invalid format for uidFormat field in sslProfile '{name}': {}", wrong.escape_debug());
+        }
+        let names = match present(&config.uid_names) {
+            Some(file) => read(file)
+                .and_then(|text| {
+                    Naming::names(&text)
+                        .map_err(|reason| ProfileProblem::Value(format!("is no JSON object of strings: {reason}")))
+                })
+                .map_err(|problem| error("uidNameMappingFile", Some(file), problem))?,
+            None => Default::default(),
+        };
+        Ok(Self { provider, versions, trust, identity, certificate, naming: Naming::new(format, names) })
     }
 }
 

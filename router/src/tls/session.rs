@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use super::certificate::Certificate;
 use super::ciphers;
 use super::failure::{HandshakeError, alert_failure};
+use super::naming::Naming;
 
 /// A plain session reads straight into the caller's buffer if that has at least this much room, else by way of the scratch buffer.
 const DIRECT_READ: usize = 4096;
@@ -103,6 +104,8 @@ pub struct SessionInfo {
     pub alpn: Option<String>,
     /// The peer's certificate, if it presented one.
     pub peer: Option<Certificate>,
+    /// Who the peer is by that certificate.
+    pub user: Option<String>,
 }
 
 enum Inner {
@@ -129,7 +132,7 @@ impl Session {
         Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0, closed: false }
     }
 
-    pub(super) fn tls(mut connection: Connection) -> Self {
+    pub(super) fn tls(mut connection: Connection, naming: &Naming) -> Self {
         // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule to flush first is the bound.
         connection.set_buffer_limit(None);
         let peer = connection.peer_certificates().and_then(|chain| chain.first()).and_then(|der| Certificate::parse(der));
@@ -140,6 +143,7 @@ impl Session {
             cipher,
             cipher_bits,
             alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+            user: peer.as_ref().map(|certificate| naming.user(certificate)),
             peer,
         };
         Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0, closed: false }

@@ -387,3 +387,62 @@ fn a_peer_that_closes_at_once() {
     assert_eq!(raw.events(), [Event::Opened, Event::Closed(closed)]);
     assert!(matches!(raw.sent().last(), Some(Item::Frame(0, Performative::Close(Close { error: None }), _))));
 }
+
+#[test]
+fn a_server_waits_for_word_of_a_password() {
+    let open = |message: &'static [u8]| {
+        let mut raw = Raw::new(config("server", Layer::Server { mechanisms: vec!["PLAIN"], allow_bare: false }));
+        raw.octets(&ProtocolHeader::Sasl.octets());
+        let init = sasl::Init {
+            mechanism: Symbol::from_static("PLAIN"),
+            initial_response: Some(Bytes::from_static(message)),
+            hostname: None,
+        };
+        // What comes behind the message waits with it.
+        raw.octets(&[sasl_frame(&SaslFrame::Init(init)), ProtocolHeader::Amqp.octets().to_vec()].concat());
+        raw
+    };
+    let outcome = |code| Item::Sasl(SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
+    let mut raw = open(b"\0user@there\0secret");
+    let Some(Event::Credentials(credentials)) = raw.events().pop() else { panic!("no credentials") };
+    assert_eq!((credentials.user(), credentials.password()), ("user@there", "secret"));
+    raw.sent();
+    raw.engine.authenticate(true);
+    raw.octets(&[]);
+    assert_eq!(raw.events(), [Event::Authenticated { mechanism: "PLAIN" }]);
+    assert_eq!(raw.sent(), [outcome(sasl::outcome::OK), Item::Header(ProtocolHeader::Amqp)]);
+    raw.engine.authenticate(false);
+    assert_eq!(raw.events(), [], "it is said once");
+
+    let mut raw = open(b"user\0user\0wrong");
+    raw.events();
+    raw.sent();
+    raw.engine.authenticate(false);
+    assert_eq!(raw.sent(), [outcome(sasl::outcome::AUTH)]);
+    assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
+
+    for malformed in [&b"user\0secret"[..], b"\0\0secret", b"\0user\0", b"other\0user\0secret", b"\0a\0b\0c", b"\0\xff\0b", b""] {
+        let mut raw = open(malformed);
+        assert_eq!(raw.sent().pop(), Some(outcome(sasl::outcome::AUTH)), "{malformed:?}");
+        assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
+    }
+}
+
+#[test]
+fn an_open_waits_for_the_owner() {
+    let mut raw = Raw::new(bare_server());
+    raw.engine.hold_open();
+    raw.octets(&ProtocolHeader::Amqp.octets());
+    raw.sent();
+    raw.feed(0, super::open());
+    raw.feed(0, super::begin());
+    assert_eq!(raw.events(), [Event::Opened]);
+    assert_eq!(raw.sent(), []);
+    raw.engine.admit(Some(1), Some(3), Some(7));
+    raw.octets(&[]);
+    let [Item::Frame(0, Performative::Open(open), _), Item::Frame(0, Performative::Begin(begin), _)] = &raw.sent()[..] else {
+        panic!("an open and the answer to the begin")
+    };
+    assert_eq!((open.max_frame_size, open.channel_max, begin.incoming_window), (Some(512), Some(3), 7));
+    assert!(matches!(raw.events()[..], [Event::Begun { .. }]));
+}

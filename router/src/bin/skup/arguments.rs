@@ -27,6 +27,7 @@ pub(super) enum Command {
     ConnectionList,
     AddressList,
     Version,
+    Password { user: String },
     Demo { once: bool },
 }
 
@@ -53,6 +54,7 @@ commands:
   connection list          the open connections
   address list             the address table
   version                  what the router runs
+  password USER            the line of a password file for a user, whose password is read from standard input
   demo [--once]            two sites, one link and one service on this machine, to look at
 
 options:
@@ -168,6 +170,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Argument
         ["connection", "list"] => Command::ConnectionList,
         ["address", "list"] => Command::AddressList,
         ["version"] => Command::Version,
+        ["password", user] => Command::Password { user: user.to_owned() },
         ["demo"] => Command::Demo { once: std::mem::take(&mut once) },
         ["link" | "service" | "router" | "connection" | "address"] => {
             return Err(refuse(format!("'{}' needs to be told what to do", words.join(" "))));
@@ -234,6 +237,7 @@ mod tests {
         assert_eq!(read("link status link1 --json --wait 1.5 --socket /x").unwrap(), expected);
         assert_eq!(read("--socket=/x --wait=1.5 link --json status link1").unwrap(), expected);
         assert_eq!(command("demo --once"), Command::Demo { once: true });
+        assert_eq!(command("password alice"), Command::Password { user: "alice".to_owned() });
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod demo;
 mod print;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,6 +25,9 @@ use client::ClientError;
 
 /// How long `--wait` rests between two questions.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Octets that are read of a password.
+const LONGEST_LINE: u64 = 4096;
 
 /// Runs the command. `args` are those after the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -55,6 +58,7 @@ async fn run(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u
     };
     let outcome = match arguments.command {
         Command::Help(text) => Ok((text.to_owned(), 0)),
+        Command::Password { user } => return password(&user, out, err),
         Command::Demo { once } => return demo::run(once, out, err).await,
         _ => ask(arguments).await,
     };
@@ -106,7 +110,23 @@ async fn ask(arguments: Arguments) -> Result<(String, u8), ClientError> {
         }
         Command::AddressList => show.route("/addresses", |addresses: &Vec<Address>| print::addresses(addresses)).await,
         Command::Version => show.route("/version", |version: &Version| print::version(version)).await,
-        Command::LinkStatus { .. } | Command::Help(_) | Command::Demo { .. } => Ok((String::new(), 0)),
+        Command::LinkStatus { .. } | Command::Help(_) | Command::Password { .. } | Command::Demo { .. } => Ok((String::new(), 0)),
+    }
+}
+
+/// `skup password USER`: a line for a password file. The password comes by standard input, where no list of processes shows it.
+fn password(user: &str, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut given = String::new();
+    let read = BufReader::new(std::io::stdin().take(LONGEST_LINE)).read_line(&mut given).map_err(|error| error.to_string());
+    let line =
+        read.and_then(|_| crate::sasl::line(user, given.trim_end_matches(['\r', '\n'])).map_err(|error| error.to_string()));
+    let written = line.and_then(|line| writeln!(out, "{line}").map_err(|error| error.to_string()));
+    match written {
+        Ok(()) => 0,
+        Err(text) => {
+            let _ = writeln!(err, "skup: {text}");
+            1
+        }
     }
 }
 

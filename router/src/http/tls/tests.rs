@@ -31,7 +31,7 @@ fn profile(authority: &Authority, folder: &Path, name: &str) -> Profile {
         private_key_file: file("tls.key"),
         password: None,
         ciphers: None,
-        protocols: None,
+        ..ProfileConfig::default()
     })
     .unwrap()
 }

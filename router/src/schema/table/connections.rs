@@ -91,10 +91,10 @@ const LINK_CAPACITY: Attribute = number("linkCapacity", "How many unsettled deli
 
 const SASL_MECHANISMS: Attribute = text(
     "saslMechanisms",
-    "The SASL mechanisms that may be used, separated by blanks: EXTERNAL takes the identity from the TLS certificate, ANONYMOUS \
-     has none. The router does not start when it does not speak one of them.",
+    "The SASL mechanisms that may be used, separated by blanks: EXTERNAL takes the identity from the TLS certificate, PLAIN is a \
+     user name and a password, ANONYMOUS has none. Without TLS a password can be read on its way. The router does not start when it does not speak one of them.",
 )
-.unset("EXTERNAL where the certificate allows it, and ANONYMOUS")
+.unset("EXTERNAL where the certificate allows it, PLAIN over TLS where there are passwords, and ANONYMOUS")
 .example("EXTERNAL")
 .create()
 .guards();
@@ -214,10 +214,11 @@ pub(super) static CONNECTOR: EntityType = EntityType {
         .default(Flag(true))
         .create()
         .guards(),
-        text("saslUsername", "Who to be for SASL mechanisms with a password.").example("skrouterd").create(),
+        text("saslUsername", "Who to be for SASL mechanisms with a password.").example("skrouterd").create().works(),
         text("saslPassword", "The password for SASL: env:NAME, file:PATH, pass:TEXT, or the password itself.")
             .example("file:/etc/skrouterd/sasl-password")
             .create()
+            .works()
             .hidden(),
         MESSAGE_LOGGING,
         text("failoverUrls", "The addresses that are tried in turn: the configured one and those the other side told."),

@@ -76,10 +76,19 @@ pub(super) static ROUTER: EntityType = EntityType {
         path("debugDumpFile", "A file for what the C router finds leaked when it stops. This router writes none.")
             .example("/tmp/dump.txt")
             .create(),
-        path("saslConfigDir", "Where the SASL library of the C router looks for its configuration.").example("/etc/sasl2").create(),
-        text("saslConfigName", "The name of the SASL library's configuration, without `.conf`.")
-            .default(Text("skrouterd"))
-            .create(),
+        path("saslConfigDir", "The folder of the file that says where passwords for SASL PLAIN are.")
+            .unset("/etc/sasl2")
+            .example("/etc/sasl2")
+            .create()
+            .works(),
+        text(
+            "saslConfigName",
+            "The name of that file, without `.conf`. In it a line `password_file: PATH` names a file with a line `NAME:HASH` for each \
+             user, which `skup password USER` makes; `sasldb_path: PATH` names a database of Cyrus SASL.",
+        )
+        .default(Text("skrouterd"))
+        .create()
+        .works(),
         flag("timestampsInUTC", "Log times in UTC and not in local time.").implied(Flag(false)).create().works(),
         text(
             "timestampFormat",

@@ -57,10 +57,12 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
         )
         .unset("the whole subject")
         .example("n")
-        .create(),
+        .create()
+        .works(),
         text("uidNameMappingFile", "JSON file of an object that maps what uidFormat made to user names.")
             .example("/etc/skrouterd/users.json")
-            .create(),
+            .create()
+            .works(),
         number(
             "ordinal",
             "Counts the renewals of the credentials. When it is raised, connectors of the profile open new connections and let the \

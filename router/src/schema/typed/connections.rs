@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{name, text};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, FailoverUrl, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations,
-    Value, failover_urls, quote,
+    AddressFamily, AttributeError, Entity, FailoverUrl, Password, Port, Problem, Role, SaslMechanism, SaslMechanisms,
+    StripAnnotations, Value, failover_urls, quote,
 };
 
 /// What a connection may use of AMQP and of us.
@@ -83,10 +83,11 @@ impl Listener {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether TLS clients are asked for a certificate: where one is demanded, or the identity may come from it.
+    /// Whether TLS clients are asked for a certificate: where the identity may come from it, or must, for want of a password.
     pub fn asks_for_certificate(&self) -> bool {
-        let external = self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(SaslMechanism::External));
-        self.ssl_profile.is_some() && (self.authenticate_peer || external)
+        let named = |mechanism| self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(mechanism));
+        let demanded = self.authenticate_peer && !named(SaslMechanism::Plain);
+        self.ssl_profile.is_some() && (demanded || named(SaslMechanism::External))
     }
 }
 
@@ -152,6 +153,8 @@ pub struct Connector {
     pub limits: Limits,
     pub strip_annotations: StripAnnotations,
     pub open_properties: Option<Map<String, Json>>,
+    /// The user and the password for SASL PLAIN.
+    pub credentials: Option<(String, Password)>,
 }
 
 impl Connector {
@@ -166,6 +169,20 @@ impl TryFrom<&Entity> for Connector {
 
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
         let role = entity.get("role")?;
+        let sasl_mechanisms: Option<SaslMechanisms> = entity.find("saslMechanisms")?;
+        let credentials = match (text(entity, "saslUsername"), text(entity, "saslPassword")) {
+            (Some(user), Some(password)) => Some((user, Password::parse_sasl(&password))),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(Problem::Invalid("saslPassword is given, and needs its user".to_owned()).of("saslUsername"));
+            }
+            (Some(_), None) => {
+                return Err(Problem::Invalid("saslUsername is given, and needs its password".to_owned()).of("saslPassword"));
+            }
+        };
+        if credentials.is_none() && sasl_mechanisms.as_ref().is_some_and(|names| names.iter().eq([SaslMechanism::Plain])) {
+            return Err(Problem::Invalid("PLAIN needs saslUsername and saslPassword".to_owned()).of("saslMechanisms"));
+        }
         Ok(Self {
             name: name(entity)?,
             host: entity.get("host")?,
@@ -173,9 +190,10 @@ impl TryFrom<&Entity> for Connector {
             family: entity.find("socketAddressFamily")?,
             role,
             cost: entity.get("cost")?,
+            credentials,
             ssl_profile: text(entity, "sslProfile"),
             proxy_profile: text(entity, "proxyProfile"),
-            sasl_mechanisms: entity.find("saslMechanisms")?,
+            sasl_mechanisms,
             verify_hostname: entity.get("verifyHostname")?,
             limits: Limits::try_from(entity)?,
             strip_annotations: entity.get("stripAnnotations")?,

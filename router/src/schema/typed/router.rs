@@ -29,6 +29,9 @@ pub struct RouterEntity {
     pub timestamps_in_utc: bool,
     pub timestamp_format: Option<String>,
     pub metadata: Option<String>,
+    /// Where the SASL configuration is; `None` is where Cyrus SASL has it.
+    pub sasl_config_dir: Option<PathBuf>,
+    pub sasl_config_name: String,
 }
 
 impl TryFrom<&Entity> for RouterEntity {
@@ -64,6 +67,8 @@ impl TryFrom<&Entity> for RouterEntity {
             timestamps_in_utc: entity.get("timestampsInUTC")?,
             timestamp_format: text(entity, "timestampFormat"),
             metadata: text(entity, "metadata"),
+            sasl_config_dir: entity.find("saslConfigDir")?,
+            sasl_config_name: entity.get("saslConfigName")?,
         })
     }
 }

@@ -1,0 +1,70 @@
+//! Password files of ours: names and scrypt hashes.
+
+use super::SaslError;
+use super::settings::{name_is_sound, password_is_sound};
+use scrypt::password_hash::phc::PasswordHash;
+use scrypt::password_hash::{CustomizedPasswordHasher, PasswordVerifier};
+use scrypt::{Params, Scrypt};
+use std::sync::OnceLock;
+
+/// 2^15 rounds: 32 MiB and about a tenth of a second for each check, which is what a guess costs.
+const LOG_ROUNDS: u8 = 15;
+
+/// What unknown users are compared with, so that the time of an answer does not tell who is known.
+static NOBODY: OnceLock<String> = OnceLock::new();
+
+/// The users of a file: line number, name and hash.
+fn users(text: &str) -> impl Iterator<Item = (usize, Option<(&str, &str)>)> {
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| (number, line.split_once(':').filter(|(_, hash)| hash.starts_with("$scrypt$"))))
+}
+
+/// The hash of a user; an error is the number of a line that cannot be read.
+pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usize> {
+    for (number, entry) in users(text) {
+        let (name, hash) = entry.ok_or(number)?;
+        if name == user {
+            return Ok(Some(hash));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether all lines can be read; an error is the number of one that cannot.
+pub(super) fn check(text: &str) -> Result<(), usize> {
+    let whole = |hash: PasswordHash| hash.salt.is_some() && hash.hash.is_some();
+    let sound = |entry: Option<(&str, &str)>| {
+        entry.is_some_and(|(name, hash)| name_is_sound(name) && PasswordHash::new(hash).is_ok_and(whole))
+    };
+    users(text).find(|(_, entry)| !sound(*entry)).map_or(Ok(()), |(number, _)| Err(number))
+}
+
+/// Whether this is the password of a hash. Without one it is not, and that takes as long to say.
+pub(super) fn verify(hash: Option<&str>, password: &str) -> bool {
+    let nobody = || NOBODY.get_or_init(|| self::hash("nobody").unwrap_or_default()).as_str();
+    let compared = PasswordHash::new(hash.unwrap_or_else(nobody));
+    let equal = compared.is_ok_and(|parsed| Scrypt::new().verify_password(password.as_bytes(), &parsed).is_ok());
+    equal && hash.is_some()
+}
+
+fn hash(password: &str) -> Result<String, SaslError> {
+    let failed = |problem: &dyn std::fmt::Display| SaslError::Hash(problem.to_string());
+    let params = Params::new(LOG_ROUNDS, 8, 1).map_err(|problem| failed(&problem))?;
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|problem| failed(&problem))?;
+    let hashed = Scrypt::new().hash_password_customized(password.as_bytes(), &salt, None, None, params);
+    hashed.map(|hash| hash.to_string()).map_err(|problem| failed(&problem))
+}
+
+pub(super) fn line(user: &str, password: &str) -> Result<String, SaslError> {
+    if !name_is_sound(user) {
+        return Err(SaslError::Name);
+    }
+    if !password_is_sound(password) {
+        return Err(SaslError::Password);
+    }
+    Ok(format!("{user}:{}", hash(password)?))
+}

@@ -1,0 +1,147 @@
+//! The configuration file of SASL, as Cyrus SASL names it.
+
+use super::{database, file};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Where Cyrus SASL looks when it is not told.
+const FOLDER: &str = "/etc/sasl2";
+
+/// Octets read of a configuration file, of a password file and of a database.
+const LARGEST_SETTINGS: u64 = 64 * 1024;
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// The longest name and password that are looked at, in octets.
+const LONGEST: usize = 1024;
+
+/// Why passwords cannot be checked.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SaslError {
+    #[error("{} cannot be read: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("{} is larger than {limit} octets", path.display())]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("{} names neither password_file nor sasldb_path, where passwords would be", path.display())]
+    NoPasswords { path: PathBuf },
+    #[error(
+        "{}: {key} {value} is not supported: passwords are read from a password_file or a sasldb_path (pwcheck_method auxprop, auxprop_plugin \
+         sasldb)",
+        path.display()
+    )]
+    Unsupported { path: PathBuf, key: &'static str, value: String },
+    #[error("{} line {line}: expected NAME:HASH with a hash that begins with $scrypt$", path.display())]
+    Line { path: PathBuf, line: usize },
+    #[error("{} is no Berkeley DB hash file of this machine's byte order, which is what a sasldb is here", path.display())]
+    Database { path: PathBuf },
+    #[error("a user name has no ':', no control characters and at most {LONGEST} octets, and begins with no '#'")]
+    Name,
+    #[error("a password has 1 to {LONGEST} octets and no NUL")]
+    Password,
+    #[error("the password cannot be hashed: {0}")]
+    Hash(String),
+}
+
+/// Where passwords are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    File(PathBuf),
+    Database(PathBuf),
+}
+
+/// The passwords that a router's listeners take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords(Kept);
+
+impl Passwords {
+    /// Reads the file `NAME.conf` in `folder`, or in the folder of Cyrus SASL.
+    pub fn find(folder: Option<&Path>, name: &str) -> Result<Self, SaslError> {
+        let path = folder.unwrap_or_else(|| Path::new(FOLDER)).join(format!("{name}.conf"));
+        let octets = read(&path, LARGEST_SETTINGS)?;
+        Self::of(&String::from_utf8_lossy(&octets), &path)
+    }
+
+    pub(super) fn of(text: &str, path: &Path) -> Result<Self, SaslError> {
+        let setting = |wanted: &str| {
+            let value = |line: &str| {
+                let (key, value) = line.split_once(':')?;
+                (key.trim() == wanted && !line.trim_start().starts_with('#')).then(|| value.trim().to_owned())
+            };
+            text.lines().filter_map(value).find(|value| !value.is_empty())
+        };
+        if let Some(file) = setting("password_file") {
+            return Ok(Self(Kept::File(file.into())));
+        }
+        for (key, known) in [("pwcheck_method", "auxprop"), ("auxprop_plugin", "sasldb")] {
+            if let Some(value) = setting(key).filter(|value| !value.split_whitespace().any(|word| word == known)) {
+                return Err(SaslError::Unsupported { path: path.to_owned(), key, value });
+            }
+        }
+        match setting("sasldb_path") {
+            Some(file) => Ok(Self(Kept::Database(file.into()))),
+            None => Err(SaslError::NoPasswords { path: path.to_owned() }),
+        }
+    }
+
+    /// Whether this is the user's password. `host` is the realm of users who name none.
+    pub fn verify(&self, user: &str, password: &str, host: &str) -> Result<bool, SaslError> {
+        if user.len() > LONGEST || password.len() > LONGEST {
+            return Ok(false);
+        }
+        match &self.0 {
+            Kept::File(path) => {
+                let octets = read(path, LARGEST)?;
+                let text = String::from_utf8_lossy(&octets);
+                let found = file::find(&text, user).map_err(|line| SaslError::Line { path: path.clone(), line })?;
+                Ok(file::verify(found, password))
+            }
+            Kept::Database(path) => {
+                let octets = read(path, LARGEST)?;
+                let (name, realm) = user.rsplit_once('@').unwrap_or((user, host));
+                let key = format!("{name}\0{realm}\0userPassword");
+                let found = database::find(&octets, key.as_bytes()).ok_or_else(|| SaslError::Database { path: path.clone() })?;
+                Ok(found.is_some_and(|kept| same(kept, password.as_bytes())))
+            }
+        }
+    }
+
+    /// Looks once whether the passwords can be read, so that a mistake shows at start-up.
+    pub fn check(&self) -> Result<(), SaslError> {
+        match &self.0 {
+            Kept::File(path) => {
+                let octets = read(path, LARGEST)?;
+                file::check(&String::from_utf8_lossy(&octets)).map_err(|line| SaslError::Line { path: path.clone(), line })
+            }
+            Kept::Database(path) => {
+                let octets = read(path, LARGEST)?;
+                database::find(&octets, b"").map(|_| ()).ok_or_else(|| SaslError::Database { path: path.clone() })
+            }
+        }
+    }
+}
+
+pub(super) fn name_is_sound(user: &str) -> bool {
+    let length = (1..=LONGEST).contains(&user.len());
+    length && !user.starts_with('#') && !user.contains(|c: char| c == ':' || c.is_control())
+}
+
+pub(super) fn password_is_sound(password: &str) -> bool {
+    (1..=LONGEST).contains(&password.len()) && !password.contains('\0')
+}
+
+/// Compares in a time that depends on the lengths alone.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |differing, (left, right)| differing | (left ^ right)) == 0
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, SaslError> {
+    let mut octets = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut octets))
+        .map_err(|cause| SaslError::Unreadable { path: path.to_owned(), cause })?;
+    if octets.len() as u64 > limit {
+        return Err(SaslError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(octets)
+}
