@@ -6,6 +6,7 @@ mod background;
 mod directory;
 mod http_port;
 mod plan;
+mod policy;
 mod records;
 mod running;
 mod shutdown;

@@ -357,7 +357,8 @@ impl Connection {
                     let why = error.map_or_else(|| "the peer closed it".to_owned(), |error| error.to_string());
                     return Err(self.disconnected(why));
                 }
-                Event::Authenticated { .. }
+                Event::Credentials(_)
+                | Event::Authenticated { .. }
                 | Event::Opened
                 | Event::Begun { .. }
                 | Event::Credit { .. }

@@ -2,7 +2,7 @@
 //!
 //! [`Document`] is a file or text and its format; `json` and `conf` read its sections; [`Config::read`] checks them against
 //! the schema and against each other and stops at the first mistake, which it tells in one line. What files that entities name
-//! hold (certificates, keys) is not looked at here. [`launch`] finds the documents where a container's environment says.
+//! hold (certificates, keys) is not looked at here, but for the vhosts of a policyDir. [`launch`] finds the documents where a container's environment says.
 
 mod check;
 mod conf;
@@ -21,7 +21,8 @@ pub use document::{Document, Format};
 pub use error::ConfigError;
 
 use crate::schema::typed::{
-    AddressConfig, Connector, Listener, LogConfig, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,
+    AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,
+    VhostEntity,
 };
 use crate::schema::{AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest};
 
@@ -84,6 +85,10 @@ pub struct Config {
     pub logs: Vec<LogConfig>,
     /// The site, if one is configured.
     pub site: Option<Site>,
+    /// Limits for clients.
+    pub policy: Option<PolicyEntity>,
+    /// All vhost entities, those of the policy's folder included.
+    pub vhosts: Vec<VhostEntity>,
     /// What the operator should know though the router starts: one line each.
     pub warnings: Vec<String>,
 }
@@ -105,6 +110,13 @@ impl Config {
         let mut renamed = Vec::new();
         for section in &sections {
             located.push(Located::new(section, &located, &mut renamed)?);
+        }
+        let folders: Vec<_> =
+            located.iter().filter(|it: &&Located| it.entity.kind().name == "policy").map(policy_folder).collect();
+        for sections in folders {
+            for section in sections? {
+                located.push(Located::new(&section, &located, &mut renamed)?);
+            }
         }
         for kind in entity_types().filter(|kind| kind.singleton && kind.is_configuration()) {
             if !located.iter().any(|other: &Located| other.entity.kind().name == kind.name) {
@@ -137,6 +149,8 @@ impl Config {
             addresses: config.addresses,
             logs: config.logs,
             site: config.site,
+            policy: config.policy,
+            vhosts: config.vhosts,
             entities: located.into_iter().map(|located| located.entity).collect(),
             warnings,
         })
@@ -165,6 +179,8 @@ struct Collected {
     addresses: Vec<AddressConfig>,
     logs: Vec<LogConfig>,
     site: Option<Site>,
+    policy: Option<PolicyEntity>,
+    vhosts: Vec<VhostEntity>,
 }
 
 impl Collected {
@@ -179,10 +195,42 @@ impl Collected {
             "router.config.address" => self.addresses.push(entity.try_into()?),
             "log" => self.logs.push(entity.try_into()?),
             "site" => self.site = Some(entity.try_into()?),
+            "policy" => self.policy = Some(entity.try_into()?),
+            "vhost" => self.vhosts.push(entity.try_into()?),
             _ => {}
         }
         Ok(())
     }
+}
+
+/// The vhosts of the folder that a policy names: of its files that end in `.json`, by name.
+fn policy_folder(policy: &Located) -> Result<Vec<Section>, ConfigError> {
+    let Some(folder) = policy.entity.text("policyDir") else { return Ok(Vec::new()) };
+    let unreadable = |cause: std::io::Error| {
+        policy.error(Problem::Invalid(format!("{} cannot be read: {cause}", crate::schema::quote(folder))).of("policyDir"))
+    };
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(folder).map_err(unreadable)? {
+        files.push(file.map_err(unreadable)?.path());
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let mut vhosts = Vec::new();
+    for file in files {
+        let document = Document::open(&file)?;
+        for section in document.sections()? {
+            if entity_type(&section.kind).is_none_or(|kind| kind.name != "vhost") {
+                let shown = crate::schema::quote(&section.kind);
+                return Err(ConfigError::syntax(
+                    &section.file,
+                    section.line,
+                    format!("{shown} is no vhost; a policyDir has nothing else"),
+                ));
+            }
+            vhosts.push(section);
+        }
+    }
+    Ok(vhosts)
 }
 
 /// A checked entity and how to speak of it.

@@ -95,6 +95,9 @@ fn has(capabilities: Option<&Multiple<Symbol>>, wanted: &str) -> bool {
 impl Connection {
     /// A client attached a link: accepts or refuses it.
     pub(super) fn client_attached(&mut self, link: LinkKey, attach: Attach) {
+        if let Some(error) = self.link_refusal(&attach) {
+            return self.engine.refuse(link, error);
+        }
         let outcome = match attach.role {
             Role::Sender => self.attach_producer(link, attach),
             Role::Receiver => self.attach_consumer(link, attach),
@@ -143,6 +146,7 @@ impl Connection {
             source: Some(attach.source.unwrap_or_default()),
             target: Some(Target::Message(target)),
             snd_settle_mode: attach.snd_settle_mode.unwrap_or(2),
+            max_message_size: self.max_message_size(),
             ..AttachRequest::default()
         };
         self.engine.accept(link, answer);
@@ -273,6 +277,13 @@ impl Connection {
             self.known.remove(&link);
             self.outgoing_detached(link);
         }
+    }
+}
+
+impl Clients {
+    /// How many links there are on which clients receive.
+    pub(super) fn consumers(&self) -> usize {
+        self.consumers.len()
     }
 }
 

@@ -9,6 +9,7 @@ use super::standing::Standing;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
 use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage};
+use crate::policy::{Admission, Arrival};
 use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
@@ -20,6 +21,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -107,6 +109,8 @@ pub(super) struct Settings {
     pub(super) targets: Option<Arc<Targets>>,
     /// As connector: who we are, by SASL PLAIN.
     pub(super) user: Option<String>,
+    /// The vhost whose policy applies, whatever the peer asks for.
+    pub(super) policy_vhost: Option<String>,
 }
 
 /// How a connection ended.
@@ -182,13 +186,19 @@ pub(super) struct Connection {
     socket: TcpStream,
     peer: String,
     session: Session,
-    input: BytesMut,
+    pub(super) input: BytesMut,
     octets: Arc<Octets>,
     registered: Option<Registered>,
     mechanism: Option<&'static str>,
     /// Who the peer is; as connector: who we are to it.
     user: Option<String>,
     /// Whether the peer's password is right, once that is known.
+    /// What policy allows, where it has a say.
+    pub(super) admission: Option<Admission>,
+    /// Counts it among the clients that are connected.
+    pub(super) arrival: Option<Arrival>,
+    /// The address of the other end.
+    pub(super) remote: Option<IpAddr>,
     verdict: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
     timer: Pin<Box<Sleep>>,
@@ -215,12 +225,13 @@ impl Connection {
     ) -> Self {
         let now = node.clock.now();
         let engine = engine::Connection::new(super::open::config(node, id, &settings), now);
+        let remote = socket.peer_addr().ok().map(|peer| crate::socket::canonical(peer).ip());
         let peer = match &settings.targets {
             // As it was configured: that is how it is known.
             Some(targets) => targets.current().host_port(),
             None => socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| crate::socket::canonical(peer).to_string()),
         };
-        Self {
+        let mut connection = Self {
             id,
             kind: Kind::Normal,
             cost: settings.cost,
@@ -246,6 +257,9 @@ impl Connection {
             registered: None,
             mechanism: None,
             user: None,
+            admission: None,
+            arrival: None,
+            remote,
             verdict: None,
             stage: follow(node.follow_stage(), Stage::Closing),
             timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
@@ -258,7 +272,11 @@ impl Connection {
             last_words: None,
             settings,
             node: Arc::clone(node),
+        };
+        if connection.is_governed() && !connection.settings.outgoing {
+            connection.engine.hold_open();
         }
+        connection
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -316,6 +334,7 @@ impl Connection {
     }
 
     fn finish(mut self, why: Why) -> Finished {
+        self.log_resources();
         self.trunk_down();
         self.lose_incoming();
         self.lose_outgoing();
@@ -530,6 +549,16 @@ impl Connection {
         shard
     }
 
+    /// Who the peer is; as connector: who we are to it.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Where the peer is, as it is told.
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
     fn authenticated(&mut self, mechanism: &'static str) {
         self.mechanism = Some(mechanism);
         self.user = match mechanism {
@@ -576,6 +605,13 @@ impl Connection {
     /// The peer's open has arrived: what it is decides what becomes of the connection.
     fn peer_opened(&mut self) -> Option<usize> {
         self.opened = true;
+        if self.mechanism.is_none() && !self.settings.outgoing {
+            // As the C router names those who leave SASL out.
+            self.user = Some("anonymous".to_owned());
+        }
+        if !self.admit() {
+            return None;
+        }
         let open = self.engine.remote()?;
         let container: Arc<str> = Arc::from(open.container_id.as_str());
         let (host, encrypted) = (&self.peer, self.session.info().map_or("no", |info| info.protocol));
@@ -625,11 +661,7 @@ impl Connection {
             container: Some(Arc::clone(&container)),
             address: None,
             tls: self.session.info().map(Arc::clone),
-            peer: peer_info(
-                open,
-                self.mechanism,
-                self.session.info().and_then(|info| info.peer.as_ref()).map(|peer| peer.subject.clone()),
-            ),
+            peer: peer_info(open, self.mechanism, self.user.clone()),
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
@@ -710,7 +742,7 @@ impl Connection {
 const MAX_PROPERTIES: usize = 64;
 
 /// What is kept of a peer's open for status.
-fn peer_info(open: &Open, sasl: Option<&'static str>, subject: Option<String>) -> PeerInfo {
+fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
     let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
     let properties: Vec<_> = open
         .properties
@@ -723,10 +755,7 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, subject: Option<String>) -
     let property = |name: &str| open.properties.as_ref().and_then(|properties| properties.get(name));
     PeerInfo {
         sasl,
-        user: match sasl {
-            Some("ANONYMOUS") => Some("anonymous".to_owned()),
-            _ => subject,
-        },
+        user,
         correlator: property("qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
         ordinal: property("qd.group-ordinal").and_then(Value::as_u64),
         properties,

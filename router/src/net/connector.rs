@@ -405,6 +405,7 @@ impl SiteLink {
             access_id: None,
             properties: super::open::configured(config.open_properties.as_ref(), &[]),
             targets: Some(Arc::clone(&self.targets)),
+            policy_vhost: config.policy_vhost.clone(),
             user: config.credentials.as_ref().map(|(user, _)| user.clone()),
         }
     }

@@ -7,7 +7,7 @@ use crate::node::{LinkRecord, STUCK};
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
-use skupper_proto::amqp::{DecodeError, condition};
+use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
 use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
 use skupper_proto::stream;
@@ -56,6 +56,8 @@ struct Slot {
     /// Octets whose receipt was passed on.
     told: u64,
     outcome_told: bool,
+    /// Octets of the message that have arrived.
+    octets: u64,
 }
 
 /// All deliveries that arrive by one connection.
@@ -77,6 +79,10 @@ enum HeadError {
     TooLarge,
     #[error("Routing failure: no address present")]
     NoAddress,
+    #[error("user_id proxy violation")]
+    OtherUser,
+    #[error("the address is not allowed by local policy")]
+    Forbidden,
 }
 
 /// How the messages of a link are read.
@@ -90,6 +96,8 @@ struct LinkRules<'a> {
     resend: bool,
     /// Router annotations are none of the sender's business.
     strips: bool,
+    /// The user that they must name if they name one.
+    user: Option<&'a str>,
 }
 
 /// A head that was read.
@@ -134,6 +142,11 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         (None, Some(to)) => to,
         (None, None) => properties(sections, &head)?.to.ok_or(HeadError::NoAddress)?,
     };
+    if let Some(user) = link.user
+        && properties(sections, &head)?.user_id.is_some_and(|named| names_another(&named, user))
+    {
+        return Err(HeadError::OtherUser);
+    }
     let priority = match &head.header {
         Some(span) => Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY),
         None => DEFAULT_PRIORITY,
@@ -159,6 +172,15 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
     Ok(Some(Read { message, to, body: end }))
 }
 
+/// Whether a message names a user other than this one.
+fn names_another(named: &Value, user: &str) -> bool {
+    match named {
+        Value::Null => false,
+        Value::Binary(octets) => !octets.is_empty() && octets[..] != *user.as_bytes(),
+        other => other.as_text().is_none_or(|named| !named.is_empty() && named != user),
+    }
+}
+
 fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
     head.properties.as_ref().map_or_else(|| Ok(Properties::default()), |span| Properties::decode_fields(&mut span.of(sections)))
 }
@@ -178,6 +200,7 @@ impl Connection {
     /// A transfer arrived.
     pub(super) fn transfer(&mut self, key: IncomingKey, link: LinkKey, presettled: bool, payload: Bytes, ending: Ending) {
         let mut counted = None;
+        let limit = self.max_message_size();
         if !self.incoming.slots.contains_key(&key) {
             self.producer_began(link);
             counted = self.known.get(&link).map(|known| Arc::clone(known.record()));
@@ -204,8 +227,13 @@ impl Connection {
             full: None,
             told: 0,
             outcome_told: false,
+            octets: 0,
         });
         slot.presettled |= presettled;
+        slot.octets = slot.octets.saturating_add(payload.len() as u64);
+        if limit > 0 && slot.octets > limit {
+            return self.oversize(key, link);
+        }
         let complete = ending == Ending::Complete;
         match &mut slot.state {
             State::Routed(delivery) => {
@@ -252,6 +280,23 @@ impl Connection {
         }
     }
 
+    /// A client's message is larger than it may be: it goes no further, and the client is told and let go.
+    fn oversize(&mut self, key: IncomingKey, link: LinkKey) {
+        const TEXT: &str = "Message size exceeded";
+        if let Some(admission) = &self.admission {
+            admission.count_oversize();
+        }
+        if let Some(slot) = self.incoming.slots.get_mut(&key)
+            && let State::Routed(delivery) = std::mem::replace(&mut slot.state, State::Refused)
+        {
+            delivery.end(Ended::Aborted);
+        }
+        crate::log!(Policy, Info, "[C{}] DENY a message that is larger than {} octets", self.id, self.max_message_size());
+        self.reject(key, Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT));
+        self.engine.detach(link, Some(Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT)));
+        self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), self.now);
+    }
+
     /// A delivery holds enough: its session's window is left to close. What the peer may still send is that window.
     fn fill(&mut self, key: IncomingKey, link: LinkKey) {
         let (Some(slot), Some(session)) = (self.incoming.slots.get_mut(&key), self.engine.session_of(link)) else { return };
@@ -292,15 +337,21 @@ impl Connection {
 
     /// Routes a delivery if its head has arrived.
     fn begin(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
-        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
-        let producer = self.clients.producers.get(&slot.link);
+        let Some((link, presettled)) = self.incoming.slots.get(&key).map(|slot| (slot.link, slot.presettled)) else { return };
+        let producer = self.clients.producers.get(&link);
         let rules = LinkRules {
             to: producer.and_then(|producer| producer.to.as_ref()),
             streaming: producer.is_some_and(|producer| producer.streaming),
             resend: producer.is_some_and(|producer| producer.resend),
             strips: self.kind == Kind::Normal && self.settings.strip_in,
+            user: self.sole_user(),
         };
-        let read = match read_head(&octets, complete, slot.presettled, &rules) {
+        let judged = read_head(&octets, complete, presettled, &rules).and_then(|read| match read {
+            Some(read) if rules.to.is_none() && !self.may_send_to(&read.to) => Err(HeadError::Forbidden),
+            read => Ok(read),
+        });
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        let read = match judged {
             Ok(Some(read)) => read,
             Ok(None) => {
                 slot.state = State::hold(octets);
@@ -311,6 +362,7 @@ impl Connection {
                     HeadError::Annotations(_) => condition::INVALID_FIELD,
                     HeadError::Message(_) | HeadError::TooLarge => condition::DECODE_ERROR,
                     HeadError::NoAddress => condition::PRECONDITION_FAILED,
+                    HeadError::OtherUser | HeadError::Forbidden => condition::UNAUTHORIZED_ACCESS,
                 };
                 slot.state = State::Refused;
                 return self.reject(key, Error::new(condition, error.to_string()));

@@ -4,7 +4,7 @@ use super::connection::{Connection, HANDSHAKE, Settings};
 use super::standing::Standing;
 use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
-use crate::schema::{SaslMechanism, StripAnnotations};
+use crate::schema::{Role, SaslMechanism, StripAnnotations};
 use crate::socket::{self, Kind as SocketKind};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::{log, log_limited};
@@ -165,10 +165,23 @@ impl AmqpListener {
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
         log!(Server, Info, "[C{id}] Accepted connection to {} from {peer}", self.config.host_port());
+        let arrival = match self.config.role {
+            // Clients are not to shut out routers.
+            Role::InterRouter => None,
+            _ => match node.access.policy.arrive() {
+                Some(arrival) => Some(arrival),
+                None => {
+                    let current = node.access.policy.counts().current();
+                    log!(Policy, Info, "DENY Connection '{peer}' based on global connection count. nConnections= {current}");
+                    return node.registry.refuse(&self.name, "policy");
+                }
+            },
+        };
         let standing = Arc::new(Standing::default());
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
         let settings = self.settings(&node, &session);
-        let connection = Connection::new(&node, id, settings, socket, session, 0, standing);
+        let mut connection = Connection::new(&node, id, settings, socket, session, 0, standing);
+        connection.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
         {
@@ -241,6 +254,7 @@ impl AmqpListener {
             properties: super::open::configured(config.open_properties.as_ref(), &config.failover_urls),
             targets: None,
             user: None,
+            policy_vhost: config.policy_vhost.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A connection's task owns its socket, its TLS session and its engine, and runs on one shard. It is a poll loop; nothing of its
 //! state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
+mod admission;
 mod clients;
 mod connection;
 mod connector;

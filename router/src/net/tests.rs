@@ -138,6 +138,7 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         properties: Fields::default(),
         targets: None,
         user: None,
+        policy_vhost: None,
     };
     let connection = Connection::new(node, 1, settings, near, Session::plain(), 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);

@@ -1,5 +1,6 @@
-//! Who may come in: the passwords that listeners take.
+//! Who may come in: the passwords that listeners take, and policy.
 
+use crate::policy::Policy;
 use crate::sasl::Passwords;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -13,12 +14,14 @@ const CHECKS: usize = 4;
 pub struct Access {
     /// The passwords of users, where there are some.
     pub passwords: Option<Arc<Passwords>>,
+    /// What clients may do.
+    pub policy: Arc<Policy>,
     /// Leave to check a password.
     pub checks: Arc<Semaphore>,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { passwords: None, checks: Arc::new(Semaphore::new(CHECKS)) }
+        Self { passwords: None, policy: Arc::default(), checks: Arc::new(Semaphore::new(CHECKS)) }
     }
 }

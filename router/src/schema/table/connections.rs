@@ -106,8 +106,10 @@ const MESSAGE_LOGGING: Attribute = text(
 .default(Text("none"))
 .create();
 
-const POLICY_VHOST: Attribute =
-    text("policyVhost", "The vhost whose policy applies, whatever host the client asks for.").example("tenant-1").create();
+const POLICY_VHOST: Attribute = text("policyVhost", "The vhost whose policy applies, whatever host the client asks for.")
+    .example("tenant-1")
+    .create()
+    .works();
 
 const OPEN_PROPERTIES: Attribute = properties(
     "openProperties",

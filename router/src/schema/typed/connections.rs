@@ -74,6 +74,8 @@ pub struct Listener {
     pub http: Option<HttpListener>,
     /// Other addresses of this router that clients are told.
     pub failover_urls: Vec<FailoverUrl>,
+    /// The vhost whose policy applies, whatever clients ask for.
+    pub policy_vhost: Option<String>,
     pub open_properties: Option<Map<String, Json>>,
 }
 
@@ -128,6 +130,7 @@ impl TryFrom<&Entity> for Listener {
                 }),
                 false => None,
             },
+            policy_vhost: text(entity, "policyVhost"),
             failover_urls: failover_urls(entity.text("failoverUrls").unwrap_or_default())
                 .map_err(|problem| problem.of("failoverUrls"))?,
             open_properties: open_properties(entity, role)?,
@@ -153,6 +156,8 @@ pub struct Connector {
     pub limits: Limits,
     pub strip_annotations: StripAnnotations,
     pub open_properties: Option<Map<String, Json>>,
+    /// The vhost whose policy applies; `None`: none does.
+    pub policy_vhost: Option<String>,
     /// The user and the password for SASL PLAIN.
     pub credentials: Option<(String, Password)>,
 }
@@ -191,6 +196,7 @@ impl TryFrom<&Entity> for Connector {
             role,
             cost: entity.get("cost")?,
             credentials,
+            policy_vhost: text(entity, "policyVhost"),
             ssl_profile: text(entity, "sslProfile"),
             proxy_profile: text(entity, "proxyProfile"),
             sasl_mechanisms,

@@ -4,11 +4,13 @@
 //! with the entity, from the table; there are none here.
 
 mod connections;
+mod policy;
 mod router;
 mod security;
 mod services;
 
 pub use connections::{Connector, HttpListener, Limits, Listener};
+pub use policy::{PolicyEntity, VhostEntity};
 pub use router::{LogConfig, LogOutput, RouterEntity, Site};
 pub use security::SslProfile;
 pub use services::{AddressConfig, AddressMatch, TcpConnector, TcpListener};

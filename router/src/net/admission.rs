@@ -1,0 +1,167 @@
+//! What policy has to say to a connection: whether it opens, what it may attach, what it may send.
+
+use super::connection::{Connection, Kind};
+use crate::log;
+use crate::policy::{Admission, Denial, Verdict, Visitor};
+use crate::schema::Role as ConnectionRole;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::Target;
+
+/// What a client is told, and nothing more.
+const CONNECTION_DISALLOWED: &str = "connection disallowed by local policy";
+const LINK_DISALLOWED: &str = "link disallowed by local policy";
+
+impl Connection {
+    /// Whether policy has a say here: over clients, and over connectors that name a vhost.
+    pub(super) fn is_governed(&self) -> bool {
+        let settings = &self.settings;
+        let client = !matches!(settings.role, ConnectionRole::InterRouter);
+        client && self.node.access.policy.config().enabled && (!settings.outgoing || settings.policy_vhost.is_some())
+    }
+
+    /// The peer's open has arrived: judges it and sends ours. Returns whether the connection may stay.
+    pub(super) fn admit(&mut self) -> bool {
+        if !self.is_governed() {
+            return true;
+        }
+        let asked = self.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
+        let vhost = self.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
+        let user = self.user().unwrap_or_default().to_owned();
+        let policy = &self.node.access.policy;
+        let admitted = if self.settings.outgoing {
+            policy.admit_connector(&vhost, &user)
+        } else {
+            match self.remote {
+                Some(host) => policy.admit(Visitor { connection: self.id, user: &user, host, vhost: &vhost }),
+                None => Err(Denial::Host),
+            }
+        };
+        match admitted {
+            Ok(admission) => {
+                self.apply(&admission);
+                self.admission = Some(admission);
+                true
+            }
+            Err(denial) => {
+                let (id, host) = (self.id, self.host());
+                if self.settings.outgoing {
+                    log!(
+                        Policy,
+                        Error,
+                        "[C{id}] Failed to find policyVhost settings for connection '{id}', policyVhost: '{vhost}'"
+                    );
+                } else {
+                    log!(
+                        Policy,
+                        Info,
+                        "[C{id}] DENY AMQP Open for user '{}', rhost '{host}', vhost '{}': {denial}",
+                        user.escape_debug(),
+                        vhost.escape_debug()
+                    );
+                }
+                self.engine.admit(None, None, None);
+                self.engine.close(Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, CONNECTION_DISALLOWED)), self.now);
+                false
+            }
+        }
+    }
+
+    /// Sends our open with the limits of a client's group.
+    fn apply(&mut self, admission: &Admission) {
+        let settings = admission.settings();
+        let given = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+        let frame = Some(given(settings.max_frame_size)).filter(|size| *size > 0);
+        let channels = settings.max_sessions.checked_sub(1).map(|most| u16::try_from(most).unwrap_or(u16::MAX));
+        let octets = u64::from(frame.unwrap_or(self.settings.max_frame_size)).max(1);
+        let window = Some(settings.max_session_window).filter(|window| *window > 0).map(|window| given(window / octets).max(2));
+        self.engine.admit(frame, channels, window);
+        if !self.settings.outgoing {
+            // What came behind the peer's open.
+            self.engine.handle_input(&mut self.input, self.now);
+        }
+    }
+
+    /// Why policy refuses a client's link, if it does.
+    pub(super) fn link_refusal(&self, attach: &Attach) -> Option<Error> {
+        let admission = self.admission.as_ref()?;
+        let (verdict, direction, address) = match attach.role {
+            Role::Sender => {
+                let target = attach.target.as_ref().and_then(Target::message);
+                let address = target.and_then(|target| target.address.as_deref()).unwrap_or_default();
+                (admission.may_send(self.clients.producers.len(), address), "sender", address)
+            }
+            Role::Receiver => {
+                let source = attach.source.as_ref();
+                let dynamic = source.is_some_and(|source| source.dynamic == Some(true));
+                let address = source.and_then(|source| source.address.as_deref()).unwrap_or_default();
+                let wanted = (!dynamic).then_some(address);
+                (admission.may_receive(self.clients.consumers(), wanted), "receiver", if dynamic { "(dynamic)" } else { address })
+            }
+        };
+        let (condition, reason) = match verdict {
+            Verdict::Allowed => return None,
+            Verdict::TooMany => (condition::RESOURCE_LIMIT_EXCEEDED, "the limit of such links"),
+            Verdict::Forbidden => (condition::UNAUTHORIZED_ACCESS, "its address"),
+        };
+        let (id, host) = (self.id, self.host());
+        crate::log_limited!(
+            (id, direction, address),
+            Policy,
+            Info,
+            "[C{id}] DENY AMQP Attach {direction} link '{}' for user '{}', rhost '{host}', based on {reason}",
+            address.escape_debug(),
+            admission.user().escape_debug()
+        );
+        Some(Error::new(condition, LINK_DISALLOWED))
+    }
+
+    /// Whether a message that names its own address may go there.
+    pub(super) fn may_send_to(&self, address: &str) -> bool {
+        let Some(admission) = self.admission.as_ref().filter(|_| self.kind == Kind::Normal) else { return true };
+        let allowed = admission.may_send_message(address);
+        if !allowed {
+            let (id, user, host) = (self.id, admission.user().escape_debug(), self.host());
+            crate::log_limited!(
+                (id, address),
+                Policy,
+                Info,
+                "[C{id}] DENY AMQP message to '{}' for user '{user}', rhost '{host}' based on target address",
+                address.escape_debug()
+            );
+        }
+        allowed
+    }
+
+    /// The user that messages must name if they name one.
+    pub(super) fn sole_user(&self) -> Option<&str> {
+        self.admission.as_ref().filter(|admission| !admission.settings().allow_user_id_proxy).map(Admission::user)
+    }
+
+    /// Octets that a message may have; 0: any.
+    pub(super) fn max_message_size(&self) -> u64 {
+        self.admission.as_ref().map_or(0, Admission::max_message_size)
+    }
+
+    /// Says at the end what was refused.
+    pub(super) fn log_resources(&self) {
+        let Some(admission) = &self.admission else { return };
+        let [sessions, senders, receivers, oversize] = admission.counts().refused();
+        log!(
+            Policy,
+            Debug,
+            "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, n_receivers={}, sessions_denied={sessions}, \
+             senders_denied={senders}, receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
+            self.id,
+            self.peer(),
+            self.engine.usage().sessions,
+            self.clients.producers.len(),
+            self.clients.consumers(),
+            admission.counts().current()
+        );
+    }
+
+    fn host(&self) -> String {
+        self.remote.map_or_else(|| "unknown".to_owned(), |host| host.to_string())
+    }
+}
