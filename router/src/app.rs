@@ -29,7 +29,6 @@ use running::{Running, treatment};
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey};
 use skupper_proto::topology;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io::Write;
@@ -134,7 +133,7 @@ type Steps = Vec<(Entity, Parts)>;
 
 /// Plans all entities of a configuration: the log's, and the others.
 fn plan(config: &Config) -> Result<(Steps, Steps), ConfigError> {
-    let mut plan = Plan::new(config.router.mode, BTreeMap::new(), []);
+    let mut plan = Plan::at_start(config.router.mode);
     let others = config.entities.iter().filter(|entity| entity.kind().name != "log").cloned();
     for entity in logs(&config.entities).into_iter().chain(others) {
         let kept = entity.clone();

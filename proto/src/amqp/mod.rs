@@ -8,6 +8,7 @@ pub mod frame;
 pub mod message;
 pub mod performative;
 pub mod sasl;
+pub mod show;
 pub mod terminus;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The running router as the management node reads and changes it.
 
-use super::plan::{Trouble, profile_config};
+use super::plan::Trouble;
 use super::records;
 use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
@@ -89,13 +89,7 @@ impl Directory for Running {
             }
             Owner::Profile(profile) => {
                 let config = SslProfile::try_from(&entity).map_err(|error| failed(error.into()))?;
-                let changed = profile_config(&config).map_err(failed)?;
-                let unusable =
-                    |error: crate::tls::ProfileError| Trouble::Failed { attribute: error.attribute, text: error.to_string() };
-                profile.profile.update(changed).map_err(|error| failed(unusable(error)))?;
-                let mut profile = profile.clone();
-                profile.ordinal = config.ordinal;
-                Owner::Profile(profile)
+                Owner::Profile(profile.update(config, self.user_of(&live).is_some()).map_err(failed)?)
             }
             other => other.clone(),
         };
@@ -129,6 +123,7 @@ impl Directory for Running {
         }
         let mut told = records::connection(self, kind, &record);
         if let Some(trace) = change.trace {
+            record.trace.set(trace);
             told.put("enableProtocolTrace", trace);
         }
         if change.close {

@@ -1,8 +1,10 @@
 //! Entities before they are started: checked, with all they need at hand, in an order in which each finds what it needs.
 
+use crate::log;
 use crate::schema::typed::{self, AddressConfig, AddressMatch};
 use crate::schema::{AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type};
 use crate::tls::{Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
+use arc_swap::ArcSwapOption;
 use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,11 +63,64 @@ impl Trouble {
     }
 }
 
-/// A profile in force, or to be.
+/// A profile in force, or to be. One that nobody uses need not be loaded: management may set it up in steps.
 #[derive(Clone, Debug)]
 pub(super) struct ProfileInForce {
-    pub(super) profile: Arc<Profile>,
-    pub(super) ordinal: u64,
+    config: Arc<typed::SslProfile>,
+    loaded: Arc<ArcSwapOption<Profile>>,
+}
+
+impl ProfileInForce {
+    fn new(config: typed::SslProfile) -> Self {
+        Self { config: Arc::new(config), loaded: Arc::default() }
+    }
+
+    /// Its TLS ordinal.
+    pub(super) fn ordinal(&self) -> u64 {
+        self.config.ordinal
+    }
+
+    /// The profile, if it is loaded.
+    pub(super) fn loaded(&self) -> Option<Arc<Profile>> {
+        self.loaded.load_full()
+    }
+
+    /// The profile, loaded now if it is not yet.
+    ///
+    /// # Errors
+    /// Its files cannot be used.
+    pub(super) fn profile(&self) -> Result<Arc<Profile>, Trouble> {
+        if let Some(profile) = self.loaded() {
+            return Ok(profile);
+        }
+        let profile = Arc::new(Profile::load(profile_config(&self.config)?).map_err(unusable)?);
+        self.loaded.store(Some(Arc::clone(&profile)));
+        Ok(profile)
+    }
+
+    /// The profile with other attributes; its files are read anew.
+    ///
+    /// # Errors
+    /// They cannot be used, and everything stays as it is. One that is not `in_use` is not loaded then, until somebody uses it.
+    pub(super) fn update(&self, config: typed::SslProfile, in_use: bool) -> Result<Self, Trouble> {
+        let changed = match (profile_config(&config), self.loaded()) {
+            (Ok(changed), Some(profile)) => profile.update(changed).map_err(unusable),
+            (Ok(_), None) => Ok(()),
+            (Err(trouble), _) => Err(trouble),
+        };
+        match changed {
+            Ok(()) => Ok(Self { config: Arc::new(config), loaded: Arc::clone(&self.loaded) }),
+            Err(trouble) if in_use => Err(trouble),
+            Err(trouble) => {
+                log!(Agent, Warning, "{trouble}; nobody uses the profile yet");
+                Ok(Self::new(config))
+            }
+        }
+    }
+}
+
+fn unusable(error: crate::tls::ProfileError) -> Trouble {
+    Trouble::Failed { attribute: error.attribute, text: error.to_string() }
 }
 
 /// What an entity is made of.
@@ -91,6 +146,8 @@ pub(super) enum Parts {
 /// Entities to be started together.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// The router starts: a profile must be usable even if nobody uses it.
+    starting: bool,
     mode: Mode,
     profiles: BTreeMap<String, ProfileInForce>,
     patterns: Patterns<()>,
@@ -100,13 +157,18 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Nothing to be started yet, in a router without entities.
+    pub(super) fn at_start(mode: Mode) -> Self {
+        Self { starting: true, ..Self::new(mode, BTreeMap::new(), []) }
+    }
+
     /// Nothing to be started yet, beside entities that are running.
     pub(super) fn new<'a>(
         mode: Mode,
         profiles: BTreeMap<String, ProfileInForce>,
         running: impl IntoIterator<Item = &'a Entity>,
     ) -> Self {
-        let mut plan = Self { mode, profiles, patterns: Patterns::new(), names: Vec::new(), steps: Vec::new() };
+        let mut plan = Self { starting: false, mode, profiles, patterns: Patterns::new(), names: Vec::new(), steps: Vec::new() };
         for entity in running {
             plan.note(entity);
             // It was accepted when it was started.
@@ -153,10 +215,14 @@ impl Plan {
             "log" => Parts::Log(entity.try_into()?),
             "sslProfile" => {
                 let config = typed::SslProfile::try_from(entity)?;
-                let profile = Profile::load(profile_config(&config)?)
-                    .map_err(|error| Trouble::Failed { attribute: error.attribute, text: error.to_string() })?;
-                let in_force = ProfileInForce { profile: Arc::new(profile), ordinal: config.ordinal };
-                self.profiles.insert(config.name, in_force.clone());
+                let name = config.name.clone();
+                let in_force = ProfileInForce::new(config);
+                match in_force.profile() {
+                    Err(trouble) if self.starting => return Err(trouble),
+                    Err(trouble) => log!(Agent, Warning, "{trouble}; nobody uses the profile yet"),
+                    Ok(_) => {}
+                }
+                self.profiles.insert(name, in_force.clone());
                 Parts::Profile(in_force)
             }
             "router.config.address" => {
@@ -177,10 +243,10 @@ impl Plan {
             "connector" => {
                 let config = typed::Connector::try_from(entity)?;
                 self.role_fits("connector", config.role)?;
-                let profile = self.profile(config.ssl_profile.as_ref());
-                let ordinal = profile.map(|profile| profile.ordinal);
-                let certified = profile.is_some_and(|profile| profile.profile.certificate().is_some());
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
+                let profile = self.profile(config.ssl_profile.as_ref());
+                let ordinal = profile.map(ProfileInForce::ordinal);
+                let certified = profile.and_then(ProfileInForce::loaded).is_some_and(|profile| profile.certificate().is_some());
                 Parts::Connector { config, tls, ordinal, certified }
             }
             "tcpListener" => {
@@ -216,13 +282,15 @@ impl Plan {
 
     fn acceptor(&self, profile: Option<&String>, certified: bool) -> Result<Option<Acceptor>, Trouble> {
         let verification = if certified { ClientVerification::Required } else { ClientVerification::None };
-        let acceptor = self.profile(profile).map(|profile| profile.profile.acceptor(verification));
+        let profile = self.profile(profile).map(ProfileInForce::profile).transpose()?;
+        let acceptor = profile.map(|profile| profile.acceptor(verification));
         acceptor.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
     }
 
     fn connector(&self, profile: Option<&String>, verify_hostname: bool) -> Result<Option<Connector>, Trouble> {
         let verification = if verify_hostname { ServerVerification::ChainAndName } else { ServerVerification::Chain };
-        let connector = self.profile(profile).map(|profile| profile.profile.connector(verification));
+        let profile = self.profile(profile).map(ProfileInForce::profile).transpose()?;
+        let connector = profile.map(|profile| profile.connector(verification));
         connector.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
     }
 }
@@ -247,7 +315,7 @@ pub(super) fn pattern(config: &AddressConfig) -> (&'static str, String) {
 }
 
 /// What the TLS room needs to know of a profile; its password is fetched now.
-pub(super) fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> {
+fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> {
     let password = entity.password.as_ref().map(|password| password.resolve(|name| std::env::var(name).ok()));
     let password = password.transpose().map_err(|error| Trouble::Failed { attribute: "password", text: error.to_string() })?;
     Ok(ProfileConfig {

@@ -166,7 +166,7 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("adminStatus", "enabled")
         .with("operStatus", "up")
         .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
-        .with("enableProtocolTrace", false)
+        .with("enableProtocolTrace", amqp && record.trace.is_on())
         .with("groupCorrelationId", record.peer.correlator.as_deref())
         .with("groupOrdinal", record.peer.ordinal)
 }

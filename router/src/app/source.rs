@@ -392,7 +392,7 @@ impl HttpSource for Running {
             services.push(service_metrics(connector.config().address.clone(), Side::Connector, connector.stats()));
         }
         let certificates = self.profiles().into_iter().filter_map(|(profile, in_force)| {
-            let not_after = in_force.profile.certificate()?.not_after.as_second();
+            let not_after = in_force.loaded()?.certificate()?.not_after.as_second();
             Some(Certificate { profile, kind: "own", not_after: u64::try_from(not_after).unwrap_or_default() })
         });
         Metrics {

@@ -8,13 +8,13 @@ use super::outgoing::Outgoing;
 use super::standing::Standing;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage};
+use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
 use crate::schema::Role;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
-use skupper_proto::amqp::{Fields, Value, condition, sasl};
+use skupper_proto::amqp::{Fields, Value, condition, sasl, show};
 use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
@@ -189,6 +189,7 @@ pub(super) struct Connection {
     pub(super) input: BytesMut,
     octets: Arc<Octets>,
     registered: Option<Registered>,
+    trace: Arc<Trace>,
     mechanism: Option<&'static str>,
     /// Who the peer is; as connector: who we are to it.
     user: Option<String>,
@@ -255,6 +256,7 @@ impl Connection {
             input: BytesMut::new(),
             octets: Arc::new(Octets::default()),
             registered: None,
+            trace: Arc::default(),
             mechanism: None,
             user: None,
             admission: None,
@@ -465,6 +467,9 @@ impl Connection {
         })?;
         if received.octets > 0 {
             self.octets.receive(received.octets);
+            if self.trace.is_on() {
+                trace(self.id, "<-", &self.input);
+            }
             self.engine.handle_input(&mut self.input, self.now);
             if self.input.is_empty() && self.input.capacity() < READ / 4 {
                 // What is left of the block is too small for the next read.
@@ -495,6 +500,9 @@ impl Connection {
         }
         if self.engine.output().is_empty() {
             return Ok(false);
+        }
+        if self.trace.is_on() {
+            trace(self.id, "->", &self.engine.output().to_vec());
         }
         let octets = self.engine.output().len();
         let result = {
@@ -663,6 +671,7 @@ impl Connection {
             tls: self.session.info().map(Arc::clone),
             peer: peer_info(open, self.mechanism, self.user.clone()),
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
+            trace: Arc::clone(&self.trace),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
         }));
@@ -760,6 +769,16 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
         ordinal: property("qd.group-ordinal").and_then(Value::as_u64),
         properties,
     }
+}
+
+/// Logs the frames at the start of `octets`: those that stand there whole, for the engine leaves the rest where it is.
+fn trace(id: u64, arrow: &str, octets: &[u8]) {
+    let (module, level) = (log::Module::Protocol, log::Level::Debug);
+    show::frames(octets, arrow, |line| {
+        // Counted, and written even if the module's levels say otherwise: it may have been asked for of this connection alone.
+        let _ = log::event(module, level);
+        log::write_at(module, level, file!(), line!(), format_args!("[C{id}]: {line}"));
+    });
 }
 
 fn follow(mut stage: watch::Receiver<Stage>, wanted: Stage) -> Pin<Box<dyn Future<Output = Stage> + Send>> {

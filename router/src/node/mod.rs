@@ -14,7 +14,7 @@ pub use access::Access;
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
-pub use registry::{Closer, ConnectionRecord, Octets, PeerInfo, Registered, Registry};
+pub use registry::{Closer, ConnectionRecord, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
 pub use stop::{Stop, Stopping};
 

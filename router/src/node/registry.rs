@@ -3,11 +3,12 @@
 use super::Stop;
 use super::links::Links;
 use crate::core::{Command, Mailbox};
+use crate::log::{self, Level, Module};
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -70,6 +71,25 @@ pub struct PeerInfo {
     pub ordinal: Option<u64>,
 }
 
+/// Whether a connection's frames are logged.
+#[derive(Debug, Default)]
+pub struct Trace(AtomicU8);
+
+impl Trace {
+    /// Says whether, whatever the log's levels are.
+    pub fn set(&self, on: bool) {
+        self.0.store(if on { 1 } else { 2 }, Ordering::Relaxed);
+    }
+
+    /// Whether they are: as was said, or else as the module PROTOCOL has it.
+    pub fn is_on(&self) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            0 => log::enabled(Module::Protocol, Level::Debug),
+            said => said == 1,
+        }
+    }
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub struct ConnectionRecord {
@@ -95,6 +115,8 @@ pub struct ConnectionRecord {
     pub peer: PeerInfo,
     /// How it is closed.
     pub closer: Closer,
+    /// Whether its frames are logged, of an AMQP connection.
+    pub trace: Arc<Trace>,
     /// When it was opened.
     pub opened: (SystemTime, Instant),
     /// Octets of its payload.

@@ -265,6 +265,7 @@ impl TcpListener {
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
             closer: Closer::Service(Arc::clone(&stop)),
+            trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
         });

@@ -12,6 +12,7 @@ mod hostile;
 mod interop;
 mod lifecycle;
 mod link_loss;
+mod management;
 mod messages;
 mod operator;
 mod refusals;

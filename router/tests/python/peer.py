@@ -4,10 +4,13 @@
 usage: peer.py open URL [--tls CA CERT KEY] [--sasl MECHANISM | --no-sasl]
        peer.py exchange URL COUNT SIZE ADDRESS
        peer.py raw HOST PORT HEX [HEX ...]
+       peer.py manage URL ADDRESS REQUESTS
 
 open      opens a connection and prints, as one JSON object, what the other side said of itself and how it went.
 exchange  sends COUNT messages of SIZE octets to ADDRESS and receives them again over a second connection; prints counts.
 raw       sends each HEX over a TCP connection of its own, ends that half, and prints the answers as hexadecimal JSON.
+manage    sends management requests to ADDRESS, one after the other's answer; REQUESTS is a JSON list of pairs of application
+          properties and body; prints a list of [status code, description, body].
 
 Exit status 0 if the conversation took place, whatever its result; the caller judges what is printed.
 """
@@ -131,6 +134,48 @@ class Exchange(Limited):
                 connection.close()
 
 
+class Manage(Limited):
+    def __init__(self, url, address, requests):
+        super().__init__()
+        self.url, self.address, self.requests = url, address, requests
+        self.result = []
+
+    def begin(self, event):
+        connection = event.container.connect(self.url, reconnect=False, allowed_mechs="ANONYMOUS")
+        self.receiver = event.container.create_receiver(connection, None, dynamic=True)
+        self.sender = event.container.create_sender(connection, self.address)
+
+    def on_link_opened(self, event):
+        if event.receiver:
+            self.ask()
+
+    def on_sendable(self, event):
+        self.ask()
+
+    def ask(self):
+        reply_to = self.receiver.remote_source.address
+        if not reply_to or not self.sender.credit or len(self.result) != getattr(self, "asked", 0):
+            return
+        if len(self.result) == len(self.requests):
+            self.timer.cancel()
+            self.sender.connection.close()
+            return
+        properties, body = self.requests[len(self.result)]
+        self.asked = len(self.result) + 1
+        self.sender.send(Message(reply_to=reply_to, correlation_id=self.asked, properties=properties, body=body))
+
+    def on_message(self, event):
+        message = event.message
+        assert int(message.correlation_id) == self.asked, message
+        properties = message.properties
+        self.result.append([int(properties["statusCode"]), properties["statusDescription"], plain(message.body)])
+        self.ask()
+
+    def on_timer_task(self, event):
+        self.result.append([0, "no answer", None])
+        event.container.stop()
+
+
 def raw(host, port, messages):
     answers = []
     for message in messages:
@@ -154,7 +199,9 @@ def main(arguments):
     command, *rest = arguments
     if command == "raw":
         return raw(rest[0], rest[1], rest[2:])
-    if command == "exchange":
+    if command == "manage":
+        handler = Manage(rest[0], rest[1], json.loads(rest[2]))
+    elif command == "exchange":
         handler = Exchange(rest[0], int(rest[1]), int(rest[2]), rest[3])
     else:
         options = {}
