@@ -20,6 +20,7 @@ impl Directory for Running {
             "router.node" => page.of(records::nodes(self, kind)).collect(),
             "routerMetrics" => page.of([records::metrics(self, kind)]).collect(),
             "logStats" => page.of(records::log_stats(kind)).collect(),
+            "allocator" => page.of(records::allocators(self, kind)).collect(),
             _ => {
                 let entities = self.all();
                 let of_kind = entities.iter().filter(|live| live.entity.kind().name == kind.name);
@@ -34,7 +35,7 @@ impl Directory for Running {
                 let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
                 record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
             }
-            ("connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats", _) => {
+            ("connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats" | "allocator", _) => {
                 self.entities(kind, Page::ALL)
             }
             _ => {

@@ -390,3 +390,30 @@ pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
     let modules = Module::ALL.into_iter().map(|module| record(module.name(), log::stats(module)));
     std::iter::once(record("DEFAULT", log::Stats::default())).chain(modules).collect()
 }
+
+/// What the router keeps for as long as it is there, in number and size. There are no pools, so nothing is free or moved between threads.
+/// Each is named as the metric that counts it.
+pub(super) fn allocators(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+    let node = &running.node;
+    let record = |name: &'static str, size: usize, held: usize| {
+        Record::new(kind)
+            .with("typeName", name)
+            .with("typeSize", number(size as u64))
+            .with("transferBatchSize", 0)
+            .with("localFreeListMax", 0)
+            .with("globalFreeListMax", 0)
+            .with("totalAllocFromHeap", number(held as u64))
+            .with("totalFreeToHeap", 0)
+            .with("heldByThreads", number(held as u64))
+            .with("batchesRebalancedToThreads", 0)
+            .with("batchesRebalancedToGlobal", 0)
+            .with("name", format!("allocator/{name}"))
+            .with("identity", format!("allocator/{name}"))
+            .with("type", kind.long_name())
+    };
+    vec![
+        record("qdr_connections", size_of::<ConnectionRecord>(), node.registry.connections().len()),
+        record("qdr_links", size_of::<LinkRecord>(), node.registry.links().count()),
+        record("qdr_addresses", size_of::<Address>(), node.core.addresses().len()),
+    ]
+}

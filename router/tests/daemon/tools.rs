@@ -85,11 +85,11 @@ with_python!(proton_says_nonsense, |lab: &Lab, python: Python| {
 with_commands!(curl_to_nginx, ["curl", "nginx"], curl_to_nginx_through_pair);
 with_commands!(iperf3_both_ways, ["iperf3"], iperf3_through_pair);
 
-pub struct Python(pub String);
+pub(crate) struct Python(pub(crate) String);
 
 impl Python {
     #[track_caller]
-    pub fn run(&self, lab: &Lab, arguments: &[&str]) -> Value {
+    pub(crate) fn run(&self, lab: &Lab, arguments: &[&str]) -> Value {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/peer.py");
         let output = Command::new(&self.0).arg(script).args(arguments).current_dir(lab.path()).output().expect("Python starts");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
