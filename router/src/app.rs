@@ -106,7 +106,8 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         log!(Server, Info, "Container Name: {}", node.core.id());
         log!(Router, Info, "Router started in {} mode, area=0 id={}", mode_text(&config), node.core.id());
         log!(Router, Info, "Version: {}", env!("CARGO_PKG_VERSION"));
-        log!(Router, Info, "Inter-router data connections set to {}", node.data_connections);
+        let found = if config.router.data_connections_calculated { "calculated at" } else { "set to" };
+        log!(Router, Info, "Inter-router data connections {found} {}", node.data_connections);
         for warning in &config.warnings {
             log!(Agent, Warning, "{warning}");
         }
@@ -118,6 +119,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
         let management = manage(&running);
         running.apply(others).map_err(wrong)?;
+        running.listens().await?;
         let admin = admin(&running, arguments);
         log!(Server, Info, "Operational, {} Threads Running (process ID {})", node.shards.count() + 1, std::process::id());
         if arguments.in_background {

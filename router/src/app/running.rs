@@ -362,6 +362,23 @@ impl Running {
         let _ = timeout(SETTLED, all).await;
     }
 
+    /// Fails if a port for AMQP or HTTP cannot be listened on: a router that starts without one would look as if it worked.
+    pub(super) async fn listens(&self) -> Result<(), String> {
+        let listeners = self.listeners();
+        let ports = self.http_ports();
+        let amqp = listeners.iter().map(|listener| (listener.config().host_port(), listener.status()));
+        let http = ports.iter().map(|port| (port.config().host_port(), port.status()));
+        for (place, status) in amqp.chain(http) {
+            if timeout(SETTLED, status.tried()).await.is_ok()
+                && let Some((_, error)) = status.error()
+            {
+                log!(Server, Critical, "Shutting down, required listener failed {place}");
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// The distribution of addresses that no entity speaks of.
     pub(super) const fn default_distribution(&self) -> Distribution {
         self.default_treatment

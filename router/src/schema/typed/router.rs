@@ -24,6 +24,8 @@ pub struct RouterEntity {
     pub worker_threads: u32,
     /// Connections to each neighbor beside the one for control; `auto` has been worked out.
     pub data_connections: u32,
+    /// Their number was left to the router.
+    pub data_connections_calculated: bool,
     pub default_distribution: Distribution,
     pub drop_tcp_connections: bool,
     pub timestamps_in_utc: bool,
@@ -62,6 +64,7 @@ impl TryFrom<&Entity> for RouterEntity {
             worker_threads,
             data_connections: data_connections(&entity.get::<String>("dataConnectionCount")?, worker_threads)
                 .map_err(|problem| problem.of("dataConnectionCount"))?,
+            data_connections_calculated: entity.get::<String>("dataConnectionCount")?.trim() == "auto",
             default_distribution: entity.get("defaultDistribution")?,
             drop_tcp_connections: entity.get("dropTcpConnections")?,
             timestamps_in_utc: entity.get("timestampsInUTC")?,
