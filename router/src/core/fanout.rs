@@ -24,13 +24,13 @@ struct State {
     ended: Option<Ended>,
     /// The original's sender has settled, and the copies' senders with it.
     settled: bool,
-    /// The best of what the receivers have said: see [`rank`].
-    outcome: Option<DeliveryState>,
 }
 
 #[derive(Debug)]
 struct Copy {
     delivery: Arc<Delivery>,
+    /// What its receiver made of it.
+    outcome: Option<DeliveryState>,
     /// Its receiver has said its last.
     done: bool,
 }
@@ -53,10 +53,12 @@ impl Fanout {
         let fanout = Arc::new(Self {
             original: Arc::downgrade(original),
             state: Serial::new(State {
-                copies: copies.iter().map(|delivery| Copy { delivery: Arc::clone(delivery), done: false }).collect(),
+                copies: copies
+                    .iter()
+                    .map(|delivery| Copy { delivery: Arc::clone(delivery), outcome: None, done: false })
+                    .collect(),
                 ended: None,
                 settled: false,
-                outcome: None,
             }),
         });
         for copy in &copies {
@@ -76,6 +78,9 @@ impl Party for Fanout {
 
 impl Fanout {
     fn look(&self, state: &mut State) {
+        if state.copies.is_empty() {
+            return;
+        }
         let original = self.original.upgrade();
         if let Some(original) = &original {
             state.carry(original);
@@ -84,16 +89,21 @@ impl Fanout {
         }
         // Of what was given up nobody is told anything.
         let aborted = state.ended == Some(Ended::Aborted);
-        let Some(outcome) = state.look_after().or(aborted.then_some(None)) else { return };
+        let done = state.look_after();
+        if let Some(original) = original.as_ref().filter(|_| !aborted) {
+            if done || state.copies.iter().all(|copy| copy.done || copy.outcome.is_some()) {
+                original.outcome(state.outcome(), done);
+            }
+        }
+        if !done && !aborted {
+            return;
+        }
         // Nobody is told anything any more: the circle of references is cut.
         for copy in std::mem::take(&mut state.copies) {
             copy.delivery.set_producer(Notify::Nobody);
         }
         if let Some(original) = original {
             original.set_consumer(Notify::Nobody);
-            if !aborted {
-                original.outcome(outcome, true);
-            }
         }
     }
 }
@@ -130,22 +140,19 @@ impl State {
         }
     }
 
-    /// Notes what the receivers have said. Returns the outcome of all once nothing more is to be expected.
-    fn look_after(&mut self) -> Option<Option<DeliveryState>> {
-        let mut waiting = false;
+    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them.
+    fn look_after(&mut self) -> bool {
         for copy in self.copies.iter_mut().filter(|copy| !copy.done) {
             let progress = copy.delivery.progress();
-            let presettled = copy.delivery.message().presettled;
-            let unheard = presettled || self.settled;
+            let unheard = copy.delivery.message().presettled || self.settled;
             copy.done = progress.settled || unheard && progress.queued == 0 && self.ended.is_some();
-            waiting |= !copy.done;
-            if copy.done
-                && let Some(outcome) = progress.outcome
-                && self.outcome.as_ref().is_none_or(|known| rank(&outcome) > rank(known))
-            {
-                self.outcome = Some(outcome);
-            }
+            copy.outcome = progress.outcome.filter(DeliveryState::is_outcome);
         }
-        (!waiting && !self.copies.is_empty()).then(|| self.outcome.take())
+        self.copies.iter().all(|copy| copy.done)
+    }
+
+    /// The outcome that goes before all others: see [`rank`].
+    fn outcome(&self) -> Option<DeliveryState> {
+        self.copies.iter().filter_map(|copy| copy.outcome.as_ref()).max_by_key(|outcome| rank(outcome)).cloned()
     }
 }

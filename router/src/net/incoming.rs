@@ -383,7 +383,11 @@ impl Connection {
             delivery.end(Ended::Complete);
         }
         let link = slot.link;
+        let presettled = slot.presettled;
         if !self.node.core.route(delivery, &read.to) {
+            if presettled {
+                self.node.core.counters().dropped();
+            }
             self.producer_without_destination(link);
         }
     }

@@ -92,6 +92,24 @@ fn a_receiver_that_takes_nothing_holds_the_sender_back_and_no_longer_than_it_is_
 }
 
 #[test]
+fn receivers_that_leave_the_settling_to_the_sender_are_settled_by_it() {
+    let core = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&core, 2);
+    let original = send(&core, Message::default());
+    original.end(Ended::Complete);
+    let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    for copy in &copies {
+        assert_eq!(original.progress().outcome, None);
+        body(copy);
+        copy.outcome(Some(DeliveryState::Accepted), false);
+    }
+    let progress = original.progress();
+    assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), false));
+    original.settle();
+    assert!(copies.iter().all(|copy| copy.is_sender_settled()));
+}
+
+#[test]
 fn abort_and_settlement_reach_everybody() {
     let core = core("a", Treatment::Multicast);
     let (sinks, _kept) = consumers(&core, 2);
