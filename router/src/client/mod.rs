@@ -7,6 +7,8 @@ mod connection;
 mod error;
 mod node;
 mod options;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use error::{ClientError, Doing};

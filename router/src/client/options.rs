@@ -102,8 +102,8 @@ impl Options {
         connector.map(Some).map_err(|error| ClientError::Files(files_text(&error)))
     }
 
-    /// What is spoken before AMQP. A user name asks to be known by it, and a certificate by that: then nobody is anonymous unawares
-    /// who said who they are.
+    /// What is spoken before AMQP. Whoever gives a user name or a certificate is anonymous nevertheless where the router knows nothing better:
+    /// the C router's tools do the same, and the router says what an anonymous user may do.
     pub(super) fn layer(&self) -> Result<Layer, ClientError> {
         let sasl_options = &self.sasl;
         let SaslOptions { mechanisms, user, password } = sasl_options;
@@ -130,7 +130,7 @@ impl Options {
         if named(sasl::EXTERNAL) || (self.tls.certificate.is_some() && may(sasl::EXTERNAL)) {
             usable.push(sasl::EXTERNAL);
         }
-        if named(sasl::ANONYMOUS) || (user.is_none() && may(sasl::ANONYMOUS)) {
+        if may(sasl::ANONYMOUS) {
             usable.push(sasl::ANONYMOUS);
         }
         if usable.is_empty() {

@@ -4,6 +4,8 @@
 
 mod arguments;
 mod attributes;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io::Read;

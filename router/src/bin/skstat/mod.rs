@@ -8,6 +8,8 @@ mod arguments;
 mod cell;
 mod render;
 mod table;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::ffi::OsString;
@@ -77,7 +79,7 @@ async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String)
             if let Some(id) = id {
                 let _ = writeln!(out, "{}\n{id}\n", now());
             }
-            out.push_str(&text(show, &answers));
+            out.push_str(&text(show, &answers, &TimeZone::system()));
         }
     } else {
         if !show.json {
@@ -90,7 +92,7 @@ async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String)
             if show.json {
                 routers.push(of_router(Some(id), &answers));
             } else {
-                let _ = writeln!(out, "Router  {id}\n\n{}", text(show, &answers));
+                let _ = writeln!(out, "Router  {id}\n\n{}", text(show, &answers, &TimeZone::system()));
             }
         }
     }
@@ -101,12 +103,12 @@ async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String)
     Ok(())
 }
 
-/// One view, or all of them with a line between.
-fn text(show: &Show, answers: &Answers) -> String {
+/// One view, or all of them with a line between; times of the log in a zone.
+fn text(show: &Show, answers: &Answers, zone: &TimeZone) -> String {
     let views = show.view.parts();
     let mut text = String::new();
     for view in views {
-        for block in render::render(*view, answers, show.verbose) {
+        for block in render::render(*view, answers, show.verbose, zone) {
             block.print(show.csv, &mut text);
         }
         if show.view == View::AllEntities {

@@ -65,8 +65,8 @@ impl Connecting {
             "bus" => self.bus = Some(value),
             "timeout" => {
                 let seconds: f64 = command.number(option, "float", &value)?;
-                // Infinity is a long time.
-                let wait = Duration::try_from_secs_f64(seconds.min(1e9));
+                // Infinity is a long time, and what is no number is none.
+                let wait = Duration::try_from_secs_f64(if seconds > 1e9 { 1e9 } else { seconds });
                 let wait = wait.map_err(|_| command.error(format!("argument -t/--timeout: invalid float value: '{value}'")))?;
                 self.timeout = Some(if wait.is_zero() { NO_TIMEOUT } else { wait });
             }

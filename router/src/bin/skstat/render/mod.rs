@@ -6,6 +6,7 @@ mod policy;
 mod router;
 mod traffic;
 
+use jiff::tz::TimeZone;
 use skupper_proto::amqp::Value;
 
 use super::answers::Answers;
@@ -14,12 +15,12 @@ use super::table::Block;
 use super::view::View;
 
 /// What a view shows.
-pub(super) fn render(view: View, answers: &Answers, verbose: bool) -> Vec<Block> {
+pub(super) fn render(view: View, answers: &Answers, verbose: bool, zone: &TimeZone) -> Vec<Block> {
     match view {
         View::General => router::general(answers),
         View::Nodes => router::nodes(answers, verbose),
         View::Memory => router::memory(answers),
-        View::Log => router::log(answers),
+        View::Log => router::log(answers, zone),
         View::Connections => traffic::connections(answers),
         View::Edges => traffic::edges(answers),
         View::Links => traffic::links(answers, verbose),

@@ -184,10 +184,10 @@ pub(super) fn memory(answers: &Answers) -> Vec<Block> {
     vec![Block::Table(table), Block::Table(summary)]
 }
 
-pub(super) fn log(answers: &Answers) -> Vec<Block> {
+pub(super) fn log(answers: &Answers, zone: &TimeZone) -> Vec<Block> {
     let lines = answers.get("log");
     let lines = lines.iter().flat_map(|lines| lines.rows()).map(|said| {
-        let time = cell::date(said.get("time"), "%a %b %e %H:%M:%S %Y", TimeZone::system());
+        let time = cell::date(said.get("time"), "%a %b %e %H:%M:%S %Y", zone.clone());
         let [module, level, text] = ["module", "level", "text"].map(|name| cell::text(said.get(name)));
         Block::Line(format!("{time} {module} ({level}) {text}"))
     });
