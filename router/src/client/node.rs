@@ -1,6 +1,7 @@
 //! A management node and the questions that it is asked.
 
 use skupper_proto::amqp::Value;
+use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::management::{Request, Response, Status, Table, property};
 
 use super::connection::Connection;
@@ -26,6 +27,14 @@ pub fn node_address(router: Option<&str>, edge_router: Option<&str>) -> String {
         (Some(id), _) => format!("_topo/0/{id}/$management"),
         (None, Some(id)) => format!("_edge/{id}/$management"),
         (None, None) => "$management".to_owned(),
+    }
+}
+
+/// A message without the section that routers put before it, which a listener with `stripAnnotations: no` leaves on.
+fn without_annotations(message: &[u8]) -> &[u8] {
+    match annotations::parse(message) {
+        Ok(Parsed::Present(annotations)) => message.get(annotations.length..).unwrap_or_default(),
+        _ => message,
     }
 }
 
@@ -77,7 +86,8 @@ impl Node {
         self.connection.expect_one();
         self.connection.send(&self.address, request.encode()).await?;
         let response = loop {
-            let response = Response::decode(&self.connection.receive().await?)?;
+            let message = self.connection.receive().await?;
+            let response = Response::decode(without_annotations(&message))?;
             if response.correlation_id.as_ref() == Some(&correlation_id) {
                 break response;
             }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::Source;
 use skupper_proto::amqp::{Fields, Multiple, Value, condition};
+use skupper_proto::annotations::{Flags, Outgoing};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer};
 use skupper_proto::management::{Request, Response, Status, Table};
 use skupper_proto::time::Instant;
@@ -29,6 +30,8 @@ struct Play {
     releases: bool,
     /// Closes the connection instead of an answer.
     closes: bool,
+    /// Leaves router annotations on its answers.
+    annotates: bool,
     /// Answers a question nobody asked first.
     babbles: bool,
 }
@@ -92,7 +95,12 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
                         waiting.push_back(Response { correlation_id: Some("0".into()), ..other }.encode());
                     }
                     if let Some(response) = answer(&request) {
-                        waiting.push_back(Response { correlation_id: request.correlation_id, ..response }.encode());
+                        let mut message = Vec::new();
+                        if play.annotates {
+                            Outgoing::originated(Flags::default(), "router").encode(&mut message);
+                        }
+                        message.extend(Response { correlation_id: request.correlation_id, ..response }.encode());
+                        waiting.push_back(message);
                     }
                 }
                 Event::Closed(_) => {
@@ -179,7 +187,8 @@ async fn a_request_is_answered() {
             ok(Value::string(long.as_str()))
         };
         let mechanism = |options: &mut Options| options.sasl.mechanisms = sasl.then(|| "ANONYMOUS".to_owned());
-        let body = with(Play { mechanisms, babbles: true, ..Play::default() }, answer, mechanism, ask).await.unwrap();
+        let body =
+            with(Play { mechanisms, babbles: true, annotates: sasl, ..Play::default() }, answer, mechanism, ask).await.unwrap();
         assert_eq!(body, Value::string(long.as_str()));
     }
 }
