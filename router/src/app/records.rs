@@ -412,8 +412,8 @@ pub(super) fn allocators(running: &Running, kind: &'static EntityType) -> Vec<Re
             .with("type", kind.long_name())
     };
     vec![
-        record("qdr_connections", size_of::<ConnectionRecord>(), node.registry.connections().len()),
-        record("qdr_links", size_of::<LinkRecord>(), node.registry.links().count()),
-        record("qdr_addresses", size_of::<Address>(), node.core.addresses().len()),
+        record("qdr_connections_total", size_of::<ConnectionRecord>(), node.registry.connections().len()),
+        record("qdr_links_total", size_of::<LinkRecord>(), node.registry.links().count()),
+        record("qdr_addresses_total", size_of::<Address>(), node.core.addresses().len()),
     ]
 }

@@ -10,7 +10,7 @@ use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
 use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
-use crate::schema::Role;
+use crate::schema::{MessageComponents, Role};
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
@@ -87,6 +87,8 @@ pub(super) struct Settings {
     pub(super) data: bool,
     pub(super) cost: u32,
     pub(super) link_capacity: u32,
+    /// What of messages is logged.
+    pub(super) message_logging: MessageComponents,
     /// Router annotations that come from a client are passed over, and none are sent to it.
     pub(super) strip_in: bool,
     pub(super) strip_out: bool,

@@ -391,6 +391,7 @@ impl SiteLink {
             data,
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
+            message_logging: config.message_logging.clone(),
             strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),

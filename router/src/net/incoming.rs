@@ -368,6 +368,7 @@ impl Connection {
                 return self.reject(key, Error::new(condition, error.to_string()));
             }
         };
+        super::message_log::note(&self.settings.message_logging, self.id, "Received", &read.message.sections);
         slot.windowed = read.message.windowed;
         if slot.presettled {
             self.node.core.counters().arrived_presettled();

@@ -239,6 +239,7 @@ impl AmqpListener {
             data: false,
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
+            message_logging: config.message_logging.clone(),
             strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: None,

@@ -11,6 +11,7 @@ mod failover;
 mod incoming;
 mod links;
 mod listener;
+mod message_log;
 mod open;
 mod outgoing;
 mod standing;

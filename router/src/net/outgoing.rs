@@ -376,6 +376,7 @@ impl Connection {
         entry.sending = Some((link, key));
         let strips = self.kind == Kind::Normal && self.settings.strip_out;
         let message = entry.delivery.message();
+        super::message_log::note(&self.settings.message_logging, self.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
         let own = self.node.core.node();
         match annotations::parse(&message.annotations) {

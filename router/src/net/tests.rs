@@ -123,6 +123,7 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         data: false,
         cost: 1,
         strip_in: true,
+        message_logging: Default::default(),
         strip_out: true,
         link_capacity: 250,
         correlator: None,

@@ -33,8 +33,8 @@ pub use password::{Password, PasswordError, Secret};
 pub use port::Port;
 pub use value::Value;
 pub use words::{
-    AddressFamily, Distribution, LogModule, Mode, MultiAddressStrategy, Observer, Role, SaslMechanism, SaslMechanisms,
-    StripAnnotations,
+    AddressFamily, Distribution, LogModule, MessageComponents, Mode, MultiAddressStrategy, Observer, Role, SaslMechanism,
+    SaslMechanisms, StripAnnotations,
 };
 
 /// All entity types, in the order in which management tells them.

@@ -255,3 +255,53 @@ impl FromValue for SaslMechanisms {
         String::from_value(value)?.parse()
     }
 }
+
+/// Which parts of messages are logged: `messageLoggingComponents`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MessageComponents {
+    /// Nothing.
+    #[default]
+    None,
+    /// Everything but the body.
+    All,
+    /// These.
+    Some(Vec<String>),
+}
+
+impl MessageComponents {
+    /// Whether nothing is logged.
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Whether a part is logged.
+    pub fn has(&self, part: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(parts) => parts.iter().any(|known| known == part),
+        }
+    }
+}
+
+impl FromStr for MessageComponents {
+    type Err = Problem;
+
+    /// Reads `none`, `all`, or names of parts separated by commas. A name that no part has is never found.
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let parts: Vec<_> = text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        Ok(match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] | ["none"] => Self::None,
+            ["all"] => Self::All,
+            _ => Self::Some(parts),
+        })
+    }
+}
+
+impl FromValue for MessageComponents {
+    const EMPTY_IS_ABSENT: bool = false;
+
+    fn from_value(value: &Value) -> Result<Self, Problem> {
+        String::from_value(value)?.parse()
+    }
+}

@@ -104,7 +104,8 @@ const MESSAGE_LOGGING: Attribute = text(
     "Which parts of messages the module MESSAGE logs at level debug: none, all, or names of properties separated by commas.",
 )
 .default(Text("none"))
-.create();
+.create()
+.works();
 
 const POLICY_VHOST: Attribute = text("policyVhost", "The vhost whose policy applies, whatever host the client asks for.")
     .example("tenant-1")

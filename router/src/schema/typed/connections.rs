@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{name, text};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, FailoverUrl, Password, Port, Problem, Role, SaslMechanism, SaslMechanisms,
-    StripAnnotations, Value, failover_urls, quote,
+    AddressFamily, AttributeError, Entity, FailoverUrl, MessageComponents, Password, Port, Problem, Role, SaslMechanism,
+    SaslMechanisms, StripAnnotations, Value, failover_urls, quote,
 };
 
 /// What a connection may use of AMQP and of us.
@@ -70,6 +70,8 @@ pub struct Listener {
     /// Until the AMQP open; zero is the router's own limit.
     pub handshake_timeout: Duration,
     pub strip_annotations: StripAnnotations,
+    /// What of messages the module MESSAGE logs.
+    pub message_logging: MessageComponents,
     /// HTTP in place of AMQP.
     pub http: Option<HttpListener>,
     /// Other addresses of this router that clients are told.
@@ -122,6 +124,7 @@ impl TryFrom<&Entity> for Listener {
             limits: Limits::try_from(entity)?,
             handshake_timeout: entity.get("initialHandshakeTimeoutSeconds")?,
             strip_annotations: entity.get("stripAnnotations")?,
+            message_logging: entity.get("messageLoggingComponents")?,
             http: match http {
                 true => Some(HttpListener {
                     healthz: entity.get("healthz")?,
@@ -155,6 +158,8 @@ pub struct Connector {
     pub verify_hostname: bool,
     pub limits: Limits,
     pub strip_annotations: StripAnnotations,
+    /// What of messages the module MESSAGE logs.
+    pub message_logging: MessageComponents,
     pub open_properties: Option<Map<String, Json>>,
     /// The vhost whose policy applies; `None`: none does.
     pub policy_vhost: Option<String>,
@@ -203,6 +208,7 @@ impl TryFrom<&Entity> for Connector {
             verify_hostname: entity.get("verifyHostname")?,
             limits: Limits::try_from(entity)?,
             strip_annotations: entity.get("stripAnnotations")?,
+            message_logging: entity.get("messageLoggingComponents")?,
             open_properties: open_properties(entity, role)?,
         })
     }
