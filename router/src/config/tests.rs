@@ -314,9 +314,10 @@ fn a_port_is_listened_on_once() {
 fn what_has_no_effect_is_told_once() {
     let config = entities(json!([
         ["router", {"mode": "interior", "vanId": "x", "area": "0", "saslConfigName": "skrouterd"}],
-        ["listener", {"name": "a", "port": 1, "messageLoggingComponents": "x", "websockets": true, "stripAnnotations": "both"}],
-        ["listener", {"name": "b", "port": 2, "messageLoggingComponents": "y", "role": "edge"}],
-        ["listener", {"name": "c", "port": 3, "messageLoggingComponents": "z"}],
+        ["connector", {"name": "a", "allowRedirect": false, "stripAnnotations": "both"}],
+        ["connector", {"name": "c", "allowRedirect": false}],
+        ["connector", {"name": "d", "allowRedirect": false}],
+        ["listener", {"name": "b", "port": 2, "role": "edge"}],
         ["sslProfile", {"name": "p", "password": "x"}],
         ["tcpListener", {"name": "t", "port": 4, "address": "x", "bytesIn": 7}],
         ["policy", {}]
@@ -326,7 +327,7 @@ fn what_has_no_effect_is_told_once() {
         config.warnings,
         [
             "a.json: router: attribute 'vanId' has no effect yet",
-            "a.json: listener 'a': attribute 'messageLoggingComponents' has no effect yet (nor in 2 other places)",
+            "a.json: connector 'a': attribute 'allowRedirect' has no effect yet (nor in 2 other places)",
             "a.json: listener 'b': attribute 'role': 'edge' has no effect yet",
             "a.json: tcpListener 't': attribute 'bytesIn' is for the router to set; it is ignored",
             "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the environment (env:NAME)",
