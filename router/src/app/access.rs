@@ -21,5 +21,5 @@ pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
             return Err(config.error("listener", &entity.name, "saslMechanisms", format!("PLAIN needs passwords: {error}")));
         }
     };
-    Ok(Access { passwords, policy: super::policy::policy(config)?, ..Access::default() })
+    Ok(Access { passwords, policy: super::policy::policy(config.policy.as_ref()), ..Access::default() })
 }

@@ -1,6 +1,6 @@
 //! The running router as the management node reads and changes it.
 
-use super::plan::Trouble;
+use super::plan::{Trouble, denied, vhost};
 use super::records;
 use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
@@ -21,6 +21,7 @@ impl Directory for Running {
             "routerMetrics" => page.of([records::metrics(self, kind)]).collect(),
             "logStats" => page.of(records::log_stats(kind)).collect(),
             "allocator" => page.of(records::allocators(self, kind)).collect(),
+            "vhostStats" => page.of(records::vhost_stats(self, kind)).collect(),
             _ => {
                 let entities = self.all();
                 let of_kind = entities.iter().filter(|live| live.entity.kind().name == kind.name);
@@ -35,9 +36,11 @@ impl Directory for Running {
                 let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
                 record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
             }
-            ("connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats" | "allocator", _) => {
-                self.entities(kind, Page::ALL)
-            }
+            (
+                "connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats" | "allocator"
+                | "vhostStats",
+                _,
+            ) => self.entities(kind, Page::ALL),
             _ => {
                 let entities = self.all();
                 let named =
@@ -91,6 +94,12 @@ impl Directory for Running {
             Owner::Profile(profile) => {
                 let config = SslProfile::try_from(&entity).map_err(|error| failed(error.into()))?;
                 Owner::Profile(profile.update(config, self.user_of(&live).is_some()).map_err(failed)?)
+            }
+            Owner::Vhost(name) => {
+                let changed = vhost(&entity).map_err(failed)?;
+                self.node.access.policy.put(changed).map_err(|error| failed(denied(&error)))?;
+                log!(Policy, Info, "Updated policy rules for vhost {name}");
+                Owner::Vhost(name.clone())
             }
             other => other.clone(),
         };
@@ -192,6 +201,9 @@ fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
         Trouble::Attribute(error) => Refusal::configuration(error),
         Trouble::Failed { .. } if kind.name == "sslProfile" => {
             Refusal::bad(format!("Invalid sslProfile configuration: {trouble}"))
+        }
+        Trouble::Failed { text, .. } if kind.name == "vhost" => {
+            Refusal::new(Status::INTERNAL_ERROR, format!("PolicyError: {text}"))
         }
         Trouble::Failed { text, .. } | Trouble::Taken { text, .. } => Refusal::configuration(text),
     }

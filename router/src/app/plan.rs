@@ -1,6 +1,7 @@
 //! Entities before they are started: checked, with all they need at hand, in an order in which each finds what it needs.
 
 use crate::log;
+use crate::policy::{PolicyError, Vhost};
 use crate::schema::typed::{self, AddressConfig, AddressMatch};
 use crate::schema::{AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type};
 use crate::tls::{Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
@@ -139,6 +140,7 @@ pub(super) enum Parts {
     },
     TcpListener(typed::TcpListener, Option<Acceptor>),
     TcpConnector(typed::TcpConnector, Option<Connector>),
+    Vhost(Vhost),
     /// Nothing runs for it: it is kept to be shown.
     Kept,
 }
@@ -259,6 +261,7 @@ impl Plan {
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 Parts::TcpConnector(config, tls)
             }
+            "vhost" => Parts::Vhost(vhost(entity)?),
             _ => Parts::Kept,
         })
     }
@@ -304,6 +307,16 @@ fn address(entity: &Entity) -> Result<AddressConfig, Trouble> {
         "router.config.address" => Ok(AddressConfig::try_from(entity)?),
         _ => Err(Trouble::Failed { attribute: "type", text: "no address".to_owned() }),
     }
+}
+
+/// The rules of a vhost.
+pub(super) fn vhost(entity: &Entity) -> Result<Vhost, Trouble> {
+    super::policy::vhost(&typed::VhostEntity::try_from(entity)?).map_err(|error| denied(&error))
+}
+
+/// Why a vhost cannot be.
+pub(super) fn denied(error: &PolicyError) -> Trouble {
+    Trouble::Failed { attribute: "groups", text: error.to_string() }
 }
 
 /// The attribute that says which addresses are meant, and their pattern.

@@ -1,9 +1,8 @@
 //! From the entities of policy to the policy in force.
 
-use crate::config::{Config, ConfigError};
 use crate::log;
 use crate::policy::{Policy, PolicyConfig, PolicyError, Rules, Vhost};
-use crate::schema::typed::VhostEntity;
+use crate::schema::typed::{PolicyEntity, VhostEntity};
 use std::sync::Arc;
 
 /// The rules of a vhost entity.
@@ -23,19 +22,14 @@ pub(super) fn vhost(entity: &VhostEntity) -> Result<Vhost, PolicyError> {
     Ok(vhost)
 }
 
-/// The policy of a configuration.
-pub(super) fn policy(config: &Config) -> Result<Arc<Policy>, ConfigError> {
-    let configured = config.policy.as_ref().map_or_else(PolicyConfig::default, |entity| PolicyConfig {
+/// The policy of a router, without vhosts yet.
+pub(super) fn policy(entity: Option<&PolicyEntity>) -> Arc<Policy> {
+    let config = entity.map_or_else(PolicyConfig::default, |entity| PolicyConfig {
         max_connections: entity.max_connections,
         max_message_size: entity.max_message_size,
         enabled: entity.enable_vhost_policy,
         patterns: entity.enable_vhost_name_patterns,
         default_vhost: entity.default_vhost.clone(),
     });
-    let policy = Policy::new(configured);
-    for entity in &config.vhosts {
-        let put = vhost(entity).and_then(|vhost| policy.put(vhost));
-        put.map_err(|error| config.error("vhost", &entity.hostname, "groups", error.to_string()))?;
-    }
-    Ok(Arc::new(policy))
+    Arc::new(Policy::new(config))
 }

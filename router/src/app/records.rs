@@ -6,6 +6,7 @@ use crate::core::Address;
 use crate::http::metrics::Memory;
 use crate::log::{self, Module};
 use crate::node::{ConnectionRecord, LinkRecord, STUCK};
+use crate::policy::VhostCounts;
 use crate::schema::{EntityType, Mode};
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::Value;
@@ -30,7 +31,7 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
                 (Some(trouble), false) => ("CONNECTING", format!("Connection to {} failed: {trouble}", config.host_port())),
                 (None, false) => ("CONNECTING", String::new()),
             };
-            record.put("failoverUrls", format!("amqp://{}", config.host_port()));
+            record.put("failoverUrls", link.failover_urls());
             record.put("connectionStatus", status);
             record.put("connectionMsg", message);
         }
@@ -67,7 +68,7 @@ fn opened(running: &Running, connector: &str) -> String {
     format!(
         "[C{}] Connection Opened: dir=out host={} encrypted={} auth={} user={} container_id={}",
         record.id,
-        host(running, record),
+        record.host,
         record.tls.as_ref().map_or("no", |tls| tls.protocol),
         record.peer.sasl.unwrap_or("no"),
         record.peer.user.as_deref().unwrap_or("(null)"),
@@ -94,33 +95,49 @@ fn host_name() -> String {
 }
 
 fn policy(running: &Running, record: &mut Record) {
-    let records = running.node.registry.connections();
-    let current = records.iter().filter(|record| record.protocol == "amqp").count();
+    let counts = running.node.access.policy.counts();
+    let (processed, denied) = counts.connections();
     for (name, count) in [
-        ("connectionsProcessed", running.node.registry.numbers_given()),
-        ("connectionsDenied", 0),
-        ("connectionsCurrent", current as u64),
-        ("linksDenied", 0),
-        ("maxMessageSizeDenied", 0),
-        ("totalDenials", 0),
+        ("connectionsProcessed", processed),
+        ("connectionsDenied", denied),
+        ("connectionsCurrent", counts.current()),
+        ("linksDenied", counts.links_denied()),
+        ("maxMessageSizeDenied", counts.oversize()),
+        ("totalDenials", counts.total()),
     ] {
         record.put(name, number(count));
     }
 }
 
-// ----- connections -----
-
-/// The other end as configured, where we connected; its address where it did.
-fn host(running: &Running, record: &ConnectionRecord) -> String {
-    if !record.outgoing || record.protocol != "amqp" {
-        return record.host.clone();
-    }
-    let links = running.site_links();
-    links
-        .iter()
-        .find(|link| *link.config().name == *record.entity)
-        .map_or_else(|| record.host.clone(), |link| link.config().host_port())
+/// What was counted for each vhost.
+pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+    let stats = |(index, (hostname, counts)): (usize, (String, Arc<VhostCounts>))| {
+        let identity = format!("vhostStats/{index}");
+        let (approved, denied) = counts.connections();
+        let mut record = Record::new(kind)
+            .with("name", identity.as_str())
+            .with("identity", identity.as_str())
+            .with("type", kind.long_name())
+            .with("hostname", hostname);
+        for (name, state) in ["perUserState", "perHostState"].into_iter().zip(counts.state()) {
+            let held =
+                |connections: Vec<u64>| Value::List(connections.into_iter().map(|id| Value::string(id.to_string())).collect());
+            let pairs = state.into_iter().map(|(key, connections)| (Value::string(key), held(connections)));
+            record.put(name, Value::Map(pairs.collect()));
+        }
+        let names = ["sessionDenied", "senderDenied", "receiverDenied", "maxMessageSizeDenied"];
+        let counted = names.into_iter().zip(counts.refused());
+        let of_connections =
+            [("connectionsApproved", approved), ("connectionsDenied", denied), ("connectionsCurrent", counts.current())];
+        for (name, count) in counted.chain(of_connections) {
+            record.put(name, number(count));
+        }
+        record
+    };
+    running.node.access.policy.vhost_counts().into_iter().enumerate().map(stats).collect()
 }
+
+// ----- connections -----
 
 /// Open connections, by number.
 pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
@@ -130,7 +147,7 @@ pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Pa
 
 /// An open connection.
 pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &ConnectionRecord) -> Record {
-    let host = host(running, record);
+    let host = record.host.clone();
     let now = running.node.clock.now();
     let amqp = record.protocol == "amqp";
     let tls = record.tls.as_deref();

@@ -1,7 +1,7 @@
 //! The running router: every entity there is, with what runs for it. Start-up, management and reload change it by the same door.
 
 use super::http_port::HttpPort;
-use super::plan::{Parts, Plan, ProfileInForce, Trouble, idle, pattern};
+use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
 use crate::config::Config;
 use crate::log;
 use crate::log::{Levels, Options as LogOptions, Scope};
@@ -43,6 +43,8 @@ pub(super) enum Owner {
     TcpListener(Arc<TcpListener>),
     /// A server of a service.
     TcpConnector(Arc<TcpConnector>),
+    /// The rules of a vhost, by its host name.
+    Vhost(String),
 }
 
 /// An entity and what runs for it.
@@ -264,6 +266,12 @@ impl Running {
                 Owner::Kept
             }
             Parts::TcpConnector(config, tls) => Owner::TcpConnector(TcpConnector::start(node, config, tls)),
+            Parts::Vhost(vhost) => {
+                let name = vhost.name().to_owned();
+                node.access.policy.put(vhost).map_err(|error| denied(&error))?;
+                log!(Policy, Info, "Created policy rules for vhost {name}");
+                Owner::Vhost(name)
+            }
             Parts::Kept => {
                 if let Some(warning) = idle(entity) {
                     log!(Agent, Debug, "{}: {warning}", entity.name().unwrap_or_default());
@@ -279,6 +287,10 @@ impl Running {
         match &live.owner {
             Owner::Kept | Owner::Log | Owner::Profile(_) => {}
             Owner::Address(_) => self.publish_treatments(),
+            Owner::Vhost(name) => {
+                // It is gone then, which is what is wanted.
+                let _ = self.node.access.policy.remove(name);
+            }
             Owner::Http(port) => {
                 port.stop();
                 let port = Arc::clone(port);

@@ -22,7 +22,6 @@ pub use error::ConfigError;
 
 use crate::schema::typed::{
     AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,
-    VhostEntity,
 };
 use crate::schema::{AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest};
 
@@ -87,8 +86,6 @@ pub struct Config {
     pub site: Option<Site>,
     /// Limits for clients.
     pub policy: Option<PolicyEntity>,
-    /// All vhost entities, those of the policy's folder included.
-    pub vhosts: Vec<VhostEntity>,
     /// What the operator should know though the router starts: one line each.
     pub warnings: Vec<String>,
 }
@@ -150,7 +147,6 @@ impl Config {
             logs: config.logs,
             site: config.site,
             policy: config.policy,
-            vhosts: config.vhosts,
             entities: located.into_iter().map(|located| located.entity).collect(),
             warnings,
         })
@@ -180,7 +176,6 @@ struct Collected {
     logs: Vec<LogConfig>,
     site: Option<Site>,
     policy: Option<PolicyEntity>,
-    vhosts: Vec<VhostEntity>,
 }
 
 impl Collected {
@@ -196,7 +191,6 @@ impl Collected {
             "log" => self.logs.push(entity.try_into()?),
             "site" => self.site = Some(entity.try_into()?),
             "policy" => self.policy = Some(entity.try_into()?),
-            "vhost" => self.vhosts.push(entity.try_into()?),
             _ => {}
         }
         Ok(())
