@@ -279,7 +279,9 @@ fn refusal(kind: &EntityType, error: AttributeError, given: &Map<String, Json>) 
         (Problem::WrongType { .. }, Some(Kind::Boolean)) => {
             Refusal::bad(format!("{long}: Invalid Boolean value '{}' for '{name}'", shown()))
         }
-        (Problem::WrongType { .. }, Some(Kind::Properties)) => Refusal::bad(format!("{long}: Properties must be a map")),
+        (Problem::WrongType { .. } | Problem::Invalid(_), Some(Kind::Properties)) => {
+            Refusal::bad(format!("{long}: Properties must be a map"))
+        }
         (Problem::NotAscii { .. }, _) => Refusal::bad(format!("{long}: Property keys must be ASCII encoded")),
         (Problem::OutOfRange { number, least, most }, _) => out_of_range(&name, number, least, most),
         (problem, _) => Refusal::bad(format!("{long}: attribute '{name}': {problem}")),

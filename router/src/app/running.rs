@@ -219,7 +219,10 @@ impl Running {
                 configure_log(&config)?;
                 Owner::Log
             }
-            Parts::Profile(profile) => Owner::Profile(profile),
+            Parts::Profile(profile) => {
+                profile.profile.log_invalid_uid_format();
+                Owner::Profile(profile)
+            }
             Parts::Address(config) => Owner::Address(Arc::new(config)),
             Parts::Http(config, acceptor) => match self.itself.upgrade() {
                 Some(running) => {

@@ -132,7 +132,13 @@ impl<'a> Reader<'a> {
         }
         serde_json::from_str(&without_spare_commas(&body)).or_else(|error: serde_json::Error| {
             let line = opened.saturating_add(error.line().saturating_sub(1));
-            self.wrong(line, format!("attribute '{name}' is not JSON: {}", json::reason(&error)))
+            let reason = match json::reason(&error) {
+                reason if reason.starts_with("key must be a string") => {
+                    format!("Expecting property name in double quotes: {reason}")
+                }
+                reason => reason,
+            };
+            self.wrong(line, format!("attribute '{name}' is not JSON: {reason}"))
         })
     }
 

@@ -759,7 +759,8 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
         .properties
         .iter()
         .flat_map(|properties| &properties.0)
-        .filter(|(_, value)| told(value))
+        // As C routers do: what comes behind a value of another kind is not looked at.
+        .take_while(|(_, value)| told(value))
         .take(MAX_PROPERTIES)
         .map(|(key, value)| (key.as_str().to_owned(), value.clone()))
         .collect();

@@ -299,6 +299,7 @@ impl Attribute {
                 None => Value::Map(map.clone()),
             },
             (Kind::List, Json::Array(list)) => Value::List(list.clone()),
+            (Kind::Properties, _) => return Err(Problem::Invalid("Properties must be a map".to_owned())),
             _ => return Err(self.wrong(given)),
         };
         Ok(value)

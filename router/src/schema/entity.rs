@@ -23,7 +23,7 @@ pub enum Problem {
     WrongType { given: String, wanted: String },
     #[error("{number} is out of range, allowed is {least} to {most}")]
     OutOfRange { number: i64, least: i64, most: i64 },
-    #[error("key {key} is not ASCII")]
+    #[error("Property keys must be ASCII encoded, and {key} is not")]
     NotAscii { key: String },
     #[error("{what} is not supported (supported: {supported})")]
     Unsupported { what: String, supported: String },

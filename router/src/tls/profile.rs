@@ -200,6 +200,15 @@ impl Profile {
         &self.shared.name
     }
 
+    /// Tells the log of a `uidFormat` that cannot be used. Whoever shows a certificate goes by its whole subject then, as with C routers.
+    pub fn log_invalid_uid_format(&self) {
+        let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wrong) = config.uid_format.as_deref().filter(|format| !format.is_empty() && !is_format(format)) {
+            let name = &config.name;
+            crate::log!(Agent, Error, "Invalid format for uidFormat field in sslProfile '{name}': {}", wrong.escape_debug());
+        }
+    }
+
     /// Our certificate, if the profile has one.
     pub fn certificate(&self) -> Option<Certificate> {
         self.shared.current.load().certificate.clone()
@@ -302,11 +311,6 @@ impl Material {
         };
         let certificate = identity.as_ref().and_then(|identity| Certificate::parse(identity.cert.first()?));
         let format = config.uid_format.as_deref().filter(|format| !format.is_empty());
-        if let Some(wrong) = format.filter(|format| !is_format(format)) {
-            // As the C router has it: whoever shows a certificate goes by its whole subject then.
-            let name = &config.name;
-            crate::log!(Agent, Error, "Invalid format for uidFormat field in sslProfile '{name}': {}", wrong.escape_debug());
-        }
         let names = match present(&config.uid_names) {
             Some(file) => read(file)
                 .and_then(|text| {

@@ -218,15 +218,19 @@ impl TryFrom<&Entity> for Connector {
 const RESERVED: &[&str] = &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
 const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
 
+/// The errors have the words of C routers, for those who look for them.
 fn open_properties(entity: &Entity, role: Role) -> Result<Option<Map<String, Json>>, AttributeError> {
     let Some(Value::Map(properties)) = entity.value("openProperties") else { return Ok(None) };
     let refuse = |problem| Err(Problem::Invalid(problem).of("openProperties"));
     if matches!(role, Role::InterRouter | Role::Edge) {
-        return refuse(format!("not allowed for role {role}"));
+        return refuse(format!("ValidationError: openProperties not allowed for role {role}"));
     }
     let reserved = |key: &str| RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
     match properties.keys().find(|key| reserved(key)) {
-        Some(key) => refuse(format!("{} is a name that the router uses itself", quote(key))),
+        Some(key) => refuse(format!(
+            "ValidationError: Reserved key {} not allowed in openProperties: the router uses it itself",
+            quote(key)
+        )),
         None => Ok(Some(properties.clone())),
     }
 }
