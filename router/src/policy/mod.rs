@@ -340,7 +340,7 @@ impl Policy {
 
     /// A group's settings with what the vhost and the router say where it is silent.
     fn effective(&self, vhost: &Vhost, group: &Settings) -> Arc<Settings> {
-        let size = group.max_message_size.or(vhost.rules().max_message_size).unwrap_or(self.config.max_message_size);
+        let size = group.max_message_size.or_else(|| vhost.rules().max_message_size).unwrap_or(self.config.max_message_size);
         let mut settings = group.clone();
         settings.max_message_size = Some(size);
         Arc::new(settings)

@@ -45,7 +45,7 @@ impl FromStr for FailoverUrl {
         if host.is_empty() || host.len() > 255 || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
             return Err(wrong("names no host"));
         }
-        let port = port.unwrap_or(if scheme == Some("amqps") { "amqps" } else { "amqp" });
+        let port = port.or(scheme).unwrap_or("amqp");
         let port = port.parse().map_err(|_| wrong("has a port that is neither a number nor known by name"))?;
         Ok(Self { scheme: scheme.map(str::to_owned), host: host.to_owned(), port })
     }

@@ -13,10 +13,17 @@ and for each step what came of it. Steps:
 import json
 import sys
 
-from proton import ConnectionException, Message, ProtonException
+from proton import ConnectionException, Delivery, Message, ProtonException
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 TIMEOUT = 15
+
+OUTCOMES = {
+    Delivery.ACCEPTED: "accepted",
+    Delivery.REJECTED: "rejected",
+    Delivery.RELEASED: "released",
+    Delivery.MODIFIED: "modified",
+}
 
 
 def reason(error):
@@ -36,9 +43,9 @@ def take(connection, step):
             if user:
                 message.user_id = user.encode()
             sender = connection.create_sender(None)
-            return str(sender.send(message, timeout=TIMEOUT).remote_state)
+            return OUTCOMES.get(sender.send(message, timeout=TIMEOUT).remote_state)
     except SendException as error:
-        return str(error.state)
+        return OUTCOMES.get(error.state)
     except (LinkDetached, ConnectionException, ProtonException) as error:
         return reason(error)
     return "ok"
