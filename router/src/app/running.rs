@@ -220,7 +220,9 @@ impl Running {
                 Owner::Log
             }
             Parts::Profile(profile) => {
-                profile.profile.log_invalid_uid_format();
+                if let Some(profile) = profile.loaded() {
+                    profile.log_invalid_uid_format();
+                }
                 Owner::Profile(profile)
             }
             Parts::Address(config) => Owner::Address(Arc::new(config)),
