@@ -90,10 +90,10 @@ impl Fanout {
         // Of what was given up nobody is told anything.
         let aborted = state.ended == Some(Ended::Aborted);
         let done = state.look_after();
-        if let Some(original) = original.as_ref().filter(|_| !aborted) {
-            if done || state.copies.iter().all(|copy| copy.done || copy.outcome.is_some()) {
-                original.outcome(state.outcome(), done);
-            }
+        if let Some(original) = original.as_ref().filter(|_| !aborted)
+            && (done || state.copies.iter().all(|copy| copy.done || copy.outcome.is_some()))
+        {
+            original.outcome(state.outcome(), done);
         }
         if !done && !aborted {
             return;

@@ -434,8 +434,8 @@ fn an_open_waits_for_the_owner() {
     raw.engine.hold_open();
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.sent();
-    raw.feed(0, super::open());
-    raw.feed(0, super::begin());
+    raw.feed(0, open());
+    raw.feed(0, begin());
     assert_eq!(raw.events(), [Event::Opened]);
     assert_eq!(raw.sent(), []);
     raw.engine.admit(Some(1), Some(3), Some(7));
