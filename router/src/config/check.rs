@@ -77,12 +77,11 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
 pub fn role_fits(kind: &str, role: Role, mode: Mode) -> Result<(), String> {
     match (mode, role) {
         (Mode::Standalone, role) if role.is_router() => {
-            Err(format!("'{role}' needs a router with mode interior or edge: a standalone one has no links to other routers"))
+            // The words that tools look for.
+            Err("'standalone' not allowed to connect to or accept connections from other routers.".to_owned())
         }
-        (Mode::Edge, Role::InterRouter) => Err("'inter-router' needs a router with mode interior".to_owned()),
-        (Mode::Edge, Role::Edge) if kind == "listener" => {
-            Err("'edge' on a listener needs a router with mode interior".to_owned())
-        }
+        (Mode::Edge, Role::InterRouter) => Err("'inter-router' only allowed with router mode='interior'".to_owned()),
+        (Mode::Edge, Role::Edge) if kind == "listener" => Err("'edge' only allowed with router mode='interior'".to_owned()),
         _ => Ok(()),
     }
 }

@@ -260,15 +260,15 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["listener", {"name": "l", "role": "inter-router"}]]),
-            "a.json: listener 'l': attribute 'role': 'inter-router' needs a router with mode interior or edge: a standalone one has no links to other routers",
+            "a.json: listener 'l': attribute 'role': 'standalone' not allowed to connect to or accept connections from other routers.",
         ),
         (
             json!([["router", {"mode": "edge"}], ["connector", {"name": "c", "role": "inter-router"}]]),
-            "a.json: connector 'c': attribute 'role': 'inter-router' needs a router with mode interior",
+            "a.json: connector 'c': attribute 'role': 'inter-router' only allowed with router mode='interior'",
         ),
         (
             json!([["router", {"mode": "edge"}], ["listener", {"name": "l", "role": "edge"}]]),
-            "a.json: listener 'l': attribute 'role': 'edge' on a listener needs a router with mode interior",
+            "a.json: listener 'l': attribute 'role': 'edge' only allowed with router mode='interior'",
         ),
     ] {
         assert_eq!(told(entities(given.clone())), expected, "{given}");

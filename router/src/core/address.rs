@@ -30,7 +30,7 @@ pub struct AddressCounts {
     pub ingress: AtomicU64,
     /// That ended at this router.
     pub egress: AtomicU64,
-    /// From one router to another.
+    /// That went on to another router.
     pub transit: AtomicU64,
 }
 
@@ -39,12 +39,8 @@ impl AddressCounts {
     pub(super) fn routed(&self, began_here: bool, ends_here: bool) {
         if began_here {
             self.ingress.fetch_add(1, Ordering::Relaxed);
-        } else if !ends_here {
-            self.transit.fetch_add(1, Ordering::Relaxed);
         }
-        if ends_here {
-            self.egress.fetch_add(1, Ordering::Relaxed);
-        }
+        if ends_here { &self.egress } else { &self.transit }.fetch_add(1, Ordering::Relaxed);
     }
 }
 

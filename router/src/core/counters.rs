@@ -36,7 +36,7 @@ counters! {
     ingress
     /// Deliveries that ended at this router.
     egress
-    /// Deliveries from one router to another.
+    /// Deliveries that went on to another router.
     transit
 }
 
@@ -78,7 +78,7 @@ impl Counters {
         self.ingress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery from the network found its destination, here or beyond.
+    /// A delivery found its destination, here or beyond.
     pub(super) fn routed(&self, here: bool) {
         if here { &self.egress } else { &self.transit }.fetch_add(1, Ordering::Relaxed);
     }

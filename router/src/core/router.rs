@@ -224,6 +224,8 @@ impl Core {
 
     fn configured(&self, key: AddressRef<'_>) -> Option<Treatment> {
         match key.class {
+            // The router's own: the management node, and what is made for clients that ask for an address.
+            AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => Some(Treatment::Closest),
             AddressClass::Mobile => self.treatments.load().find(key.text).copied(),
             _ => Some(Treatment::Closest),
         }
@@ -316,9 +318,7 @@ impl Core {
             delivery.outcome(Some(DeliveryState::Released), true);
             return false;
         };
-        if annotations.is_some() {
-            self.counters.routed(choice.is_local());
-        }
+        self.counters.routed(choice.is_local());
         choice.deliver(delivery);
         true
     }

@@ -248,8 +248,13 @@ impl Connection {
             return;
         }
         producer.held = held;
-        // Credit that was given stays: a sender that uses it learns from the release that nobody is there.
-        if !held {
+        if held {
+            // What it has not used it is to give back, so that nothing is on its way that nobody takes.
+            let left = self.engine.credit(link);
+            if left > 0 {
+                self.engine.set_credit(link, left, true);
+            }
+        } else {
             let credit = producer.capacity.saturating_sub(producer.open);
             self.engine.set_credit(link, credit, false);
         }

@@ -6,7 +6,7 @@ use crate::core::{Counters, Delivery, Ended, Message, Notify};
 use crate::node::{LinkRecord, STUCK};
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
-use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Modified, Rejected};
 use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
 use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
@@ -370,6 +370,12 @@ impl Connection {
         };
         super::message_log::note(&self.settings.message_logging, self.id, "Received", &read.message.sections);
         slot.windowed = read.message.windowed;
+        // A link for an unavailable address was refused; what an anonymous one names is known only now.
+        if self.kind == Kind::Normal && !self.node.core.is_available(self.node.core.classify(&read.to)) {
+            slot.state = State::Refused;
+            let text = "Deliveries cannot be sent to an unavailable address";
+            return self.reject(key, Error::new(condition::NOT_FOUND, text));
+        }
         if slot.presettled {
             self.node.core.counters().arrived_presettled();
         }
@@ -419,6 +425,13 @@ impl Connection {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         match progress.outcome {
             Some(outcome) => {
+                // On its way the delivery has failed, whatever its receiver says of that (as C routers tell it).
+                let outcome = match outcome {
+                    DeliveryState::Modified(modified) => {
+                        DeliveryState::Modified(Modified { delivery_failed: Some(true), ..modified })
+                    }
+                    other => other,
+                };
                 let settle = slot.ended && progress.settled;
                 if !slot.outcome_told {
                     slot.outcome_told = true;

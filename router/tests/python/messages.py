@@ -188,7 +188,7 @@ class Credit(Scenario):
             self.stage = 1
             self.result["credit"].append(True)
             self.consumer.close()
-        elif event.sender and self.stage == 2 and event.sender.drain_mode:
+        elif event.sender and self.stage >= 1 and event.sender.drain_mode:
             self.result["credit"].append("drain")
             self.done()
 
