@@ -212,6 +212,7 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
         clock,
         shards,
         registry: Arc::new(Registry::default()),
+        auto_links: Arc::default(),
         access,
         resolver: Resolver::system(),
         data_connections: usize::try_from(router.data_connections).unwrap_or_default(),

@@ -93,6 +93,7 @@ fn apart(
         ("routerMetrics", Some(Operation::Read | Operation::Update | Operation::Delete)) => {
             Err(Refusal::plain(Status::FORBIDDEN).without_body())
         }
+        (_, Some(Operation::Query)) => query::query(directory, request),
         ("connection", Some(Operation::Update)) => change::connection(directory, request, requester),
         ("connection", Some(Operation::Read)) => {
             let identity = identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;

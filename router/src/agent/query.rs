@@ -16,7 +16,12 @@ const MAX_ROWS: usize = MAX_RESPONSE / 2;
 
 /// Answers a query: entities of a type and of those that extend it, or of all types.
 pub(super) fn query(directory: &impl Directory, request: &Request) -> Outcome {
-    let requested = request.text(property::ENTITY_TYPE).map(kind).transpose()?;
+    let requested = match (request.text(property::ENTITY_TYPE), request.text(property::TYPE)) {
+        (Some(name), _) => Some(kind(name)?),
+        // What stands apart may be named as that which is asked to do something.
+        (None, Some(name)) => Some(kind(name)?).filter(|kind| columns(kind).is_some()),
+        (None, None) => None,
+    };
     let page = page(request);
     let fixed = requested.and_then(columns);
     let names = names(&request.body, requested, fixed)?;

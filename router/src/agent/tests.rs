@@ -143,6 +143,15 @@ fn a_query_without_names_gives_all_attributes_of_the_type() {
 }
 
 #[test]
+fn a_type_that_stands_apart_may_be_asked_itself() {
+    let memory = Memory::with(&[("listener", &[("name", "l0")]), ("router.config.address", &[("prefix", "a")])]);
+    let answer = table(ask(&memory, request("QUERY", &[("type", "router.config.address")], &[])));
+    assert_eq!((answer.attribute_names.len(), answer.results.len()), (7, 1));
+    let (status, _) = refused(&memory, request("QUERY", &[("type", "listener"), ("name", "l0")], &[]));
+    assert_eq!(status, 501, "others are no management nodes");
+}
+
+#[test]
 fn a_query_for_a_base_type_gives_those_that_extend_it() {
     let memory = Memory::with(&[
         ("listener", &[("name", "l0")]),

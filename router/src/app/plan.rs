@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "policy",
     "sslProfile",
     "router.config.address",
+    "router.config.autoLink",
     "proxyProfile",
     "site",
     "vhost",
@@ -141,6 +142,7 @@ pub(super) enum Parts {
     TcpListener(typed::TcpListener, Option<Acceptor>),
     TcpConnector(typed::TcpConnector, Option<Connector>),
     Vhost(Vhost),
+    AutoLink(typed::AutoLinkConfig),
     /// Nothing runs for it: it is kept to be shown.
     Kept,
 }
@@ -262,6 +264,7 @@ impl Plan {
                 Parts::TcpConnector(config, tls)
             }
             "vhost" => Parts::Vhost(vhost(entity)?),
+            "router.config.autoLink" => Parts::AutoLink(entity.try_into()?),
             _ => Parts::Kept,
         })
     }

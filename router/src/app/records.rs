@@ -5,7 +5,7 @@ use crate::agent::{Page, Record, value};
 use crate::core::Address;
 use crate::http::metrics::Memory;
 use crate::log::{self, Module};
-use crate::node::{ConnectionRecord, LinkRecord, STUCK};
+use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
 use crate::policy::VhostCounts;
 use crate::schema::{EntityType, Mode};
 use skupper_proto::address::Treatment;
@@ -41,6 +41,21 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
             record.put("connectionMsg", listener.status().error().map(|(_, text)| text).unwrap_or_default());
         }
         Owner::TcpConnector(connector) => counts(&mut record, connector.stats()),
+        Owner::AutoLink(link) => {
+            let (status, id) = match link.phase() {
+                None => ("inactive", None),
+                Some(AutoLinkPhase::Failed) => ("failed", None),
+                Some(AutoLinkPhase::Attaching) => ("attaching", None),
+                Some(AutoLinkPhase::Active(id)) => ("active", Some(id)),
+            };
+            record.put("operStatus", status);
+            if let Some(id) = id {
+                record.put("linkRef", id.to_string());
+            }
+            if let Some(error) = link.last_error() {
+                record.put("lastError", error);
+            }
+        }
         _ => {}
     }
     match record.kind.name {
@@ -49,7 +64,6 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
             record.put("defaultDistribution", running.default_distribution().as_str());
         }
         "router.config.address" if record.get("priority").is_none() => record.put("priority", -1),
-        "router.config.autoLink" => record.put("operStatus", "inactive"),
         "listenerAddress" => record.put("connectionsOpened", 0),
         "tcpListener" if record.get("operStatus").is_none() => record.put("operStatus", "down"),
         "policy" => policy(running, &mut record),
@@ -372,8 +386,8 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         ("deliveriesIngress", counters.ingress()),
         ("deliveriesEgress", counters.egress()),
         ("deliveriesTransit", counters.transit()),
-        ("deliveriesIngressRouteContainer", 0),
-        ("deliveriesEgressRouteContainer", 0),
+        ("deliveriesIngressRouteContainer", counters.ingress_route_container()),
+        ("deliveriesEgressRouteContainer", counters.egress_route_container()),
         ("deliveriesIngressInterNetwork", 0),
         ("deliveriesEgressInterNetwork", 0),
         ("deliveriesRedirectedToFallback", 0),

@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::log;
 use crate::log::{Levels, Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
-use crate::node::{Node, Stage};
-use crate::schema::typed::{AddressConfig, LogConfig, LogOutput};
+use crate::node::{AutoLink, Holder, Node, Stage};
+use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput};
 use crate::schema::{Distribution, Entity, LogLevel, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
@@ -45,6 +45,8 @@ pub(super) enum Owner {
     TcpConnector(Arc<TcpConnector>),
     /// The rules of a vhost, by its host name.
     Vhost(String),
+    /// A link to containers.
+    AutoLink(Arc<AutoLink>),
 }
 
 /// An entity and what runs for it.
@@ -277,6 +279,11 @@ impl Running {
                 log!(Policy, Info, "Created policy rules for vhost {name}");
                 Owner::Vhost(name)
             }
+            Parts::AutoLink(config) => {
+                let link = auto_link(config, entity.text("identity").unwrap_or_default());
+                node.auto_links.add(&link);
+                Owner::AutoLink(link)
+            }
             Parts::Kept => {
                 if let Some(warning) = idle(entity) {
                     log!(Agent, Debug, "{}: {warning}", entity.name().unwrap_or_default());
@@ -296,6 +303,7 @@ impl Running {
                 // It is gone then, which is what is wanted.
                 let _ = self.node.access.policy.remove(name);
             }
+            Owner::AutoLink(link) => self.node.auto_links.remove(link),
             Owner::Http(port) => {
                 port.stop();
                 let port = Arc::clone(port);
@@ -400,6 +408,17 @@ impl Running {
     pub(super) const fn default_distribution(&self) -> Distribution {
         self.default_treatment
     }
+}
+
+/// A link as its connections know it. `identity` names one that has no name.
+fn auto_link(config: AutoLinkConfig, identity: &str) -> Arc<AutoLink> {
+    let holder = match (config.connection, config.container_id) {
+        (Some(name), _) => Holder::Entity(name),
+        (None, Some(id)) => Holder::Container(id),
+        (None, None) => Holder::Nobody,
+    };
+    let name = config.name.unwrap_or_else(|| identity.to_owned());
+    AutoLink::new(name, holder, config.incoming, config.address, config.external_address)
 }
 
 /// Roles that connections may have.

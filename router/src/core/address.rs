@@ -2,6 +2,7 @@
 
 use super::delivery::Notify;
 use super::router::Endpoint;
+use super::trunk::TrunkId;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +20,8 @@ pub struct Address {
     treatment: Treatment,
     pub(super) destinations: ArcSwap<Destinations>,
     pub(super) turn: AtomicUsize,
+    /// Deliveries that are open at neighbors. It is they who choose among the routers behind them.
+    hops: ArcSwap<Vec<(TrunkId, Arc<AtomicUsize>)>>,
     watches: Mutex<Vec<Weak<Watch>>>,
     counts: AddressCounts,
 }
@@ -84,8 +87,6 @@ impl LocalConsumer {
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     pub(super) router: Arc<str>,
-    /// Deliveries of this address that are open there by us.
-    pub(super) outstanding: Arc<AtomicUsize>,
 }
 
 /// Tells one interested task whether an address has consumers.
@@ -125,6 +126,7 @@ impl Address {
             treatment,
             destinations: ArcSwap::default(),
             turn: AtomicUsize::new(0),
+            hops: ArcSwap::default(),
             watches: Mutex::default(),
             counts: AddressCounts::default(),
         })
@@ -143,6 +145,28 @@ impl Address {
     /// How its deliveries are distributed.
     pub const fn treatment(&self) -> Treatment {
         self.treatment
+    }
+
+    /// Deliveries that are open at a neighbor.
+    pub(super) fn open_at(&self, neighbor: TrunkId) -> usize {
+        self.hops.load().iter().find(|(known, _)| *known == neighbor).map_or(0, |(_, open)| open.load(Ordering::Relaxed))
+    }
+
+    /// The count of deliveries that are open at a neighbor.
+    pub(super) fn count_at(&self, neighbor: TrunkId) -> Arc<AtomicUsize> {
+        let mut counter = None;
+        self.hops.rcu(|hops| {
+            if let Some((_, open)) = hops.iter().find(|(known, _)| *known == neighbor) {
+                counter = Some(Arc::clone(open));
+                return Arc::clone(hops);
+            }
+            // Neighbors that are gone are forgotten as others come.
+            let open = hops.iter().filter(|(_, open)| open.load(Ordering::Relaxed) > 0);
+            let fresh = Arc::<AtomicUsize>::default();
+            counter = Some(Arc::clone(&fresh));
+            Arc::new(open.cloned().chain([(neighbor, fresh)]).collect())
+        });
+        counter.unwrap_or_default()
     }
 
     /// Consumers at this router, without its own handlers.

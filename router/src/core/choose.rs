@@ -152,7 +152,7 @@ pub(super) fn choose(
             continue;
         };
         let index = destinations.locals.len() + index;
-        consider(index, remote.outstanding.load(Ordering::Relaxed), DEFAULT_CAPACITY, route.cost);
+        consider(index, address.open_at(route.trunk.id()), DEFAULT_CAPACITY, route.cost);
     }
     let (_, index) = best?;
     if let Some(consumer) = destinations.locals.get(index) {
@@ -160,5 +160,7 @@ pub(super) fn choose(
     }
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
     let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;
-    Choice { outstanding: Some(Arc::clone(&remote.outstanding)), ..toward(routes, &remote.router, streaming)? }.into()
+    let choice = toward(routes, &remote.router, streaming)?;
+    let outstanding = choice.trunk.map(|neighbor| address.count_at(neighbor));
+    Some(Choice { outstanding, ..choice })
 }

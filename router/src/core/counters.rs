@@ -38,6 +38,10 @@ counters! {
     egress
     /// Deliveries that went on to another router.
     transit
+    /// Deliveries that came from containers whose links this router attaches.
+    ingress_route_container
+    /// Deliveries that went to such containers.
+    egress_route_container
 }
 
 impl Counters {
@@ -76,6 +80,16 @@ impl Counters {
     /// A delivery begins at this router.
     pub fn began(&self) {
         self.ingress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery came from a container.
+    pub fn came_from_container(&self) {
+        self.ingress_route_container.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery goes to a container.
+    pub fn goes_to_container(&self) {
+        self.egress_route_container.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A delivery found its destination, here or beyond.

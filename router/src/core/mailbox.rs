@@ -26,6 +26,8 @@ pub enum Command {
     Deliver(Arc<Delivery>, Via),
     /// Send close with this error, or none, and end.
     Close(Option<Error>),
+    /// Attach and detach until there are the links that the router is to attach by itself now.
+    AutoLinks,
 }
 
 /// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that arrive at once must fit.

@@ -240,7 +240,7 @@ impl Core {
         address.change(|destinations| {
             let known = destinations.remotes.iter().position(|remote| remote.router == *router);
             match (known, present) {
-                (None, true) => destinations.remotes.push(Remote { router: Arc::clone(router), outstanding: Arc::default() }),
+                (None, true) => destinations.remotes.push(Remote { router: Arc::clone(router) }),
                 (Some(index), false) => drop(destinations.remotes.remove(index)),
                 _ => {}
             }

@@ -242,14 +242,21 @@ impl Core {
 
     /// A message arrived on a control link: one of the routing protocol for this router, or one to pass on.
     pub fn control_message(&self, from: TrunkId, octets: &Bytes, now: Instant) {
-        let Ok(Parsed::Present(annotations)) = annotations::parse(octets) else { return };
-        let sections = octets.slice(annotations.length..);
+        // A peer that is no router may leave annotations out: such a message has passed nobody.
+        let annotations = match annotations::parse(octets) {
+            Ok(Parsed::Present(annotations)) => Some(annotations),
+            Ok(Parsed::Absent) => None,
+            _ => return,
+        };
+        let length = annotations.as_ref().map_or(0, |annotations| annotations.length);
+        let trace = annotations.as_ref().map(|annotations| annotations.trace).unwrap_or_default();
+        let sections = octets.slice(length..);
         let Ok(Scan::Complete(head)) = message::scan(&sections, true, false) else { return };
         let Some(Ok(properties)) = head.properties.map(|span| Properties::decode_fields(&mut span.of(&sections))) else { return };
-        let Some(to) = annotations.to_override.map(str::to_owned).or(properties.to) else { return };
+        let Some(to) = annotations.and_then(|it| it.to_override).map(str::to_owned).or(properties.to) else { return };
         let key = self.space().classify(&to);
         let copy = || Message {
-            annotations: octets.slice(..annotations.length),
+            annotations: octets.slice(..length),
             sections: sections.clone(),
             presettled: true,
             ..Message::default()
@@ -257,7 +264,7 @@ impl Core {
         match key.class {
             AddressClass::Router => {
                 let routes = self.routes.load();
-                let passed = annotations.trace.len() > routes.table.hop_limit();
+                let passed = trace.len() > routes.table.hop_limit();
                 if let Some(way) = routes.get(key.text).filter(|_| !passed) {
                     self.send(way.trunk.control(), copy(), Via::Control);
                 }
@@ -269,7 +276,7 @@ impl Core {
                 if !state.trunks.contains_key(&from) {
                     return;
                 }
-                let arrival = Arrival { link: from, trace: annotations.trace, flooded: key.class == AddressClass::Topological };
+                let arrival = Arrival { link: from, trace, flooded: key.class == AddressClass::Topological };
                 for link in state.routing.handle_message(&arrival, &message, now) {
                     if let Some((trunk, _)) = state.trunks.get(&link) {
                         self.send(trunk.control(), copy(), Via::Control);

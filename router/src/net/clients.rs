@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watch};
 use crate::node::{LinkKind, Node};
-use skupper_proto::address::{AddressClass, AddressRef};
+use skupper_proto::address::{AddressClass, AddressKey, AddressRef};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
@@ -119,27 +119,12 @@ impl Connection {
             target.address = Some(format!("amqp:/_$temp.{}", Node::discriminator()));
         }
         let address = target.address.as_deref().filter(|address| !address.is_empty());
-        let mut producer = Producer {
-            session: self.engine.session_of(link),
-            to: address.map(Arc::from),
-            streaming: has(target.capabilities.as_ref(), STREAMING),
-            resend: has(target.capabilities.as_ref(), RESEND),
-            watch: None,
-            capacity: self.settings.link_capacity.max(1),
-            open: 0,
-            held: false,
-        };
-        if let Some(text) = address {
-            let key = self.node.core.classify(text);
-            if !self.node.core.is_available(key) {
-                return Err((Refusal::Unavailable, attach.name));
-            }
-            if self.is_watched(key) {
-                let (address, watch) = self.node.core.watch_key(&key.to_key());
-                producer.held = !watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
-                producer.watch = Some((address, watch));
-            }
+        if address.is_some_and(|text| !self.node.core.is_available(self.node.core.classify(text))) {
+            return Err((Refusal::Unavailable, attach.name));
         }
+        let to = address.map(Arc::from);
+        let wants = |wanted| has(target.capabilities.as_ref(), wanted);
+        let (streaming, resend) = (wants(STREAMING), wants(RESEND));
         let bound = address.map(|text| self.node.core.classify(text).to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, bound);
         let answer = AttachRequest {
@@ -150,11 +135,34 @@ impl Connection {
             ..AttachRequest::default()
         };
         self.engine.accept(link, answer);
+        self.produce(link, to, streaming, resend);
+        Ok(())
+    }
+
+    /// Gives credit on a link on which the peer sends, to an address or to those that its messages name.
+    pub(super) fn produce(&mut self, link: LinkKey, to: Option<Arc<str>>, streaming: bool, resend: bool) {
+        let mut producer = Producer {
+            session: self.engine.session_of(link),
+            streaming,
+            resend,
+            watch: None,
+            capacity: self.settings.link_capacity.max(1),
+            open: 0,
+            held: false,
+            to,
+        };
+        if let Some(text) = &producer.to {
+            let key = self.node.core.classify(text);
+            if self.is_watched(key) {
+                let (address, watch) = self.node.core.watch_key(&key.to_key());
+                producer.held = !watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                producer.watch = Some((address, watch));
+            }
+        }
         if !producer.held {
             self.engine.set_credit(link, producer.capacity, false);
         }
         self.clients.producers.insert(link, producer);
-        Ok(())
     }
 
     /// Whether credit for an address depends on its consumers. Who is behind a router's own address is that router's business.
@@ -188,6 +196,12 @@ impl Connection {
             ..AttachRequest::default()
         };
         self.engine.accept(link, answer);
+        self.consume(link, key, settles);
+        Ok(())
+    }
+
+    /// Makes the peer of a link on which it receives a consumer of an address. `settles`: it takes settled deliveries only.
+    pub(super) fn consume(&mut self, link: LinkKey, key: AddressKey, settles: bool) {
         let number = self.clients.next_consumer;
         self.clients.next_consumer = number.wrapping_add(1);
         self.clients.consumers.insert(number, link);
@@ -198,7 +212,6 @@ impl Connection {
         let session = self.engine.session_of(link);
         let consumer = Consumer { number, session, _consumption: consumption };
         self.consumer_attached(link, consumer, settles, capacity);
-        Ok(())
     }
 
     /// The link of a consumer by its number, while it is attached.
@@ -271,7 +284,8 @@ impl Connection {
     }
 
     /// A client ended a session: its links are gone.
-    pub(super) fn client_session_ended(&mut self, session: SessionKey) {
+    pub(super) fn client_session_ended(&mut self, session: SessionKey, error: Option<&Error>) {
+        self.auto_links_ended(session, error);
         let of: Vec<_> =
             self.clients.producers.iter().filter(|(_, it)| it.session == Some(session)).map(|(link, _)| *link).collect();
         for link in of {

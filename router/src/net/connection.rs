@@ -1,5 +1,6 @@
 //! The task that owns one AMQP connection: its socket, its TLS session, its engine, and the deliveries that pass.
 
+use super::auto_links::AutoLinks;
 use super::clients::Clients;
 use super::failover::Targets;
 use super::incoming::Incoming;
@@ -175,6 +176,7 @@ pub(super) struct Connection {
     /// Links of ours for whole messages, with their queues.
     pub(super) queue_links: Vec<(LinkKey, usize)>,
     pub(super) clients: Clients,
+    pub(super) auto_links: AutoLinks,
     /// The links as management knows them.
     pub(super) known: HashMap<LinkKey, KnownLink>,
     pub(super) incoming: Incoming,
@@ -244,6 +246,7 @@ impl Connection {
             links: Links::default(),
             queue_links: Vec::new(),
             clients: Clients::default(),
+            auto_links: AutoLinks::default(),
             known: HashMap::new(),
             scan_due: None,
             incoming: Incoming::default(),
@@ -340,6 +343,7 @@ impl Connection {
     fn finish(mut self, why: Why) -> Finished {
         self.log_resources();
         self.trunk_down();
+        self.leave_container();
         self.lose_incoming();
         self.lose_outgoing();
         for command in self.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands)) {
@@ -381,6 +385,7 @@ impl Connection {
                     match command {
                         Command::Deliver(delivery, via) => self.deliver(delivery, via),
                         Command::Close(error) => self.engine.close(error, self.now),
+                        Command::AutoLinks => self.renew_auto_links(),
                     }
                 }
                 let mut ready = std::mem::take(&mut self.ready);
@@ -391,6 +396,9 @@ impl Connection {
             }
             if self.scan_due.is_some_and(|due| due <= self.now) {
                 self.scan();
+            }
+            if self.auto_links.due().is_some_and(|due| due <= self.now) {
+                self.attach_auto_links();
             }
             if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.engine.handle_timeout(self.now);
@@ -442,7 +450,8 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().flatten().min();
+        let deadline =
+            [self.engine.poll_timeout(), self.last_words, self.scan_due, self.auto_links.due()].into_iter().flatten().min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
@@ -543,7 +552,9 @@ impl Connection {
                 Event::IncomingLost { delivery } => self.incoming_lost(delivery),
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
                 Event::Begun { .. } => {}
-                Event::Ended { session, .. } if self.kind == Kind::Normal => self.client_session_ended(session),
+                Event::Ended { session, error } if self.kind == Kind::Normal => {
+                    self.client_session_ended(session, error.as_ref())
+                }
                 Event::Ended { error, .. } => {
                     // All sessions are the router's own business; a lost one leaves nothing that works.
                     let error = error.unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
@@ -697,7 +708,12 @@ impl Connection {
                 self.served = true;
             }
             // Of a client nothing more is needed.
-            Kind::Normal => self.served = true,
+            Kind::Normal => {
+                self.served = true;
+                if self.settings.role == Role::RouteContainer {
+                    self.join_container(&container);
+                }
+            }
             Kind::Control => {}
         }
         (!self.settings.outgoing && shard != 0).then_some(shard)

@@ -4,6 +4,7 @@ use super::clients::LINK;
 use super::connection::{Connection, Kind};
 use crate::core::{Counters, Delivery, Ended, Message, Notify};
 use crate::node::{LinkRecord, STUCK};
+use crate::schema::Role;
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Modified, Rejected};
@@ -384,6 +385,9 @@ impl Connection {
         }
         if read.message.annotations.is_empty() {
             self.node.core.counters().began();
+            if self.settings.role == Role::RouteContainer {
+                self.node.core.counters().came_from_container();
+            }
         }
         let delivery = Delivery::new(read.message, self.node.core.budget());
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));

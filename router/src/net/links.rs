@@ -137,7 +137,7 @@ impl Connection {
                 Role::Receiver => attach.target.is_none(),
             };
             // A null terminus of the peer's says that it refuses; its detach with the reason follows.
-            if !refused {
+            if !refused && !self.auto_link_answered(link, &attach) {
                 let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
                 let control = queue == Some(0) || Some(link) == self.links.control_in;
                 let priority = queue.and_then(|queue| queue.checked_sub(1));
@@ -234,9 +234,8 @@ impl Connection {
             log_limited!((self.id, error.condition.as_str()), Server, Info, "[C{}] the peer detached a link: {error}", self.id);
             self.detach_error = Some(error.clone());
         }
-        self.outgoing_detached(link);
-        self.client_detached(link);
-        self.known.remove(&link);
+        self.auto_link_lost(link, error);
+        self.link_gone(link);
         if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
             let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
             self.engine.close(Some(reason), self.now);
@@ -249,6 +248,13 @@ impl Connection {
             self.links.control_out_attached = false;
         }
         self.control_links_changed();
+    }
+
+    /// A link is gone: nothing goes by it any more.
+    pub(super) fn link_gone(&mut self, link: LinkKey) {
+        self.outgoing_detached(link);
+        self.client_detached(link);
+        self.known.remove(&link);
     }
 
     /// Control links attached, of the two there are.

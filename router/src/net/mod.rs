@@ -4,6 +4,7 @@
 //! state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
 mod admission;
+mod auto_links;
 mod clients;
 mod connection;
 mod connector;

@@ -4,6 +4,7 @@ use super::clients::Consumer;
 use super::connection::{Connection, Kind};
 use crate::core::{Delivery, Ended, Notify, Via};
 use crate::node::{LinkRecord, STUCK};
+use crate::schema::Role;
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
@@ -236,6 +237,9 @@ impl Connection {
         let settles = state.settles;
         if full {
             return self.refuse_delivery(&delivery);
+        }
+        if self.settings.role == Role::RouteContainer {
+            self.node.core.counters().goes_to_container();
         }
         let slot = self.new_slot(delivery, Via::Link(number));
         let Some(link) = link else { return };

@@ -40,6 +40,7 @@ fn node() -> Arc<Node> {
         clock,
         shards: Shards::start(1).unwrap(),
         registry: Arc::new(Registry::default()),
+        auto_links: Arc::default(),
         access: crate::node::Access::default(),
         resolver: Resolver::system(),
         data_connections: 0,

@@ -3,6 +3,7 @@
 //! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
 
 mod access;
+mod auto_links;
 mod clock;
 mod links;
 mod port;
@@ -11,6 +12,7 @@ mod shards;
 mod stop;
 
 pub use access::Access;
+pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
@@ -46,6 +48,8 @@ pub struct Node {
     pub shards: Shards,
     /// Connections as they are known outside of their tasks.
     pub registry: Arc<Registry>,
+    /// Links that are attached by themselves to containers.
+    pub auto_links: Arc<AutoLinks>,
     /// Names to addresses.
     pub resolver: Resolver,
     /// Who may come in.

@@ -11,13 +11,14 @@ use crate::support::{Kind, Lab, Router, Spec, client, peers, ports};
 use Kind::{Ours, Peer};
 
 /// A command of ours, by the name it is called.
-struct Tool {
+pub(crate) struct Tool {
     name: &'static str,
     bus: Vec<String>,
 }
 
 impl Tool {
-    fn at(name: &'static str, port: u16) -> Self {
+    /// One that asks the router with this port for clients.
+    pub(crate) fn at(name: &'static str, port: u16) -> Self {
         Self { name, bus: vec!["--bus".to_owned(), format!("127.0.0.1:{port}")] }
     }
 
@@ -34,15 +35,16 @@ impl Tool {
 
     /// What it prints when it succeeds.
     #[track_caller]
-    fn text(&self, line: &str) -> String {
+    pub(crate) fn text(&self, line: &str) -> String {
         let output = self.run(line);
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(output.status.success(), "{} {line}: {text}{}", self.name, String::from_utf8_lossy(&output.stderr));
         text
     }
 
+    /// What it prints, as JSON.
     #[track_caller]
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         let text = self.text(line);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} {line}: {error}: {text}", self.name))
     }

@@ -9,6 +9,7 @@ mod support;
 
 mod access;
 mod commands;
+mod containers;
 mod harness;
 mod hostile;
 mod interop;

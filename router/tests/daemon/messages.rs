@@ -45,15 +45,7 @@ impl Routers {
 
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> Value {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
-        let mut command = Command::new(&self.python);
-        command.arg(script).arg(arguments[0]).args(&self.urls).args(&arguments[1..]);
-        let output = command.output().expect("Python starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-        let result: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        assert_eq!(result["timed_out"], false, "{arguments:?}: {result}");
-        result
+        run(&self.python, &self.urls, arguments)
     }
 
     #[track_caller]
@@ -65,6 +57,20 @@ impl Routers {
         assert!(outcomes.len() == count && outcomes.iter().all(|outcome| outcome == "accepted"), "{result}");
         result["received"].as_object().expect("an object").values().filter_map(Value::as_u64).collect()
     }
+}
+
+/// Plays a scenario between two routers.
+#[track_caller]
+pub(crate) fn run(python: &str, urls: &[String; 2], arguments: &[&str]) -> Value {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(arguments[0]).args(urls).args(&arguments[1..]);
+    let output = command.output().expect("Python starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    let result: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(result["timed_out"], false, "{arguments:?}: {result}");
+    result
 }
 
 macro_rules! scenarios {

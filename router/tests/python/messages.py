@@ -15,6 +15,7 @@ stalled ADDRESS SIZE                a receiver gives no credit for a large messa
 resend ADDRESS                      of two receivers the one that gets the message first releases it
 unknown-to ADDRESS                  whether a message from the first router finds a receiver at the second
 refused ADDRESS                     what a sender and a receiver of ADDRESS are told
+between ADDRESS SOURCE COUNT        sends COUNT messages to ADDRESS, which come out at SOURCE
 """
 import json
 import sys
@@ -340,8 +341,32 @@ class Refused(Scenario):
             self.done()
 
 
+class Between(Scenario):
+    def begin(self):
+        self.source, self.count, self.sent = self.arguments[0], int(self.arguments[1]), 0
+        self.result["received"] = 0
+        self.container.create_receiver(self.connections[1], self.source)
+
+    def on_link_opened(self, event):
+        if event.receiver:
+            self.sender()
+
+    def on_sendable(self, event):
+        while event.sender.credit and self.sent < self.count:
+            self.sent += 1
+            event.sender.send(Message(body="x"))
+
+    def on_message(self, event):
+        self.result["received"] += 1
+        self.progress()
+
+    def progress(self):
+        if self.result["received"] == self.count == len(self.result["outcomes"]):
+            self.done()
+
+
 SCENARIOS = {"carry": Carry, "outcomes": Outcomes, "request": Request, "credit": Credit, "unknown": Unknown, "three-ack": ThreeAck,
-             "stalled": Stalled, "resend": Resend, "refused": Refused, "unknown-to": Found}
+             "stalled": Stalled, "resend": Resend, "refused": Refused, "unknown-to": Found, "between": Between}
 
 if __name__ == "__main__":
     scenario = SCENARIOS[sys.argv[1]](*sys.argv[2:])

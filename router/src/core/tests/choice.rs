@@ -96,6 +96,22 @@ fn balanced_counts_cost_as_open_deliveries() {
 }
 
 #[test]
+fn balanced_counts_what_is_open_at_a_neighbor_whatever_lies_behind_it() {
+    let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
+    world.connect(0, 1, 10, None);
+    world.connect(1, 2, 10, None);
+    let sinks = [Sink::new(), Sink::new(), Sink::new()];
+    let _consumptions = [0, 1, 2].map(|core| world.consume(core, "service", &sinks[core]));
+    world.settle();
+    let address = address(&world.cores[0]);
+    for _ in 0..100 {
+        deliver(&world.cores[0], &address);
+    }
+    // Ten more here than there: the neighbor shares its part with the one behind it.
+    assert!((54..=56).contains(&sinks[0].count()), "{}", sinks[0].count());
+}
+
+#[test]
 fn full_destination_is_the_last_choice() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
     world.connect(0, 1, 100_000, None);

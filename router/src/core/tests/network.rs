@@ -36,6 +36,17 @@ fn neighbors_find_each_other_and_what_they_serve() {
 }
 
 #[test]
+fn neighbors_may_leave_annotations_out() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    world.bare = true;
+    world.connect(0, 1, 1, None);
+    let _consumption = world.consume(1, "service", &Sink::new());
+    world.settle();
+    assert_eq!([0, 1].map(|at| world.neighbors(at)), [vec!["b"], vec!["a"]]);
+    assert_eq!(world.consumers(0, "service"), ["b"]);
+}
+
+#[test]
 fn stream_crosses_a_line_and_its_trace_grows() {
     let mut world = line();
     let sink = Sink::new();

@@ -35,6 +35,8 @@ pub(super) struct World {
     /// Connections that are open.
     pub(super) wires: Vec<[End; 2]>,
     carried: Vec<Carried>,
+    /// Control messages go without annotations.
+    pub(super) bare: bool,
 }
 
 pub(super) fn core(id: &str, treatment: Treatment) -> Arc<Core> {
@@ -85,7 +87,7 @@ fn address(sections: &Bytes) -> String {
 impl World {
     pub(super) fn new<const N: usize>(ids: [&str; N], treatment: Treatment) -> Self {
         let cores = ids.iter().map(|id| core(id, treatment)).collect();
-        Self { cores, now: Instant::from_millis(1000), wires: Vec::new(), carried: Vec::new() }
+        Self { cores, now: Instant::from_millis(1000), wires: Vec::new(), carried: Vec::new(), bare: false }
     }
 
     /// A control connection of two cores. Only the first has a connector, and so a correlator that both know it by.
@@ -137,6 +139,9 @@ impl World {
                     };
                     let mut octets = front(&self.cores[from.core], delivery.message());
                     if via == Via::Control {
+                        if self.bare {
+                            octets.clear();
+                        }
                         octets.extend_from_slice(&delivery.message().sections);
                         self.cores[to.core].control_message(to.trunk.id(), &Bytes::from(octets), self.now);
                         continue;

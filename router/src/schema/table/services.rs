@@ -128,21 +128,23 @@ pub(super) static ADDRESS: EntityType = EntityType {
 
 pub(super) static AUTO_LINK: EntityType = EntityType {
     alias: Some("autoLink"),
-    effect: Effect::Accepted,
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("address", "The address of the link. May be left out for direction in.").example("queue-1").create(),
+        text("address", "The address of the link. May be left out for direction in.").example("queue-1").create().works(),
         choice("direction", &["in", "out"], "Whether messages come in to the router by the link or go out.")
             .example("in")
             .required()
-            .create(),
+            .create()
+            .works(),
         text("containerId", "The container whose connection gets the link. Either this or connection.")
             .example("broker")
-            .create(),
+            .create()
+            .works(),
         text("connection", "The connector or listener whose connections get the link. Either this or containerId.")
             .example("broker-1")
-            .create(),
-        text("externalAddress", "The address as the other side knows it.").unset("address").example("queue.1").create(),
+            .create()
+            .works(),
+        text("externalAddress", "The address as the other side knows it.").unset("address").example("queue.1").create().works(),
         text("linkRef", "The link, while there is one."),
         choice(
             "operStatus",

@@ -142,6 +142,43 @@ impl TryFrom<&Entity> for AddressConfig {
     }
 }
 
+/// A link that the router attaches by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct AutoLinkConfig {
+    pub name: Option<String>,
+    pub address: Option<String>,
+    /// Messages come in by it.
+    pub incoming: bool,
+    /// The container whose connections get it.
+    pub container_id: Option<String>,
+    /// The listener or connector whose connections get it.
+    pub connection: Option<String>,
+    pub external_address: Option<String>,
+}
+
+impl TryFrom<&Entity> for AutoLinkConfig {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let config = Self {
+            name: text(entity, "name"),
+            address: text(entity, "address"),
+            incoming: entity.text("direction") == Some("in"),
+            container_id: text(entity, "containerId"),
+            connection: text(entity, "connection"),
+            external_address: text(entity, "externalAddress"),
+        };
+        if config.container_id.is_some() && config.connection.is_some() {
+            return Err(Problem::Invalid("either containerId or connection may be set, not both".to_owned()).of("containerId"));
+        }
+        if config.address.is_none() && !config.incoming {
+            return Err(Problem::Invalid("it may be left out only with direction in".to_owned()).of("address"));
+        }
+        Ok(config)
+    }
+}
+
 fn with_parts(text: String, attribute: &str) -> Result<String, AttributeError> {
     match text.split(['/', '.']).any(|part| !part.is_empty()) {
         true => Ok(text),
