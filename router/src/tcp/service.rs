@@ -278,7 +278,8 @@ impl Service {
             Some(DeliveryState::Accepted) => self.window.lift(),
             Some(outcome) => {
                 let end = End::Far(outcome_text(&outcome));
-                if matches!(self.source, Source::Awaited(..)) {
+                // What is released has reached nobody: there is no far side that could have said anything.
+                if matches!(self.source, Source::Awaited(..)) || outcome == DeliveryState::Released {
                     return Err(end);
                 }
                 // Whatever the socket still has to say, nobody hears it; but the far side may have spoken before it went away.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::backend::Serve;
 use super::relay::Path;
-use super::{Backend, Kind, Lab, Relay, Router, Spec, client, ports};
+use super::{Backend, Kind, Lab, Relay, Router, Spec, client, ports, wait};
 
 /// Which of two sites opens the link between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,10 +197,14 @@ pub struct Triangle {
 }
 
 impl Triangle {
-    /// Starts all three sites and waits until clients reach `hello`.
+    /// Starts all three sites and waits until calls of `hello` go over the issuer both ways: before that, ways still change, and
+    /// a call may be lost in between.
     #[track_caller]
     pub fn start(lab: &Lab, kinds: [Kind; 3]) -> Self {
         const DIRECT: u32 = 10;
+        const CALLS: u64 = 20;
+        /// Octets each way that a call takes at least; what routers say to each other meanwhile is far less than all of these.
+        const CALL: u64 = 200;
         let hello = Backend::start(Serve::Hello);
         let [issuer_links, server_links, port] = [ports::free(), ports::free(), ports::free()];
         let relay = Relay::start(issuer_links);
@@ -217,6 +221,12 @@ impl Triangle {
             .start(lab);
         client.await_port(port);
         client::await_hello(port);
+        wait::until("calls go over the issuer, both ways", wait::patience(), || {
+            let before = relay.carried();
+            let all = (0..CALLS).all(|_| client::hello_once(port));
+            let after = relay.carried();
+            (all && (0..2).all(|way| after[way] - before[way] >= CALLS * CALL)).then_some(())
+        });
         Self { issuer, client, server, relay, hello, port }
     }
 
