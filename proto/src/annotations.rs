@@ -234,6 +234,12 @@ impl<'a> Outgoing<'a> {
         self
     }
 
+    /// With the mesh of edge routers where the message entered.
+    pub const fn with_ingress_mesh(mut self, mesh: Option<&'a str>) -> Self {
+        self.ingress_mesh = mesh;
+        self
+    }
+
     /// In the form an edge router gives it, and that leaves for another network: no ingress, no trace.
     pub fn stripped(mut self) -> Self {
         self.ingress = None;

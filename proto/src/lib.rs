@@ -9,6 +9,7 @@
 pub mod address;
 pub mod amqp;
 pub mod annotations;
+pub mod edge;
 pub mod engine;
 pub mod management;
 pub mod mobile;

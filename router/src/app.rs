@@ -20,14 +20,14 @@ use crate::config::{Config, ConfigError};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
 use crate::node::{Access, Clock, Node, Registry, Shards, Stage};
-use crate::schema::Entity;
+use crate::schema::{Entity, Mode};
 use crate::socket::{self, Resolver};
 use arguments::{Arguments, Request};
 use bytes::Bytes;
 use plan::{Parts, Plan, Trouble, logs};
 use running::{Running, treatment};
 use skupper_proto::address::patterns::Patterns;
-use skupper_proto::address::{AddressClass, AddressKey};
+use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::topology;
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -176,9 +176,9 @@ fn manage(running: &Arc<Running>) -> Vec<Consumption> {
 
 fn mode_text(config: &Config) -> &'static str {
     match config.router.mode {
-        crate::schema::Mode::Standalone => "Standalone",
-        crate::schema::Mode::Interior => "Interior",
-        crate::schema::Mode::Edge => "Edge",
+        Mode::Standalone => "Standalone",
+        Mode::Interior => "Interior",
+        Mode::Edge => "Edge",
     }
 }
 
@@ -192,6 +192,8 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
     let instance = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
     let instance = i64::try_from(instance).unwrap_or(i64::MAX);
     let settings = Settings {
+        mode: if router.mode == Mode::Edge { RouterMode::Edge } else { RouterMode::Interior },
+        mesh: (router.mode == Mode::Edge).then(|| Node::discriminator().into()),
         routing: topology::Config {
             hello_interval: router.hello_interval,
             hello_max_age: router.hello_max_age,

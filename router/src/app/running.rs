@@ -423,7 +423,7 @@ fn auto_link(config: AutoLinkConfig, identity: &str) -> Arc<AutoLink> {
 
 /// Roles that connections may have.
 const fn served(role: Role) -> bool {
-    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer)
+    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer | Role::Edge)
 }
 
 pub(super) const fn treatment(distribution: Distribution) -> Treatment {

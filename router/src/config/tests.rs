@@ -317,7 +317,7 @@ fn what_has_no_effect_is_told_once() {
         ["connector", {"name": "a", "allowRedirect": false, "stripAnnotations": "both"}],
         ["connector", {"name": "c", "allowRedirect": false}],
         ["connector", {"name": "d", "allowRedirect": false}],
-        ["listener", {"name": "b", "port": 2, "role": "edge"}],
+        ["listener", {"name": "b", "port": 2, "role": "inter-edge"}],
         ["sslProfile", {"name": "p", "password": "x"}],
         ["tcpListener", {"name": "t", "port": 4, "address": "x", "bytesIn": 7}],
         ["policy", {}]
@@ -328,7 +328,7 @@ fn what_has_no_effect_is_told_once() {
         [
             "a.json: router: attribute 'vanId' has no effect yet",
             "a.json: connector 'a': attribute 'allowRedirect' has no effect yet (nor in 2 other places)",
-            "a.json: listener 'b': attribute 'role': 'edge' has no effect yet",
+            "a.json: listener 'b': attribute 'role': 'inter-edge' has no effect yet",
             "a.json: tcpListener 't': attribute 'bytesIn' is for the router to set; it is ignored",
             "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the environment (env:NAME)",
         ]
@@ -400,6 +400,11 @@ fn the_sites_of_the_demo_are_sound() {
         (south.tcp_connectors[0].host_port(), south.tcp_connectors[0].address.as_str()),
         ("localhost:80".to_owned(), "hello")
     );
+
+    let edge = Config::load(&committed("edge.json")).expect("sound");
+    assert_eq!((edge.warnings.len(), edge.router.mode, edge.connectors[0].role), (0, Mode::Edge, Role::Edge));
+    let uplinks = north.listeners.iter().find(|listener| listener.role == Role::Edge).expect("there");
+    assert!(uplinks.port.number == edge.connectors[0].port.number && uplinks.authenticate_peer && uplinks.require_ssl);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Addresses and who consumes them.
 
 use super::delivery::Notify;
-use super::router::Endpoint;
+use super::edge::EdgeConnection;
+use super::router::{Core, Endpoint};
 use super::trunk::TrunkId;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// How many deliveries of one address may be open at a destination before others are preferred whatever they cost: the capacity of
@@ -22,7 +23,7 @@ pub struct Address {
     pub(super) turn: AtomicUsize,
     /// Deliveries that are open at neighbors. It is they who choose among the routers behind them.
     hops: ArcSwap<Vec<(TrunkId, Arc<AtomicUsize>)>>,
-    watches: Mutex<Vec<Weak<Watch>>>,
+    watches: Mutex<Vec<Arc<Watch>>>,
     counts: AddressCounts,
 }
 
@@ -64,6 +65,8 @@ pub struct LocalConsumer {
     pub(super) capacity: usize,
     /// Every router has one of its own: the network is not told.
     pub(super) own: bool,
+    /// It is reached by this edge connection.
+    pub(super) edge: Option<Arc<EdgeConnection>>,
 }
 
 impl LocalConsumer {
@@ -74,12 +77,17 @@ impl LocalConsumer {
 
     /// A consumer that may have `capacity` deliveries open before others of a balanced address are preferred.
     pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false })
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false, edge: None })
+    }
+
+    /// A consumer that is reached by an edge connection.
+    pub fn behind(edge: &Arc<EdgeConnection>, endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false, edge: Some(Arc::clone(edge)) })
     }
 
     /// A handler that every router has for itself, such as its management node: the network is not told of it.
     pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity: DEFAULT_CAPACITY, own: true })
+        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity: DEFAULT_CAPACITY, own: true, edge: None })
     }
 }
 
@@ -87,13 +95,59 @@ impl LocalConsumer {
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     pub(super) router: Arc<str>,
+    /// All its consumers belong to this mesh of edge routers.
+    pub(super) sole_mesh: Option<Arc<str>>,
+}
+
+impl Destinations {
+    /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if one is given.
+    fn can_be_reached(&self, from: Option<&EdgeConnection>) -> bool {
+        match from {
+            None => !self.locals.is_empty() || !self.remotes.is_empty(),
+            // An edge router has what every router has for itself.
+            Some(edge) => {
+                self.locals.iter().any(|consumer| !consumer.own && edge.may_reach(consumer))
+                    || self.remotes.iter().any(|remote| edge.may_leave_for(remote.sole_mesh.as_deref()))
+            }
+        }
+    }
 }
 
 /// Tells one interested task whether an address has consumers.
 #[derive(Debug)]
 pub struct Watch {
+    /// Those are meant to whom what comes by this edge connection may go.
+    edge: Option<Arc<EdgeConnection>>,
     reachable: AtomicBool,
     notify: Mutex<Notify>,
+}
+
+/// A task's interest in an address: it wants to send there. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    core: Arc<Core>,
+    address: Arc<Address>,
+    watch: Arc<Watch>,
+}
+
+impl std::ops::Deref for Watching {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Watching {
+    pub(super) fn new(core: &Arc<Core>, address: &Arc<Address>, edge: Option<&Arc<EdgeConnection>>) -> Self {
+        Self { core: Arc::clone(core), address: Arc::clone(address), watch: address.watch(edge) }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.core.unwatch(&self.address, &self.watch);
+    }
 }
 
 impl Watch {
@@ -186,14 +240,51 @@ impl Address {
 
     /// Whether anybody consumes it.
     pub fn is_reachable(&self) -> bool {
-        let destinations = self.destinations.load();
-        !destinations.locals.is_empty() || !destinations.remotes.is_empty()
+        self.destinations.load().can_be_reached(None)
     }
 
-    pub(super) fn watch(&self) -> Arc<Watch> {
-        let watch = Arc::new(Watch { reachable: AtomicBool::new(self.is_reachable()), notify: Mutex::default() });
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
+    /// Consumers at this router and, of an interior router, behind its edge routers: all but an edge router's uplink.
+    pub(super) fn consumers_behind(&self) -> usize {
+        let here = |consumer: &&Arc<LocalConsumer>| !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.is_upward());
+        self.destinations.load().locals.iter().filter(here).count()
+    }
+
+    /// Whether a consumer is behind an edge connection.
+    pub(super) fn is_behind(&self, edge: &EdgeConnection) -> bool {
+        let of =
+            |consumer: &Arc<LocalConsumer>| consumer.edge.as_ref().is_some_and(|known| std::ptr::eq(&raw const **known, edge));
+        self.destinations.load().locals.iter().any(of)
+    }
+
+    /// The mesh of edge routers to which all its consumers here belong.
+    pub(super) fn sole_mesh(&self) -> Option<Arc<str>> {
+        let destinations = self.destinations.load();
+        let mut meshes =
+            destinations.locals.iter().filter(|consumer| !consumer.own).map(|consumer| consumer.edge.as_ref()?.mesh());
+        let first = meshes.next()??;
+        meshes.all(|mesh| mesh.as_ref() == Some(&first)).then(|| Arc::from(&**first))
+    }
+
+    fn watches(&self) -> MutexGuard<'_, Vec<Arc<Watch>>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody wants to send to it.
+    pub fn is_watched(&self) -> bool {
+        !self.watches().is_empty()
+    }
+
+    fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> Arc<Watch> {
+        let edge = edge.map(Arc::clone);
+        let reachable = AtomicBool::new(self.destinations.load().can_be_reached(edge.as_deref()));
+        let watch = Arc::new(Watch { edge, reachable, notify: Mutex::default() });
+        self.watches().push(Arc::clone(&watch));
         watch
+    }
+
+    /// Ends a watch. Called under the core's lock.
+    pub(super) fn unwatch(&self, watch: &Arc<Watch>) {
+        self.watches().retain(|known| !Arc::ptr_eq(known, watch));
     }
 
     /// Replaces the destinations. Called under the core's lock, so that changes do not overtake each other.
@@ -201,21 +292,23 @@ impl Address {
         let mut destinations = Destinations::clone(&self.destinations.load());
         change(&mut destinations);
         self.destinations.store(Arc::new(destinations));
-        let reachable = self.is_reachable();
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.retain(|watch| {
-            let Some(watch) = watch.upgrade() else { return false };
+        self.tell_watches();
+    }
+
+    /// Tells those who watch it what is not as it was. Called under the core's lock.
+    pub(super) fn tell_watches(&self) {
+        let destinations = self.destinations.load();
+        for watch in &*self.watches() {
+            let reachable = destinations.can_be_reached(watch.edge.as_deref());
             if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable {
                 let notify = watch.notify.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 notify.wake();
             }
-            true
-        });
+        }
     }
 
     /// Whether nobody has anything to do with it any more.
     pub(super) fn is_idle(&self) -> bool {
-        !self.is_reachable()
-            && self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|watch| watch.strong_count() == 0)
+        !self.is_reachable() && !self.is_watched()
     }
 }

@@ -2,10 +2,11 @@
 
 use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
 use super::delivery::{Delivery, Outstanding};
+use super::edge::Origin;
 use super::mailbox::{Command, Mailbox, Via};
-use super::router::Routes;
+use super::router::{Routes, Way};
 use super::trunk::{Trunk, TrunkId};
-use skupper_proto::address::Treatment;
+use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +45,8 @@ impl Choice {
     /// The shard where the delivery is best produced: that of the connection it will leave by.
     pub fn shard(&self) -> Option<usize> {
         match &self.target {
-            Target::Local(_) | Target::Nowhere => None,
+            Target::Local(consumer) => consumer.endpoint.shard(),
+            Target::Nowhere => None,
             Target::Connection(mailbox) => Some(mailbox.shard()),
         }
     }
@@ -105,6 +107,15 @@ impl Tried {
         self.trunks.contains(&trunk)
     }
 
+    /// Whether what was chosen has been tried.
+    pub(super) fn has(&self, choice: &Choice) -> bool {
+        match (&choice.target, choice.trunk) {
+            (Target::Local(consumer), _) => self.has_local(consumer),
+            (_, Some(trunk)) => self.has_trunk(trunk),
+            _ => false,
+        }
+    }
+
     /// Adds what was chosen.
     pub(super) fn add(&mut self, choice: &Choice) {
         match (&choice.target, choice.trunk) {
@@ -115,21 +126,22 @@ impl Tried {
     }
 }
 
-/// Chooses among an address's destinations those that were not `tried`. `usable` says of a remote router whether a delivery with this origin may go to it.
-pub(super) fn choose(
-    address: &Address,
-    routes: &Routes,
-    streaming: bool,
-    tried: &Tried,
-    usable: impl Fn(&str) -> bool,
-) -> Option<Choice> {
+/// Chooses among an address's destinations those that were not `tried` and to which a delivery with this origin may go.
+pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried: &Tried, origin: &Origin<'_>) -> Option<Choice> {
     let destinations = address.destinations.load();
     let turn = address.turn.fetch_add(1, Ordering::Relaxed);
+    let usable = |consumer: &&Arc<LocalConsumer>| !tried.has_local(consumer) && origin.may_reach(consumer);
+    if address.key().class() == AddressClass::Edge
+        // An edge router that came back by another connection may still be counted by its former one.
+        && let Some(consumer) = destinations.locals.iter().rev().find(usable)
+    {
+        return Some(to_local(consumer));
+    }
     if address.treatment() != Treatment::Balanced
         && let Some(index) = turn.checked_rem(destinations.locals.len())
     {
         let (before, after) = destinations.locals.split_at(index);
-        if let Some(consumer) = after.iter().chain(before).find(|consumer| !tried.has_local(consumer)) {
+        if let Some(consumer) = after.iter().chain(before).find(usable) {
             return Some(to_local(consumer));
         }
     }
@@ -143,14 +155,12 @@ pub(super) fn choose(
             best = Some((rank, index));
         }
     };
-    for (index, consumer) in destinations.locals.iter().enumerate().filter(|(_, consumer)| !tried.has_local(consumer)) {
+    for (index, consumer) in destinations.locals.iter().enumerate().filter(|(_, consumer)| usable(consumer)) {
         consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
-        let Some(route) = routes.get(&remote.router).filter(|way| !tried.has_trunk(way.trunk.id()) && usable(&remote.router))
-        else {
-            continue;
-        };
+        let valid = |way: &Way<'_>| !tried.has_trunk(way.trunk.id()) && origin.may_go_to(&routes.table, &remote.router, false);
+        let Some(route) = routes.get(&remote.router).filter(valid) else { continue };
         let index = destinations.locals.len() + index;
         consider(index, address.open_at(route.trunk.id()), DEFAULT_CAPACITY, route.cost);
     }

@@ -4,6 +4,7 @@
 //! The lock is the delivery's own and is held for a few instructions.
 
 use super::budget::Budget;
+use super::edge::EdgeConnection;
 use super::mailbox::Mailbox;
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
@@ -33,6 +34,8 @@ pub struct Message {
     pub resend: bool,
     /// The address of the link it came by, which goes before its own `to` on the way.
     pub to_override: Option<Arc<str>>,
+    /// The edge connection that it came by.
+    pub edge: Option<Arc<EdgeConnection>>,
 }
 
 /// How a delivery's body ended.

@@ -10,6 +10,7 @@ mod budget;
 mod choose;
 mod counters;
 mod delivery;
+mod edge;
 mod fanout;
 mod mailbox;
 mod replies;
@@ -22,11 +23,12 @@ mod trunk;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, AddressCounts, LocalConsumer, Watch};
+pub use address::{Address, AddressCounts, LocalConsumer, Watch, Watching};
 pub use budget::Budget;
 pub use choose::Choice;
 pub use counters::Counters;
 pub use delivery::{Delivery, Ended, Message, Notify, Party, Progress};
+pub use edge::{Demand, EdgeConnection};
 pub use mailbox::{Command, Mailbox, Via};
 pub use replies::{Replies, ReplyHandle};
 pub use router::{Consumption, Core, Endpoint, Settings};

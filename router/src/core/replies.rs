@@ -1,6 +1,6 @@
 //! Addresses for answers: `_topo/0/<us>/...`, looked up without the table.
 
-use super::router::Endpoint;
+use super::router::{Core, Endpoint};
 use slab::Slab;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,7 +42,7 @@ impl Replies {
         local.starts_with(PREFIX)
     }
 
-    /// Who waits at an address of ours, given without `_topo/0/<us>/`.
+    /// Who waits at an address of ours, given without what names the router.
     pub fn find(&self, local: &str) -> Option<Arc<dyn Endpoint>> {
         let mut parts = local.strip_prefix(PREFIX)?.splitn(3, '.');
         let shard: usize = parts.next()?.parse().ok()?;
@@ -55,8 +55,8 @@ impl Replies {
 
 impl ReplyHandle {
     /// The address, for a message's reply-to.
-    pub fn address(&self, router: &str) -> String {
-        format!("amqp:/_topo/0/{router}/{PREFIX}{}.{}.{:016x}", self.shard, self.slot, self.nonce)
+    pub fn address(&self, core: &Core) -> String {
+        core.address_of(&format!("{PREFIX}{}.{}.{:016x}", self.shard, self.slot, self.nonce))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
-use super::address::{Address, LocalConsumer, Remote, Watch};
+use super::address::{Address, LocalConsumer, Remote, Watch, Watching};
 use super::budget::Budget;
 use super::choose::{self, Choice, Tried};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
+use super::edge::{EdgeConnection, Origin};
 use super::fanout::Fanout;
 use super::mailbox::{Mailbox, Via};
 use super::replies::Replies;
@@ -14,9 +15,12 @@ use super::trunk::{Trunk, TrunkId};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
-use skupper_proto::address::{AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, RouterMode, Treatment};
+use skupper_proto::address::{
+    AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, EDGE_UPLINK, RouterMode, Treatment,
+};
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{self, Annotations, Parsed};
+use skupper_proto::annotations::{self, Annotations};
+use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology;
 use std::collections::HashMap;
@@ -27,11 +31,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub trait Endpoint: Debug + Send + Sync {
     /// Takes a delivery, on whatever thread: it must not wait. A delivery that is not wanted is given an outcome.
     fn deliver(&self, delivery: Arc<Delivery>);
+
+    /// The shard where what is delivered goes on, if that is one.
+    fn shard(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What a core is made with.
 #[derive(Debug)]
 pub struct Settings {
+    /// Whether it takes part in the routing protocol, or has an uplink.
+    pub mode: RouterMode,
+    /// Of an edge router: the mesh of edge routers that it belongs to.
+    pub mesh: Option<Box<str>>,
     /// How the router takes part in the routing protocol; holds its id.
     pub routing: topology::Config,
     /// Treatments of configured addresses.
@@ -69,6 +82,8 @@ impl Routes {
 pub struct Core {
     id: Arc<str>,
     node: Box<str>,
+    mode: RouterMode,
+    mesh: Option<Box<str>>,
     space: AddressSpace,
     treatments: ArcSwap<Patterns<Treatment>>,
     default_treatment: Treatment,
@@ -102,7 +117,9 @@ impl Core {
         let routes = Routes { table: Arc::clone(state.table()), trunks: HashMap::new() };
         Arc::new(Self {
             node: annotations::node_text(&id),
-            space: AddressSpace::new(RouterMode::Interior, &id, None),
+            mode: settings.mode,
+            mesh: settings.mesh,
+            space: AddressSpace::new(settings.mode, &id, None),
             id,
             treatments: ArcSwap::from_pointee(settings.treatments),
             default_treatment: settings.default_treatment,
@@ -123,6 +140,24 @@ impl Core {
     /// The router as annotations name it: `0/<id>`.
     pub const fn node(&self) -> &str {
         &self.node
+    }
+
+    /// Whether the router takes part in the routing protocol, or has an uplink.
+    pub const fn mode(&self) -> RouterMode {
+        self.mode
+    }
+
+    /// Of an edge router: the mesh of edge routers that it belongs to.
+    pub fn mesh(&self) -> Option<&str> {
+        self.mesh.as_deref()
+    }
+
+    /// The address by which other routers reach what is `local` to this one.
+    pub fn address_of(&self, local: &str) -> String {
+        match self.mode {
+            RouterMode::Interior => format!("amqp:/_topo/0/{}/{local}", self.id),
+            RouterMode::Edge => format!("amqp:/_edge/{}/{local}", self.id),
+        }
     }
 
     pub(super) const fn space(&self) -> &AddressSpace {
@@ -205,16 +240,25 @@ impl Core {
     }
 
     /// The record of the mobile address `text`, and a watch that tells whether anybody consumes it.
-    pub fn watch(&self, text: &str) -> (Arc<Address>, Arc<Watch>) {
-        self.watch_key(&AddressKey::mobile(text))
+    pub fn watch(self: &Arc<Self>, text: &str) -> (Arc<Address>, Watching) {
+        self.watch_key(&AddressKey::mobile(text), None)
     }
 
-    /// As [`Core::watch`], of any address that has a record.
-    pub fn watch_key(&self, key: &AddressKey) -> (Arc<Address>, Arc<Watch>) {
-        let _state = self.lock();
+    /// As [`Core::watch`], of any address that has a record, for who is behind an edge connection, if one is given.
+    pub fn watch_key(self: &Arc<Self>, key: &AddressKey, edge: Option<&Arc<EdgeConnection>>) -> (Arc<Address>, Watching) {
+        let mut state = self.lock();
         let address = self.record(key, None);
-        let watch = address.watch();
-        (address, watch)
+        let watching = Watching::new(self, &address, edge);
+        state.uplinks.change(key);
+        (address, watching)
+    }
+
+    /// Ends a watch.
+    pub(super) fn unwatch(&self, address: &Address, watch: &Arc<Watch>) {
+        let mut state = self.lock();
+        address.unwatch(watch);
+        state.uplinks.change(address.key());
+        self.sweep(address.key(), address);
     }
 
     /// Whether an address may be used: its distribution is not `unavailable`.
@@ -231,18 +275,26 @@ impl Core {
         }
     }
 
-    /// Adds or removes another router as a destination. The caller holds the lock.
-    pub(super) fn set_remote(&self, key: &AddressKey, router: &Arc<str>, hint: Option<Treatment>, present: bool) {
-        if !present && !self.addresses.load().contains_key(key) {
+    /// Adds or changes another router as a destination, or removes it: then it has no attributes. The caller holds the lock.
+    pub(super) fn set_remote(&self, key: &AddressKey, router: &Arc<str>, attributes: Option<&Attributes>) {
+        if attributes.is_none() && !self.addresses.load().contains_key(key) {
             return;
         }
-        let address = self.record(key, hint);
+        let address = self.record(key, attributes.and_then(|attributes| attributes.treatment));
         address.change(|destinations| {
             let known = destinations.remotes.iter().position(|remote| remote.router == *router);
-            match (known, present) {
-                (None, true) => destinations.remotes.push(Remote { router: Arc::clone(router) }),
-                (Some(index), false) => drop(destinations.remotes.remove(index)),
-                _ => {}
+            match (known, attributes) {
+                (None, Some(attributes)) => {
+                    let sole_mesh = attributes.sole_mesh.clone();
+                    destinations.remotes.push(Remote { router: Arc::clone(router), sole_mesh });
+                }
+                (Some(index), Some(attributes)) => {
+                    if let Some(remote) = destinations.remotes.get_mut(index) {
+                        remote.sole_mesh.clone_from(&attributes.sole_mesh);
+                    }
+                }
+                (Some(index), None) => drop(destinations.remotes.remove(index)),
+                (None, None) => {}
             }
         });
         self.sweep(key, &address);
@@ -259,7 +311,7 @@ impl Core {
 
     /// Chooses where a delivery that begins here goes.
     pub fn choose(&self, address: &Address) -> Option<Choice> {
-        let choice = choose::choose(address, &self.routes.load(), true, &Tried::default(), |_| true)?;
+        let choice = choose::choose(address, &self.routes.load(), true, &Tried::default(), &Origin::default())?;
         address.counts().routed(true, choice.is_local());
         Some(choice)
     }
@@ -273,10 +325,19 @@ impl Core {
             }
             AddressClass::Router => choose::toward(&self.routes.load(), key.text, true),
             _ => {
-                let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone)?;
-                self.choose(&address)
+                let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
+                address.and_then(|address| self.choose(&address)).or_else(|| self.upward())
             }
         }
+    }
+
+    /// The way of what is for nobody known to an edge router: its uplink.
+    fn upward(&self) -> Option<Choice> {
+        let addresses = self.addresses.load();
+        let uplink = addresses.get(&EDGE_UPLINK as &dyn AddressParts)?;
+        let choice = choose::to_local(uplink.destinations.load().locals.first()?);
+        uplink.counts().routed(true, true);
+        Some(choice)
     }
 
     /// The class and the text of an address, as this router reads it.
@@ -288,31 +349,32 @@ impl Core {
     /// destination it is released.
     pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: &str) -> bool {
         let routes = self.routes.load();
-        let front = delivery.message().annotations.clone();
-        let annotations = match annotations::parse(&front) {
-            Ok(Parsed::Present(annotations)) => Some(annotations),
-            _ => None,
-        };
-        let streaming = delivery.message().streaming;
-        let went_round = annotations.as_ref().is_some_and(|annotations| self.went_round(annotations, &routes));
-        let key = self.space.classify(key_text(&annotations, to));
+        let message = delivery.message();
+        let origin = Origin::of(message);
+        let streaming = message.streaming;
+        let went_round = origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
+        let key = self.space.classify(key_text(&origin, to));
         let local = |text| self.replies.find(text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)));
         let choice = match key.class {
             _ if went_round => None,
             AddressClass::Local if Replies::owns(key.text) => local(key.text),
             AddressClass::Router => choose::toward(&routes, key.text, streaming),
             AddressClass::Topological => None,
-            _ => self.addresses.load().get(&key as &dyn AddressParts).and_then(|address| {
-                if address.treatment() == Treatment::Multicast {
-                    return self.multicast(address, &routes, &delivery, annotations.as_ref()).then_some(Choice::nowhere());
-                }
-                if delivery.message().resend {
-                    return Resend::start(self, &delivery, key_text(&annotations, to)).then_some(Choice::nowhere());
-                }
-                let choice = choose_one(address, &routes, streaming, &Tried::default(), annotations.as_ref())?;
-                address.counts().routed(annotations.is_none(), choice.is_local());
-                Some(choice)
-            }),
+            _ => {
+                let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
+                let known = address.as_ref().and_then(|address| {
+                    if address.treatment() == Treatment::Multicast {
+                        return self.multicast(address, &routes, &delivery, &origin).then_some(Choice::nowhere());
+                    }
+                    if message.resend {
+                        return Resend::start(self, &delivery, key_text(&origin, to)).then_some(Choice::nowhere());
+                    }
+                    let choice = choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
+                    address.counts().routed(origin.is_here(), choice.is_local());
+                    Some(choice)
+                });
+                known.or_else(|| self.upward().filter(|_| may_go_upward(message, &origin)))
+            }
         };
         let Some(choice) = choice else {
             delivery.outcome(Some(DeliveryState::Released), true);
@@ -326,15 +388,16 @@ impl Core {
     /// The next destination of a delivery that was released by all that have been tried.
     pub(super) fn choose_again(&self, delivery: &Delivery, to: &str, tried: &mut Tried) -> Option<Choice> {
         let routes = self.routes.load();
-        let annotations = match annotations::parse(&delivery.message().annotations) {
-            Ok(Parsed::Present(annotations)) => Some(annotations),
-            _ => None,
-        };
+        let origin = Origin::of(delivery.message());
         let key = self.space.classify(to);
         let addresses = self.addresses.load();
-        let address = addresses.get(&key as &dyn AddressParts)?;
-        let choice = choose_one(address, &routes, delivery.message().streaming, tried, annotations.as_ref())?;
-        address.counts().routed(annotations.is_none(), choice.is_local());
+        let known = addresses.get(&key as &dyn AddressParts).and_then(|address| {
+            let choice = choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
+            address.counts().routed(origin.is_here(), choice.is_local());
+            Some(choice)
+        });
+        let upward = || self.upward().filter(|choice| may_go_upward(delivery.message(), &origin) && !tried.has(choice));
+        let choice = known.or_else(upward)?;
         tried.add(&choice);
         Some(choice)
     }
@@ -346,32 +409,33 @@ impl Core {
 
     /// Whether a message has passed here before, or more routers than the network is wide.
     fn went_round(&self, annotations: &Annotations<'_>, routes: &Routes) -> bool {
-        annotations.trace.len() > routes.table.hop_limit() || annotations.trace.routers().any(|id| *id == *self.id)
+        // An edge router knows of no network: what comes to it is for it.
+        self.mode == RouterMode::Interior
+            && (annotations.trace.len() > routes.table.hop_limit() || annotations.trace.routers().any(|id| *id == *self.id))
     }
 
     /// Sends a copy to each consumer here and to each neighbor on the way to one. What they say becomes the original's outcome.
-    fn multicast(&self, address: &Address, routes: &Routes, delivery: &Arc<Delivery>, from: Option<&Annotations<'_>>) -> bool {
-        let ingress = from.and_then(|annotations| annotations.ingress).and_then(skupper_proto::address::router_of_node);
-        let origin = ingress.and_then(|id| routes.table.router(id));
+    fn multicast(&self, address: &Address, routes: &Routes, delivery: &Arc<Delivery>, origin: &Origin<'_>) -> bool {
         let mut trunks: Vec<&Arc<Trunk>> = Vec::new();
         for router in address.remote_routers() {
-            let valid = match (origin, routes.table.router(&router)) {
-                (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
-                _ => from.is_none(),
-            };
-            let Some(way) = routes.get(&router).filter(|_| valid) else { continue };
-            let passed = from.is_some_and(|annotations| annotations.trace.routers().any(|id| *id == **way.trunk.neighbor()));
-            if !passed && !trunks.iter().any(|known| known.id() == way.trunk.id()) {
+            let valid = |_: &Way<'_>| origin.may_go_to(&routes.table, &router, true);
+            let Some(way) = routes.get(&router).filter(valid) else { continue };
+            let passed = |annotations: &Annotations<'_>| annotations.trace.routers().any(|id| *id == **way.trunk.neighbor());
+            if !origin.annotations().is_some_and(passed) && !trunks.iter().any(|known| known.id() == way.trunk.id()) {
                 trunks.push(way.trunk);
             }
         }
         let destinations = address.destinations.load();
         let streaming = delivery.message().streaming;
-        let mut choices: Vec<Choice> = destinations.locals.iter().map(choose::to_local).collect();
+        let locals: Vec<_> = destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
+        // Consumers elsewhere are behind an edge router's uplink, whether the address has it among its own or not.
+        let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| consumer.edge.is_some());
+        let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
         choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming)));
         for choice in &choices {
-            address.counts().routed(from.is_none(), choice.is_local());
+            address.counts().routed(origin.is_here(), choice.is_local());
         }
+        choices.extend(upward.then(|| self.upward()).flatten());
         match choices.len() {
             0 => return false,
             1 => choices.into_iter().for_each(|choice| choice.deliver(Arc::clone(delivery))),
@@ -390,22 +454,12 @@ impl Core {
 }
 
 /// Where a message goes: where its annotations say, before its own address.
-fn key_text<'a>(annotations: &Option<Annotations<'a>>, to: &'a str) -> &'a str {
-    annotations.as_ref().and_then(|annotations| annotations.to_override).unwrap_or(to)
+fn key_text<'a>(origin: &Origin<'a>, to: &'a str) -> &'a str {
+    origin.annotations().and_then(|annotations| annotations.to_override).unwrap_or(to)
 }
 
-/// Chooses a destination for one delivery, with respect to where it entered the network.
-fn choose_one(
-    address: &Address,
-    routes: &Routes,
-    streaming: bool,
-    tried: &Tried,
-    from: Option<&Annotations<'_>>,
-) -> Option<Choice> {
-    let ingress = from.and_then(|annotations| annotations.ingress).and_then(skupper_proto::address::router_of_node);
-    let origin = ingress.and_then(|id| routes.table.router(id));
-    choose::choose(address, routes, streaming, tried, |router| match (origin, routes.table.router(router)) {
-        (Some(origin), Some(destination)) => routes.table.is_valid_origin(origin, destination),
-        _ => true,
-    })
+/// Whether an edge router may send a message to its uplink when it knows of nobody else: one that did not come from there, and came by
+/// no link for an address, which has the uplink among its consumers if anybody is there.
+const fn may_go_upward(message: &Message, origin: &Origin<'_>) -> bool {
+    !origin.is_edge() && message.to_override.is_none()
 }

@@ -2,11 +2,12 @@
 
 use super::address::Address;
 use super::delivery::Message;
+use super::edge::Uplinks;
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::{Core, Routes};
 use super::trunk::{Trunk, TrunkId};
 use bytes::Bytes;
-use skupper_proto::address::AddressClass;
+use skupper_proto::address::{AddressClass, RouterMode};
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{self, Properties, Scan};
 use skupper_proto::amqp::performative::Error;
@@ -63,6 +64,7 @@ pub(super) struct State {
     trunks: BTreeMap<TrunkId, (Arc<Trunk>, Option<GroupKey>)>,
     groups: HashMap<GroupKey, Group>,
     next_trunk: u64,
+    pub(super) uplinks: Uplinks,
     notices: VecDeque<Notice>,
     /// Woken when the routing machine wants its time-out earlier.
     timer: Option<Waker>,
@@ -79,6 +81,7 @@ impl State {
             trunks: BTreeMap::new(),
             groups: HashMap::new(),
             next_trunk: 1,
+            uplinks: Uplinks::default(),
             notices: VecDeque::new(),
             timer: None,
             armed: None,
@@ -96,6 +99,11 @@ impl State {
         self.now
     }
 
+    /// Whether the router withdraws from the network.
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     fn at(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -107,8 +115,12 @@ impl State {
         if self.stopped || !address.key().class().is_advertised() {
             return;
         }
+        self.uplinks.change(address.key());
+        if core.mode() == RouterMode::Edge {
+            return;
+        }
         if address.local_consumers() > 0 {
-            let attributes = Attributes::new(address.treatment());
+            let attributes = Attributes { sole_mesh: address.sole_mesh(), ..Attributes::new(address.treatment()) };
             self.routing.set_address(address.key().clone(), attributes, now);
         } else {
             self.routing.remove_address(address.key(), now);
@@ -135,18 +147,18 @@ impl State {
                     }
                 }
                 Action::RoutesChanged => self.publish(core),
-                Action::AddressAdded { router, address, attributes } => {
+                // Of an address that is known already the treatment is settled.
+                Action::AddressAdded { router, address, attributes } | Action::AddressUpdated { router, address, attributes } => {
                     if let Some(id) = self.routing.routes().id(router) {
-                        core.set_remote(&address, id, attributes.treatment, true);
+                        core.set_remote(&address, id, Some(&attributes));
                     }
                 }
                 Action::AddressRemoved { router, address } => {
                     if let Some(id) = self.routing.routes().id(router) {
-                        core.set_remote(&address, id, None, false);
+                        core.set_remote(&address, id, None);
                     }
                 }
-                // The treatment of an address is settled when its record is made.
-                Action::AddressUpdated { .. } | Action::RouterLost { .. } => {}
+                Action::RouterLost { .. } => {}
                 Action::Notice(notice) => {
                     if self.notices.len() < MAX_NOTICES {
                         self.notices.push_back(notice);
@@ -313,6 +325,9 @@ impl Core {
         let mut state = self.lock();
         let now = state.at(now);
         state.stopped = true;
+        for key in self.addresses.load().keys() {
+            state.uplinks.change(key);
+        }
         state.routing.withdraw(now);
         state.drain(self);
     }

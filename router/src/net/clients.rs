@@ -1,7 +1,8 @@
 //! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and their credit.
 
-use super::connection::Connection;
-use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watch};
+use super::connection::{Connection, Kind};
+use super::edge::is_tracking;
+use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watching};
 use crate::node::{LinkKind, Node};
 use skupper_proto::address::{AddressClass, AddressKey, AddressRef};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
@@ -30,13 +31,32 @@ pub(super) struct Producer {
     /// Sends messages elsewhere when they are released.
     pub(super) resend: bool,
     /// Whether anybody consumes the address; keeps its record.
-    watch: Option<(Arc<Address>, Arc<Watch>)>,
+    pub(super) watch: Option<(Arc<Address>, Watching)>,
     /// Deliveries that may be open.
     capacity: u32,
     /// Deliveries that are open.
     open: u32,
     /// Credit is withheld: nobody consumes the address.
     held: bool,
+    /// The peer is a router, whose link is kept in credit, and which is told otherwise whether anybody consumes the address.
+    router: bool,
+}
+
+impl Producer {
+    /// A link on which a router sends what is for an address.
+    pub(super) fn of_router(session: SessionKey, address: &str, capacity: u32) -> Self {
+        Self {
+            session: Some(session),
+            to: Some(Arc::from(address)),
+            streaming: false,
+            resend: false,
+            watch: None,
+            capacity,
+            open: 0,
+            held: false,
+            router: true,
+        }
+    }
 }
 
 /// Links on which clients send and receive.
@@ -53,7 +73,7 @@ pub(super) struct Consumer {
     number: u32,
     session: Option<SessionKey>,
     /// Ends with the link.
-    _consumption: Consumption,
+    consumption: Option<Consumption>,
 }
 
 /// A client's link as the core knows it.
@@ -61,13 +81,20 @@ pub(super) struct Consumer {
 struct LinkEndpoint {
     mailbox: Arc<Mailbox>,
     number: u32,
+    /// What is forwarded as it arrives goes on a link of its own.
+    streams: bool,
 }
 
 impl Endpoint for LinkEndpoint {
     fn deliver(&self, delivery: Arc<Delivery>) {
-        if let Err(Command::Deliver(delivery, _)) = self.mailbox.send(Command::Deliver(delivery, Via::Link(self.number))) {
+        let via = if self.streams && delivery.message().streaming { Via::Stream } else { Via::Link(self.number) };
+        if let Err(Command::Deliver(delivery, _)) = self.mailbox.send(Command::Deliver(delivery, via)) {
             delivery.outcome(Some(DeliveryState::Released), true);
         }
+    }
+
+    fn shard(&self) -> Option<usize> {
+        Some(self.mailbox.shard())
     }
 }
 
@@ -95,6 +122,10 @@ fn has(capabilities: Option<&Multiple<Symbol>>, wanted: &str) -> bool {
 impl Connection {
     /// A client attached a link: accepts or refuses it.
     pub(super) fn client_attached(&mut self, link: LinkKey, attach: Attach) {
+        if self.kind == Kind::Normal && is_tracking(&attach) {
+            let text = "Connection does not support address tracking";
+            return self.engine.refuse(link, Error::new(condition::CONNECTION_ROLE, text));
+        }
         if let Some(error) = self.link_refusal(&attach) {
             return self.engine.refuse(link, error);
         }
@@ -149,20 +180,28 @@ impl Connection {
             capacity: self.settings.link_capacity.max(1),
             open: 0,
             held: false,
+            router: self.kind == Kind::Edge,
             to,
         };
         if let Some(text) = &producer.to {
             let key = self.node.core.classify(text);
             if self.is_watched(key) {
-                let (address, watch) = self.node.core.watch_key(&key.to_key());
-                producer.held = !watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                let (address, watch) = self.node.core.watch_key(&key.to_key(), self.edge.connection.as_ref());
+                let reachable = watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                producer.held = !reachable && !producer.router;
                 producer.watch = Some((address, watch));
             }
         }
-        if !producer.held {
+        if producer.router {
+            self.engine.keep_credit(link, producer.capacity);
+        } else if !producer.held {
             self.engine.set_credit(link, producer.capacity, false);
         }
+        let tracked = producer.router && producer.watch.is_some();
         self.clients.producers.insert(link, producer);
+        if tracked {
+            self.track(link);
+        }
     }
 
     /// Whether credit for an address depends on its consumers. Who is behind a router's own address is that router's business.
@@ -174,7 +213,7 @@ impl Connection {
     fn attach_consumer(&mut self, link: LinkKey, attach: Attach) -> Result<(), (Refusal, String)> {
         let mut source = attach.source.unwrap_or_default();
         if source.dynamic == Some(true) {
-            source.address = Some(format!("amqp:/_topo/0/{}/temp.{}", self.node.core.id(), Node::discriminator()));
+            source.address = Some(self.node.core.address_of(&format!("temp.{}", Node::discriminator())));
         }
         let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
             return Err((Refusal::NoAddress, attach.name));
@@ -202,16 +241,25 @@ impl Connection {
 
     /// Makes the peer of a link on which it receives a consumer of an address. `settles`: it takes settled deliveries only.
     pub(super) fn consume(&mut self, link: LinkKey, key: AddressKey, settles: bool) {
-        let number = self.clients.next_consumer;
-        self.clients.next_consumer = number.wrapping_add(1);
-        self.clients.consumers.insert(number, link);
-        let capacity = self.settings.link_capacity.max(1);
-        let endpoint = Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number });
-        let consumer = LocalConsumer::with_capacity(endpoint, usize::try_from(capacity).unwrap_or(usize::MAX));
+        let number = self.clients.number(link);
+        let (endpoint, capacity) = (self.link_endpoint(number), self.link_capacity());
+        let consumer = match &self.edge.connection {
+            Some(edge) => LocalConsumer::behind(edge, endpoint, capacity),
+            None => LocalConsumer::with_capacity(endpoint, capacity),
+        };
         let consumption = self.node.core.serve(key, consumer, self.now);
-        let session = self.engine.session_of(link);
-        let consumer = Consumer { number, session, _consumption: consumption };
-        self.consumer_attached(link, consumer, settles, capacity);
+        let consumer = Consumer::new(number, self.engine.session_of(link), Some(consumption));
+        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
+    }
+
+    /// A link on which this router sends, as the core knows it.
+    pub(super) fn link_endpoint(&self, number: u32) -> Arc<dyn Endpoint> {
+        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams: self.kind == Kind::Edge })
+    }
+
+    /// Deliveries that may be open on a link.
+    pub(super) fn link_capacity(&self) -> usize {
+        usize::try_from(self.settings.link_capacity.max(1)).unwrap_or(usize::MAX)
     }
 
     /// The link of a consumer by its number, while it is attached.
@@ -230,7 +278,7 @@ impl Connection {
     pub(super) fn producer_finished(&mut self, link: LinkKey) {
         let Some(producer) = self.clients.producers.get_mut(&link) else { return };
         producer.open = producer.open.saturating_sub(1);
-        if producer.held {
+        if producer.held || producer.router {
             return;
         }
         let wanted = producer.capacity.saturating_sub(producer.open);
@@ -242,7 +290,8 @@ impl Connection {
 
     /// A delivery of a client's link had no destination: what credit is left is to be given back, until there is one.
     pub(super) fn producer_without_destination(&mut self, link: LinkKey) {
-        let Some(producer) = self.clients.producers.get_mut(&link).filter(|producer| producer.watch.is_some()) else { return };
+        let counted = |producer: &&mut Producer| !producer.router && producer.watch.is_some();
+        let Some(producer) = self.clients.producers.get_mut(&link).filter(counted) else { return };
         if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable()) {
             producer.held = true;
             let left = self.engine.credit(link);
@@ -256,6 +305,9 @@ impl Connection {
     pub(super) fn producer_noticed(&mut self, link: LinkKey) {
         let Some(producer) = self.clients.producers.get_mut(&link) else { return };
         let Some((_, watch)) = &producer.watch else { return };
+        if producer.router {
+            return self.track(link);
+        }
         let held = !watch.is_reachable();
         if held == producer.held {
             return;
@@ -276,6 +328,7 @@ impl Connection {
     /// A client's link is gone.
     pub(super) fn client_detached(&mut self, link: LinkKey) {
         self.clients.producers.remove(&link);
+        self.untrack(link);
     }
 
     /// A consumer's link is gone.
@@ -300,6 +353,14 @@ impl Connection {
 }
 
 impl Clients {
+    /// Gives a link on which this router sends the number by which deliveries come for it.
+    pub(super) fn number(&mut self, link: LinkKey) -> u32 {
+        let number = self.next_consumer;
+        self.next_consumer = number.wrapping_add(1);
+        self.consumers.insert(number, link);
+        number
+    }
+
     /// How many links there are on which clients receive.
     pub(super) fn consumers(&self) -> usize {
         self.consumers.len()
@@ -307,6 +368,21 @@ impl Clients {
 }
 
 impl Consumer {
+    /// A link by its number; it is a consumer while it has a consumption.
+    pub(super) const fn new(number: u32, session: Option<SessionKey>, consumption: Option<Consumption>) -> Self {
+        Self { number, session, consumption }
+    }
+
+    /// Whether it consumes an address.
+    pub(super) const fn consumes(&self) -> bool {
+        self.consumption.is_some()
+    }
+
+    /// Begins or ends to consume.
+    pub(super) fn set(&mut self, consumption: Option<Consumption>) {
+        self.consumption = consumption;
+    }
+
     pub(super) fn is_of(&self, session: SessionKey) -> bool {
         self.session == Some(session)
     }

@@ -2,6 +2,7 @@
 
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
+use super::edge::EdgeLinks;
 use super::failover::Targets;
 use super::incoming::Incoming;
 use super::links::Links;
@@ -64,6 +65,8 @@ pub(super) enum Kind {
     Control,
     /// Between routers: streams only.
     Data,
+    /// Between an interior router and an edge router.
+    Edge,
 }
 
 impl Kind {
@@ -72,6 +75,7 @@ impl Kind {
             Self::Normal => "normal",
             Self::Control => "inter-router",
             Self::Data => "inter-router-data",
+            Self::Edge => "edge",
         }
     }
 }
@@ -177,6 +181,7 @@ pub(super) struct Connection {
     pub(super) queue_links: Vec<(LinkKey, usize)>,
     pub(super) clients: Clients,
     pub(super) auto_links: AutoLinks,
+    pub(super) edge: EdgeLinks,
     /// The links as management knows them.
     pub(super) known: HashMap<LinkKey, KnownLink>,
     pub(super) incoming: Incoming,
@@ -247,6 +252,7 @@ impl Connection {
             queue_links: Vec::new(),
             clients: Clients::default(),
             auto_links: AutoLinks::default(),
+            edge: EdgeLinks::default(),
             known: HashMap::new(),
             scan_due: None,
             incoming: Incoming::default(),
@@ -344,6 +350,7 @@ impl Connection {
         self.log_resources();
         self.trunk_down();
         self.leave_container();
+        self.edge_down();
         self.lose_incoming();
         self.lose_outgoing();
         for command in self.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands)) {
@@ -643,7 +650,7 @@ impl Connection {
             "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
             self.id
         );
-        if self.settings.role == Role::InterRouter {
+        if matches!(self.settings.role, Role::InterRouter | Role::Edge) {
             log!(RouterCore, Info, "{line}");
         } else {
             log!(RouterCore, Debug, "{line}");
@@ -663,6 +670,9 @@ impl Connection {
                 };
             }
         }
+        if self.settings.role == Role::Edge {
+            self.kind = Kind::Edge;
+        }
         if let Some(targets) = &self.settings.targets {
             targets.learn(property("failover-server-list"));
         }
@@ -671,6 +681,10 @@ impl Connection {
         let shard = self.shard();
         if shard != self.mailbox.shard() {
             self.mailbox = Mailbox::new(shard);
+        }
+        let peer = peer_info(open, self.mechanism, self.user.clone());
+        if self.kind == Kind::Edge && !own {
+            self.edge_up();
         }
         self.registered = Some(self.node.registry.enter(ConnectionRecord {
             id: self.id,
@@ -682,8 +696,9 @@ impl Connection {
             container: Some(Arc::clone(&container)),
             address: None,
             tls: self.session.info().map(Arc::clone),
-            peer: peer_info(open, self.mechanism, self.user.clone()),
+            peer,
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
+            edge: self.edge.connection.clone(),
             trace: Arc::clone(&self.trace),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
@@ -707,8 +722,8 @@ impl Connection {
                 }
                 self.served = true;
             }
-            // Of a client nothing more is needed.
-            Kind::Normal => {
+            // Of a client nothing more is needed, and an edge connection may stand by.
+            Kind::Normal | Kind::Edge => {
                 self.served = true;
                 if self.settings.role == Role::RouteContainer {
                     self.join_container(&container);
@@ -728,7 +743,7 @@ impl Connection {
             _ if self.settings.outgoing => self.mailbox.shard(),
             Kind::Data if self.node.data_connections <= 1 => 0,
             Kind::Data => number % shards,
-            Kind::Control | Kind::Normal => shards - 1,
+            Kind::Control | Kind::Normal | Kind::Edge => shards - 1,
         }
     }
 

@@ -395,7 +395,7 @@ impl SiteLink {
             strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),
-            ordinal: self.ordinal.filter(|_| router),
+            ordinal: self.ordinal.filter(|_| config.role.is_router()),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
             hostname: Some(self.targets.current().host),
             max_frame_size: config.limits.max_frame_size,

@@ -2,6 +2,7 @@
 
 use super::clients::LINK;
 use super::connection::{Connection, Kind};
+use super::edge::EDGE;
 use crate::core::{Counters, Delivery, Ended, Message, Notify};
 use crate::node::{LinkRecord, STUCK};
 use crate::schema::Role;
@@ -172,6 +173,7 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         windowed,
         resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
         to_override: link.to.cloned(),
+        edge: None,
     };
     Ok(Some(Read { message, to, body: end }))
 }
@@ -263,6 +265,8 @@ impl Connection {
                 };
                 if Some(link) == self.links.control_in {
                     self.control(key, octets, complete);
+                } else if self.edge.takes(link) {
+                    self.own_message(key, link, octets, complete);
                 } else {
                     self.begin(key, octets, complete);
                 }
@@ -339,6 +343,17 @@ impl Connection {
         }
     }
 
+    /// A message between an edge router and its interior router, for this one's own use.
+    fn own_message(&mut self, key: IncomingKey, link: LinkKey, octets: Bytes, complete: bool) {
+        let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
+        if complete {
+            slot.state = State::Refused;
+            self.edge_message(key, link, &octets);
+        } else {
+            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets) };
+        }
+    }
+
     /// Routes a delivery if its head has arrived.
     fn begin(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
         let Some((link, presettled)) = self.incoming.slots.get(&key).map(|slot| (slot.link, slot.presettled)) else { return };
@@ -355,7 +370,7 @@ impl Connection {
             read => Ok(read),
         });
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
-        let read = match judged {
+        let mut read = match judged {
             Ok(Some(read)) => read,
             Ok(None) => {
                 slot.state = State::hold(octets);
@@ -383,7 +398,8 @@ impl Connection {
         if slot.presettled {
             self.node.core.counters().arrived_presettled();
         }
-        if read.message.annotations.is_empty() {
+        read.message.edge.clone_from(&self.edge.connection);
+        if read.message.annotations.is_empty() || read.message.edge.is_some() {
             self.node.core.counters().began();
             if self.settings.role == Role::RouteContainer {
                 self.node.core.counters().came_from_container();
@@ -409,7 +425,11 @@ impl Connection {
     /// The mailbox names a slot: an incoming or an outgoing one.
     pub(super) fn slot_ready(&mut self, slot: u32) {
         if slot & INCOMING == 0 {
-            if slot & LINK == 0 { self.make_ready(slot) } else { self.producer_noticed(LinkKey(slot & !LINK)) }
+            match slot {
+                EDGE => self.edge_noticed(),
+                slot if slot & LINK == 0 => self.make_ready(slot),
+                slot => self.producer_noticed(LinkKey(slot & !LINK)),
+            }
         } else {
             self.look_after(IncomingKey(slot & !INCOMING));
         }
@@ -463,7 +483,7 @@ impl Connection {
     }
 
     /// Tells the sender that its message cannot be taken.
-    fn reject(&mut self, key: IncomingKey, error: Error) {
+    pub(super) fn reject(&mut self, key: IncomingKey, error: Error) {
         let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
         if let Some(slot) = self.incoming.slots.get_mut(&key) {
             slot.outcome_told = true;

@@ -39,7 +39,7 @@ pub(super) struct Links {
 }
 
 /// A router's link without addresses: its capability, if any, on both termini.
-fn request(role: Role, capability: Option<&'static str>) -> AttachRequest {
+pub(super) fn request(role: Role, capability: Option<&'static str>) -> AttachRequest {
     let capabilities = capability.map(|capability| Multiple(vec![Symbol::from_static(capability)]));
     let expiry_policy = Some(Symbol::from_static("link-detach"));
     AttachRequest {
@@ -92,7 +92,7 @@ impl Connection {
         match self.kind {
             Kind::Control if control => LinkKind::Control,
             Kind::Control => LinkKind::InterRouter,
-            Kind::Data | Kind::Normal => LinkKind::Endpoint,
+            Kind::Data | Kind::Normal | Kind::Edge => LinkKind::Endpoint,
         }
     }
 
@@ -137,7 +137,11 @@ impl Connection {
                 Role::Receiver => attach.target.is_none(),
             };
             // A null terminus of the peer's says that it refuses; its detach with the reason follows.
-            if !refused && !self.auto_link_answered(link, &attach) {
+            if !refused && !self.auto_link_answered(link, &attach) && !self.uplink_answered(link, &attach) {
+                if self.kind == Kind::Edge && !self.sends_on(link) {
+                    // It was given up meanwhile.
+                    return;
+                }
                 let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
                 let control = queue == Some(0) || Some(link) == self.links.control_in;
                 let priority = queue.and_then(|queue| queue.checked_sub(1));
@@ -161,17 +165,19 @@ impl Connection {
                 Some(Error::new(condition::CONNECTION_ROLE, "Link attach forbidden on inter-router connection"))
             }
             Kind::Control => None,
-            Kind::Data | Kind::Normal if has(CONTROL) || has(DATA) => {
+            Kind::Data | Kind::Normal | Kind::Edge if has(CONTROL) || has(DATA) => {
                 Some(Error::new(condition::FORBIDDEN, "Connectivity to the node is forbidden"))
             }
-            Kind::Data | Kind::Normal => None,
+            Kind::Data | Kind::Normal | Kind::Edge => None,
         };
         if let Some(error) = refusal {
             log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
             return self.engine.refuse(link, error);
         }
-        if self.kind == Kind::Normal {
-            return self.client_attached(link, attach);
+        match self.kind {
+            Kind::Normal => return self.client_attached(link, attach),
+            Kind::Edge => return self.edge_attached(link, attach),
+            Kind::Control | Kind::Data => {}
         }
         let (control, data) = (has(CONTROL), has(DATA));
         let priority = match attach.role {
@@ -236,6 +242,10 @@ impl Connection {
         }
         self.auto_link_lost(link, error);
         self.link_gone(link);
+        if self.kind == Kind::Edge {
+            self.downlink_detached(link);
+            return self.uplink_detached(link);
+        }
         if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
             let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
             self.engine.close(Some(reason), self.now);

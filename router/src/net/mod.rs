@@ -8,6 +8,7 @@ mod auto_links;
 mod clients;
 mod connection;
 mod connector;
+mod edge;
 mod failover;
 mod incoming;
 mod links;

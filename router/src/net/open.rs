@@ -49,7 +49,7 @@ fn amqp(value: &Json) -> Value {
 
 /// The engine's configuration of a connection.
 pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Config {
-    let router = settings.role == Role::InterRouter;
+    let router = matches!(settings.role, Role::InterRouter | Role::Edge);
     let mut properties = Fields::default();
     properties.push("product", Value::string("skupper-router"));
     properties.push("version", Value::string(env!("CARGO_PKG_VERSION")));

@@ -2,10 +2,11 @@
 
 use super::clients::Consumer;
 use super::connection::{Connection, Kind};
-use crate::core::{Delivery, Ended, Notify, Via};
+use crate::core::{Consumption, Core, Delivery, Ended, Message, Notify, Via};
 use crate::node::{LinkRecord, STUCK};
 use crate::schema::Role;
 use bytes::Bytes;
+use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
@@ -136,6 +137,29 @@ impl OutLink {
     }
 }
 
+/// Writes the router annotations of a message as it leaves this router.
+fn annotate(core: &Core, message: &Message, head: &mut Vec<u8>) {
+    let own = core.node();
+    let annotations = match annotations::parse(&message.annotations) {
+        Ok(Parsed::Present(annotations)) => annotations.forwarded(own),
+        _ => {
+            // A service's stream has a window of its own, and no router on its way is to hold it back.
+            let flags = match (message.streaming, message.windowed) {
+                (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
+                (true, false) => Flags::STREAMING,
+                _ => Flags::default(),
+            };
+            OutgoingAnnotations::originated(if message.resend { flags.with(Flags::RESEND_RELEASED) } else { flags }, own)
+        }
+    };
+    let to = message.to_override.as_deref().or(annotations.to_override);
+    let annotations = annotations.with_to_override(to);
+    match core.mode() {
+        RouterMode::Interior => annotations.encode(head),
+        RouterMode::Edge => annotations.stripped().with_ingress_mesh(core.mesh()).encode(head),
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     link: Option<LinkKey>,
@@ -227,7 +251,7 @@ impl Connection {
     }
 
     /// A delivery for a client that consumes its address.
-    fn deliver_to_client(&mut self, delivery: Arc<Delivery>, number: u32) {
+    pub(super) fn deliver_to_client(&mut self, delivery: Arc<Delivery>, number: u32) {
         let presettled = delivery.message().presettled;
         let link = self.consumer_link(number).filter(|_| self.is_open());
         let Some(state) = link.and_then(|link| self.outgoing.links.get(&link)) else {
@@ -309,6 +333,46 @@ impl Connection {
         self.link_free(link);
     }
 
+    /// A link of ours is to be attached that deliveries come for by its number.
+    pub(super) fn consumer_expected(&mut self, link: LinkKey, consumer: Consumer, capacity: u32) {
+        let state = OutLink {
+            consumer: Some(consumer),
+            capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
+            ..OutLink::new(Purpose::Consumer)
+        };
+        self.outgoing.links.insert(link, state);
+    }
+
+    /// Such a link is attached at both ends.
+    pub(super) fn consumer_answered(&mut self, link: LinkKey) {
+        if let Some(state) = self.outgoing.links.get_mut(&link) {
+            state.attached = true;
+        }
+        self.link_free(link);
+    }
+
+    /// Begins or ends to consume by a link.
+    pub(super) fn set_consumption(&mut self, link: LinkKey, consumption: Option<Consumption>) {
+        if let Some(consumer) = self.outgoing.links.get_mut(&link).and_then(|state| state.consumer.as_mut()) {
+            consumer.set(consumption);
+        }
+    }
+
+    /// Whether a link consumes an address.
+    pub(super) fn consumes(&self, link: LinkKey) -> bool {
+        self.outgoing.links.get(&link).and_then(|state| state.consumer.as_ref()).is_some_and(Consumer::consumes)
+    }
+
+    /// Whether nothing is being sent on a link, nor waits for it.
+    pub(super) fn is_idle(&self, link: LinkKey) -> bool {
+        self.outgoing.links.get(&link).is_some_and(|state| !state.busy && state.waiting.is_empty())
+    }
+
+    /// Whether this end sends on a link.
+    pub(super) fn sends_on(&self, link: LinkKey) -> bool {
+        self.outgoing.links.contains_key(&link)
+    }
+
     /// Links of clients that consume, of one session.
     pub(super) fn consumers_of(&self, session: SessionKey) -> Vec<LinkKey> {
         let of = |state: &OutLink| state.consumer.as_ref().is_some_and(|consumer| consumer.is_of(session));
@@ -382,20 +446,8 @@ impl Connection {
         let message = entry.delivery.message();
         super::message_log::note(&self.settings.message_logging, self.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
-        let own = self.node.core.node();
-        match annotations::parse(&message.annotations) {
-            _ if strips => {}
-            Ok(Parsed::Present(annotations)) => annotations.forwarded(own).encode(&mut head),
-            _ => {
-                // A service's stream has a window of its own, and no router on its way is to hold it back.
-                let flags = match (message.streaming, message.windowed) {
-                    (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
-                    (true, false) => Flags::STREAMING,
-                    _ => Flags::default(),
-                };
-                let flags = if message.resend { flags.with(Flags::RESEND_RELEASED) } else { flags };
-                OutgoingAnnotations::originated(flags, own).with_to_override(message.to_override.as_deref()).encode(&mut head);
-            }
+        if !strips {
+            annotate(&self.node.core, message, &mut head);
         }
         entry.chunks.push_back(Bytes::from(head));
         entry.chunks.push_back(message.sections.clone());
@@ -557,6 +609,7 @@ impl Connection {
             Purpose::Consumer => {
                 self.serve_consumer(link);
                 self.note_link(link);
+                self.tell_edge();
             }
             Purpose::Stream => {
                 if first {
@@ -585,7 +638,8 @@ impl Connection {
         if let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer) {
             state.drain = drain;
             self.serve_consumer(link);
-            return self.note_link(link);
+            self.note_link(link);
+            return self.tell_edge();
         }
         self.link_free(link);
         let idle = self.outgoing.links.get(&link).is_none_or(|state| !state.busy);

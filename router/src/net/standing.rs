@@ -1,6 +1,6 @@
 //! How one connection of a site link stands, as its task knows it, for whoever tells the operator.
 
-use crate::core::Trunk;
+use crate::core::{EdgeConnection, Trunk};
 use crate::tls::SessionInfo;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,8 @@ pub struct Known {
     pub control_links: u8,
     /// The trunk, while both are.
     pub trunk: Option<Arc<Trunk>>,
+    /// The edge connection, while it is open.
+    pub edge: Option<Arc<EdgeConnection>>,
     /// The peer has this router's id.
     pub own_id: bool,
 }
@@ -51,6 +53,10 @@ impl Standing {
 
     pub(super) fn set_trunk(&self, trunk: Option<Arc<Trunk>>) {
         self.lock().trunk = trunk;
+    }
+
+    pub(super) fn set_edge(&self, edge: Option<Arc<EdgeConnection>>) {
+        self.lock().edge = edge;
     }
 
     pub(super) fn set_own_id(&self) {

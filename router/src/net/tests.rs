@@ -7,8 +7,8 @@ use crate::schema::Role;
 use crate::socket::Resolver;
 use crate::tls::Session;
 use bytes::{Bytes, BytesMut};
-use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Fields, Multiple, Value};
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn node() -> Arc<Node> {
     let clock = Clock::start();
     let settings = Settings {
+        mode: RouterMode::Interior,
+        mesh: None,
         routing: topology::Config::new("here", 1),
         treatments: Patterns::default(),
         default_treatment: Treatment::Balanced,

@@ -16,6 +16,8 @@ pub enum LinkKind {
     Control,
     /// Messages between routers.
     InterRouter,
+    /// Messages for an edge router itself.
+    EdgeDownlink,
 }
 
 impl LinkKind {
@@ -25,6 +27,7 @@ impl LinkKind {
             Self::Endpoint => "endpoint",
             Self::Control => "router-control",
             Self::InterRouter => "inter-router",
+            Self::EdgeDownlink => "edge-downlink",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::links::Links;
-use crate::core::{Command, Mailbox};
+use crate::core::{Command, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::Error;
@@ -97,7 +97,7 @@ pub struct ConnectionRecord {
     pub id: u64,
     /// `amqp` or `tcp`.
     pub protocol: &'static str,
-    /// `normal`, `inter-router`, `inter-router-data` or `service`.
+    /// `normal`, `inter-router`, `inter-router-data`, `edge` or `service`.
     pub role: &'static str,
     /// Whether we connected.
     pub outgoing: bool,
@@ -115,6 +115,8 @@ pub struct ConnectionRecord {
     pub peer: PeerInfo,
     /// How it is closed.
     pub closer: Closer,
+    /// An edge connection as the core knows it.
+    pub edge: Option<Arc<EdgeConnection>>,
     /// Whether its frames are logged, of an AMQP connection.
     pub trace: Arc<Trace>,
     /// When it was opened.

@@ -121,6 +121,7 @@ impl TcpConnector {
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
             closer: Closer::Service(Arc::clone(&stop)),
+            edge: None,
             trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),

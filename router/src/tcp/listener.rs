@@ -3,7 +3,7 @@
 use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
-use crate::core::{Address, Choice, Delivery, Message, Watch};
+use crate::core::{Address, Choice, Delivery, Message, Watching};
 use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
@@ -93,7 +93,7 @@ impl TcpListener {
     }
 
     /// Opens the port while the address has consumers, and closes it when it has none.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Arc<Watch>, mut stopping: Stopping) {
+    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Watching, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         let port = Port {
             entity: Arc::from(format!("tcpListener {}", self.name)),
@@ -102,10 +102,9 @@ impl TcpListener {
             family: Family::Any,
             backlog: self.config.backlog.unwrap_or(BACKLOG),
         };
-        let reachable = |wanted: bool| {
-            let watch = Arc::clone(&watch);
-            poll_fn(move |cx| if watch.poll(cx.waker()) == wanted { Poll::Ready(()) } else { Poll::Pending })
-        };
+        let watch = &watch;
+        let reachable =
+            |wanted: bool| poll_fn(move |cx| if watch.poll(cx.waker()) == wanted { Poll::Ready(()) } else { Poll::Pending });
         loop {
             tokio::select! {
                 () = reachable(true) => {}
@@ -240,7 +239,7 @@ impl TcpListener {
         let reply = Arc::new(Reply::default());
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let sections = stream::encode_head(&self.service, Some(&handle.address(node.core.id())), None, alpn);
+        let sections = stream::encode_head(&self.service, Some(&handle.address(&node.core)), None, alpn);
         let message = Message {
             sections: Bytes::from(sections),
             streaming: true,
@@ -265,6 +264,7 @@ impl TcpListener {
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
             closer: Closer::Service(Arc::clone(&stop)),
+            edge: None,
             trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),

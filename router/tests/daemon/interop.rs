@@ -6,7 +6,7 @@ use crate::support::{Kind, Lab, PairOptions};
 use Kind::{Ours, Peer};
 
 const OPENED_BY_SOUTH: PairOptions =
-    PairOptions { data: 0, connector: crate::support::network::Side::South, plain: false, relay: None };
+    PairOptions { data: 0, connector: crate::support::network::Side::South, edge: false, plain: false, relay: None };
 
 mixed_pairs!(hello, |lab: &Lab, kinds| service::hello(lab, kinds, OPENED_BY_SOUTH));
 mixed_pairs!(hello_with_one_data_connection, |lab: &Lab, kinds| service::hello(

@@ -10,6 +10,7 @@ mod support;
 mod access;
 mod commands;
 mod containers;
+mod edge;
 mod harness;
 mod hostile;
 mod interop;

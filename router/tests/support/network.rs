@@ -23,6 +23,8 @@ pub struct PairOptions {
     pub data: u8,
     /// Who connects.
     pub connector: Side,
+    /// Who connects is an edge router.
+    pub edge: bool,
     /// Without TLS.
     pub plain: bool,
     /// Through a relay over this kind of path.
@@ -67,6 +69,9 @@ impl Pair {
         let connector = usize::from(options.connector == Side::South);
         for (index, site) in sites.iter_mut().enumerate() {
             let mut spec = site.clone().data_connections(options.data);
+            if options.edge && index == connector {
+                spec = spec.attribute("mode", serde_json::json!("edge"));
+            }
             if !options.plain {
                 let identity = lab.identity(&spec.id);
                 spec = spec.profile(&identity);
@@ -77,6 +82,9 @@ impl Pair {
                 (false, false) => spec.links_tls(link),
                 (false, true) => spec.links_plain(link),
             };
+            if options.edge {
+                *site = site.clone().with_edge_links();
+            }
         }
         let [mut north, mut south] = sites;
         let mut ports = HashMap::new();
@@ -142,13 +150,28 @@ impl Line {
     /// Starts all three sites and waits until clients reach every service.
     #[track_caller]
     pub fn start(lab: &Lab, kinds: [Kind; 3], data: u8, services: &[(&str, u16)]) -> Self {
+        let spec = |name: &str, kind| Spec::new(name, kind).profile(&lab.identity(name)).data_connections(data);
+        let sites = [spec("first", kinds[0]), spec("middle", kinds[1]), spec("last", kinds[2])];
+        Self::of(lab, sites, Spec::clone, services)
+    }
+
+    /// As [`Line::start`], with edge routers at both ends.
+    #[track_caller]
+    pub fn start_edges(lab: &Lab, kinds: [Kind; 3], services: &[(&str, u16)]) -> Self {
+        let sites = [Spec::edge("first", kinds[0]), Spec::new("middle", kinds[1]), Spec::edge("last", kinds[2])];
+        let sites = sites.map(|spec| spec.clone().profile(&lab.identity(&spec.id)));
+        Self::of(lab, sites, |spec| spec.clone().with_edge_links(), services)
+    }
+
+    #[track_caller]
+    fn of(lab: &Lab, sites: [Spec; 3], linked: impl Fn(&Spec) -> Spec, services: &[(&str, u16)]) -> Self {
         let hello = Backend::start(Serve::Hello);
         let link = ports::free();
         let relay = Relay::start(link);
-        let spec = |name: &str, kind| Spec::new(name, kind).profile(&lab.identity(name)).data_connections(data);
-        let mut first = spec("first", kinds[0]).link_tls("to-middle", link);
-        let middle = spec("middle", kinds[1]).links_tls(link);
-        let mut last = spec("last", kinds[2]).link_tls("to-middle", relay.port);
+        let [first, middle, last] = sites;
+        let mut first = linked(&first.link_tls("to-middle", link));
+        let middle = linked(&middle.links_tls(link));
+        let mut last = linked(&last.link_tls("to-middle", relay.port));
         let mut ports = HashMap::new();
         for (name, server) in services.iter().copied().chain([("hello", hello.port)]) {
             let port = ports::free();

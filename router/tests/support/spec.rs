@@ -24,6 +24,30 @@ impl Spec {
         Self { id: id.to_owned(), kind, entities: vec![json!(["router", router])] }
     }
 
+    /// An edge router.
+    pub fn edge(id: &str, kind: Kind) -> Self {
+        Self::new(id, kind).attribute("mode", json!("edge"))
+    }
+
+    /// Makes what has the role `inter-router` have the role `edge`: links then lead to edge routers or, of one, to interior routers.
+    pub fn with_edge_links(mut self) -> Self {
+        for entity in &mut self.entities {
+            if entity[1]["role"] == "inter-router" {
+                entity[1]["role"] = json!("edge");
+            }
+        }
+        self
+    }
+
+    /// The port for edge routers, in clear.
+    pub fn edges_plain(self, port: u16) -> Self {
+        self.entity(
+            "listener",
+            json!({ "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge", "saslMechanisms": "ANONYMOUS",
+                "authenticatePeer": false }),
+        )
+    }
+
     /// Adds an entity.
     pub fn entity(mut self, name: &str, attributes: Value) -> Self {
         self.entities.push(json!([name, attributes]));

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-fn address(core: &Core) -> Arc<Address> {
+fn address(core: &Arc<Core>) -> Arc<Address> {
     let (address, _) = core.watch("service");
     address
 }

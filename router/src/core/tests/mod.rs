@@ -2,6 +2,7 @@
 
 mod choice;
 mod delivery;
+mod edge;
 mod mailbox;
 mod many;
 mod network;

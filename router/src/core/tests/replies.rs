@@ -2,6 +2,7 @@
 
 use super::Sink;
 use crate::core::Replies;
+use skupper_proto::address::Treatment;
 use std::sync::Arc;
 
 #[test]
@@ -9,7 +10,7 @@ fn only_the_very_address_finds_who_waits() {
     let replies = Replies::new(2);
     let sink = Sink::new();
     let handle = replies.add(1, 0xfeed, Arc::clone(&sink) as Arc<_>);
-    let address = handle.address("here");
+    let address = handle.address(&super::world::core("here", Treatment::Balanced));
     let local = address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
     assert_eq!(local, "reply.1.0.000000000000feed");
     assert!(replies.find(&local).is_some());

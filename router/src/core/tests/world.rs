@@ -5,8 +5,8 @@ use crate::core::{
     Command, Consumption, Core, Delivery, Ended, GroupKey, LocalConsumer, Mailbox, Message, Notify, Settings, Trunk, TrunkUp, Via,
 };
 use bytes::Bytes;
-use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::message::{self, Properties, Scan};
 use skupper_proto::annotations::{self, Flags, Outgoing, Parsed};
 use skupper_proto::time::Instant;
@@ -40,7 +40,13 @@ pub(super) struct World {
 }
 
 pub(super) fn core(id: &str, treatment: Treatment) -> Arc<Core> {
+    core_of(RouterMode::Interior, id, treatment)
+}
+
+pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<Core> {
     let settings = Settings {
+        mode,
+        mesh: None,
         routing: Config::new(id, 1),
         treatments: Patterns::default(),
         default_treatment: treatment,

@@ -20,7 +20,6 @@ pub(super) static ROUTER: EntityType = EntityType {
              other routers and routes for them, edge is a leaf with one uplink to an interior router.",
         )
         .default(Text("standalone"))
-        .pending(&["edge"])
         .create()
         .works(),
         text("area", "The area of the network; there is only one.").default(Text("0")),

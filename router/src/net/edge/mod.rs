@@ -1,0 +1,96 @@
+//! Links of edge connections: at an interior router, to an edge router ([`downlink`]); at an edge router, to its interior router
+//! ([`uplink`]). Links for addresses are otherwise as a client's, and streams have links of their own as between interior routers.
+
+mod downlink;
+mod uplink;
+
+pub(super) use downlink::is_tracking;
+
+use super::connection::Connection;
+use crate::core::{EdgeConnection, Notify};
+use bytes::Bytes;
+use downlink::Told;
+use skupper_proto::address::RouterMode;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{DeliveryState, Error};
+use skupper_proto::annotations::{self, Parsed};
+use skupper_proto::edge::{EdgeMessageError, Tracking, decode_mesh};
+use skupper_proto::engine::{IncomingKey, LinkKey};
+use std::sync::Arc;
+use uplink::Uplink;
+
+/// The number in the mailbox that stands for the edge connection itself: no link has it.
+pub(super) const EDGE: u32 = super::clients::LINK | (super::clients::LINK - 1);
+
+/// What a connection knows of itself as an edge connection.
+#[derive(Default)]
+pub(super) struct EdgeLinks {
+    /// As the core knows it.
+    pub(super) connection: Option<Arc<EdgeConnection>>,
+    /// At an interior router: what the edge router has been told.
+    told: Told,
+    /// The link on which the edge router says which mesh it belongs to.
+    mesh: Option<LinkKey>,
+    /// At an edge router: its links, while this connection is in use.
+    uplink: Option<Uplink>,
+}
+
+impl EdgeLinks {
+    /// Whether messages of a link are for this router's own use.
+    pub(super) fn takes(&self, link: LinkKey) -> bool {
+        self.mesh == Some(link) || self.uplink.as_ref().is_some_and(|uplink| uplink.tracking == link)
+    }
+}
+
+impl Connection {
+    /// The peer of an edge connection has opened.
+    pub(super) fn edge_up(&mut self) {
+        let notify = Notify::Slot(Arc::clone(&self.mailbox), EDGE);
+        self.edge.connection = Some(self.node.core.edge_up(self.settings.ordinal, notify));
+        self.status.set_edge(self.edge.connection.clone());
+    }
+
+    /// The connection has ended.
+    pub(super) fn edge_down(&mut self) {
+        if let Some(edge) = self.edge.connection.take() {
+            self.node.core.edge_down(&edge);
+            self.status.set_edge(None);
+        }
+    }
+
+    /// Something has changed for the edge connection.
+    pub(super) fn edge_noticed(&mut self) {
+        if self.node.core.mode() == RouterMode::Edge {
+            self.uplink_noticed();
+        }
+    }
+
+    /// A message for this router's own use.
+    pub(super) fn edge_message(&mut self, key: IncomingKey, link: LinkKey, octets: &Bytes) {
+        match self.take_edge_message(link, octets) {
+            Ok(()) => self.engine.disposition(key, Some(DeliveryState::Accepted), false),
+            Err(error) => {
+                crate::log_limited!(self.id, RouterCore, Error, "[C{}] a message of the edge connection: {error}", self.id);
+                self.reject(key, Error::new(condition::DECODE_ERROR, error.to_string()));
+            }
+        }
+    }
+
+    fn take_edge_message(&mut self, link: LinkKey, octets: &Bytes) -> Result<(), EdgeMessageError> {
+        let length = match annotations::parse(octets) {
+            Ok(Parsed::Present(annotations)) => annotations.length,
+            _ => 0,
+        };
+        let sections = octets.get(length..).unwrap_or_default();
+        if self.edge.mesh == Some(link) {
+            let id = decode_mesh(sections)?;
+            if let Some(edge) = &self.edge.connection {
+                self.node.core.set_mesh(edge, &id);
+            }
+        } else {
+            let tracking = Tracking::decode(sections)?;
+            self.tracked(&tracking);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! At an edge router: the links of the connection that is in use as its uplink.
+//!
+//! One is for all that goes to the network, one for what comes for this router itself. For each address that somebody consumes here
+//! there is one on which its messages come, and for each that somebody wants to send to one on which they go, in use while the
+//! interior router says that there is somebody to take them. A connection that stands by has none.
+
+use super::super::clients::{Consumer, Producer};
+use super::super::connection::Connection;
+use super::super::links::request;
+use crate::core::{Consumption, Delivery, Demand, LocalConsumer, Message};
+use crate::node::LinkKind;
+use bytes::Bytes;
+use skupper_proto::address::{AddressKey, EDGE_UPLINK};
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::Target;
+use skupper_proto::amqp::{Multiple, Symbol, condition};
+use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking, encode_mesh};
+use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use std::collections::HashMap;
+
+/// Credit for messages that say which addresses can be reached.
+const TRACKING_CREDIT: u32 = 32;
+
+/// A link on which this router sends, with its number.
+#[derive(Clone, Copy)]
+struct Sender {
+    link: LinkKey,
+    number: u32,
+}
+
+/// The links of an uplink.
+pub(super) struct Uplink {
+    session: SessionKey,
+    anonymous: Sender,
+    downlink: LinkKey,
+    pub(super) tracking: LinkKey,
+    mesh: Option<Sender>,
+    /// By address, where somebody consumes it here.
+    consumed: HashMap<AddressKey, LinkKey>,
+    /// By address, where somebody here sends to it.
+    produced: HashMap<AddressKey, Sender>,
+}
+
+impl Uplink {
+    /// What a link is known by: the address that it is for.
+    fn address_of(&self, link: LinkKey) -> Option<&AddressKey> {
+        let consumed = self.consumed.iter().find(|(_, known)| **known == link).map(|(key, _)| key);
+        consumed.or_else(|| self.produced.iter().find(|(_, sender)| sender.link == link).map(|(key, _)| key))
+    }
+
+    /// Whether it is of no use without a link.
+    fn needs(&self, link: LinkKey) -> bool {
+        [self.anonymous.link, self.downlink, self.tracking].contains(&link)
+    }
+}
+
+/// An attach with the router's end for an address.
+fn for_address(role: Role, address: &str) -> AttachRequest {
+    let mut attach = request(role, None);
+    match role {
+        Role::Receiver => {
+            if let Some(source) = &mut attach.source {
+                source.address = Some(address.to_owned());
+            }
+        }
+        Role::Sender => {
+            if let Some(Target::Message(target)) = &mut attach.target {
+                target.address = Some(address.to_owned());
+            }
+        }
+    }
+    attach
+}
+
+impl Connection {
+    /// The connection is in use, or not any more, or addresses have changed.
+    pub(super) fn uplink_noticed(&mut self) {
+        let Some(edge) = self.edge.connection.clone().filter(|_| self.is_open()) else { return };
+        let Some(demands) = self.node.core.uplink_demands(&edge) else { return self.leave_uplink() };
+        if self.edge.uplink.is_none() && !self.enter_uplink() {
+            return;
+        }
+        for demand in demands {
+            self.meet(&demand);
+        }
+    }
+
+    /// Attaches the links that every uplink has.
+    fn enter_uplink(&mut self) -> bool {
+        crate::log!(RouterCore, Info, "Edge connection (id={}) to interior established", self.id);
+        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else { return false };
+        let mesh =
+            self.node.core.mesh().is_some().then(|| self.attach_sender(own, for_address(Role::Sender, MESH_ADDRESS))).flatten();
+        let anonymous = self.attach_sender(session, request(Role::Sender, None));
+        let mut downlink = for_address(Role::Receiver, self.node.core.id());
+        let capability = || Some(Multiple(vec![Symbol::from_static(DOWNLINK)]));
+        if let (Some(source), Some(Target::Message(target))) = (&mut downlink.source, &mut downlink.target) {
+            (source.capabilities, target.capabilities) = (capability(), capability());
+        }
+        let downlink = self.engine.attach(session, downlink);
+        let tracking = self.engine.attach(own, for_address(Role::Receiver, TRACKING_ADDRESS));
+        let (Some(anonymous), Some(downlink), Some(tracking)) = (anonymous, downlink, tracking) else { return false };
+        self.engine.keep_credit(downlink, self.settings.link_capacity);
+        self.engine.keep_credit(tracking, TRACKING_CREDIT);
+        let (consumed, produced) = Default::default();
+        self.edge.uplink = Some(Uplink { session, anonymous, downlink, tracking, mesh, consumed, produced });
+        true
+    }
+
+    /// Detaches all links but those of streams, which go on to their end.
+    fn leave_uplink(&mut self) {
+        let Some(uplink) = self.edge.uplink.take() else { return };
+        let senders = uplink.produced.into_values().chain(uplink.mesh).chain([uplink.anonymous]).map(|sender| sender.link);
+        for link in senders.chain(uplink.consumed.into_values()).chain([uplink.downlink, uplink.tracking]) {
+            self.detach_proxy(link);
+        }
+    }
+
+    fn detach_proxy(&mut self, link: LinkKey) {
+        self.engine.detach(link, None);
+        self.link_gone(link);
+    }
+
+    fn attach_sender(&mut self, session: SessionKey, attach: AttachRequest) -> Option<Sender> {
+        let link = self.engine.attach(session, attach)?;
+        let number = self.clients.number(link);
+        self.consumer_expected(link, Consumer::new(number, Some(session), None), self.settings.link_capacity);
+        Some(Sender { link, number })
+    }
+
+    /// Attaches and detaches the links of an address as they are needed.
+    fn meet(&mut self, demand: &Demand) {
+        let Some(uplink) = &mut self.edge.uplink else { return };
+        let key = &demand.address;
+        let session = uplink.session;
+        match (demand.consumed, uplink.consumed.get(key).copied()) {
+            (true, None) => {
+                let Some(link) = self.engine.attach(session, for_address(Role::Receiver, key.text())) else {
+                    return self.too_many_links(key);
+                };
+                self.engine.keep_credit(link, self.settings.link_capacity);
+                uplink.consumed.insert(key.clone(), link);
+                self.clients.producers.insert(link, Producer::of_router(session, key.text(), self.settings.link_capacity));
+            }
+            (false, Some(link)) => {
+                uplink.consumed.remove(key);
+                self.detach_proxy(link);
+            }
+            _ => {}
+        }
+        let produced = self.edge.uplink.as_ref().and_then(|uplink| uplink.produced.get(key).copied());
+        match (demand.produced, produced) {
+            (true, None) => {
+                let Some(sender) = self.attach_sender(session, for_address(Role::Sender, key.text())) else {
+                    return self.too_many_links(key);
+                };
+                if let Some(uplink) = &mut self.edge.uplink {
+                    uplink.produced.insert(key.clone(), sender);
+                }
+            }
+            (false, Some(sender)) => {
+                if let Some(uplink) = &mut self.edge.uplink {
+                    uplink.produced.remove(key);
+                }
+                self.detach_proxy(sender.link);
+            }
+            _ => {}
+        }
+    }
+
+    fn too_many_links(&self, key: &AddressKey) {
+        crate::log_limited!(
+            self.id,
+            RouterCore,
+            Error,
+            "[C{}] no link to the interior router for address '{}': there are too many",
+            self.id,
+            key.text()
+        );
+    }
+
+    /// The interior router says whether anybody takes what is sent to an address.
+    pub(super) fn tracked(&mut self, tracking: &Tracking) {
+        let Some(uplink) = &self.edge.uplink else { return };
+        let Some(sender) = uplink.produced.get(&tracking.address).copied() else { return };
+        match tracking.reachable {
+            true if !self.consumes(sender.link) => {
+                let consumption = self.serve_by(tracking.address.clone(), sender.number);
+                self.set_consumption(sender.link, consumption);
+            }
+            true => {}
+            false => self.set_consumption(sender.link, None),
+        }
+    }
+
+    /// Makes a link to the interior router a consumer of an address.
+    fn serve_by(&self, key: AddressKey, number: u32) -> Option<Consumption> {
+        let edge = self.edge.connection.as_ref()?;
+        let consumer = LocalConsumer::behind(edge, self.link_endpoint(number), self.link_capacity());
+        Some(self.node.core.serve(key, consumer, self.now))
+    }
+
+    /// The interior router answered the attach of a link. Returns false when it is none of an uplink.
+    pub(in super::super) fn uplink_answered(&mut self, link: LinkKey, attach: &Attach) -> bool {
+        let Some(uplink) = &self.edge.uplink else { return false };
+        let address = uplink.address_of(link).map(ToString::to_string);
+        let (anonymous, mesh) = (uplink.anonymous, uplink.mesh.filter(|mesh| mesh.link == link));
+        if address.is_none() && mesh.is_none() && !uplink.needs(link) {
+            return false;
+        }
+        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, address);
+        if attach.role == Role::Receiver {
+            self.consumer_answered(link);
+        }
+        if anonymous.link == link {
+            let consumption = self.serve_by(EDGE_UPLINK.to_key(), anonymous.number);
+            self.set_consumption(link, consumption);
+        }
+        if let (Some(mesh), Some(id)) = (mesh, self.node.core.mesh()) {
+            let message = Message { sections: Bytes::from(encode_mesh(id)), internal: true, ..Message::default() };
+            self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), mesh.number);
+        }
+        true
+    }
+
+    /// The interior router detached a link, or refused it.
+    pub(in super::super) fn uplink_detached(&mut self, link: LinkKey) {
+        let Some(uplink) = &mut self.edge.uplink else { return };
+        if uplink.needs(link) {
+            let reason = Error::new(condition::NOT_ALLOWED, "a link of the edge connection was refused or detached");
+            return self.engine.close(Some(reason), self.now);
+        }
+        uplink.mesh.take_if(|mesh| mesh.link == link);
+        uplink.consumed.retain(|_, known| *known != link);
+        uplink.produced.retain(|_, sender| sender.link != link);
+    }
+}
