@@ -22,3 +22,4 @@ pub mod schema;
 pub mod socket;
 pub mod tcp;
 pub mod tls;
+pub mod websocket;

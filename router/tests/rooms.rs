@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["schema", "log"]),
     ("socket", &["log"]),
     ("tls", &["schema", "log"]),
+    ("websocket", &["tls"]),
     ("client", &["socket", "tls", "log"]),
     ("node", &["core", "sasl", "policy", "socket", "tls", "log"]),
     ("net", BELOW_NET),
@@ -27,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", BELOW_ADMIN),
     ("site", BELOW_ADMIN),
 ];
-const BELOW_NET: &[&str] = &["sasl", "policy", "node", "socket", "tls", "core", "config", "schema", "log"];
+const BELOW_NET: &[&str] = &["sasl", "policy", "node", "socket", "websocket", "tls", "core", "config", "schema", "log"];
 const BELOW_ADMIN: &[&str] = &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
 
 /// Above the rooms: what puts them together. These may name everything, and no room may name them.
@@ -38,6 +39,7 @@ const KEPT: &[(&str, &str)] = &[
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),
     ("rustls_pki_types", "tls"),
+    ("tungstenite", "websocket"),
     ("socket2", "socket"),
     ("hickory_resolver", "socket"),
 ];

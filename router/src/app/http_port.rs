@@ -1,13 +1,17 @@
 //! HTTP listeners: the port, its sockets, and the server behind them.
 
 use super::running::Running;
-use crate::http::server::{self as http_server, Options};
+use crate::http::connections::Released;
+use crate::http::files::Folder;
+use crate::http::server::{self as http_server, Options, WebSockets};
 use crate::http::tls::{Refused, Secured};
 use crate::log;
+use crate::net::AmqpListener;
 use crate::node::{Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
 use crate::socket::Family;
 use crate::tls::{Acceptor, HandshakeError};
+use crate::websocket::WebSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +70,13 @@ impl HttpPort {
             () = stopping.asked() => None,
         };
         let Some(sockets) = opened else { return };
-        let options = Options { healthz: http.healthz, metrics: http.metrics, ..Options::default() };
+        let options = Options {
+            healthz: http.healthz,
+            metrics: http.metrics,
+            files: http.root.clone().map(Folder::new),
+            websockets: http.websockets.then(|| self.websockets(&running)),
+            ..Options::default()
+        };
         let mut tasks = JoinSet::new();
         for socket in sockets {
             if let Ok(address) = socket.local_addr() {
@@ -74,12 +84,12 @@ impl HttpPort {
             }
             let source = Arc::clone(&running);
             match &self.acceptor {
-                None => drop(tasks.spawn(http_server::serve_on(socket, options, source))),
+                None => drop(tasks.spawn(http_server::serve_on(socket, options.clone(), source))),
                 Some(acceptor) => {
                     let refused = self.refused(&running);
                     let required = self.config.require_encryption;
                     let secured = Secured::new(socket, acceptor.clone(), required, Duration::from_secs(10), refused);
-                    drop(tasks.spawn(http_server::serve_on(secured, options, source)));
+                    drop(tasks.spawn(http_server::serve_on(secured, options.clone(), source)));
                 }
             }
         }
@@ -93,6 +103,18 @@ impl HttpPort {
                 self.status.closed();
             }
         }
+    }
+
+    /// What is done with a client that has opened a WebSocket: it is one of AMQP, as if it had come to a port for that.
+    fn websockets(&self, running: &Arc<Running>) -> WebSockets {
+        let node = Arc::clone(&running.node);
+        let listener = AmqpListener::without_port(&node, self.config.clone(), self.acceptor.clone());
+        Arc::new(move |released: Released| {
+            let websocket = WebSocket::new(released.session, released.read);
+            if let Err(error) = listener.adopt(&node, released.socket, websocket) {
+                log!(Http, Error, "a WebSocket's socket is lost: {error}");
+            }
+        })
     }
 
     /// What is done with a client whose TLS session does not come about.

@@ -52,11 +52,11 @@ fn no_effect(attribute: &Attribute, value: &Value) -> Option<String> {
     }
 }
 
-/// Whether the value says anything: it is not the default, nor what is in force without it, nor as good as none.
+/// Whether the value says anything: it is neither the default, nor what is in force without it, nor empty.
 fn differs(attribute: &Attribute, value: &Value) -> bool {
     let usual = [attribute.default, attribute.implied].into_iter().flatten().any(|usual| usual.value() == *value);
     let nothing = match value {
-        Value::String(text) => text.is_empty() || attribute.harmless == Some(text),
+        Value::String(text) => text.is_empty(),
         Value::Integer(0) => attribute.zero_is_unset,
         Value::Map(map) => map.is_empty(),
         Value::List(list) => list.is_empty(),

@@ -1,19 +1,22 @@
 //! The accept loop under every HTTP port: one request a connection, a bound on connections, a deadline on everything.
 //!
+//! A request may ask for another protocol: then the connection is handed to whoever speaks it, and is no longer HTTP's.
+//!
 //! Connections are not kept alive: the askers are probes, scrapers and a command, a few requests a second at most, and a
 //! connection that ends after its answer needs no rule for when it is idle.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,8 +24,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// An answer, whole in memory.
-pub type Answer = Response<Full<Bytes>>;
+use super::files::Content;
+use crate::tls::Session;
+
+/// An answer: whole in memory, or a file's content.
+pub type Answer = Response<Either<Full<Bytes>, Content>>;
 
 /// A request's body is read to its end, so that closing does not reset the connection under the answer, up to this.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -64,7 +70,26 @@ pub trait Accept: Send {
     /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that fails. It has a deadline of its
     /// own, to tell why it failed.
     fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
+
+    /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to speak here.
+    fn release(_stream: Self::Stream) -> Option<Released> {
+        None
+    }
 }
+
+/// A connection that was HTTP's.
+#[derive(Debug)]
+pub struct Released {
+    /// Its socket.
+    pub socket: tokio::net::TcpStream,
+    /// The session upon it.
+    pub session: Session,
+    /// What came behind the request already, decrypted.
+    pub read: BytesMut,
+}
+
+/// What goes on with a connection that was HTTP's.
+pub type Successor = Box<dyn FnOnce(Released) + Send>;
 
 impl Accept for TcpListener {
     type Raw = tokio::net::TcpStream;
@@ -76,6 +101,10 @@ impl Accept for TcpListener {
 
     fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
         std::future::ready(Some(raw))
+    }
+
+    fn release(socket: Self::Stream) -> Option<Released> {
+        Some(Released { socket, session: Session::plain(), read: BytesMut::new() })
     }
 }
 
@@ -96,6 +125,11 @@ impl Accept for UnixListener {
 pub trait Handler: Send + Sync + 'static {
     /// Answers a request for `path`.
     fn answer(&self, path: &str) -> impl Future<Output = Answer> + Send;
+
+    /// The answer to a request for another protocol, and who goes on if it is a yes. `None`: the request is none, or is answered as if it were none.
+    fn upgrade(&self, _request: &Request<()>) -> Option<(Answer, Option<Successor>)> {
+        None
+    }
 
     /// Adds to an answer what every answer of this port carries, those about unsuitable methods included.
     fn finish(&self, _answer: &mut Answer) {}
@@ -120,7 +154,7 @@ pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H)
                 let opening = listener.open(raw);
                 connections.spawn(async move {
                     if let Some(stream) = opening.await {
-                        serve(stream, limits, handler).await;
+                        serve::<L, H>(stream, limits, handler).await;
                     }
                     drop(place);
                 });
@@ -135,36 +169,67 @@ pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H)
     }
 }
 
-async fn serve<S, H>(stream: S, limits: Limits, handler: Arc<H>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Handler,
-{
-    let service = service_fn(|request: Request<Incoming>| {
-        let handler = Arc::clone(&handler);
-        async move {
-            let (head, body) = request.into_parts();
-            // Its content is of no interest, and whether it came whole neither.
-            let _ = Limited::new(body, BODY_LIMIT).collect().await;
-            let mut answer = if head.method == Method::GET || head.method == Method::HEAD {
-                handler.answer(head.uri.path()).await
-            } else {
-                let mut refusal = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"only GET and HEAD are served here"}"#);
-                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-                refusal
-            };
-            handler.finish(&mut answer);
-            Ok::<_, Infallible>(answer)
-        }
-    });
+async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>) {
+    let leaves: Mutex<Option<(OnUpgrade, Successor)>> = Mutex::default();
+    let service = service_fn(|request| answer_to(request, &*handler, &leaves));
     let connection = hyper::server::conn::http1::Builder::new()
-        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), service);
+    let leaves = || leaves.lock().unwrap_or_else(PoisonError::into_inner).take();
     // What ended it, garbage, silence or a reset, is the client's affair; hyper has answered where an answer was due.
-    let _ = tokio::time::timeout(limits.whole, connection).await;
+    if tokio::time::timeout(limits.whole, connection.with_upgrades()).await.is_ok_and(|ended| ended.is_ok())
+        && let Some((upgrade, successor)) = leaves()
+        && let Ok(upgraded) = upgrade.await
+        && let Some(released) = release::<L>(upgraded)
+    {
+        successor(released);
+    }
+}
+
+fn release<L: Accept>(upgraded: Upgraded) -> Option<Released> {
+    let parts = upgraded.downcast::<TokioIo<L::Stream>>().ok()?;
+    let mut released = L::release(parts.io.into_inner())?;
+    if !parts.read_buf.is_empty() {
+        let behind = std::mem::replace(&mut released.read, BytesMut::from(parts.read_buf));
+        released.read.extend_from_slice(&behind);
+    }
+    Some(released)
+}
+
+async fn answer_to<H: Handler>(
+    mut request: Request<Incoming>,
+    handler: &H,
+    leaves: &Mutex<Option<(OnUpgrade, Successor)>>,
+) -> Result<Answer, Infallible> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, body) = request.into_parts();
+    let head = Request::from_parts(head, ());
+    if let Some((mut answer, successor)) = handler.upgrade(&head) {
+        match successor {
+            Some(successor) => *leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, successor)),
+            None => finish(handler, &mut answer),
+        }
+        return Ok(answer);
+    }
+    // Its content is of no interest, and whether it came whole neither.
+    let _ = Limited::new(body, BODY_LIMIT).collect().await;
+    let mut answer = if matches!(*head.method(), Method::GET | Method::HEAD) {
+        handler.answer(head.uri().path()).await
+    } else {
+        let mut refusal = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"only GET and HEAD are served here"}"#);
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        refusal
+    };
+    finish(handler, &mut answer);
+    Ok(answer)
+}
+
+/// Makes an answer the connection's last. (The library's own switch for that would also say so of one that goes on as another protocol.)
+fn finish<H: Handler>(handler: &H, answer: &mut Answer) {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    handler.finish(answer);
 }
 
 /// A JSON answer.
@@ -177,8 +242,15 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer(status, "text/plain", body)
 }
 
+/// A file's content as an answer.
+pub fn file(kind: &'static str, content: Content) -> Answer {
+    let mut answer = Response::new(Either::Right(content));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
 fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer

@@ -1,4 +1,4 @@
-//! The listener with `http: yes`: `/healthz` and `/metrics`.
+//! The listener with `http: yes`: `/healthz`, `/metrics`, files, and the way to AMQP over WebSocket.
 //!
 //! Names, bodies and headers are those of the C router, so that probes and dashboards made for it serve unchanged.
 
@@ -9,11 +9,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::header::{CONNECTION, HeaderValue, SERVER};
+use http_body_util::{Either, Full};
+use hyper::header::{HeaderValue, LOCATION, SEC_WEBSOCKET_VERSION, SERVER};
+use hyper::{Request, StatusCode};
 
-use super::connections::{self, Accept, Answer, Handler, Limits, text};
+use super::connections::{self, Accept, Answer, Handler, Limits, Released, Successor, text};
+use super::files::{Folder, Found};
 use super::metrics::{self, Metrics};
+use crate::websocket::handshake;
+
+/// What we call ourselves, as the C router does.
+const PRODUCT: HeaderValue = HeaderValue::from_static("skupper-router");
 
 /// How long the core may take to answer for `/healthz`. Kubernetes' own default for a probe is one second as well.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(1);
@@ -27,20 +33,30 @@ pub trait HttpSource: Send + Sync + 'static {
     fn metrics(&self) -> Metrics;
 }
 
+/// How long a client of a listener that serves files may take for one: even a slow one gets some MiB in this time.
+const FILE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Who goes on with a client that has opened a WebSocket.
+pub type WebSockets = Arc<dyn Fn(Released) + Send + Sync>;
+
 /// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Options {
     /// Serve `/healthz`.
     pub healthz: bool,
     /// Serve `/metrics`.
     pub metrics: bool,
+    /// Serve the files of a folder.
+    pub files: Option<Folder>,
+    /// Open WebSockets for AMQP.
+    pub websockets: Option<WebSockets>,
     /// What its clients are granted.
     pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { healthz: true, metrics: true, limits: Limits::default() }
+        Self { healthz: true, metrics: true, files: None, websockets: None, limits: Limits::default() }
     }
 }
 
@@ -58,7 +74,11 @@ pub async fn serve(listener: TcpListener, options: Options, source: Arc<dyn Http
 /// # Errors
 /// None so far; it ends only by being dropped.
 pub async fn serve_on<L: Accept>(listener: L, options: Options, source: Arc<dyn HttpSource>) -> io::Result<()> {
-    match connections::run(listener, options.limits, Port { options, source }).await {}
+    let mut limits = options.limits;
+    if options.files.is_some() {
+        limits.whole = limits.whole.max(FILE_DEADLINE);
+    }
+    match connections::run(listener, limits, Port { options, source }).await {}
 }
 
 struct Port {
@@ -77,13 +97,54 @@ impl Handler for Port {
                 Ok(page) => text(StatusCode::OK, page),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            _ => text(StatusCode::NOT_FOUND, "not found\n"),
+            _ => self.file(path).await,
+        }
+    }
+
+    fn upgrade(&self, request: &Request<()>) -> Option<(Answer, Option<Successor>)> {
+        if !handshake::is_asked(request.headers()) {
+            return None;
+        }
+        let Some(websockets) = self.options.websockets.clone() else {
+            return Some((text(StatusCode::FORBIDDEN, "AMQP over WebSocket is not spoken here\n"), None));
+        };
+        match handshake::answer(request) {
+            Ok(answer) => {
+                let mut answer = answer.map(|()| Either::Left(Full::default()));
+                answer.headers_mut().insert(SERVER, PRODUCT);
+                Some((answer, Some(Box::new(move |released| websockets(released)))))
+            }
+            Err((status, reason)) => {
+                let mut answer = text(status, reason);
+                answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                Some((answer, None))
+            }
         }
     }
 
     fn finish(&self, answer: &mut Answer) {
-        answer.headers_mut().insert(SERVER, HeaderValue::from_static("skupper-router"));
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer.headers_mut().insert(SERVER, PRODUCT);
+    }
+}
+
+impl Port {
+    async fn file(&self, path: &str) -> Answer {
+        let found = match &self.options.files {
+            Some(folder) => folder.find(path).await,
+            None => None,
+        };
+        match found {
+            Some(Found::File(kind, content)) => connections::file(kind, content),
+            Some(Found::Folder) => {
+                let mut answer = text(StatusCode::MOVED_PERMANENTLY, "it is a folder\n");
+                let name = path.rsplit('/').next().unwrap_or_default();
+                if let Ok(location) = HeaderValue::from_str(&format!("./{name}/")) {
+                    answer.headers_mut().insert(LOCATION, location);
+                }
+                answer
+            }
+            None => text(StatusCode::NOT_FOUND, "not found\n"),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::connections::Accept;
+use super::connections::{Accept, Released};
 use crate::tls::{Acceptor, Flushed, HandshakeError, Session, SessionError, speaks_tls};
 
 /// What is read from the socket at once: a TLS record at its longest and its overhead.
@@ -71,6 +71,10 @@ impl Accept for Secured {
                 }
             }
         }
+    }
+
+    fn release(stream: Stream) -> Option<Released> {
+        Some(Released { socket: stream.socket, session: stream.session, read: stream.plaintext })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The task that owns one AMQP connection: its socket, its TLS session, its engine, and the deliveries that pass.
+//! The task that owns one AMQP connection: its socket, its transport, its engine, and the deliveries that pass.
 
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
@@ -8,12 +8,13 @@ use super::incoming::Incoming;
 use super::links::Links;
 use super::outgoing::Outgoing;
 use super::standing::Standing;
+use super::transport::Transport;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
 use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
 use crate::schema::{MessageComponents, Role};
-use crate::tls::{Flushed, Session, SessionError};
+use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::{Fields, Value, condition, sasl, show};
@@ -194,7 +195,7 @@ pub(super) struct Connection {
     pub(super) now: Instant,
     socket: TcpStream,
     peer: String,
-    session: Session,
+    transport: Transport,
     pub(super) input: BytesMut,
     octets: Arc<Octets>,
     registered: Option<Registered>,
@@ -229,7 +230,7 @@ impl Connection {
         id: u64,
         settings: Settings,
         socket: TcpStream,
-        session: Session,
+        transport: impl Into<Transport>,
         shard: usize,
         status: Arc<Standing>,
     ) -> Self {
@@ -263,7 +264,7 @@ impl Connection {
             now,
             socket,
             peer,
-            session,
+            transport: transport.into(),
             input: BytesMut::new(),
             octets: Arc::new(Octets::default()),
             registered: None,
@@ -367,8 +368,8 @@ impl Connection {
             }
         }
         // So that the peer reads a TLS alert or an AMQP error rather than a reset.
-        self.session.send_close_notify();
-        let _ = self.session.flush(&self.socket);
+        self.transport.send_close_notify();
+        let _ = self.transport.flush(&self.socket);
         Finished { opened: self.opened, served: self.served, why, refused_link: self.detach_error.filter(|_| !self.served) }
     }
 
@@ -421,7 +422,7 @@ impl Connection {
             }
             if let Some(why) = &self.closed {
                 let spent = self.last_words.is_none_or(|limit| limit <= self.now);
-                if spent || !self.session.wants_write() {
+                if spent || !self.transport.wants_write() {
                     return Poll::Ready(Step::End(why.clone()));
                 }
             }
@@ -451,7 +452,7 @@ impl Connection {
         if self.may_read() && self.socket.poll_read_ready(cx).is_ready() {
             return false;
         }
-        if self.session.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
+        if self.transport.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
             return false;
         }
         if self.closes(cx) {
@@ -478,7 +479,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<bool, Why> {
-        let received = SCRATCH.with_borrow_mut(|scratch| self.session.receive(&self.socket, scratch, &mut self.input));
+        let received = SCRATCH.with_borrow_mut(|scratch| self.transport.receive(&self.socket, scratch, &mut self.input));
         let received = received.map_err(|error| match error {
             SessionError::Io(error) => Why::Transport(io_text(&error)),
             other => Why::Tls(Arc::new(other)),
@@ -506,8 +507,8 @@ impl Connection {
             SessionError::Io(error) => Why::Transport(io_text(&error)),
             other => Why::Tls(Arc::new(other)),
         };
-        if self.session.wants_write() {
-            match self.session.flush(&self.socket) {
+        if self.transport.wants_write() {
+            match self.transport.flush(&self.socket) {
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Blocked) => return Ok(false),
                 Err(error) => return Err(Why::Transport(io_text(&error))),
@@ -525,7 +526,7 @@ impl Connection {
         let octets = self.engine.output().len();
         let result = {
             let slices: Vec<IoSlice<'_>> = self.engine.output().slices().collect();
-            self.session.send(&self.socket, &slices)
+            self.transport.send(&self.socket, &slices)
         };
         self.engine.output().clear();
         self.engine.sent(self.now);
@@ -593,7 +594,7 @@ impl Connection {
             sasl::ANONYMOUS => Some("anonymous".to_owned()),
             sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
             sasl::PLAIN => self.user.take(),
-            _ => self.session.info().and_then(|info| info.user.clone()),
+            _ => self.transport.info().and_then(|info| info.user.clone()),
         };
     }
 
@@ -642,7 +643,7 @@ impl Connection {
         }
         let open = self.engine.remote()?;
         let container: Arc<str> = Arc::from(open.container_id.as_str());
-        let (host, encrypted) = (&self.peer, self.session.info().map_or("no", |info| info.protocol));
+        let (host, encrypted) = (&self.peer, self.transport.info().map_or("no", |info| info.protocol));
         let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
         let user = self.user.as_deref().unwrap_or_default();
         let properties = properties_text(open);
@@ -676,7 +677,7 @@ impl Connection {
         if let Some(targets) = &self.settings.targets {
             targets.learn(property("failover-server-list"));
         }
-        self.status.set_opened(&container, property("version").and_then(Value::as_text), self.session.info());
+        self.status.set_opened(&container, property("version").and_then(Value::as_text), self.transport.info());
         let own = *container == **self.node.core.id();
         let shard = self.shard();
         if shard != self.mailbox.shard() {
@@ -695,7 +696,7 @@ impl Connection {
             entity: Arc::clone(&self.settings.entity),
             container: Some(Arc::clone(&container)),
             address: None,
-            tls: self.session.info().map(Arc::clone),
+            tls: self.transport.info().map(Arc::clone),
             peer,
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             edge: self.edge.connection.clone(),

@@ -2,14 +2,17 @@
 
 use super::connection::{Connection, HANDSHAKE, Settings};
 use super::standing::Standing;
+use super::transport::Transport;
 use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{Role, SaslMechanism, StripAnnotations};
 use crate::socket::{self, Kind as SocketKind};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
+use crate::websocket::WebSocket;
 use crate::{log, log_limited};
 use skupper_proto::amqp::sasl;
 use skupper_proto::engine::Layer;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +45,15 @@ pub struct AmqpListener {
 impl AmqpListener {
     /// A listener, and the task that serves it, on the first shard.
     pub fn start(node: &Arc<Node>, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
-        let listener = Arc::new(Self {
+        let listener = Self::without_port(node, config, acceptor);
+        let stopping = listener.stop.follow();
+        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), stopping));
+        listener
+    }
+
+    /// A listener that opens no port: its clients come by another one, see [`Self::adopt`].
+    pub fn without_port(node: &Node, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
+        Arc::new(Self {
             name: Arc::from(config.name.as_str()),
             access_id: format!("{}:{}", Node::discriminator().get(..5).unwrap_or_default(), node.registry.number()),
             config,
@@ -51,10 +62,27 @@ impl AmqpListener {
             stop: Stop::default(),
             handshakes: AtomicUsize::new(0),
             connections: Mutex::default(),
+        })
+    }
+
+    /// Takes a client over that has opened a WebSocket on an HTTP port.
+    ///
+    /// # Errors
+    /// The socket cannot be taken from the runtime that it belonged to.
+    pub fn adopt(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream, websocket: WebSocket) -> io::Result<()> {
+        let peer = socket::canonical(socket.peer_addr()?);
+        let socket = socket.into_std()?;
+        let (listener, shard) = (Arc::clone(self), Arc::clone(node));
+        node.shards.spawn(0, async move {
+            match TcpStream::from_std(socket) {
+                Ok(socket) => {
+                    socket::configure(&socket, SocketKind::Amqp);
+                    listener.welcome(shard, socket, websocket.into(), peer).await;
+                }
+                Err(error) => listener.refuse(&shard, peer, "busy", &error.to_string()),
+            }
         });
-        let stopping = listener.stop.follow();
-        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), stopping));
-        listener
+        Ok(())
     }
 
     /// Closes the port. Connections that were accepted go on.
@@ -157,10 +185,16 @@ impl AmqpListener {
             Ok(None) => return,
             Err((kind, reason)) => return self.refuse(&node, peer, kind, &reason),
         };
+        self.welcome(node, socket, session.into(), peer).await;
+    }
+
+    /// Runs the connection of a client whose transport stands.
+    async fn welcome(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, transport: Transport, peer: SocketAddr) {
         let id = node.registry.number();
-        if self.forbids(&session) {
+        let settings = self.settings(&node, &transport);
+        if self.forbids(&transport) {
             // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
-            let connection = Connection::new(&node, id, self.settings(&node, &session), socket, session, 0, Arc::default());
+            let connection = Connection::new(&node, id, settings, socket, transport, 0, Arc::default());
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
@@ -179,8 +213,7 @@ impl AmqpListener {
         };
         let standing = Arc::new(Standing::default());
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
-        let settings = self.settings(&node, &session);
-        let mut connection = Connection::new(&node, id, settings, socket, session, 0, standing);
+        let mut connection = Connection::new(&node, id, settings, socket, transport, 0, standing);
         connection.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
@@ -209,25 +242,25 @@ impl AmqpListener {
         }
     }
 
-    /// Whether such a session may not be used: it is in clear, and TLS or a certificate is demanded.
-    fn forbids(&self, session: &Session) -> bool {
-        !session.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
+    /// Whether such a transport may not be used: it is in clear, and TLS or a certificate is demanded.
+    fn forbids(&self, transport: &Transport) -> bool {
+        !transport.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
     }
 
-    fn settings(&self, node: &Node, session: &Session) -> Settings {
+    fn settings(&self, node: &Node, transport: &Transport) -> Settings {
         let config = &self.config;
-        let certified = session.info().is_some_and(|info| info.peer.is_some());
+        let certified = transport.info().is_some_and(|info| info.peer.is_some());
         let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
         let mut mechanisms = Vec::new();
         if certified && wanted(SaslMechanism::External) {
             mechanisms.push(sasl::EXTERNAL);
         }
-        let forbidden = self.forbids(session);
+        let forbidden = self.forbids(transport);
         if !config.authenticate_peer && !forbidden && wanted(SaslMechanism::Anonymous) {
             mechanisms.push(sasl::ANONYMOUS);
         }
         // In clear only where the operator says so by name.
-        let named = config.sasl_mechanisms.is_some() || session.is_tls() && config.authenticate_peer;
+        let named = config.sasl_mechanisms.is_some() || transport.is_tls() && config.authenticate_peer;
         if named && !forbidden && wanted(SaslMechanism::Plain) && node.access.passwords.is_some() {
             mechanisms.push(sasl::PLAIN);
         }

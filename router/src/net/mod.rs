@@ -1,6 +1,6 @@
 //! AMQP connections: the task that owns one, the listeners that accept them, and the connectors that keep them.
 //!
-//! A connection's task owns its socket, its TLS session and its engine, and runs on one shard. It is a poll loop; nothing of its
+//! A connection's task owns its socket, its transport (a TLS session, or a WebSocket upon one) and its engine, and runs on one shard. It is a poll loop; nothing of its
 //! state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
 mod admission;
@@ -17,6 +17,7 @@ mod message_log;
 mod open;
 mod outgoing;
 mod standing;
+mod transport;
 
 pub use connector::{LinkReport, LinkTrouble, SiteLink};
 pub use listener::AmqpListener;

@@ -116,8 +116,6 @@ pub struct Attribute {
     pub effect: Effect,
     /// Words of an enumeration that have no effect yet, in an attribute that otherwise works.
     pub pending: &'static [&'static str],
-    /// A value that is as good as none, so that no warning is due when an attribute without effect has it.
-    pub harmless: Option<&'static str>,
     /// The entity type whose name the value must be.
     pub refers_to: Option<&'static str>,
     /// What the reference configuration shows where there is no default.
@@ -144,7 +142,6 @@ const fn attribute(name: &'static str, kind: Kind, description: &'static str) ->
         secret: false,
         effect: Effect::Accepted,
         pending: &[],
-        harmless: None,
         refers_to: None,
         example: None,
     }
@@ -263,10 +260,6 @@ impl Attribute {
 
     pub(super) const fn pending(self, pending: &'static [&'static str]) -> Self {
         Self { pending, ..self }
-    }
-
-    pub(super) const fn harmless(self, value: &'static str) -> Self {
-        Self { harmless: Some(value), ..self }
     }
 
     pub(super) const fn refers_to(self, entity: &'static str) -> Self {

@@ -23,3 +23,4 @@ mod refusals;
 mod service;
 mod streams;
 mod tools;
+mod web;

@@ -23,6 +23,7 @@ pub mod relay;
 pub mod spec;
 pub mod tls;
 pub mod wait;
+pub mod websocket;
 
 pub use backend::Backend;
 pub use client::End;

@@ -168,12 +168,12 @@ pub(super) static LISTENER: EntityType = EntityType {
             .works(),
         flag("healthz", "With http: answer /healthz.").default(Flag(true)).create().works(),
         flag("metrics", "With http: answer /metrics, in the text form of Prometheus.").default(Flag(true)).create().works(),
-        flag("websockets", "With http: carry AMQP over WebSocket.").default(Flag(true)).create(),
+        flag("websockets", "With http: carry AMQP over WebSocket, subprotocol amqp.").default(Flag(true)).create().works(),
         flag("http", "Speak HTTP on this port and not AMQP.").default(Flag(false)).create().works(),
-        path("httpRootDir", "With http: a folder of files to serve; setting it implies http. This router serves none.")
-            .harmless("disabled")
+        path("httpRootDir", "With http: a folder of files to serve; setting it implies http. One that is not there serves none.")
             .example("disabled")
-            .create(),
+            .create()
+            .works(),
         MESSAGE_LOGGING,
         POLICY_VHOST,
         OPEN_PROPERTIES,

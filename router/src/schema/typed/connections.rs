@@ -1,5 +1,6 @@
 //! Listeners and connectors.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -40,12 +41,14 @@ impl TryFrom<&Entity> for Limits {
 }
 
 /// What a listener that speaks HTTP answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct HttpListener {
     pub healthz: bool,
     pub metrics: bool,
     pub websockets: bool,
+    /// The folder whose files are served.
+    pub root: Option<PathBuf>,
 }
 
 /// A port on which others connect.
@@ -107,7 +110,7 @@ impl TryFrom<&Entity> for Listener {
             let attribute = if require_ssl { "requireSsl" } else { "requireEncryption" };
             return Err(Problem::Invalid("TLS is demanded, but there is no sslProfile to do it with".to_owned()).of(attribute));
         }
-        // Setting a folder to serve files from makes it an HTTP listener, even though none are served.
+        // Setting a folder to serve files from makes it an HTTP listener.
         let http = entity.get::<bool>("http")? || entity.text("httpRootDir").is_some();
         Ok(Self {
             name: name(entity)?,
@@ -130,6 +133,7 @@ impl TryFrom<&Entity> for Listener {
                     healthz: entity.get("healthz")?,
                     metrics: entity.get("metrics")?,
                     websockets: entity.get("websockets")?,
+                    root: entity.text("httpRootDir").map(PathBuf::from),
                 }),
                 false => None,
             },

@@ -1,0 +1,162 @@
+//! HTTP listeners: files of a folder, and AMQP over WebSocket, with TLS and without.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tungstenite::Message;
+
+use crate::support::{Kind, Lab, Router, Spec, amqp, client, peers, ports, websocket};
+
+fn start(lab: &Lab, spec: Spec, listener: Value) -> (Router, u16) {
+    let port = ports::free();
+    let mut listener = listener;
+    for (name, value) in [("name", json!("web")), ("host", json!("localhost")), ("port", json!(port)), ("http", json!(true))] {
+        listener[name] = value;
+    }
+    let router = spec.entity("listener", listener).start(lab);
+    router.await_port(port);
+    (router, port)
+}
+
+fn spec() -> Spec {
+    Spec::new("north", Kind::Ours)
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get(port: u16, path: &str) -> String {
+    exchange(client::connect(port), &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+}
+
+/// Messages of a client in Python, sent and received over `port`.
+#[track_caller]
+fn carry(python: &str, port: u16) {
+    let url = format!("amqp://127.0.0.1:{port}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
+    for (count, size) in [("20", "100"), ("2", "3000000")] {
+        let arguments = [script, "carry", &url, &url, "closest/q", count, size, "1"];
+        let output = Command::new(python).args(arguments).output().expect("Python starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(result["intact"] == true && result["timed_out"] == false, "{result}");
+    }
+}
+
+#[test]
+fn files_of_a_folder_are_served_and_no_others() {
+    let lab = Lab::new("files_of_a_folder_are_served_and_no_others");
+    let root = lab.path().join("root");
+    fs::create_dir_all(root.join("sub")).expect("a folder");
+    fs::write(root.join("index.html"), "top").expect("written");
+    fs::write(root.join("sub/index.html"), "below").expect("written");
+    let long = "0123456789abcdef".repeat(200_000);
+    fs::write(root.join("long.txt"), &long).expect("written");
+    fs::write(lab.path().join("secret"), "secret").expect("written");
+    let (router, port) = start(&lab, spec(), json!({ "httpRootDir": root, "metrics": false }));
+    for (path, content) in
+        [("/", "top"), ("/index.html?x=1", "top"), ("/sub/", "below"), ("/long.txt", &*long), ("/healthz", "OK\n")]
+    {
+        let answer = get(port, path);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{content}")), "{path}: {:.300}", answer);
+    }
+    assert!(get(port, "/sub").contains("location: ./sub/\r\n"), "{}", get(port, "/sub"));
+    for path in ["/../secret", "/%2e%2e/secret", "/sub/../../secret", "/nothing", "/metrics"] {
+        let answer = get(port, path);
+        assert!(answer.starts_with("HTTP/1.1 4") && !answer.ends_with("secret"), "{path}: {answer}");
+    }
+    let answer = exchange(client::connect(port), "HEAD /long.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(answer.contains("content-length: 3200000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(router.is_running());
+}
+
+#[test]
+fn amqp_over_websocket_is_amqp() {
+    let test = "amqp_over_websocket_is_amqp";
+    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let lab = Lab::new(test);
+    let spec = spec().entity("address", json!({ "name": "closest", "prefix": "closest", "distribution": "closest" }));
+    let (mut router, port) = start(&lab, spec, json!({}));
+    carry(&python, websocket::bridge(port, None));
+    // One that is open when the router stops is closed, and told so.
+    let mut open = websocket::open(port, None).expect("a WebSocket");
+    open.send(Message::binary(amqp::opening("late"))).expect("sent");
+    router.await_log(&["Accepted connection to localhost"]);
+    assert!(router.terminate(Duration::from_secs(10)).success());
+    let mut octets = Vec::new();
+    while let Ok(message) = open.read() {
+        octets.extend_from_slice(&message.into_data());
+    }
+    assert!(octets.windows(3).any(|window| window == [0, 0x53, amqp::code::CLOSE]), "{octets:?}");
+}
+
+#[test]
+fn websockets_over_tls_know_who_comes() {
+    let test = "websockets_over_tls_know_who_comes";
+    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let lab = Lab::new(test);
+    let closest = json!({ "name": "closest", "prefix": "closest", "distribution": "closest" });
+    let spec = spec().profile(&lab.identity("north")).entity("address", closest);
+    let anonymous = ports::free();
+    let listener = json!({ "name": "anonymous", "host": "localhost", "port": anonymous, "http": true, "sslProfile": "tls", "requireSsl": true });
+    let certified = json!({ "sslProfile": "tls", "requireSsl": true, "authenticatePeer": true, "saslMechanisms": "EXTERNAL" });
+    let (router, port) = start(&lab, spec.entity("listener", listener), certified);
+    router.await_port(anonymous);
+    let identity = lab.identity("client");
+    carry(&python, websocket::bridge(anonymous, Some(identity.clone())));
+
+    assert!(websocket::open(port, None).is_err(), "in clear");
+    assert!(websocket::open(port, Some(&identity.clone().anonymous())).is_err(), "without a certificate");
+    // Whose certificate is known is let in by it, and not as nobody.
+    let external = amqp::performative(amqp::code::SASL_INIT, &[amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()]);
+    let external =
+        [amqp::SASL_HEADER, &amqp::sasl_frame(&external), amqp::HEADER, &amqp::frame(0, &amqp::open("known"))].concat();
+    for (opening, let_in) in [(external, true), (amqp::opening("nobody"), false)] {
+        let mut open = websocket::open(port, Some(&identity)).expect("a WebSocket");
+        open.send(Message::binary(opening)).expect("sent");
+        let mut octets = Vec::new();
+        let opened = |octets: &[u8]| octets.windows(3).any(|window| window == [0, 0x53, amqp::code::OPEN]);
+        while !opened(&octets)
+            && let Ok(message) = open.read()
+        {
+            octets.extend_from_slice(&message.into_data());
+        }
+        assert_eq!(opened(&octets), let_in, "{octets:?}");
+    }
+}
+
+#[test]
+fn what_is_no_websocket_for_amqp_is_refused() {
+    let lab = Lab::new("what_is_no_websocket_for_amqp_is_refused");
+    let (router, port) = start(&lab, spec(), json!({}));
+    let request = |version: &str, protocol: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: {version}\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+        )
+    };
+    for (version, protocol, status) in [("13", "mqtt", "400"), ("8", "amqp", "426")] {
+        let answer = exchange(client::connect(port), &request(version, protocol));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    // AMQP begins with a frame of the wrong kind, or not at all.
+    let mut open = websocket::open(port, None).expect("a WebSocket");
+    open.send(Message::text("hello")).expect("sent");
+    assert!(matches!(open.read(), Ok(Message::Close(Some(close))) if u16::from(close.code) == 1003));
+    let mut open = websocket::open(port, None).expect("a WebSocket");
+    open.send(Message::binary(b"HTTP/1.1".to_vec())).expect("sent");
+    // The router says what it speaks, and ends it.
+    while open.read().is_ok() {}
+    assert!(get(port, "/healthz").ends_with("OK\n") && router.is_running());
+    let (_router, port) = start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
+    let answer = exchange(client::connect(port), &request("13", "amqp"));
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
