@@ -242,6 +242,10 @@ impl Puppet {
                 }
             }
             Performative::Disposition(said) => {
+                if let Some(wanted) = said.state.clone() {
+                    let Some(Event::SenderState { state, .. }) = events.pop_front() else { panic!("{said:?}") };
+                    assert_eq!(state, wanted);
+                }
                 let Some(Event::SenderSettled { delivery }) = events.pop_front() else { panic!("{said:?}") };
                 assert_eq!(self.received.get(&(channel, said.first)), Some(&delivery));
             }
@@ -337,6 +341,7 @@ fn name(event: &Event) -> &'static str {
         Event::Transfer { .. } => "transfer",
         Event::Outcome { .. } => "outcome",
         Event::SenderSettled { .. } => "sender settled",
+        Event::SenderState { .. } => "sender state",
         other => panic!("{other:?}"),
     }
 }

@@ -193,6 +193,7 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
             connection.settle(delivery);
             connection.send_part(delivery, &mut VecDeque::new(), true);
         }
+        Event::SenderState { delivery, state } => connection.disposition(delivery, Some(state), false),
         Event::SenderSettled { delivery } => connection.disposition(delivery, None, true),
         Event::Window { .. } => {
             for delivery in sending.drain(..) {

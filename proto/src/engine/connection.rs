@@ -1,5 +1,6 @@
 //! The connection: frames in, frames out, timers, and the life of sessions and links.
 
+use super::chain::Place;
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
 use super::event::{Closed, Ending, Event, Initiator};
 use super::link::{AttachRequest, Link, LinkKey, MAX_CREDIT, ahead};
@@ -16,7 +17,7 @@ use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use slab::Slab;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// Which end of the transport we are, and what comes before open.
 #[derive(Clone, Debug)]
@@ -700,7 +701,11 @@ impl Connection {
                     entry.grant(entry.capacity);
                     granted = true;
                 }
-                let delivery = IncomingKey(self.incoming.insert(Incoming { link, id, sender_settled: settled, ended: false }));
+                let delivery = entry.deliveries.insert(
+                    &mut self.incoming,
+                    Incoming { link, id, sender_settled: settled, ended: false, place: Place::default() },
+                );
+                let delivery = IncomingKey(delivery);
                 session.incoming.insert(id, delivery);
                 (delivery, true)
             }
@@ -712,7 +717,8 @@ impl Connection {
             state.ended = true;
             state.sender_settled |= aborted;
         }
-        self.events.push_back(Event::Transfer { delivery, link, first, settled: settled || aborted, payload, ending });
+        let (settled, state) = (settled || aborted, transfer.state.clone().map(Box::new));
+        self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
         Ok(granted)
     }
 
@@ -741,10 +747,21 @@ impl Connection {
             }
             Role::Sender if settled => {
                 for (_, delivery) in in_range(&session.incoming, first, last) {
-                    if let Some(state) = self.incoming.get_mut(delivery.0).filter(|state| !state.sender_settled) {
-                        state.sender_settled = true;
+                    if let Some(incoming) = self.incoming.get_mut(delivery.0).filter(|incoming| !incoming.sender_settled) {
+                        incoming.sender_settled = true;
+                        if let Some(state) = disposition.state.clone() {
+                            self.events.push_back(Event::SenderState { delivery, state });
+                        }
                         self.events.push_back(Event::SenderSettled { delivery });
                     }
+                }
+            }
+            // As above, of one delivery only.
+            Role::Sender if first == last => {
+                let known = session.incoming.get(&first).copied();
+                let owed = |key: &IncomingKey| self.incoming.get(key.0).is_some_and(|incoming| !incoming.sender_settled);
+                if let (Some(delivery), Some(state)) = (known.filter(owed), disposition.state.clone()) {
+                    self.events.push_back(Event::SenderState { delivery, state });
                 }
             }
             Role::Sender => {}
@@ -763,7 +780,7 @@ impl Connection {
         outgoing.outcome_told |= is_outcome;
         outgoing.settled = settled;
         if settled && outgoing.ended {
-            self.outgoing.remove(delivery.0);
+            self.take_outgoing(delivery);
             if let Some(session) = self.sessions.get_mut(key.0.into()) {
                 session.outgoing.remove(&id);
             }
@@ -915,8 +932,9 @@ impl Connection {
             return None;
         }
         let settled = presettled;
-        let state = Outgoing { link, id: None, presettled, ended: false, settled, outcome_told: false };
-        let key = OutgoingKey(self.outgoing.insert(state));
+        let (state, place) = (None, Place::default());
+        let delivery = Outgoing { link, id: None, presettled, ended: false, settled, outcome_told: false, state, place };
+        let key = OutgoingKey(entry.deliveries.insert(&mut self.outgoing, delivery));
         entry.delivery_count = entry.delivery_count.wrapping_add(1);
         entry.sending = Some(key);
         Some(key)
@@ -938,7 +956,7 @@ impl Connection {
         match self.outgoing.get(delivery.0) {
             Some(state) if !state.ended && state.id.is_none() => {
                 let link = state.link;
-                self.outgoing.remove(delivery.0);
+                self.take_outgoing(delivery);
                 if let Some(entry) = self.links.get_mut(link.0) {
                     entry.sending = None;
                     // The receiver never saw it: its credit is still there.
@@ -1002,6 +1020,7 @@ impl Connection {
             delivery_id: Some(id),
             delivery_tag: tag,
             message_format: first.then_some(0),
+            state: state.state.as_deref().filter(|_| first).cloned(),
             settled: settle.then_some(true),
             more: more.then_some(true),
             aborted: aborted.then_some(true),
@@ -1014,7 +1033,7 @@ impl Connection {
             state.settled |= aborted;
             if state.settled {
                 session.outgoing.remove(&id);
-                self.outgoing.remove(delivery.0);
+                link.deliveries.remove(&mut self.outgoing, delivery.0);
             }
         }
         let out = self.output.buffer();
@@ -1039,6 +1058,25 @@ impl Connection {
         true
     }
 
+    /// Says to the receiver how a delivery of ours stands here: with its first transfer, or by itself once that has gone.
+    pub fn set_state(&mut self, delivery: OutgoingKey, state: DeliveryState) {
+        let Some(outgoing) = self.outgoing.get_mut(delivery.0).filter(|outgoing| !outgoing.settled || outgoing.id.is_none())
+        else {
+            return;
+        };
+        let (link, id) = (outgoing.link, outgoing.id);
+        outgoing.state = Some(Box::new(state.clone()));
+        if let (Some(id), Some(session)) = (id, self.session_of(link)) {
+            let disposition = Disposition { role: Role::Sender, first: id, state: Some(state), ..Disposition::default() };
+            self.send_on(session, &Performative::Disposition(disposition));
+        }
+    }
+
+    /// Whether a link has deliveries that are incomplete or unsettled.
+    pub fn has_deliveries(&self, link: LinkKey) -> bool {
+        self.link(link).is_some_and(|link| !link.deliveries.is_empty())
+    }
+
     /// Settles a delivery of ours whose receiver gave it an outcome but left the settling to us; an incomplete one is settled by its
     /// last transfer.
     pub fn settle(&mut self, delivery: OutgoingKey) {
@@ -1047,12 +1085,13 @@ impl Connection {
         if !state.ended {
             return;
         }
-        let (link, id) = (state.link, state.id);
-        self.outgoing.remove(delivery.0);
+        let (link, id, state) = (state.link, state.id, state.state.take());
+        self.take_outgoing(delivery);
         let Some(session) = self.link(link).map(|link| link.session) else { return };
         if let (Some(id), Some(entry)) = (id, self.sessions.get_mut(session.0.into())) {
             entry.outgoing.remove(&id);
-            let disposition = Disposition { role: Role::Sender, first: id, settled: Some(true), ..Disposition::default() };
+            let state = state.map(|state| *state);
+            let disposition = Disposition { role: Role::Sender, first: id, settled: Some(true), state, ..Disposition::default() };
             self.send_on(session, &Performative::Disposition(disposition));
         }
     }
@@ -1066,7 +1105,7 @@ impl Connection {
         let settle = settle && ended;
         let Some(session) = self.link(link).map(|link| link.session) else { return };
         if settle {
-            self.incoming.remove(delivery.0);
+            self.take_incoming(delivery);
             if let Some(entry) = self.sessions.get_mut(session.0.into()) {
                 entry.incoming.remove(&id);
             }
@@ -1090,7 +1129,7 @@ impl Connection {
             self.send_attach(session, handle, request);
         }
         self.send_on(session, &Performative::Detach(Detach { handle, closed: Some(true), error }));
-        self.lose_deliveries(|of| of == link);
+        self.lose_deliveries(link);
     }
 
     /// Ends a session with all its links.
@@ -1159,9 +1198,8 @@ impl Connection {
 
     fn drop_links(&mut self, session: SessionKey) {
         let gone: Vec<_> = self.links.iter().filter(|(_, link)| link.session == session).map(|(key, _)| LinkKey(key)).collect();
-        let links: HashSet<_> = gone.iter().copied().collect();
-        self.lose_deliveries(|link| links.contains(&link));
         for link in gone {
+            self.lose_deliveries(link);
             self.links.remove(link.0);
         }
         if let Some(entry) = self.sessions.get_mut(session.0.into()) {
@@ -1184,26 +1222,47 @@ impl Connection {
         }
     }
 
-    fn lose_deliveries(&mut self, lost: impl Fn(LinkKey) -> bool) {
-        let gone: Vec<_> = self.incoming.iter().filter(|(_, state)| lost(state.link)).map(|(key, _)| key).collect();
-        for key in gone {
-            if let Some(state) = self.incoming.remove(key)
-                && let Some(session) = self.session_of(state.link)
-                && let Some(session) = self.sessions.get_mut(session.0.into())
-            {
-                session.incoming.remove(&state.id);
-            }
-            self.events.push_back(Event::IncomingLost { delivery: IncomingKey(key) });
+    /// Forgets a delivery of the peer's.
+    fn take_incoming(&mut self, delivery: IncomingKey) -> Option<Incoming> {
+        let link = self.incoming.get(delivery.0)?.link;
+        match self.links.get_mut(link.0) {
+            Some(link) => link.deliveries.remove(&mut self.incoming, delivery.0),
+            None => self.incoming.remove(delivery.0),
         }
-        let gone: Vec<_> = self.outgoing.iter().filter(|(_, state)| lost(state.link)).map(|(key, _)| key).collect();
-        for key in gone {
-            let Some(state) = self.outgoing.remove(key) else { continue };
-            if let (Some(id), Some(session)) = (state.id, self.session_of(state.link))
-                && let Some(session) = self.sessions.get_mut(session.0.into())
-            {
-                session.outgoing.remove(&id);
+    }
+
+    /// Forgets a delivery of ours.
+    fn take_outgoing(&mut self, delivery: OutgoingKey) -> Option<Outgoing> {
+        let link = self.outgoing.get(delivery.0)?.link;
+        match self.links.get_mut(link.0) {
+            Some(link) => link.deliveries.remove(&mut self.outgoing, delivery.0),
+            None => self.outgoing.remove(delivery.0),
+        }
+    }
+
+    /// Forgets the deliveries of a link.
+    fn lose_deliveries(&mut self, link: LinkKey) {
+        let Some(entry) = self.links.get_mut(link.0) else { return };
+        let (role, session) = (entry.role, entry.session);
+        let mut deliveries = core::mem::take(&mut entry.deliveries);
+        while let Some(key) = deliveries.first() {
+            let (id, event) = match role {
+                Role::Receiver => {
+                    let Some(state) = deliveries.remove(&mut self.incoming, key) else { return };
+                    (Some(state.id), Event::IncomingLost { delivery: IncomingKey(key) })
+                }
+                Role::Sender => {
+                    let Some(state) = deliveries.remove(&mut self.outgoing, key) else { return };
+                    (state.id, Event::OutgoingLost { delivery: OutgoingKey(key), sent: state.id.is_some() })
+                }
+            };
+            if let (Some(id), Some(session)) = (id, self.sessions.get_mut(session.0.into())) {
+                match role {
+                    Role::Receiver => drop(session.incoming.remove(&id)),
+                    Role::Sender => drop(session.outgoing.remove(&id)),
+                }
             }
-            self.events.push_back(Event::OutgoingLost { delivery: OutgoingKey(key), sent: state.id.is_some() });
+            self.events.push_back(event);
         }
     }
 
@@ -1310,6 +1369,7 @@ impl Connection {
         for (channel, key) in &self.channels {
             assert_eq!(session_of(*key).expect("channel without session").remote_channel, Some(*channel));
         }
+        let mut chained = 0;
         for (at, link) in self.links.iter() {
             let key = LinkKey(at);
             let session = session_of(link.session).expect("link without session");
@@ -1317,6 +1377,19 @@ impl Connection {
             if let Some(handle) = link.remote_handle {
                 assert_eq!(session.remote_handles.get(&handle), Some(&key), "remote handle of {link:?}");
             }
+            let mut of_link = 0;
+            let mut next = link.deliveries.first();
+            while let Some(delivery) = next {
+                let (of, place) = match link.role {
+                    Role::Receiver => self.incoming.get(delivery).map(|state| (state.link, state.place)),
+                    Role::Sender => self.outgoing.get(delivery).map(|state| (state.link, state.place)),
+                }
+                .expect("a delivery of the link");
+                assert_eq!(of, key);
+                of_link += 1;
+                next = place.behind();
+            }
+            chained += of_link;
             if let Some(delivery) = link.arriving.filter(|_| !link.detach_sent) {
                 let state = self.incoming.get(delivery.0).expect("arriving delivery");
                 assert!(state.link == key && !state.ended, "{state:?} arriving on {link:?}");
@@ -1326,6 +1399,7 @@ impl Connection {
                 assert!(state.link == key && !state.ended, "{state:?} being sent on {link:?}");
             }
         }
+        assert_eq!(chained, self.incoming.len() + self.outgoing.len(), "deliveries by link and altogether");
         assert_eq!(self.local_channels.len(), self.sessions.len());
         let mut counts = (0, 0, 0);
         for (key, session) in self.sessions.iter() {

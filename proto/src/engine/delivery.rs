@@ -1,6 +1,8 @@
 //! Deliveries of both directions, as far as the connection must know them.
 
+use super::chain::{Chained, Place};
 use super::link::LinkKey;
+use crate::amqp::performative::DeliveryState;
 
 /// A delivery that the peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +21,14 @@ pub(super) struct Incoming {
     pub(super) sender_settled: bool,
     /// Its last transfer, or its abort, has arrived.
     pub(super) ended: bool,
+    /// Its place among those of its link.
+    pub(super) place: Place,
+}
+
+impl Chained for Incoming {
+    fn place(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }
 
 /// State of a delivery that we send.
@@ -34,4 +44,14 @@ pub(super) struct Outgoing {
     pub(super) settled: bool,
     /// The application has been told an outcome, which cannot change any more.
     pub(super) outcome_told: bool,
+    /// How it stands here, if the receiver is to know.
+    pub(super) state: Option<Box<DeliveryState>>,
+    /// Its place among those of its link.
+    pub(super) place: Place,
+}
+
+impl Chained for Outgoing {
+    fn place(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }

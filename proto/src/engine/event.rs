@@ -103,6 +103,8 @@ pub enum Event {
         payload: Bytes,
         /// Whether more follows.
         ending: Ending,
+        /// How the delivery stands at its sender, if that says so.
+        state: Option<Box<DeliveryState>>,
     },
     /// The receiver of a delivery of ours said how it stands.
     Outcome {
@@ -112,6 +114,13 @@ pub enum Event {
         state: Option<DeliveryState>,
         /// Whether it is settled there.
         settled: bool,
+    },
+    /// The sender of a delivery said how it stands there.
+    SenderState {
+        /// The delivery.
+        delivery: IncomingKey,
+        /// Its state there.
+        state: DeliveryState,
     },
     /// The sender of a delivery settled it; nothing about it needs to be said any more.
     SenderSettled {

@@ -1,5 +1,6 @@
 //! Links: one direction of messages within a session.
 
+use super::chain::Chain;
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::session::SessionKey;
 use crate::amqp::performative::Role;
@@ -56,6 +57,8 @@ pub(super) struct Link {
     pub(super) sending: Option<OutgoingKey>,
     /// As receiver: credit is being drained.
     pub(super) drain: bool,
+    /// Its deliveries that are incomplete or unsettled: as receiver the peer's, as sender ours.
+    pub(super) deliveries: Chain,
 }
 
 /// More credit than this is as good as this: delivery-counts are compared as serial numbers (RFC 1982).
@@ -85,6 +88,7 @@ impl Link {
             arriving: None,
             sending: None,
             drain: false,
+            deliveries: Chain::new(),
         }
     }
 

@@ -27,6 +27,7 @@
 //!   close -> <- close          or the transport ends
 //! ```
 
+mod chain;
 mod connection;
 mod delivery;
 mod event;

@@ -167,7 +167,7 @@ impl World {
                     assert!(end.links.remove(&link).is_some() || end.gone.remove(&link), "unknown link detached");
                     end.unanswered.remove(&link);
                 }
-                Event::Transfer { delivery, link, first, settled: _, payload, ending } => {
+                Event::Transfer { delivery, link, first, payload, ending, .. } => {
                     let on = end.links.get(&link).map(|link| link.role);
                     assert!(on == Some(Role::Receiver) || end.gone.contains(&link), "a transfer on {on:?}");
                     if first {
@@ -208,7 +208,9 @@ impl World {
                         end.sent.remove(&delivery);
                     }
                 }
-                Event::SenderSettled { delivery } => assert!(end.received.contains_key(&delivery)),
+                Event::SenderSettled { delivery } | Event::SenderState { delivery, .. } => {
+                    assert!(end.received.contains_key(&delivery));
+                }
                 Event::IncomingLost { delivery } => {
                     let received = end.received.remove(&delivery).expect("known delivery");
                     if let Some(head) = received.octets.first_chunk() {
@@ -363,6 +365,9 @@ impl World {
             }
             13 => {
                 let Some(delivery) = End::pick(end.sent.keys().copied(), choice) else { return };
+                if size % 4 == 3 {
+                    return connection.set_state(delivery, DeliveryState::received(size as u64));
+                }
                 if let Some(sent) = end.sent.get_mut(&delivery)
                     && !sent.presettled
                 {

@@ -364,6 +364,7 @@ impl Connection {
                 | Event::Credit { .. }
                 | Event::Window { .. }
                 | Event::SenderSettled { .. }
+                | Event::SenderState { .. }
                 | Event::IncomingLost { .. }
                 | Event::OutgoingLost { .. } => {}
             }

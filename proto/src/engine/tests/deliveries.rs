@@ -1,8 +1,8 @@
 //! Transfers, the session's window, dispositions and who settles when.
 
 use super::*;
-use crate::amqp::condition;
 use crate::amqp::performative::{DeliveryState, Detach};
+use crate::amqp::{Value, condition};
 
 /// The transfers among frames.
 fn transfers(items: &[Item]) -> Vec<(&Transfer, &Bytes)> {
@@ -40,6 +40,36 @@ fn linked() -> (Pair, LinkKey, LinkKey) {
 }
 
 #[test]
+fn a_sender_says_how_its_delivery_stands() {
+    let state = |number: u64| DeliveryState::Other(Value::Described(Box::new((Value::Ulong(number), Value::List(vec![])))));
+    let (mut pair, link, _) = linked();
+    let engine = &mut pair.client.engine;
+    let delivery = engine.deliver(link, false).expect("credit");
+    engine.set_state(delivery, state(1));
+    assert!(engine.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"one")]), false));
+    assert!(engine.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"two")]), true));
+    pair.drive();
+    let events = pair.server.events();
+    let [Event::Transfer { delivery: arrived, state: with, .. }, Event::Transfer { state: None, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(with.as_deref(), Some(&state(1)));
+    pair.client.engine.set_state(delivery, state(2));
+    pair.drive();
+    assert_eq!(pair.server.events(), [Event::SenderState { delivery: *arrived, state: state(2) }]);
+    // The receiver's answer is as little an outcome.
+    pair.server.engine.disposition(*arrived, Some(state(3)), false);
+    pair.drive();
+    assert_eq!(pair.client.events(), [Event::Outcome { delivery, state: Some(state(3)), settled: false }]);
+    pair.client.engine.settle(delivery);
+    pair.drive();
+    let settled = Event::SenderSettled { delivery: *arrived };
+    assert_eq!(pair.server.events(), [Event::SenderState { delivery: *arrived, state: state(2) }, settled]);
+    pair.server.engine.disposition(*arrived, None, true);
+    assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
+}
+
+#[test]
 fn a_delivery_in_one_transfer() {
     let (mut pair, link, theirs) = linked();
     let delivery = send(&mut pair.client.engine, link, b"message", false);
@@ -47,7 +77,11 @@ fn a_delivery_in_one_transfer() {
     let events = pair.server.events();
     let arrived = incoming(&events);
     let (payload, ending) = (Bytes::from_static(b"message"), Ending::Complete);
-    assert_eq!(events, [Event::Transfer { delivery: arrived, link: theirs, first: true, settled: false, payload, ending }]);
+    let state = None;
+    assert_eq!(
+        events,
+        [Event::Transfer { delivery: arrived, link: theirs, first: true, settled: false, payload, ending, state }]
+    );
     pair.server.engine.disposition(arrived, Some(DeliveryState::Accepted), true);
     pair.drive();
     assert_eq!(pair.client.events(), [Event::Outcome { delivery, state: Some(DeliveryState::Accepted), settled: true }]);
@@ -443,7 +477,8 @@ fn a_sender_settles_what_is_incomplete() {
     let settled = Disposition { settled: Some(true), state: Some(DeliveryState::failed()), ..disposition(Role::Sender, 0, 0) };
     raw.feed(0, Performative::Disposition(settled.clone()));
     raw.feed(0, Performative::Disposition(settled));
-    assert_eq!(raw.events(), [Event::SenderSettled { delivery }], "once");
+    let state = DeliveryState::failed();
+    assert_eq!(raw.events(), [Event::SenderState { delivery, state }, Event::SenderSettled { delivery }], "once");
     raw.transfer(whole(0, 0), b"y");
     assert!(matches!(raw.events()[..], [Event::Transfer { ending: Ending::Complete, .. }]));
     raw.engine.disposition(delivery, None, true);
