@@ -913,10 +913,16 @@ impl Connection {
         }
     }
 
-    /// Gives back all credit of a link that we send on, as an answer to drain.
+    /// Gives back all credit of a link that we send on, as an answer to drain. A delivery that has begun keeps its own: the answer goes
+    /// behind its first transfer.
     pub fn drained(&mut self, link: LinkKey) {
         let sender = |entry: &&mut Link| entry.role == Role::Sender && entry.is_attached();
         if let Some(entry) = self.links.get_mut(link.0).filter(sender) {
+            let unsent = |key: OutgoingKey| self.outgoing.get(key.0).is_some_and(|delivery| delivery.id.is_none());
+            entry.gives_back = entry.sending.is_some_and(unsent);
+            if entry.gives_back {
+                return;
+            }
             entry.delivery_count = entry.delivery_count.wrapping_add(entry.credit());
             let session = entry.session;
             self.send_flow(session, Some(link), true);
@@ -961,6 +967,9 @@ impl Connection {
                     entry.sending = None;
                     // The receiver never saw it: its credit is still there.
                     entry.delivery_count = entry.delivery_count.wrapping_sub(1);
+                    if entry.gives_back {
+                        self.drained(link);
+                    }
                 }
                 true
             }
@@ -1027,6 +1036,7 @@ impl Connection {
             ..Transfer::default()
         };
         let channel = session.channel;
+        let gives_back = (first && link.gives_back).then_some(state.link);
         if !more {
             link.sending = None;
             state.ended = true;
@@ -1054,6 +1064,9 @@ impl Connection {
         if whole {
             // Chunks without octets may be left.
             chunks.clear();
+        }
+        if let Some(link) = gives_back {
+            self.drained(link);
         }
         true
     }

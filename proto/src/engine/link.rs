@@ -57,6 +57,8 @@ pub(super) struct Link {
     pub(super) sending: Option<OutgoingKey>,
     /// As receiver: credit is being drained.
     pub(super) drain: bool,
+    /// As sender: credit is given back once the delivery that has begun has its number.
+    pub(super) gives_back: bool,
     /// Its deliveries that are incomplete or unsettled: as receiver the peer's, as sender ours.
     pub(super) deliveries: Chain,
 }
@@ -88,6 +90,7 @@ impl Link {
             arriving: None,
             sending: None,
             drain: false,
+            gives_back: false,
             deliveries: Chain::new(),
         }
     }

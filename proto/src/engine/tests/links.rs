@@ -444,21 +444,43 @@ fn drains() {
 }
 
 #[test]
+fn drains_behind_the_first_transfer_of_what_has_begun() {
+    let mut pair = Pair::open(client(), server());
+    let (session, _) = pair.session();
+    let (link, theirs) = pair.link(session, "link", 0);
+    pair.server.engine.set_credit(theirs, 10, true);
+    pair.drive();
+    pair.client.sent();
+    let delivery = pair.client.engine.deliver(link, false).unwrap();
+    pair.client.engine.drained(link);
+    pair.drive();
+    assert_eq!(pair.client.sent(), [], "the receiver has not seen the delivery that uses a credit");
+    assert!(pair.client.engine.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"x")]), false));
+    pair.drive();
+    let sent = pair.client.sent();
+    assert!(matches!(&sent[..], [Item::Frame(_, Performative::Transfer(_), _), Item::Frame(_, Performative::Flow(_), _)]));
+    assert_eq!((pair.client.engine.credit(link), pair.server.engine.credit(theirs)), (0, 0));
+}
+
+#[test]
 fn a_delivery_taken_back_gives_its_credit_back() {
     let (mut raw, _, link) = Raw::sending(server(), 2);
     let delivery = raw.engine.deliver(link, false).unwrap();
     assert_eq!(raw.engine.credit(link), 1);
-    // Drained meanwhile: the peer is told of what it can know.
+    // Drained meanwhile: the peer is told once it is known what becomes of the delivery.
     raw.engine.drained(link);
-    let sent = raw.sent();
-    assert_eq!((flows(&sent)[0].delivery_count, flows(&sent)[0].link_credit), (Some(1), Some(1)));
+    assert_eq!(raw.sent(), []);
     assert!(raw.engine.abort(delivery));
-    assert_eq!(raw.sent(), [], "the peer never saw it");
-    assert_eq!(raw.engine.credit(link), 1);
+    let sent = raw.sent();
+    assert_eq!((flows(&sent)[0].delivery_count, flows(&sent)[0].link_credit), (Some(2), Some(0)), "it never saw it");
+    assert_eq!(raw.engine.credit(link), 0);
     assert_eq!(raw.engine.usage().outgoing, 0);
     // The peer takes the credit away while another has begun.
-    raw.engine.deliver(link, false).unwrap();
-    raw.feed(0, credit_flow(0, 1, 0));
+    raw.feed(0, credit_flow(0, 2, 1));
+    let delivery = raw.engine.deliver(link, false).unwrap();
+    raw.feed(0, credit_flow(0, 2, 0));
+    assert_eq!(raw.engine.credit(link), 0);
+    assert!(raw.engine.abort(delivery));
     assert_eq!(raw.engine.credit(link), 0);
 }
 
