@@ -36,6 +36,8 @@ pub struct Message {
     pub to_override: Option<Arc<str>>,
     /// The edge connection that it came by.
     pub edge: Option<Arc<EdgeConnection>>,
+    /// How it stands at its sender, in the terms of an extension, as it came with the message.
+    pub state: Option<Box<DeliveryState>>,
 }
 
 /// How a delivery's body ended.
@@ -111,6 +113,9 @@ struct State {
     received: u64,
     outcome: Option<DeliveryState>,
     settled: bool,
+    /// What sender and receiver have said of it in the terms of an extension, and the other has not heard yet.
+    sender_state: Option<Box<DeliveryState>>,
+    receiver_state: Option<Box<DeliveryState>>,
     /// The sender wants no more word of it.
     sender_settled: bool,
     /// Part of it has gone out; giving it to another consumer would tear it.
@@ -132,6 +137,8 @@ pub struct Progress {
     pub queued: usize,
     /// Octets of the body that the receiver has acknowledged (RECEIVED, section-offset).
     pub received: u64,
+    /// The receiver has said something in the terms of an extension, see [`Delivery::receiver_state`].
+    pub extended: bool,
     /// The outcome, once there is one.
     pub outcome: Option<DeliveryState>,
     /// The receiver has settled.
@@ -249,11 +256,32 @@ impl Delivery {
         notify.wake();
     }
 
+    /// How it stands at its sender now, in the terms of an extension. Of several that nobody has heard, the last is told.
+    pub fn set_sender_state(&self, delivery_state: DeliveryState) {
+        let notify = {
+            let mut state = self.lock();
+            state.sender_state = Some(Box::new(delivery_state));
+            state.consumer.wake()
+        };
+        notify.wake();
+    }
+
+    /// What the receiver has said in the terms of an extension, if that is news.
+    pub fn receiver_state(&self) -> Option<DeliveryState> {
+        self.lock().receiver_state.take().map(|state| *state)
+    }
+
     /// What the consumer has said so far. The producer will be woken for what comes after.
     pub fn progress(&self) -> Progress {
         let mut state = self.lock();
         state.producer.pending = false;
-        Progress { queued: state.queued, received: state.received, outcome: state.outcome.clone(), settled: state.settled }
+        Progress {
+            queued: state.queued,
+            received: state.received,
+            extended: state.receiver_state.is_some(),
+            outcome: state.outcome.clone(),
+            settled: state.settled,
+        }
     }
 
     /// Octets that wait for the consumer, and octets that the receiver has acknowledged; the cheap form of [`Delivery::progress`].
@@ -338,6 +366,21 @@ impl Delivery {
             state.producer.wake()
         };
         notify.wake();
+    }
+
+    /// How it stands at its receiver now, in the terms of an extension: no outcome. Of several that nobody has heard, the last is told.
+    pub fn set_receiver_state(&self, delivery_state: DeliveryState) {
+        let notify = {
+            let mut state = self.lock();
+            state.receiver_state = Some(Box::new(delivery_state));
+            state.producer.wake()
+        };
+        notify.wake();
+    }
+
+    /// What the sender has said in the terms of an extension since the message came, if that is news.
+    pub fn sender_state(&self) -> Option<DeliveryState> {
+        self.lock().sender_state.take().map(|state| *state)
     }
 
     /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.

@@ -89,7 +89,10 @@ impl Fanout {
         }
         // Of what was given up nobody is told anything.
         let aborted = state.ended == Some(Ended::Aborted);
-        let done = state.look_after();
+        let (done, said) = state.look_after();
+        if let (Some(original), Some(said)) = (original.as_ref().filter(|_| !aborted), said) {
+            original.set_receiver_state(said);
+        }
         if let Some(original) = original.as_ref().filter(|_| !aborted)
             && (done || state.copies.iter().all(|copy| copy.done || copy.outcome.is_some()))
         {
@@ -116,6 +119,11 @@ impl State {
                 copy.delivery.settle();
             }
         }
+        if let Some(state) = original.sender_state() {
+            for copy in &self.copies {
+                copy.delivery.set_sender_state(state.clone());
+            }
+        }
         while self.ended.is_none() {
             let most = self.copies.iter().filter(|copy| !copy.done).map(|copy| copy.delivery.window().0).max().unwrap_or(0);
             let mut chunks: VecDeque<Bytes> = VecDeque::new();
@@ -140,15 +148,22 @@ impl State {
         }
     }
 
-    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them.
-    fn look_after(&mut self) -> bool {
+    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them, and what one of them has said in the
+    /// terms of an extension.
+    fn look_after(&mut self) -> (bool, Option<DeliveryState>) {
+        let mut said = None;
         for copy in self.copies.iter_mut().filter(|copy| !copy.done) {
             let progress = copy.delivery.progress();
             let unheard = copy.delivery.message().presettled || self.settled;
+            if progress.extended
+                && let Some(state) = copy.delivery.receiver_state()
+            {
+                said = Some(state);
+            }
             copy.done = progress.settled || unheard && progress.queued == 0 && self.ended.is_some();
             copy.outcome = progress.outcome.filter(DeliveryState::is_outcome);
         }
-        self.copies.iter().all(|copy| copy.done)
+        (self.copies.iter().all(|copy| copy.done), said)
     }
 
     /// The outcome that goes before all others: see [`rank`].

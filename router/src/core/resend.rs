@@ -105,6 +105,11 @@ impl Resend {
             state.received = progress.received;
             original.acknowledge(progress.received);
         }
+        if progress.extended
+            && let Some(state) = copy.receiver_state()
+        {
+            original.set_receiver_state(state);
+        }
         let presettled = copy.message().presettled && state.ended.is_some() && progress.queued == 0;
         let again = progress.outcome == Some(DeliveryState::Released) && state.kept.is_some();
         if again {
@@ -136,6 +141,9 @@ impl State {
     fn carry(&mut self, original: &Delivery, copy: &Delivery) {
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
             copy.settle();
+        }
+        if let Some(state) = original.sender_state() {
+            copy.set_sender_state(state);
         }
         while self.ended.is_none() {
             let mut chunks = VecDeque::new();

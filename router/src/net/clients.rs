@@ -36,8 +36,10 @@ pub(super) struct Producer {
     capacity: u32,
     /// Deliveries that are open.
     open: u32,
-    /// Credit is withheld: nobody consumes the address.
+    /// No more credit is given: nobody consumes the address.
     held: bool,
+    /// What credit there was is to be given back.
+    draining: bool,
     /// The peer is a router, whose link is kept in credit, and which is told otherwise whether anybody consumes the address.
     router: bool,
 }
@@ -54,6 +56,7 @@ impl Producer {
             capacity,
             open: 0,
             held: false,
+            draining: false,
             router: true,
         }
     }
@@ -181,6 +184,7 @@ impl Connection {
             open: 0,
             held: false,
             router: self.kind == Kind::Edge,
+            draining: false,
             to,
         };
         if let Some(text) = &producer.to {
@@ -274,7 +278,8 @@ impl Connection {
         }
     }
 
-    /// A delivery of a client's link is done with: the credit it took is given back, in portions of half the capacity.
+    /// A delivery of a client's link is done with: the credit it took is given back, in portions of half the capacity, and all of it once
+    /// nothing is open.
     pub(super) fn producer_finished(&mut self, link: LinkKey) {
         let Some(producer) = self.clients.producers.get_mut(&link) else { return };
         producer.open = producer.open.saturating_sub(1);
@@ -283,7 +288,7 @@ impl Connection {
         }
         let wanted = producer.capacity.saturating_sub(producer.open);
         let given = self.engine.credit(link);
-        if wanted > given && (wanted - given >= producer.capacity.div_ceil(2) || given == 0) {
+        if wanted > given && (wanted - given >= producer.capacity.div_ceil(2) || given == 0 || producer.open == 0) {
             self.engine.set_credit(link, wanted, false);
         }
     }
@@ -292,8 +297,8 @@ impl Connection {
     pub(super) fn producer_without_destination(&mut self, link: LinkKey) {
         let counted = |producer: &&mut Producer| !producer.router && producer.watch.is_some();
         let Some(producer) = self.clients.producers.get_mut(&link).filter(counted) else { return };
-        if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable()) {
-            producer.held = true;
+        if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable()) && !producer.draining {
+            (producer.held, producer.draining) = (true, true);
             let left = self.engine.credit(link);
             if left > 0 {
                 self.engine.set_credit(link, left, true);
@@ -312,14 +317,10 @@ impl Connection {
         if held == producer.held {
             return;
         }
+        // The credit that it has it may keep, as with C routers: somebody may come before it sends.
         producer.held = held;
-        if held {
-            // What it has not used it is to give back, so that nothing is on its way that nobody takes.
-            let left = self.engine.credit(link);
-            if left > 0 {
-                self.engine.set_credit(link, left, true);
-            }
-        } else {
+        if !held {
+            producer.draining = false;
             let credit = producer.capacity.saturating_sub(producer.open);
             self.engine.set_credit(link, credit, false);
         }

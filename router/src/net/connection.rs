@@ -392,7 +392,11 @@ impl Connection {
                 while let Some(command) = self.commands.pop_front() {
                     match command {
                         Command::Deliver(delivery, via) => self.deliver(delivery, via),
-                        Command::Close(error) => self.engine.close(error, self.now),
+                        Command::Close(error) => {
+                            self.engine.close(error, self.now);
+                            // To whoever asked for it, it is gone: the peer may take its time to answer.
+                            self.registered = None;
+                        }
                         Command::AutoLinks => self.renew_auto_links(),
                     }
                 }
@@ -407,6 +411,9 @@ impl Connection {
             }
             if self.auto_links.due().is_some_and(|due| due <= self.now) {
                 self.attach_auto_links();
+            }
+            if self.outgoing.idle.due().is_some_and(|due| due <= self.now) {
+                self.shed_idle_links();
             }
             if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.engine.handle_timeout(self.now);
@@ -458,8 +465,8 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let deadline =
-            [self.engine.poll_timeout(), self.last_words, self.scan_due, self.auto_links.due()].into_iter().flatten().min();
+        let of_links = self.auto_links.due().into_iter().chain(self.outgoing.idle.due());
+        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().flatten().chain(of_links).min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
@@ -548,12 +555,13 @@ impl Connection {
         let mut shard = None;
         while let Some(event) = self.engine.poll_event() {
             match event {
-                Event::Transfer { delivery, link, settled, payload, ending, .. } => {
-                    self.transfer(delivery, link, settled, payload, ending);
+                Event::Transfer { delivery, link, settled, payload, ending, state, .. } => {
+                    self.transfer(delivery, link, settled, payload, ending, state);
                 }
                 Event::Outcome { delivery, state, settled } => self.outcome(delivery, state, settled),
                 Event::Credit { link, drain } => self.outgoing_credit(link, drain),
                 Event::Window { .. } => self.window_opened(),
+                Event::SenderState { delivery, state } => self.sender_state(delivery, state),
                 Event::SenderSettled { delivery } => self.sender_settled(delivery),
                 Event::Attached { link, ours, attach } => self.attached(link, ours, *attach),
                 Event::Detached { link, error } => self.detached(link, error.as_ref()),

@@ -60,6 +60,8 @@ struct Slot {
     outcome_told: bool,
     /// Octets of the message that have arrived.
     octets: u64,
+    /// What its sender has said of it in the terms of an extension, until it is routed.
+    sender_state: Option<Box<DeliveryState>>,
 }
 
 /// All deliveries that arrive by one connection.
@@ -174,6 +176,7 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
         to_override: link.to.cloned(),
         edge: None,
+        state: None,
     };
     Ok(Some(Read { message, to, body: end }))
 }
@@ -204,7 +207,15 @@ impl Slot {
 
 impl Connection {
     /// A transfer arrived.
-    pub(super) fn transfer(&mut self, key: IncomingKey, link: LinkKey, presettled: bool, payload: Bytes, ending: Ending) {
+    pub(super) fn transfer(
+        &mut self,
+        key: IncomingKey,
+        link: LinkKey,
+        presettled: bool,
+        payload: Bytes,
+        ending: Ending,
+        sender_state: Option<Box<DeliveryState>>,
+    ) {
         let mut counted = None;
         let limit = self.max_message_size();
         if !self.incoming.slots.contains_key(&key) {
@@ -234,7 +245,14 @@ impl Connection {
             told: 0,
             outcome_told: false,
             octets: 0,
+            sender_state: None,
         });
+        if let Some(said) = sender_state.filter(|said| is_extended(said)) {
+            match &slot.state {
+                State::Routed(delivery) => delivery.set_sender_state(*said),
+                _ => slot.sender_state = Some(said),
+            }
+        }
         slot.presettled |= presettled;
         slot.octets = slot.octets.saturating_add(payload.len() as u64);
         if limit > 0 && slot.octets > limit {
@@ -389,6 +407,7 @@ impl Connection {
         };
         super::message_log::note(&self.settings.message_logging, self.id, "Received", &read.message.sections);
         slot.windowed = read.message.windowed;
+        read.message.state = slot.sender_state.take();
         // A link for an unavailable address was refused; what an anonymous one names is known only now.
         if self.kind == Kind::Normal && !self.node.core.is_available(self.node.core.classify(&read.to)) {
             slot.state = State::Refused;
@@ -444,6 +463,11 @@ impl Connection {
             _ => return,
         };
         let progress = delivery.progress();
+        if progress.extended
+            && let Some(state) = delivery.receiver_state()
+        {
+            self.engine.disposition(key, Some(state), false);
+        }
         if progress.queued <= FULL / 2
             && let Some(session) = slot.full.take()
         {
@@ -509,6 +533,16 @@ impl Connection {
         }
     }
 
+    /// A delivery's sender said how it stands there. What AMQP itself has for that is between the two of us.
+    pub(super) fn sender_state(&mut self, key: IncomingKey, said: DeliveryState) {
+        if let Some(slot) = self.incoming.slots.get_mut(&key).filter(|_| is_extended(&said)) {
+            match &slot.state {
+                State::Routed(delivery) => delivery.set_sender_state(said),
+                _ => slot.sender_state = Some(Box::new(said)),
+            }
+        }
+    }
+
     /// A delivery's sender settled it: no word of it is owed.
     pub(super) fn sender_settled(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.get_mut(&key) {
@@ -560,6 +594,10 @@ impl Connection {
             }
         }
     }
+}
+
+const fn is_extended(state: &DeliveryState) -> bool {
+    matches!(state, DeliveryState::Other(_))
 }
 
 /// Appends to a delivery; returns the octets that wait for its consumer.

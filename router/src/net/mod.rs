@@ -16,6 +16,7 @@ mod listener;
 mod message_log;
 mod open;
 mod outgoing;
+mod pool;
 mod standing;
 mod transport;
 

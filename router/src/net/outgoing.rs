@@ -2,6 +2,7 @@
 
 use super::clients::Consumer;
 use super::connection::{Connection, Kind};
+use super::pool::Pool;
 use crate::core::{Consumption, Core, Delivery, Ended, Message, Notify, Via};
 use crate::node::{LinkRecord, STUCK};
 use crate::schema::Role;
@@ -110,7 +111,7 @@ struct OutLink {
     settles: bool,
     /// Of a consumer: presettled deliveries that may wait.
     capacity: usize,
-    /// Of a consumer: credit that is not used now is to be given back.
+    /// Credit that is not used now is to be given back.
     drain: bool,
     attached: bool,
     /// The peer has given credit: before that it may still refuse the link.
@@ -179,8 +180,8 @@ pub(super) struct Outgoing {
     queues: [Queue; QUEUES],
     /// Streams without a link.
     waiting: VecDeque<u32>,
-    /// Streaming links without a stream. The one used last is used first: its state is warm at both ends.
-    idle: Vec<LinkKey>,
+    /// Streaming links without a stream.
+    pub(super) idle: Pool,
     /// Streaming links that the peer has not given credit on yet.
     attaching: usize,
     streaming_links: usize,
@@ -305,12 +306,7 @@ impl Connection {
 
     fn serve_consumer(&mut self, link: LinkKey) {
         while let Some(state) = self.outgoing.links.get(&link).filter(|state| !state.busy) {
-            let Some(&slot) = state.waiting.front() else {
-                if state.drain {
-                    self.engine.drained(link);
-                }
-                return;
-            };
+            let Some(&slot) = state.waiting.front() else { return };
             if self.outgoing.slots.contains(slot as usize) && !self.start(slot, link) {
                 return;
             }
@@ -382,7 +378,7 @@ impl Connection {
     /// Gives waiting streams to idle links, and attaches more links when there are too few.
     fn serve_streams(&mut self) {
         while let Some(&slot) = self.outgoing.waiting.front() {
-            let Some(link) = self.outgoing.idle.pop() else { break };
+            let Some(link) = self.outgoing.idle.take() else { break };
             if let Some(state) = self.outgoing.links.get_mut(&link) {
                 state.idle = false;
             }
@@ -438,6 +434,9 @@ impl Connection {
     fn start(&mut self, slot: u32, link: LinkKey) -> bool {
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return false };
         let Some(key) = self.engine.deliver(link, entry.presettled) else { return false };
+        if let Some(state) = &entry.delivery.message().state {
+            self.engine.set_state(key, (**state).clone());
+        }
         if let Some(state) = self.outgoing.links.get_mut(&link) {
             state.busy = true;
         }
@@ -467,8 +466,12 @@ impl Connection {
     /// Puts a slot into the ready queue.
     pub(super) fn make_ready(&mut self, slot: u32) {
         if let Some(entry) = self.outgoing.slots.get(slot as usize).filter(|entry| entry.sent) {
+            let Some((_, key)) = entry.sending else { return };
+            if let Some(state) = entry.delivery.sender_state() {
+                self.engine.set_state(key, state);
+            }
             // What its receiver left to be settled, its sender has settled now.
-            if let Some((_, key)) = entry.sending.filter(|_| entry.delivery.is_sender_settled()) {
+            if entry.delivery.is_sender_settled() {
                 self.engine.settle(key);
                 self.remove_slot(slot);
             }
@@ -557,6 +560,9 @@ impl Connection {
     fn sent(&mut self, slot: u32, link: LinkKey) {
         if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
             entry.sent = true;
+            if let (Some((_, key)), Some(state)) = (entry.sending, entry.delivery.sender_state()) {
+                self.engine.set_state(key, state);
+            }
             if entry.presettled && !entry.delivery.message().presettled {
                 entry.delivery.outcome(Some(DeliveryState::Accepted), true);
             }
@@ -605,9 +611,13 @@ impl Connection {
         };
         let first = !std::mem::replace(&mut state.usable, true);
         match state.purpose {
-            Purpose::Queue(queue) => self.serve_queue(queue),
+            Purpose::Queue(queue) => {
+                self.serve_queue(queue);
+                self.answer_drain(link);
+            }
             Purpose::Consumer => {
                 self.serve_consumer(link);
+                self.answer_drain(link);
                 self.note_link(link);
                 self.tell_edge();
             }
@@ -617,7 +627,7 @@ impl Connection {
                 }
                 if !state.idle {
                     state.idle = true;
-                    self.outgoing.idle.push(link);
+                    self.outgoing.idle.put(link, self.now);
                 }
                 self.serve_streams();
             }
@@ -638,24 +648,47 @@ impl Connection {
         if let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer) {
             state.drain = drain;
             self.serve_consumer(link);
+            self.answer_drain(link);
             self.note_link(link);
             return self.tell_edge();
         }
+        if let Some(state) = self.outgoing.links.get_mut(&link) {
+            state.drain = drain;
+        }
         self.link_free(link);
-        let idle = self.outgoing.links.get(&link).is_none_or(|state| !state.busy);
-        if drain && idle {
-            self.engine.drained(link);
-            self.outgoing.idle.retain(|known| *known != link);
-            if let Some(state) = self.outgoing.links.get_mut(&link) {
-                state.idle = false;
-            }
+        self.answer_drain(link);
+    }
+
+    /// Gives back what credit of a link is not needed now, if its receiver asks for that. What is being sent has had its credit.
+    fn answer_drain(&mut self, link: LinkKey) {
+        let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.drain) else { return };
+        let waits = match state.purpose {
+            Purpose::Queue(queue) => !self.outgoing.queues[queue].waiting.is_empty(),
+            Purpose::Consumer => !state.waiting.is_empty(),
+            Purpose::Stream => false,
+        };
+        if waits && self.engine.credit(link) > 0 {
+            return;
+        }
+        state.drain = false;
+        if std::mem::take(&mut state.idle) {
+            self.outgoing.idle.remove(link);
+        }
+        self.engine.drained(link);
+    }
+
+    /// Gives up streaming links that a burst has left behind.
+    pub(super) fn shed_idle_links(&mut self) {
+        for link in self.outgoing.idle.shed(self.now, |link| self.engine.has_deliveries(link)) {
+            self.engine.detach(link, None);
+            self.link_gone(link);
         }
     }
 
     /// A link is gone.
     pub(super) fn outgoing_detached(&mut self, link: LinkKey) -> Option<Purpose> {
         let state = self.outgoing.links.remove(&link)?;
-        self.outgoing.idle.retain(|known| *known != link);
+        self.outgoing.idle.remove(link);
         match state.purpose {
             Purpose::Queue(queue) => {
                 self.outgoing.queues[queue].link = None;
@@ -704,6 +737,12 @@ impl Connection {
             Some(DeliveryState::Received(received)) => {
                 entry.acknowledged = entry.acknowledged.max(received.section_offset.min(entry.octets));
                 entry.delivery.acknowledge(received.section_offset);
+            }
+            Some(state @ DeliveryState::Other(_)) => {
+                entry.delivery.set_receiver_state(state);
+                if settled {
+                    entry.delivery.outcome(None, true);
+                }
             }
             Some(state) => {
                 // What began elsewhere is counted when its sender is told.

@@ -272,6 +272,29 @@ fn closed_session_window_holds_the_stream_back() {
 }
 
 #[test]
+fn credit_is_given_back_while_a_stream_is_on_its_way() {
+    run(async {
+        let node = node();
+        let (mailbox, mut peer) = connect(&node, 1000).await;
+        let delivery = stream(&node, &mailbox);
+        let link = peer.attached().await;
+        peer.accept(link).await;
+        while !matches!(peer.event().await, Event::Transfer { .. }) {}
+        peer.engine.set_credit(link, 9, true);
+        // What the stream still sends comes behind the answer, sooner or later.
+        while peer.engine.credit(link) > 0 {
+            delivery.push(Bytes::from_static(b"more"));
+            while !matches!(peer.event().await, Event::Transfer { .. }) {}
+        }
+        delivery.end(Ended::Complete);
+        while !matches!(peer.event().await, Event::Transfer { ending: Ending::Complete, .. }) {}
+        // A link without credit is of no use to the next stream.
+        stream(&node, &mailbox);
+        assert_ne!(peer.attached().await, link);
+    });
+}
+
+#[test]
 fn peer_that_asks_and_reads_no_answer_is_not_heard_for_ever() {
     run(async {
         let node = node();

@@ -149,6 +149,10 @@ scenarios! {
         let result = routers.run(&["resend", "resent"]);
         assert_eq!((result["outcomes"].clone(), result["received"].as_array().map(Vec::len)), (json!(["accepted"]), Some(2)));
     };
+    states_of_their_own_reach_the_other: |routers: &Routers| {
+        let steps = routers.run(&["extended", "extended"])["received"].clone();
+        assert_eq!(steps, json!([[4711, [1, 2]], [4712, [3]], "settled"]));
+    };
     unavailable_is_refused: |routers: &Routers| {
         assert_eq!(routers.run(&["refused", "unavailable.x"])["received"], json!(["amqp:not-found", "amqp:not-found"]));
     };

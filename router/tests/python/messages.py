@@ -15,6 +15,7 @@ stalled ADDRESS SIZE                a receiver gives no credit for a large messa
 resend ADDRESS                      of two receivers the one that gets the message first releases it
 unknown-to ADDRESS                  whether a message from the first router finds a receiver at the second
 refused ADDRESS                     what a sender and a receiver of ADDRESS are told
+extended ADDRESS                    sender and receiver say how a message stands in terms of their own, and then the sender settles
 between ADDRESS SOURCE COUNT        sends COUNT messages to ADDRESS, which come out at SOURCE
 """
 import json
@@ -341,6 +342,43 @@ class Refused(Scenario):
             self.done()
 
 
+class Extended(Scenario):
+    options = {"auto_accept": False, "auto_settle": False}
+
+    def begin(self):
+        self.receiver("r")
+
+    def on_link_opened(self, event):
+        if event.receiver:
+            self.sender()
+
+    def on_sendable(self, event):
+        if not self.asked:
+            self.asked = True
+            delivery = event.sender.delivery("tag")
+            delivery.local.data = [1, 2]
+            delivery.update(4711)
+            event.sender.stream(Message(body="x").encode())
+            event.sender.advance()
+
+    def on_message(self, event):
+        self.note(event.delivery)
+        event.delivery.local.data = [3]
+        event.delivery.update(4712)
+
+    def on_delivery(self, event):
+        if event.link.is_sender:
+            self.note(event.delivery)
+            event.delivery.settle()
+        elif event.delivery.settled:
+            self.result["received"].append("settled")
+            event.delivery.settle()
+            self.done()
+
+    def note(self, delivery):
+        self.result["received"].append([int(delivery.remote_state), delivery.remote.data])
+
+
 class Between(Scenario):
     def begin(self):
         self.source, self.count, self.sent = self.arguments[0], int(self.arguments[1]), 0
@@ -366,7 +404,8 @@ class Between(Scenario):
 
 
 SCENARIOS = {"carry": Carry, "outcomes": Outcomes, "request": Request, "credit": Credit, "unknown": Unknown, "three-ack": ThreeAck,
-             "stalled": Stalled, "resend": Resend, "refused": Refused, "unknown-to": Found, "between": Between}
+             "stalled": Stalled, "resend": Resend, "refused": Refused, "unknown-to": Found, "between": Between,
+             "extended": Extended}
 
 if __name__ == "__main__":
     scenario = SCENARIOS[sys.argv[1]](*sys.argv[2:])

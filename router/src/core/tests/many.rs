@@ -6,6 +6,7 @@ use crate::core::{Consumption, Core, Delivery, Ended, LocalConsumer, Message};
 use bytes::Bytes;
 use proptest::prelude::*;
 use skupper_proto::address::Treatment;
+use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::time::Instant;
 use std::collections::VecDeque;
@@ -49,6 +50,24 @@ fn everybody_gets_all_of_it_as_it_arrives() {
         assert_eq!(body(copy), (b"one two".to_vec(), Some(Ended::Complete)));
     }
     assert_eq!(core.budget().held(), 0);
+}
+
+#[test]
+fn states_of_an_extension_pass_between_the_sender_and_all() {
+    let state = |number| DeliveryState::Other(Value::Ulong(number));
+    for resend in [false, true] {
+        let core = core("a", if resend { Treatment::Closest } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, if resend { 1 } else { 2 });
+        let message = Message { state: Some(Box::new(state(1))), resend, ..Message::default() };
+        let original = send(&core, message);
+        let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+        assert!(copies.iter().all(|copy| copy.message().state.as_deref() == Some(&state(1)) && copy.sender_state().is_none()));
+        original.set_sender_state(state(2));
+        assert!(copies.iter().all(|copy| copy.sender_state() == Some(state(2)) && copy.sender_state().is_none()));
+        copies[0].set_receiver_state(state(3));
+        assert_eq!((original.receiver_state(), original.progress().outcome), (Some(state(3)), None));
+        assert_eq!(original.receiver_state(), None, "it is no news any more");
+    }
 }
 
 #[test]
