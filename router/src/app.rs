@@ -20,12 +20,13 @@ use crate::config::{Config, ConfigError};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
 use crate::node::{Access, Clock, Node, Registry, Shards, Stage};
+use crate::schema::typed::LogConfig;
 use crate::schema::{Entity, Mode};
 use crate::socket::{self, Resolver};
 use arguments::{Arguments, Request};
 use bytes::Bytes;
 use plan::{Parts, Plan, Trouble, logs};
-use running::{Running, treatment};
+use running::{Running, configure_log, treatment};
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::topology;
@@ -89,8 +90,11 @@ fn load(arguments: &Arguments) -> Result<Config, String> {
 /// Runs a router until it is told to stop.
 fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
     // Everything that a configuration can be wrong in is found before anything is opened or said.
-    let (logs, others) = plan(&config).map_err(|error| error.to_string())?;
-    let access = access::of(&config).map_err(|error| error.to_string())?;
+    let planned = plan(&config).map_err(|error| error.to_string()).and_then(|steps| match access::of(&config) {
+        Ok(access) => Ok((steps, access)),
+        Err(error) => Err(error.to_string()),
+    });
+    let ((logs, others), access) = planned.inspect_err(|text| log_failed_start(&config, text))?;
     log::set_timestamps(config.router.timestamp_format.as_deref(), config.router.timestamps_in_utc);
     let descriptors = socket::raise_descriptor_limit();
     let runtime =
@@ -129,6 +133,16 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         drop((admin, management));
         Ok::<(), String>(())
     })
+}
+
+/// Says in the configured log files why nothing follows there; standard error has it anyway.
+fn log_failed_start(config: &Config, text: &str) {
+    let logs = config.entities.iter().filter(|entity| entity.kind().name == "log" && entity.text("outputFile").is_some());
+    // A log that cannot be had may be what is wrong.
+    let configured = logs.filter_map(|log| LogConfig::try_from(log).ok()).filter(|log| configure_log(log).is_ok());
+    if configured.count() > 0 {
+        log!(Router, Critical, "Router start-up failed: {text}");
+    }
 }
 
 type Steps = Vec<(Entity, Parts)>;

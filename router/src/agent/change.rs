@@ -232,7 +232,7 @@ pub(super) fn connection(directory: &impl Directory, request: &Request, requeste
     match request.body.get("adminStatus") {
         None | Some(Value::Null) => {}
         Some(value) => {
-            asked = true;
+            (asked, change.status) = (true, true);
             match value.as_text() {
                 Some("deleted") => change.close = true,
                 Some("enabled") => {}

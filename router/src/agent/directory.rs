@@ -136,6 +136,8 @@ impl By {
 /// What may be changed of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionChange {
+    /// `adminStatus` is given, which policy may forbid.
+    pub status: bool,
     /// To be closed: `adminStatus` is `deleted`.
     pub close: bool,
     /// Whether its frames are logged: `enableProtocolTrace`.

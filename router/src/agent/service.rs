@@ -77,7 +77,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
             }
         };
         delivery.outcome(Some(DeliveryState::Accepted), true);
-        let response = handle(&*self.directory, &request, None);
+        let response = handle(&*self.directory, &request, delivery.message().connection);
         self.directory.settled().await;
         self.send(&response);
         drop(permit);

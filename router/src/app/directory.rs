@@ -10,6 +10,7 @@ use crate::schema::{AttributeError, Entity, EntityType, Problem, Value, entity_t
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::management::Status;
+use std::sync::Arc;
 
 impl Directory for Running {
     fn entities(&self, kind: &'static EntityType, page: Page) -> Vec<Record> {
@@ -111,13 +112,20 @@ impl Directory for Running {
     fn delete(&self, record: &Record) -> Result<(), Refusal> {
         let live = self.live(record)?;
         let name = live.entity.name().unwrap_or_default();
-        if let Some(user) = self.user_of(&live) {
-            return Err(match record.kind.name {
-                "tcpListener" => Refusal::bad(format!(
+        match (record.kind.name, self.user_of(&live)) {
+            (_, None) => {}
+            ("tcpListener", Some(_)) => {
+                return Err(Refusal::bad(format!(
                     "Listener cannot be deleted: listenerAddress entities exist for multi-address listener {name}"
-                )),
-                section => Refusal::bad(format!("{section} '{name}' is in use by {user} and cannot be deleted")),
-            });
+                )));
+            }
+            // Its users keep what they have of it; a controller may delete it before them.
+            ("sslProfile", Some(user)) => {
+                log!(Agent, Warning, "sslProfile '{name}' is deleted, and {user} goes on with its certificates as they are");
+            }
+            (section, Some(user)) => {
+                return Err(Refusal::bad(format!("{section} '{name}' is in use by {user} and cannot be deleted")));
+            }
         }
         self.remove(&live);
         log!(Agent, Info, "Deleted {} {name}", record.kind.section());
@@ -128,8 +136,17 @@ impl Directory for Running {
         let record = identity.parse().ok().and_then(|id| self.node.registry.connection(id));
         let record = record.ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))?;
         let kind = entity_types().find(|kind| kind.name == "connection").ok_or_else(|| Refusal::plain(Status::NOT_FOUND))?;
+        let forbidden = || Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation.");
+        if change.status
+            && let Some(requester) = requester
+        {
+            let requester = self.node.registry.connection(requester);
+            if !requester.ok_or_else(|| Refusal::bad("Parent connection no longer exists"))?.may_close_others {
+                return Err(forbidden());
+            }
+        }
         if change.close && (record.role.starts_with("inter-router") || record.role == "edge") {
-            return Err(Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation."));
+            return Err(forbidden());
         }
         let mut told = records::connection(self, kind, &record);
         if let Some(trace) = change.trace {
@@ -141,6 +158,10 @@ impl Directory for Running {
             log!(Agent, Info, "[C{}] Connection force-closed by request{by}", record.id);
             let text = "Connection forced-closed by management request";
             record.closer.close(Some(Error::new(condition::CONNECTION_FORCED, text)));
+            let (node, id) = (Arc::clone(&self.node), record.id);
+            if requester != Some(id) {
+                self.wait(async move { node.registry.gone(id).await });
+            }
             told.put("adminStatus", "deleted");
             told.put("operStatus", "closing");
         }

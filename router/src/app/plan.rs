@@ -122,7 +122,7 @@ impl ProfileInForce {
 }
 
 fn unusable(error: crate::tls::ProfileError) -> Trouble {
-    Trouble::Failed { attribute: error.attribute, text: error.to_string() }
+    Trouble::Failed { attribute: error.attribute, text: format!("Failed to configure TLS {}: {error}", error.attribute) }
 }
 
 /// What an entity is made of.

@@ -3,7 +3,7 @@
 use super::running::{Live, Owner, Running};
 use crate::agent::{Page, Record, value};
 use crate::core::Address;
-use crate::http::metrics::Memory;
+use crate::http::metrics::{Memory, Pool};
 use crate::log::{self, Module};
 use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
 use crate::policy::VhostCounts;
@@ -423,28 +423,33 @@ pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
 }
 
 /// What the router keeps for as long as it is there, in number and size. There are no pools, so nothing is free or moved between threads.
-/// Each is named as the metric that counts it.
 pub(super) fn allocators(running: &Running, kind: &'static EntityType) -> Vec<Record> {
-    let node = &running.node;
-    let record = |name: &'static str, size: usize, held: usize| {
+    let record = |Pool { name, size, held }: Pool| {
         Record::new(kind)
             .with("typeName", name)
-            .with("typeSize", number(size as u64))
+            .with("typeSize", number(size))
             .with("transferBatchSize", 0)
             .with("localFreeListMax", 0)
             .with("globalFreeListMax", 0)
-            .with("totalAllocFromHeap", number(held as u64))
+            .with("totalAllocFromHeap", number(held))
             .with("totalFreeToHeap", 0)
-            .with("heldByThreads", number(held as u64))
+            .with("heldByThreads", number(held))
             .with("batchesRebalancedToThreads", 0)
             .with("batchesRebalancedToGlobal", 0)
             .with("name", format!("allocator/{name}"))
             .with("identity", format!("allocator/{name}"))
             .with("type", kind.long_name())
     };
+    pools(running).into_iter().map(record).collect()
+}
+
+/// What the router keeps, under the names that C routers' tools look for.
+pub(super) fn pools(running: &Running) -> Vec<Pool> {
+    let node = &running.node;
+    let pool = |name, size: usize, held: usize| Pool { name, size: size as u64, held: held as u64 };
     vec![
-        record("qdr_connections_total", size_of::<ConnectionRecord>(), node.registry.connections().len()),
-        record("qdr_links_total", size_of::<LinkRecord>(), node.registry.links().count()),
-        record("qdr_addresses_total", size_of::<Address>(), node.core.addresses().len()),
+        pool("qdr_connection_t", size_of::<ConnectionRecord>(), node.registry.connections().len()),
+        pool("qdr_link_t", size_of::<LinkRecord>(), node.registry.links().count()),
+        pool("qdr_address_t", size_of::<Address>(), node.core.addresses().len()),
     ]
 }

@@ -223,7 +223,7 @@ impl Running {
             }
             Parts::Profile(profile) => {
                 if let Some(profile) = profile.loaded() {
-                    profile.log_invalid_uid_format();
+                    profile.log_remarks();
                 }
                 Owner::Profile(profile)
             }
@@ -364,7 +364,7 @@ impl Running {
         self.node.core.set_treatments(treatments);
     }
 
-    fn wait(&self, what: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn wait(&self, what: impl Future<Output = ()> + Send + 'static) {
         // Nobody asks whether a router that starts or ends has settled.
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.node.stage.borrow() == Stage::Running {

@@ -412,6 +412,7 @@ impl HttpSource for Running {
             last_topology_change: changed.as_secs(),
             buffer_bytes: self.node.core.budget().held() as u64,
             memory: Memory::now(),
+            pools: super::records::pools(self),
             tcp_service_connections: of("tcp"),
             amqp_service_connections: of("amqp"),
             services,

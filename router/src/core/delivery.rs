@@ -38,6 +38,8 @@ pub struct Message {
     pub edge: Option<Arc<EdgeConnection>>,
     /// How it stands at its sender, in the terms of an extension, as it came with the message.
     pub state: Option<Box<DeliveryState>>,
+    /// The number of the connection that it came by.
+    pub connection: Option<u64>,
 }
 
 /// How a delivery's body ended.

@@ -1,8 +1,8 @@
 //! What `/metrics` answers, in the text form of Prometheus.
 //!
 //! Two groups. Metrics without labels have the names, types and two-line form (`# TYPE`, value; no help) of the C router, so
-//! that dashboards made for it serve unchanged; its four metrics for each of its C allocator pools (`<type>:allocated` and so
-//! on) do not exist here, as the pools do not. Metrics named `skrouterd_...` go beyond it: they carry labels and a help text.
+//! that dashboards made for it serve unchanged; so do its four metrics for each pool of memory (`<type>:allocated` and so on), for what is
+//! kept here as well. Metrics named `skrouterd_...` go beyond it: they carry labels and a help text.
 //!
 //! A label takes its values from the configuration or from another router, so their number is bounded: services past the
 //! first [`SERIES_LIMIT`] are added up under the address `other`, links and the rest are cut there.
@@ -60,6 +60,8 @@ pub struct Metrics {
     pub http1_service_connections: u64,
     /// Open service connections seen to carry HTTP/2.
     pub http2_service_connections: u64,
+    /// What the router keeps, by kind.
+    pub pools: Vec<Pool>,
 
     /// Services, oldest first: the first ones keep their own series.
     pub services: Vec<ServiceMetrics>,
@@ -69,6 +71,17 @@ pub struct Metrics {
     pub handshake_failures: Vec<HandshakeFailures>,
     /// Certificates in use.
     pub certificates: Vec<Certificate>,
+}
+
+/// Things of one kind that the router keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Their name.
+    pub name: &'static str,
+    /// Octets of one.
+    pub size: u64,
+    /// How many there are.
+    pub held: u64,
 }
 
 /// Which side of the service connections a figure is about.
@@ -202,10 +215,21 @@ pub struct RenderError(#[from] prometheus::Error);
 pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
     let mut families: Vec<_> =
         PLAIN.iter().map(|(name, kind, figure)| family(name, "", *kind, [(Vec::new(), figure(metrics))])).collect();
+    families.extend(metrics.pools.iter().flat_map(pool));
     families.extend(labeled(metrics).into_iter().filter(|family| !family.get_metric().is_empty()));
     let mut page = Vec::with_capacity(64 * families.len());
     TextEncoder::new().encode(&families, &mut page)?;
     Ok(page)
+}
+
+/// The four figures of a pool. Nothing is kept that is not in use.
+fn pool(pool: &Pool) -> impl Iterator<Item = MetricFamily> {
+    let figures =
+        [("allocated", pool.held), ("in_use", pool.held), ("cached", 0), ("bytes", pool.held.saturating_mul(pool.size))];
+    let name = pool.name;
+    figures
+        .into_iter()
+        .map(move |(figure, value)| family(&format!("{name}:{figure}"), "", MetricType::GAUGE, [(Vec::new(), value)]))
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -392,11 +392,7 @@ impl Connection {
                 while let Some(command) = self.commands.pop_front() {
                     match command {
                         Command::Deliver(delivery, via) => self.deliver(delivery, via),
-                        Command::Close(error) => {
-                            self.engine.close(error, self.now);
-                            // To whoever asked for it, it is gone: the peer may take its time to answer.
-                            self.registered = None;
-                        }
+                        Command::Close(error) => self.close(error),
                         Command::AutoLinks => self.renew_auto_links(),
                     }
                 }
@@ -541,6 +537,16 @@ impl Connection {
         result.map(|flushed| flushed == Flushed::All).map_err(failed)
     }
 
+    /// Closes the connection as somebody else wishes. A client is told and need not agree; a router's answer is waited for.
+    fn close(&mut self, error: Option<Error>) {
+        self.engine.close(error.clone(), self.now);
+        // To whoever asked for it, it is gone.
+        self.registered = None;
+        if self.kind == Kind::Normal {
+            self.end(Why::Closed(Closed { initiator: Initiator::Local, error }));
+        }
+    }
+
     /// The connection is over; what is left to be written gets a moment.
     fn end(&mut self, why: Why) {
         if self.closed.is_none() {
@@ -666,6 +672,9 @@ impl Connection {
         }
         let property = |name| open.properties.as_ref().and_then(|properties| properties.get(name));
         self.bounds_unread = property(super::open::OURS).is_none();
+        if let (true, Some(Value::Int(version))) = (self.settings.role.is_router(), property("qd.annotations-version")) {
+            log!(Router, Debug, "Remote router annotations version: {version}");
+        }
         if self.settings.role == Role::InterRouter {
             let announced = matches!(property("qd.inter-router-role"), Some(Value::Int(4)));
             self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
@@ -708,6 +717,7 @@ impl Connection {
             peer,
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             edge: self.edge.connection.clone(),
+            may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
             trace: Arc::clone(&self.trace),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),

@@ -453,7 +453,7 @@ impl std::fmt::Display for LinkTrouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dial(error) => error.fmt(f),
-            Self::Tls(error) => write!(f, "SSL Failure: {error}"),
+            Self::Tls(error) => f.write_str(&error.log_text()),
             Self::NoAmqp(text) => write!(f, "the peer speaks no AMQP: {text}"),
             Self::Sasl(text) | Self::Lost(text) => f.write_str(text),
             Self::Role(text) => write!(f, "the peer takes no links between routers on this port: {text}"),

@@ -102,6 +102,8 @@ struct LinkRules<'a> {
     strips: bool,
     /// The user that they must name if they name one.
     user: Option<&'a str>,
+    /// The number of the connection that they come by.
+    connection: u64,
 }
 
 /// A head that was read.
@@ -177,6 +179,7 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         to_override: link.to.cloned(),
         edge: None,
         state: None,
+        connection: Some(link.connection),
     };
     Ok(Some(Read { message, to, body: end }))
 }
@@ -382,6 +385,7 @@ impl Connection {
             resend: producer.is_some_and(|producer| producer.resend),
             strips: self.kind == Kind::Normal && self.settings.strip_in,
             user: self.sole_user(),
+            connection: self.id,
         };
         let judged = read_head(&octets, complete, presettled, &rules).and_then(|read| match read {
             Some(read) if rules.to.is_none() && !self.may_send_to(&read.to) => Err(HeadError::Forbidden),

@@ -236,7 +236,7 @@ impl AmqpListener {
         match (&self.acceptor, begins_tls) {
             (Some(acceptor), true) => match acceptor.accept(socket, patience).await {
                 Ok(session) => Ok(Some(session)),
-                Err(error) => Err((tls_kind(&error), format!("SSL Failure: {error}"))),
+                Err(error) => Err((tls_kind(&error), error.log_text())),
             },
             _ => Ok(Some((socket, Session::plain()))),
         }

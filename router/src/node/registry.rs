@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+use tokio::sync::Notify;
 
 /// Octets over a connection.
 #[derive(Debug, Default)]
@@ -117,6 +118,8 @@ pub struct ConnectionRecord {
     pub closer: Closer,
     /// An edge connection as the core knows it.
     pub edge: Option<Arc<EdgeConnection>>,
+    /// Its peer may have others' connections closed, as far as policy has a say.
+    pub may_close_others: bool,
     /// Whether its frames are logged, of an AMQP connection.
     pub trace: Arc<Trace>,
     /// When it was opened.
@@ -132,6 +135,7 @@ pub struct Registry {
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     links: Arc<Links>,
+    left: Notify,
 }
 
 /// A connection's entry, gone when dropped.
@@ -144,6 +148,7 @@ pub struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         lock(&self.registry.connections).remove(&self.id);
+        self.registry.left.notify_waiters();
     }
 }
 
@@ -182,6 +187,20 @@ impl Registry {
     /// The open connection of this number.
     pub fn connection(&self, id: u64) -> Option<Arc<ConnectionRecord>> {
         lock(&self.connections).get(&id).map(Arc::clone)
+    }
+
+    /// Waits until the connection of this number is gone.
+    pub async fn gone(&self, id: u64) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            // From here on no leaving is missed.
+            left.as_mut().enable();
+            if self.connection(id).is_none() {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// Counts a connection that was refused at a listener, by the kind of reason.

@@ -265,6 +265,7 @@ impl TcpListener {
             peer: PeerInfo::default(),
             closer: Closer::Service(Arc::clone(&stop)),
             edge: None,
+            may_close_others: false,
             trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),

@@ -260,23 +260,37 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
     Ok(all)
 }
 
-/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. The error is a reason, to be put behind the attribute's name.
+/// Versions that are broken (RFC 8996), and spoken by nobody here.
+pub(super) const BROKEN: [&str; 5] = ["TLSv1", "TLSv1.0", "TLSv1.1", "SSLv2", "SSLv3"];
+
+/// The words of a list of protocol versions.
+pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ',', '\t', '\n', ':']).filter(|word| !word.is_empty())
+}
+
+/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. Broken ones beside them are left out: nobody is worse off without. The error is a
+/// reason, to be put behind the attribute's name.
 pub(super) fn parse_protocols(list: &str) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
-    for word in list.split([' ', ',', '\t', '\n', ':']).filter(|word| !word.is_empty()) {
+    let mut broken = None;
+    for word in words(list) {
         let version = match word {
             "TLSv1.3" => &TLS13,
             "TLSv1.2" => &TLS12,
-            "TLSv1" | "TLSv1.0" | "TLSv1.1" | "SSLv2" | "SSLv3" => {
-                return Err(format!(
-                    "{word} is broken and not supported (RFC 8996); use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out"
-                ));
+            _ if BROKEN.contains(&word) => {
+                broken = broken.or(Some(word));
+                continue;
             }
             _ => return Err(format!("'{word}' is no protocol version; use one or both of TLSv1.2 and TLSv1.3")),
         };
         if !versions.contains(&version) {
             versions.push(version);
         }
+    }
+    if let (true, Some(word)) = (versions.is_empty(), broken) {
+        return Err(format!(
+            "{word} is broken and not supported (RFC 8996); use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out"
+        ));
     }
     if versions.is_empty() {
         return Err("the list is empty; use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out".to_owned());

@@ -120,6 +120,22 @@ pub enum HandshakeError {
     },
 }
 
+impl HandshakeError {
+    /// As log lines say it: behind the words of OpenSSL's by which such lines are looked for.
+    pub fn log_text(&self) -> String {
+        let unverified = matches!(
+            self,
+            Self::Expired { .. }
+                | Self::NotYetValid { .. }
+                | Self::UnknownIssuer { .. }
+                | Self::WrongName { .. }
+                | Self::WrongPurpose { .. }
+                | Self::BadCertificate { .. }
+        );
+        format!("SSL Failure: {}{self}", if unverified { "certificate verify failed: " } else { "" })
+    }
+}
+
 fn list(names: &[String]) -> String {
     match names {
         [] => "no host at all".to_owned(),

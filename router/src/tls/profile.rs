@@ -200,9 +200,14 @@ impl Profile {
         &self.shared.name
     }
 
-    /// Tells the log of a `uidFormat` that cannot be used. Whoever shows a certificate goes by its whole subject then, as with C routers.
-    pub fn log_invalid_uid_format(&self) {
+    /// Tells the log what is passed over: a `uidFormat` that cannot be used (whoever shows a certificate goes by its whole subject then, as
+    /// with C routers), and `protocols` that are not spoken.
+    pub fn log_remarks(&self) {
         let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        for word in ciphers::words(config.protocols.as_deref().unwrap_or_default()).filter(|word| ciphers::BROKEN.contains(word))
+        {
+            crate::log!(Server, Warning, "sslProfile '{}', protocols: {word} is broken and not spoken (RFC 8996)", config.name);
+        }
         if let Some(wrong) = config.uid_format.as_deref().filter(|format| !format.is_empty() && !is_format(format)) {
             let name = &config.name;
             crate::log!(Agent, Error, "Invalid format for uidFormat field in sslProfile '{name}': {}", wrong.escape_debug());

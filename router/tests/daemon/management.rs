@@ -1,13 +1,14 @@
 //! The management node as its clients reach it, asked by qpid-proton: what it tells, and what it changes while the router runs.
 //! Skipped, and named, where qpid-proton is not there.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::backend::Serve;
 use crate::support::wait::{patience, until};
-use crate::support::{Backend, Kind, Lab, Router, Spec, client, peers, ports};
+use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, peers, ports, tls};
 use crate::tools::Python;
 
 use Kind::Ours;
@@ -28,8 +29,9 @@ macro_rules! managed {
 managed!(listeners_come_and_go, listeners);
 managed!(services_come_and_go_over_the_network, services);
 managed!(deleted_connectors_stay_away, connectors);
-managed!(profiles_in_use_stay, profiles);
+managed!(profiles_are_updated_and_outlived, profiles);
 managed!(connections_are_told_and_closed, connections);
+managed!(who_may_not_close_others_does_not, force);
 managed!(logs_change_while_they_are_written, logs);
 managed!(addresses_are_treated_as_they_are_created, addresses);
 managed!(a_query_for_all_tells_all, everything);
@@ -188,19 +190,19 @@ fn profiles(client: Client<'_>) {
             create("listener", "secure", listener.clone()),
             create("sslProfile", "p", profile),
             create("listener", "secure", listener.clone()),
-            delete("sslProfile", "p"),
             [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" }, {}],
             [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" }, { "certFile": "/nowhere" }],
             [{ "operation": "READ", "type": "sslProfile", "name": "p" }, null],
-            delete("listener", "secure"),
             delete("sslProfile", "p"),
+            create("listener", "another", listener),
         ]),
     );
     let statuses: Vec<_> = answers.iter().map(|answer| answer.0).collect();
-    assert_eq!(statuses, [500, 201, 201, 400, 200, 400, 200, 204, 204], "{answers:?}");
+    assert_eq!(statuses, [500, 201, 201, 200, 400, 200, 204, 500], "{answers:?}");
     assert_eq!(answers[0].1, "CError: Not found: sslProfile 'p' not found");
-    assert!(answers[3].1.contains("in use by listener 'secure'"), "{answers:?}");
-    assert_eq!(answers[6].2["certFile"], json!(certificate), "half done: {answers:?}");
+    assert_eq!(answers[5].2["certFile"], json!(certificate), "half done: {answers:?}");
+    // The listener has what it was made with.
+    tls::connect(secure, &client.lab.identity("client")).expect("TLS with a profile that was deleted");
 }
 
 fn connections(client: Client<'_>) {
@@ -228,6 +230,40 @@ fn connections(client: Client<'_>) {
     assert_eq!((answers[0].0, answers[1].0), (200, 400), "{answers:?}");
     assert_eq!(client::drain(&mut open, &mut Default::default()), crate::support::End::Reset);
     until("both halves are gone", patience(), || of_tcp().is_empty().then_some(()));
+}
+
+fn force(client: Client<'_>) {
+    let [clients, guarded] = [ports::free(), ports::free()];
+    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true, "sources": "*",
+        "targets": "*", "allowAdminStatusUpdate": false });
+    let spec = Spec::new("north", Ours).clients(clients).entity("policy", json!({ "enableVhostPolicy": true }));
+    let spec = spec.entity("vhost", json!({ "hostname": "guarded", "groups": { "$default": group } }));
+    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true, "sources": "*",
+        "targets": "*" });
+    let spec = spec.entity("vhost", json!({ "hostname": "127.0.0.1", "groups": { "$default": group } }));
+    let listener = json!({ "name": "guarded", "host": "127.0.0.1", "port": guarded, "policyVhost": "guarded" });
+    let router = start(&spec.entity("listener", listener), client.lab, clients);
+    router.await_port(guarded);
+    // A client that answers nothing, not even a close.
+    let mut silent = client::connect(clients);
+    let open = amqp::performative(amqp::code::OPEN, &[amqp::string("silent"), amqp::string("127.0.0.1")]);
+    silent.write_all(&[amqp::HEADER, &amqp::frame(0, &open)].concat()).expect("sent");
+    let find = || {
+        let connections = client.query(clients, LOCAL, "io.skupper.router.connection");
+        connections
+            .into_iter()
+            .find(|connection| connection["container"] == "silent")
+            .map(|connection| connection["identity"].clone())
+    };
+    let identity = until("the client is known", patience(), find);
+    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection", "identity": identity }, { "adminStatus": "deleted" }]);
+    let refused = client.ask(guarded, LOCAL, json!([close])).remove(0);
+    assert_eq!((refused.0, refused.1.as_str()), (403, "You are not allowed to perform this operation."));
+    assert_eq!(find(), Some(identity), "closed all the same");
+    assert_eq!(client.ask(clients, LOCAL, json!([close]))[0].0, 200);
+    assert_eq!(find(), None, "still there after the answer");
+    let (said, end) = client::read_text(&mut silent);
+    assert!(said.contains("forced-closed by management request") && end == crate::support::End::Clean, "{said:?} {end:?}");
 }
 
 fn logs(client: Client<'_>) {

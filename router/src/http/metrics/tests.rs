@@ -168,3 +168,11 @@ fn memory_is_read_from_the_system() {
     assert_eq!(Memory::from_status("nonsense"), Memory::default());
     assert!(Memory::now().virtual_size > Memory::now().resident && Memory::now().resident > 0);
 }
+
+#[test]
+fn what_is_kept_is_told_as_pools() {
+    let pools = vec![Pool { name: "qdr_link_t", size: 100, held: 3 }];
+    let page = String::from_utf8(render(&Metrics { pools, ..Metrics::default() }).unwrap()).unwrap();
+    let lines: Vec<_> = page.lines().filter(|line| line.starts_with("qdr_link_t:")).collect();
+    assert_eq!(lines, ["qdr_link_t:allocated 3", "qdr_link_t:in_use 3", "qdr_link_t:cached 0", "qdr_link_t:bytes 300"]);
+}
