@@ -7,7 +7,7 @@ use crate::schema::{AttributeError, Effect, Entity, EntityType, Mode, Problem, R
 use crate::tls::{Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
 use arc_swap::ArcSwapOption;
 use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The types in the order in which their entities start: the log before all that log, profiles before their users, what serves before
@@ -143,6 +143,7 @@ pub(super) enum Parts {
     TcpConnector(typed::TcpConnector, Option<Connector>),
     Vhost(Vhost),
     AutoLink(typed::AutoLinkConfig),
+    ListenerAddress(typed::ListenerAddressConfig),
     /// Nothing runs for it: it is kept to be shown.
     Kept,
 }
@@ -155,6 +156,8 @@ pub(super) struct Plan {
     mode: Mode,
     profiles: BTreeMap<String, ProfileInForce>,
     patterns: Patterns<()>,
+    /// Names of the tcpListeners that have several addresses.
+    several: BTreeSet<String>,
     /// Type and name of all there are and will be.
     names: Vec<(&'static str, String)>,
     steps: Vec<(Entity, Parts)>,
@@ -172,7 +175,15 @@ impl Plan {
         profiles: BTreeMap<String, ProfileInForce>,
         running: impl IntoIterator<Item = &'a Entity>,
     ) -> Self {
-        let mut plan = Self { starting: false, mode, profiles, patterns: Patterns::new(), names: Vec::new(), steps: Vec::new() };
+        let mut plan = Self {
+            starting: false,
+            mode,
+            profiles,
+            patterns: Patterns::new(),
+            several: BTreeSet::new(),
+            names: Vec::new(),
+            steps: Vec::new(),
+        };
         for entity in running {
             plan.note(entity);
             // It was accepted when it was started.
@@ -182,7 +193,11 @@ impl Plan {
     }
 
     fn note(&mut self, entity: &Entity) {
-        self.names.push((entity.kind().name, entity.name().unwrap_or_default().to_owned()));
+        let name = entity.name().unwrap_or_default().to_owned();
+        if entity.kind().name == "tcpListener" && entity.text("multiAddressStrategy").is_some_and(|strategy| strategy != "none") {
+            self.several.insert(name.clone());
+        }
+        self.names.push((entity.kind().name, name));
     }
 
     /// What is to be started, in its order.
@@ -265,6 +280,14 @@ impl Plan {
             }
             "vhost" => Parts::Vhost(vhost(entity)?),
             "router.config.autoLink" => Parts::AutoLink(entity.try_into()?),
+            "listenerAddress" => {
+                let config = typed::ListenerAddressConfig::try_from(entity)?;
+                if !self.several.contains(&config.listener) {
+                    let text = format!("Must not assign new address to non multi-address listener {}", config.listener);
+                    return Err(Trouble::Failed { attribute: "listener", text });
+                }
+                Parts::ListenerAddress(config)
+            }
             _ => Parts::Kept,
         })
     }

@@ -41,6 +41,7 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
             record.put("connectionMsg", listener.status().error().map(|(_, text)| text).unwrap_or_default());
         }
         Owner::TcpConnector(connector) => counts(&mut record, connector.stats()),
+        Owner::ListenerAddress(_, address) => record.put("connectionsOpened", number(address.connections_opened())),
         Owner::AutoLink(link) => {
             let (status, id) = match link.phase() {
                 None => ("inactive", None),
@@ -64,8 +65,6 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
             record.put("defaultDistribution", running.default_distribution().as_str());
         }
         "router.config.address" if record.get("priority").is_none() => record.put("priority", -1),
-        "listenerAddress" => record.put("connectionsOpened", 0),
-        "tcpListener" if record.get("operStatus").is_none() => record.put("operStatus", "down"),
         "policy" => policy(running, &mut record),
         _ => {}
     }

@@ -9,7 +9,7 @@ use crate::net::{AmqpListener, SiteLink};
 use crate::node::{AutoLink, Holder, Node, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput};
 use crate::schema::{Distribution, Entity, LogLevel, Mode, Role, SaslMechanism, Value};
-use crate::tcp::{TcpConnector, TcpListener};
+use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ pub(super) enum Owner {
     TcpConnector(Arc<TcpConnector>),
     /// The rules of a vhost, by its host name.
     Vhost(String),
+    /// An address of a port of a service.
+    ListenerAddress(Arc<TcpListener>, Arc<ListenerAddress>),
     /// A link to containers.
     AutoLink(Arc<AutoLink>),
 }
@@ -265,19 +267,22 @@ impl Running {
                 log!(ConnMgr, Warning, "connector '{}': role {} has no effect yet; not connecting", config.name, config.role);
                 Owner::Kept
             }
-            Parts::TcpListener(config, acceptor) if config.address.is_some() => {
-                Owner::TcpListener(TcpListener::start(node, config, acceptor))
-            }
-            Parts::TcpListener(config, _) => {
-                log!(TcpAdaptor, Warning, "tcpListener '{}': multiAddressStrategy has no effect yet; not listening", config.name);
-                Owner::Kept
-            }
+            Parts::TcpListener(config, acceptor) => Owner::TcpListener(TcpListener::start(node, config, acceptor)),
             Parts::TcpConnector(config, tls) => Owner::TcpConnector(TcpConnector::start(node, config, tls)),
             Parts::Vhost(vhost) => {
                 let name = vhost.name().to_owned();
                 node.access.policy.put(vhost).map_err(|error| denied(&error))?;
                 log!(Policy, Info, "Created policy rules for vhost {name}");
                 Owner::Vhost(name)
+            }
+            Parts::ListenerAddress(config) => {
+                let listeners = self.tcp_listeners();
+                let Some(listener) = listeners.into_iter().find(|listener| listener.config().name == config.listener) else {
+                    return Err(Trouble::Missing { attribute: "listener", kind: "tcpListener", name: config.listener });
+                };
+                let address = ListenerAddress::new(&node.core, &config.address, config.value);
+                listener.add(Arc::clone(&address));
+                Owner::ListenerAddress(listener, address)
             }
             Parts::AutoLink(config) => {
                 let link = auto_link(config, entity.text("identity").unwrap_or_default());
@@ -304,6 +309,7 @@ impl Running {
                 let _ = self.node.access.policy.remove(name);
             }
             Owner::AutoLink(link) => self.node.auto_links.remove(link),
+            Owner::ListenerAddress(listener, address) => listener.remove(address),
             Owner::Http(port) => {
                 port.stop();
                 let port = Arc::clone(port);

@@ -236,25 +236,26 @@ impl Source for Running {
         }
         for listener in self.tcp_listeners() {
             let config = listener.config();
-            let address = config.address.clone().unwrap_or_default();
-            let service = services.entry(address.clone()).or_insert_with(|| Service {
-                address,
-                protocol: "tcp".to_owned(),
-                ..Service::default()
-            });
             let (total, open) = listener.stats().connections();
             let (octets_in, octets_out) = listener.stats().octets();
-            service.listeners.push(ServiceListener {
-                name: config.name.clone(),
-                host: config.host.clone(),
-                port: config.port.text.clone(),
-                listening: listener.is_listening(),
-                error: listener.status().error().map(|(since, text)| notice(since, text)),
-                connections_open: open,
-                connections_total: total,
-                octets_in,
-                octets_out,
-            });
+            for address in listener.services() {
+                let service = services.entry(address.to_string()).or_insert_with(|| Service {
+                    address: address.to_string(),
+                    protocol: "tcp".to_owned(),
+                    ..Service::default()
+                });
+                service.listeners.push(ServiceListener {
+                    name: config.name.clone(),
+                    host: config.host.clone(),
+                    port: config.port.text.clone(),
+                    listening: listener.is_listening(),
+                    error: listener.status().error().map(|(since, text)| notice(since, text)),
+                    connections_open: open,
+                    connections_total: total,
+                    octets_in,
+                    octets_out,
+                });
+            }
         }
         for connector in self.tcp_connectors() {
             let config = connector.config();
@@ -385,7 +386,9 @@ impl HttpSource for Running {
         let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut services = Vec::new();
         for listener in self.tcp_listeners() {
-            let address = listener.config().address.clone().unwrap_or_default();
+            // One that has several addresses counts by its own name.
+            let config = listener.config();
+            let address = config.address.clone().unwrap_or_else(|| config.name.clone());
             services.push(service_metrics(address, Side::Listener, listener.stats()));
         }
         for connector in self.tcp_connectors() {

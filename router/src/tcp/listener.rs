@@ -1,9 +1,10 @@
 //! tcpListeners.
 
+use super::addresses::{Addresses, ListenerAddress};
 use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
-use crate::core::{Address, Choice, Delivery, Message, Watching};
+use crate::core::{Choice, Delivery, Message};
 use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
@@ -11,10 +12,8 @@ use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
 use bytes::Bytes;
 use skupper_proto::stream;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 
@@ -33,7 +32,7 @@ pub struct TcpListener {
     config: schema::TcpListener,
     acceptor: Option<Acceptor>,
     name: Arc<str>,
-    service: Arc<str>,
+    addresses: Addresses,
     status: PortStatus,
     listening: AtomicBool,
     handshakes: AtomicUsize,
@@ -42,11 +41,11 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// A listener, and the task that opens its port while somebody serves its address.
+    /// A listener, and the task that opens its port while somebody serves its address, or one of its addresses.
     pub fn start(node: &Arc<Node>, config: schema::TcpListener, acceptor: Option<Acceptor>) -> Arc<Self> {
         let listener = Arc::new(Self {
             name: Arc::from(config.name.as_str()),
-            service: Arc::from(config.address.as_deref().unwrap_or_default()),
+            addresses: Addresses::new(config.strategy),
             config,
             acceptor,
             status: PortStatus::default(),
@@ -55,10 +54,14 @@ impl TcpListener {
             stats: Arc::default(),
             stop: Stop::default(),
         });
-        log!(TcpAdaptor, Info, "Configured TcpListener for {}, {}", listener.service, listener.config.host_port());
-        let (address, watch) = node.core.watch(&listener.service);
+        let service = listener.config.address.as_deref();
+        if let Some(service) = service {
+            listener.addresses.add(ListenerAddress::new(&node.core, service, 0));
+        }
+        let served = service.unwrap_or("several addresses");
+        log!(TcpAdaptor, Info, "Configured TcpListener for {served}, {}", listener.config.host_port());
         let stopping = listener.stop.follow();
-        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), address, watch, stopping));
+        node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), stopping));
         listener
     }
 
@@ -87,13 +90,28 @@ impl TcpListener {
         self.listening.load(Ordering::Relaxed)
     }
 
+    /// The services that clients reach here, in the order in which they were configured.
+    pub fn services(&self) -> Vec<Arc<str>> {
+        self.addresses.services()
+    }
+
+    /// Adds one of several addresses.
+    pub fn add(&self, address: Arc<ListenerAddress>) {
+        self.addresses.add(address);
+    }
+
+    /// Takes one of several addresses away. Clients that were brought there stay.
+    pub fn remove(&self, address: &Arc<ListenerAddress>) {
+        self.addresses.remove(address);
+    }
+
     /// Its counts.
     pub const fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 
-    /// Opens the port while the address has consumers, and closes it when it has none.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, address: Arc<Address>, watch: Watching, mut stopping: Stopping) {
+    /// Opens the port while an address has consumers, and closes it when none has.
+    async fn serve(self: Arc<Self>, node: Arc<Node>, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         let port = Port {
             entity: Arc::from(format!("tcpListener {}", self.name)),
@@ -102,12 +120,9 @@ impl TcpListener {
             family: Family::Any,
             backlog: self.config.backlog.unwrap_or(BACKLOG),
         };
-        let watch = &watch;
-        let reachable =
-            |wanted: bool| poll_fn(move |cx| if watch.poll(cx.waker()) == wanted { Poll::Ready(()) } else { Poll::Pending });
         loop {
             tokio::select! {
-                () = reachable(true) => {}
+                () = self.addresses.reachable(true) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
                 () = stopping.asked() => return,
             }
@@ -129,11 +144,11 @@ impl TcpListener {
             let (done, _) = tokio::sync::watch::channel(false);
             let mut tasks = tokio::task::JoinSet::new();
             for socket in sockets {
-                let accept = Arc::clone(&self).accept(Arc::clone(&node), Arc::clone(&address), socket, done.subscribe());
+                let accept = Arc::clone(&self).accept(Arc::clone(&node), socket, done.subscribe());
                 tasks.spawn(accept);
             }
             let ends = tokio::select! {
-                () = reachable(false) => false,
+                () = self.addresses.reachable(false) => false,
                 () = reached(&mut stage, Stage::Draining) => true,
                 () = stopping.asked() => true,
             };
@@ -151,14 +166,13 @@ impl TcpListener {
     async fn accept(
         self: Arc<Self>,
         node: Arc<Node>,
-        address: Arc<Address>,
         listener: tokio::net::TcpListener,
         mut done: tokio::sync::watch::Receiver<bool>,
     ) {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => self.take(&node, &address, socket),
+                    Ok((socket, _)) => self.take(&node, socket),
                     Err(error) => {
                         log_limited!(&*self.name, TcpAdaptor, Error, "tcpListener {} cannot accept: {error}", self.name);
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -170,13 +184,13 @@ impl TcpListener {
         // Clients whose connection the kernel has made already are served or refused, not forgotten.
         for socket in socket::drain_accept(&listener) {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                self.take(&node, &address, socket);
+                self.take(&node, socket);
             }
         }
     }
 
     /// Takes a client's connection to the shard that will carry it.
-    fn take(self: &Arc<Self>, node: &Arc<Node>, address: &Arc<Address>, socket: TcpStream) {
+    fn take(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream) {
         socket::configure(&socket, Kind::Service);
         if let Some(acceptor) = self.acceptor.clone() {
             if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES {
@@ -190,15 +204,17 @@ impl TcpListener {
                 return socket::reset(socket);
             }
             self.handshakes.fetch_add(1, Ordering::Relaxed);
-            let (listener, node, address) = (Arc::clone(self), Arc::clone(node), Arc::clone(address));
+            let (listener, node) = (Arc::clone(self), Arc::clone(node));
             drop(tokio::spawn(async move {
                 let peer = peer_of(&socket);
                 let result = acceptor.accept(socket, HANDSHAKE).await;
                 listener.handshakes.fetch_sub(1, Ordering::Relaxed);
                 match result {
                     Ok((socket, session)) => {
-                        let choice = node.core.choose(&address);
-                        listener.begin(&node, choice, socket, session, 0);
+                        if let Some(address) = listener.addresses.pick() {
+                            let choice = node.core.choose(&address.record);
+                            listener.begin(&node, (&address, choice), socket, session, 0);
+                        }
                     }
                     Err(error) => {
                         node.registry.refuse(&listener.name, "tls");
@@ -215,31 +231,40 @@ impl TcpListener {
             return;
         }
         // Once a client: every choice uses up a turn of the destinations and of their data connections.
-        let choice = node.core.choose(address);
+        let Some(address) = self.addresses.pick() else { return socket::reset(socket) };
+        let choice = node.core.choose(&address.record);
         let shard = choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
         if shard == 0 {
-            return self.begin(node, choice, socket, Session::plain(), 0);
+            return self.begin(node, (&address, choice), socket, Session::plain(), 0);
         }
         let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
         node.shards.handle(shard).clone().spawn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                listener.begin(&node, choice, socket, Session::plain(), shard);
+                listener.begin(&node, (&address, choice), socket, Session::plain(), shard);
             }
         });
     }
 
     /// Sends the client stream on its way, and starts the task that looks after the client.
-    fn begin(&self, node: &Arc<Node>, choice: Option<Choice>, socket: TcpStream, session: Session, shard: usize) {
+    fn begin(
+        &self,
+        node: &Arc<Node>,
+        (address, choice): (&ListenerAddress, Option<Choice>),
+        socket: TcpStream,
+        session: Session,
+        shard: usize,
+    ) {
+        let service = &address.service;
         let id = node.registry.number();
         let Some(choice) = choice else {
-            log!(TcpAdaptor, Debug, "[C{id}] nobody serves {} any more: client closed", self.service);
+            log!(TcpAdaptor, Debug, "[C{id}] nobody serves {service} any more: client closed");
             return socket::reset(socket);
         };
         let reply = Arc::new(Reply::default());
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let sections = stream::encode_head(&self.service, Some(&handle.address(&node.core)), None, alpn);
+        let sections = stream::encode_head(service, Some(&handle.address(&node.core)), None, alpn);
         let message = Message {
             sections: Bytes::from(sections),
             streaming: true,
@@ -250,6 +275,7 @@ impl TcpListener {
         };
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
+        address.open();
         let octets = Arc::new(Octets::default());
         let stop = Arc::<Stop>::default();
         let registered = node.registry.enter(ConnectionRecord {
@@ -260,7 +286,7 @@ impl TcpListener {
             host: peer_of(&socket),
             entity: Arc::clone(&self.name),
             container: None,
-            address: Some(Arc::clone(&self.service)),
+            address: Some(Arc::clone(service)),
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
             closer: Closer::Service(Arc::clone(&stop)),

@@ -3,6 +3,7 @@
 //! A service connection is one task with one socket and two deliveries: what it reads leaves as one, what it writes arrives as the
 //! other ([`skupper_proto::stream`]).
 
+mod addresses;
 mod connector;
 mod listener;
 mod reader;
@@ -10,6 +11,7 @@ mod reply;
 mod service;
 mod stats;
 
+pub use addresses::ListenerAddress;
 pub use connector::TcpConnector;
 pub use listener::TcpListener;
 pub use stats::Stats;

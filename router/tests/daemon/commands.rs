@@ -51,7 +51,7 @@ impl Tool {
 
     /// The line that says why it fails.
     #[track_caller]
-    fn failure(&self, line: &str) -> String {
+    pub(crate) fn failure(&self, line: &str) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(1), "{} {line}", self.name);
         let text = String::from_utf8(output.stdout).expect("UTF-8");

@@ -21,6 +21,7 @@ mod messages;
 mod operator;
 mod refusals;
 mod service;
+mod several_addresses;
 mod streams;
 mod tools;
 mod web;

@@ -2,7 +2,7 @@
 
 use super::management::configuration;
 use crate::schema::attribute::{Attribute, Fixed::*, choice, counter, flag, number, text};
-use crate::schema::{Distribution, Effect, EntityType, MultiAddressStrategy, Observer, Operation};
+use crate::schema::{Distribution, EntityType, MultiAddressStrategy, Observer, Operation};
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
 
@@ -37,7 +37,8 @@ pub(super) static TCP_LISTENER: EntityType = EntityType {
              listener.",
         )
         .default(Text("none"))
-        .create(),
+        .create()
+        .works(),
         SITE_ID,
         OPENED,
         CLOSED,
@@ -88,15 +89,15 @@ pub(super) static TCP_CONNECTOR: EntityType = EntityType {
 };
 
 pub(super) static LISTENER_ADDRESS: EntityType = EntityType {
-    effect: Effect::Accepted,
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("address", "The service.").example("hello").required().create(),
+        text("address", "The service.").example("hello").required().create().works(),
         number("value", "Its priority or its weight, as the listener's multiAddressStrategy has it; more is preferred.")
             .example("1")
             .required()
-            .create(),
-        text("listener", "The name of the tcpListener.").refers_to("tcpListener").example("hello").required().create(),
+            .create()
+            .works(),
+        text("listener", "The name of the tcpListener.").refers_to("tcpListener").example("hello").required().create().works(),
         number("connectionsOpened", "How many service connections went to this address."),
     ],
     ..configuration("listenerAddress", "One of the addresses of a tcpListener that has a multiAddressStrategy.")

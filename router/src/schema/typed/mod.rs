@@ -13,7 +13,7 @@ pub use connections::{Connector, HttpListener, Limits, Listener};
 pub use policy::{PolicyEntity, VhostEntity};
 pub use router::{LogConfig, LogOutput, RouterEntity, Site};
 pub use security::SslProfile;
-pub use services::{AddressConfig, AddressMatch, AutoLinkConfig, TcpConnector, TcpListener};
+pub use services::{AddressConfig, AddressMatch, AutoLinkConfig, ListenerAddressConfig, TcpConnector, TcpListener};
 
 use super::{AttributeError, Entity};
 

@@ -69,6 +69,31 @@ impl TryFrom<&Entity> for TcpListener {
     }
 }
 
+/// One of the addresses of a tcpListener with a [`MultiAddressStrategy`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ListenerAddressConfig {
+    pub name: String,
+    pub address: String,
+    /// Its priority or its weight.
+    pub value: i64,
+    /// The tcpListener's name.
+    pub listener: String,
+}
+
+impl TryFrom<&Entity> for ListenerAddressConfig {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        Ok(Self {
+            name: name(entity)?,
+            address: text(entity, "address").ok_or_else(|| Problem::Missing.of("address"))?,
+            value: entity.get("value")?,
+            listener: entity.get("listener")?,
+        })
+    }
+}
+
 /// A server of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

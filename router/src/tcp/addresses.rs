@@ -1,0 +1,161 @@
+//! The addresses to which a tcpListener brings its clients: one, or several of which each client gets one.
+
+use crate::core::{Address, Core, Watching};
+use crate::schema::MultiAddressStrategy;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use tokio::sync::watch;
+
+/// One address of a listener.
+#[derive(Debug)]
+pub struct ListenerAddress {
+    /// The service.
+    pub(super) service: Arc<str>,
+    /// The address's record.
+    pub(super) record: Arc<Address>,
+    watch: Watching,
+    /// More goes first, or more often.
+    value: i64,
+    opened: AtomicU64,
+}
+
+impl ListenerAddress {
+    /// An address that is watched from now on.
+    pub fn new(core: &Arc<Core>, service: &str, value: i64) -> Arc<Self> {
+        let (record, watch) = core.watch(service);
+        Arc::new(Self { service: Arc::from(service), record, watch, value, opened: AtomicU64::new(0) })
+    }
+
+    /// Clients that were brought there.
+    pub fn connections_opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Those of one listener.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    strategy: MultiAddressStrategy,
+    list: Mutex<Vec<Arc<ListenerAddress>>>,
+    /// Tells the listener's task that there are others.
+    changed: watch::Sender<()>,
+}
+
+impl Addresses {
+    pub(super) fn new(strategy: MultiAddressStrategy) -> Self {
+        Self { strategy, list: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<ListenerAddress>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, address: Arc<ListenerAddress>) {
+        self.lock().push(address);
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn remove(&self, address: &Arc<ListenerAddress>) {
+        self.lock().retain(|known| !Arc::ptr_eq(known, address));
+        self.changed.send_replace(());
+    }
+
+    /// The services, in the order in which they came.
+    pub(super) fn services(&self) -> Vec<Arc<str>> {
+        self.lock().iter().map(|address| Arc::clone(&address.service)).collect()
+    }
+
+    /// Waits until somebody serves one of them, or nobody serves any. It is for one task: it alone is woken.
+    pub(super) async fn reachable(&self, wanted: bool) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let list = self.lock().clone();
+            let as_wanted = poll_fn(|cx| {
+                // All are asked, so that each wakes.
+                let reachable = list.iter().fold(false, |any, address| address.watch.poll(cx.waker()) | any);
+                if reachable == wanted { Poll::Ready(()) } else { Poll::Pending }
+            });
+            tokio::select! {
+                () = as_wanted => return,
+                // Who changes them is not gone before this is.
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// The address for the next client; `None` when there is none at all.
+    pub(super) fn pick(&self) -> Option<Arc<ListenerAddress>> {
+        let list = self.lock();
+        let candidates: Vec<_> = list.iter().map(|address| (address.value, address.watch.is_reachable())).collect();
+        let index = pick(self.strategy, &candidates, |below| fastrand::u64(..below))?;
+        list.get(index).map(Arc::clone)
+    }
+}
+
+/// Picks among addresses with their values, those first that somebody serves. `random` gives a number below another.
+fn pick(strategy: MultiAddressStrategy, candidates: &[(i64, bool)], random: impl FnOnce(u64) -> u64) -> Option<usize> {
+    let any = candidates.iter().any(|(_, reachable)| *reachable);
+    let candidates = candidates.iter().enumerate().filter(|(_, (_, reachable))| *reachable || !any);
+    let weight = |value: i64| u64::try_from(value).unwrap_or_default();
+    let total = candidates.clone().fold(0_u64, |total, (_, (value, _))| total.saturating_add(weight(*value)));
+    if strategy == MultiAddressStrategy::Weighted && any && total > 0 {
+        let mut drawn = random(total);
+        for (index, (value, _)) in candidates.clone() {
+            match drawn.checked_sub(weight(*value)) {
+                Some(left) => drawn = left,
+                None => return Some(index),
+            }
+        }
+    }
+    // Of equals the first.
+    candidates.rev().max_by_key(|(_, (value, _))| *value).map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_highest_that_is_served_goes_first() {
+        let pick = |candidates: &[(i64, bool)]| pick(MultiAddressStrategy::Priority, candidates, |_| panic!("no chance here"));
+        assert_eq!(pick(&[]), None);
+        assert_eq!(pick(&[(1, true), (3, true), (2, true)]), Some(1));
+        assert_eq!(pick(&[(1, true), (3, false), (2, true)]), Some(2));
+        assert_eq!(pick(&[(-1, false), (2, false), (2, false)]), Some(1), "without any, the first of the highest");
+    }
+
+    #[test]
+    fn weights_are_chances() {
+        let candidates = [(1, true), (5, false), (0, true), (3, true)];
+        let picked = |drawn| {
+            pick(MultiAddressStrategy::Weighted, &candidates, |total| {
+                assert_eq!(total, 4, "of those that are served");
+                drawn
+            })
+        };
+        assert_eq!([0, 1, 2, 3].map(picked), [Some(0), Some(3), Some(3), Some(3)]);
+        assert_eq!(pick(MultiAddressStrategy::Weighted, &[(1, false), (2, false)], |_| 0), Some(1), "nobody serves any");
+        assert_eq!(pick(MultiAddressStrategy::Weighted, &[(0, true), (0, true)], |_| 0), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn something_is_picked_of_what_there_is(candidates: Vec<(i64, bool)>, seed: u64, weighted: bool) {
+            let strategy = if weighted { MultiAddressStrategy::Weighted } else { MultiAddressStrategy::Priority };
+            match pick(strategy, &candidates, |below| seed % below) {
+                Some(index) => {
+                    let served = candidates.iter().any(|(_, reachable)| *reachable);
+                    prop_assert_eq!(candidates[index].1, served);
+                }
+                None => prop_assert!(candidates.is_empty()),
+            }
+        }
+    }
+}
