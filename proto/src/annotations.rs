@@ -121,9 +121,15 @@ impl fmt::Debug for Trace<'_> {
 /// What is wrong with a section. The delivery is rejected with `amqp:invalid-field`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
-    /// It is no list of at least four items.
-    #[error("the router annotations are not a list of at least four items")]
+    /// It is no list.
+    #[error("the router annotations are not a list")]
     NotAList,
+    /// It has too few items.
+    #[error("the router annotations have {items} items; at least four are needed")]
+    TooFew {
+        /// Items of the list.
+        items: usize,
+    },
     /// Its encoding ends within an item, or lists and their sizes disagree.
     #[error("the router annotations are not well-formed AMQP")]
     Malformed,
@@ -158,6 +164,7 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     let (size_octets, size) = match *rest {
         [] => (1, None),
         [LIST8, ref tail @ ..] => (1, tail.first().map(|octet| usize::from(*octet))),
+        [LIST0, ..] => return Err(AnnotationError::TooFew { items: 0 }),
         [LIST32, ref tail @ ..] => (4, tail.first_chunk().map(|octets| u32::from_be_bytes(*octets) as usize)),
         _ => return Err(AnnotationError::NotAList),
     };
@@ -171,7 +178,7 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     let mut cursor = Cursor(content);
     let count = cursor.size(size_octets)?;
     if count < 4 {
-        return Err(AnnotationError::NotAList);
+        return Err(AnnotationError::TooFew { items: count });
     }
     let flags = cursor.uint().map_err(|e| e.at(0))?;
     let to_override = cursor.string().map_err(|e| e.at(1))?;

@@ -488,7 +488,11 @@ decode_with! {
         let (count, mut body) = r.map()?;
         let mut fields = Self::default();
         for _ in 0..count / 2 {
-            // Keys must be symbols (part 2.8.13); some clients send strings.
+            // Keys must be symbols (part 2.8.13); some clients send strings. What comes behind anything else is not looked at, as C
+            // routers have it.
+            if !matches!(body.peek()?, 0xa1 | 0xb1 | 0xa3 | 0xb3) {
+                break;
+            }
             let key = body.text()?;
             if !key.is_ascii() {
                 return Err(DecodeError::Text);

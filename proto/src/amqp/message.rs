@@ -128,6 +128,20 @@ pub enum Scan {
 /// # Errors
 /// Sections that do not decode or stand in the wrong order.
 pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, DecodeError> {
+    let (head, whole) = walk(octets, complete, whole_body)?;
+    Ok(if whole { Scan::Complete(head) } else { Scan::Incomplete })
+}
+
+/// The sections before the body that have arrived whole of a message of which more is to come.
+///
+/// # Errors
+/// As of [`scan`].
+pub fn arrived(octets: &[u8]) -> Result<Head, DecodeError> {
+    walk(octets, false, false).map(|(head, _)| head)
+}
+
+/// The sections up to the body as far as they are there, and whether those are all.
+fn walk(octets: &[u8], complete: bool, whole_body: bool) -> Result<(Head, bool), DecodeError> {
     let mut head = Head::default();
     let mut reader = Reader::new(octets);
     let mut last = 0;
@@ -135,7 +149,7 @@ pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, Dec
     while !reader.is_empty() {
         let code = match reader.descriptor() {
             Ok(code) => u8::try_from(code).map_err(|_| DecodeError::Descriptor(code))?,
-            Err(DecodeError::Truncated) if !complete => return Ok(Scan::Incomplete),
+            Err(DecodeError::Truncated) if !complete => return Ok((head, false)),
             Err(error) => return Err(error),
         };
         if !(section::HEADER..=section::FOOTER).contains(&code) || code <= last {
@@ -146,11 +160,11 @@ pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, Dec
         let is_body = (section::DATA..=section::AMQP_VALUE).contains(&code);
         if is_body && !whole_body {
             head.body = Some(Span { code, value, end: value });
-            return Ok(Scan::Complete(head));
+            return Ok((head, true));
         }
         match reader.skip() {
             Ok(()) => {}
-            Err(DecodeError::Truncated) if !complete => return Ok(Scan::Incomplete),
+            Err(DecodeError::Truncated) if !complete => return Ok((head, false)),
             Err(error) => return Err(error),
         }
         let span = Some(Span { code, value, end: at(&reader) });
@@ -160,12 +174,12 @@ pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, Dec
             section::APPLICATION_PROPERTIES => head.application_properties = span,
             _ if is_body => {
                 head.body = span;
-                return Ok(Scan::Complete(head));
+                return Ok((head, true));
             }
             _ => {}
         }
     }
-    if complete { Ok(Scan::Complete(head)) } else { Ok(Scan::Incomplete) }
+    Ok((head, complete))
 }
 
 impl Span {

@@ -838,6 +838,11 @@ fn scan_finds_the_sections_wherever_the_message_is_cut() {
         assert_eq!(message::scan(part, false, true), Ok(expected), "whole body, {cut}");
         let expected = if cut < body.value { Scan::Incomplete } else { Scan::Complete(early.clone()) };
         assert_eq!(message::scan(part, false, false), Ok(expected), "any body, {cut}");
+        let whole = |span: Option<Span>| span.filter(|span| span.end <= cut);
+        let (header, properties) = (whole(head.header), whole(head.properties));
+        let arrived =
+            Head { header, properties, application_properties: whole(head.application_properties), body: whole(early.body) };
+        assert_eq!(message::arrived(part), Ok(arrived), "what has arrived, {cut}");
         // A message that ends here: either between two sections, or it is broken.
         if let Ok(scan) = message::scan(part, true, true) {
             assert!(matches!(scan, Scan::Complete(_)), "{cut}");

@@ -109,9 +109,9 @@ fn errors() {
         octets.extend(hex(rest));
         parse(&octets).map(|_| ()).unwrap_err()
     };
-    assert_eq!(section("45"), AnnotationError::NotAList);
+    assert_eq!(section("45"), AnnotationError::TooFew { items: 0 });
     assert_eq!(section("a1"), AnnotationError::NotAList);
-    assert_eq!(section("c0 04 03 40 40 40"), AnnotationError::NotAList);
+    assert_eq!(section("c0 04 03 40 40 40"), AnnotationError::TooFew { items: 3 });
     assert_eq!(section("c0 05 04 40 40 40 45"), AnnotationError::Type(0));
     assert_eq!(section("c0 05 04 43 43 40 45"), AnnotationError::Type(1));
     assert_eq!(section("c0 05 04 43 40 41 45"), AnnotationError::Type(2));

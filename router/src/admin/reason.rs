@@ -26,6 +26,8 @@ pub enum Reason {
         /// The peer's HELLO was heard: it is ours that it has not confirmed.
         heard: bool,
     },
+    /// With an active link of an edge router: another one is in use.
+    StandsBy,
     /// The host's name has no address.
     NameNotResolved {
         /// The name.
@@ -155,6 +157,7 @@ impl Reason {
             | Self::Connecting
             | Self::AwaitingControlLinks
             | Self::AwaitingHello { .. }
+            | Self::StandsBy
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
@@ -216,6 +219,7 @@ impl fmt::Display for Reason {
             Self::AwaitingHello { heard: true } => {
                 write!(f, "connected, the peer's HELLO is heard but it has not confirmed ours yet")
             }
+            Self::StandsBy => write!(f, "stands by: another uplink is in use"),
             Self::NameNotResolved { host, error } => {
                 write!(f, "host name {host} does not resolve ({error}): check the link's host and this site's DNS")
             }

@@ -60,6 +60,7 @@ pub(crate) fn reasons() -> Vec<(&'static str, Reason)> {
         ("awaiting-control-links", Reason::AwaitingControlLinks),
         ("awaiting-hello", Reason::AwaitingHello { heard: false }),
         ("awaiting-confirmation", Reason::AwaitingHello { heard: true }),
+        ("stands-by", Reason::StandsBy),
         ("no-name", Reason::NameNotResolved { host: text("north.example.com"), error: text("no such domain") }),
         ("refused", Reason::Refused { address: address() }),
         ("unreachable", Reason::Unreachable { address: address(), error: text("no route to host") }),

@@ -192,7 +192,8 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("type", kind.long_name())
         .with("ssl", tls.is_some())
         .with("opened", true)
-        .with("active", true)
+        .with("active", record.edge.as_ref().is_none_or(|edge| edge.is_active()))
+        .with("meshId", record.edge.as_ref().and_then(|edge| edge.mesh()).map(|mesh| Value::string(&**mesh)))
         .with("adminStatus", "enabled")
         .with("operStatus", "up")
         .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
@@ -277,13 +278,15 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
         .with("priority", -1)
         .with("watch", false);
     let counts = address.counts();
-    for (name, count) in
-        [("deliveriesIngress", &counts.ingress), ("deliveriesEgress", &counts.egress), ("deliveriesTransit", &counts.transit)]
-    {
+    for (name, count) in [
+        ("deliveriesIngress", &counts.ingress),
+        ("deliveriesEgress", &counts.egress),
+        ("deliveriesTransit", &counts.transit),
+        ("deliveriesToContainer", &counts.to_handlers),
+    ] {
         record.put(name, count.load(Ordering::Relaxed));
     }
     for name in [
-        "deliveriesToContainer",
         "deliveriesFromContainer",
         "deliveriesEgressRouteContainer",
         "deliveriesIngressRouteContainer",

@@ -60,7 +60,7 @@ impl Running {
         let router = config.role == Role::InterRouter;
         let (state, reason, hello) = match (&report.trouble, report.known.opened) {
             (_, true) if router => self.standing(&report.known),
-            (_, true) => (LinkState::Active, None, false),
+            (_, true) => (LinkState::Active, stands_by(&report.known), false),
             (None, false) if report.connecting => (LinkState::Connecting, Some(Reason::Connecting), false),
             (None, false) => (LinkState::NotConnected, Some(Reason::NeverTried), false),
             (Some(trouble), false) => (LinkState::NotConnected, Some(reason(trouble, self.node.core.id())), false),
@@ -92,13 +92,15 @@ impl Running {
 
     /// Links that other sites hold to a listener of ours.
     fn incoming_links(&self, listener: &AmqpListener, records: &[Arc<ConnectionRecord>]) -> Vec<Link> {
-        if listener.config().role != Role::InterRouter {
+        let role = listener.config().role;
+        if !matches!(role, Role::InterRouter | Role::Edge) {
             return Vec::new();
         }
         let link = |(id, standing): (u64, Arc<crate::net::Standing>)| {
             let known = standing.get();
-            let record = records.iter().find(|record| record.id == id && record.role == "inter-router")?;
-            let (state, reason, hello) = self.standing(&known);
+            let record = records.iter().find(|record| record.id == id && record.role == role.as_str())?;
+            let (state, reason, hello) =
+                if role == Role::Edge { (LinkState::Active, None, false) } else { self.standing(&known) };
             let group = |other: &&Arc<ConnectionRecord>| {
                 other.role == "inter-router-data" && !other.outgoing && other.container == record.container
             };
@@ -111,7 +113,7 @@ impl Running {
             Some(Link {
                 name: listener.config().name.clone(),
                 direction: Direction::In,
-                role: "inter-router".to_owned(),
+                role: role.as_str().to_owned(),
                 host: host.to_owned(),
                 port: port.to_owned(),
                 cost: known.trunk.as_ref().map_or_else(|| listener.config().cost, |trunk| trunk.cost()),
@@ -226,7 +228,8 @@ impl Source for Running {
             }
             let mut routers: Vec<_> =
                 address.remote_routers().into_iter().filter(|id| reachable.contains(id)).map(|id| id.to_string()).collect();
-            if address.local_consumers() > 0 {
+            routers.extend(address.edge_peers().iter().map(ToString::to_string));
+            if address.is_served_here() {
                 routers.insert(0, self.node.core.id().to_string());
             }
             let service = services.entry(text.to_owned()).or_default();
@@ -464,6 +467,11 @@ fn tls(info: &SessionInfo) -> Tls {
 fn peer(known: &Known) -> Option<Peer> {
     let container = known.container.as_ref()?;
     Some(Peer { router_id: container.to_string(), version: known.version.clone() })
+}
+
+/// Of an edge router's links one is in use.
+fn stands_by(known: &Known) -> Option<Reason> {
+    known.edge.as_ref().is_some_and(|edge| !edge.is_active()).then_some(Reason::StandsBy)
 }
 
 /// A peer of release 2.x passes messages, and carries services in a way of its own.

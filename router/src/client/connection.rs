@@ -96,7 +96,8 @@ impl Connection {
             container_id: container.clone(),
             hostname: Some(options.url.host.clone()),
             max_frame_size: MAX_FRAME,
-            channel_max: 0,
+            // A router attaches links of its own to a container, on sessions of its own.
+            channel_max: 15,
             // A dead peer is noticed by the deadline of each step.
             idle_timeout: Duration::ZERO,
             handshake_timeout: Duration::ZERO,

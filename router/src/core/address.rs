@@ -1,11 +1,13 @@
 //! Addresses and who consumes them.
 
+use super::choose::Destination;
 use super::delivery::Notify;
 use super::edge::EdgeConnection;
 use super::router::{Core, Endpoint};
 use super::trunk::TrunkId;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -36,15 +38,22 @@ pub struct AddressCounts {
     pub egress: AtomicU64,
     /// That went on to another router.
     pub transit: AtomicU64,
+    /// That this router's own handlers took.
+    pub to_handlers: AtomicU64,
 }
 
 impl AddressCounts {
-    /// A delivery that began here, or not, found a destination here, or not.
-    pub(super) fn routed(&self, began_here: bool, ends_here: bool) {
+    /// A delivery that began here, or not, found a destination.
+    pub(super) fn routed(&self, began_here: bool, destination: Destination) {
         if began_here {
             self.ingress.fetch_add(1, Ordering::Relaxed);
         }
-        if ends_here { &self.egress } else { &self.transit }.fetch_add(1, Ordering::Relaxed);
+        match destination {
+            Destination::Handler => &self.to_handlers,
+            Destination::Consumer => &self.egress,
+            Destination::Router => &self.transit,
+        }
+        .fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -226,6 +235,17 @@ impl Address {
     /// Consumers at this router, without its own handlers.
     pub fn local_consumers(&self) -> usize {
         self.destinations.load().locals.iter().filter(|consumer| !consumer.own).count()
+    }
+
+    /// Whether anybody consumes it at this router, without its own handlers and what is behind edge connections.
+    pub fn is_served_here(&self) -> bool {
+        self.destinations.load().locals.iter().any(|consumer| !consumer.own && consumer.edge.is_none())
+    }
+
+    /// Routers behind whose edge connections it is consumed, by id: an interior router's edge routers, an edge router's uplink.
+    pub fn edge_peers(&self) -> BTreeSet<Arc<str>> {
+        let destinations = self.destinations.load();
+        destinations.locals.iter().filter_map(|consumer| Some(Arc::clone(consumer.edge.as_ref()?.peer()))).collect()
     }
 
     /// Handlers that every router has for itself.

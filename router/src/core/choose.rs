@@ -28,6 +28,17 @@ enum Target {
     Nowhere,
 }
 
+/// What a destination is to those who count deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A handler in the process that every router has for itself.
+    Handler,
+    /// A consumer at this router.
+    Consumer,
+    /// Another router.
+    Router,
+}
+
 impl Choice {
     pub(super) const fn local(consumer: Arc<LocalConsumer>) -> Self {
         Self { target: Target::Local(consumer), outstanding: None, trunk: None }
@@ -37,9 +48,14 @@ impl Choice {
         Self { target: Target::Nowhere, outstanding: None, trunk: None }
     }
 
-    /// Whether the delivery stays at this router.
-    pub const fn is_local(&self) -> bool {
-        matches!(self.target, Target::Local(_))
+    /// What it is to those who count; nothing where copies are counted.
+    pub(super) fn destination(&self) -> Option<Destination> {
+        match &self.target {
+            Target::Local(consumer) if consumer.own => Some(Destination::Handler),
+            Target::Local(_) => Some(Destination::Consumer),
+            Target::Connection(_) => Some(Destination::Router),
+            Target::Nowhere => None,
+        }
     }
 
     /// The shard where the delivery is best produced: that of the connection it will leave by.

@@ -1,5 +1,6 @@
 //! Deliveries by what became of them.
 
+use super::choose::Destination;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -92,8 +93,13 @@ impl Counters {
         self.egress_route_container.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery found its destination, here or beyond.
-    pub(super) fn routed(&self, here: bool) {
-        if here { &self.egress } else { &self.transit }.fetch_add(1, Ordering::Relaxed);
+    /// A delivery found a destination.
+    pub(super) fn routed(&self, destination: Destination) {
+        match destination {
+            Destination::Handler => return,
+            Destination::Consumer => &self.egress,
+            Destination::Router => &self.transit,
+        }
+        .fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// An edge connection, at either end.
 #[derive(Debug)]
 pub struct EdgeConnection {
+    /// The router at the other end.
+    peer: Arc<str>,
     /// It leads from an edge router to the rest of the network.
     upward: bool,
     /// The ordinal of its TLS profile.
@@ -32,6 +34,11 @@ pub struct EdgeConnection {
 }
 
 impl EdgeConnection {
+    /// The id of the router at the other end.
+    pub const fn peer(&self) -> &Arc<str> {
+        &self.peer
+    }
+
     /// Whether it carries what it is for, or stands by.
     pub fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
@@ -195,11 +202,12 @@ impl Uplinks {
 }
 
 impl Core {
-    /// An edge connection is open. `ordinal` is that of its TLS profile. `notify` hears of whatever changes for it, and then asks for
+    /// An edge connection with a router is open. `ordinal` is that of its TLS profile. `notify` hears of whatever changes for it, and then asks for
     /// [`Core::uplink_demands`].
-    pub fn edge_up(&self, ordinal: Option<u64>, notify: Notify) -> Arc<EdgeConnection> {
+    pub fn edge_up(&self, peer: Arc<str>, ordinal: Option<u64>, notify: Notify) -> Arc<EdgeConnection> {
         let upward = self.mode() == RouterMode::Edge;
         let edge = Arc::new(EdgeConnection {
+            peer,
             upward,
             ordinal: ordinal.unwrap_or_default(),
             active: AtomicBool::new(!upward),

@@ -2,7 +2,7 @@
 
 use super::address::{Address, LocalConsumer, Remote, Watch, Watching};
 use super::budget::Budget;
-use super::choose::{self, Choice, Tried};
+use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
 use super::edge::{EdgeConnection, Origin};
@@ -312,31 +312,51 @@ impl Core {
     /// Chooses where a delivery that begins here goes.
     pub fn choose(&self, address: &Address) -> Option<Choice> {
         let choice = choose::choose(address, &self.routes.load(), true, &Tried::default(), &Origin::default())?;
-        address.counts().routed(true, choice.is_local());
+        self.count(address, true, &choice);
         Some(choice)
+    }
+
+    /// A delivery goes to a destination of an address.
+    fn count(&self, address: &Address, began_here: bool, choice: &Choice) {
+        if let Some(destination) = choice.destination() {
+            address.counts().routed(began_here, destination);
+            self.counters.routed(destination);
+        }
     }
 
     /// Chooses where a delivery that begins here goes, by its address: an answer to a router's client, above all.
     pub fn choose_by_text(&self, to: &str) -> Option<Choice> {
         let key = self.space.classify(to);
         match key.class {
-            AddressClass::Local if Replies::owns(key.text) => {
-                self.replies.find(key.text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)))
-            }
-            AddressClass::Router => choose::toward(&self.routes.load(), key.text, true),
+            AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
+            AddressClass::Router => self.toward(&self.routes.load(), key.text, true),
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
-                address.and_then(|address| self.choose(&address)).or_else(|| self.upward())
+                address.and_then(|address| self.choose(&address)).or_else(|| self.upward(&Tried::default()))
             }
         }
     }
 
+    /// Who waits for an answer at an address of this router's.
+    fn answer(&self, local: &str) -> Option<Choice> {
+        let endpoint = self.replies.find(local)?;
+        self.counters.routed(Destination::Consumer);
+        Some(Choice::local(LocalConsumer::new(endpoint)))
+    }
+
+    /// The way to a router.
+    fn toward(&self, routes: &Routes, router: &str, streaming: bool) -> Option<Choice> {
+        let choice = choose::toward(routes, router, streaming)?;
+        self.counters.routed(Destination::Router);
+        Some(choice)
+    }
+
     /// The way of what is for nobody known to an edge router: its uplink.
-    fn upward(&self) -> Option<Choice> {
+    fn upward(&self, tried: &Tried) -> Option<Choice> {
         let addresses = self.addresses.load();
         let uplink = addresses.get(&EDGE_UPLINK as &dyn AddressParts)?;
-        let choice = choose::to_local(uplink.destinations.load().locals.first()?);
-        uplink.counts().routed(true, true);
+        let choice = Some(choose::to_local(uplink.destinations.load().locals.first()?)).filter(|choice| !tried.has(choice))?;
+        self.count(uplink, true, &choice);
         Some(choice)
     }
 
@@ -354,11 +374,10 @@ impl Core {
         let streaming = message.streaming;
         let went_round = origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
         let key = self.space.classify(key_text(&origin, to));
-        let local = |text| self.replies.find(text).map(|endpoint| Choice::local(LocalConsumer::new(endpoint)));
         let choice = match key.class {
             _ if went_round => None,
-            AddressClass::Local if Replies::owns(key.text) => local(key.text),
-            AddressClass::Router => choose::toward(&routes, key.text, streaming),
+            AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
+            AddressClass::Router => self.toward(&routes, key.text, streaming),
             AddressClass::Topological => None,
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
@@ -370,17 +389,17 @@ impl Core {
                         return Resend::start(self, &delivery, key_text(&origin, to)).then_some(Choice::nowhere());
                     }
                     let choice = choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
-                    address.counts().routed(origin.is_here(), choice.is_local());
+                    self.count(address, origin.is_here(), &choice);
                     Some(choice)
                 });
-                known.or_else(|| self.upward().filter(|_| may_go_upward(message, &origin)))
+                let upward = || may_go_upward(message, &origin).then(|| self.upward(&Tried::default())).flatten();
+                known.or_else(upward)
             }
         };
         let Some(choice) = choice else {
             delivery.outcome(Some(DeliveryState::Released), true);
             return false;
         };
-        self.counters.routed(choice.is_local());
         choice.deliver(delivery);
         true
     }
@@ -393,10 +412,10 @@ impl Core {
         let addresses = self.addresses.load();
         let known = addresses.get(&key as &dyn AddressParts).and_then(|address| {
             let choice = choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
-            address.counts().routed(origin.is_here(), choice.is_local());
+            self.count(address, origin.is_here(), &choice);
             Some(choice)
         });
-        let upward = || self.upward().filter(|choice| may_go_upward(delivery.message(), &origin) && !tried.has(choice));
+        let upward = || may_go_upward(delivery.message(), &origin).then(|| self.upward(tried)).flatten();
         let choice = known.or_else(upward)?;
         tried.add(&choice);
         Some(choice)
@@ -433,9 +452,9 @@ impl Core {
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
         choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming)));
         for choice in &choices {
-            address.counts().routed(origin.is_here(), choice.is_local());
+            self.count(address, origin.is_here(), choice);
         }
-        choices.extend(upward.then(|| self.upward()).flatten());
+        choices.extend(upward.then(|| self.upward(&Tried::default())).flatten());
         match choices.len() {
             0 => return false,
             1 => choices.into_iter().for_each(|choice| choice.deliver(Arc::clone(delivery))),

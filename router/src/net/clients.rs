@@ -18,6 +18,9 @@ pub(super) const LINK: u32 = 1 << 30;
 /// A client that asks for its messages to be forwarded as they arrive.
 const STREAMING: &str = "qd.streaming-deliveries";
 
+/// A peer that takes links for what is forwarded as it arrives, each for one message at a time.
+const STREAMING_LINKS: &str = "qd.streaming-links";
+
 /// A client that asks for its messages to be sent elsewhere when a receiver releases them.
 const RESEND: &str = "qd.resend-released";
 
@@ -258,7 +261,7 @@ impl Connection {
 
     /// A link on which this router sends, as the core knows it.
     pub(super) fn link_endpoint(&self, number: u32) -> Arc<dyn Endpoint> {
-        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams: self.kind == Kind::Edge })
+        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams: self.offers(STREAMING_LINKS) })
     }
 
     /// Deliveries that may be open on a link.

@@ -671,6 +671,9 @@ impl Connection {
             log!(RouterCore, Debug, "{line}");
         }
         let property = |name| open.properties.as_ref().and_then(|properties| properties.get(name));
+        if let Some(version) = property("qd.annotations-version").and_then(Value::as_i64) {
+            log!(Router, Debug, "Remote router annotations version: {version}");
+        }
         self.bounds_unread = property(super::open::OURS).is_none();
         if let (true, Some(Value::Int(version))) = (self.settings.role.is_router(), property("qd.annotations-version")) {
             log!(Router, Debug, "Remote router annotations version: {version}");
@@ -702,7 +705,7 @@ impl Connection {
         }
         let peer = peer_info(open, self.mechanism, self.user.clone());
         if self.kind == Kind::Edge && !own {
-            self.edge_up();
+            self.edge_up(&container);
         }
         self.registered = Some(self.node.registry.enter(ConnectionRecord {
             id: self.id,

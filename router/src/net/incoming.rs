@@ -140,6 +140,12 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
     let windowed = flags.contains(Flags::STREAMING.with(Flags::DISABLE_Q2));
     let head = match message::scan(sections, complete, windowed) {
         Ok(Scan::Complete(head)) => head,
+        // Where it goes is enough to send a message on its way that is forwarded as it arrives.
+        Ok(Scan::Incomplete) if streaming && !windowed => match message::arrived(sections)? {
+            head if head.properties.is_some() || link.to.is_some() && link.user.is_none() => head,
+            _ if too_large => return Err(HeadError::TooLarge),
+            _ => return Ok(None),
+        },
         Ok(Scan::Incomplete) if too_large => return Err(HeadError::TooLarge),
         Ok(Scan::Incomplete) => return Ok(None),
         // Where it goes is known by its link: what is in it is its receiver's business.
@@ -400,6 +406,7 @@ impl Connection {
             }
             Err(error) => {
                 let condition = match error {
+                    HeadError::Annotations(AnnotationError::NotAList) => condition::DECODE_ERROR,
                     HeadError::Annotations(_) => condition::INVALID_FIELD,
                     HeadError::Message(_) | HeadError::TooLarge => condition::DECODE_ERROR,
                     HeadError::NoAddress => condition::PRECONDITION_FAILED,
@@ -440,6 +447,9 @@ impl Connection {
         if !self.node.core.route(delivery, &read.to) {
             if presettled {
                 self.node.core.counters().dropped();
+                if let Some(known) = self.known.get(&link) {
+                    known.record().counts.dropped.fetch_add(1, Ordering::Relaxed);
+                }
             }
             self.producer_without_destination(link);
         }

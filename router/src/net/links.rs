@@ -267,6 +267,12 @@ impl Connection {
         self.known.remove(&link);
     }
 
+    /// Whether the peer's open offers a capability.
+    pub(super) fn offers(&self, capability: &str) -> bool {
+        let offered = self.engine.remote().and_then(|open| open.offered_capabilities.as_ref());
+        offered.is_some_and(|offered| offered.contains(capability))
+    }
+
     /// Control links attached, of the two there are.
     pub(super) fn control_links(&self) -> u8 {
         u8::from(self.links.control_in_attached) + u8::from(self.links.control_out_attached)
@@ -278,14 +284,13 @@ impl Connection {
         match (self.control_links(), &self.links.trunk) {
             (2, None) => {
                 let Some(open) = self.engine.remote() else { return };
-                let offers = |capability| open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability));
                 let container: Arc<str> = Arc::from(open.container_id.as_str());
                 let up = TrunkUp {
                     group: self.correlator.as_ref().map(|correlator| GroupKey::new(&container, correlator)),
                     neighbor: container,
                     cost: self.cost,
                     control: Arc::clone(&self.mailbox),
-                    trunking: offers("qd.connection_trunking"),
+                    trunking: self.offers("qd.connection_trunking"),
                 };
                 let trunk = self.node.core.trunk_up(up, self.now);
                 self.status.set_trunk(Some(Arc::clone(&trunk)));

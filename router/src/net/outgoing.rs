@@ -281,7 +281,9 @@ impl Connection {
         if overdue {
             let oldest = state.waiting.pop_front();
             if let Some(known) = self.known.get(&link) {
-                known.record().counts.dropped.fetch_add(1, Ordering::Relaxed);
+                let counts = &known.record().counts;
+                counts.presettled.fetch_add(1, Ordering::Relaxed);
+                counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
             self.release(oldest);
         }

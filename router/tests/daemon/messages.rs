@@ -15,8 +15,19 @@ struct Routers {
     urls: [String; 2],
 }
 
+/// How two routers are joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    /// Both are interior routers.
+    Interior,
+    /// The second, where receivers are, is an edge router.
+    ToEdge,
+    /// The second is an edge router, and senders are there.
+    FromEdge,
+}
+
 impl Routers {
-    fn start(lab: &Lab, python: String, kinds: &[Kind]) -> Self {
+    fn start(lab: &Lab, python: String, kinds: &[Kind], joined: Joined) -> Self {
         let link = ports::free();
         let mut running = Vec::new();
         let mut urls = Vec::new();
@@ -24,6 +35,11 @@ impl Routers {
             let clients = ports::free();
             let spec = Spec::new(["north", "south"][index], *kind).clients(clients);
             let spec = if index == 0 { spec.links_plain(link) } else { spec.link_plain("link", link, 1) };
+            let spec = match (joined, index) {
+                (Joined::Interior, _) => spec,
+                (_, 0) => spec.with_edge_links(),
+                (_, _) => spec.attribute("mode", json!("edge")).with_edge_links(),
+            };
             let spec = ["multicast", "closest", "unavailable"]
                 .iter()
                 .fold(spec, |spec, name| spec.entity("address", json!({ "name": name, "prefix": name, "distribution": name })));
@@ -32,7 +48,10 @@ impl Routers {
             running.push(router);
             urls.push(format!("amqp://127.0.0.1:{clients}"));
         }
-        let urls = [urls[0].clone(), urls.last().expect("a router").clone()];
+        let mut urls = [urls[0].clone(), urls.last().expect("a router").clone()];
+        if joined == Joined::FromEdge {
+            urls.reverse();
+        }
         let routers = Self { python, running, urls };
         if kinds.len() > 1 {
             // The way is there once a message finds it.
@@ -77,25 +96,49 @@ macro_rules! scenarios {
     ($($name:ident: $scenario:expr;)+) => {
         mod one_router {
             use super::*;
-            $(scenarios!(@test $name, &[Ours], $scenario);)+
+            $(scenarios!(@test $name, &[Ours], Joined::Interior, $scenario);)+
         }
         mod two_routers {
             use super::*;
-            $(scenarios!(@test $name, &[Ours, Ours], $scenario);)+
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::Interior, $scenario);)+
+        }
+        mod to_an_edge_router {
+            use super::*;
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::ToEdge, $scenario);)+
+        }
+        mod from_an_edge_router {
+            use super::*;
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::FromEdge, $scenario);)+
         }
         mod mixed {
             use super::*;
             mod to_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Ours, Peer], $scenario);)+
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::Interior, $scenario);)+
+            }
+            mod to_a_peers_edge_router {
+                use super::*;
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::ToEdge, $scenario);)+
+            }
+            mod from_a_peers_edge_router {
+                use super::*;
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::FromEdge, $scenario);)+
+            }
+            mod to_an_edge_router_of_a_peer {
+                use super::*;
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::ToEdge, $scenario);)+
+            }
+            mod from_an_edge_router_of_a_peer {
+                use super::*;
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::FromEdge, $scenario);)+
             }
             mod from_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Peer, Ours], $scenario);)+
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::Interior, $scenario);)+
             }
         }
     };
-    (@test $name:ident, $kinds:expr, $scenario:expr) => {
+    (@test $name:ident, $kinds:expr, $joined:expr, $scenario:expr) => {
         #[test]
         fn $name() {
             let test = concat!(module_path!(), "::", stringify!($name));
@@ -104,7 +147,7 @@ macro_rules! scenarios {
                 return;
             }
             let lab = Lab::new(test);
-            let routers = Routers::start(&lab, python, $kinds);
+            let routers = Routers::start(&lab, python, $kinds, $joined);
             ($scenario)(&routers);
             assert!(routers.running.iter().all(Router::is_running));
         }

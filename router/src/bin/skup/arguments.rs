@@ -75,7 +75,8 @@ usage: skup link status [NAME] [--wait SECONDS] [--json] [--socket PATH]
 'link status' prints for each link configured here 'Link NAME is active', or 'Link NAME not connected' with the reason, since
 when, and when it is tried next; then the links that other sites hold to this one. With NAME only that link, in detail.
 
-A link is active when both of its control links are attached and HELLO was heard both ways.
+A link is active when both of its control links are attached and HELLO was heard both ways; an edge router's when it is in use or
+stands by for the one that is.
 
 options:
   --wait SECONDS  wait until the links are active, the router's start included, at most that long

@@ -18,7 +18,7 @@ fn edge_router() -> Arc<Core> {
 }
 
 fn up(core: &Core, ordinal: u64) -> Arc<EdgeConnection> {
-    core.edge_up(Some(ordinal), Notify::Nobody)
+    core.edge_up(Arc::from("peer"), Some(ordinal), Notify::Nobody)
 }
 
 fn behind(core: &Arc<Core>, edge: &Arc<EdgeConnection>, key: AddressKey, sink: &Arc<Sink>) -> Consumption {
@@ -168,7 +168,7 @@ fn uplink_hears_of_what_is_consumed_and_wanted_here() {
     let sink = Sink::new();
     let early = here(&core, "early", &sink);
     let (bell, waker) = Bell::new();
-    let edge = core.edge_up(None, Notify::Task(waker));
+    let edge = core.edge_up(Arc::from("peer"), None, Notify::Task(waker));
     assert_eq!(bell.rings(), 1);
     assert_eq!(core.uplink_demands(&edge), Some(vec![demand("early", true, false)]));
     let (_, watch) = core.watch("wanted");

@@ -44,9 +44,9 @@ impl EdgeLinks {
 
 impl Connection {
     /// The peer of an edge connection has opened.
-    pub(super) fn edge_up(&mut self) {
+    pub(super) fn edge_up(&mut self, peer: &Arc<str>) {
         let notify = Notify::Slot(Arc::clone(&self.mailbox), EDGE);
-        self.edge.connection = Some(self.node.core.edge_up(self.settings.ordinal, notify));
+        self.edge.connection = Some(self.node.core.edge_up(Arc::clone(peer), self.settings.ordinal, notify));
         self.status.set_edge(self.edge.connection.clone());
     }
 
