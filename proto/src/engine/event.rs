@@ -1,6 +1,6 @@
 //! What a connection tells its owner.
 
-use super::connection::Credentials;
+use super::config::Credentials;
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
 use super::session::SessionKey;

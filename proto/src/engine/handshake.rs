@@ -1,6 +1,7 @@
 //! What comes before open: protocol headers and SASL.
 
-use super::connection::{Connection, Credentials, Layer, Phase};
+use super::config::{Credentials, Layer};
+use super::connection::{Connection, Phase};
 use super::event::Event;
 use crate::amqp::decode::Decode;
 use crate::amqp::frame::{self, ProtocolHeader};

@@ -27,7 +27,11 @@
 //!   close -> <- close          or the transport ends
 //! ```
 
+mod calls;
 mod chain;
+#[cfg(any(test, fuzzing))]
+mod check;
+mod config;
 mod connection;
 mod delivery;
 mod event;
@@ -36,12 +40,16 @@ mod link;
 #[cfg(any(test, fuzzing))]
 pub mod model;
 mod output;
+mod receive;
+mod send;
 mod session;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
-pub use connection::{Config, Connection, Credentials, Layer, Usage};
+pub use config::{Config, Credentials, Layer};
+pub use connection::{Connection, Usage};
 pub use delivery::{IncomingKey, OutgoingKey};
 pub use event::{Closed, Ending, Event, Initiator};
 pub use link::{AttachRequest, LinkKey};
