@@ -46,6 +46,11 @@ fn annotations() {
 }
 
 #[test]
+fn management() {
+    replay("management", targets::management);
+}
+
+#[test]
 fn routing_messages() {
     replay("routing_messages", targets::routing_messages);
 }

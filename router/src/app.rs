@@ -94,7 +94,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         Ok(access) => Ok((steps, access)),
         Err(error) => Err(error.to_string()),
     });
-    let ((logs, others), access) = planned.inspect_err(|text| log_failed_start(&config, text))?;
+    let ((logs, others, passed_over), access) = planned.inspect_err(|text| log_failed_start(&config, text))?;
     log::set_timestamps(config.router.timestamp_format.as_deref(), config.router.timestamps_in_utc);
     let descriptors = socket::raise_descriptor_limit();
     let runtime =
@@ -112,7 +112,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         log!(Router, Info, "Version: {}", env!("CARGO_PKG_VERSION"));
         let found = if config.router.data_connections_calculated { "calculated at" } else { "set to" };
         log!(Router, Info, "Inter-router data connections {found} {}", node.data_connections);
-        for warning in &config.warnings {
+        for warning in config.warnings.iter().chain(&passed_over) {
             log!(Agent, Warning, "{warning}");
         }
         match descriptors {
@@ -147,15 +147,23 @@ fn log_failed_start(config: &Config, text: &str) {
 
 type Steps = Vec<(Entity, Parts)>;
 
-/// Plans all entities of a configuration: the log's, and the others.
-fn plan(config: &Config) -> Result<(Steps, Steps), ConfigError> {
+/// Plans all entities of a configuration: the log's, and the others; and says what is passed over.
+fn plan(config: &Config) -> Result<(Steps, Steps, Vec<String>), ConfigError> {
+    let mut passed_over = Vec::new();
     let mut plan = Plan::at_start(config.router.mode);
     let others = config.entities.iter().filter(|entity| entity.kind().name != "log").cloned();
     for entity in logs(&config.entities).into_iter().chain(others) {
         let kept = entity.clone();
-        plan.add(entity).map_err(|trouble| located(config, &kept, &trouble))?;
+        match plan.add(entity) {
+            // The first of two for one pattern counts, as with C routers.
+            Err(trouble @ Trouble::Taken { .. }) if kept.kind().name == "router.config.address" => {
+                passed_over.push(format!("{}; passed over", located(config, &kept, &trouble)));
+            }
+            added => added.map_err(|trouble| located(config, &kept, &trouble))?,
+        }
     }
-    Ok(plan.into_steps().into_iter().partition(|(entity, _)| entity.kind().name == "log"))
+    let (logs, others) = plan.into_steps().into_iter().partition(|(entity, _)| entity.kind().name == "log");
+    Ok((logs, others, passed_over))
 }
 
 /// What is wrong with an entity of a configuration, with its place.

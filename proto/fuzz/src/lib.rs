@@ -9,6 +9,7 @@ use skupper_proto::amqp::sasl::SaslFrame;
 use skupper_proto::amqp::{Encode, Fields, Multiple, Reader, Value};
 use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
+use skupper_proto::management::{MAX_REQUEST, Request, Response, Table, property};
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::{self, Arrival, LinkId, Message, Routing};
@@ -241,6 +242,37 @@ pub fn annotations(octets: &[u8]) {
             };
             assert_eq!((again.length, again.flags, again.to_override), (out.len(), present.flags, present.to_override));
             assert!(again.trace.routers().count() >= passed.len());
+        }
+    }
+}
+
+/// Requests to a management node, its responses and their tables: what is read takes bounded memory, and is written alike each time.
+pub fn management(octets: &[u8]) {
+    match Request::decode(octets) {
+        Ok(request) => {
+            let values = request.properties.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>();
+            assert!(values + weight(&request.body) <= 1024 + octets.len() * 300);
+            let _ = (request.integer(property::COUNT), request.text(property::NAME));
+            // What stands twice is written first, so that only the second round is the same again.
+            let again = |octets: &[u8]| Request::decode(octets).map(|request| request.encode());
+            let written = request.encode();
+            if written.len() <= MAX_REQUEST {
+                let first = again(&written).expect("what was written can be read");
+                assert_eq!(again(&first).as_ref(), Ok(&first));
+            }
+        }
+        // An answer goes where the message said, if it got so far.
+        Err(malformed) => assert!(!malformed.to_string().is_empty()),
+    }
+    if let Ok(response) = Response::decode(octets) {
+        let written = response.encode();
+        let read = Response::decode(&written).expect("what was written can be read");
+        assert_eq!(read.encode(), written);
+        if let Some(table) = Table::from_body(response.body) {
+            let written = table.clone().into_body();
+            let read = Table::from_body(written.clone()).expect("a table that was written");
+            assert_eq!(encoded(&read.into_body()), encoded(&written));
+            assert!(table.attribute_names.iter().all(|name| table.column(name).is_some()));
         }
     }
 }

@@ -471,6 +471,7 @@ fn log_options(config: &LogConfig) -> LogOptions {
             LogOutput::Stderr => "stderr".to_owned(),
             LogOutput::Stdout => "stdout".to_owned(),
             LogOutput::Syslog => "syslog".to_owned(),
+            LogOutput::Journal => "journald".to_owned(),
             LogOutput::File(path) => path.display().to_string(),
         }),
     }

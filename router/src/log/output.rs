@@ -9,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Level;
 
+/// Where systemd's journal takes entries.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
 /// Where the lines of a module go: the `outputFile` attribute. Only the writer thread and those who open files anew take the lock.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -22,6 +25,7 @@ enum Kind {
     Stderr,
     Stdout,
     Syslog(UnixDatagram),
+    Journal(UnixDatagram),
     File { path: PathBuf, file: Mutex<File> },
 }
 
@@ -31,17 +35,13 @@ impl Output {
         Self { kind: Kind::Stderr, lost: AtomicU64::new(0) }
     }
 
-    /// Opens `stderr`, `stdout`, `syslog` or a file for appending.
+    /// Opens `stderr`, `stdout`, `syslog`, `journald` or a file for appending.
     pub(super) fn open(name: &str) -> io::Result<Self> {
         let kind = match name {
             "stderr" => Kind::Stderr,
             "stdout" => Kind::Stdout,
-            "syslog" => {
-                let socket = UnixDatagram::unbound()?;
-                socket.connect("/dev/log")?;
-                socket.set_nonblocking(true)?;
-                Kind::Syslog(socket)
-            }
+            "syslog" => Kind::Syslog(datagrams_to("/dev/log")?),
+            "journald" => Kind::Journal(datagrams_to(JOURNAL)?),
             path => Kind::File { path: path.into(), file: Mutex::new(append_to(Path::new(path))?) },
         };
         Ok(Self { kind, lost: AtomicU64::new(0) })
@@ -53,20 +53,30 @@ impl Output {
             Kind::Stderr => "stderr",
             Kind::Stdout => "stdout",
             Kind::Syslog(_) => "syslog",
+            Kind::Journal(_) => "journald",
             Kind::File { path, .. } => path.to_str().unwrap_or_default(),
         }
     }
 
-    /// Whether each line is a message of its own, without a line end.
-    pub(super) const fn is_syslog(&self) -> bool {
-        matches!(self.kind, Kind::Syslog(_))
+    /// What stands before a line of this level where each is a message of its own, without a time and a line end.
+    pub(super) fn head(&self, level: Level) -> Option<String> {
+        match &self.kind {
+            Kind::Syslog(_) => Some(syslog_head(level)),
+            Kind::Journal(_) => Some(journal_head(level)),
+            Kind::Stderr | Kind::Stdout | Kind::File { .. } => None,
+        }
+    }
+
+    /// Whether each line is a message of its own.
+    pub(super) const fn takes_messages(&self) -> bool {
+        matches!(self.kind, Kind::Syslog(_) | Kind::Journal(_))
     }
 
     /// Writes `count` whole lines. A router whose log cannot be written goes on: what is lost is counted, said once on the standard
     /// error, and said where it is missing as soon as that output takes lines again.
     pub(super) fn write(&self, lines: &[u8], count: u64) {
         let lost = self.lost.load(Ordering::Relaxed);
-        let result = if lost > 0 && !self.is_syslog() {
+        let result = if lost > 0 && !self.takes_messages() {
             let report = format!("ROUTER (warning) {lost} lines dropped: this output did not take them\n");
             self.try_write(&[report.as_bytes(), lines].concat())
         } else {
@@ -92,7 +102,7 @@ impl Output {
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Kind::Syslog(socket) => socket.send(lines).map(drop),
+            Kind::Syslog(socket) | Kind::Journal(socket) => socket.send(lines).map(drop),
             Kind::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines),
         }
     }
@@ -111,15 +121,57 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// The head of a syslog message: facility daemon and the severity of `level` (RFC 3164).
-pub(super) fn syslog_head(level: Level) -> String {
-    const DAEMON: u8 = 3;
-    let severity = match level {
+fn datagrams_to(path: &str) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The severity of a level in syslog's terms (RFC 3164), which are the journal's as well.
+const fn severity(level: Level) -> u8 {
+    match level {
         Level::Critical => 2,
         Level::Error => 3,
         Level::Warning => 4,
         Level::Info => 6,
         Level::Debug => 7,
-    };
-    format!("<{}>skrouterd[{}]: ", DAEMON * 8 + severity, std::process::id())
+    }
+}
+
+/// The head of a syslog message, of the facility daemon.
+fn syslog_head(level: Level) -> String {
+    const DAEMON: u8 = 3;
+    format!("<{}>skrouterd[{}]: ", DAEMON * 8 + severity(level), std::process::id())
+}
+
+/// The fields of an entry of the journal before its text, which is one line. (systemd's native journal protocol.)
+fn journal_head(level: Level) -> String {
+    format!("SYSLOG_IDENTIFIER=skrouterd\nPRIORITY={}\nMESSAGE=", severity(level))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_an_entry_of_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        let kind = Kind::Journal(datagrams_to(path.to_str().unwrap()).unwrap());
+        let output = Output { kind, lost: AtomicU64::new(0) };
+        for (level, text) in [(Level::Error, "SERVER (error) first"), (Level::Debug, "SERVER (debug) second")] {
+            output.write(format!("{}{text}", output.head(level).unwrap()).as_bytes(), 1);
+        }
+        let mut entry = [0; 200];
+        for expected in [
+            "SYSLOG_IDENTIFIER=skrouterd\nPRIORITY=3\nMESSAGE=SERVER (error) first",
+            "SYSLOG_IDENTIFIER=skrouterd\nPRIORITY=7\nMESSAGE=SERVER (debug) second",
+        ] {
+            let octets = journal.recv(&mut entry).unwrap();
+            assert_eq!(std::str::from_utf8(&entry[..octets]).unwrap(), expected);
+        }
+        assert!(Output::open("stderr").unwrap().head(Level::Info).is_none());
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::output::{self, Output};
+use super::output::Output;
 use super::recent::{Line, Lines};
 use super::settings::{self, Settings};
 use super::{Level, Module, limit, recent};
@@ -167,7 +167,7 @@ fn write_out(settings: &Settings, lines: &[Line], dropped: u64) {
     let mut target: Option<&Arc<Output>> = None;
     for line in lines {
         let output = settings.output(line.module);
-        let same = target.is_some_and(|target| Arc::ptr_eq(target, output)) && !output.is_syslog();
+        let same = target.is_some_and(|target| Arc::ptr_eq(target, output)) && !output.takes_messages();
         if let Some(target) = target
             && (!same || buffer.len() >= WRITE_SIZE)
         {
@@ -195,8 +195,9 @@ fn write_out(settings: &Settings, lines: &[Line], dropped: u64) {
 
 /// Appends `<timestamp> MODULE (level) text[ (file:line)]`.
 fn format(settings: &Settings, line: &Line, output: &Output, buffer: &mut Vec<u8>) {
-    if output.is_syslog() {
-        buffer.extend_from_slice(output::syslog_head(line.level).as_bytes());
+    let head = output.head(line.level);
+    if let Some(head) = &head {
+        buffer.extend_from_slice(head.as_bytes());
     } else if settings.timestamp(line.module) {
         settings.clock.append(buffer, line.time);
         buffer.push(b' ');
@@ -206,7 +207,7 @@ fn format(settings: &Settings, line: &Line, output: &Output, buffer: &mut Vec<u8
     if settings.source(line.module) && !line.file.is_empty() {
         let _ = write!(buffer, " ({}:{})", line.file, line.line);
     }
-    if !output.is_syslog() {
+    if head.is_none() {
         buffer.push(b'\n');
     }
 }

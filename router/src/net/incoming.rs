@@ -328,7 +328,8 @@ impl Connection {
         }
         crate::log!(Policy, Info, "[C{}] DENY a message that is larger than {} octets", self.id, self.max_message_size());
         self.reject(key, Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT));
-        self.engine.detach(link, Some(Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT)));
+        // The reason stands with the delivery and with the connection, where clients look for it; a link that fails ends some of them early.
+        self.engine.detach(link, None);
         self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), self.now);
     }
 

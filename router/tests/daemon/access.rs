@@ -85,6 +85,32 @@ visits! {
         assert_eq!(door.visit(&["--user", "bob", "builder"])["opened"], true);
         assert_eq!(door.visit(&["--user", "alice", "wonder"])["opened"], false);
     };
+    users_of_cyrus_sasl_come_in_and_change_their_password: |lab: &Lab, python| {
+        let Some(saslpasswd2) = peers::needs_command("users_of_cyrus_sasl_come_in_and_change_their_password", "saslpasswd2") else { return };
+        let users = lab.path().join("users.sasldb");
+        let set = |user: &str, password: Option<&str>| {
+            let mut command = Command::new(&saslpasswd2);
+            command.args(["-p", "-f"]).arg(&users).args(["-u", "example.com", if password.is_some() { "-c" } else { "-d" }, user]);
+            let mut child = command.stdin(Stdio::piped()).spawn().expect("saslpasswd2 starts");
+            child.stdin.take().expect("a pipe").write_all(password.unwrap_or_default().as_bytes()).expect("written");
+            assert!(child.wait().expect("ends").success());
+        };
+        set("alice", Some("wonder"));
+        for number in 0..200 {
+            set(&format!("user-{number}"), Some("filler"));
+        }
+        let method = format!("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN\n", users.display());
+        std::fs::write(lab.path().join("tests-mech.conf"), method).expect("written");
+        let spec = spec().attribute("saslConfigDir", lab.path().to_string_lossy().into()).attribute("saslConfigName", "tests-mech".into());
+        let door = Door::open(lab, python, spec, json!({ "saslMechanisms": "PLAIN", "authenticatePeer": true }));
+        let opened = |user: &str, password: &str| door.visit(&["--user", user, password])["opened"] == true;
+        assert!(opened("alice@example.com", "wonder") && opened("user-77@example.com", "filler"));
+        assert!(!opened("alice@example.com", "land") && !opened("alice@elsewhere.com", "wonder") && !opened("bob@example.com", "wonder"));
+        set("alice", Some("land"));
+        assert!(opened("alice@example.com", "land") && !opened("alice@example.com", "wonder"));
+        set("alice", None);
+        assert!(!opened("alice@example.com", "land") && opened("user-0@example.com", "filler"));
+    };
     clients_are_told_what_is_configured: |lab: &Lab, python| {
         let listener = json!({ "maxFrameSize": 2048, "maxSessions": 10, "failoverUrls": "amqps://other:5671",
             "openProperties": { "team": "blue", "list": [1, null] } });

@@ -180,7 +180,7 @@ pub(super) static LOG: EntityType = EntityType {
             .example("no")
             .update()
             .works(),
-        text("outputFile", "Where lines go: stderr, stdout, syslog, or a file that is appended to.")
+        text("outputFile", "Where lines go: stderr, stdout, syslog, journald, or a file that is appended to.")
             .unset("what DEFAULT has, which begins as stderr")
             .example("stderr")
             .update()

@@ -120,6 +120,8 @@ pub enum LogOutput {
     Stderr,
     Stdout,
     Syslog,
+    /// systemd's.
+    Journal,
     /// Appended to.
     File(PathBuf),
 }
@@ -148,6 +150,7 @@ impl TryFrom<&Entity> for LogConfig {
                 "stderr" => LogOutput::Stderr,
                 "stdout" => LogOutput::Stdout,
                 "syslog" => LogOutput::Syslog,
+                "journald" => LogOutput::Journal,
                 file => LogOutput::File(file.into()),
             }),
         })

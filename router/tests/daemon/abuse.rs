@@ -1,0 +1,216 @@
+//! Clients that obey the letter of the protocol and take more than their share: what they may have is bounded, beyond it they are refused, and
+//! the others are served.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::amqp::{self, code, frame, null, performative, uint};
+use crate::support::backend::Serve;
+use crate::support::{Backend, Kind, Lab, Router, Spec, client, peers, ports, wait};
+
+const MIB: u64 = 1024 * 1024;
+
+/// What a router may grow by for one client that is out to harm it.
+const GROWTH: u64 = 64 * MIB;
+
+/// A router with a client's port, and a service that a bystander uses.
+struct Scene {
+    router: Router,
+    port: u16,
+    service: u16,
+    resident: u64,
+    _hello: Backend,
+}
+
+impl Scene {
+    fn start(lab: &Lab) -> Self {
+        let hello = Backend::start(Serve::Hello);
+        let [port, service] = [ports::free(), ports::free()];
+        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
+        let router = spec.start(lab);
+        router.await_port(port);
+        client::await_hello(service);
+        let resident = router.resident();
+        Self { router, port, service, resident, _hello: hello }
+    }
+
+    #[track_caller]
+    fn assert_unharmed(&self, growth: u64) {
+        assert!(self.router.is_running());
+        assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
+        let grown = self.router.peak_resident().saturating_sub(self.resident);
+        assert!(grown < growth, "the router grew by {} MiB", grown / MIB);
+        let log = self.router.log();
+        assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
+    }
+}
+
+/// Says all of it, as far as it is heard, reading what comes meanwhile; gives what came until the router ended it or nothing came any more.
+fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
+    let mut reader = stream.try_clone().expect("a second handle");
+    let _ = reader.set_read_timeout(Some(Duration::from_secs(3)));
+    std::thread::scope(|scope| {
+        let heard = scope.spawn(move || {
+            let (mut heard, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                heard.extend_from_slice(&buffer[..count]);
+            }
+            heard
+        });
+        let _ = (&mut &*stream).write_all(octets);
+        heard.join().expect("the reader does not panic")
+    })
+}
+
+/// How often a performative is in what was heard.
+fn count(heard: &[u8], code: u8) -> usize {
+    heard.windows(3).filter(|window| *window == [0, 0x53, code]).count()
+}
+
+fn begun() -> Vec<u8> {
+    [amqp::opening("greedy"), frame(0, &amqp::begin())].concat()
+}
+
+#[test]
+fn links_and_sessions_without_end_are_refused() {
+    let lab = Lab::new("links_and_sessions_without_end_are_refused");
+    let scene = Scene::start(&lab);
+    let attach =
+        |handle: u32| frame(0, &amqp::attach(&handle.to_string(), handle, handle.is_multiple_of(2), &format!("a/{handle}")));
+    let links: Vec<u8> = (0..60_000).flat_map(attach).collect();
+    let heard = say(&client::connect(scene.port), &[begun(), links].concat());
+    assert!(count(&heard, code::CLOSE) + count(&heard, code::END) + count(&heard, code::DETACH) > 0, "nothing was refused");
+    scene.assert_unharmed(2 * GROWTH);
+
+    let sessions: Vec<u8> = (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
+    let heard = say(&client::connect(scene.port), &[amqp::opening("greedy"), sessions].concat());
+    assert_eq!(count(&heard, code::CLOSE), 1, "nothing was refused");
+    scene.assert_unharmed(2 * GROWTH);
+
+    // One name, attached and detached again and again.
+    let detach = performative(code::DETACH, &[uint(0), amqp::boolean(true)]);
+    let round = [frame(0, &amqp::attach("again", 0, true, "a")), frame(0, &detach)].concat();
+    say(&client::connect(scene.port), &[begun(), round.repeat(20_000)].concat());
+    scene.assert_unharmed(2 * GROWTH);
+}
+
+#[test]
+fn who_ignores_credit_is_ended() {
+    let lab = Lab::new("who_ignores_credit_is_ended");
+    let scene = Scene::start(&lab);
+    let receiver = client::connect(scene.port);
+    (&mut &receiver).write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
+    let message = amqp::described(0x75, &amqp::binary(&[7; 10_000]));
+    let transfer = |id: u32| {
+        let head =
+            performative(code::TRANSFER, &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)]);
+        frame(0, &[head, message.clone()].concat())
+    };
+    let flood: Vec<u8> = (0..20_000).flat_map(transfer).collect();
+    let heard = say(&client::connect(scene.port), &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat());
+    assert!(count(&heard, code::CLOSE) + count(&heard, code::END) + count(&heard, code::DETACH) > 0, "nothing was refused");
+    scene.assert_unharmed(GROWTH);
+}
+
+#[test]
+fn a_receiver_that_never_grants_credit_costs_little() {
+    let lab = Lab::new("a_receiver_that_never_grants_credit_costs_little");
+    let scene = Scene::start(&lab);
+    let receivers: Vec<_> = (0..50).map(|_| client::connect(scene.port)).collect();
+    for mut receiver in &receivers {
+        receiver.write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
+    }
+    let senders: Vec<_> = (0..20).map(|_| client::connect(scene.port)).collect();
+    let message = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
+    for sender in &senders {
+        // As much as the credit for it allows, and no more.
+        let mut attached = sender;
+        attached.write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat()).expect("sent");
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        while count(&heard, code::FLOW) == 0 {
+            let octets = attached.read(&mut buffer).expect("the router answers");
+            assert!(octets > 0, "the router ended the connection");
+            heard.extend_from_slice(&buffer[..octets]);
+        }
+        let transfers: Vec<u8> = (0..200_u32)
+            .flat_map(|id| {
+                let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
+                frame(0, &[performative(code::TRANSFER, &delivery), message.clone()].concat())
+            })
+            .collect();
+        // The router may stop reading: that is what keeps it small.
+        let _ = attached.set_write_timeout(Some(Duration::from_millis(200)));
+        let _ = attached.write_all(&transfers);
+    }
+    scene.assert_unharmed(2 * GROWTH);
+    drop(receivers);
+    drop(senders);
+    scene.assert_unharmed(2 * GROWTH);
+}
+
+#[test]
+fn requesters_that_vanish_leave_nothing_behind() {
+    let lab = Lab::new("requesters_that_vanish_leave_nothing_behind");
+    let scene = Scene::start(&lab);
+    let text = |value: &str| amqp::string(value);
+    let properties = [null(), null(), null(), null(), text("_topo/0/north/temp.nobody"), uint(1)];
+    let application =
+        [text("operation"), text("QUERY"), text("type"), text("org.amqp.management"), text("entityType"), text("allocator")];
+    let body = amqp::map(&[text("attributeNames"), amqp::list(&[])]);
+    let request =
+        [performative(0x73, &properties), amqp::described(0x74, &amqp::map(&application)), amqp::described(0x77, &body)].concat();
+    let transfers: Vec<u8> = (0..200_u32)
+        .flat_map(|id| {
+            let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
+            frame(0, &[performative(code::TRANSFER, &delivery), request.clone()].concat())
+        })
+        .collect();
+    let opening = [begun(), frame(0, &amqp::attach("s", 0, false, "$management")), transfers].concat();
+    for _ in 0..50 {
+        let mut stream = client::connect(scene.port);
+        stream.write_all(&opening).expect("sent");
+        client::reset_on_close(&stream);
+    }
+    assert!(query(scene.port, "connection").as_array().is_some_and(|connections| !connections.is_empty()));
+    scene.assert_unharmed(GROWTH);
+}
+
+fn query(port: u16, kind: &str) -> Value {
+    let mut command = Command::new(peers::ours());
+    command.args(["skmanage", "--bus", &format!("127.0.0.1:{port}"), "--timeout", "30", "query", "--type", kind]);
+    let output = command.output().expect("skmanage starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn many_connections_are_told_in_one_answer() {
+    const CLIENTS: usize = 3_000;
+    let lab = Lab::new("many_connections_are_told_in_one_answer");
+    // Each costs this process a descriptor.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted).expect("descriptors");
+    let scene = Scene::start(&lab);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut client = client::connect(scene.port);
+            client.write_all(&amqp::opening(&format!("client-{number}"))).expect("sent");
+            client
+        })
+        .collect();
+    let told = wait::until("all are told", wait::patience(), || {
+        let told = query(scene.port, "connection");
+        let told = told.as_array().expect("a list");
+        let clients = told.iter().filter(|entity| entity["container"].as_str().is_some_and(|name| name.starts_with("client-")));
+        (clients.count() == CLIENTS).then_some(told.len())
+    });
+    assert!(told > CLIENTS);
+    scene.assert_unharmed(600 * MIB);
+    drop(clients);
+}
