@@ -220,6 +220,7 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
             hello_interval: router.hello_interval,
             hello_max_age: router.hello_max_age,
             ra_interval: router.ra_interval,
+            ra_interval_flux: router.ra_interval_flux,
             remote_ls_max_age: router.remote_ls_max_age,
             unreachable_hold_off: router.unreachable_holdoff,
             ..topology::Config::new(router.id.as_str(), instance)

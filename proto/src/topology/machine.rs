@@ -330,7 +330,7 @@ impl Topology {
             self.advertise = true;
             self.repeats = self.repeats.map(|(since, done)| (since, done.saturating_add(1)));
         }
-        if core::mem::take(&mut self.advertise) || now >= self.last_ra + self.config.ra_interval {
+        if core::mem::take(&mut self.advertise) || now >= self.next_ra() {
             self.last_ra = now;
             let links: Vec<LinkId> = self.neighbors.values().map(|neighbor| neighbor.link).collect();
             let message = self.own_ra();
@@ -339,6 +339,13 @@ impl Topology {
         for router in core::mem::take(&mut self.ready) {
             self.request_link_state(router, now);
         }
+    }
+
+    /// When the next RA is due whatever happens. A change elsewhere is no reason for one at once: all routers see it.
+    fn next_ra(&self) -> Instant {
+        let Config { ra_interval, ra_interval_flux, .. } = self.config;
+        let (quiet, soon) = (self.last_ra + ra_interval, self.last_ra.max(self.last_change) + ra_interval_flux);
+        if soon <= self.last_change + ra_interval_flux * 2 { quiet.min(soon) } else { quiet }
     }
 
     // Outputs.
@@ -350,7 +357,7 @@ impl Topology {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let hello = (!self.links.is_empty()).then(|| self.last_hello + self.config.hello_interval);
-        let ra = (!self.neighbors.is_empty()).then(|| self.last_ra + self.config.ra_interval);
+        let ra = (!self.neighbors.is_empty()).then(|| self.next_ra());
         let compute = self.table.has_changed().then(|| self.compute.open_at());
         let own = self.table.get(RouterIndex::OWN);
         let announce = own.filter(|own| *own.edges != *self.announced).map(|_| self.announce.open_at());

@@ -61,6 +61,8 @@ pub struct Config {
     pub hello_max_age: Duration,
     /// The longest pause between two RAs (`raIntervalSeconds`).
     pub ra_interval: Duration,
+    /// The same for twice this time after a change of the topology (`raIntervalFluxSeconds`).
+    pub ra_interval_flux: Duration,
     /// How long a router's link state lasts without news of it (`remoteLsMaxAgeSeconds`).
     pub remote_ls_max_age: Duration,
     /// How long a router's addresses are kept after it became unreachable (`unreachableHoldoffSeconds`).
@@ -76,6 +78,7 @@ impl Config {
             hello_interval: Duration::from_secs(1),
             hello_max_age: Duration::from_secs(3),
             ra_interval: Duration::from_secs(30),
+            ra_interval_flux: Duration::from_secs(4),
             remote_ls_max_age: Duration::from_secs(60),
             unreachable_hold_off: Duration::from_secs(1),
         }

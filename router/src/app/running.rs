@@ -4,11 +4,11 @@ use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
 use crate::config::Config;
 use crate::log;
-use crate::log::{Levels, Options as LogOptions, Scope};
+use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
 use crate::node::{AutoLink, Holder, Node, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput};
-use crate::schema::{Distribution, Entity, LogLevel, Mode, Role, SaslMechanism, Value};
+use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
@@ -449,22 +449,8 @@ pub(super) fn configure_log(config: &LogConfig) -> Result<(), Trouble> {
 }
 
 fn log_options(config: &LogConfig) -> LogOptions {
-    let levels = config.enable.map(|enabled| {
-        if enabled.is_inherited() {
-            return Levels::INHERITED;
-        }
-        let level = |level: LogLevel| match level {
-            LogLevel::Debug => log::Level::Debug,
-            LogLevel::Info => log::Level::Info,
-            LogLevel::Warning => log::Level::Warning,
-            LogLevel::Error => log::Level::Error,
-            LogLevel::Critical => log::Level::Critical,
-        };
-        let chosen = LogLevel::ALL.into_iter().filter(|level| enabled.contains(*level));
-        chosen.fold(Levels::NONE, |levels, chosen| levels.with(level(chosen)))
-    });
     LogOptions {
-        levels,
+        levels: config.enable,
         timestamp: config.include_timestamp,
         source: config.include_source,
         output: config.output.as_ref().map(|output| match output {

@@ -27,7 +27,6 @@ pub use attribute::{Attribute, Effect, Fixed, Kind};
 pub use entity::{AttributeError, Entity, FromValue, Problem};
 pub use entity_type::{EntityType, Operation, PREFIX};
 pub use failover::{FailoverUrl, failover_urls};
-pub use levels::{LogLevel, LogLevels};
 pub(crate) use nearest::nearest;
 pub use password::{Password, PasswordError, Secret};
 pub use port::Port;

@@ -24,8 +24,12 @@ struct Me {
 
 impl Me {
     fn new() -> Self {
+        Self::with(Config::new("me", 7))
+    }
+
+    fn with(config: Config) -> Self {
         let now = Instant::from_millis(100_000);
-        let routing = Routing::new(Config::new("me", 7), now);
+        let routing = Routing::new(config, now);
         Self { routing, now, sent: Vec::new(), notices: Vec::new(), relayed: Vec::new() }
     }
 
@@ -186,6 +190,37 @@ fn a_neighbor_is_who_hears_this_router() {
         }
     }
     assert_eq!(times, [1, 2, 4, 8, 38]);
+}
+
+#[test]
+fn a_change_may_be_advertised_more_often_for_a_while() {
+    let mut me = Me::with(Config { ra_interval_flux: Duration::from_secs(3), ..Config::new("me", 7) });
+    me.up(A, 1);
+    me.hello(A, "a", 1, &["me"]);
+    me.opcodes();
+    let start = me.now;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        me.pass_with(MS * 1000, &[(A, "a")]);
+        if me.opcodes().contains(&"RA") {
+            times.push((me.now - start).as_secs());
+        }
+    }
+    // The last pause of three seconds would end behind six.
+    assert_eq!(times, [1, 2, 4, 8, 38]);
+    let mut me = Me::with(Config { ra_interval_flux: Duration::from_secs(10), ..Config::new("me", 7) });
+    me.up(A, 1);
+    me.hello(A, "a", 1, &["me"]);
+    me.opcodes();
+    let start = me.now;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        me.pass_with(MS * 1000, &[(A, "a")]);
+        if me.opcodes().contains(&"RA") {
+            times.push((me.now - start).as_secs());
+        }
+    }
+    assert_eq!(times, [1, 2, 4, 8, 18, 48]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{name, text};
-use crate::schema::{AttributeError, Distribution, Entity, LogLevels, LogModule, Mode, Problem, quote};
+use crate::log::Levels;
+use crate::schema::{AttributeError, Distribution, Entity, LogModule, Mode, Problem, quote};
 
 /// More data connections than this to one neighbor are a mistake.
 const MOST_DATA_CONNECTIONS: u32 = 1024;
@@ -131,7 +132,7 @@ pub enum LogOutput {
 #[allow(missing_docs)]
 pub struct LogConfig {
     pub module: LogModule,
-    pub enable: Option<LogLevels>,
+    pub enable: Option<Levels>,
     pub include_timestamp: Option<bool>,
     pub include_source: Option<bool>,
     pub output: Option<LogOutput>,
