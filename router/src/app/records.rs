@@ -164,6 +164,7 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
     let now = running.node.clock.now();
     let amqp = record.protocol == "amqp";
     let tls = record.tls.as_deref();
+    let since = record.octets.since_delivery(now).filter(|_| amqp);
     let listened = (!amqp && !record.outgoing).then(|| {
         let listeners = running.tcp_listeners();
         listeners.iter().find(|listener| *listener.config().name == *record.entity).map(|listener| listener.config().host_port())
@@ -197,6 +198,7 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("adminStatus", "enabled")
         .with("operStatus", "up")
         .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
+        .with("lastDlvSeconds", since.map(|since| Value::Uint(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))))
         .with("enableProtocolTrace", amqp && record.trace.is_on())
         .with("groupCorrelationId", record.peer.correlator.as_deref())
         .with("groupOrdinal", record.peer.ordinal)
@@ -212,6 +214,7 @@ pub(super) fn links(running: &Running, kind: &'static EntityType, page: Page) ->
 
 fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
     let counts = &link.counts;
+    let histogram = link.outgoing.then(|| Value::List(counts.by_ingress.get().into_iter().map(Value::Ulong).collect()));
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let mut record = Record::new(kind)
         .with("name", link.name.as_str())
@@ -225,7 +228,8 @@ fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
         .with("connectionId", link.connection.to_string())
         .with("operStatus", "up")
         .with("priority", u32::from(link.priority))
-        .with("settleRate", 0_u32)
+        .with("settleRate", u32::try_from(counts.settled.mean(now)).unwrap_or(u32::MAX))
+        .with("ingressHistogram", histogram)
         .with("creditAvailable", counts.credit.load(Ordering::Relaxed))
         .with("zeroCreditSeconds", u32::try_from(counts.without_credit(now).as_secs()).unwrap_or(u32::MAX));
     for (name, count) in [

@@ -19,7 +19,7 @@ use skupper_proto::address::{
     AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, EDGE_UPLINK, RouterMode, Treatment,
 };
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{self, Annotations};
+use skupper_proto::annotations::{self, Annotations, Parsed};
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology;
@@ -419,6 +419,13 @@ impl Core {
         let choice = known.or_else(upward)?;
         tried.add(&choice);
         Some(choice)
+    }
+
+    /// The number of the router at which a message entered the network: 0 is this one.
+    pub fn ingress_number(&self, message: &Message) -> usize {
+        let Ok(Parsed::Present(annotations)) = annotations::parse(&message.annotations) else { return 0 };
+        let router = annotations.ingress.and_then(skupper_proto::address::router_of_node);
+        router.and_then(|id| self.routes.load().table.router(id)).map_or(0, topology::RouterIndex::get)
     }
 
     /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.

@@ -197,7 +197,7 @@ pub(super) struct Connection {
     peer: String,
     transport: Transport,
     pub(super) input: BytesMut,
-    octets: Arc<Octets>,
+    pub(super) octets: Arc<Octets>,
     registered: Option<Registered>,
     trace: Arc<Trace>,
     mechanism: Option<&'static str>,

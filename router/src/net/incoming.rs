@@ -208,7 +208,7 @@ impl Slot {
     fn uncount(&self, now: Instant, counters: &Counters) {
         if let Some(record) = &self.counted {
             let age = now.since(self.begun);
-            record.counts.end(self.outcome.as_ref(), age, self.stuck);
+            record.counts.end(self.outcome.as_ref(), age, self.stuck, now);
             counters.took(age);
         }
     }
@@ -229,9 +229,10 @@ impl Connection {
         let limit = self.max_message_size();
         if !self.incoming.slots.contains_key(&key) {
             self.producer_began(link);
+            self.octets.delivery(self.now);
             counted = self.known.get(&link).map(|known| Arc::clone(known.record()));
             if let Some(record) = &counted {
-                record.counts.begin(presettled);
+                record.counts.begin(presettled, self.now);
             }
             if presettled {
                 counted = None;

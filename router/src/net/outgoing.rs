@@ -74,7 +74,7 @@ impl Slot {
     fn uncount(&self, now: Instant) {
         let Some(record) = &self.record else { return };
         if self.counted {
-            record.counts.end(self.state.as_ref(), now.since(self.begun), self.stuck);
+            record.counts.end(self.state.as_ref(), now.since(self.begun), self.stuck, now);
         } else if self.stuck {
             record.counts.stuck.fetch_sub(1, Ordering::Relaxed);
         }
@@ -457,9 +457,13 @@ impl Connection {
             entry.record = self.known.get(&link).map(|known| Arc::clone(known.record()));
         }
         if let Some(record) = &entry.record {
-            record.counts.begin(entry.presettled);
+            record.counts.begin(entry.presettled, self.now);
             entry.counted = !entry.presettled;
+            if self.kind == Kind::Normal {
+                record.counts.by_ingress.count(self.node.core.ingress_number(message));
+            }
         }
+        self.octets.delivery(self.now);
         entry.delivery.set_consumer(Notify::Slot(Arc::clone(&self.mailbox), slot));
         self.make_ready(slot);
         true

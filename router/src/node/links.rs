@@ -92,6 +92,10 @@ counts! {
     credit: AtomicU32,
     /// When the credit became none, in microseconds of the router's clock; 0 while there is some.
     without_credit_since: AtomicU64,
+    /// How many were settled in the last seconds.
+    settled: Rate,
+    /// That went out, by the router at which they had come in.
+    by_ingress: ByIngress,
 }
 
 /// A delivery takes too long beyond this, and is counted.
@@ -102,9 +106,10 @@ pub const STUCK: Duration = Duration::from_secs(10);
 
 impl LinkCounts {
     /// A delivery began.
-    pub fn begin(&self, presettled: bool) {
+    pub fn begin(&self, presettled: bool, now: Instant) {
         self.deliveries.fetch_add(1, Ordering::Relaxed);
         if presettled {
+            self.settled.count(now);
             self.presettled.fetch_add(1, Ordering::Relaxed);
         } else {
             self.unsettled.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +117,10 @@ impl LinkCounts {
     }
 
     /// An unsettled delivery ended after `age`, with this outcome. `stuck` says that it had been counted as such.
-    pub fn end(&self, outcome: Option<&DeliveryState>, age: Duration, stuck: bool) {
+    pub fn end(&self, outcome: Option<&DeliveryState>, age: Duration, stuck: bool, now: Instant) {
+        if matches!(outcome, Some(DeliveryState::Accepted | DeliveryState::Rejected(_))) {
+            self.settled.count(now);
+        }
         self.unsettled.fetch_sub(1, Ordering::Relaxed);
         let counter = match outcome {
             Some(DeliveryState::Accepted) => Some(&self.accepted),
@@ -150,6 +158,59 @@ impl LinkCounts {
             0 => Duration::ZERO,
             since => Duration::from_micros(now.as_micros().saturating_sub(since)),
         }
+    }
+}
+
+/// Seconds over which a rate is the mean.
+const RATE_SECONDS: usize = 5;
+
+/// Counts events by the second, of the last seconds. One task counts; what others read may miss its last event.
+#[derive(Debug, Default)]
+pub struct Rate([AtomicU64; RATE_SECONDS]);
+
+impl Rate {
+    /// A second, and a count of it that stays below 2^24.
+    const SHIFT: u32 = 24;
+
+    fn count(&self, now: Instant) {
+        let second = now.as_micros() / 1_000_000;
+        let Some(slot) = self.0.get((second % RATE_SECONDS as u64) as usize) else { return };
+        let held = slot.load(Ordering::Relaxed);
+        let count = if held >> Self::SHIFT == second { held & ((1 << Self::SHIFT) - 1) } else { 0 };
+        let count = (count + 1).min((1 << Self::SHIFT) - 1);
+        slot.store(second << Self::SHIFT | count, Ordering::Relaxed);
+    }
+
+    /// Events a second.
+    pub fn mean(&self, now: Instant) -> u64 {
+        let second = now.as_micros() / 1_000_000;
+        let recent = |held: &u64| second.saturating_sub(held >> Self::SHIFT) < RATE_SECONDS as u64;
+        let held = self.0.iter().map(|slot| slot.load(Ordering::Relaxed));
+        held.filter(recent).map(|held| held & ((1 << Self::SHIFT) - 1)).sum::<u64>() / RATE_SECONDS as u64
+    }
+}
+
+/// Deliveries by the router at which they entered the network, by its number; of outgoing links only.
+#[derive(Debug, Default)]
+pub struct ByIngress(Mutex<Vec<u64>>);
+
+impl ByIngress {
+    /// One from this router.
+    pub fn count(&self, router: usize) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() <= router {
+            counts.resize(router + 1, 0);
+        }
+        if let Some(count) = counts.get_mut(router) {
+            *count += 1;
+        }
+    }
+
+    /// The counts: at least as many as C routers tell, for who reads them by their number.
+    pub fn get(&self) -> Vec<u64> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counts.resize(counts.len().max(128), 0);
+        counts
     }
 }
 
@@ -201,5 +262,34 @@ impl Links {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_the_last_seconds() {
+        let rate = Rate::default();
+        let at = |milliseconds| Instant::from_millis(milliseconds);
+        for millisecond in 0..2000 {
+            rate.count(at(7000 + millisecond));
+        }
+        assert_eq!([8999, 11_999, 12_999, 14_000].map(|time| rate.mean(at(time))), [400, 400, 200, 0]);
+        rate.count(at(27_000));
+        (0..9).for_each(|_| rate.count(at(27_999)));
+        assert_eq!(rate.mean(at(28_000)), 2, "what was counted in the place long ago is forgotten");
+    }
+
+    #[test]
+    fn counts_are_found_by_the_routers_number() {
+        let counts = ByIngress::default();
+        counts.count(0);
+        counts.count(200);
+        counts.count(200);
+        let counts = counts.get();
+        assert_eq!((counts.len(), counts[0], counts[200]), (201, 1, 2));
+        assert_eq!(ByIngress::default().get(), [0; 128]);
     }
 }

@@ -10,14 +10,16 @@ use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
-/// Octets over a connection.
+/// Octets over a connection, and when its last delivery began.
 #[derive(Debug, Default)]
 pub struct Octets {
     received: AtomicU64,
     sent: AtomicU64,
+    /// In microseconds of the router's clock; 0: there was none.
+    last_delivery: AtomicU64,
 }
 
 impl Octets {
@@ -29,6 +31,19 @@ impl Octets {
     /// Counts octets sent.
     pub fn send(&self, octets: usize) {
         self.sent.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// A delivery began, in either direction.
+    pub fn delivery(&self, now: Instant) {
+        self.last_delivery.store(now.as_micros().max(1), Ordering::Relaxed);
+    }
+
+    /// How long ago the last delivery began.
+    pub fn since_delivery(&self, now: Instant) -> Option<Duration> {
+        match self.last_delivery.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Duration::from_micros(now.as_micros().saturating_sub(at))),
+        }
     }
 
     /// Octets received and sent.

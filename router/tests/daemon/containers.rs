@@ -68,6 +68,14 @@ fn refused_and_taken(lab: &Lab, python: &str, broker: Kind) {
     let [gateway, broker] = &pair.urls;
     let carried = messages::run(python, &pair.urls, &["between", "orders", "sent", "50"]);
     assert_eq!((&carried["received"], carried["outcomes"].as_array().map(Vec::len)), (&json!(50), Some(50)), "{carried}");
+    let links = pair.gateway.json("query --type router.link identity ingressHistogram settleRate");
+    let figures = links.as_array().and_then(|links| links.iter().find(|known| known["identity"] == link["linkRef"]));
+    let figures = figures.expect("the link");
+    assert!(figures["ingressHistogram"][0] == 50 && figures["settleRate"].as_u64() > Some(0), "{figures}");
+    let connections = pair.gateway.json("query --type connection role lastDlvSeconds");
+    let recent =
+        |known: &Value| known["role"] == "route-container" && known["lastDlvSeconds"].as_u64().is_some_and(|last| last < 20);
+    assert!(connections.as_array().is_some_and(|all| all.iter().any(recent)), "{connections}");
     // And in the other direction, by a link that is made while the router runs.
     pair.gateway
         .text("create --type autoLink --name in address=answers externalAddress=answered containerId=broker direction=in");
