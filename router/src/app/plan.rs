@@ -367,6 +367,7 @@ fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> 
         protocols: entity.protocols.clone(),
         uid_format: entity.uid_format.clone(),
         uid_names: entity.uid_name_mapping_file.clone(),
+        ordinal: entity.ordinal,
     })
 }
 

@@ -200,8 +200,9 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
         .with("lastDlvSeconds", since.map(|since| Value::Uint(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))))
         .with("enableProtocolTrace", amqp && record.trace.is_on())
+        .with("tlsOrdinal", tls.map(|tls| tls.ordinal).filter(|_| amqp))
         .with("groupCorrelationId", record.peer.correlator.as_deref())
-        .with("groupOrdinal", record.peer.ordinal)
+        .with("groupOrdinal", record.peer.correlator.as_ref().map(|_| record.peer.ordinal.unwrap_or(0)))
 }
 
 // ----- links and addresses -----
@@ -305,6 +306,9 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
 
 // ----- the router and its network -----
 
+/// Routers of a network, at most, of which it is told whose messages pass through here: as many as C routers can have.
+const MAX_ORIGINS: usize = 128;
+
 /// The routers that can be reached, this one first; none where there is no network.
 pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record> {
     if running.mode == Mode::Standalone {
@@ -315,15 +319,23 @@ pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record>
     let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let own = node(kind, core.id(), Some(running.instance), 0, core.neighbors().iter().map(AsRef::as_ref))
         .with("nextHop", "(self)")
+        .with("validOrigins", Vec::new())
         .with("lastTopoChange", number(changed.as_secs()));
     let others = core.routers();
     let id_of = |index| others.iter().find(|router| router.router == index).map(|router| &*router.id);
+    // For each router one asks about all others: a large network has no time for that, and only tools look.
+    let small = others.len() <= MAX_ORIGINS;
+    let origins = |destination| match small {
+        true => core.valid_origins(destination, &others).into_iter().map(Value::string).collect::<Vec<_>>(),
+        false => Vec::new(),
+    };
     let other = |router: &RouterStatus| {
         let route = router.route?;
         let direct = route.next_hop == router.router;
         let peers = router.peers.iter().map(|(id, _)| id.as_ref());
         let mut record = node(kind, &router.id, router.instance, router.router.get(), peers)
             .with("nextHop", id_of(route.next_hop).filter(|_| !direct))
+            .with("validOrigins", origins(router.router))
             .with("cost", number(route.cost));
         if direct {
             record.put("routerLink", number(route.link.0));
@@ -345,7 +357,6 @@ fn node<'a>(
         .with("protocolVersion", 1)
         .with("instance", instance.map(|instance| i32::try_from(instance).map_or(Value::Long(instance), Value::Int)))
         .with("linkState", peers.map(Value::string).collect::<Vec<_>>())
-        .with("validOrigins", Vec::new())
         .with("address", format!("amqp:/_topo/0/{id}"))
         .with("index", number(index as u64))
         .with("name", format!("router.node/{id}"))

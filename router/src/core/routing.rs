@@ -14,7 +14,7 @@ use skupper_proto::amqp::performative::Error;
 use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
-use skupper_proto::topology::{self, Action, Arrival, LinkId, LinkStatus, Notice, RouterStatus, Routing};
+use skupper_proto::topology::{self, Action, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus, Routing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
@@ -347,6 +347,14 @@ impl Core {
     /// The other routers, reachable or not.
     pub fn routers(&self) -> Vec<RouterStatus> {
         self.lock().routing.routers().collect()
+    }
+
+    /// Of these routers, the ids of those whose messages for `destination` pass through here.
+    pub fn valid_origins<'a>(&self, destination: RouterIndex, routers: &'a [RouterStatus]) -> Vec<&'a str> {
+        let routes = self.routes.load();
+        let passes =
+            |origin: &&RouterStatus| origin.router != destination && routes.table.is_valid_origin(origin.router, destination);
+        routers.iter().filter(passes).map(|router| &*router.id).collect()
     }
 
     /// The neighbors' ids.

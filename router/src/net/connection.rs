@@ -703,7 +703,10 @@ impl Connection {
         if shard != self.mailbox.shard() {
             self.mailbox = Mailbox::new(shard);
         }
-        let peer = peer_info(open, self.mechanism, self.user.clone());
+        let mut peer = peer_info(open, self.mechanism, self.user.clone());
+        if self.settings.outgoing {
+            (peer.correlator, peer.ordinal) = (self.settings.correlator.clone(), self.settings.ordinal);
+        }
         if self.kind == Kind::Edge && !own {
             self.edge_up(&container);
         }

@@ -43,6 +43,8 @@ pub struct ProfileConfig {
     pub uid_format: Option<String>,
     /// `uidNameMappingFile`: JSON object of user names.
     pub uid_names: Option<PathBuf>,
+    /// `ordinal`
+    pub ordinal: u64,
 }
 
 impl fmt::Debug for ProfileConfig {
@@ -57,6 +59,7 @@ impl fmt::Debug for ProfileConfig {
             .field("protocols", &self.protocols)
             .field("uid_format", &self.uid_format)
             .field("uid_names", &self.uid_names)
+            .field("ordinal", &self.ordinal)
             .finish()
     }
 }
@@ -149,6 +152,7 @@ pub(super) struct Material {
     pub(super) certificate: Option<Certificate>,
     /// Who clients are by their certificates.
     pub(super) naming: Naming,
+    pub(super) ordinal: u64,
 }
 
 pub(super) struct Shared {
@@ -325,7 +329,7 @@ impl Material {
                 .map_err(|problem| error("uidNameMappingFile", Some(file), problem))?,
             None => Default::default(),
         };
-        Ok(Self { provider, versions, trust, identity, certificate, naming: Naming::new(format, names) })
+        Ok(Self { provider, versions, trust, identity, certificate, naming: Naming::new(format, names), ordinal: config.ordinal })
     }
 }
 

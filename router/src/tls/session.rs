@@ -106,6 +106,8 @@ pub struct SessionInfo {
     pub peer: Option<Certificate>,
     /// Who the peer is by that certificate.
     pub user: Option<String>,
+    /// The ordinal of our certificates, which tells older ones from newer.
+    pub ordinal: u64,
 }
 
 enum Inner {
@@ -132,7 +134,7 @@ impl Session {
         Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0, closed: false }
     }
 
-    pub(super) fn tls(mut connection: Connection, naming: &Naming) -> Self {
+    pub(super) fn tls(mut connection: Connection, naming: &Naming, ordinal: u64) -> Self {
         // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule to flush first is the bound.
         connection.set_buffer_limit(None);
         let peer = connection.peer_certificates().and_then(|chain| chain.first()).and_then(|der| Certificate::parse(der));
@@ -145,6 +147,7 @@ impl Session {
             alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
             user: peer.as_ref().map(|certificate| naming.user(certificate)),
             peer,
+            ordinal,
         };
         Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0, closed: false }
     }

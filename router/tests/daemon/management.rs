@@ -35,6 +35,7 @@ managed!(who_may_not_close_others_does_not, force);
 managed!(logs_change_while_they_are_written, logs);
 managed!(addresses_are_treated_as_they_are_created, addresses);
 managed!(a_query_for_all_tells_all, everything);
+managed!(routers_tell_of_their_network, line);
 
 const LOCAL: &str = "$management";
 
@@ -336,4 +337,25 @@ fn everything(client: Client<'_>) {
         assert!(!client.query(clients, LOCAL, kind).is_empty(), "{kind}");
     }
     assert!(router.is_running());
+}
+
+fn line(client: Client<'_>) {
+    let [clients, links, more] = [ports::free(), ports::free(), ports::free()];
+    let _first = Spec::new("first", Ours).profile(&client.lab.identity("first")).links_tls(links).start(client.lab);
+    let middle = Spec::new("middle", Ours).profile(&client.lab.identity("middle")).clients(clients).links_plain(more);
+    let _middle = start(&middle.link_tls("link", links), client.lab, clients);
+    let _last = Spec::new("last", Ours).link_plain("link", more, 1).start(client.lab);
+    let node = |id: &str| client.query(clients, LOCAL, "io.skupper.router.router.node").into_iter().find(|node| node["id"] == id);
+    let ends = until("all know each other", patience(), || Some([node("first")?, node("last")?]));
+    assert_eq!(ends.map(|node| node["validOrigins"].clone()), [json!(["last"]), json!(["first"])]);
+    let connections = client.query(clients, LOCAL, "io.skupper.router.connection");
+    let found = |dir: &str| {
+        let found = connections.iter().find(|connection| connection["dir"] == dir && connection["role"] == "inter-router");
+        found.expect(dir).clone()
+    };
+    let (out, incoming) = (found("out"), found("in"));
+    assert_eq!((&out["tlsOrdinal"], &out["groupOrdinal"]), (&json!(0), &json!(0)), "{out}");
+    assert_eq!((&incoming["tlsOrdinal"], &incoming["groupOrdinal"]), (&Value::Null, &json!(0)), "{incoming}");
+    assert!(out["groupCorrelationId"].is_string() && incoming["groupCorrelationId"].is_string());
+    assert!(out["lastDlvSeconds"].is_u64(), "{out}");
 }
