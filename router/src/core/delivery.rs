@@ -113,6 +113,7 @@ struct State {
     producer: Side,
     consumer: Side,
     received: u64,
+    acknowledged: bool,
     outcome: Option<DeliveryState>,
     settled: bool,
     /// What sender and receiver have said of it in the terms of an extension, and the other has not heard yet.
@@ -139,6 +140,8 @@ pub struct Progress {
     pub queued: usize,
     /// Octets of the body that the receiver has acknowledged (RECEIVED, section-offset).
     pub received: u64,
+    /// The receiver has said how far it has come, even if that is nowhere yet.
+    pub acknowledged: bool,
     /// The receiver has said something in the terms of an extension, see [`Delivery::receiver_state`].
     pub extended: bool,
     /// The outcome, once there is one.
@@ -280,6 +283,7 @@ impl Delivery {
         Progress {
             queued: state.queued,
             received: state.received,
+            acknowledged: state.acknowledged,
             extended: state.receiver_state.is_some(),
             outcome: state.outcome.clone(),
             settled: state.settled,
@@ -341,10 +345,11 @@ impl Delivery {
     pub fn acknowledge(&self, octets: u64) {
         let notify = {
             let mut state = self.lock();
-            if octets <= state.received {
+            if octets <= state.received && state.acknowledged {
                 return;
             }
-            state.received = octets;
+            state.received = state.received.max(octets);
+            state.acknowledged = true;
             state.producer.wake()
         };
         notify.wake();

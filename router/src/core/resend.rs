@@ -78,6 +78,8 @@ impl Resend {
         if state.settled {
             copy.settle();
         }
+        // What is there goes on whole, not as something that is arriving.
+        state.carry(original, &copy);
         copy.set_producer(Notify::Call(Arc::clone(self) as Arc<dyn Party>));
         state.copy = Some(Arc::clone(&copy));
         choice.deliver(copy);
@@ -99,8 +101,8 @@ impl Resend {
             return copy.set_producer(Notify::Nobody);
         }
         let progress = copy.progress();
-        if progress.received > state.received {
-            // Who acknowledges octets has taken it.
+        if progress.acknowledged && (state.kept.is_some() || progress.received > state.received) {
+            // Who says how far it has come has taken it.
             state.kept = None;
             state.received = progress.received;
             original.acknowledge(progress.received);

@@ -93,7 +93,8 @@ struct LinkEndpoint {
 
 impl Endpoint for LinkEndpoint {
     fn deliver(&self, delivery: Arc<Delivery>) {
-        let via = if self.streams && delivery.message().streaming { Via::Stream } else { Via::Link(self.number) };
+        let arriving = delivery.message().streaming && delivery.ended().is_none();
+        let via = if self.streams && arriving { Via::Stream } else { Via::Link(self.number) };
         if let Err(Command::Deliver(delivery, _)) = self.mailbox.send(Command::Deliver(delivery, via)) {
             delivery.outcome(Some(DeliveryState::Released), true);
         }

@@ -56,7 +56,7 @@ struct Slot {
     /// It holds more than it should: its session's window is left to close.
     full: Option<SessionKey>,
     /// Octets whose receipt was passed on.
-    told: u64,
+    told: Option<u64>,
     outcome_told: bool,
     /// Octets of the message that have arrived.
     octets: u64,
@@ -236,7 +236,7 @@ impl Connection {
             }
             if presettled {
                 counted = None;
-            } else if self.kind == Kind::Normal {
+            } else if matches!(self.kind, Kind::Normal | Kind::Edge) {
                 self.expect_settlement();
             }
         }
@@ -252,7 +252,7 @@ impl Connection {
             ended: false,
             windowed: false,
             full: None,
-            told: 0,
+            told: None,
             outcome_told: false,
             octets: 0,
             sender_state: None,
@@ -363,7 +363,6 @@ impl Connection {
             return;
         }
         slot.state = State::Refused;
-        self.node.core.counters().arrived_presettled();
         if let Some(trunk) = &self.links.trunk {
             self.node.core.control_message(trunk.id(), &octets, self.now);
         }
@@ -514,8 +513,8 @@ impl Connection {
             }
             None if progress.settled && slot.ended => self.forget(key),
             None => {
-                if progress.received > slot.told {
-                    slot.told = progress.received;
+                if progress.acknowledged && slot.told.is_none_or(|told| progress.received > told) {
+                    slot.told = Some(progress.received);
                     self.engine.disposition(key, Some(DeliveryState::received(progress.received)), false);
                 }
             }
@@ -588,7 +587,8 @@ impl Connection {
     /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
     pub(super) fn stuck_incoming(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
         let (now, mut links) = (self.now, Vec::new());
-        let unsettled = self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some());
+        // The streams of services take as long as they take.
+        let unsettled = self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed);
         let mut waiting = false;
         for slot in unsettled {
             waiting |= !slot.stuck;

@@ -789,7 +789,8 @@ impl Connection {
     /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
     pub(super) fn stuck_outgoing(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
         let (now, mut links, mut waiting) = (self.now, Vec::new(), false);
-        for (_, entry) in self.outgoing.slots.iter_mut().filter(|(_, entry)| !entry.presettled) {
+        let unsettled = |entry: &Slot| !entry.presettled && !entry.delivery.message().windowed;
+        for (_, entry) in self.outgoing.slots.iter_mut().filter(|(_, entry)| unsettled(entry)) {
             waiting |= !entry.stuck;
             if let Some(record) = entry.record.as_ref().filter(|_| !entry.stuck && now.since(entry.begun) >= STUCK) {
                 entry.stuck = true;

@@ -1,9 +1,11 @@
 //! Edge routers: services that begin or end at one, and what becomes of them when an uplink is lost.
 
+use std::io::{Read, Write};
+
 use crate::service;
 use crate::support::backend::Serve;
 use crate::support::network::Side;
-use crate::support::{Backend, Kind, Lab, Line, PairOptions, Relay, Router, Spec, client, ports, wait};
+use crate::support::{Backend, Kind, Lab, Line, PairOptions, Relay, Router, Spec, amqp, client, ports, wait};
 
 use Kind::{Ours, Peer};
 
@@ -125,4 +127,93 @@ fn standby(lab: &Lab, kinds: [Kind; 3]) {
     relay.await_accepted(relay.accepted() + 1);
     both();
     assert!(south.is_running());
+}
+
+placed!(what_edge_routers_may_not_attach, may_not_attach, [Ours]);
+placed!(thousands_of_links_for_addresses, thousands_of_links, [Ours]);
+
+/// An attach of a receiver at `address`, with a capability of its source.
+fn attach_with_capability(name: &str, handle: u32, address: &str, capability: &str) -> Vec<u8> {
+    let source = [&[amqp::string(address)][..], &vec![amqp::null(); 9], &[amqp::symbol(capability)]].concat();
+    let target = amqp::performative(amqp::code::TARGET, &[]);
+    let source = amqp::performative(amqp::code::SOURCE, &source);
+    let fields = [amqp::string(name), amqp::uint(handle), amqp::boolean(true), amqp::ubyte(2), amqp::ubyte(0), source, target];
+    amqp::performative(amqp::code::ATTACH, &fields)
+}
+
+/// A peer that says something on a port, and waits for something to be said.
+fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) {
+    converse(port, container, &[(frames, awaited)]);
+}
+
+/// A peer that says something on a port, waits for something to be said, and so on.
+fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
+    let mut stream = client::connect(port);
+    let begin = [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
+    let begin = amqp::frame(0, &amqp::performative(amqp::code::BEGIN, &begin));
+    stream.set_read_timeout(Some(wait::patience())).expect("a time-out can be set");
+    stream.write_all(&[amqp::opening(container), begin].concat()).expect("octets are taken");
+    let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
+    for (frames, awaited) in steps {
+        stream.write_all(&frames.concat()).expect("octets are taken");
+        while !heard.windows(awaited.len()).any(|part| part == awaited.as_bytes()) {
+            match stream.read(&mut octets) {
+                Ok(count) if count > 0 => heard.extend_from_slice(&octets[..count]),
+                end => panic!("{awaited:?} was not said: {end:?}, {}", String::from_utf8_lossy(&heard)),
+            }
+        }
+    }
+}
+
+/// The port of an interior router for clients, and that for edge routers.
+fn interior(lab: &Lab) -> (Router, [u16; 2]) {
+    let ports = [ports::free(), ports::free()];
+    let router = Spec::new("interior", Ours).clients(ports[0]).edges_plain(ports[1]).start(lab);
+    ports.iter().for_each(|port| router.await_port(*port));
+    (router, ports)
+}
+
+fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
+    let (router, [clients, edges]) = interior(lab);
+    let attach = |name: &str, receiver: bool, address: &str| amqp::frame(0, &amqp::attach(name, 0, receiver, address));
+    let downlink = |address: &str| amqp::frame(0, &attach_with_capability("down", 0, address, "qd.router-edge-downlink"));
+    hear(edges, "stranger", &[downlink("edge")], "the downlink is for an edge router other than the peer");
+    hear(edges, "interior", &[], "the peer at");
+    hear(clients, "client", &[attach("t", true, "_$qd.edge_addr_tracking")], "Connection does not support address tracking");
+    hear(edges, "edge", &[attach("t", false, "_$qd.edge_addr_tracking")], "Incoming messages not allowed");
+    hear(edges, "edge", &[attach("m", true, "_$qd.mesh_discovery")], "the mesh is told to interior routers");
+    let control = amqp::frame(0, &attach_with_capability("c", 0, "", "qd.router"));
+    hear(edges, "edge", &[control], "qd:forbidden");
+    let mesh = attach("m", false, "_$qd.mesh_discovery");
+    let transfer = |payload: &[u8]| {
+        let fields = [amqp::uint(0), amqp::uint(0), amqp::binary(b"1"), amqp::uint(0)];
+        amqp::frame(0, &[&amqp::performative(amqp::code::TRANSFER, &fields), payload].concat())
+    };
+    for payload in [&b""[..], b"nonsense", b"\x00Sw\x40", b"\x00St\xc1\x01\x00", b"\x00St\xc1\x0d\x02\xa3\x06meshid\xa1\x01x"] {
+        // Credit comes with the answer to the attach.
+        converse(edges, "edge", &[(&[mesh.clone()], "_$qd.mesh_discovery"), (&[transfer(payload)], "amqp:decode-error")]);
+    }
+    // Whoever it is, one that does as it should is served.
+    hear(edges, "edge", &[downlink("edge"), amqp::frame(0, &amqp::attach("u", 1, true, "any"))], "any");
+    assert!(router.is_running() && !router.log().contains("panicked at"));
+}
+
+/// One edge router that consumes and produces for thousands of addresses: an idle link costs little, and all are gone with it.
+fn thousands_of_links(lab: &Lab, _: [Kind; 1]) {
+    const LINKS: u32 = 5000;
+    const GROWTH: u64 = 64 * 1024 * 1024;
+    let (router, [_, edges]) = interior(lab);
+    let before = router.resident();
+    for round in 0..3 {
+        let mut frames = vec![amqp::frame(0, &attach_with_capability("down", 0, "edge", "qd.router-edge-downlink"))];
+        frames.push(amqp::frame(0, &amqp::attach("tracking", 1, true, "_$qd.edge_addr_tracking")));
+        for link in 2..LINKS {
+            let name = format!("{round}.{link}");
+            frames.push(amqp::frame(0, &amqp::attach(&name, link, link % 2 == 0, &format!("address.{}", link / 2))));
+        }
+        hear(edges, "edge", &frames, &format!("{round}.{}", LINKS - 1));
+    }
+    let growth = router.peak_resident().saturating_sub(before);
+    assert!(growth < GROWTH, "the router grew by {} KiB", growth / 1024);
+    assert!(router.is_running());
 }
