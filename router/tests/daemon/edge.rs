@@ -76,6 +76,11 @@ fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
     let servers = Spec::edge("servers", kinds[3]).link_plain("up", last, 1).with_edge_links();
     let servers = servers.tcp_connector("echo", backend.port).start(lab);
     clients.await_port(port);
+    // The interior router of the servers hears of the clients' edge router in its own time.
+    wait::until("an answer finds the edge router", wait::patience(), || {
+        let account = client::exchange(&client::connect(port), 1);
+        (account.received == 1).then_some(())
+    });
     for size in [0, 100, 2_000_000] {
         client::exchange(&client::connect(port), size).assert_complete(size, size);
     }
@@ -191,7 +196,11 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
     };
     for payload in [&b""[..], b"nonsense", b"\x00Sw\x40", b"\x00St\xc1\x01\x00", b"\x00St\xc1\x0d\x02\xa3\x06meshid\xa1\x01x"] {
         // Credit comes with the answer to the attach.
-        converse(edges, "edge", &[(&[mesh.clone()], "_$qd.mesh_discovery"), (&[transfer(payload)], "amqp:decode-error")]);
+        converse(
+            edges,
+            "edge",
+            &[(std::slice::from_ref(&mesh), "_$qd.mesh_discovery"), (&[transfer(payload)], "amqp:decode-error")],
+        );
     }
     // Whoever it is, one that does as it should is served.
     hear(edges, "edge", &[downlink("edge"), amqp::frame(0, &amqp::attach("u", 1, true, "any"))], "any");
