@@ -250,8 +250,9 @@ impl Plan {
                 Parts::Address(config)
             }
             "listener" => {
+                // What a router may not be is told before what else is wrong.
+                self.role_fits("listener", entity.get("role")?)?;
                 let config = typed::Listener::try_from(entity)?;
-                self.role_fits("listener", config.role)?;
                 let certified = config.asks_for_certificate();
                 let acceptor = self.acceptor(config.ssl_profile.as_ref(), certified)?;
                 match config.http {
@@ -260,8 +261,8 @@ impl Plan {
                 }
             }
             "connector" => {
+                self.role_fits("connector", entity.get("role")?)?;
                 let config = typed::Connector::try_from(entity)?;
-                self.role_fits("connector", config.role)?;
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 let profile = self.profile(config.ssl_profile.as_ref());
                 let ordinal = profile.map(ProfileInForce::ordinal);

@@ -385,9 +385,12 @@ impl Delivery {
         notify.wake();
     }
 
-    /// What the sender has said in the terms of an extension since the message came, if that is news.
+    /// What the sender has said in the terms of an extension since the message came, if that is news. The consumer will be woken for what
+    /// comes after.
     pub fn sender_state(&self) -> Option<DeliveryState> {
-        self.lock().sender_state.take().map(|state| *state)
+        let mut state = self.lock();
+        state.consumer.pending = false;
+        state.sender_state.take().map(|state| *state)
     }
 
     /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.

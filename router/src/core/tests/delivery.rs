@@ -4,6 +4,7 @@ use super::Bell;
 use crate::core::{Budget, Delivery, Ended, Mailbox, Message, Notify};
 use bytes::Bytes;
 use proptest::prelude::*;
+use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,6 +46,18 @@ fn octets_come_out_in_order_and_the_end_behind_the_last() {
     assert_eq!(delivery.take(100, &mut chunks), (4, Some(Ended::Complete)));
     assert_eq!(joined(chunks), b"abcdefg");
     assert_eq!(budget.held(), 0);
+}
+
+#[test]
+fn each_word_of_the_sender_wakes_the_consumer_that_has_heard_the_last() {
+    let (delivery, _) = delivery();
+    let mailbox = Mailbox::new(0);
+    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
+    delivery.set_sender_state(DeliveryState::Other(Value::Ulong(1)));
+    delivery.set_sender_state(DeliveryState::Other(Value::Ulong(2)));
+    assert_eq!((ready(&mailbox), delivery.sender_state()), (vec![7], Some(DeliveryState::Other(Value::Ulong(2)))));
+    delivery.settle();
+    assert_eq!((ready(&mailbox), delivery.is_sender_settled()), (vec![7], true));
 }
 
 #[test]
