@@ -205,6 +205,7 @@ impl Connection {
         } else if !producer.held {
             self.engine.set_credit(link, producer.capacity, false);
         }
+        self.note_credit(link);
         let tracked = producer.router && producer.watch.is_some();
         self.clients.producers.insert(link, producer);
         if tracked {
@@ -294,6 +295,7 @@ impl Connection {
         let given = self.engine.credit(link);
         if wanted > given && (wanted - given >= producer.capacity.div_ceil(2) || given == 0 || producer.open == 0) {
             self.engine.set_credit(link, wanted, false);
+            self.note_credit(link);
         }
     }
 
@@ -327,6 +329,7 @@ impl Connection {
             producer.draining = false;
             let credit = producer.capacity.saturating_sub(producer.open);
             self.engine.set_credit(link, credit, false);
+            self.note_credit(link);
         }
     }
 

@@ -236,7 +236,7 @@ impl Connection {
             }
             if presettled {
                 counted = None;
-            } else if matches!(self.kind, Kind::Normal | Kind::Edge) {
+            } else {
                 self.expect_settlement();
             }
         }
@@ -579,7 +579,7 @@ impl Connection {
                 self.drained(session);
             }
             if let State::Routed(delivery) = slot.state {
-                delivery.end(Ended::Aborted);
+                sender_lost(&delivery);
             }
         }
     }
@@ -606,10 +606,16 @@ impl Connection {
         for slot in std::mem::take(&mut self.incoming).slots.into_values() {
             if let State::Routed(delivery) = slot.state {
                 delivery.set_producer(Notify::Nobody);
-                delivery.end(Ended::Aborted);
+                sender_lost(&delivery);
             }
         }
     }
+}
+
+/// Who sent a delivery is gone: what is missing of it never comes, and nobody hears what its receiver says.
+fn sender_lost(delivery: &Delivery) {
+    delivery.end(Ended::Aborted);
+    delivery.settle();
 }
 
 const fn is_extended(state: &DeliveryState) -> bool {

@@ -213,6 +213,9 @@ impl Connection {
             }
             return delivery.outcome(Some(DeliveryState::Released), true);
         }
+        if !delivery.message().presettled && !delivery.message().windowed {
+            self.expect_settlement();
+        }
         let slot = self.new_slot(delivery, via);
         match queue {
             Some(queue) => {
@@ -294,9 +297,15 @@ impl Connection {
     /// Writes down how a consumer's link stands.
     fn note_link(&self, link: LinkKey) {
         let (Some(known), Some(state)) = (self.known.get(&link), self.outgoing.links.get(&link)) else { return };
-        let counts = &known.record().counts;
-        counts.undelivered.store(state.waiting.len() as u64, Ordering::Relaxed);
-        counts.set_credit(self.engine.credit(link), self.now);
+        known.record().counts.undelivered.store(state.waiting.len() as u64, Ordering::Relaxed);
+        self.note_credit(link);
+    }
+
+    /// Writes down a link's credit.
+    pub(super) fn note_credit(&self, link: LinkKey) {
+        if let Some(known) = self.known.get(&link) {
+            known.record().counts.set_credit(self.engine.credit(link), self.now);
+        }
     }
 
     fn refuse_delivery(&self, delivery: &Delivery) {
@@ -328,6 +337,8 @@ impl Connection {
             ..OutLink::new(Purpose::Consumer)
         };
         self.outgoing.links.insert(link, state);
+        // One that has no credit yet is blocked.
+        self.note_link(link);
         self.link_free(link);
     }
 
