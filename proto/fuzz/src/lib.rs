@@ -8,6 +8,7 @@ use skupper_proto::amqp::performative::{DeliveryState, Performative, Role};
 use skupper_proto::amqp::sasl::SaslFrame;
 use skupper_proto::amqp::{Encode, Fields, Multiple, Reader, Value};
 use skupper_proto::annotations::{self, Parsed};
+use skupper_proto::edge::{self, Tracking};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
 use skupper_proto::management::{MAX_REQUEST, Request, Response, Table, property};
 use skupper_proto::stream;
@@ -49,12 +50,16 @@ pub fn codec(octets: &[u8]) {
         skipped.skip().expect("what can be read can be skipped");
         assert_eq!(skipped.rest(), reader.rest());
     }
+    if let Ok(tracking) = Tracking::decode(octets) {
+        assert_eq!(Tracking::decode(&tracking.encode()), Ok(tracking));
+    }
+    let _ = edge::decode_mesh(octets);
     for whole_body in [false, true] {
         let whole = message::scan(octets, true, whole_body);
         if let Ok(Scan::Complete(head)) = &whole {
             for cut in 0..octets.len().min(300) {
                 match message::scan(&octets[..cut], false, whole_body) {
-                    Ok(Scan::Incomplete) => {}
+                    Ok(Scan::Incomplete) => drop(message::arrived(&octets[..cut])),
                     Ok(Scan::Complete(part)) => assert_eq!(part, *head),
                     Err(error) => panic!("{error} when cut at {cut}"),
                 }
