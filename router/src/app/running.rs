@@ -3,6 +3,7 @@
 use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
 use crate::config::Config;
+use crate::core::AddressRule;
 use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
@@ -364,7 +365,7 @@ impl Running {
         for live in &self.lock().entities {
             if let Owner::Address(config) = &live.owner {
                 // Two of one pattern are not planned.
-                let _ = treatments.insert(&pattern(config).1, treatment(config.distribution));
+                let _ = treatments.insert(&pattern(config).1, rule(config));
             }
         }
         self.node.core.set_treatments(treatments);
@@ -439,6 +440,11 @@ pub(super) const fn treatment(distribution: Distribution) -> Treatment {
         Distribution::Balanced => Treatment::Balanced,
         Distribution::Unavailable => Treatment::Unavailable,
     }
+}
+
+/// What an address entity says to the core.
+fn rule(config: &AddressConfig) -> AddressRule {
+    AddressRule { treatment: treatment(config.distribution), priority: config.priority }
 }
 
 /// Puts a log entity in force.

@@ -16,11 +16,20 @@ use std::task::Waker;
 /// a link (250, as C routers count it).
 pub(super) const DEFAULT_CAPACITY: usize = 250;
 
+/// What is configured for addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRule {
+    /// How their deliveries are distributed.
+    pub treatment: Treatment,
+    /// The priority of their messages, 0 to 9, whatever theirs is.
+    pub priority: Option<u8>,
+}
+
 /// An address that somebody consumes, produces for or watches.
 #[derive(Debug)]
 pub struct Address {
     key: AddressKey,
-    treatment: Treatment,
+    rule: AddressRule,
     pub(super) destinations: ArcSwap<Destinations>,
     pub(super) turn: AtomicUsize,
     /// Deliveries that are open at neighbors. It is they who choose among the routers behind them.
@@ -183,10 +192,10 @@ impl Watch {
 }
 
 impl Address {
-    pub(super) fn new(key: AddressKey, treatment: Treatment) -> Arc<Self> {
+    pub(super) fn new(key: AddressKey, rule: AddressRule) -> Arc<Self> {
         Arc::new(Self {
             key,
-            treatment,
+            rule,
             destinations: ArcSwap::default(),
             turn: AtomicUsize::new(0),
             hops: ArcSwap::default(),
@@ -207,7 +216,12 @@ impl Address {
 
     /// How its deliveries are distributed.
     pub const fn treatment(&self) -> Treatment {
-        self.treatment
+        self.rule.treatment
+    }
+
+    /// The priority of its messages, whatever theirs is.
+    pub const fn priority(&self) -> Option<u8> {
+        self.rule.priority
     }
 
     /// Deliveries that are open at a neighbor.

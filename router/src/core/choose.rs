@@ -18,6 +18,8 @@ pub struct Choice {
     outstanding: Option<Arc<AtomicUsize>>,
     /// The neighbor it goes to.
     trunk: Option<TrunkId>,
+    /// The address's priority, which goes before the message's.
+    priority: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -41,11 +43,11 @@ pub(super) enum Destination {
 
 impl Choice {
     pub(super) const fn local(consumer: Arc<LocalConsumer>) -> Self {
-        Self { target: Target::Local(consumer), outstanding: None, trunk: None }
+        Self { target: Target::Local(consumer), outstanding: None, trunk: None, priority: None }
     }
 
     pub(super) const fn nowhere() -> Self {
-        Self { target: Target::Nowhere, outstanding: None, trunk: None }
+        Self { target: Target::Nowhere, outstanding: None, trunk: None, priority: None }
     }
 
     /// What it is to those who count; nothing where copies are counted.
@@ -56,6 +58,11 @@ impl Choice {
             Target::Connection(_) => Some(Destination::Router),
             Target::Nowhere => None,
         }
+    }
+
+    /// Of an address that has a priority of its own.
+    pub(super) fn with_priority(self, priority: Option<u8>) -> Self {
+        Self { priority, ..self }
     }
 
     /// The shard where the delivery is best produced: that of the connection it will leave by.
@@ -75,7 +82,11 @@ impl Choice {
         match self.target {
             Target::Local(consumer) => consumer.endpoint.deliver(delivery),
             Target::Connection(mailbox) => {
-                let via = if delivery.message().streaming { Via::Stream } else { Via::Message };
+                let message = delivery.message();
+                let via = match message.streaming {
+                    true => Via::Stream,
+                    false => Via::Message(self.priority.unwrap_or(message.priority)),
+                };
                 send(&mailbox, delivery, via);
             }
             Target::Nowhere => {}
@@ -98,12 +109,17 @@ pub(super) fn toward(routes: &Routes, router: &str, streaming: bool) -> Option<C
 /// A neighbor as destination.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
     let mailbox = if streaming { trunk.stream() } else { Arc::clone(trunk.control()) };
-    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()) }
+    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None }
 }
 
 /// A consumer here as destination.
 pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
-    Choice { outstanding: Some(Arc::clone(&consumer.outstanding)), target: Target::Local(Arc::clone(consumer)), trunk: None }
+    Choice {
+        outstanding: Some(Arc::clone(&consumer.outstanding)),
+        target: Target::Local(Arc::clone(consumer)),
+        trunk: None,
+        priority: None,
+    }
 }
 
 /// Destinations that a delivery is not to go to again.
@@ -188,5 +204,5 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;
     let choice = toward(routes, &remote.router, streaming)?;
     let outstanding = choice.trunk.map(|neighbor| address.count_at(neighbor));
-    Some(Choice { outstanding, ..choice })
+    Some(Choice { outstanding, priority: address.priority(), ..choice })
 }

@@ -11,8 +11,8 @@ use std::task::Waker;
 pub enum Via {
     /// The control link.
     Control,
-    /// The message link of the delivery's priority.
-    Message,
+    /// The message link of a priority.
+    Message(u8),
     /// A streaming link of its own.
     Stream,
     /// The link of a client that consumes, by its number on the connection.

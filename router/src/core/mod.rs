@@ -23,7 +23,7 @@ mod trunk;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, AddressCounts, LocalConsumer, Watch, Watching};
+pub use address::{Address, AddressCounts, AddressRule, LocalConsumer, Watch, Watching};
 pub use budget::Budget;
 pub use choose::Choice;
 pub use counters::Counters;

@@ -1,6 +1,6 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
-use super::address::{Address, LocalConsumer, Remote, Watch, Watching};
+use super::address::{Address, AddressRule, LocalConsumer, Remote, Watch, Watching};
 use super::budget::Budget;
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
@@ -48,7 +48,7 @@ pub struct Settings {
     /// How the router takes part in the routing protocol; holds its id.
     pub routing: topology::Config,
     /// Treatments of configured addresses.
-    pub treatments: Patterns<Treatment>,
+    pub treatments: Patterns<AddressRule>,
     /// The treatment of all others.
     pub default_treatment: Treatment,
     /// Threads that own connections.
@@ -85,7 +85,7 @@ pub struct Core {
     mode: RouterMode,
     mesh: Option<Box<str>>,
     space: AddressSpace,
-    treatments: ArcSwap<Patterns<Treatment>>,
+    treatments: ArcSwap<Patterns<AddressRule>>,
     default_treatment: Treatment,
     budget: Arc<Budget>,
     replies: Arc<Replies>,
@@ -185,15 +185,17 @@ impl Core {
 
     // ----- addresses -----
 
-    fn treatment_of(&self, key: AddressRef<'_>, hint: Option<Treatment>) -> Treatment {
-        match self.configured(key).or(hint).unwrap_or(self.default_treatment) {
+    fn rule_of(&self, key: AddressRef<'_>, hint: Option<Treatment>) -> AddressRule {
+        let configured = self.configured(key);
+        let treatment = match configured.map(|rule| rule.treatment).or(hint).unwrap_or(self.default_treatment) {
             Treatment::Unavailable => Treatment::Balanced,
             treatment => treatment,
-        }
+        };
+        AddressRule { treatment, priority: configured.and_then(|rule| rule.priority) }
     }
 
     /// Changes the treatments of configured addresses. Addresses that are in use keep theirs until nobody uses them.
-    pub fn set_treatments(&self, treatments: Patterns<Treatment>) {
+    pub fn set_treatments(&self, treatments: Patterns<AddressRule>) {
         self.treatments.store(Arc::new(treatments));
     }
 
@@ -203,7 +205,7 @@ impl Core {
         if let Some(address) = addresses.get(key) {
             return Arc::clone(address);
         }
-        let address = Address::new(key.clone(), self.treatment_of(key.as_ref(), hint));
+        let address = Address::new(key.clone(), self.rule_of(key.as_ref(), hint));
         self.addresses.store(Arc::new(addresses.update(key.clone(), Arc::clone(&address))));
         address
     }
@@ -263,15 +265,16 @@ impl Core {
 
     /// Whether an address may be used: its distribution is not `unavailable`.
     pub fn is_available(&self, key: AddressRef<'_>) -> bool {
-        self.configured(key).unwrap_or(self.default_treatment) != Treatment::Unavailable
+        self.configured(key).map_or(self.default_treatment, |rule| rule.treatment) != Treatment::Unavailable
     }
 
-    fn configured(&self, key: AddressRef<'_>) -> Option<Treatment> {
+    fn configured(&self, key: AddressRef<'_>) -> Option<AddressRule> {
+        let closest = AddressRule { treatment: Treatment::Closest, priority: None };
         match key.class {
             // The router's own: the management node, and what is made for clients that ask for an address.
-            AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => Some(Treatment::Closest),
+            AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => Some(closest),
             AddressClass::Mobile => self.treatments.load().find(key.text).copied(),
-            _ => Some(Treatment::Closest),
+            _ => Some(closest),
         }
     }
 
@@ -457,7 +460,7 @@ impl Core {
         // Consumers elsewhere are behind an edge router's uplink, whether the address has it among its own or not.
         let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| consumer.edge.is_some());
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
-        choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming)));
+        choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming).with_priority(address.priority())));
         for choice in &choices {
             self.count(address, origin.is_here(), choice);
         }

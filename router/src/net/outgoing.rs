@@ -194,12 +194,11 @@ pub(super) struct Outgoing {
 impl Connection {
     /// Takes a delivery to be sent.
     pub(super) fn deliver(&mut self, delivery: Arc<Delivery>, via: Via) {
-        let priority = usize::from(delivery.message().priority.min(9));
         let queue = match via {
             Via::Link(number) => return self.deliver_to_client(delivery, number),
             Via::Stream => None,
             Via::Control => Some(0),
-            Via::Message => Some(1 + priority),
+            Via::Message(priority) => Some(1 + usize::from(priority.min(9))),
         };
         // A message whose priority has no link takes the next lower one that exists.
         let queue = queue.map(|wanted| match wanted {
@@ -501,7 +500,7 @@ impl Connection {
             // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow way.
             match entry.via {
                 Via::Control => self.outgoing.ready.push_front(slot),
-                Via::Message | Via::Stream | Via::Link(_) => self.outgoing.ready.push_back(slot),
+                Via::Message(_) | Via::Stream | Via::Link(_) => self.outgoing.ready.push_back(slot),
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use super::world::{World, core, finish, stream};
 use super::{Bell, Sink};
-use crate::core::{Address, Command, Core, GroupKey, LocalConsumer, Mailbox, Via};
+use crate::core::{Address, AddressRule, Command, Core, Delivery, GroupKey, LocalConsumer, Mailbox, Message, Via};
+use bytes::Bytes;
 use skupper_proto::address::Treatment;
+use skupper_proto::address::patterns::Patterns;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::time::Instant;
 use std::collections::VecDeque;
@@ -109,6 +111,30 @@ fn balanced_counts_what_is_open_at_a_neighbor_whatever_lies_behind_it() {
     }
     // Ten more here than there: the neighbor shares its part with the one behind it.
     assert!((54..=56).contains(&sinks[0].count()), "{}", sinks[0].count());
+}
+
+#[test]
+fn an_addresss_priority_goes_before_its_messages() {
+    for treatment in [Treatment::Balanced, Treatment::Closest, Treatment::Multicast] {
+        for (priority, wanted) in [(Some(7), 7), (None, 3)] {
+            let mut world = World::new(["a", "b"], Treatment::Balanced);
+            world.connect(0, 1, 1, None);
+            let mut rules = Patterns::new();
+            rules.insert("service", AddressRule { treatment, priority }).unwrap();
+            world.cores[0].set_treatments(rules);
+            let _consumption = world.consume(1, "service", &Sink::new());
+            world.settle();
+            let message = Message { priority: 3, ..Message::default() };
+            assert!(world.cores[0].route(Delivery::whole(message, Bytes::new(), world.cores[0].budget()), "service"));
+            let mut commands = VecDeque::new();
+            world.wires[0][0].mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
+            let via = commands.iter().find_map(|command| match command {
+                Command::Deliver(_, via @ Via::Message(_)) => Some(*via),
+                _ => None,
+            });
+            assert_eq!(via, Some(Via::Message(wanted)), "{treatment:?}");
+        }
+    }
 }
 
 #[test]

@@ -119,10 +119,11 @@ pub(super) static ADDRESS: EntityType = EntityType {
             .default(Text("balanced"))
             .create()
             .works(),
-        number("priority", "The priority of messages to these addresses that have none of their own, 9 being the highest.")
+        number("priority", "The priority of messages to these addresses between routers, whatever theirs is; 9 is the highest.")
             .range(0, 9)
             .example("4")
-            .create(),
+            .create()
+            .works(),
     ],
     ..configuration("router.config.address", "How messages to some addresses are spread.")
 };
