@@ -644,6 +644,6 @@ fn effects_are_those_of_today() {
             .collect::<Vec<_>>()
     };
     assert_eq!(works("site").len(), 5);
-    assert_eq!(works("address"), ["prefix", "pattern", "distribution"]);
+    assert_eq!(works("address"), ["prefix", "pattern", "distribution", "priority"]);
     assert_eq!(works("tcpConnector"), ["address", "host", "port", "siteId", "processId", "sslProfile", "verifyHostname"]);
 }
