@@ -13,6 +13,7 @@ fn link_status_of_each_state() {
         ("awaiting-control-links", "connected, waiting for both control links to attach"),
         ("awaiting-hello", "connected, no HELLO from the peer yet"),
         ("awaiting-confirmation", "connected, the peer's HELLO is heard but it has not confirmed ours yet"),
+        ("stands-by", "stands by: another uplink is in use"),
         ("no-name", "host name north.example.com does not resolve (no such domain): check the link's host and this site's DNS"),
         (
             "refused",
