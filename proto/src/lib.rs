@@ -16,3 +16,4 @@ pub mod mobile;
 pub mod stream;
 pub mod time;
 pub mod topology;
+pub mod vanflow;

@@ -4,6 +4,7 @@ mod access;
 mod arguments;
 mod background;
 mod directory;
+mod flow;
 mod http_port;
 mod plan;
 mod policy;
@@ -122,6 +123,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         }
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
         let management = manage(&running);
+        drop(tokio::spawn(crate::flow::run(Arc::clone(&node), Arc::clone(&running) as Arc<dyn crate::flow::Describe>)));
         running.apply(others).map_err(wrong)?;
         running.listens().await?;
         let admin = admin(&running, arguments);
@@ -233,6 +235,7 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
     };
     let shards = Shards::start(shards).map_err(|error| format!("cannot start threads: {error}"))?;
     let node = Arc::new(Node {
+        flow_prefix: crate::flow::source_prefix(std::env::var("HOSTNAME").ok().as_deref()),
         core: Core::new(settings, clock.now()),
         clock,
         shards,

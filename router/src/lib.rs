@@ -12,6 +12,7 @@ pub mod bin;
 pub mod client;
 pub mod config;
 pub mod core;
+pub mod flow;
 pub mod http;
 pub mod log;
 pub mod net;

@@ -8,7 +8,7 @@ use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
 use crate::node::{AutoLink, Holder, Node, Stage};
-use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput};
+use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput, Site};
 use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
@@ -82,7 +82,7 @@ type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Running {
     pub(super) node: Arc<Node>,
     pub(super) mode: Mode,
-    pub(super) site: Option<String>,
+    pub(super) site: Option<Site>,
     pub(super) warnings: Vec<String>,
     pub(super) started: SystemTime,
     /// Which of the router's lives this is.
@@ -108,7 +108,7 @@ impl Running {
         Arc::new_cyclic(|itself| Self {
             node: Arc::clone(node),
             mode: config.router.mode,
-            site: config.site.as_ref().map(|site| site.name.clone()),
+            site: config.site.clone(),
             warnings: config.warnings.clone(),
             started: SystemTime::now(),
             instance,

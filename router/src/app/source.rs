@@ -187,7 +187,7 @@ impl Source for Running {
             mode: self.mode.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            site: self.site.clone(),
+            site: self.site.as_ref().map(|site| site.name.clone()),
             started: timestamp(self.started),
             uptime_seconds: self.node.clock.uptime().as_secs(),
             sites_linked: linked.len() as u64,

@@ -273,7 +273,11 @@ impl Core {
         match key.class {
             // The router's own: the management node, and what is made for clients that ask for an address.
             AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => Some(closest),
-            AddressClass::Mobile => self.treatments.load().find(key.text).copied(),
+            AddressClass::Mobile => match self.treatments.load().find(key.text).copied() {
+                // Flow records are for all collectors, whatever is configured for others.
+                None if key.text.starts_with("mc/sfe.") => Some(AddressRule { treatment: Treatment::Multicast, priority: None }),
+                found => found,
+            },
             _ => Some(closest),
         }
     }

@@ -55,7 +55,7 @@ impl AmqpListener {
     pub fn without_port(node: &Node, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
         Arc::new(Self {
             name: Arc::from(config.name.as_str()),
-            access_id: format!("{}:{}", Node::discriminator().get(..5).unwrap_or_default(), node.registry.number()),
+            access_id: format!("{}:{}", node.flow_prefix, node.registry.record_number()),
             config,
             acceptor,
             status: PortStatus::default(),
@@ -98,6 +98,11 @@ impl AmqpListener {
     /// The entity.
     pub const fn config(&self) -> &Listener {
         &self.config
+    }
+
+    /// The identity of its flow record, which routers that connect are told.
+    pub fn access_id(&self) -> &str {
+        &self.access_id
     }
 
     /// How its port stands.

@@ -38,6 +38,7 @@ fn node() -> Arc<Node> {
         ceiling: 64 << 20,
     };
     Arc::new(Node {
+        flow_prefix: "abcde".to_owned(),
         core: Core::new(settings, clock.now()),
         clock,
         shards: Shards::start(1).unwrap(),

@@ -50,6 +50,8 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// Links that are attached by themselves to containers.
     pub auto_links: Arc<AutoLinks>,
+    /// What the identities of its flow records begin with.
+    pub flow_prefix: String,
     /// Names to addresses.
     pub resolver: Resolver,
     /// Who may come in.

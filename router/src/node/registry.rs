@@ -147,6 +147,7 @@ pub struct ConnectionRecord {
 #[derive(Debug, Default)]
 pub struct Registry {
     next: AtomicU64,
+    records: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     links: Arc<Links>,
@@ -175,6 +176,11 @@ impl Registry {
     /// A number for a connection that begins.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A number for a flow record. Two are taken: 0 is the router's record, 1 that of its site.
+    pub fn record_number(&self) -> u64 {
+        self.records.fetch_add(1, Ordering::Relaxed) + 2
     }
 
     /// Numbers given so far: connections that came about, opened or not.

@@ -12,6 +12,7 @@ mod access;
 mod commands;
 mod containers;
 mod edge;
+mod flow;
 mod harness;
 mod hostile;
 mod interop;

@@ -1,0 +1,270 @@
+//! Flow records (VanFlow): what a router tells collectors of itself, of its links and of its services.
+//!
+//! A source says that it is there by beacons, at an address that all sources share, and by heartbeats at one of its own; what it tells are
+//! records, each a set of attributes under an identity. A record is told as far as it changed since it was last told; who has just come asks for all
+//! of it. [`Records`] is that memory, [`Source`] has the addresses and the messages. When to send what is for the caller to know.
+
+#[cfg(test)]
+mod tests;
+
+use crate::amqp::encode::{self, Encode};
+use crate::amqp::message::{Properties, section};
+use crate::amqp::{Symbol, Value};
+use std::collections::BTreeMap;
+
+/// The address of all sources' beacons.
+pub const BEACONS: &str = "mc/sfe.all";
+
+/// Most records of one message.
+pub const MAX_RECORDS: usize = 50;
+
+/// Most octets of a text; what is longer is cut.
+pub const MAX_TEXT: usize = 300;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Kind {
+    /// The site that the router belongs to.
+    Site = 0,
+    /// The router.
+    Router = 1,
+    /// A link to another router, of who connects.
+    Link = 2,
+    /// A port of a service.
+    Listener = 4,
+    /// A server of a service.
+    Connector = 5,
+    /// A line of the log.
+    Log = 14,
+    /// A port for links from other routers.
+    RouterAccess = 15,
+}
+
+/// The numbers of attributes.
+#[allow(missing_docs)]
+pub mod attribute {
+    pub const RECORD_TYPE: u32 = 0;
+    pub const IDENTITY: u32 = 1;
+    pub const PARENT: u32 = 2;
+    pub const START_TIME: u32 = 3;
+    pub const END_TIME: u32 = 4;
+    pub const PEER: u32 = 6;
+    pub const PROCESS: u32 = 7;
+    pub const LOCATION: u32 = 9;
+    pub const PROVIDER: u32 = 10;
+    pub const PLATFORM: u32 = 11;
+    pub const NAMESPACE: u32 = 12;
+    pub const MODE: u32 = 13;
+    pub const DESTINATION_HOST: u32 = 15;
+    pub const PROTOCOL: u32 = 16;
+    pub const DESTINATION_PORT: u32 = 18;
+    pub const VAN_ADDRESS: u32 = 19;
+    pub const IMAGE_NAME: u32 = 20;
+    pub const IMAGE_VERSION: u32 = 21;
+    pub const HOST_NAME: u32 = 22;
+    pub const OCTETS: u32 = 23;
+    pub const RESULT: u32 = 28;
+    pub const REASON: u32 = 29;
+    pub const NAME: u32 = 30;
+    pub const BUILD_VERSION: u32 = 32;
+    pub const LINK_COST: u32 = 33;
+    pub const FLOW_COUNT_L4: u32 = 40;
+    pub const LOG_SEVERITY: u32 = 48;
+    pub const LOG_TEXT: u32 = 49;
+    pub const SOURCE_FILE: u32 = 50;
+    pub const SOURCE_LINE: u32 = 51;
+    pub const LINK_COUNT: u32 = 52;
+    pub const OPER_STATUS: u32 = 53;
+    pub const ROLE: u32 = 54;
+    pub const UP_TIMESTAMP: u32 = 55;
+    pub const DOWN_TIMESTAMP: u32 = 56;
+    pub const DOWN_COUNT: u32 = 57;
+    pub const OCTETS_REVERSE: u32 = 58;
+    pub const ACTIVE_TLS_ORDINAL: u32 = 66;
+    pub const HTTP_PROXY: u32 = 67;
+}
+
+/// The value of an attribute. Collectors know no other types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Times are microseconds since the epoch.
+    Number(u64),
+    /// Texts, and references to records.
+    Text(String),
+}
+
+impl From<u64> for Fact {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        let end = (0..=text.len().min(MAX_TEXT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        Self::Text(text.get(..end).unwrap_or_default().to_owned())
+    }
+}
+
+impl From<String> for Fact {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    kind: Kind,
+    facts: BTreeMap<u32, Fact>,
+    /// Attributes that have not been told as they are now.
+    changed: Vec<u32>,
+    ended: bool,
+}
+
+impl Record {
+    fn set(&mut self, attribute: u32, fact: Fact) {
+        if self.facts.get(&attribute) != Some(&fact) {
+            self.facts.insert(attribute, fact);
+            if !self.changed.contains(&attribute) {
+                self.changed.push(attribute);
+            }
+        }
+    }
+}
+
+/// What is told of a record: its attributes, its identity and kind among them.
+pub type Told = Vec<(u32, Value)>;
+
+/// The records of a source, and what of them is news.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    records: BTreeMap<String, Record>,
+}
+
+impl Records {
+    /// Sets attributes of a record, which begins with this if it was not there. What is not among them stays as it is.
+    pub fn put(&mut self, identity: &str, kind: Kind, facts: impl IntoIterator<Item = (u32, Fact)>) {
+        let begun = || Record { kind, facts: BTreeMap::new(), changed: Vec::new(), ended: false };
+        let record = self.records.entry(identity.to_owned()).or_insert_with(begun);
+        facts.into_iter().for_each(|(attribute, fact)| record.set(attribute, fact));
+    }
+
+    /// Ends a record at `time`: it is told once more.
+    pub fn end(&mut self, identity: &str, time: u64) {
+        if let Some(record) = self.records.get_mut(identity) {
+            record.set(attribute::END_TIME, Fact::Number(time));
+            record.ended = true;
+        }
+    }
+
+    /// Makes all there is news again.
+    pub fn flush(&mut self) {
+        for record in self.records.values_mut() {
+            record.changed = record.facts.keys().copied().collect();
+        }
+    }
+
+    /// Takes what is news, records that have ended for the last time.
+    pub fn take(&mut self) -> Vec<Told> {
+        let mut news = Vec::new();
+        self.records.retain(|identity, record| {
+            record.changed.sort_unstable();
+            let changed = std::mem::take(&mut record.changed);
+            if !changed.is_empty() {
+                let mut told = vec![
+                    (attribute::RECORD_TYPE, Value::Uint(record.kind as u32)),
+                    (attribute::IDENTITY, Value::string(identity.as_str())),
+                ];
+                told.extend(changed.into_iter().filter_map(|attribute| {
+                    Some((
+                        attribute,
+                        match record.facts.get(&attribute)? {
+                            Fact::Number(number) => Value::Ulong(*number),
+                            Fact::Text(text) => Value::string(text.as_str()),
+                        },
+                    ))
+                }));
+                news.push(told);
+            }
+            !record.ended
+        });
+        news
+    }
+}
+
+/// A source of records, by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    id: String,
+}
+
+impl Source {
+    /// The source whose records' identities begin with `prefix` and a colon.
+    pub fn new(prefix: &str) -> Self {
+        Self { id: format!("{prefix}:0") }
+    }
+
+    /// Its id, which is that of the record of its router.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where its heartbeats and its records go.
+    pub fn address(&self) -> String {
+        format!("mc/sfe.{}", self.id)
+    }
+
+    /// Where records of log lines go.
+    pub fn logs(&self) -> String {
+        format!("mc/sfe.{}.logs", self.id)
+    }
+
+    /// Where it takes the wish to be told everything.
+    pub fn direct(&self) -> String {
+        format!("sfe.{}", self.id)
+    }
+
+    /// A beacon: that the source is there, and where. `number` tells its messages apart.
+    pub fn beacon(&self, number: u64) -> Vec<u8> {
+        let properties = [
+            ("v", Value::Uint(1)),
+            ("sourceType", Value::string("ROUTER")),
+            ("id", Value::string(self.id.as_str())),
+            ("address", Value::string(self.address())),
+            ("direct", Value::string(self.direct())),
+        ];
+        message(number, BEACONS, "BEACON", &properties, &Value::Null)
+    }
+
+    /// A heartbeat at `now`, in microseconds since the epoch.
+    pub fn heartbeat(&self, number: u64, now: u64) -> Vec<u8> {
+        let properties = [("v", Value::Uint(1)), ("now", Value::Ulong(now)), ("id", Value::string(self.id.as_str()))];
+        message(number, &self.address(), "HEARTBEAT", &properties, &Value::Null)
+    }
+}
+
+/// A message of records, at most [`MAX_RECORDS`], for an address.
+pub fn records(number: u64, to: &str, records: &[Told]) -> Vec<u8> {
+    let map = |told: &Told| Value::Map(told.iter().map(|(attribute, value)| (Value::Uint(*attribute), value.clone())).collect());
+    message(number, to, "RECORD", &[], &Value::List(records.iter().map(map).collect()))
+}
+
+fn message(number: u64, to: &str, subject: &str, application: &[(&'static str, Value)], body: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let properties = Properties {
+        message_id: Some(Value::Long(i64::try_from(number).unwrap_or_default())),
+        to: Some(to.to_owned()),
+        subject: Some(subject.to_owned()),
+        ..Properties::default()
+    };
+    properties.encode(&mut out);
+    if !application.is_empty() {
+        encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
+        let symbol = |(name, value): &(&'static str, Value)| (Value::Symbol(Symbol::from_static(name)), value.clone());
+        Value::Map(application.iter().map(symbol).collect()).encode(&mut out);
+    }
+    encode::descriptor(&mut out, section::AMQP_VALUE);
+    body.encode(&mut out);
+    out
+}

@@ -1,0 +1,272 @@
+//! Flow records (VanFlow): telling collectors of this router, its links and its services, while there are any.
+//!
+//! One task on the control thread compares, once a second, what is with what was told, and sends the difference; the router's other parts know
+//! nothing of records. Nothing is looked at while nobody listens. What a record says of the router is for [`Describe`] to know, which
+//! the composition root is.
+
+use crate::core::{Core, Delivery, Endpoint, LocalConsumer, Message, Watching};
+use crate::log;
+use crate::node::Node;
+use bytes::Bytes;
+use skupper_proto::address::AddressKey;
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::time::MissedTickBehavior;
+
+/// How often what has changed is told.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Periods between two heartbeats.
+const HEARTBEAT: u64 = 2;
+
+/// Heartbeats between two beacons.
+const BEACON: u64 = 5;
+
+/// Something that has a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What it is among all there are, for as long as it is there: `connector/NAME`, say.
+    pub key: String,
+    /// The identity of its record, if that is not for the source to give.
+    pub identity: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// What is told of it, its parent and the time of its beginning excepted.
+    pub facts: Vec<(u32, Fact)>,
+}
+
+/// A line of the log that is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Microseconds since the epoch.
+    pub time: u64,
+    /// Its attributes.
+    pub facts: Vec<(u32, Fact)>,
+}
+
+/// What there is to be told.
+pub trait Describe: Send + Sync + 'static {
+    /// What has a record now. The router itself and its site come with their identities.
+    fn describe(&self) -> Vec<Described>;
+
+    /// Lines of the log that are told, logged behind `last`, a time in microseconds since the epoch.
+    fn log_lines(&self, last: u64) -> Vec<LogEntry>;
+}
+
+/// Takes the wish of a collector to be told everything.
+#[derive(Debug, Default)]
+struct Flush(AtomicBool);
+
+impl Endpoint for Flush {
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        self.0.store(true, Ordering::Relaxed);
+        delivery.outcome(Some(DeliveryState::Accepted), true);
+    }
+}
+
+/// Whether an address has consumers, and a line for the log when that changes.
+struct Audience {
+    watching: Watching,
+    there: bool,
+    texts: [&'static str; 2],
+}
+
+impl Audience {
+    fn new(core: &Arc<Core>, address: &str, texts: [&'static str; 2]) -> Self {
+        Self { watching: core.watch(address).1, there: false, texts }
+    }
+
+    /// Whether somebody listens, and whether that is new.
+    fn look(&mut self) -> (bool, bool) {
+        let there = self.watching.is_reachable();
+        let new = there && !self.there;
+        if there != self.there {
+            log!(FlowLog, Info, "{}", self.texts[usize::from(!there)]);
+        }
+        self.there = there;
+        (there, new)
+    }
+}
+
+/// The id of this process's source: the last five characters of a pod's name, or five by chance.
+pub fn source_prefix(hostname: Option<&str>) -> String {
+    let of_pod = hostname.and_then(|name| name.rsplit_once('-')).map(|(_, last)| last);
+    let of_pod = of_pod.filter(|last| last.len() == 5 && last.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    of_pod.map_or_else(|| Node::discriminator().chars().take(5).collect(), str::to_owned)
+}
+
+/// Tells collectors of the router until it ends.
+pub async fn run(node: Arc<Node>, describe: Arc<dyn Describe>) {
+    let mut teller = Teller::new(&node, describe);
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let flush = Arc::new(Flush::default());
+    let endpoint = LocalConsumer::new(Arc::clone(&flush) as Arc<dyn Endpoint>);
+    let _serving = node.core.serve(AddressKey::mobile(teller.source.direct()), endpoint, node.clock.now());
+    loop {
+        ticks.tick().await;
+        teller.tick(flush.0.swap(false, Ordering::Relaxed));
+    }
+}
+
+struct Teller {
+    node: Arc<Node>,
+    describe: Arc<dyn Describe>,
+    source: Source,
+    records: Records,
+    /// The identities of what has a record.
+    identities: BTreeMap<String, String>,
+    messages: u64,
+    period: u64,
+    /// The time of the last log line that was looked at.
+    last_line: u64,
+    collectors: Audience,
+    ours: Audience,
+    logs: Audience,
+}
+
+impl Teller {
+    fn new(node: &Arc<Node>, describe: Arc<dyn Describe>) -> Self {
+        let core = &node.core;
+        let source = Source::new(&node.flow_prefix);
+        Self {
+            collectors: Audience::new(
+                core,
+                BEACONS,
+                ["Event collector detected.  Begin sending beacons.", "Event collector lost.  Stop sending beacons."],
+            ),
+            ours: Audience::new(
+                core,
+                &source.address(),
+                [
+                    "Event collector for this router detected.  Begin sending flow events.",
+                    "Event collector for this router lost.  Stop sending flow events.",
+                ],
+            ),
+            logs: Audience::new(
+                core,
+                &source.logs(),
+                [
+                    "Event collection for log events detected.  Begin sending log events.",
+                    "Event collection for log events ended.  Stop sending log events.",
+                ],
+            ),
+            node: Arc::clone(node),
+            describe,
+            source,
+            records: Records::default(),
+            identities: BTreeMap::new(),
+            messages: 0,
+            period: 0,
+            last_line: micros(SystemTime::now()),
+        }
+    }
+
+    fn send(&mut self, to: &str, message: impl FnOnce(u64) -> Vec<u8>) {
+        self.messages += 1;
+        let sections = Bytes::from(message(self.messages));
+        let message = Message { sections, presettled: true, priority: 4, internal: true, ..Message::default() };
+        // Who has just gone away hears no more.
+        let _ = self.node.core.send_to(to, message, Bytes::new());
+    }
+
+    fn tick(&mut self, flush: bool) {
+        self.period += 1;
+        let heartbeat = self.period.is_multiple_of(HEARTBEAT);
+        let (collectors, new) = self.collectors.look();
+        let source = self.source.clone();
+        // At once, so that nobody waits for a router to be seen.
+        if collectors && (new || heartbeat && self.period.is_multiple_of(HEARTBEAT * BEACON)) {
+            self.send(BEACONS, |number| source.beacon(number));
+        }
+        let (ours, new) = self.ours.look();
+        if ours && (new || heartbeat) {
+            self.send(&source.address(), |number| source.heartbeat(number, micros(SystemTime::now())));
+        }
+        if ours {
+            self.compare();
+            if flush {
+                self.records.flush();
+            }
+            let news = self.records.take();
+            self.tell(&source.address(), &news);
+        }
+        self.tell_log();
+    }
+
+    /// Brings the records in line with what there is.
+    fn compare(&mut self) {
+        let there = self.describe.describe();
+        let now = micros(SystemTime::now());
+        let gone = |key: &&String| !there.iter().any(|described| described.key == **key);
+        let gone: Vec<String> = self.identities.keys().filter(gone).cloned().collect();
+        for identity in gone.iter().filter_map(|key| self.identities.remove(key)) {
+            self.records.end(&identity, now);
+        }
+        for described in there {
+            let known = self.identities.get(&described.key).cloned();
+            let begins = known.is_none();
+            let identity = known
+                .or(described.identity)
+                .unwrap_or_else(|| format!("{}:{}", self.node.flow_prefix, self.node.registry.record_number()));
+            let mut facts = described.facts;
+            if begins {
+                self.identities.insert(described.key, identity.clone());
+                facts.push((vanflow::attribute::START_TIME, Fact::Number(now)));
+                if !matches!(described.kind, Kind::Site | Kind::Router) {
+                    facts.push((vanflow::attribute::PARENT, Fact::from(self.source.id())));
+                }
+            }
+            self.records.put(&identity, described.kind, facts);
+        }
+    }
+
+    fn tell(&mut self, to: &str, news: &[Told]) {
+        for some in news.chunks(MAX_RECORDS) {
+            self.send(to, |number| vanflow::records(number, to, some));
+        }
+    }
+
+    fn tell_log(&mut self) {
+        let (listened, _) = self.logs.look();
+        if !listened {
+            self.last_line = micros(SystemTime::now());
+            return;
+        }
+        let mut lines = Records::default();
+        for line in self.describe.log_lines(self.last_line) {
+            self.last_line = self.last_line.max(line.time);
+            let identity = format!("{}:{}", self.node.flow_prefix, self.node.registry.record_number());
+            let parent = (vanflow::attribute::PARENT, Fact::from(self.source.id()));
+            let begins = (vanflow::attribute::START_TIME, Fact::Number(line.time));
+            lines.put(&identity, Kind::Log, line.facts.into_iter().chain([parent, begins]));
+            lines.end(&identity, line.time);
+        }
+        let (to, news) = (self.source.logs(), lines.take());
+        self.tell(&to, &news);
+    }
+}
+
+/// Microseconds since the epoch.
+pub fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source_prefix;
+
+    #[test]
+    fn a_pod_names_its_source() {
+        assert_eq!(source_prefix(Some("skupper-router-7d9f8c6b5-x2k4q")), "x2k4q");
+        for other in [Some("north"), Some("a-b"), Some("x-12345.example"), None] {
+            let made = source_prefix(other);
+            assert!(made.len() == 5 && source_prefix(other) != made, "{made}");
+        }
+    }
+}

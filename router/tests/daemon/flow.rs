@@ -1,0 +1,67 @@
+//! Flow records as a collector sees them, by qpid-proton.
+
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use crate::support::backend::Serve;
+use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports};
+
+/// Attributes by number.
+mod attribute {
+    pub(super) const KIND: &str = "0";
+    pub(super) const PARENT: &str = "2";
+    pub(super) const START: &str = "3";
+    pub(super) const PEER: &str = "6";
+    pub(super) const ADDRESS: &str = "19";
+    pub(super) const NAME: &str = "30";
+    pub(super) const SEVERITY: &str = "48";
+    pub(super) const TEXT: &str = "49";
+    pub(super) const STATUS: &str = "53";
+}
+
+const KINDS: [&str; 7] = ["0", "1", "2", "4", "5", "14", "15"];
+
+#[test]
+fn collectors_are_told_of_routers_links_and_services() {
+    let test = "collectors_are_told_of_routers_links_and_services";
+    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let lab = Lab::new(test);
+    let hello = Backend::start(Serve::Hello);
+    let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
+    let north = Spec::new("north", Kind::Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
+    let north = north.entity("site", json!({ "name": "up-north", "platform": "linux" })).start(&lab);
+    let south = Spec::new("south", Kind::Ours).link_plain("link", links, 1).link_plain("nowhere", ports::free(), 1);
+    let _south = south.tcp_connector("hello", hello.port).start(&lab);
+    north.await_port(clients);
+    client::await_hello(service);
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
+    let url = format!("amqp://127.0.0.1:{clients}");
+    let output = Command::new(python).args([script, &url, "2"]).args(KINDS).output().expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let all: Vec<_> = records.values().collect();
+    let of = |kind: u64| all.iter().filter(|record| record[attribute::KIND] == kind).copied().collect::<Vec<_>>();
+    let with = |kind: u64, name: &str, value: &str| {
+        let found = of(kind).into_iter().find(|record| record[name] == value);
+        found.unwrap_or_else(|| panic!("no record of kind {kind} with {name}={value}: {all:?}")).clone()
+    };
+
+    let identity = |wanted: &Value| records.iter().find(|(_, record)| *record == wanted).map(|(identity, _)| identity.clone());
+    let site = with(0, attribute::NAME, "up-north");
+    assert_eq!(with(1, attribute::NAME, "0/north")[attribute::PARENT], json!(identity(&site)));
+    let south = identity(&with(1, attribute::NAME, "0/south")).expect("an identity");
+    assert!(south.ends_with(":0"), "{south}");
+    let link = with(2, attribute::NAME, "link");
+    assert_eq!((&link[attribute::STATUS], &link[attribute::PARENT]), (&json!("up"), &json!(south)));
+    assert!(link[attribute::START].is_u64());
+    assert_eq!(link[attribute::PEER], json!(identity(of(15)[0])), "who is connected to is not told");
+    assert_eq!(with(2, attribute::NAME, "nowhere")[attribute::STATUS], "down");
+    assert_eq!((of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()), (Some("hello"), Some("hello")));
+    let line = of(14)[0];
+    assert!(
+        line[attribute::TEXT].as_str().is_some_and(|text| text.starts_with("LOG_")) && line[attribute::SEVERITY].is_u64(),
+        "{line}"
+    );
+}

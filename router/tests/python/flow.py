@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""A collector of flow records: qpid-proton.
+
+usage: flow.py URL SOURCES KIND...
+
+Listens for beacons at URL until SOURCES sources are known, asks each for all its records, and prints what it was told as soon as there is a record
+of each KIND (a number): one JSON object, by identity the attributes of each record, by number.
+"""
+import json
+import socket
+import sys
+
+from proton import Message
+from proton.handlers import MessagingHandler
+from proton.reactor import Container
+
+TIMEOUT = 30
+
+
+class Collector(MessagingHandler):
+    def __init__(self, url, sources, kinds):
+        super().__init__()
+        self.url, self.wanted, self.kinds = url, int(sources), {int(kind) for kind in kinds}
+        self.sources, self.records = {}, {}
+
+    def on_start(self, event):
+        self.timer = event.reactor.schedule(TIMEOUT, self)
+        self.connection = event.container.connect(self.url, reconnect=False, allowed_mechs="ANONYMOUS")
+        event.container.create_receiver(self.connection, "mc/sfe.all")
+
+    def on_timer_task(self, event):
+        self.connection.close()
+
+    def on_link_opened(self, event):
+        if event.receiver and (event.receiver.source.address or "").endswith(".logs"):
+            # What is no AMQP is worth a line of the log.
+            host, port = self.url.removeprefix("amqp://").split(":")
+            with socket.create_connection((host, int(port)), TIMEOUT) as stream:
+                stream.sendall(b"no AMQP at all\r\n")
+
+    def on_sendable(self, event):
+        event.sender.send(Message(subject="FLUSH"))
+        event.sender.close()
+
+    def on_message(self, event):
+        message = event.message
+        if message.subject == "BEACON" and message.properties["id"] not in self.sources:
+            properties = self.sources[message.properties["id"]] = message.properties
+            event.container.create_receiver(self.connection, properties["address"])
+            event.container.create_receiver(self.connection, properties["address"] + ".logs")
+        elif message.subject == "HEARTBEAT":
+            source = self.sources.get(message.properties["id"])
+            if source and not source.get("asked"):
+                source["asked"] = True
+                event.container.create_sender(self.connection, source["direct"])
+        elif message.subject == "RECORD":
+            for record in message.body:
+                self.records.setdefault(record[1], {}).update({int(key): value for key, value in record.items()})
+        told = {record.get(0) for record in self.records.values()}
+        if len(self.sources) >= self.wanted and self.kinds <= told:
+            self.timer.cancel()
+            self.connection.close()
+
+
+if __name__ == "__main__":
+    collector = Collector(sys.argv[1], sys.argv[2], sys.argv[3:])
+    Container(collector).run()
+    print(json.dumps(collector.records, default=str))
