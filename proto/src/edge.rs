@@ -17,6 +17,12 @@ pub const TRACKING_ADDRESS: &str = "_$qd.edge_addr_tracking";
 /// The target of the link on which an edge router says which mesh it belongs to.
 pub const MESH_ADDRESS: &str = "_$qd.mesh_discovery";
 
+/// The target of the link on which an edge router bids for the id of the mesh that it forms with another.
+pub const BID_ADDRESS: &str = "_$qd.mesh_id_negotiation";
+
+/// Marks what is between two edge routers: the capability of their connections, and of the links for messages by a router's id.
+pub const INTER_EDGE: &str = "qd.router-inter-edge";
+
 /// Marks the link on which an edge router gets what is for itself, by its id.
 pub const DOWNLINK: &str = "qd.router-edge-downlink";
 
@@ -112,6 +118,45 @@ pub fn decode_mesh(sections: &[u8]) -> Result<String, EdgeMessageError> {
     }
 }
 
+/// An edge router's bid for the id of its mesh: the lowest ordinal wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bid {
+    /// About when the router started, in microseconds.
+    pub ordinal: i64,
+    /// The id it proposes.
+    pub id: String,
+}
+
+impl Bid {
+    /// The message's sections.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
+        encode::compound32(&mut out, MAP, 4, |out| {
+            Symbol::from_static("ordinal").encode(out);
+            self.ordinal.encode(out);
+            Symbol::from_static("id").encode(out);
+            self.id.as_str().encode(out);
+        });
+        out
+    }
+
+    /// Reads the sections of a whole message.
+    ///
+    /// # Errors
+    /// It is no such message.
+    pub fn decode(sections: &[u8]) -> Result<Self, EdgeMessageError> {
+        let Scan::Complete(head) = scan(sections, true, false)? else { return Err(EdgeMessageError::MeshId) };
+        let properties = head.application_properties.ok_or(EdgeMessageError::MeshId)?;
+        let ordinal = application_property(&properties, sections, "ordinal")?;
+        let id = application_property(&properties, sections, "id")?;
+        match (ordinal.as_ref().and_then(Value::as_i64), id.as_ref().and_then(Value::as_text)) {
+            (Some(ordinal), Some(id)) if id.len() == MESH_ID_LENGTH => Ok(Self { ordinal, id: id.to_owned() }),
+            _ => Err(EdgeMessageError::MeshId),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +174,13 @@ mod tests {
         let octets = b"\x00St\xd1\x00\x00\x00\x1d\x00\x00\x00\x02\xa3\x06meshid\xa1\x0fEQ1lP_g3e6IrQxU";
         assert_eq!(encode_mesh("EQ1lP_g3e6IrQxU"), octets);
         assert_eq!(decode_mesh(octets).as_deref(), Ok("EQ1lP_g3e6IrQxU"));
+    }
+
+    #[test]
+    fn bid_survives_the_way() {
+        let bid = Bid { ordinal: 1_764_000_000_123_456, id: "EQ1lP_g3e6IrQxU".to_owned() };
+        assert_eq!(Bid::decode(&bid.encode()), Ok(bid));
+        assert_eq!(Bid::decode(&encode_mesh("EQ1lP_g3e6IrQxU")), Err(EdgeMessageError::MeshId));
     }
 
     #[test]

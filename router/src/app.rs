@@ -217,7 +217,7 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
     let instance = i64::try_from(instance).unwrap_or(i64::MAX);
     let settings = Settings {
         mode: if router.mode == Mode::Edge { RouterMode::Edge } else { RouterMode::Interior },
-        mesh: (router.mode == Mode::Edge).then(|| Node::discriminator().into()),
+        bid: (router.mode == Mode::Edge).then(Node::bid),
         routing: topology::Config {
             hello_interval: router.hello_interval,
             hello_max_age: router.hello_max_age,

@@ -430,7 +430,7 @@ fn auto_link(config: AutoLinkConfig, identity: &str) -> Arc<AutoLink> {
 
 /// Roles that connections may have.
 const fn served(role: Role) -> bool {
-    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer | Role::Edge)
+    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer | Role::Edge | Role::InterEdge)
 }
 
 pub(super) const fn treatment(distribution: Distribution) -> Treatment {

@@ -93,14 +93,14 @@ impl Running {
     /// Links that other sites hold to a listener of ours.
     fn incoming_links(&self, listener: &AmqpListener, records: &[Arc<ConnectionRecord>]) -> Vec<Link> {
         let role = listener.config().role;
-        if !matches!(role, Role::InterRouter | Role::Edge) {
+        if !matches!(role, Role::InterRouter | Role::Edge | Role::InterEdge) {
             return Vec::new();
         }
         let link = |(id, standing): (u64, Arc<crate::net::Standing>)| {
             let known = standing.get();
             let record = records.iter().find(|record| record.id == id && record.role == role.as_str())?;
             let (state, reason, hello) =
-                if role == Role::Edge { (LinkState::Active, None, false) } else { self.standing(&known) };
+                if role == Role::InterRouter { self.standing(&known) } else { (LinkState::Active, None, false) };
             let group = |other: &&Arc<ConnectionRecord>| {
                 other.role == "inter-router-data" && !other.outgoing && other.container == record.container
             };

@@ -317,7 +317,7 @@ fn what_has_no_effect_is_told_once() {
         ["connector", {"name": "a", "allowRedirect": false, "stripAnnotations": "both"}],
         ["connector", {"name": "c", "allowRedirect": false}],
         ["connector", {"name": "d", "allowRedirect": false}],
-        ["listener", {"name": "b", "port": 2, "role": "inter-edge"}],
+        ["listener", {"name": "b", "port": 2, "role": "inter-network"}],
         ["sslProfile", {"name": "p", "password": "x"}],
         ["tcpListener", {"name": "t", "port": 4, "address": "x", "bytesIn": 7}],
         ["policy", {}]
@@ -328,7 +328,7 @@ fn what_has_no_effect_is_told_once() {
         [
             "a.json: router: attribute 'vanId' has no effect yet",
             "a.json: connector 'a': attribute 'allowRedirect' has no effect yet (nor in 2 other places)",
-            "a.json: listener 'b': attribute 'role': 'inter-edge' has no effect yet",
+            "a.json: listener 'b': attribute 'role': 'inter-network' has no effect yet",
             "a.json: tcpListener 't': attribute 'bytesIn' is for the router to set; it is ignored",
             "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the environment (env:NAME)",
         ]

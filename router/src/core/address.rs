@@ -277,9 +277,9 @@ impl Address {
         self.destinations.load().can_be_reached(None)
     }
 
-    /// Consumers at this router and, of an interior router, behind its edge routers: all but an edge router's uplink.
+    /// Consumers at this router and, of an interior router, behind its edge routers.
     pub(super) fn consumers_behind(&self) -> usize {
-        let here = |consumer: &&Arc<LocalConsumer>| !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.is_upward());
+        let here = |consumer: &&Arc<LocalConsumer>| !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.leads_away());
         self.destinations.load().locals.iter().filter(here).count()
     }
 

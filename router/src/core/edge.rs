@@ -11,24 +11,38 @@ use super::router::Core;
 use arc_swap::ArcSwapOption;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::annotations::{self, Annotations, Parsed};
+use skupper_proto::edge::Bid;
 use skupper_proto::topology::Routes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Where an edge connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// From an interior router to an edge router.
+    Down,
+    /// From an edge router to the rest of the network.
+    Up,
+    /// From an edge router to another.
+    Beside,
+}
 
 /// An edge connection, at either end.
 #[derive(Debug)]
 pub struct EdgeConnection {
     /// The router at the other end.
     peer: Arc<str>,
-    /// It leads from an edge router to the rest of the network.
-    upward: bool,
+    /// Where it leads.
+    leads: Leads,
     /// The ordinal of its TLS profile.
     ordinal: u64,
     /// It carries what it is for. One of an edge router's connections does, the others stand by.
     active: AtomicBool,
     /// The mesh of edge routers at the other end.
     mesh: ArcSwapOption<Box<str>>,
+    /// The ordinal of the other edge router's bid.
+    bid: AtomicI64,
     /// Who hears of what changes for the connection.
     notify: Notify,
 }
@@ -49,8 +63,14 @@ impl EdgeConnection {
         self.mesh.load_full()
     }
 
-    pub(super) const fn is_upward(&self) -> bool {
-        self.upward
+    /// Where it leads.
+    pub const fn leads(&self) -> Leads {
+        self.leads
+    }
+
+    /// Whether its consumers are those of another router that is no less a part of the network than this one.
+    pub(super) fn leads_away(&self) -> bool {
+        self.leads != Leads::Down
     }
 
     fn is_of(&self, mesh: &str) -> bool {
@@ -65,8 +85,8 @@ impl EdgeConnection {
     /// Whether what comes by this connection may go to a consumer.
     pub(super) fn may_reach(&self, consumer: &LocalConsumer) -> bool {
         let Some(other) = &consumer.edge else { return true };
-        // What came down goes no way up again.
-        let back = std::ptr::eq(self, &raw const **other) || self.upward && other.upward;
+        // What came from the network, or from an edge router's peer, is for consumers here.
+        let back = std::ptr::eq(self, &raw const **other) || self.leads_away() && other.leads_away();
         !back && self.mesh.load().as_ref().is_none_or(|mesh| !other.is_of(mesh))
     }
 
@@ -153,9 +173,9 @@ impl Demand {
     }
 }
 
-/// An edge router's connections to interior routers.
+/// An edge router's connections to interior routers, or to one other edge router. One of them is in use.
 #[derive(Debug, Default)]
-pub(super) struct Uplinks {
+pub(super) struct Ways {
     /// In the order in which they opened.
     open: Vec<Arc<EdgeConnection>>,
     active: Option<Arc<EdgeConnection>>,
@@ -163,9 +183,49 @@ pub(super) struct Uplinks {
     changed: BTreeSet<AddressKey>,
 }
 
-impl Uplinks {
+/// All edge connections of an edge router.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    uplinks: Ways,
+    /// By the id of the other edge router.
+    beside: BTreeMap<Arc<str>, Ways>,
+    /// What this router bids for the mesh's id, and how often it has begun to.
+    bid: Option<Bid>,
+    round: u64,
+    /// The lowest ordinal of all bids.
+    lowest: i64,
+}
+
+impl Edges {
+    pub(super) fn new(bid: Option<Bid>) -> Self {
+        Self { lowest: bid.as_ref().map_or(0, |bid| bid.ordinal), bid, ..Self::default() }
+    }
+
     /// An address has come, gone, or changed.
     pub(super) fn change(&mut self, key: &AddressKey) {
+        self.uplinks.change(key);
+        self.beside.values_mut().for_each(|ways| ways.change(key));
+    }
+
+    fn of(&mut self, edge: &EdgeConnection) -> Option<&mut Ways> {
+        match edge.leads {
+            Leads::Down => None,
+            Leads::Up => Some(&mut self.uplinks),
+            Leads::Beside => Some(self.beside.entry(Arc::clone(&edge.peer)).or_default()),
+        }
+    }
+
+    /// Every connection in use hears that something has changed.
+    fn wake_all(&self) {
+        for active in self.beside.values().chain([&self.uplinks]).filter_map(|ways| ways.active.as_ref()) {
+            active.notify.clone().wake();
+        }
+    }
+}
+
+impl Ways {
+    /// An address has come, gone, or changed.
+    fn change(&mut self, key: &AddressKey) {
         let Some(active) = self.active.as_ref().filter(|_| key.class() == AddressClass::Mobile) else { return };
         let first = self.changed.is_empty();
         if self.changed.insert(key.clone()) && first {
@@ -202,22 +262,27 @@ impl Uplinks {
 }
 
 impl Core {
-    /// An edge connection with a router is open. `ordinal` is that of its TLS profile. `notify` hears of whatever changes for it, and then asks for
-    /// [`Core::uplink_demands`].
-    pub fn edge_up(&self, peer: Arc<str>, ordinal: Option<u64>, notify: Notify) -> Arc<EdgeConnection> {
-        let upward = self.mode() == RouterMode::Edge;
+    /// An edge connection with a router is open: `beside` says that both are edge routers. `ordinal` is that of its TLS profile. `notify`
+    /// hears of whatever changes for it, and then asks for [`Core::edge_demands`].
+    pub fn edge_up(&self, peer: Arc<str>, beside: bool, ordinal: Option<u64>, notify: Notify) -> Arc<EdgeConnection> {
+        let leads = match self.mode() {
+            RouterMode::Interior => Leads::Down,
+            RouterMode::Edge if beside => Leads::Beside,
+            RouterMode::Edge => Leads::Up,
+        };
         let edge = Arc::new(EdgeConnection {
             peer,
-            upward,
+            leads,
             ordinal: ordinal.unwrap_or_default(),
-            active: AtomicBool::new(!upward),
+            active: AtomicBool::new(leads == Leads::Down),
             mesh: ArcSwapOption::empty(),
+            bid: AtomicI64::new(i64::MAX),
             notify,
         });
-        if upward {
-            let mut state = self.lock();
-            state.uplinks.open.push(Arc::clone(&edge));
-            state.uplinks.elect(self.addresses.load().keys().cloned());
+        let mut state = self.lock();
+        if let Some(ways) = state.edges.of(&edge) {
+            ways.open.push(Arc::clone(&edge));
+            ways.elect(self.addresses.load().keys().cloned());
         }
         edge
     }
@@ -225,19 +290,60 @@ impl Core {
     /// An edge connection is gone. If it was in use, another takes its place.
     pub fn edge_down(&self, edge: &Arc<EdgeConnection>) {
         let mut state = self.lock();
-        state.uplinks.open.retain(|open| !Arc::ptr_eq(open, edge));
-        state.uplinks.elect(self.addresses.load().keys().cloned());
+        let Some(ways) = state.edges.of(edge) else { return };
+        ways.open.retain(|open| !Arc::ptr_eq(open, edge));
+        ways.elect(self.addresses.load().keys().cloned());
+        state.edges.beside.retain(|_, ways| !ways.open.is_empty());
+        if edge.bid.load(Ordering::Relaxed) == state.edges.lowest {
+            // The mesh loses the router whose id it has.
+            self.bid_anew(&mut state.edges, None);
+        }
     }
 
     /// For the task of an edge router's connection: the addresses that came, went or changed since it asked last; all of them at first.
     /// `None` while the connection stands by.
-    pub fn uplink_demands(&self, edge: &Arc<EdgeConnection>) -> Option<Vec<Demand>> {
+    pub fn edge_demands(&self, edge: &Arc<EdgeConnection>) -> Option<Vec<Demand>> {
         let mut state = self.lock();
-        state.uplinks.active.as_ref().filter(|active| Arc::ptr_eq(active, edge))?;
         let stopped = state.is_stopped();
+        let ways = state.edges.of(edge)?;
+        ways.active.as_ref().filter(|active| Arc::ptr_eq(active, edge))?;
         let addresses = self.addresses.load();
-        let changed = std::mem::take(&mut state.uplinks.changed);
+        let changed = std::mem::take(&mut ways.changed);
         Some(changed.iter().map(|key| Demand::of(key, addresses.get(key), stopped)).collect())
+    }
+
+    /// What an edge router bids for the id of the mesh that it forms with others, and the number of the bidding: each is told once to each
+    /// of them.
+    pub fn bid(&self) -> Option<(u64, Bid)> {
+        let state = self.lock();
+        Some((state.edges.round, state.edges.bid.clone()?))
+    }
+
+    /// Another edge router's bid. `fresh` is what this router bids if both have the same ordinal.
+    pub fn take_bid(&self, edge: &EdgeConnection, bid: &Bid, fresh: impl FnOnce() -> Bid) {
+        let mut state = self.lock();
+        let Some(own) = &mut state.edges.bid else { return };
+        if own.ordinal == bid.ordinal {
+            return self.bid_anew(&mut state.edges, Some(fresh()));
+        }
+        edge.bid.store(bid.ordinal, Ordering::Relaxed);
+        if bid.ordinal < state.edges.lowest {
+            if let Some(own) = &mut state.edges.bid {
+                own.id.clone_from(&bid.id);
+            }
+            state.edges.lowest = bid.ordinal;
+            self.set_own_mesh(Some(&bid.id));
+            state.edges.wake_all();
+        }
+    }
+
+    fn bid_anew(&self, edges: &mut Edges, fresh: Option<Bid>) {
+        let Some(bid) = fresh.or_else(|| edges.bid.take()) else { return };
+        edges.round += 1;
+        edges.lowest = bid.ordinal;
+        self.set_own_mesh(Some(&bid.id));
+        edges.bid = Some(bid);
+        edges.wake_all();
     }
 
     /// The edge router at the other end of a connection says which mesh of edge routers it belongs to.
@@ -258,6 +364,6 @@ impl Core {
 
     /// Whether an edge router has an uplink in use.
     pub fn has_uplink(&self) -> bool {
-        self.lock().uplinks.active.is_some()
+        self.lock().edges.uplinks.active.is_some()
     }
 }

@@ -28,7 +28,7 @@ pub use budget::Budget;
 pub use choose::Choice;
 pub use counters::Counters;
 pub use delivery::{Delivery, Ended, Message, Notify, Party, Progress};
-pub use edge::{Demand, EdgeConnection};
+pub use edge::{Demand, EdgeConnection, Leads};
 pub use mailbox::{Command, Mailbox, Via};
 pub use replies::{Replies, ReplyHandle};
 pub use router::{Consumption, Core, Endpoint, Settings};

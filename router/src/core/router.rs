@@ -5,14 +5,14 @@ use super::budget::Budget;
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
-use super::edge::{EdgeConnection, Origin};
+use super::edge::{EdgeConnection, Leads, Origin};
 use super::fanout::Fanout;
 use super::mailbox::{Mailbox, Via};
 use super::replies::Replies;
 use super::resend::Resend;
 use super::routing::State;
 use super::trunk::{Trunk, TrunkId};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{
@@ -20,6 +20,7 @@ use skupper_proto::address::{
 };
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Annotations, Parsed};
+use skupper_proto::edge::Bid;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology;
@@ -43,8 +44,8 @@ pub trait Endpoint: Debug + Send + Sync {
 pub struct Settings {
     /// Whether it takes part in the routing protocol, or has an uplink.
     pub mode: RouterMode,
-    /// Of an edge router: the mesh of edge routers that it belongs to.
-    pub mesh: Option<Box<str>>,
+    /// Of an edge router: what it bids for the id of the mesh of edge routers that it belongs to.
+    pub bid: Option<Bid>,
     /// How the router takes part in the routing protocol; holds its id.
     pub routing: topology::Config,
     /// Treatments of configured addresses.
@@ -83,7 +84,7 @@ pub struct Core {
     id: Arc<str>,
     node: Box<str>,
     mode: RouterMode,
-    mesh: Option<Box<str>>,
+    mesh: ArcSwapOption<Box<str>>,
     space: AddressSpace,
     treatments: ArcSwap<Patterns<AddressRule>>,
     default_treatment: Treatment,
@@ -113,12 +114,13 @@ impl Core {
     /// The tables of a router that just started.
     pub fn new(settings: Settings, now: Instant) -> Arc<Self> {
         let id = Arc::clone(&settings.routing.id);
-        let state = State::new(settings.routing, now);
+        let mesh = settings.bid.as_ref().map(|bid| Box::from(bid.id.as_str()));
+        let state = State::new(settings.routing, settings.bid, now);
         let routes = Routes { table: Arc::clone(state.table()), trunks: HashMap::new() };
         Arc::new(Self {
             node: annotations::node_text(&id),
             mode: settings.mode,
-            mesh: settings.mesh,
+            mesh: ArcSwapOption::from_pointee(mesh),
             space: AddressSpace::new(settings.mode, &id, None),
             id,
             treatments: ArcSwap::from_pointee(settings.treatments),
@@ -148,8 +150,12 @@ impl Core {
     }
 
     /// Of an edge router: the mesh of edge routers that it belongs to.
-    pub fn mesh(&self) -> Option<&str> {
-        self.mesh.as_deref()
+    pub fn mesh(&self) -> Option<Arc<Box<str>>> {
+        self.mesh.load_full()
+    }
+
+    pub(super) fn set_own_mesh(&self, id: Option<&str>) {
+        self.mesh.store(id.map(|id| Arc::new(Box::from(id))));
     }
 
     /// The address by which other routers reach what is `local` to this one.
@@ -251,7 +257,7 @@ impl Core {
         let mut state = self.lock();
         let address = self.record(key, None);
         let watching = Watching::new(self, &address, edge);
-        state.uplinks.change(key);
+        state.edges.change(key);
         (address, watching)
     }
 
@@ -259,7 +265,7 @@ impl Core {
     pub(super) fn unwatch(&self, address: &Address, watch: &Arc<Watch>) {
         let mut state = self.lock();
         address.unwatch(watch);
-        state.uplinks.change(address.key());
+        state.edges.change(address.key());
         self.sweep(address.key(), address);
     }
 
@@ -333,7 +339,7 @@ impl Core {
 
     /// Chooses where a delivery that begins here goes, by its address: an answer to a router's client, above all.
     pub fn choose_by_text(&self, to: &str) -> Option<Choice> {
-        let key = self.space.classify(to);
+        let key = self.classify(to);
         match key.class {
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
             AddressClass::Router => self.toward(&self.routes.load(), key.text, true),
@@ -369,7 +375,10 @@ impl Core {
 
     /// The class and the text of an address, as this router reads it.
     pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
-        self.space.classify(text)
+        let key = self.space.classify(text);
+        let beyond = self.mode == RouterMode::Edge && key.class == AddressClass::Edge;
+        // Of other edge routers this one knows those that it is linked with; all others are behind its uplink.
+        if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) { EDGE_UPLINK } else { key }
     }
 
     /// Sends a delivery on its way, whether it begins here or came from another router. Returns whether there was one: without a
@@ -380,7 +389,7 @@ impl Core {
         let origin = Origin::of(message);
         let streaming = message.streaming;
         let went_round = origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
-        let key = self.space.classify(key_text(&origin, to));
+        let key = self.classify(key_text(&origin, to));
         let choice = match key.class {
             _ if went_round => None,
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
@@ -415,7 +424,7 @@ impl Core {
     pub(super) fn choose_again(&self, delivery: &Delivery, to: &str, tried: &mut Tried) -> Option<Choice> {
         let routes = self.routes.load();
         let origin = Origin::of(delivery.message());
-        let key = self.space.classify(to);
+        let key = self.classify(to);
         let addresses = self.addresses.load();
         let known = addresses.get(&key as &dyn AddressParts).and_then(|address| {
             let choice = choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
@@ -462,7 +471,7 @@ impl Core {
         let streaming = delivery.message().streaming;
         let locals: Vec<_> = destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
         // Consumers elsewhere are behind an edge router's uplink, whether the address has it among its own or not.
-        let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| consumer.edge.is_some());
+        let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| leads_up(consumer));
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
         choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming).with_priority(address.priority())));
         for choice in &choices {
@@ -489,6 +498,11 @@ impl Core {
 /// Where a message goes: where its annotations say, before its own address.
 fn key_text<'a>(origin: &Origin<'a>, to: &'a str) -> &'a str {
     origin.annotations().and_then(|annotations| annotations.to_override).unwrap_or(to)
+}
+
+/// Whether a consumer is an edge router's uplink.
+fn leads_up(consumer: &LocalConsumer) -> bool {
+    consumer.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up)
 }
 
 /// Whether an edge router may send a message to its uplink when it knows of nobody else: one that did not come from there, and came by

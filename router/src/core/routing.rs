@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::delivery::Message;
-use super::edge::Uplinks;
+use super::edge::Edges;
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::{Core, Routes};
 use super::trunk::{Trunk, TrunkId};
@@ -12,6 +12,7 @@ use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{self, Properties, Scan};
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::annotations::{self, Parsed};
+use skupper_proto::edge::Bid;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::{self, Action, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus, Routing};
@@ -64,7 +65,7 @@ pub(super) struct State {
     trunks: BTreeMap<TrunkId, (Arc<Trunk>, Option<GroupKey>)>,
     groups: HashMap<GroupKey, Group>,
     next_trunk: u64,
-    pub(super) uplinks: Uplinks,
+    pub(super) edges: Edges,
     notices: VecDeque<Notice>,
     /// Woken when the routing machine wants its time-out earlier.
     timer: Option<Waker>,
@@ -75,13 +76,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(config: topology::Config, now: Instant) -> Self {
+    pub(super) fn new(config: topology::Config, bid: Option<Bid>, now: Instant) -> Self {
         Self {
             routing: Routing::new(config, now),
             trunks: BTreeMap::new(),
             groups: HashMap::new(),
             next_trunk: 1,
-            uplinks: Uplinks::default(),
+            edges: Edges::new(bid),
             notices: VecDeque::new(),
             timer: None,
             armed: None,
@@ -115,7 +116,7 @@ impl State {
         if self.stopped || !address.key().class().is_advertised() {
             return;
         }
-        self.uplinks.change(address.key());
+        self.edges.change(address.key());
         if core.mode() == RouterMode::Edge {
             return;
         }
@@ -326,7 +327,7 @@ impl Core {
         let now = state.at(now);
         state.stopped = true;
         for key in self.addresses.load().keys() {
-            state.uplinks.change(key);
+            state.edges.change(key);
         }
         state.routing.withdraw(now);
         state.drain(self);

@@ -66,7 +66,7 @@ pub(super) enum Kind {
     Control,
     /// Between routers: streams only.
     Data,
-    /// Between an interior router and an edge router.
+    /// Between an interior router and an edge router, or between two edge routers.
     Edge,
 }
 
@@ -665,7 +665,7 @@ impl Connection {
             "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
             self.id
         );
-        if matches!(self.settings.role, Role::InterRouter | Role::Edge) {
+        if matches!(self.settings.role, Role::InterRouter | Role::Edge | Role::InterEdge) {
             log!(RouterCore, Info, "{line}");
         } else {
             log!(RouterCore, Debug, "{line}");
@@ -691,7 +691,7 @@ impl Connection {
                 };
             }
         }
-        if self.settings.role == Role::Edge {
+        if matches!(self.settings.role, Role::Edge | Role::InterEdge) {
             self.kind = Kind::Edge;
         }
         if let Some(targets) = &self.settings.targets {
@@ -713,7 +713,10 @@ impl Connection {
         self.registered = Some(self.node.registry.enter(ConnectionRecord {
             id: self.id,
             protocol: "amqp",
-            role: if self.kind == Kind::Normal { self.settings.role.as_str() } else { self.kind.name() },
+            role: match self.kind {
+                Kind::Normal | Kind::Edge => self.settings.role.as_str(),
+                Kind::Control | Kind::Data => self.kind.name(),
+            },
             outgoing: self.settings.outgoing,
             host: self.peer.clone(),
             entity: Arc::clone(&self.settings.entity),

@@ -137,7 +137,11 @@ impl Connection {
                 Role::Receiver => attach.target.is_none(),
             };
             // A null terminus of the peer's says that it refuses; its detach with the reason follows.
-            if !refused && !self.auto_link_answered(link, &attach) && !self.uplink_answered(link, &attach) {
+            if !refused
+                && !self.auto_link_answered(link, &attach)
+                && !self.uplink_answered(link, &attach)
+                && !self.beside_answered(link, &attach)
+            {
                 if self.kind == Kind::Edge && !self.sends_on(link) {
                     // It was given up meanwhile.
                     return;
@@ -244,6 +248,7 @@ impl Connection {
         self.link_gone(link);
         if self.kind == Kind::Edge {
             self.downlink_detached(link);
+            self.beside_detached(link);
             return self.uplink_detached(link);
         }
         if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {

@@ -5,6 +5,7 @@ use crate::node::Node;
 use crate::schema::{FailoverUrl, Role};
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::{Fields, Multiple, Symbol, Value};
+use skupper_proto::edge::INTER_EDGE;
 use skupper_proto::engine;
 
 /// The property by which routers of this implementation know each other.
@@ -49,7 +50,7 @@ fn amqp(value: &Json) -> Value {
 
 /// The engine's configuration of a connection.
 pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Config {
-    let router = matches!(settings.role, Role::InterRouter | Role::Edge);
+    let router = matches!(settings.role, Role::InterRouter | Role::Edge | Role::InterEdge);
     let mut properties = Fields::default();
     properties.push("product", Value::string("skupper-router"));
     properties.push("version", Value::string(env!("CARGO_PKG_VERSION")));
@@ -84,7 +85,10 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         idle_timeout: settings.idle_timeout,
         handshake_timeout: settings.handshake_timeout,
         incoming_window: settings.session_frames.unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
-        capabilities: Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]),
+        capabilities: match settings.role {
+            Role::InterEdge => Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking", INTER_EDGE]),
+            _ => Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]),
+        },
         properties,
         layer: settings.layer.clone(),
     }

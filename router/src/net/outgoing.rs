@@ -3,7 +3,7 @@
 use super::clients::Consumer;
 use super::connection::{Connection, Kind};
 use super::pool::Pool;
-use crate::core::{Consumption, Core, Delivery, Ended, Message, Notify, Via};
+use crate::core::{Consumption, Core, Delivery, Ended, Leads, Message, Notify, Via};
 use crate::node::{LinkRecord, STUCK};
 use crate::schema::Role;
 use bytes::Bytes;
@@ -138,8 +138,8 @@ impl OutLink {
     }
 }
 
-/// Writes the router annotations of a message as it leaves this router.
-fn annotate(core: &Core, message: &Message, head: &mut Vec<u8>) {
+/// Writes the router annotations of a message as it leaves this router, by the uplink of an edge router or elsewhere.
+fn annotate(core: &Core, message: &Message, uplink: bool, head: &mut Vec<u8>) {
     let own = core.node();
     let annotations = match annotations::parse(&message.annotations) {
         Ok(Parsed::Present(annotations)) => annotations.forwarded(own),
@@ -157,7 +157,11 @@ fn annotate(core: &Core, message: &Message, head: &mut Vec<u8>) {
     let annotations = annotations.with_to_override(to);
     match core.mode() {
         RouterMode::Interior => annotations.encode(head),
-        RouterMode::Edge => annotations.stripped().with_ingress_mesh(core.mesh()).encode(head),
+        RouterMode::Edge if uplink => {
+            let mesh = core.mesh();
+            annotations.stripped().with_ingress_mesh(mesh.as_ref().map(|mesh| &***mesh)).encode(head);
+        }
+        RouterMode::Edge => annotations.stripped().encode(head),
     }
 }
 
@@ -458,7 +462,8 @@ impl Connection {
         super::message_log::note(&self.settings.message_logging, self.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
         if !strips {
-            annotate(&self.node.core, message, &mut head);
+            let uplink = self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
+            annotate(&self.node.core, message, uplink, &mut head);
         }
         entry.chunks.push_back(Bytes::from(head));
         entry.chunks.push_back(message.sections.clone());

@@ -30,7 +30,7 @@ fn node() -> Arc<Node> {
     let clock = Clock::start();
     let settings = Settings {
         mode: RouterMode::Interior,
-        mesh: None,
+        bid: None,
         routing: topology::Config::new("here", 1),
         treatments: Patterns::default(),
         default_treatment: Treatment::Balanced,

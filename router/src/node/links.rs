@@ -18,6 +18,8 @@ pub enum LinkKind {
     InterRouter,
     /// Messages for an edge router itself.
     EdgeDownlink,
+    /// Messages for another edge router itself.
+    InterEdge,
 }
 
 impl LinkKind {
@@ -28,6 +30,7 @@ impl LinkKind {
             Self::Control => "router-control",
             Self::InterRouter => "inter-router",
             Self::EdgeDownlink => "edge-downlink",
+            Self::InterEdge => "inter-edge",
         }
     }
 }

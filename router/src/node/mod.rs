@@ -22,7 +22,9 @@ pub use stop::{Stop, Stopping};
 
 use crate::core::Core;
 use crate::socket::Resolver;
+use skupper_proto::edge::Bid;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// How far a router is on its way to the end.
@@ -78,6 +80,13 @@ impl Node {
     /// How far the router is on its way to the end, to be followed.
     pub fn follow_stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
+    }
+
+    /// What an edge router bids for the id of its mesh: who has been there longest wins, and hardly ever two bid the same.
+    pub fn bid() -> Bid {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let ordinal = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(fastrand::i64(0..1_000_000));
+        Bid { ordinal, id: Self::discriminator() }
     }
 
     /// A random text for names, of the letters that C routers use: 15 characters.

@@ -22,6 +22,7 @@ placed!(hello_to_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, CLIENTS)
 placed!(hello_in_clear, |lab: &Lab, kinds| service::hello(lab, kinds, PairOptions { plain: true, ..SERVERS }), OURS);
 placed!(hello_between_edges, hello_between_edges_of, [Ours; 3]);
 placed!(hello_over_two_interiors, hello_over_interiors, [Ours; 4]);
+placed!(hello_between_linked_edges, hello_beside, OURS);
 placed!(echo_from_an_edge, |lab: &Lab, kinds| service::echo(lab, kinds, SERVERS), OURS);
 placed!(upload_to_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, SERVERS), OURS);
 placed!(upload_from_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, CLIENTS), OURS);
@@ -85,6 +86,20 @@ fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
         client::exchange(&client::connect(port), size).assert_complete(size, size);
     }
     assert!(interiors.iter().chain([&servers]).all(Router::is_running));
+}
+
+/// Clients and servers at two edge routers that are linked with each other and with nobody else.
+fn hello_beside(lab: &Lab, kinds: [Kind; 2]) {
+    let backend = Backend::start(Serve::Echo);
+    let [link, port] = [ports::free(), ports::free()];
+    let clients = Spec::edge("clients", kinds[0]).links_plain(link).tcp_listener("echo", port);
+    let servers = Spec::edge("servers", kinds[1]).link_plain("beside", link, 1).tcp_connector("echo", backend.port);
+    let [clients, servers] = [clients, servers].map(|spec| spec.with_links_of("inter-edge").start(lab));
+    clients.await_port(port);
+    for size in [0, 100, 2_000_000] {
+        client::exchange(&client::connect(port), size).assert_complete(size, size);
+    }
+    assert!(clients.is_running() && servers.is_running());
 }
 
 /// The port at an edge router opens and closes with the servers at its interior router.

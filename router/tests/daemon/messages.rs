@@ -24,6 +24,8 @@ enum Joined {
     ToEdge,
     /// The second is an edge router, and senders are there.
     FromEdge,
+    /// Both are edge routers.
+    Beside,
 }
 
 impl Routers {
@@ -37,6 +39,7 @@ impl Routers {
             let spec = if index == 0 { spec.links_plain(link) } else { spec.link_plain("link", link, 1) };
             let spec = match (joined, index) {
                 (Joined::Interior, _) => spec,
+                (Joined::Beside, _) => spec.attribute("mode", json!("edge")).with_links_of("inter-edge"),
                 (_, 0) => spec.with_edge_links(),
                 (_, _) => spec.attribute("mode", json!("edge")).with_edge_links(),
             };
@@ -92,6 +95,17 @@ pub(crate) fn run(python: &str, urls: &[String; 2], arguments: &[&str]) -> Value
     result
 }
 
+/// The other kind leaves large messages where they are, between edge routers.
+fn small_messages_between_edge_routers(lab: &Lab, kinds: [Kind; 2]) {
+    let Some(python) = peers::needs("messages::small_messages_between_edge_routers", "SKROUTERD_PYTHON") else { return };
+    let routers = Routers::start(lab, python, &kinds, Joined::Beside);
+    assert_eq!(routers.carry("closest.one", 200, 100, 1), [200]);
+    assert_eq!(routers.carry("multicast.small", 50, 100, 3), [50; 3]);
+    assert_eq!(routers.run(&["request", "server"])["received"], json!([["7", "answer"]]));
+}
+
+mixed_pairs!(between_edge_routers_of_both_kinds, small_messages_between_edge_routers);
+
 macro_rules! scenarios {
     ($($name:ident: $scenario:expr;)+) => {
         mod one_router {
@@ -109,6 +123,10 @@ macro_rules! scenarios {
         mod from_an_edge_router {
             use super::*;
             $(scenarios!(@test $name, &[Ours, Ours], Joined::FromEdge, $scenario);)+
+        }
+        mod between_edge_routers {
+            use super::*;
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::Beside, $scenario);)+
         }
         mod mixed {
             use super::*;

@@ -30,10 +30,15 @@ impl Spec {
     }
 
     /// Makes what has the role `inter-router` have the role `edge`: links then lead to edge routers or, of one, to interior routers.
-    pub fn with_edge_links(mut self) -> Self {
+    pub fn with_edge_links(self) -> Self {
+        self.with_links_of("edge")
+    }
+
+    /// Gives another role to what has the role `inter-router`.
+    pub fn with_links_of(mut self, role: &str) -> Self {
         for entity in &mut self.entities {
             if entity[1]["role"] == "inter-router" {
-                entity[1]["role"] = json!("edge");
+                entity[1]["role"] = json!(role);
             }
         }
         self

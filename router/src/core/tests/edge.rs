@@ -7,6 +7,7 @@ use bytes::Bytes;
 use skupper_proto::address::{AddressClass, AddressKey, EDGE_UPLINK, RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{Flags, Outgoing};
+use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
 use std::sync::Arc;
 use std::task::Waker;
@@ -18,7 +19,7 @@ fn edge_router() -> Arc<Core> {
 }
 
 fn up(core: &Core, ordinal: u64) -> Arc<EdgeConnection> {
-    core.edge_up(Arc::from("peer"), Some(ordinal), Notify::Nobody)
+    core.edge_up(Arc::from("peer"), false, Some(ordinal), Notify::Nobody)
 }
 
 fn behind(core: &Arc<Core>, edge: &Arc<EdgeConnection>, key: AddressKey, sink: &Arc<Sink>) -> Consumption {
@@ -168,28 +169,28 @@ fn uplink_hears_of_what_is_consumed_and_wanted_here() {
     let sink = Sink::new();
     let early = here(&core, "early", &sink);
     let (bell, waker) = Bell::new();
-    let edge = core.edge_up(Arc::from("peer"), None, Notify::Task(waker));
+    let edge = core.edge_up(Arc::from("peer"), false, None, Notify::Task(waker));
     assert_eq!(bell.rings(), 1);
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("early", true, false)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("early", true, false)]));
     let (_, watch) = core.watch("wanted");
     drop(early);
     assert_eq!(bell.rings(), 1, "one word for all that has changed");
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("early", false, false), demand("wanted", false, true)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("early", false, false), demand("wanted", false, true)]));
     // The uplink itself is neither.
     let proxy = behind(&core, &edge, AddressKey::mobile("wanted"), &sink);
     assert!(watch.is_reachable());
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("wanted", false, true)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("wanted", false, true)]));
     drop((watch, proxy));
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("wanted", false, false)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("wanted", false, false)]));
     assert!(core.addresses().iter().all(|address| address.key().class() != AddressClass::Mobile));
     // What every router has for itself is nobody else's business.
     let _own = core.serve(AddressKey::mobile("$management"), LocalConsumer::own(sink.clone()), NOW);
     let _asks = core.watch("$management");
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("$management", false, false)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("$management", false, false)]));
     let standby = up(&core, 0);
-    assert_eq!(core.uplink_demands(&standby), None);
+    assert_eq!(core.edge_demands(&standby), None);
     core.edge_down(&edge);
-    assert_eq!(core.uplink_demands(&standby), Some(vec![demand("$management", false, false)]));
+    assert_eq!(core.edge_demands(&standby), Some(vec![demand("$management", false, false)]));
 }
 
 #[test]
@@ -198,9 +199,9 @@ fn edge_router_that_stops_withdraws_what_it_serves() {
     let edge = up(&core, 0);
     let (sink, _watch) = (Sink::new(), core.watch("wanted"));
     let _service = here(&core, "service", &sink);
-    let _ = core.uplink_demands(&edge);
+    let _ = core.edge_demands(&edge);
     core.withdraw(NOW);
-    assert_eq!(core.uplink_demands(&edge), Some(vec![demand("service", false, false), demand("wanted", false, false)]));
+    assert_eq!(core.edge_demands(&edge), Some(vec![demand("service", false, false), demand("wanted", false, false)]));
 }
 
 #[test]
@@ -251,4 +252,76 @@ fn reply_addresses_name_the_edge_router() {
     send(&core, &to, Some(&edge), None);
     assert_eq!(sink.count(), 1);
     assert_eq!(core.poll_timer(NOW, Waker::noop()), None, "an edge router takes no part in the routing protocol");
+}
+
+fn beside(core: &Core, peer: &str) -> Arc<EdgeConnection> {
+    core.edge_up(Arc::from(peer), true, None, Notify::Nobody)
+}
+
+#[test]
+fn another_edge_router_is_reached_beside_while_it_is_linked() {
+    let core = edge_router();
+    let (uplink, other, above, there) = (up(&core, 0), beside(&core, "other"), Sink::new(), Sink::new());
+    let _uplink = behind(&core, &uplink, EDGE_UPLINK.to_key(), &above);
+    let direct = behind(&core, &other, AddressKey::new(AddressClass::Edge, "other"), &there);
+    send(&core, "amqp:/_edge/other/x", None, None);
+    send(&core, "amqp:/_edge/another/x", None, None);
+    assert_eq!((there.take().len(), above.take().len()), (1, 1));
+    drop(direct);
+    send(&core, "amqp:/_edge/other/x", None, None);
+    assert_eq!((there.take().len(), above.take().len()), (0, 1));
+}
+
+#[test]
+fn consumers_beside_are_for_this_router_alone() {
+    for treatment in [Treatment::Balanced, Treatment::Multicast] {
+        let core = core_of(RouterMode::Edge, "e", treatment);
+        let (uplink, one, two) = (up(&core, 0), beside(&core, "one"), beside(&core, "two"));
+        let (at_one, at_two, above) = (Sink::new(), Sink::new(), Sink::new());
+        let _one = behind(&core, &one, AddressKey::mobile("service"), &at_one);
+        let _two = behind(&core, &two, AddressKey::mobile("service"), &at_two);
+        let _up = behind(&core, &uplink, AddressKey::mobile("service"), &above);
+        assert_eq!(core.edge_demands(&uplink), Some(vec![demand("service", false, false)]));
+        for from in [&one, &two, &uplink] {
+            assert!(is_released(&send(&core, "service", Some(from), None)), "{treatment:?}");
+        }
+        for _ in 0..3 {
+            let _ = send(&core, "service", None, None);
+        }
+        let counts = [&at_one, &at_two, &above].map(|sink| sink.count());
+        assert_eq!(counts, if treatment == Treatment::Multicast { [3; 3] } else { [1; 3] });
+    }
+}
+
+#[test]
+fn of_two_connections_with_one_edge_router_one_is_in_use() {
+    let core = edge_router();
+    let (first, second, other) = (beside(&core, "one"), beside(&core, "one"), beside(&core, "two"));
+    assert_eq!([&first, &second, &other].map(|edge| edge.is_active()), [true, false, true]);
+    core.edge_down(&first);
+    assert!(second.is_active());
+}
+
+#[test]
+fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
+    let bid = |ordinal, id: &str| Bid { ordinal, id: id.to_owned() };
+    let core = core_of(RouterMode::Edge, "e", Treatment::Balanced);
+    let mesh = |core: &Core| core.mesh().map(|mesh| mesh.to_string());
+    assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("own-id"), Some((0, bid(100, "own-id")))));
+    let (uplink, one, two) = (up(&core, 0), beside(&core, "one"), beside(&core, "two"));
+    assert!(uplink.is_active());
+    let never = || panic!("no new bid is wanted");
+    core.take_bid(&one, &bid(200, "later"), never);
+    assert_eq!(mesh(&core).as_deref(), Some("own-id"));
+    core.take_bid(&two, &bid(50, "earlier"), never);
+    assert_eq!(mesh(&core).as_deref(), Some("earlier"));
+    // The mesh keeps its name as long as anybody knows it.
+    core.edge_down(&one);
+    assert_eq!(core.bid(), Some((0, bid(100, "earlier"))));
+    core.edge_down(&two);
+    assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("earlier"), Some((1, bid(100, "earlier")))));
+    // Two that bid the same begin anew.
+    let three = beside(&core, "three");
+    core.take_bid(&three, &bid(100, "same"), || bid(7, "fresh"));
+    assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("fresh"), Some((2, bid(7, "fresh")))));
 }

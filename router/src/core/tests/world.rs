@@ -9,6 +9,7 @@ use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::message::{self, Properties, Scan};
 use skupper_proto::annotations::{self, Flags, Outgoing, Parsed};
+use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::Config;
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ pub(super) fn core(id: &str, treatment: Treatment) -> Arc<Core> {
 pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<Core> {
     let settings = Settings {
         mode,
-        mesh: None,
+        bid: (mode == RouterMode::Edge).then(|| Bid { ordinal: 100, id: "own-id".to_owned() }),
         routing: Config::new(id, 1),
         treatments: Patterns::default(),
         default_treatment: treatment,

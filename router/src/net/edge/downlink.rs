@@ -5,14 +5,14 @@
 
 use super::super::clients::Consumer;
 use super::super::connection::Connection;
-use crate::core::{Delivery, LocalConsumer, Message};
+use crate::core::{Delivery, Leads, LocalConsumer, Message};
 use crate::node::LinkKind;
 use bytes::Bytes;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::Target;
 use skupper_proto::amqp::{condition, terminus::MessageTarget};
-use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking};
+use skupper_proto::edge::{BID_ADDRESS, DOWNLINK, INTER_EDGE, MESH_ADDRESS, TRACKING_ADDRESS, Tracking};
 use skupper_proto::engine::{AttachRequest, LinkKey};
 use std::collections::{HashMap, VecDeque};
 
@@ -41,6 +41,13 @@ impl Connection {
     /// The peer of an edge connection attached a link.
     pub(in super::super) fn edge_attached(&mut self, link: LinkKey, attach: Attach) {
         let interior = self.node.core.mode() == RouterMode::Interior;
+        if self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside) && attach.role == Role::Sender {
+            match near_address(&attach) {
+                Some(BID_ADDRESS) => return self.attach_mesh(link, attach),
+                None | Some("") => return self.attach_beside(link, attach),
+                Some(_) => {}
+            }
+        }
         let source = attach.source.as_ref();
         let capabilities = source.and_then(|source| source.capabilities.as_ref());
         if attach.role == Role::Receiver && capabilities.is_some_and(|capabilities| capabilities.contains(DOWNLINK)) {
@@ -104,6 +111,16 @@ impl Connection {
         let consumer = Consumer::new(number, self.engine.session_of(link), None);
         self.consumer_attached(link, consumer, false, self.settings.link_capacity);
         self.tell_edge();
+    }
+
+    /// Another edge router sends what is for this one itself.
+    fn attach_beside(&mut self, link: LinkKey, attach: Attach) {
+        let capabilities = attach.target.as_ref().and_then(Target::message).and_then(|target| target.capabilities.as_ref());
+        let kind =
+            if capabilities.is_some_and(|has| has.contains(INTER_EDGE)) { LinkKind::InterEdge } else { LinkKind::Endpoint };
+        self.know(link, (&attach.name, attach.role), kind, None, None);
+        self.engine.accept(link, answer(attach));
+        self.produce(link, None, false, false);
     }
 
     /// The edge router says which mesh it belongs to.

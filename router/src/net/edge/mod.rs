@@ -1,20 +1,23 @@
 //! Links of edge connections: at an interior router, to an edge router ([`downlink`]); at an edge router, to its interior router
-//! ([`uplink`]). Links for addresses are otherwise as a client's, and streams have links of their own as between interior routers.
+//! ([`uplink`]) and to other edge routers ([`beside`]). Links for addresses are otherwise as a client's, and streams have links of their own as between interior routers.
 
+mod beside;
 mod downlink;
 mod uplink;
 
 pub(super) use downlink::is_tracking;
 
 use super::connection::Connection;
-use crate::core::{EdgeConnection, Notify};
+use crate::core::{EdgeConnection, Leads, Notify};
+use crate::node::Node;
+use crate::schema::Role;
+use beside::Beside;
 use bytes::Bytes;
 use downlink::Told;
-use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::annotations::{self, Parsed};
-use skupper_proto::edge::{EdgeMessageError, Tracking, decode_mesh};
+use skupper_proto::edge::{Bid, EdgeMessageError, Tracking, decode_mesh};
 use skupper_proto::engine::{IncomingKey, LinkKey};
 use std::sync::Arc;
 use uplink::Uplink;
@@ -29,10 +32,12 @@ pub(super) struct EdgeLinks {
     pub(super) connection: Option<Arc<EdgeConnection>>,
     /// At an interior router: what the edge router has been told.
     told: Told,
-    /// The link on which the edge router says which mesh it belongs to.
+    /// The link on which the other edge router says which mesh it belongs to, or bids for its id.
     mesh: Option<LinkKey>,
-    /// At an edge router: its links, while this connection is in use.
+    /// At an edge router: the links of an uplink that is in use.
     uplink: Option<Uplink>,
+    /// At an edge router: the links with another edge router, if this connection is in use.
+    beside: Option<Beside>,
 }
 
 impl EdgeLinks {
@@ -46,7 +51,8 @@ impl Connection {
     /// The peer of an edge connection has opened.
     pub(super) fn edge_up(&mut self, peer: &Arc<str>) {
         let notify = Notify::Slot(Arc::clone(&self.mailbox), EDGE);
-        self.edge.connection = Some(self.node.core.edge_up(Arc::clone(peer), self.settings.ordinal, notify));
+        let beside = self.settings.role == Role::InterEdge;
+        self.edge.connection = Some(self.node.core.edge_up(Arc::clone(peer), beside, self.settings.ordinal, notify));
         self.status.set_edge(self.edge.connection.clone());
     }
 
@@ -60,8 +66,10 @@ impl Connection {
 
     /// Something has changed for the edge connection.
     pub(super) fn edge_noticed(&mut self) {
-        if self.node.core.mode() == RouterMode::Edge {
-            self.uplink_noticed();
+        match self.edge.connection.as_ref().map(|edge| edge.leads()) {
+            Some(Leads::Up) => self.uplink_noticed(),
+            Some(Leads::Beside) => self.beside_noticed(),
+            Some(Leads::Down) | None => {}
         }
     }
 
@@ -82,11 +90,11 @@ impl Connection {
             _ => 0,
         };
         let sections = octets.get(length..).unwrap_or_default();
-        if self.edge.mesh == Some(link) {
-            let id = decode_mesh(sections)?;
-            if let Some(edge) = &self.edge.connection {
-                self.node.core.set_mesh(edge, &id);
-            }
+        let Some(edge) = &self.edge.connection else { return Ok(()) };
+        if self.edge.mesh == Some(link) && edge.leads() == Leads::Beside {
+            self.node.core.take_bid(edge, &Bid::decode(sections)?, Node::bid);
+        } else if self.edge.mesh == Some(link) {
+            self.node.core.set_mesh(edge, &decode_mesh(sections)?);
         } else {
             let tracking = Tracking::decode(sections)?;
             self.tracked(&tracking);

@@ -17,15 +17,16 @@ use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking, encode_mesh};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Credit for messages that say which addresses can be reached.
 const TRACKING_CREDIT: u32 = 32;
 
 /// A link on which this router sends, with its number.
 #[derive(Clone, Copy)]
-struct Sender {
-    link: LinkKey,
-    number: u32,
+pub(super) struct Sender {
+    pub(super) link: LinkKey,
+    pub(super) number: u32,
 }
 
 /// The links of an uplink.
@@ -35,6 +36,8 @@ pub(super) struct Uplink {
     downlink: LinkKey,
     pub(super) tracking: LinkKey,
     mesh: Option<Sender>,
+    /// The mesh that the interior router has been told.
+    told_mesh: Option<Arc<Box<str>>>,
     /// By address, where somebody consumes it here.
     consumed: HashMap<AddressKey, LinkKey>,
     /// By address, where somebody here sends to it.
@@ -55,7 +58,7 @@ impl Uplink {
 }
 
 /// An attach with the router's end for an address.
-fn for_address(role: Role, address: &str) -> AttachRequest {
+pub(super) fn for_address(role: Role, address: &str) -> AttachRequest {
     let mut attach = request(role, None);
     match role {
         Role::Receiver => {
@@ -76,13 +79,24 @@ impl Connection {
     /// The connection is in use, or not any more, or addresses have changed.
     pub(super) fn uplink_noticed(&mut self) {
         let Some(edge) = self.edge.connection.clone().filter(|_| self.is_open()) else { return };
-        let Some(demands) = self.node.core.uplink_demands(&edge) else { return self.leave_uplink() };
+        let Some(demands) = self.node.core.edge_demands(&edge) else { return self.leave_uplink() };
         if self.edge.uplink.is_none() && !self.enter_uplink() {
             return;
         }
+        self.tell_mesh();
         for demand in demands {
             self.meet(&demand);
         }
+    }
+
+    /// Tells the interior router which mesh this router belongs to, if it has not been told.
+    fn tell_mesh(&mut self) {
+        let Some(Uplink { mesh: Some(sender), told_mesh, .. }) = &mut self.edge.uplink else { return };
+        let Some(mesh) = self.node.core.mesh().filter(|mesh| told_mesh.as_ref() != Some(mesh)) else { return };
+        let (number, sections) = (sender.number, encode_mesh(&mesh));
+        *told_mesh = Some(mesh);
+        let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
+        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), number);
     }
 
     /// Attaches the links that every uplink has.
@@ -103,7 +117,7 @@ impl Connection {
         self.engine.keep_credit(downlink, self.settings.link_capacity);
         self.engine.keep_credit(tracking, TRACKING_CREDIT);
         let (consumed, produced) = Default::default();
-        self.edge.uplink = Some(Uplink { session, anonymous, downlink, tracking, mesh, consumed, produced });
+        self.edge.uplink = Some(Uplink { session, anonymous, downlink, tracking, mesh, told_mesh: None, consumed, produced });
         true
     }
 
@@ -116,12 +130,12 @@ impl Connection {
         }
     }
 
-    fn detach_proxy(&mut self, link: LinkKey) {
+    pub(super) fn detach_proxy(&mut self, link: LinkKey) {
         self.engine.detach(link, None);
         self.link_gone(link);
     }
 
-    fn attach_sender(&mut self, session: SessionKey, attach: AttachRequest) -> Option<Sender> {
+    pub(super) fn attach_sender(&mut self, session: SessionKey, attach: AttachRequest) -> Option<Sender> {
         let link = self.engine.attach(session, attach)?;
         let number = self.clients.number(link);
         self.consumer_expected(link, Consumer::new(number, Some(session), None), self.settings.link_capacity);
@@ -135,12 +149,10 @@ impl Connection {
         let session = uplink.session;
         match (demand.consumed, uplink.consumed.get(key).copied()) {
             (true, None) => {
-                let Some(link) = self.engine.attach(session, for_address(Role::Receiver, key.text())) else {
-                    return self.too_many_links(key);
-                };
-                self.engine.keep_credit(link, self.settings.link_capacity);
-                uplink.consumed.insert(key.clone(), link);
-                self.clients.producers.insert(link, Producer::of_router(session, key.text(), self.settings.link_capacity));
+                let Some(link) = self.attach_consumed(session, key) else { return self.too_many_links(key) };
+                if let Some(uplink) = &mut self.edge.uplink {
+                    uplink.consumed.insert(key.clone(), link);
+                }
             }
             (false, Some(link)) => {
                 uplink.consumed.remove(key);
@@ -168,7 +180,15 @@ impl Connection {
         }
     }
 
-    fn too_many_links(&self, key: &AddressKey) {
+    /// Attaches a link on which what is for an address comes.
+    pub(super) fn attach_consumed(&mut self, session: SessionKey, key: &AddressKey) -> Option<LinkKey> {
+        let link = self.engine.attach(session, for_address(Role::Receiver, key.text()))?;
+        self.engine.keep_credit(link, self.settings.link_capacity);
+        self.clients.producers.insert(link, Producer::of_router(session, key.text(), self.settings.link_capacity));
+        Some(link)
+    }
+
+    pub(super) fn too_many_links(&self, key: &AddressKey) {
         crate::log_limited!(
             self.id,
             RouterCore,
@@ -194,7 +214,7 @@ impl Connection {
     }
 
     /// Makes a link to the interior router a consumer of an address.
-    fn serve_by(&self, key: AddressKey, number: u32) -> Option<Consumption> {
+    pub(super) fn serve_by(&self, key: AddressKey, number: u32) -> Option<Consumption> {
         let edge = self.edge.connection.as_ref()?;
         let consumer = LocalConsumer::behind(edge, self.link_endpoint(number), self.link_capacity());
         Some(self.node.core.serve(key, consumer, self.now))
@@ -215,10 +235,6 @@ impl Connection {
         if anonymous.link == link {
             let consumption = self.serve_by(EDGE_UPLINK.to_key(), anonymous.number);
             self.set_consumption(link, consumption);
-        }
-        if let (Some(mesh), Some(id)) = (mesh, self.node.core.mesh()) {
-            let message = Message { sections: Bytes::from(encode_mesh(id)), internal: true, ..Message::default() };
-            self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), mesh.number);
         }
         true
     }

@@ -24,7 +24,7 @@ const ROLE: Attribute = choice(
      its uplink; inter-edge, inter-network and route-container are for other edge routers, other networks and brokers.",
 )
 .default(Text("normal"))
-.pending(&["inter-edge", "inter-network"])
+.pending(&["inter-network"])
 .create()
 .works();
 
