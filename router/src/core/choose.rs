@@ -9,13 +9,14 @@ use super::trunk::{Trunk, TrunkId};
 use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 /// A destination that was chosen for one delivery.
 #[derive(Debug)]
 pub struct Choice {
     target: Target,
-    outstanding: Option<Arc<AtomicUsize>>,
+    /// It counts as open there from now on: others are chosen meanwhile.
+    outstanding: Option<Outstanding>,
     /// The neighbor it goes to.
     trunk: Option<TrunkId>,
     /// The address's priority, which goes before the message's.
@@ -76,8 +77,8 @@ impl Choice {
 
     /// Hands the delivery over. A destination that is gone by now releases it.
     pub fn deliver(self, delivery: Arc<Delivery>) {
-        if let Some(count) = &self.outstanding {
-            delivery.count_at(Outstanding::new(count));
+        if let Some(outstanding) = self.outstanding {
+            delivery.count_at(outstanding);
         }
         match self.target {
             Target::Local(consumer) => consumer.endpoint.deliver(delivery),
@@ -115,7 +116,7 @@ pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
 /// A consumer here as destination.
 pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
     Choice {
-        outstanding: Some(Arc::clone(&consumer.outstanding)),
+        outstanding: Some(Outstanding::new(&consumer.outstanding)),
         target: Target::Local(Arc::clone(consumer)),
         trunk: None,
         priority: None,
@@ -203,6 +204,6 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
     let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;
     let choice = toward(routes, &remote.router, streaming)?;
-    let outstanding = choice.trunk.map(|neighbor| address.count_at(neighbor));
+    let outstanding = choice.trunk.map(|neighbor| Outstanding::new(&address.count_at(neighbor)));
     Some(Choice { outstanding, priority: address.priority(), ..choice })
 }
