@@ -22,6 +22,7 @@ placed!(silence_ends_after_the_configured_time, silence, [Ours]);
 placed!(reload_is_for_new_connections, reload, [Ours]);
 placed!(a_link_tells_why_it_is_not_there, reasons, [Ours]);
 placed!(a_link_that_changes_its_trouble_says_so, changed_trouble, [Ours]);
+placed!(an_edge_router_tells_which_uplink_is_in_use, uplinks, [Ours]);
 placed!(counters_move_with_traffic, counters, [Ours]);
 placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
 
@@ -392,5 +393,33 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
             assert!(logged.lines().count() == 1 && logged.contains(place), "{place}: the log file says {logged}");
             std::fs::remove_file(&log).expect("the log file is removed");
         }
+    }
+}
+
+/// Two uplinks: one is in use, the other stands by, which is as good; and a service beyond is seen where its way begins.
+fn uplinks(lab: &Lab, _: [Kind; 1]) {
+    let hello = Backend::start(Serve::Hello);
+    let [first, second, port] = [ports::free(), ports::free(), ports::free()];
+    let interiors = [("first", first), ("second", second)].map(|(name, port)| {
+        let interior = Spec::new(name, Ours).edges_plain(port).tcp_connector("hello", hello.port);
+        Watched::start(lab, &interior)
+    });
+    let edge = Spec::edge("edge", Ours).link_plain("first", first, 1).link_plain("second", second, 1).with_edge_links();
+    let edge = Watched::start(lab, &edge.tcp_listener("hello", port));
+    edge.router.await_port(port);
+    let in_use = wait::until("one uplink is in use and the other stands by", wait::patience(), || {
+        let links = edge.json(&["link", "status"]);
+        let links = links.as_array()?;
+        let standing = links.iter().filter(|link| link["reason"]["kind"] == "stands-by").count();
+        let used = links.iter().find(|link| link["state"] == "active" && link["reason"].is_null())?;
+        (standing == 1).then(|| used["name"].as_str().map(str::to_owned))?
+    });
+    assert!(edge.skup(&["link", "status"]).status.success());
+    let services = edge.json(&["service", "list"]);
+    let service = services.as_array().and_then(|all| all.iter().find(|service| service["address"] == "hello")).cloned();
+    assert_eq!(service.expect("the service")["routers"], json!([in_use]));
+    for interior in &interiors {
+        let links = interior.json(&["link", "status"]);
+        assert_eq!((links[0]["role"].as_str(), links[0]["peer"]["router_id"].as_str()), (Some("edge"), Some("edge")), "{links}");
     }
 }
