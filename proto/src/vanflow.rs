@@ -8,8 +8,8 @@
 mod tests;
 
 use crate::amqp::encode::{self, Encode};
-use crate::amqp::message::{Properties, section};
-use crate::amqp::{Symbol, Value};
+use crate::amqp::message::{Properties, Scan, scan, section};
+use crate::amqp::{Reader, Symbol, Value};
 use std::collections::BTreeMap;
 
 /// The address of all sources' beacons.
@@ -39,6 +39,8 @@ pub enum Kind {
     Log = 14,
     /// A port for links from other routers.
     RouterAccess = 15,
+    /// A connection of a client to a service.
+    Flow = 16,
 }
 
 /// The numbers of attributes.
@@ -56,17 +58,21 @@ pub mod attribute {
     pub const PLATFORM: u32 = 11;
     pub const NAMESPACE: u32 = 12;
     pub const MODE: u32 = 13;
+    pub const SOURCE_HOST: u32 = 14;
     pub const DESTINATION_HOST: u32 = 15;
     pub const PROTOCOL: u32 = 16;
+    pub const SOURCE_PORT: u32 = 17;
     pub const DESTINATION_PORT: u32 = 18;
     pub const VAN_ADDRESS: u32 = 19;
     pub const IMAGE_NAME: u32 = 20;
     pub const IMAGE_VERSION: u32 = 21;
     pub const HOST_NAME: u32 = 22;
     pub const OCTETS: u32 = 23;
+    pub const LATENCY: u32 = 24;
     pub const RESULT: u32 = 28;
     pub const REASON: u32 = 29;
     pub const NAME: u32 = 30;
+    pub const TRACE: u32 = 31;
     pub const BUILD_VERSION: u32 = 32;
     pub const LINK_COST: u32 = 33;
     pub const FLOW_COUNT_L4: u32 = 40;
@@ -81,6 +87,11 @@ pub mod attribute {
     pub const DOWN_TIMESTAMP: u32 = 56;
     pub const DOWN_COUNT: u32 = 57;
     pub const OCTETS_REVERSE: u32 = 58;
+    pub const CONNECTOR: u32 = 60;
+    pub const PROCESS_LATENCY: u32 = 61;
+    pub const PROXY_HOST: u32 = 62;
+    pub const PROXY_PORT: u32 = 63;
+    pub const ERROR_CONNECTOR_SIDE: u32 = 65;
     pub const ACTIVE_TLS_ORDINAL: u32 = 66;
     pub const HTTP_PROXY: u32 = 67;
 }
@@ -148,6 +159,26 @@ impl Records {
         let begun = || Record { kind, facts: BTreeMap::new(), changed: Vec::new(), ended: false };
         let record = self.records.entry(identity.to_owned()).or_insert_with(begun);
         facts.into_iter().for_each(|(attribute, fact)| record.set(attribute, fact));
+    }
+
+    /// Whether a record is there.
+    pub fn contains(&self, identity: &str) -> bool {
+        self.records.contains_key(identity)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Forgets a record without another word.
+    pub fn forget(&mut self, identity: &str) {
+        self.records.remove(identity);
     }
 
     /// Ends a record at `time`: it is told once more.
@@ -220,6 +251,23 @@ impl Source {
         format!("mc/sfe.{}.logs", self.id)
     }
 
+    /// Where records of connections go.
+    pub fn flows(&self) -> String {
+        format!("mc/sfe.{}.flows", self.id)
+    }
+
+    /// Where it takes what other routers know of its connections.
+    pub fn co_records(&self) -> String {
+        format!("vfcr.{}", self.id)
+    }
+
+    /// The source that gave a record its identity; `None` if that is none.
+    pub fn of_record(identity: &str) -> Option<Self> {
+        let (prefix, number) = identity.split_once(':')?;
+        let named = !prefix.is_empty() && prefix.len() <= 64 && number.parse::<u64>().is_ok();
+        named.then(|| Self::new(prefix))
+    }
+
     /// Where it takes the wish to be told everything.
     pub fn direct(&self) -> String {
         format!("sfe.{}", self.id)
@@ -248,6 +296,39 @@ impl Source {
 pub fn records(number: u64, to: &str, records: &[Told]) -> Vec<u8> {
     let map = |told: &Told| Value::Map(told.iter().map(|(attribute, value)| (Value::Uint(*attribute), value.clone())).collect());
     message(number, to, "RECORD", &[], &Value::List(records.iter().map(map).collect()))
+}
+
+/// What the router of the server may say of a connection; the rest of its record is for the router of the client.
+const CO_RECORD: [u32; 6] = [
+    attribute::TRACE,
+    attribute::CONNECTOR,
+    attribute::PROCESS_LATENCY,
+    attribute::PROXY_HOST,
+    attribute::PROXY_PORT,
+    attribute::ERROR_CONNECTOR_SIDE,
+];
+
+/// Reads what another router knows of connections: by identity, the attributes that it may set. What is none of that is passed over.
+pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
+    let Ok(Scan::Complete(head)) = scan(octets, true, true) else { return Vec::new() };
+    let body = head.body.filter(|span| span.code == section::AMQP_VALUE).and_then(|span| octets.get(span.value..span.end));
+    let Some(Ok(Value::List(records))) = body.map(|body| Reader::new(body).value()) else { return Vec::new() };
+    let read = |record: Value| {
+        let Value::Map(pairs) = record else { return None };
+        let mut identity = None;
+        let mut facts = Vec::new();
+        for (key, value) in pairs {
+            let Some(key) = key.as_u64().and_then(|key| u32::try_from(key).ok()) else { continue };
+            match (key, value.as_text(), value.as_u64()) {
+                (attribute::IDENTITY, Some(text), _) => identity = Some(text.to_owned()),
+                (key, Some(text), _) if CO_RECORD.contains(&key) => facts.push((key, Fact::from(text))),
+                (key, None, Some(number)) if CO_RECORD.contains(&key) => facts.push((key, Fact::Number(number))),
+                _ => {}
+            }
+        }
+        Some((identity?, facts))
+    };
+    records.into_iter().take(MAX_RECORDS).filter_map(read).collect()
 }
 
 fn message(number: u64, to: &str, subject: &str, application: &[(&'static str, Value)], body: &Value) -> Vec<u8> {

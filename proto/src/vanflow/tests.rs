@@ -1,5 +1,5 @@
 use super::attribute::{END_TIME, IDENTITY, NAME, OCTETS, RECORD_TYPE};
-use super::{Fact, Kind, MAX_TEXT, Records, Source, Told, records};
+use super::{Fact, Kind, MAX_TEXT, Records, Source, Told, read_co_records, records};
 use crate::amqp::message::{Properties, Scan, scan};
 use crate::amqp::{Reader, Value};
 
@@ -47,4 +47,24 @@ fn messages_have_the_form_that_collectors_read() {
     assert_eq!((to.as_str(), subject.as_str()), ("mc/sfe.abcde:0", "HEARTBEAT"));
     let (to, subject, _, _) = parts(&records(5, &source.logs(), &[vec![(RECORD_TYPE, Value::Uint(14))]]));
     assert_eq!((to.as_str(), subject.as_str()), ("mc/sfe.abcde:0.logs", "RECORD"));
+}
+
+#[test]
+fn of_others_only_what_is_theirs_to_say_is_read() {
+    use super::attribute::{CONNECTOR, PROXY_HOST};
+    let told = vec![
+        (IDENTITY, Value::string("abcde:7")),
+        (CONNECTOR, Value::string("other:3")),
+        (OCTETS, Value::Ulong(9)),
+        (PROXY_HOST, Value::Null),
+    ];
+    let octets = records(1, "vfcr.abcde:0", &[told, vec![(CONNECTOR, Value::string("nobody"))]]);
+    assert_eq!(read_co_records(&octets), [("abcde:7".to_owned(), vec![(CONNECTOR, "other:3".into())])]);
+    for cut in 0..octets.len() {
+        read_co_records(&octets[..cut]);
+    }
+    assert_eq!(Source::of_record("abcde:17"), Some(Source::new("abcde")));
+    for none in ["", "abcde", ":1", "abcde:x"] {
+        assert_eq!(Source::of_record(none), None, "{none}");
+    }
 }

@@ -4,16 +4,19 @@
 //! nothing of records. Nothing is looked at while nobody listens. What a record says of the router is for [`Describe`] to know, which
 //! the composition root is.
 
-use crate::core::{Core, Delivery, Endpoint, LocalConsumer, Message, Watching};
+mod connections;
+
+use crate::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Message, Watching};
 use crate::log;
 use crate::node::Node;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use connections::Flows;
 use skupper_proto::address::AddressKey;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 
@@ -68,6 +71,33 @@ impl Endpoint for Flush {
     }
 }
 
+/// Co-records that wait to be read.
+const MAX_WAITING: usize = 256;
+
+/// Takes what other routers know of our connections.
+#[derive(Debug, Default)]
+struct CoRecords(Mutex<Vec<Bytes>>);
+
+impl Endpoint for CoRecords {
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        let mut chunks = VecDeque::new();
+        let (_, ended) = delivery.take(MAX_CO_RECORDS, &mut chunks);
+        if ended == Some(Ended::Complete) {
+            let mut octets = BytesMut::from(&*delivery.message().sections);
+            chunks.iter().for_each(|chunk| octets.extend_from_slice(chunk));
+            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() < MAX_WAITING {
+                waiting.push(octets.freeze());
+            }
+        }
+        // What does not come whole at once is passed over: nobody waits for it.
+        delivery.outcome(Some(DeliveryState::Accepted), true);
+    }
+}
+
+/// Octets of a message of co-records: fifty of some hundred octets.
+const MAX_CO_RECORDS: usize = 64 * 1024;
+
 /// Whether an address has consumers, and a line for the log when that changes.
 struct Audience {
     watching: Watching,
@@ -107,6 +137,8 @@ pub async fn run(node: Arc<Node>, describe: Arc<dyn Describe>) {
     let flush = Arc::new(Flush::default());
     let endpoint = LocalConsumer::new(Arc::clone(&flush) as Arc<dyn Endpoint>);
     let _serving = node.core.serve(AddressKey::mobile(teller.source.direct()), endpoint, node.clock.now());
+    let endpoint = LocalConsumer::new(Arc::clone(&teller.flows.others) as Arc<dyn Endpoint>);
+    let _hearing = node.core.serve(AddressKey::mobile(teller.source.co_records()), endpoint, node.clock.now());
     loop {
         ticks.tick().await;
         teller.tick(flush.0.swap(false, Ordering::Relaxed));
@@ -127,6 +159,7 @@ struct Teller {
     collectors: Audience,
     ours: Audience,
     logs: Audience,
+    flows: Flows,
 }
 
 impl Teller {
@@ -155,6 +188,7 @@ impl Teller {
                     "Event collection for log events ended.  Stop sending log events.",
                 ],
             ),
+            flows: Flows::new(core, &source),
             node: Arc::clone(node),
             describe,
             source,
@@ -187,13 +221,22 @@ impl Teller {
         if ours && (new || heartbeat) {
             self.send(&source.address(), |number| source.heartbeat(number, micros(SystemTime::now())));
         }
-        if ours {
+        if collectors || ours {
+            // Records of connections refer to these, whoever listens.
             self.compare();
+        }
+        if ours {
             if flush {
                 self.records.flush();
             }
             let news = self.records.take();
             self.tell(&source.address(), &news);
+        }
+        if flush {
+            self.flows.flush();
+        }
+        for (to, news) in self.flows.tick(&self.node, &self.source, &self.identities, collectors) {
+            self.tell(&to, &news);
         }
         self.tell_log();
     }

@@ -730,6 +730,8 @@ impl Connection {
             trace: Arc::clone(&self.trace),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
+            flow: None,
+            local: None,
         }));
         if own && self.kind != Kind::Normal {
             self.status.set_own_id();

@@ -8,7 +8,8 @@ use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -20,6 +21,9 @@ pub struct Octets {
     sent: AtomicU64,
     /// In microseconds of the router's clock; 0: there was none.
     last_delivery: AtomicU64,
+    /// When the first octet was received, and sent, in the same terms.
+    first_received: AtomicU64,
+    first_sent: AtomicU64,
 }
 
 impl Octets {
@@ -31,6 +35,22 @@ impl Octets {
     /// Counts octets sent.
     pub fn send(&self, octets: usize) {
         self.sent.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// Octets have been received: notes when the first of them were.
+    pub fn note_received(&self, now: impl FnOnce() -> Instant) {
+        note(&self.first_received, now);
+    }
+
+    /// Octets have been sent: notes when the first of them were.
+    pub fn note_sent(&self, now: impl FnOnce() -> Instant) {
+        note(&self.first_sent, now);
+    }
+
+    /// Microseconds from the first octet received to the first sent; negative if that was before.
+    pub fn latency(&self) -> Option<i64> {
+        let [received, sent] = [&self.first_received, &self.first_sent].map(|first| first.load(Ordering::Relaxed));
+        (received > 0 && sent > 0).then(|| i64::try_from(sent).unwrap_or(i64::MAX) - i64::try_from(received).unwrap_or(i64::MAX))
     }
 
     /// A delivery began, in either direction.
@@ -51,6 +71,15 @@ impl Octets {
         (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 }
+
+fn note(first: &AtomicU64, now: impl FnOnce() -> Instant) {
+    if first.load(Ordering::Relaxed) == 0 {
+        first.store(now().as_micros().max(1), Ordering::Relaxed);
+    }
+}
+
+/// Flows that have ended and wait to be told.
+const MAX_ENDED: usize = 5000;
 
 /// How a connection is closed from outside of its task.
 #[derive(Clone, Debug)]
@@ -141,6 +170,10 @@ pub struct ConnectionRecord {
     pub opened: (SystemTime, Instant),
     /// Octets of its payload.
     pub octets: Arc<Octets>,
+    /// The identity of its flow record, of a service connection.
+    pub flow: Option<Arc<str>>,
+    /// Our end's address, where flow records tell it.
+    pub local: Option<SocketAddr>,
 }
 
 /// All open connections, and what was refused.
@@ -152,6 +185,21 @@ pub struct Registry {
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     links: Arc<Links>,
     left: Notify,
+    /// Whether flows that end are kept until they are told.
+    keeps_flows: AtomicBool,
+    flows: Mutex<Vec<(Arc<ConnectionRecord>, SystemTime)>>,
+    failed_flows: Mutex<Vec<FailedFlow>>,
+}
+
+/// A client's connection whose server could not be reached.
+#[derive(Clone, Debug)]
+pub struct FailedFlow {
+    /// The identity of its flow record.
+    pub flow: String,
+    /// The tcpConnector.
+    pub entity: Arc<str>,
+    /// Why.
+    pub error: String,
 }
 
 /// A connection's entry, gone when dropped.
@@ -163,7 +211,13 @@ pub struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        lock(&self.registry.connections).remove(&self.id);
+        let record = lock(&self.registry.connections).remove(&self.id);
+        if let Some(record) = record.filter(|record| record.flow.is_some() && self.registry.keeps_flows.load(Ordering::Relaxed)) {
+            let mut flows = lock(&self.registry.flows);
+            if flows.len() < MAX_ENDED {
+                flows.push((record, SystemTime::now()));
+            }
+        }
         self.registry.left.notify_waiters();
     }
 }
@@ -193,6 +247,25 @@ impl Registry {
         let id = record.id;
         lock(&self.connections).insert(id, Arc::new(record));
         Registered { registry: Arc::clone(self), id }
+    }
+
+    /// The flows that have ended since the last call, if they are kept; and whether they are from now on.
+    pub fn take_flows(&self, keep: bool) -> Vec<(Arc<ConnectionRecord>, SystemTime)> {
+        self.keeps_flows.store(keep, Ordering::Relaxed);
+        std::mem::take(&mut *lock(&self.flows))
+    }
+
+    /// A client's connection cannot be carried on to its server.
+    pub fn flow_failed(&self, failed: FailedFlow) {
+        let mut flows = lock(&self.failed_flows);
+        if self.keeps_flows.load(Ordering::Relaxed) && flows.len() < MAX_ENDED {
+            flows.push(failed);
+        }
+    }
+
+    /// Those that could not be carried on since the last call, if they are kept.
+    pub fn take_failed_flows(&self) -> Vec<FailedFlow> {
+        std::mem::take(&mut *lock(&self.failed_flows))
     }
 
     /// The links of AMQP connections.

@@ -3,7 +3,7 @@
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Stop};
+use crate::node::{Closer, ConnectionRecord, FailedFlow, Node, Octets, PeerInfo, Stop};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -85,6 +85,10 @@ impl TcpConnector {
                     self.name,
                     self.config.host_port()
                 );
+                if let Some(flow) = head.correlation_id {
+                    let entity = Arc::clone(&self.name);
+                    node.registry.flow_failed(FailedFlow { flow, entity, error: error.to_string() });
+                }
                 self.stats.dial_failed(error);
                 return download.outcome(Some(DeliveryState::failed()), true);
             }
@@ -126,6 +130,8 @@ impl TcpConnector {
             trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
+            flow: head.correlation_id.map(Arc::from),
+            local: socket.local_addr().ok(),
         });
         // At once and without waiting for the server: a client that is to talk first waits for this.
         choice.deliver(Arc::clone(&upload));

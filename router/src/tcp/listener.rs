@@ -263,8 +263,9 @@ impl TcpListener {
         };
         let reply = Arc::new(Reply::default());
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
+        let flow = format!("{}:{}", node.flow_prefix, node.registry.record_number());
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let sections = stream::encode_head(service, Some(&handle.address(&node.core)), None, alpn);
+        let sections = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
         let message = Message {
             sections: Bytes::from(sections),
             streaming: true,
@@ -295,6 +296,8 @@ impl TcpListener {
             trace: Arc::default(),
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
+            flow: Some(Arc::from(flow)),
+            local: None,
         });
         let parts = Parts {
             id,

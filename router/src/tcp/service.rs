@@ -307,6 +307,7 @@ impl Service {
             self.window.sent(octets.len() as u64);
             self.stats.receive(octets.len());
             self.octets.receive(octets.len());
+            self.octets.note_received(|| self.node.clock.now());
             self.upload.push(octets);
         }
         match received.end {
@@ -402,6 +403,9 @@ impl Service {
         }
         self.stats.send(written);
         self.octets.send(written);
+        if written > 0 {
+            self.octets.note_sent(|| self.node.clock.now());
+        }
         if let (Some(total), Source::Here(delivery)) = (self.receipt.written(written as u64), &self.source) {
             delivery.acknowledge(total);
         }

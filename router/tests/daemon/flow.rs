@@ -1,11 +1,12 @@
 //! Flow records as a collector sees them, by qpid-proton.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::support::backend::Serve;
-use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports};
+use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports, wait};
 
 /// Attributes by number.
 mod attribute {
@@ -18,9 +19,13 @@ mod attribute {
     pub(super) const SEVERITY: &str = "48";
     pub(super) const TEXT: &str = "49";
     pub(super) const STATUS: &str = "53";
+    pub(super) const END: &str = "4";
+    pub(super) const OCTETS: &str = "23";
+    pub(super) const CONNECTOR: &str = "60";
+    pub(super) const PROCESS_LATENCY: &str = "61";
 }
 
-const KINDS: [&str; 7] = ["0", "1", "2", "4", "5", "14", "15"];
+const KINDS: [&str; 8] = ["0", "1", "2", "4", "5", "14", "15", "16"];
 
 #[test]
 fn collectors_are_told_of_routers_links_and_services() {
@@ -38,7 +43,15 @@ fn collectors_are_told_of_routers_links_and_services() {
 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
     let url = format!("amqp://127.0.0.1:{clients}");
-    let output = Command::new(python).args([script, &url, "2"]).args(KINDS).output().expect("Python starts");
+    let mut command = Command::new(python);
+    command.args([script, &url, "2"]).args(KINDS).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut collector = command.spawn().expect("Python starts");
+    // Somebody uses the service all the while.
+    while collector.try_wait().expect("a child").is_none() {
+        client::hello_once(service);
+        wait::pause(Duration::from_millis(100));
+    }
+    let output = collector.wait_with_output().expect("ended");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     let all: Vec<_> = records.values().collect();
@@ -59,6 +72,12 @@ fn collectors_are_told_of_routers_links_and_services() {
     assert_eq!(link[attribute::PEER], json!(identity(of(15)[0])), "who is connected to is not told");
     assert_eq!(with(2, attribute::NAME, "nowhere")[attribute::STATUS], "down");
     assert_eq!((of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()), (Some("hello"), Some("hello")));
+    // A connection's record is the client's router's, with what the server's knows of it.
+    let whole = of(16).into_iter().find(|record| record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64());
+    let flow = whole.expect("a connection that both have told of");
+    assert_eq!(flow[attribute::PARENT], json!(identity(of(4)[0])));
+    assert_eq!(flow[attribute::CONNECTOR], json!(identity(of(5)[0])));
+    assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
     let line = of(14)[0];
     assert!(
         line[attribute::TEXT].as_str().is_some_and(|text| text.starts_with("LOG_")) && line[attribute::SEVERITY].is_u64(),

@@ -15,6 +15,7 @@ from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
 TIMEOUT = 30
+FLOW = 16
 
 
 class Collector(MessagingHandler):
@@ -47,7 +48,8 @@ class Collector(MessagingHandler):
         if message.subject == "BEACON" and message.properties["id"] not in self.sources:
             properties = self.sources[message.properties["id"]] = message.properties
             event.container.create_receiver(self.connection, properties["address"])
-            event.container.create_receiver(self.connection, properties["address"] + ".logs")
+            for more in [".flows", ".logs"]:
+                event.container.create_receiver(self.connection, properties["address"] + more)
         elif message.subject == "HEARTBEAT":
             source = self.sources.get(message.properties["id"])
             if source and not source.get("asked"):
@@ -56,7 +58,9 @@ class Collector(MessagingHandler):
         elif message.subject == "RECORD":
             for record in message.body:
                 self.records.setdefault(record[1], {}).update({int(key): value for key, value in record.items()})
-        told = {record.get(0) for record in self.records.values()}
+        # Of a connection both routers that know of it must have spoken.
+        whole = [record for record in self.records.values() if record.get(0) != FLOW or {4, 60, 61} <= record.keys()]
+        told = {record.get(0) for record in whole}
         if len(self.sources) >= self.wanted and self.kinds <= told:
             self.timer.cancel()
             self.connection.close()

@@ -1,0 +1,163 @@
+//! Records of service connections: made by the router of the client, to which that of the server tells what it knows of them.
+
+use super::{Audience, CoRecords, micros};
+use crate::core::Core;
+use crate::node::{ConnectionRecord, Node};
+use skupper_proto::vanflow::attribute as of;
+use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, read_co_records};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+/// Connections that have records at a time; further ones have none. What C routers have.
+const MAX_FLOWS: usize = 5000;
+
+/// Periods for which the record of a connection that has ended waits for what the other router has to say.
+const LINGER: u64 = 5;
+
+/// The service connections of this router as collectors, and other routers, are told of them.
+pub(super) struct Flows {
+    audience: Audience,
+    /// What others know of ours.
+    pub(super) others: Arc<CoRecords>,
+    ours: Records,
+    /// What we know of those of others, by the address where they are told.
+    theirs: BTreeMap<String, Records>,
+    /// Ours that have ended: when they are told so, and when they did.
+    ending: VecDeque<(u64, Arc<str>, u64)>,
+    period: u64,
+}
+
+impl Flows {
+    pub(super) fn new(core: &Arc<Core>, source: &Source) -> Self {
+        Self {
+            audience: Audience::new(
+                core,
+                &source.flows(),
+                [
+                    "Event collection for flow events detected.  Begin sending flow events.",
+                    "Event collection for flow events ended.  Stop sending flow events.",
+                ],
+            ),
+            others: Arc::default(),
+            ours: Records::default(),
+            theirs: BTreeMap::new(),
+            ending: VecDeque::new(),
+            period: 0,
+        }
+    }
+
+    /// Makes all there is news again.
+    pub(super) fn flush(&mut self) {
+        self.ours.flush();
+    }
+
+    /// What is to be told to whom. `identities` are those of listeners and connectors; `wanted` says that there are collectors at all.
+    pub(super) fn tick(
+        &mut self,
+        node: &Node,
+        source: &Source,
+        identities: &BTreeMap<String, String>,
+        wanted: bool,
+    ) -> Vec<(String, Vec<Told>)> {
+        let (listened, _) = self.audience.look();
+        let ended = node.registry.take_flows(wanted);
+        let failed = node.registry.take_failed_flows();
+        let heard = std::mem::take(&mut *self.others.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.period += 1;
+        if !wanted {
+            (self.ours, self.theirs) = (Records::default(), BTreeMap::new());
+            self.ending.clear();
+            return Vec::new();
+        }
+        for record in node.registry.connections() {
+            self.see(&record, source, identities);
+        }
+        let mut over = Vec::new();
+        for (record, time) in ended {
+            self.see(&record, source, identities);
+            let Some(flow) = &record.flow else { continue };
+            match record.outgoing {
+                true => over.push(Arc::clone(flow)),
+                false => self.ending.push_back((self.period + LINGER, Arc::clone(flow), micros(time))),
+            }
+        }
+        for failed in failed {
+            let connector = identities.get(&format!("tcpConnector/{}", failed.entity));
+            let mut facts = vec![(of::ERROR_CONNECTOR_SIDE, Fact::from(failed.error))];
+            facts.extend(connector.map(|connector| (of::CONNECTOR, Fact::from(connector.as_str()))));
+            self.co_record(&failed.flow, facts, source);
+            over.push(Arc::from(failed.flow));
+        }
+        for (identity, facts) in heard.iter().flat_map(|octets| read_co_records(octets)) {
+            if self.ours.contains(&identity) {
+                self.ours.put(&identity, Kind::Flow, facts);
+            }
+        }
+        while let Some((_, flow, time)) = self.ending.pop_front_if(|(due, ..)| *due <= self.period) {
+            self.ours.end(&flow, time);
+        }
+        let mut news: Vec<(String, Vec<Told>)> =
+            self.theirs.iter_mut().map(|(to, records)| (to.clone(), records.take())).collect();
+        for flow in over {
+            self.theirs.values_mut().for_each(|records| records.forget(&flow));
+        }
+        self.theirs.retain(|_, records| !records.is_empty());
+        let ours = self.ours.take();
+        if listened {
+            news.push((source.flows(), ours));
+        }
+        news
+    }
+
+    fn see(&mut self, record: &ConnectionRecord, source: &Source, identities: &BTreeMap<String, String>) {
+        let Some(flow) = &record.flow else { return };
+        let service = record.address.as_deref().unwrap_or_default();
+        let latency = record.octets.latency();
+        if !record.outgoing {
+            if self.ours.len() >= MAX_FLOWS && !self.ours.contains(flow) {
+                return;
+            }
+            let (received, sent) = record.octets.get();
+            let mut facts = vec![
+                (of::OCTETS, Fact::Number(received)),
+                (of::OCTETS_REVERSE, Fact::Number(sent)),
+                (of::START_TIME, Fact::Number(micros(record.opened.0))),
+            ];
+            if let Ok(client) = record.host.parse::<SocketAddr>() {
+                facts.push((of::SOURCE_HOST, client.ip().to_string().into()));
+                facts.push((of::SOURCE_PORT, client.port().to_string().into()));
+            }
+            let listener = identities.get(&format!("tcpListener/{}/{service}", record.entity));
+            facts.extend(listener.map(|listener| (of::PARENT, Fact::from(listener.as_str()))));
+            facts.extend(latency.and_then(|latency| Some((of::LATENCY, Fact::Number(u64::try_from(latency).ok()?)))));
+            return self.ours.put(flow, Kind::Flow, facts);
+        }
+        let mut facts = Vec::new();
+        let connector = identities.get(&format!("tcpConnector/{}", record.entity));
+        facts.extend(connector.map(|connector| (of::CONNECTOR, Fact::from(connector.as_str()))));
+        if let Some(local) = record.local {
+            facts.push((of::PROXY_HOST, local.ip().to_string().into()));
+            facts.push((of::PROXY_PORT, local.port().to_string().into()));
+        }
+        // The server answers what it was sent first.
+        let process = latency.and_then(|latency| u64::try_from(-latency).ok());
+        facts.extend(process.map(|latency| (of::PROCESS_LATENCY, Fact::Number(latency))));
+        self.co_record(flow, facts, source);
+    }
+
+    /// Takes what is known at the server's side of a connection.
+    fn co_record(&mut self, flow: &str, facts: Vec<(u32, Fact)>, source: &Source) {
+        let Some(owner) = Source::of_record(flow) else { return };
+        if owner == *source {
+            if self.ours.contains(flow) {
+                self.ours.put(flow, Kind::Flow, facts);
+            }
+            return;
+        }
+        let theirs = self.theirs.entry(owner.co_records()).or_default();
+        if theirs.len() < MAX_FLOWS || theirs.contains(flow) {
+            theirs.put(flow, Kind::Flow, facts);
+        }
+    }
+}
