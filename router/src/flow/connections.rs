@@ -70,12 +70,14 @@ impl Flows {
             self.ending.clear();
             return Vec::new();
         }
-        for record in node.registry.connections() {
-            self.see(&record, source, identities);
+        let open = node.registry.connections();
+        // The client's side first: it makes the record that the server's side adds to, where both are here.
+        for outgoing in [false, true] {
+            let all = open.iter().chain(ended.iter().map(|(record, _)| record));
+            all.filter(|record| record.outgoing == outgoing).for_each(|record| self.see(record, source, identities));
         }
         let mut over = Vec::new();
         for (record, time) in ended {
-            self.see(&record, source, identities);
             let Some(flow) = &record.flow else { continue };
             match record.outgoing {
                 true => over.push(Arc::clone(flow)),
