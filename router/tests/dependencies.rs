@@ -147,7 +147,7 @@ fn sources_are_the_registry_alone() {
             }
         }
     }
-    assert_eq!(members, ["skbench", "skrouterd", "skupper-proto"]);
+    assert_eq!(members, ["instructions", "skbench", "skrouterd", "skupper-proto"]);
 }
 
 #[test]

@@ -15,7 +15,6 @@ use skupper_proto::topology::message::{
 };
 use skupper_proto::topology::{LinkId, Message};
 
-use crate::reference::{Graph, shortest_paths};
 use crate::sim::Packet;
 
 #[derive(Default)]
@@ -440,4 +439,36 @@ impl CRouter {
 fn entry(key: &AddressKey, attributes: &Attributes) -> AddressEntry {
     let Attributes { treatment, in_links, sole_mesh } = attributes.clone();
     AddressEntry { key: key.clone(), treatment, in_links, sole_mesh }
+}
+
+/// Who announces which neighbors at which cost.
+type Graph = BTreeMap<String, BTreeMap<String, u64>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Path {
+    cost: u64,
+    hops: usize,
+    /// The routers on the way before its end, the root first.
+    through: Vec<String>,
+}
+
+/// Dijkstra's algorithm by a sorted list: of equally cheap routers the one with the lower id is settled first, and a path is
+/// replaced only by a cheaper one.
+fn shortest_paths(graph: &Graph, root: &str) -> BTreeMap<String, Path> {
+    let mut paths = BTreeMap::from([(root.to_owned(), Path { cost: 0, hops: 0, through: Vec::new() })]);
+    let mut settled = BTreeSet::new();
+    while let Some((id, path)) =
+        paths.iter().filter(|(id, _)| !settled.contains(*id)).min_by(|a, b| (a.1.cost, a.0).cmp(&(b.1.cost, b.0)))
+    {
+        let (id, path) = (id.clone(), path.clone());
+        for (peer, cost) in graph.get(&id).into_iter().flatten() {
+            let through = path.through.iter().chain([&id]).cloned().collect();
+            let candidate = Path { cost: path.cost + cost, hops: path.hops + 1, through };
+            if !settled.contains(peer) && paths.get(peer).is_none_or(|known| candidate.cost < known.cost) {
+                paths.insert(peer.clone(), candidate);
+            }
+        }
+        settled.insert(id);
+    }
+    paths
 }

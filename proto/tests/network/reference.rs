@@ -1,99 +1,111 @@
 //! The plainest computation of what the routers must agree on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::sim::{Net, Router};
 
-/// Who announces which neighbors at which cost.
-pub(crate) type Graph = BTreeMap<String, BTreeMap<String, u64>>;
+/// Who has which neighbors at which cost, all by their numbers; `None` for who is not running.
+pub(crate) type Graph = Vec<Option<BTreeMap<usize, u64>>>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) cost: u64,
     pub(crate) hops: usize,
-    /// The routers on the way before its end, the root first.
-    pub(crate) through: Vec<String>,
+    /// The router after the root; of the root itself, the root.
+    pub(crate) next_hop: usize,
 }
 
-/// Dijkstra's algorithm by a sorted list: of equally cheap routers the one with the lower id is settled first, and a path is
+/// Dijkstra's algorithm by a sorted set: of equally cheap routers the one with the lower id is settled first, and a path is
 /// replaced only by a cheaper one.
-pub(crate) fn shortest_paths(graph: &Graph, root: &str) -> BTreeMap<String, Path> {
-    let mut paths = BTreeMap::from([(root.to_owned(), Path { cost: 0, hops: 0, through: Vec::new() })]);
-    let mut settled = BTreeSet::new();
-    while let Some((id, path)) =
-        paths.iter().filter(|(id, _)| !settled.contains(*id)).min_by(|a, b| (a.1.cost, a.0).cmp(&(b.1.cost, b.0)))
-    {
-        let (id, path) = (id.clone(), path.clone());
-        for (peer, cost) in graph.get(&id).into_iter().flatten() {
-            let through = path.through.iter().chain([&id]).cloned().collect();
-            let candidate = Path { cost: path.cost + cost, hops: path.hops + 1, through };
-            if !settled.contains(peer) && paths.get(peer).is_none_or(|known| candidate.cost < known.cost) {
-                paths.insert(peer.clone(), candidate);
+pub(crate) fn shortest_paths(net: &Net, graph: &Graph, root: usize) -> Vec<Option<Path>> {
+    let mut paths = vec![None; graph.len()];
+    paths[root] = Some(Path { cost: 0, hops: 0, next_hop: root });
+    let mut settled = vec![false; graph.len()];
+    let mut next = BTreeSet::from([(0, net.nodes[root].id.as_str(), root)]);
+    while let Some((_, _, at)) = next.pop_first() {
+        let Some(path) = paths[at] else { continue };
+        settled[at] = true;
+        for (&peer, cost) in graph[at].iter().flatten() {
+            let next_hop = if at == root { peer } else { path.next_hop };
+            let candidate = Path { cost: path.cost + cost, hops: path.hops + 1, next_hop };
+            let known: Option<Path> = paths[peer];
+            if !settled[peer] && known.is_none_or(|known| candidate.cost < known.cost) {
+                let id = net.nodes[peer].id.as_str();
+                if let Some(known) = known {
+                    next.remove(&(known.cost, id, peer));
+                }
+                next.insert((candidate.cost, id, peer));
+                paths[peer] = Some(candidate);
             }
         }
-        settled.insert(id);
     }
     paths
 }
 
 /// The network as it is.
 pub(crate) fn graph_of(net: &Net) -> Graph {
-    let alive = net.nodes.iter().filter(|node| node.router.is_some());
-    let mut graph: Graph = alive.map(|node| (node.id.clone(), BTreeMap::new())).collect();
+    let mut graph: Graph = net.nodes.iter().map(|node| node.router.is_some().then(BTreeMap::new)).collect();
     for connection in net.connections.iter().filter(|connection| connection.up.is_some()) {
         let [a, b] = connection.ends;
         for (from, to) in [(a, b), (b, a)] {
             let cost = u64::from(connection.cost);
-            let edge = graph.entry(net.nodes[from].id.clone()).or_default().entry(net.nodes[to].id.clone()).or_insert(cost);
+            let edge = graph[from].get_or_insert_default().entry(to).or_insert(cost);
             *edge = (*edge).min(cost);
         }
     }
     graph
 }
 
+/// The numbers of routers by their ids.
+pub(crate) fn numbers_of(net: &Net) -> HashMap<&str, usize> {
+    net.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect()
+}
+
 /// What a node says that differs from the network as it is; empty when it agrees.
 pub(crate) fn disagreement(net: &Net, node: usize, graph: &Graph) -> Vec<String> {
     let own = &net.nodes[node];
     let mut found = Vec::new();
-    let paths = shortest_paths(graph, &own.id);
-    let reachable: BTreeSet<&String> = paths.keys().filter(|id| **id != own.id).collect();
+    let paths = shortest_paths(net, graph, node);
+    let reachable = || paths.iter().enumerate().filter_map(|(at, path)| Some((at, path.as_ref()?))).filter(|(at, _)| *at != node);
     match own.router.as_ref() {
         None => {}
         Some(Router::Ours(router)) => {
             let routes = router.routing.routes();
-            let known: BTreeSet<&str> = routes.iter().filter_map(|(at, _)| routes.id(at)).map(|id| &**id).collect();
-            if !known.iter().copied().eq(reachable.iter().map(|id| id.as_str())) {
-                found.push(format!("{} reaches {known:?}, not {reachable:?}", own.id));
+            let known = routes.iter().count();
+            if known != reachable().count() {
+                found.push(format!("{} reaches {known} routers, not {}", own.id, reachable().count()));
             }
-            for id in &reachable {
-                let Some((at, route)) = routes.router(id).and_then(|at| Some((at, routes.route(at)?))) else { continue };
-                let hop = routes.id(route.next_hop).map(|id| id.to_string()).unwrap_or_default();
-                let path = &paths[*id];
-                let expected = path.through.get(1).unwrap_or(id);
-                if (route.cost, route.hops as usize, &hop) != (path.cost, path.hops, expected) {
+            for (number, path) in reachable() {
+                let id = &net.nodes[number].id;
+                let Some((at, route)) = routes.router(id).and_then(|at| Some((at, routes.route(at)?))) else {
+                    found.push(format!("{} does not reach {id}", own.id));
+                    continue;
+                };
+                let hop = routes.id(route.next_hop).map(|id| &**id).unwrap_or_default();
+                if (route.cost, route.hops as usize, hop) != (path.cost, path.hops, net.nodes[path.next_hop].id.as_str()) {
                     found.push(format!("{} to {id}: {route:?} by {hop}, not {path:?}", own.id));
                 }
-                let served = net.nodes.iter().find(|node| node.id == **id).map(|node| &node.served);
-                let learned = router.addresses.get(&at).cloned().unwrap_or_default();
-                if served != Some(&learned) {
+                let (served, none) = (&net.nodes[number].served, BTreeMap::new());
+                let learned = router.addresses.get(&at).unwrap_or(&none);
+                if served != learned {
                     found.push(format!("{} knows of {id} {learned:?}, not {served:?}", own.id));
                 }
             }
-            let hops = paths.values().map(|path| path.hops).max().unwrap_or(0);
+            let hops = reachable().map(|(_, path)| path.hops).max().unwrap_or(0);
             if routes.radius() as usize != hops {
                 found.push(format!("{} has radius {}, not {hops}", own.id, routes.radius()));
             }
         }
         Some(Router::C(router)) => {
             let hops = router.next_hops();
-            for id in &reachable {
-                let path = &paths[*id];
-                if hops.get(*id) != Some(path.through.get(1).unwrap_or(id)) {
-                    found.push(format!("{} to {id}: {:?}, not {path:?}", own.id, hops.get(*id)));
+            for (number, path) in reachable() {
+                let id = &net.nodes[number].id;
+                if hops.get(id) != Some(&net.nodes[path.next_hop].id) {
+                    found.push(format!("{} to {id}: {:?}, not {path:?}", own.id, hops.get(id)));
                 }
-                let served = net.nodes.iter().find(|node| node.id == **id).map(|node| node.served.keys().cloned().collect());
+                let served: BTreeSet<_> = net.nodes[number].served.keys().cloned().collect();
                 let learned = router.addresses(id);
-                if served.as_ref() != Some(&learned) {
+                if served != learned {
                     found.push(format!("{} knows of {id} {learned:?}, not {served:?}", own.id));
                 }
             }
@@ -123,31 +135,33 @@ pub(crate) fn assert_settled(net: &Net) {
 /// that is gone until it has been silent for long, and may name a way to it.
 fn assert_ways_end(net: &Net) {
     let graph = graph_of(net);
-    let index: BTreeMap<&str, usize> = net.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect();
-    let hops: Vec<BTreeMap<String, String>> = net
+    let numbers = numbers_of(net);
+    let hops: Vec<HashMap<usize, usize>> = net
         .nodes
         .iter()
         .map(|node| match node.router.as_ref() {
             Some(Router::Ours(router)) => {
                 let routes = router.routing.routes();
-                let named = |at| routes.id(at).map(|id| id.to_string()).unwrap_or_default();
-                routes.iter().map(|(at, route)| (named(at), named(route.next_hop))).collect()
+                let number = |at| routes.id(at).map_or(usize::MAX, |id| numbers[&**id]);
+                routes.iter().map(|(at, route)| (number(at), number(route.next_hop))).collect()
             }
-            Some(Router::C(router)) => router.next_hops(),
-            None => BTreeMap::new(),
+            Some(Router::C(router)) => {
+                router.next_hops().iter().map(|(to, hop)| (numbers[to.as_str()], numbers[hop.as_str()])).collect()
+            }
+            None => HashMap::new(),
         })
         .collect();
     for (from, table) in hops.iter().enumerate() {
-        let reachable = shortest_paths(&graph, &net.nodes[from].id);
-        for to in table.keys().filter(|to| reachable.contains_key(*to)) {
+        let reachable = shortest_paths(net, &graph, from);
+        for &to in table.keys().filter(|to| reachable[**to].is_some()) {
             let mut at = from;
             for _ in 0..=net.nodes.len() {
-                if net.nodes[at].id == *to {
+                if at == to {
                     break;
                 }
-                at = index[hops[at][to].as_str()];
+                at = hops[at][&to];
             }
-            assert_eq!(net.nodes[at].id, *to, "from {} to {to}", net.nodes[from].id);
+            assert_eq!(at, to, "from {} to {}", net.nodes[from].id, net.nodes[to].id);
         }
     }
 }
@@ -175,6 +189,6 @@ fn assert_trees_reach_all(net: &Net) {
                 under_way.push((to, Some(at)));
             }
         }
-        assert_eq!(arrived.len(), shortest_paths(&graph, &node.id).len(), "of {}", node.id);
+        assert_eq!(arrived.len(), shortest_paths(net, &graph, origin).iter().flatten().count(), "of {}", node.id);
     }
 }

@@ -241,17 +241,24 @@ fn a_hundred_routers_converge_and_say_little() {
     large_network(100);
 }
 
+/// For whoever wants the figures, optimized.
 #[test]
 #[ignore = "two million messages: minutes when not optimized"]
 fn hundreds_of_routers_converge_and_say_little() {
     large_network(250);
 }
 
+#[test]
+#[ignore = "tens of millions of messages: minutes when optimized"]
+fn a_thousand_routers_converge_and_say_little() {
+    large_network(1000);
+}
+
 fn large_network(n: usize) {
     let mut rng = Rng::with_seed(7);
     let mut net = random_net(&mut rng, n, n, 0.0);
     let connections = net.connections.len() as u64;
-    let took = settle_in_slices(&mut net, 6000);
+    let took = settle_in_slices(&mut net, 10_000);
     println!("{n} routers, {connections} connections, started at once: {took} ms, {:?}", net.sent);
     net.run(ms(30_000));
     assert_settled(&net);

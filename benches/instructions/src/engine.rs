@@ -1,0 +1,145 @@
+//! Two connections in memory, both ends counted together.
+
+use super::{Scenario, measured};
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::performative::{DeliveryState, Role};
+use skupper_proto::amqp::{Fields, Multiple};
+use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
+use skupper_proto::time::Instant;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    // Four frames in one block.
+    Scenario { name: "engine/64-KiB", run: |times| streams(1, 16 * 1024, 4, times), times: 400 },
+    // A hundred requests of as many streams in one block.
+    Scenario { name: "engine/100-x-64", run: |times| streams(100, 64, 100, times), times: 400 },
+    Scenario { name: "engine/message", run: messages, times: 4000 },
+    Scenario { name: "engine/attach-detach", run: attach_and_detach, times: 1000 },
+];
+
+fn connection(layer: Layer) -> Connection {
+    let config = Config {
+        container_id: "count".to_owned(),
+        hostname: None,
+        max_frame_size: 16384,
+        channel_max: 10,
+        idle_timeout: Duration::ZERO,
+        handshake_timeout: Duration::ZERO,
+        incoming_window: 8192,
+        capabilities: Multiple::default(),
+        properties: Fields::default(),
+        layer,
+    };
+    Connection::new(config, Instant::ZERO)
+}
+
+/// Carries what waits in one block, as TLS does.
+fn carry(from: &mut Connection, to: &mut Connection) {
+    let mut block = BytesMut::with_capacity(from.output().len());
+    for slice in from.output().slices() {
+        block.extend_from_slice(&slice);
+    }
+    from.output().clear();
+    to.handle_input(&mut block, Instant::ZERO);
+}
+
+/// Two connections with links from the first to the second.
+fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
+    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
+    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
+    for _ in 0..4 {
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+    }
+    let session = client.begin().expect("a channel");
+    let attach = |n: usize| {
+        let request = AttachRequest { name: format!("link {n}"), role: Role::Sender, ..AttachRequest::default() };
+        client.attach(session, request).expect("a handle")
+    };
+    let links = (0..links).map(attach).collect();
+    carry(&mut client, &mut server);
+    while let Some(event) = server.poll_event() {
+        if let Event::Attached { link, .. } = event {
+            server.accept(link, AttachRequest::default());
+            server.keep_credit(link, 250);
+        }
+    }
+    carry(&mut server, &mut client);
+    while client.poll_event().is_some() {}
+    (client, server, links)
+}
+
+/// Parts of streams that never end, served in turn.
+fn streams(links: usize, size: usize, parts: usize, times: usize) {
+    let (mut client, mut server, links) = pair(links);
+    let deliveries: Vec<_> = links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
+    let octets = Bytes::from(vec![7; size]);
+    let mut chunks = VecDeque::new();
+    let mut turn = deliveries.iter().cycle();
+    measured(times, &mut |_| {
+        for delivery in turn.by_ref().take(parts) {
+            chunks.push_back(octets.clone());
+            while !chunks.is_empty() {
+                assert!(client.send_part(*delivery, &mut chunks, false));
+            }
+        }
+        carry(&mut client, &mut server);
+        let mut received = 0;
+        while let Some(event) = server.poll_event() {
+            if let Event::Transfer { payload, .. } = event {
+                received += payload.len();
+            }
+        }
+        assert_eq!(received, size * parts);
+        carry(&mut server, &mut client);
+        while client.poll_event().is_some() {}
+    });
+}
+
+/// Messages that are accepted and settled.
+fn messages(times: usize) {
+    let (mut client, mut server, links) = pair(1);
+    let link = *links.first().expect("a link");
+    let octets = Bytes::from(vec![7; 200]);
+    let mut chunks = VecDeque::new();
+    measured(times, &mut |_| {
+        let delivery = client.deliver(link, false).expect("credit");
+        chunks.push_back(octets.clone());
+        assert!(client.send_part(delivery, &mut chunks, true));
+        carry(&mut client, &mut server);
+        while let Some(event) = server.poll_event() {
+            if let Event::Transfer { delivery, .. } = event {
+                server.disposition(delivery, Some(DeliveryState::Accepted), true);
+            }
+        }
+        carry(&mut server, &mut client);
+        let outcomes = std::iter::from_fn(|| client.poll_event()).filter(|event| matches!(event, Event::Outcome { .. }));
+        assert_eq!(outcomes.count(), 1);
+    });
+}
+
+/// A link that comes and goes, beside a thousand with a stream each.
+fn attach_and_detach(times: usize) {
+    let (mut client, mut server, links) = pair(1000);
+    for link in &links {
+        client.deliver(*link, false).expect("credit");
+    }
+    let session = links.first().and_then(|link| client.session_of(*link)).expect("a session");
+    measured(times, &mut |_| {
+        let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
+        let link = client.attach(session, request).expect("a handle");
+        carry(&mut client, &mut server);
+        while let Some(event) = server.poll_event() {
+            if let Event::Attached { link, .. } = event {
+                server.accept(link, AttachRequest::default());
+            }
+        }
+        carry(&mut server, &mut client);
+        client.detach(link, None);
+        carry(&mut client, &mut server);
+        while server.poll_event().is_some() {}
+        carry(&mut server, &mut client);
+        while client.poll_event().is_some() {}
+    });
+}
