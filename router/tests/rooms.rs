@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &[]),
     ("config", &["schema", "log"]),
     ("socket", &["log"]),
-    ("tls", &["schema", "log"]),
+    ("tls", &["schema", "socket", "log"]),
     ("websocket", &["tls"]),
     ("client", &["socket", "tls", "log"]),
     ("node", &["core", "sasl", "policy", "socket", "tls", "log"]),

@@ -105,7 +105,7 @@ fn chunks(times: usize) {
         delivery.push(octets.clone());
         assert!(consumer.take(&mut ready, &mut commands, Waker::noop()));
         received += delivery.take(usize::MAX, &mut taken).0 as u64;
-        delivery.acknowledge(received);
+        delivery.acknowledge(received, 0);
         assert!(producer.take(&mut ready, &mut commands, Waker::noop()));
         assert_eq!(delivery.progress().received, received);
         (ready.clear(), taken.clear());

@@ -376,7 +376,12 @@ impl DeliveryState {
 
     /// RECEIVED, with `octets` of the stream taken.
     pub const fn received(octets: u64) -> Self {
-        Self::Received(Received { section_number: 0, section_offset: octets })
+        Self::received_in(0, octets)
+    }
+
+    /// [`DeliveryState::Received`] with so many octets, and a section-number.
+    pub const fn received_in(section: u32, octets: u64) -> Self {
+        Self::Received(Received { section_number: section, section_offset: octets })
     }
 
     /// Whether the delivery has come to its end with this.

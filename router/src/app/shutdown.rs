@@ -2,7 +2,7 @@
 
 use super::running::Running;
 use crate::log;
-use crate::node::{Node, Stage};
+use crate::node::{Node, SHUTTING_DOWN, Stage};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +89,8 @@ async fn drain(node: &Arc<Node>) {
     node.stage.send_replace(Stage::Draining);
     wait(DRAIN, || services() == 0).await;
     node.stage.send_replace(Stage::Ending);
+    // One that begins later sees the stage.
+    node.registry.end_services(SHUTTING_DOWN);
     wait(FAREWELL, || services() == 0).await;
     // The aborts are with the connections now; closing comes behind them in their output.
     node.stage.send_replace(Stage::Closing);

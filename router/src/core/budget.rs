@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct Budget {
     held: AtomicUsize,
+    /// Octets beyond their windows that the senders of streams have been allowed.
+    lent: AtomicUsize,
     ceiling: usize,
 }
 
 impl Budget {
     /// A budget of `ceiling` octets.
     pub const fn new(ceiling: usize) -> Self {
-        Self { held: AtomicUsize::new(0), ceiling }
+        Self { held: AtomicUsize::new(0), lent: AtomicUsize::new(0), ceiling }
     }
 
     /// Octets held now.
@@ -28,6 +30,21 @@ impl Budget {
     /// Whether more may be taken in.
     pub fn has_room(&self) -> bool {
         self.held() < self.ceiling
+    }
+
+    /// Octets that are lent now.
+    pub fn lent(&self) -> usize {
+        self.lent.load(Ordering::Relaxed)
+    }
+
+    /// Lends octets beyond the windows of streams, as far as a quarter of the ceiling goes: they may all come and wait here.
+    pub(super) fn lend(&self, octets: usize) -> bool {
+        let more = |lent: usize| lent.checked_add(octets).filter(|lent| *lent <= self.ceiling / 4);
+        self.lent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(super) fn end_loan(&self, octets: usize) {
+        self.lent.fetch_sub(octets, Ordering::Relaxed);
     }
 
     pub(super) fn take(&self, octets: usize) {

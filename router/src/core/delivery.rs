@@ -4,11 +4,11 @@
 //! The lock is the delivery's own and is held for a few instructions.
 
 use super::budget::Budget;
+use super::chunks::Chunks;
 use super::edge::EdgeConnection;
 use super::mailbox::Mailbox;
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -30,6 +30,8 @@ pub struct Message {
     pub internal: bool,
     /// Its receiver says how far it has come, and its sender keeps a window by that, as with the streams of a service connection.
     pub windowed: bool,
+    /// Its sender is told when its receiver allows more than the window: the neighbor that it comes from is a router of ours.
+    pub extensible: bool,
     /// Its sender wants it to be sent elsewhere when it is released.
     pub resend: bool,
     /// The address of the link it came by, which goes before its own `to` on the way.
@@ -107,13 +109,16 @@ impl Notify {
 
 #[derive(Debug, Default)]
 struct State {
-    chunks: VecDeque<Bytes>,
+    chunks: Chunks,
     queued: usize,
     end: Option<Ended>,
     producer: Side,
     consumer: Side,
     received: u64,
     acknowledged: bool,
+    /// Octets beyond the window that the receiver allows, and how many of them the router has lent: as many may come and wait.
+    allowance: u64,
+    lent: usize,
     outcome: Option<DeliveryState>,
     settled: bool,
     /// What sender and receiver have said of it in the terms of an extension, and the other has not heard yet.
@@ -144,6 +149,8 @@ pub struct Progress {
     pub acknowledged: bool,
     /// The receiver has said something in the terms of an extension, see [`Delivery::receiver_state`].
     pub extended: bool,
+    /// Octets beyond the window that the receiver allows.
+    pub allowance: u64,
     /// The outcome, once there is one.
     pub outcome: Option<DeliveryState>,
     /// The receiver has settled.
@@ -285,6 +292,7 @@ impl Delivery {
             received: state.received,
             acknowledged: state.acknowledged,
             extended: state.receiver_state.is_some(),
+            allowance: state.allowance,
             outcome: state.outcome.clone(),
             settled: state.settled,
         }
@@ -294,6 +302,11 @@ impl Delivery {
     pub fn window(&self) -> (usize, u64) {
         let state = self.lock();
         (state.queued, state.received)
+    }
+
+    /// Octets beyond the window that may come, for the receiver has allowed them at some time.
+    pub fn lent(&self) -> usize {
+        self.lock().lent
     }
 
     // ----- for the consumer -----
@@ -309,7 +322,7 @@ impl Delivery {
     }
 
     /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the body has ended behind them.
-    pub fn take(&self, limit: usize, into: &mut VecDeque<Bytes>) -> (usize, Option<Ended>) {
+    pub fn take(&self, limit: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
         let mut state = self.lock();
         state.consumer.pending = false;
         state.started = true;
@@ -318,7 +331,7 @@ impl Delivery {
             && let Some(chunk) = state.chunks.pop_front()
         {
             octets += chunk.len();
-            into.push_back(chunk);
+            into.extend([chunk]);
         }
         state.queued -= octets;
         let end = state.end.filter(|_| state.chunks.is_empty());
@@ -341,8 +354,9 @@ impl Delivery {
         true
     }
 
-    /// Says how many octets of the body the receiver has taken, all in all.
-    pub fn acknowledge(&self, octets: u64) {
+    /// Says how many octets of the body the receiver has taken, all in all, and how many beyond the window it allows from now on. They
+    /// are granted as far as the router has memory for them.
+    pub fn acknowledge(&self, octets: u64, allowance: u64) {
         let notify = {
             let mut state = self.lock();
             if octets <= state.received && state.acknowledged {
@@ -350,9 +364,23 @@ impl Delivery {
             }
             state.received = state.received.max(octets);
             state.acknowledged = true;
+            state.allowance = self.grant(&mut state.lent, allowance);
             state.producer.wake()
         };
         notify.wake();
+    }
+
+    /// How much of an allowance the router can bear.
+    fn grant(&self, lent: &mut usize, wanted: u64) -> u64 {
+        if self.message.internal {
+            // Its producer reads no further ahead than it always does.
+            return wanted;
+        }
+        let wanted = if self.message.extensible { usize::try_from(wanted).unwrap_or(usize::MAX) } else { 0 };
+        if wanted > *lent && self.budget.lend(wanted - *lent) {
+            *lent = wanted;
+        }
+        wanted.min(*lent) as u64
     }
 
     /// Gives the delivery its outcome; the first one stays. `settled` says that the receiver is done with it.
@@ -421,7 +449,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let queued = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).queued;
-        self.budget.give_back(queued);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.budget.give_back(state.queued);
+        self.budget.end_loan(state.lent);
     }
 }

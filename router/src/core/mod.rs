@@ -8,6 +8,7 @@
 mod address;
 mod budget;
 mod choose;
+mod chunks;
 mod counters;
 mod delivery;
 mod edge;
@@ -26,6 +27,7 @@ mod tests;
 pub use address::{Address, AddressCounts, AddressRule, LocalConsumer, Watch, Watching};
 pub use budget::Budget;
 pub use choose::Choice;
+pub use chunks::Chunks;
 pub use counters::Counters;
 pub use delivery::{Delivery, Ended, Message, Notify, Party, Progress};
 pub use edge::{Demand, EdgeConnection, Leads};

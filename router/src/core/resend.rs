@@ -105,7 +105,7 @@ impl Resend {
             // Who says how far it has come has taken it.
             state.kept = None;
             state.received = progress.received;
-            original.acknowledge(progress.received);
+            original.acknowledge(progress.received, progress.allowance);
         }
         if progress.extended
             && let Some(state) = copy.receiver_state()

@@ -181,6 +181,7 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         priority,
         internal: false,
         windowed,
+        extensible: false,
         resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
         to_override: link.to.cloned(),
         edge: None,
@@ -272,7 +273,7 @@ impl Connection {
         match &mut slot.state {
             State::Routed(delivery) => {
                 let held = push(delivery, payload);
-                if slot.windowed && held > stream::MAX_HELD {
+                if slot.windowed && held > stream::MAX_HELD && held > stream::MAX_HELD + delivery.lent() {
                     delivery.end(Ended::Aborted);
                     slot.state = State::Refused;
                     let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the stream's window was overrun");
@@ -436,7 +437,8 @@ impl Connection {
                 self.node.core.counters().came_from_container();
             }
         }
-        let delivery = Delivery::new(read.message, self.node.core.budget());
+        let message = Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
+        let delivery = Delivery::new(message, self.node.core.budget());
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
         push(&delivery, octets.slice(read.body..));
         slot.state = State::Routed(Arc::clone(&delivery));
@@ -515,7 +517,9 @@ impl Connection {
             None => {
                 if progress.acknowledged && slot.told.is_none_or(|told| progress.received > told) {
                     slot.told = Some(progress.received);
-                    self.engine.disposition(key, Some(DeliveryState::received(progress.received)), false);
+                    // It is 0 toward all but routers of ours: others' deliveries are granted none.
+                    let units = u32::try_from(progress.allowance / stream::ALLOWANCE_UNIT).unwrap_or_default();
+                    self.engine.disposition(key, Some(DeliveryState::received_in(units, progress.received)), false);
                 }
             }
         }

@@ -11,7 +11,7 @@ use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
-use skupper_proto::stream::{PARKED, UNREAD};
+use skupper_proto::stream::{ALLOWANCE_UNIT, PARKED, UNREAD};
 use skupper_proto::time::Instant;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -193,6 +193,8 @@ pub(super) struct Outgoing {
     unread: u64,
     /// Streams that wait for it to become less.
     held: Vec<u32>,
+    /// Room for the chunks of the delivery that is being sent: one at rest keeps none.
+    spare: VecDeque<Bytes>,
 }
 
 impl Connection {
@@ -465,6 +467,8 @@ impl Connection {
             let uplink = self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
             annotate(&self.node.core, message, uplink, &mut head);
         }
+        // The head is sent with the next turn, mostly, and its room goes to the next delivery.
+        entry.chunks = std::mem::take(&mut self.outgoing.spare);
         entry.chunks.push_back(Bytes::from(head));
         entry.chunks.push_back(message.sections.clone());
         self.outgoing.by_key.insert(key, slot);
@@ -516,12 +520,19 @@ impl Connection {
             && let Some(slot) = self.outgoing.ready.pop_front()
         {
             self.send_slot(slot);
+            if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+                let chunks = &mut entry.chunks;
+                self.outgoing.spare = reuse(chunks, std::mem::take(&mut self.outgoing.spare));
+            }
         }
     }
 
     fn send_slot(&mut self, slot: u32) {
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return };
         entry.ready = false;
+        if entry.chunks.capacity() == 0 {
+            entry.chunks = std::mem::take(&mut self.outgoing.spare);
+        }
         let Some((link, key)) = entry.sending.filter(|_| !entry.sent) else { return };
         let (mut taken, mut starved) = (0, false);
         if entry.ended.is_none() {
@@ -603,7 +614,9 @@ impl Connection {
     }
 
     fn remove_slot(&mut self, slot: u32) {
-        let Some(entry) = self.outgoing.slots.try_remove(slot as usize) else { return };
+        let Some(mut entry) = self.outgoing.slots.try_remove(slot as usize) else { return };
+        entry.chunks.clear();
+        self.outgoing.spare = reuse(&mut entry.chunks, std::mem::take(&mut self.outgoing.spare));
         entry.uncount(self.now);
         if let Some((_, key)) = entry.sending {
             self.outgoing.by_key.remove(&key);
@@ -757,7 +770,8 @@ impl Connection {
         match state {
             Some(DeliveryState::Received(received)) => {
                 entry.acknowledged = entry.acknowledged.max(received.section_offset.min(entry.octets));
-                entry.delivery.acknowledge(received.section_offset);
+                let units = if self.bounds_unread { 0 } else { received.section_number };
+                entry.delivery.acknowledge(received.section_offset, u64::from(units) * ALLOWANCE_UNIT);
             }
             Some(state @ DeliveryState::Other(_)) => {
                 entry.delivery.set_receiver_state(state);
@@ -823,4 +837,13 @@ impl Connection {
             slot.1.delivery.consumer_lost();
         }
     }
+}
+
+/// The room to use next: that of chunks which have been sent, unless there is some already.
+fn reuse(chunks: &mut VecDeque<Bytes>, spare: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    if !chunks.is_empty() {
+        return spare;
+    }
+    let emptied = std::mem::take(chunks);
+    if spare.capacity() == 0 { emptied } else { spare }
 }

@@ -18,7 +18,7 @@ pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
 pub use registry::{Closer, ConnectionRecord, FailedFlow, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
-pub use stop::{Stop, Stopping};
+pub use stop::{Dismissal, Stop, Stopping};
 
 use crate::core::Core;
 use crate::socket::Resolver;
@@ -39,6 +39,9 @@ pub enum Stage {
     /// AMQP connections close.
     Closing,
 }
+
+/// Why service connections end that are open when the router does.
+pub const SHUTTING_DOWN: &str = "the router is shutting down";
 
 /// What every task of one router shares.
 pub struct Node {

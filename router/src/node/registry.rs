@@ -1,6 +1,6 @@
 //! What is known of connections, for status and metrics.
 
-use super::Stop;
+use super::Dismissal;
 use super::links::Links;
 use crate::core::{Command, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
@@ -87,7 +87,7 @@ pub enum Closer {
     /// An AMQP connection, which sends close.
     Amqp(Arc<Mailbox>),
     /// A service connection, which resets its socket.
-    Service(Arc<Stop>),
+    Service(Arc<Dismissal>),
 }
 
 impl Closer {
@@ -96,7 +96,7 @@ impl Closer {
         match self {
             // One that is gone needs no closing.
             Self::Amqp(mailbox) => drop(mailbox.send(Command::Close(error))),
-            Self::Service(stop) => stop.ask(),
+            Self::Service(word) => word.say("closed by management"),
         }
     }
 }
@@ -276,6 +276,15 @@ impl Registry {
     /// Every open connection, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
         lock(&self.connections).values().map(Arc::clone).collect()
+    }
+
+    /// Ends all service connections.
+    pub fn end_services(&self, why: &'static str) {
+        for record in self.connections() {
+            if let Closer::Service(word) = &record.closer {
+                word.say(why);
+            }
+        }
     }
 
     /// The open connection of this number.

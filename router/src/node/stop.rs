@@ -1,5 +1,7 @@
 //! The stop of an entity: told to its tasks, and awaited.
 
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 use tokio::sync::watch;
 
 /// Tells the tasks of an entity, or of a connection, to stop, and knows when they have.
@@ -46,9 +48,56 @@ impl Stopping {
     }
 }
 
+/// Ends the one task that watches it. Lighter than a [`Stop`]: there may be ten thousand service connections.
+#[derive(Debug, Default)]
+pub struct Dismissal {
+    why: OnceLock<&'static str>,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Dismissal {
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the task; the first reason stays.
+    pub fn say(&self, why: &'static str) {
+        let _ = self.why.set(why);
+        let waker = self.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The task that is woken by a word, which may have come before.
+    pub fn watch(&self, waker: &Waker) {
+        *self.lock() = Some(waker.clone());
+    }
+
+    /// Why the task must end, if it must. To be asked whenever it is woken.
+    pub fn heard(&self) -> Option<&'static str> {
+        self.why.get().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_dismissed_once() {
+        let word = std::sync::Arc::new(Dismissal::default());
+        let watched = std::sync::Arc::clone(&word);
+        let task = tokio::spawn(std::future::poll_fn(move |cx| {
+            watched.watch(cx.waker());
+            watched.heard().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        }));
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished());
+        word.say("first");
+        word.say("second");
+        assert_eq!(task.await.unwrap(), "first");
+    }
 
     #[tokio::test]
     async fn tasks_are_told_and_awaited() {

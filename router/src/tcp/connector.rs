@@ -3,7 +3,7 @@
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{Closer, ConnectionRecord, FailedFlow, Node, Octets, PeerInfo, Stop};
+use crate::node::{Closer, ConnectionRecord, Dismissal, FailedFlow, Node, Octets, PeerInfo};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -102,7 +102,7 @@ impl TcpConnector {
         let id = node.registry.number();
         let sections = stream::encode_head(&reply_to, None, None, None);
         let message = Message {
-            sections: Bytes::from(sections),
+            sections: Bytes::from(sections.into_boxed_slice()),
             streaming: true,
             priority: 4,
             internal: true,
@@ -112,7 +112,7 @@ impl TcpConnector {
         let upload = Delivery::new(message, node.core.budget());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
-        let stop = Arc::<Stop>::default();
+        let dismissal = Arc::<Dismissal>::default();
         let registered = node.registry.enter(ConnectionRecord {
             id,
             protocol: "tcp",
@@ -124,7 +124,7 @@ impl TcpConnector {
             address: Some(Arc::clone(&self.service)),
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
-            closer: Closer::Service(Arc::clone(&stop)),
+            closer: Closer::Service(Arc::clone(&dismissal)),
             edge: None,
             may_close_others: false,
             trace: Arc::default(),
@@ -145,9 +145,10 @@ impl TcpConnector {
             octets,
             upload,
             source: Source::Here(download),
-            stop,
+            dismissal,
         };
-        Service::new(&node, parts).run().await;
+        // A task of its own, so that the room for dialing is given back.
+        drop(tokio::spawn(Service::new(&node, parts).run()));
     }
 
     async fn dial(&self, node: &Node, head: &StreamHead) -> Result<(TcpStream, Session), String> {

@@ -5,7 +5,7 @@ use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Choice, Delivery, Message};
-use crate::node::{Closer, ConnectionRecord, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
+use crate::node::{Closer, ConnectionRecord, Dismissal, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};
@@ -267,7 +267,7 @@ impl TcpListener {
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
         let sections = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
         let message = Message {
-            sections: Bytes::from(sections),
+            sections: Bytes::from(sections.into_boxed_slice()),
             streaming: true,
             priority: 4,
             internal: true,
@@ -278,7 +278,7 @@ impl TcpListener {
         node.core.counters().began();
         address.open();
         let octets = Arc::new(Octets::default());
-        let stop = Arc::<Stop>::default();
+        let dismissal = Arc::<Dismissal>::default();
         let registered = node.registry.enter(ConnectionRecord {
             id,
             protocol: "tcp",
@@ -290,7 +290,7 @@ impl TcpListener {
             address: Some(Arc::clone(service)),
             tls: session.info().map(Arc::clone),
             peer: PeerInfo::default(),
-            closer: Closer::Service(Arc::clone(&stop)),
+            closer: Closer::Service(Arc::clone(&dismissal)),
             edge: None,
             may_close_others: false,
             trace: Arc::default(),
@@ -309,7 +309,7 @@ impl TcpListener {
             octets,
             upload: Arc::clone(&upload),
             source: Source::Awaited(reply, handle),
-            stop,
+            dismissal,
         };
         drop(tokio::spawn(Service::new(node, parts).run()));
         choice.deliver(upload);

@@ -57,7 +57,7 @@ impl Reader {
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let scratch = scratch.get_mut(..limit).unwrap_or_default();
-            match socket.try_read(scratch) {
+            match crate::socket::read(socket, scratch) {
                 Ok(0) => Ok((Bytes::new(), Received { end: Some(crate::tls::End::Eof), ..Received::default() })),
                 Ok(octets) => {
                     self.bulk = octets >= BULK;

@@ -3,17 +3,16 @@
 use super::reader::Reader;
 use super::reply::Reply;
 use super::stats::{Open, Stats};
-use crate::core::{Delivery, Ended, Notify, ReplyHandle};
+use crate::core::{Chunks, Delivery, Ended, Notify, ReplyHandle};
 use crate::log;
-use crate::node::{Node, Octets, Registered, Stage, Stop};
+use crate::node::{Dismissal, Node, Octets, Registered, SHUTTING_DOWN, Stage};
 use crate::socket;
 use crate::tls::{Flushed, Session, SessionError};
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, Receipt, SendWindow};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -72,15 +71,15 @@ pub(super) struct Service {
     /// What is written to the socket.
     source: Source,
     attached: bool,
-    writing: VecDeque<Bytes>,
+    writing: Chunks,
     ended: Option<Ended>,
     /// The TLS session has been told that nothing follows.
     notified: bool,
     /// The peer has reset the socket: the end that is read from it then means nothing.
     reset: bool,
     receipt: Receipt,
-    /// Ends when the service must, and says why.
-    stopped: Pin<Box<dyn Future<Output = &'static str> + Send>>,
+    /// Says when the service must end, and why.
+    dismissal: Arc<Dismissal>,
     breath: Option<Pin<Box<Sleep>>>,
     /// Why one stream cannot go on, while what was said before in the other still goes its way.
     failure: Option<End>,
@@ -99,7 +98,7 @@ pub(super) struct Parts {
     pub(super) octets: Arc<Octets>,
     pub(super) upload: Arc<Delivery>,
     pub(super) source: Source,
-    pub(super) stop: Arc<Stop>,
+    pub(super) dismissal: Arc<Dismissal>,
 }
 
 /// How a service connection ended.
@@ -118,7 +117,6 @@ enum End {
 
 impl Service {
     pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
-        let (mut stage, mut stopping) = (node.follow_stage(), parts.stop.follow());
         let awaited = matches!(parts.source, Source::Awaited(..));
         Self {
             node: Arc::clone(node),
@@ -135,18 +133,12 @@ impl Service {
             upload_done: false,
             source: parts.source,
             attached: false,
-            writing: VecDeque::new(),
+            writing: Chunks::default(),
             ended: None,
             notified: false,
             reset: false,
             receipt: Receipt::default(),
-            stopped: Box::pin(async move {
-                tokio::select! {
-                    // An error is the router's end as well.
-                    _ = stage.wait_for(|stage| *stage >= Stage::Ending) => "the router is shutting down",
-                    () = stopping.asked() => "closed by management",
-                }
-            }),
+            dismissal: parts.dismissal,
             breath: None,
             failure: None,
             patience: awaited.then(|| Box::pin(tokio::time::sleep(PATIENCE))),
@@ -184,6 +176,10 @@ impl Service {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if !self.attached {
             self.attached = true;
+            self.dismissal.watch(cx.waker());
+            if *self.node.stage.borrow() >= Stage::Ending {
+                self.dismissal.say(SHUTTING_DOWN);
+            }
             self.upload.set_producer(Notify::Task(cx.waker().clone()));
             if let Source::Here(delivery) = &self.source {
                 delivery.set_consumer(Notify::Task(cx.waker().clone()));
@@ -208,7 +204,7 @@ impl Service {
             }
         }
         // A service that never rests must hear of the end too.
-        if let Poll::Ready(why) = self.stopped.as_mut().poll(cx) {
+        if let Some(why) = self.dismissal.heard() {
             return Poll::Ready(End::Stopped(why));
         }
         cx.waker().wake_by_ref();
@@ -216,7 +212,7 @@ impl Service {
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if let Poll::Ready(why) = self.stopped.as_mut().poll(cx) {
+        if let Some(why) = self.dismissal.heard() {
             return Poll::Ready(End::Stopped(why));
         }
         if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
@@ -274,7 +270,7 @@ impl Service {
     fn read(&mut self) -> Result<bool, End> {
         let progress = self.upload.progress();
         match progress.outcome {
-            None => self.window.acknowledge(progress.received),
+            None => self.window.acknowledge(progress.received, progress.allowance),
             Some(DeliveryState::Accepted) => self.window.lift(),
             Some(outcome) => {
                 let end = End::Far(outcome_text(&outcome));
@@ -356,6 +352,9 @@ impl Service {
         let Source::Here(delivery) = &self.source else { return Ok(false) };
         if self.writing.is_empty() && self.ended.is_none() {
             (_, self.ended) = delivery.take(WRITE, &mut self.writing);
+            if self.writing.is_empty() {
+                self.receipt.starve();
+            }
         }
         if !self.writing.is_empty() {
             return self.write_chunks();
@@ -406,8 +405,11 @@ impl Service {
         if written > 0 {
             self.octets.note_sent(|| self.node.clock.now());
         }
-        if let (Some(total), Source::Here(delivery)) = (self.receipt.written(written as u64), &self.source) {
-            delivery.acknowledge(total);
+        if let Source::Here(delivery) = &self.source {
+            let waiting = || (self.writing.octets() + delivery.window().0) as u64;
+            if let Some(total) = self.receipt.written(written as u64, waiting) {
+                delivery.acknowledge(total, self.receipt.allowance());
+            }
         }
         Ok(true)
     }

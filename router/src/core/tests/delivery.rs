@@ -90,10 +90,10 @@ fn producer_is_woken_for_every_word_of_the_consumer() {
     assert_eq!(bell.rings(), 1);
     delivery.take(9, &mut VecDeque::new());
     assert_eq!(bell.rings(), 0, "nothing was taken");
-    delivery.acknowledge(2);
+    delivery.acknowledge(2, 0);
     assert_eq!(bell.rings(), 1);
-    delivery.acknowledge(2);
-    delivery.acknowledge(1);
+    delivery.acknowledge(2, 0);
+    delivery.acknowledge(1, 0);
     assert_eq!((bell.rings(), delivery.window()), (0, (0, 2)));
     delivery.outcome(Some(DeliveryState::Accepted), false);
     assert_eq!(bell.rings(), 1);
@@ -121,7 +121,7 @@ fn slot_is_named_once_until_it_was_looked_after() {
     assert_eq!(ready(&mailbox), [8]);
     delivery.progress();
     delivery.end(Ended::Complete);
-    delivery.acknowledge(1);
+    delivery.acknowledge(1, 0);
     assert_eq!(ready(&mailbox), [7, 8]);
     delivery.take(0, &mut VecDeque::new());
     delivery.progress();
@@ -269,7 +269,7 @@ proptest! {
                         told[0] = true;
                     }
                 }
-                Step::Acknowledge(n) => delivery.acknowledge(n),
+                Step::Acknowledge(n) => delivery.acknowledge(n, 0),
                 Step::Outcome(what, settled) => {
                     let states = [DeliveryState::Accepted, DeliveryState::Released, DeliveryState::failed()];
                     delivery.outcome(states.get(usize::from(what)).cloned(), settled);
@@ -294,4 +294,32 @@ proptest! {
         drop(delivery);
         prop_assert_eq!(budget.held(), 0);
     }
+}
+
+#[test]
+fn allowances_are_lent_as_far_as_memory_goes() {
+    let budget = Arc::new(Budget::new(4000));
+    let new = |message| Delivery::new(message, &budget);
+    let first = new(Message { extensible: true, ..Message::default() });
+    first.acknowledge(1, 600);
+    assert_eq!((first.progress().allowance, first.lent(), budget.lent()), (600, 600, 600));
+    // Less is told at once; what had been allowed may still come.
+    first.acknowledge(2, 100);
+    assert_eq!((first.progress().allowance, first.lent()), (100, 600));
+    let second = new(Message { extensible: true, ..Message::default() });
+    second.acknowledge(1, 401);
+    assert_eq!((second.progress().allowance, budget.lent()), (0, 600), "a quarter of the ceiling is 1000");
+    second.acknowledge(2, 400);
+    assert_eq!((second.progress().allowance, budget.lent()), (400, 1000));
+    // A neighbor that is no router of ours is told nothing; a producer in this process reads no further ahead for it.
+    let other = new(Message::default());
+    other.acknowledge(1, 1);
+    assert_eq!(other.progress().allowance, 0);
+    let own = new(Message { internal: true, ..Message::default() });
+    own.acknowledge(1, 1 << 30);
+    assert_eq!((own.progress().allowance, own.lent()), (1 << 30, 0));
+    drop(first);
+    assert_eq!(budget.lent(), 400);
+    drop(second);
+    assert_eq!(budget.lent(), 0);
 }

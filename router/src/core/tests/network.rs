@@ -65,7 +65,7 @@ fn stream_crosses_a_line_and_its_trace_grows() {
     let mut chunks = VecDeque::new();
     assert_eq!(arrived.take(100, &mut chunks), (11, Some(Ended::Complete)));
     assert_eq!(chunks.into_iter().flatten().collect::<Vec<u8>>(), b"hello world");
-    arrived.acknowledge(11);
+    arrived.acknowledge(11, 0);
     world.run(Duration::ZERO);
     assert_eq!(sent.window(), (0, 11));
     arrived.outcome(Some(DeliveryState::Accepted), true);

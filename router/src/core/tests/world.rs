@@ -173,7 +173,7 @@ impl World {
             }
             let told = carried.to.progress();
             progress |= octets > 0 || (told.outcome.is_some() && carried.from.progress().outcome.is_none());
-            carried.from.acknowledge(told.received);
+            carried.from.acknowledge(told.received, told.allowance);
             carried.from.outcome(told.outcome.clone(), told.settled);
         }
         let done = |carried: &Carried| carried.from.ended().is_some() && carried.from.progress().settled;

@@ -1,0 +1,86 @@
+//! Octets that wait, in the pieces they came in.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// A queue that asks for no memory while it holds one piece at most: of ten thousand streams at rest, or with a small request now and
+/// then, none keeps a buffer for it.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    first: Option<Bytes>,
+    rest: VecDeque<Bytes>,
+}
+
+impl Chunks {
+    /// Whether nothing waits.
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Appends a piece.
+    pub fn push_back(&mut self, chunk: Bytes) {
+        if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.rest.push_back(chunk);
+        }
+    }
+
+    /// The piece that waits longest.
+    pub fn pop_front(&mut self) -> Option<Bytes> {
+        let next = self.rest.pop_front();
+        if next.is_some() && self.rest.is_empty() {
+            self.rest = VecDeque::new();
+        }
+        std::mem::replace(&mut self.first, next)
+    }
+
+    /// The piece that waits longest, to be shortened.
+    pub const fn front_mut(&mut self) -> Option<&mut Bytes> {
+        self.first.as_mut()
+    }
+
+    /// All pieces in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    /// Octets in all pieces.
+    pub fn octets(&self) -> usize {
+        self.iter().map(Bytes::len).sum()
+    }
+
+    /// Drops all.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Extend<Bytes> for Chunks {
+    fn extend<T: IntoIterator<Item = Bytes>>(&mut self, chunks: T) {
+        chunks.into_iter().for_each(|chunk| self.push_back(chunk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_keep_their_order_and_the_last_leaves_no_memory() {
+        let mut chunks = Chunks::default();
+        for round in 1..6 {
+            chunks.extend((0..round).map(|n| Bytes::from(vec![n; 2])));
+            assert!(chunks.iter().map(|chunk| chunk[0]).eq(0..round));
+            for n in 0..round {
+                chunks.front_mut().unwrap().truncate(1);
+                assert_eq!(chunks.pop_front().unwrap(), [n][..]);
+            }
+            assert!(chunks.is_empty() && chunks.pop_front().is_none());
+            assert_eq!(chunks.rest.capacity(), 0);
+        }
+        chunks.extend([Bytes::from_static(b"a"), Bytes::from_static(b"b")]);
+        chunks.clear();
+        assert!(chunks.is_empty() && chunks.iter().next().is_none());
+    }
+}
