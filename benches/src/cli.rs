@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     BenchError, Common, connections,
     fleet::conduct,
-    idle, latency,
+    idle, latency, relay,
     report::Report,
     server::{self, Server},
     streams, throughput,
@@ -33,6 +33,7 @@ enum Command {
     /// Print this text.
     Print(String),
     Server(server::Options),
+    Relay(relay::Options),
     Run(Run),
 }
 
@@ -74,6 +75,7 @@ impl Command {
         match self {
             Self::Print(text) => print(&text),
             Self::Server(options) => serve(&options),
+            Self::Relay(options) => relay(options),
             Self::Run(run) => {
                 let report = run.report()?;
                 print(&if run.json { format!("{}\n", report.to_json()) } else { report.to_string() })?;
@@ -102,6 +104,21 @@ fn print(text: &str) -> Result<ExitCode, BenchError> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Relays until SIGINT or SIGTERM.
+fn relay(options: relay::Options) -> Result<ExitCode, BenchError> {
+    conduct(async {
+        let (address, relay) = relay::start(options).await?;
+        print(&format!("{address}\n"))?;
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            () = relay => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Serves until SIGINT or SIGTERM, and says then what was done.

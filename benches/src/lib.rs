@@ -2,7 +2,7 @@
 //!
 //! A library with a thin executable, so that the tests run a server and every mode in one process. Each mode is a file:
 //! [`throughput`], [`latency`], [`connections`], [`idle`], [`streams`]; all of them return a [`report::Report`]. The other
-//! end of the conversation is [`server`].
+//! end of the conversation is [`server`], and a long way between them [`relay`].
 //!
 //! A run has one conductor (the calling thread) and a fleet of worker threads ([`fleet`]): the conductor opens and ends
 //! the phases and reads the processes' cost, the workers own the sockets.
@@ -17,6 +17,7 @@ pub mod idle;
 pub mod latency;
 pub mod pattern;
 pub mod process;
+pub mod relay;
 pub mod report;
 pub mod server;
 pub mod streams;

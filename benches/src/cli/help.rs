@@ -4,13 +4,14 @@ pub(super) const GENERAL: &str = "\
 skbench: load for TCP services and for routers that carry them
 
 usage: skbench server [options]               the other end: echo, sink, source, HTTP
+       skbench relay HOST:PORT [options]      a way that takes its time
        skbench throughput HOST:PORT [options]  octets a second, and how evenly streams share
        skbench latency HOST:PORT [options]     how long a request takes
        skbench connections HOST:PORT [options] new connections a second
        skbench idle HOST:PORT [options]        what connections at rest cost
        skbench streams HOST:PORT [options]     whether stalled streams hold up others
 
-options of every mode but server:
+options of every mode but server and relay:
   --threads N      worker threads, each with a runtime of its own (1)
   --timeout TIME   the most one step on a connection may take (10s)
   --pid PID,...    report processor time and memory of these processes
@@ -32,6 +33,17 @@ Prints the address it listens on as its first line, and serves until SIGINT or S
   --threads N       threads, each with a runtime of its own (1)
   --bytes SIZE      source: end each stream after so many octets
   --body SIZE       http: octets of an answer's body (a greeting)
+";
+
+pub(super) const RELAY: &str = "\
+usage: skbench relay HOST:PORT [options]
+
+Prints the address it listens on as its first line, and carries connections to HOST:PORT until SIGINT
+or SIGTERM: each octet late, and what is behind a lost segment later.
+
+  --listen ADDRESS  where to listen; port 0 takes a free one (127.0.0.1:0)
+  --delay TIME      how long an octet is under way, one way: half a round trip (25ms)
+  --loss SHARE      share of segments of 1448 octets that are lost and come a round trip later (0)
 ";
 
 pub(super) const THROUGHPUT: &str = "\

@@ -5,13 +5,13 @@ use std::{ffi::OsString, ops::RangeInclusive, time::Duration};
 use lexopt::{Arg, Parser, ValueExt};
 
 use super::{Command, Mode, Run, help, units};
-use crate::{Common, connections, idle, latency, pattern, server, streams, throughput};
+use crate::{Common, connections, idle, latency, pattern, relay, server, streams, throughput};
 
 /// What is wrong with the command line.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// No mode, or one that does not exist.
-    #[error("{0}; modes are server, throughput, latency, connections, idle, streams; see skbench --help")]
+    #[error("{0}; modes are server, relay, throughput, latency, connections, idle, streams; see skbench --help")]
     Mode(String),
     /// The target is missing.
     #[error("{mode} needs a target: skbench {mode} HOST:PORT")]
@@ -53,6 +53,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Arg::Long("version") | Arg::Short('V')) => Ok(Command::Print(format!("skbench {}\n", env!("CARGO_PKG_VERSION")))),
         Some(Arg::Value(mode)) => match mode.to_str() {
             Some("server") => server(&mut parser),
+            Some("relay") => relay(&mut parser),
             Some("throughput") => throughput(&mut parser),
             Some("latency") => latency(&mut parser),
             Some("connections") => connections(&mut parser),
@@ -104,6 +105,10 @@ impl Value {
     fn rate(&self) -> Result<f64, UsageError> {
         let want = || self.refuse(format!("want a number from {} to {}", RATES.start(), RATES.end()));
         self.text.parse().ok().filter(|rate| RATES.contains(rate)).ok_or_else(want)
+    }
+
+    fn share(&self) -> Result<f64, UsageError> {
+        self.text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| self.refuse("want a number from 0 to 1"))
     }
 
     fn pids(&self) -> Result<Vec<u32>, UsageError> {
@@ -204,6 +209,31 @@ fn server(parser: &mut Parser) -> Result<Command, UsageError> {
         }
     }
     Ok(Command::Server(options))
+}
+
+fn relay(parser: &mut Parser) -> Result<Command, UsageError> {
+    let (mut listen, mut to) = ("127.0.0.1:0".to_owned(), None);
+    let (mut delay, mut loss) = (Duration::from_millis(25), 0.0);
+    while let Some(argument) = parser.next()? {
+        let option = match argument {
+            Arg::Long(option) => option.to_owned(),
+            Arg::Short('h') => "help".to_owned(),
+            Arg::Value(value) if to.is_none() => {
+                to = Some(value.string()?);
+                continue;
+            }
+            other => return Err(other.unexpected().into()),
+        };
+        match option.as_str() {
+            "help" => return Ok(Command::Print(help::RELAY.to_owned())),
+            "listen" => listen = Value::next(parser, &option)?.text,
+            "delay" => delay = Value::next(parser, &option)?.time()?,
+            "loss" => loss = Value::next(parser, &option)?.share()?,
+            _ => return Err(Arg::Long(&option).unexpected().into()),
+        }
+    }
+    let to = to.ok_or(UsageError::Target { mode: "relay" })?;
+    Ok(Command::Relay(relay::Options { listen, to, delay, loss }))
 }
 
 fn throughput(parser: &mut Parser) -> Result<Command, UsageError> {
