@@ -5,6 +5,7 @@ mod arguments;
 mod background;
 mod directory;
 mod flow;
+mod footprint;
 mod http_port;
 mod plan;
 mod policy;
@@ -131,6 +132,7 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         if arguments.in_background {
             background::ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
         }
+        drop(tokio::spawn(footprint::shrink_after_start()));
         signals.wait(&node, &running).await;
         drop((admin, management));
         Ok::<(), String>(())
