@@ -3,8 +3,8 @@
 use super::{Scenario, measured};
 use bytes::Bytes;
 use skrouterd::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Mailbox, Message, Notify, Settings, TrunkUp};
-use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{Flags, Outgoing, node_text};
 use skupper_proto::stream;
@@ -40,6 +40,8 @@ impl Sink {
 
 fn core() -> Arc<Core> {
     let settings = Settings {
+        mode: RouterMode::Interior,
+        bid: None,
         routing: Config::new("here", 1),
         treatments: Patterns::default(),
         default_treatment: Treatment::Balanced,
@@ -87,7 +89,8 @@ fn streams(services: usize, times: usize) {
         producer.take(&mut ready, &mut commands, Waker::noop());
         assert!(delivery.progress().settled);
         consumer.take(&mut ready, &mut commands, Waker::noop());
-        (ready.clear(), taken.clear());
+        ready.clear();
+        taken.clear();
     });
 }
 
@@ -108,7 +111,8 @@ fn chunks(times: usize) {
         delivery.acknowledge(received, 0);
         assert!(producer.take(&mut ready, &mut commands, Waker::noop()));
         assert_eq!(delivery.progress().received, received);
-        (ready.clear(), taken.clear());
+        ready.clear();
+        taken.clear();
     });
 }
 

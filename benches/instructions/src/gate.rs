@@ -82,5 +82,8 @@ pub(crate) fn check() -> Result<(), String> {
         return Ok(());
     }
     // Fewer are told as well: what was gained is kept only if it is written down.
-    Err(format!("off by more than {tolerance} %:\n  {}\nif it is meant, run `instructions renew`, and say in the commit why", off.join("\n  ")))
+    Err(format!(
+        "off by more than {tolerance} %:\n  {}\nif it is meant, run `instructions renew`, and say in the commit why",
+        off.join("\n  ")
+    ))
 }

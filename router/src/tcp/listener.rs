@@ -5,7 +5,9 @@ use super::reply::Reply;
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Choice, Delivery, Message};
-use crate::node::{Closer, ConnectionRecord, Dismissal, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached};
+use crate::node::{
+    Closer, ConnectionRecord, Dismissal, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached,
+};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};

@@ -207,11 +207,8 @@ impl Session {
             }
         }
         let direct = matches!(self.inner, Inner::Plain(_)) && plaintext.capacity() - plaintext.len() >= DIRECT_READ;
-        let result = if direct {
-            socket.try_read_buf(&mut plaintext.limit(scratch.len()))
-        } else {
-            crate::socket::read(socket, scratch)
-        };
+        let result =
+            if direct { socket.try_read_buf(&mut plaintext.limit(scratch.len())) } else { crate::socket::read(socket, scratch) };
         match result {
             Ok(0) => Ok(Received { end: Some(End::Eof), ..Received::default() }),
             Ok(octets) if direct => Ok(Received { octets, ..Received::default() }),
