@@ -32,10 +32,15 @@ fn shrink() {
     }
 }
 
-/// The mappings of files that nothing can write to and nothing has written to: what stands there stands in the file.
+/// The mappings of files that nothing can write to and nothing has written to: what stands there stands in the file. What was written
+/// before a mapping was protected, relocations for example, is anonymous, or swapped out.
 fn clean_mappings(smaps: &str) -> Vec<Mapping> {
-    let mut found = Vec::new();
-    let mut current = None;
+    let mut found: Vec<Mapping> = Vec::new();
+    // The mapping that the lines are about, and whether it has been said to have no page of its own.
+    let mut current: Option<(Mapping, bool)> = None;
+    let keep = |found: &mut Vec<Mapping>, ended: Option<(Mapping, bool)>| {
+        found.extend(ended.filter(|ended| ended.1).map(|ended| ended.0))
+    };
     for line in smaps.lines() {
         let mut words = line.split_ascii_whitespace();
         let first = words.next().unwrap_or_default();
@@ -43,11 +48,17 @@ fn clean_mappings(smaps: &str) -> Vec<Mapping> {
             let (permissions, path) = (words.next().unwrap_or_default(), words.nth(3).unwrap_or_default());
             let range = usize::from_str_radix(start, 16).ok().zip(usize::from_str_radix(end, 16).ok());
             let candidate = matches!(permissions, "r-xp" | "r--p") && path.starts_with('/');
-            current = range.filter(|_| candidate).map(|(start, end)| Mapping { start, end });
-        } else if first == "Anonymous:" && words.next() == Some("0") {
-            found.extend(current.take());
+            keep(&mut found, current.take());
+            current = range.filter(|_| candidate).map(|(start, end)| (Mapping { start, end }, false));
+        } else if let Some((_, clean)) = &mut current {
+            match (first, words.next()) {
+                ("Anonymous:", Some("0")) => *clean = true,
+                ("Anonymous:" | "Swap:", octets) if octets != Some("0") => current = None,
+                _ => {}
+            }
         }
     }
+    keep(&mut found, current);
     found
 }
 
@@ -81,8 +92,13 @@ Anonymous:             0 kB
 Anonymous:             0 kB
 7000-8000 r-xp 00000000 00:00 0   [vdso]
 Anonymous:             0 kB
+9000-a000 r--p 00004000 08:01 7   /usr/bin/skrouterd
+Anonymous:             0 kB
+Swap:                  4 kB
 8000-9000 r--p 00000000 08:01 9   /lib/with a blank (deleted)
 Anonymous:             0 kB
+a000-b000 r--p 00005000 08:01 7   /usr/bin/skrouterd
+Size:                  4 kB
 ";
         assert_eq!(clean_mappings(smaps), [Mapping { start: 0x1000, end: 0x3000 }, Mapping { start: 0x8000, end: 0x9000 }]);
     }
