@@ -122,14 +122,14 @@ impl Describe for Running {
         }
         for listener in self.tcp_listeners() {
             let config = listener.config();
-            for service in listener.services() {
+            for (service, opened) in listener.services() {
                 let facts = Facts::default()
                     .with(of::PROTOCOL, "tcp")
                     .with(of::NAME, config.name.as_str())
                     .with(of::DESTINATION_HOST, config.host.as_str())
                     .with(of::DESTINATION_PORT, config.port.to_string())
                     .with(of::VAN_ADDRESS, &*service)
-                    .with(of::FLOW_COUNT_L4, listener.stats().connections().0);
+                    .with(of::FLOW_COUNT_L4, opened);
                 there.push(facts.describe(format!("tcpListener/{}/{service}", config.name), Kind::Listener));
             }
         }

@@ -241,7 +241,7 @@ impl Source for Running {
             let config = listener.config();
             let (total, open) = listener.stats().connections();
             let (octets_in, octets_out) = listener.stats().octets();
-            for address in listener.services() {
+            for (address, _) in listener.services() {
                 let service = services.entry(address.to_string()).or_insert_with(|| Service {
                     address: address.to_string(),
                     protocol: "tcp".to_owned(),

@@ -66,9 +66,9 @@ impl Addresses {
         self.changed.send_replace(());
     }
 
-    /// The services, in the order in which they came.
-    pub(super) fn services(&self) -> Vec<Arc<str>> {
-        self.lock().iter().map(|address| Arc::clone(&address.service)).collect()
+    /// The services, in the order in which they came, and the clients that were brought to each.
+    pub(super) fn services(&self) -> Vec<(Arc<str>, u64)> {
+        self.lock().iter().map(|address| (Arc::clone(&address.service), address.connections_opened())).collect()
     }
 
     /// Waits until somebody serves one of them, or nobody serves any. It is for one task: it alone is woken.

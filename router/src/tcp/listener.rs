@@ -92,8 +92,8 @@ impl TcpListener {
         self.listening.load(Ordering::Relaxed)
     }
 
-    /// The services that clients reach here, in the order in which they were configured.
-    pub fn services(&self) -> Vec<Arc<str>> {
+    /// The services that clients reach here, in the order in which they were configured, and the clients that were brought to each.
+    pub fn services(&self) -> Vec<(Arc<str>, u64)> {
         self.addresses.services()
     }
 
