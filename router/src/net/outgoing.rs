@@ -11,7 +11,7 @@ use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
-use skupper_proto::stream::{ALLOWANCE_UNIT, PARKED, UNREAD};
+use skupper_proto::stream::{ALLOWANCE_UNIT, PARKED, TAKEN_IN, UNREAD};
 use skupper_proto::time::Instant;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -85,7 +85,7 @@ impl Slot {
         if self.outcome || !self.delivery.message().windowed {
             0
         } else {
-            (self.octets - self.acknowledged).saturating_sub(PARKED)
+            (self.octets - self.acknowledged).saturating_sub(TAKEN_IN)
         }
     }
 }

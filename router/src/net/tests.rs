@@ -13,7 +13,7 @@ use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Fields, Multiple, Value};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
-use skupper_proto::stream::{PARKED, UNREAD};
+use skupper_proto::stream::{TAKEN_IN, UNREAD};
 use skupper_proto::topology;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -211,7 +211,7 @@ fn abort_of_a_stream_that_the_peer_leaves_unread_is_told() {
         let (mailbox, mut peer) = connect(&node, 8192).await;
         let delivery = stream(&node, &mailbox);
         let chunk = Bytes::from(vec![0; 16 * 1024]);
-        let limit = PARKED + UNREAD;
+        let limit = TAKEN_IN + UNREAD;
         for _ in 0..=limit / chunk.len() as u64 {
             delivery.push(chunk.clone());
         }
