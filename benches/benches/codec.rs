@@ -1,30 +1,18 @@
 //! What it costs to write and read frames.
 #![allow(missing_docs)]
 
+#[path = "../instructions/src/frames.rs"]
+mod frames;
+
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use skupper_proto::amqp::message;
-use skupper_proto::amqp::performative::{Attach, DeliveryState, DeliveryTag, Disposition, Flow, Performative, Role, Transfer};
-use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Encode, Multiple, Reader, Symbol};
+use skupper_proto::amqp::performative::{DeliveryState, Disposition, Performative, Role};
+use skupper_proto::amqp::{Encode, Reader};
 use skupper_proto::stream;
 use std::hint::black_box;
 
 fn performatives() -> [(&'static str, Performative); 5] {
-    let transfer = Transfer {
-        handle: 7,
-        delivery_id: Some(1000),
-        delivery_tag: Some(DeliveryTag::from(1000)),
-        message_format: Some(0),
-        more: Some(true),
-        ..Transfer::default()
-    };
-    let received = Disposition {
-        role: Role::Receiver,
-        first: 1000,
-        state: Some(DeliveryState::received(521_216)),
-        ..Disposition::default()
-    };
     let accepted = Disposition {
         role: Role::Receiver,
         first: 1000,
@@ -32,42 +20,16 @@ fn performatives() -> [(&'static str, Performative); 5] {
         state: Some(DeliveryState::Accepted),
         ..Disposition::default()
     };
-    let flow = Flow {
-        next_incoming_id: Some(1000),
-        incoming_window: 8192,
-        next_outgoing_id: 1000,
-        outgoing_window: i32::MAX as u32,
-        handle: Some(7),
-        delivery_count: Some(100),
-        link_credit: Some(250),
-        ..Flow::default()
-    };
-    let expiry = || Some(Symbol::from_static("link-detach"));
-    let capabilities = || Some(Multiple::of(&["qd.router-data"]));
-    let attach = Attach {
-        name: "qdlink.hrPMnARVEhprcR7".to_owned(),
-        snd_settle_mode: Some(2),
-        rcv_settle_mode: Some(0),
-        source: Some(Source { expiry_policy: expiry(), capabilities: capabilities(), ..Source::default() }),
-        target: Some(Target::Message(MessageTarget {
-            expiry_policy: expiry(),
-            capabilities: capabilities(),
-            ..MessageTarget::default()
-        })),
-        initial_delivery_count: Some(0),
-        max_message_size: Some(0),
-        ..Attach::default()
-    };
     [
-        ("transfer", Performative::Transfer(transfer)),
-        ("received", Performative::Disposition(received)),
+        ("transfer", frames::transfer()),
+        ("received", frames::received()),
         ("accepted", Performative::Disposition(accepted)),
-        ("flow", Performative::Flow(flow)),
-        ("attach", Performative::Attach(Box::new(attach))),
+        ("flow", frames::flow()),
+        ("attach", frames::attach()),
     ]
 }
 
-fn frames(c: &mut Criterion) {
+fn written_and_read(c: &mut Criterion) {
     let mut encode = c.benchmark_group("encode");
     for (name, performative) in performatives() {
         let mut out = Vec::with_capacity(4096);
@@ -100,5 +62,5 @@ fn heads(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, heads);
+criterion_group!(benches, written_and_read, heads);
 criterion_main!(benches);

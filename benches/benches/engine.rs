@@ -1,68 +1,15 @@
 //! Two connections in memory: how many octets and messages they carry on one core, both ends together.
 #![allow(missing_docs)]
 
-use bytes::{Bytes, BytesMut};
+#[path = "../instructions/src/pair.rs"]
+mod pair;
+
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pair::{carry, pair};
 use skupper_proto::amqp::performative::{DeliveryState, Role};
-use skupper_proto::amqp::{Fields, Multiple};
-use skupper_proto::engine::{AttachRequest, Config, Connection, Event, IncomingKey, Layer, LinkKey};
-use skupper_proto::time::Instant;
+use skupper_proto::engine::{AttachRequest, Event, IncomingKey};
 use std::collections::VecDeque;
-use std::time::Duration;
-
-fn connection(layer: Layer) -> Connection {
-    let config = Config {
-        container_id: "bench".to_owned(),
-        hostname: None,
-        max_frame_size: 16384,
-        channel_max: 10,
-        idle_timeout: Duration::ZERO,
-        handshake_timeout: Duration::ZERO,
-        incoming_window: 8192,
-        capabilities: Multiple::default(),
-        properties: Fields::default(),
-        layer,
-    };
-    Connection::new(config, Instant::ZERO)
-}
-
-/// Carries what waits in one block, as TLS does.
-fn carry(from: &mut Connection, to: &mut Connection) -> usize {
-    let mut block = BytesMut::with_capacity(from.output().len());
-    for slice in from.output().slices() {
-        block.extend_from_slice(&slice);
-    }
-    from.output().clear();
-    let octets = block.len();
-    to.handle_input(&mut block, Instant::ZERO);
-    octets
-}
-
-/// Two connections with links from the first to the second.
-fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
-    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
-    for _ in 0..4 {
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-    }
-    let session = client.begin().expect("a channel");
-    let attach = |n: usize| {
-        let request = AttachRequest { name: format!("link {n}"), role: Role::Sender, ..AttachRequest::default() };
-        client.attach(session, request).expect("a handle")
-    };
-    let links = (0..links).map(attach).collect();
-    carry(&mut client, &mut server);
-    while let Some(event) = server.poll_event() {
-        if let Event::Attached { link, .. } = event {
-            server.accept(link, AttachRequest::default());
-            server.keep_credit(link, 250);
-        }
-    }
-    carry(&mut server, &mut client);
-    while client.poll_event().is_some() {}
-    (client, server, links)
-}
 
 /// Streams that never end, served in turn, a block of about 64 KiB at a time.
 fn streams(c: &mut Criterion) {

@@ -1,13 +1,11 @@
 //! Two connections in memory, both ends counted together.
 
+use super::pair::{carry, pair};
 use super::{Scenario, measured};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use skupper_proto::amqp::performative::{DeliveryState, Role};
-use skupper_proto::amqp::{Fields, Multiple};
-use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
-use skupper_proto::time::Instant;
+use skupper_proto::engine::{AttachRequest, Event};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     // Four frames in one block.
@@ -17,58 +15,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "engine/message", run: messages, times: 4000 },
     Scenario { name: "engine/attach-detach", run: attach_and_detach, times: 1000 },
 ];
-
-fn connection(layer: Layer) -> Connection {
-    let config = Config {
-        container_id: "count".to_owned(),
-        hostname: None,
-        max_frame_size: 16384,
-        channel_max: 10,
-        idle_timeout: Duration::ZERO,
-        handshake_timeout: Duration::ZERO,
-        incoming_window: 8192,
-        capabilities: Multiple::default(),
-        properties: Fields::default(),
-        layer,
-    };
-    Connection::new(config, Instant::ZERO)
-}
-
-/// Carries what waits in one block, as TLS does.
-fn carry(from: &mut Connection, to: &mut Connection) {
-    let mut block = BytesMut::with_capacity(from.output().len());
-    for slice in from.output().slices() {
-        block.extend_from_slice(&slice);
-    }
-    from.output().clear();
-    to.handle_input(&mut block, Instant::ZERO);
-}
-
-/// Two connections with links from the first to the second.
-fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
-    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
-    for _ in 0..4 {
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-    }
-    let session = client.begin().expect("a channel");
-    let attach = |n: usize| {
-        let request = AttachRequest { name: format!("link {n}"), role: Role::Sender, ..AttachRequest::default() };
-        client.attach(session, request).expect("a handle")
-    };
-    let links = (0..links).map(attach).collect();
-    carry(&mut client, &mut server);
-    while let Some(event) = server.poll_event() {
-        if let Event::Attached { link, .. } = event {
-            server.accept(link, AttachRequest::default());
-            server.keep_credit(link, 250);
-        }
-    }
-    carry(&mut server, &mut client);
-    while client.poll_event().is_some() {}
-    (client, server, links)
-}
 
 /// Parts of streams that never end, served in turn.
 fn streams(links: usize, size: usize, parts: usize, times: usize) {

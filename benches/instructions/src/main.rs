@@ -12,7 +12,9 @@
 mod codec;
 mod core;
 mod engine;
+mod frames;
 mod gate;
+mod pair;
 
 use std::process::ExitCode;
 
