@@ -83,8 +83,7 @@ fn reload(running: &Running) {
 
 /// Withdraws what is served, lets connections end, ends those that do not, and closes.
 async fn drain(node: &Arc<Node>) {
-    let services = || node.registry.connections().iter().filter(|connection| connection.protocol == "tcp").count();
-    let amqp = || node.registry.connections().iter().filter(|connection| connection.protocol == "amqp").count();
+    let services = || node.registry.services();
     node.core.withdraw(node.clock.now());
     node.stage.send_replace(Stage::Draining);
     wait(DRAIN, || services() == 0).await;
@@ -94,7 +93,7 @@ async fn drain(node: &Arc<Node>) {
     wait(FAREWELL, || services() == 0).await;
     // The aborts are with the connections now; closing comes behind them in their output.
     node.stage.send_replace(Stage::Closing);
-    wait(FAREWELL, || amqp() == 0).await;
+    wait(FAREWELL, || node.registry.amqp() == 0).await;
 }
 
 async fn wait(limit: Duration, done: impl Fn() -> bool) {

@@ -16,7 +16,7 @@ pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
-pub use registry::{Closer, ConnectionRecord, FailedFlow, Octets, PeerInfo, Registered, Registry, Trace};
+pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
 pub use stop::{Dismissal, Stop, Stopping};
 

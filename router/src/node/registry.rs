@@ -9,7 +9,7 @@ use skupper_proto::amqp::performative::Error;
 use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -182,6 +182,8 @@ pub struct Registry {
     next: AtomicU64,
     records: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
+    /// Service connections that are being made: dialed, or in their handshake.
+    coming: AtomicUsize,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     links: Arc<Links>,
     left: Notify,
@@ -219,6 +221,16 @@ impl Drop for Registered {
             }
         }
         self.registry.left.notify_waiters();
+    }
+}
+
+/// A service connection that is being made, until this is dropped.
+#[derive(Debug)]
+pub struct Coming(Arc<Registry>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -276,6 +288,24 @@ impl Registry {
     /// Every open connection, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
         lock(&self.connections).values().map(Arc::clone).collect()
+    }
+
+    /// A service connection is being made. What is returned must live until it has been entered, or has failed.
+    pub fn coming(self: &Arc<Self>) -> Coming {
+        self.coming.fetch_add(1, Ordering::AcqRel);
+        Coming(Arc::clone(self))
+    }
+
+    /// How many connections are open with AMQP peers.
+    pub fn amqp(&self) -> usize {
+        lock(&self.connections).values().filter(|record| record.protocol == "amqp").count()
+    }
+
+    /// How many service connections are open or being made.
+    pub fn services(&self) -> usize {
+        // In this order: one that is entered between the two is counted twice, not never.
+        let coming = self.coming.load(Ordering::Acquire);
+        coming + lock(&self.connections).values().filter(|record| record.protocol == "tcp").count()
     }
 
     /// Ends all service connections.

@@ -3,7 +3,7 @@
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{Closer, ConnectionRecord, Dismissal, FailedFlow, Node, Octets, PeerInfo};
+use crate::node::{Closer, Coming, ConnectionRecord, Dismissal, FailedFlow, Node, Octets, PeerInfo};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -69,7 +69,7 @@ impl TcpConnector {
     }
 
     /// Dials the server for a client stream, and joins the two.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>) {
+    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>, coming: Coming) {
         let head = match read_head(&download) {
             Ok(head) => head,
             Err(outcome) => return download.outcome(Some(outcome), true),
@@ -133,6 +133,7 @@ impl TcpConnector {
             flow: head.correlation_id.map(Arc::from),
             local: socket.local_addr().ok(),
         });
+        drop(coming);
         // At once and without waiting for the server: a client that is to talk first waits for this.
         choice.deliver(Arc::clone(&upload));
         let parts = Parts {
@@ -170,7 +171,7 @@ impl Endpoint for TcpConnector {
         let (Some(node), Some(connector)) = (self.node.upgrade(), self.itself.upgrade()) else {
             return delivery.outcome(Some(DeliveryState::Released), true);
         };
-        let task = connector.serve(Arc::clone(&node), delivery);
+        let task = connector.serve(Arc::clone(&node), delivery, node.registry.coming());
         // On the shard of the connection that brought it.
         match tokio::runtime::Handle::try_current() {
             Ok(handle) => drop(handle.spawn(task)),

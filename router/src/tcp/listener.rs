@@ -206,8 +206,9 @@ impl TcpListener {
                 return socket::reset(socket);
             }
             self.handshakes.fetch_add(1, Ordering::Relaxed);
-            let (listener, node) = (Arc::clone(self), Arc::clone(node));
+            let (listener, node, coming) = (Arc::clone(self), Arc::clone(node), node.registry.coming());
             drop(tokio::spawn(async move {
+                let _coming = coming;
                 let peer = peer_of(&socket);
                 let result = acceptor.accept(socket, HANDSHAKE).await;
                 listener.handshakes.fetch_sub(1, Ordering::Relaxed);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::backend::Serve;
-use crate::support::{Backend, End, Kind, Lab, Pair, PairOptions, Router, client, ports, wait};
+use crate::support::{Backend, End, Kind, Lab, Pair, PairOptions, Router, Spec, client, ports, wait};
+use serde_json::json;
 
 use Kind::{Ours, Peer};
 
@@ -22,6 +23,7 @@ placed!(servers_site_stops_under_streams, |lab: &Lab, kinds| stops_under_streams
 placed!(clients_site_stops_under_streams, |lab: &Lab, kinds| stops_under_streams(lab, kinds, true), OURS);
 placed!(stops_at_once_when_idle, stops_when_idle, OURS);
 placed!(stop_lets_a_stream_finish, stop_drains, OURS);
+placed!(stop_lets_a_dial_finish, stop_waits_for_a_dial, OURS);
 placed!(second_signal_ends_at_once, second_signal, OURS);
 placed!(shares_connections_between_sites, shares_between_sites, [Ours; 3]);
 
@@ -160,6 +162,27 @@ fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
     assert_eq!(pair.south.await_exit(STOP).code(), Some(0));
 }
 
+/// A stream whose server is still being dialed is a stream to wait for, too. (The other kind does not wait for streams.)
+fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
+    // It takes connections and never answers in them: TLS does not come about.
+    let backend = Backend::start(Serve::Stall);
+    let [link, port] = [ports::free(), ports::free()];
+    let north = Spec::new("north", kinds[0]).links_plain(link).tcp_listener("slow", port).start(lab);
+    let server =
+        json!({ "name": "slow", "address": "slow", "host": "localhost", "port": backend.port.to_string(), "sslProfile": "tls" });
+    let south =
+        Spec::new("south", kinds[1]).link_plain("link", link, 1).profile(&lab.identity("south")).entity("tcpConnector", server);
+    let south = south.start(lab);
+    north.await_port(port);
+    let mut stream = client::connect(port);
+    backend.await_accepted(1);
+    south.signal(Signal::TERM);
+    wait::until("the service is withdrawn", STOP, || (!ports::listening(port)).then_some(()));
+    assert!(south.is_running(), "it does not wait for the dial");
+    assert_eq!(south.await_exit(STOP).code(), Some(0));
+    assert_ne!(client::read_text(&mut stream).1, End::Open);
+}
+
 /// Whoever cannot wait for streams to end signals again. (The other kind does not wait for streams.)
 fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Stall);
@@ -174,14 +197,14 @@ fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     wait::until("the service is withdrawn", STOP, || (!ports::listening(pair.port("hello"))).then_some(()));
     assert!(pair.south.is_running(), "it does not wait for streams");
     pair.south.signal(Signal::TERM);
-    pair.south.await_exit(Duration::from_secs(2));
+    pair.south.await_log(&["SIGTERM again: ending at once"]);
+    pair.south.await_exit(STOP);
     assert_ne!(client::read_text(&mut stream).1, End::Open);
 }
 
 /// Two sites serve one address; the third, where the clients are, shares its connections between them. When one of the two
 /// goes, the other serves all.
 fn shares_between_sites(lab: &Lab, kinds: [Kind; 3]) {
-    use crate::support::Spec;
     const CLIENTS: usize = 20;
     let servers = [Backend::start(Serve::Echo), Backend::start(Serve::Echo)];
     let [link, port] = [ports::free(), ports::free()];
