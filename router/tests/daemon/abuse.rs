@@ -124,11 +124,18 @@ fn a_receiver_that_never_grants_credit_costs_little() {
     for mut receiver in &receivers {
         receiver.write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
     }
-    let senders: Vec<_> = (0..20).map(|_| client::connect(scene.port)).collect();
     let message = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
-    for sender in &senders {
-        // As much as the credit for it allows, and no more.
-        let mut attached = sender;
+    // As much as the credit for it allows, and no more.
+    let transfers: Vec<u8> = (0..200_u32)
+        .flat_map(|id| {
+            let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
+            frame(0, &[performative(code::TRANSFER, &delivery), message.clone()].concat())
+        })
+        .collect();
+    let mut senders = Vec::new();
+    for _ in 0..20 {
+        // Each speaks at once: a connection that says nothing is ended before long.
+        let mut attached = client::connect(scene.port);
         attached.write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat()).expect("sent");
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
@@ -137,15 +144,10 @@ fn a_receiver_that_never_grants_credit_costs_little() {
             assert!(octets > 0, "the router ended the connection");
             heard.extend_from_slice(&buffer[..octets]);
         }
-        let transfers: Vec<u8> = (0..200_u32)
-            .flat_map(|id| {
-                let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
-                frame(0, &[performative(code::TRANSFER, &delivery), message.clone()].concat())
-            })
-            .collect();
         // The router may stop reading: that is what keeps it small.
         let _ = attached.set_write_timeout(Some(Duration::from_millis(200)));
         let _ = attached.write_all(&transfers);
+        senders.push(attached);
     }
     scene.assert_unharmed(2 * GROWTH);
     drop(receivers);

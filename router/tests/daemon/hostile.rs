@@ -410,9 +410,7 @@ fn silence(lab: &Lab, kinds: [Kind; 1]) {
     let silent: Vec<TcpStream> = (0..200).map(|round| client::connect(target.ports[round % 3])).collect();
     target.assert_unharmed();
     if kinds[0].is_ours() {
-        wait::until("silent connections are closed", std::time::Duration::from_secs(15), || {
-            silent.iter().all(is_closed).then_some(())
-        });
+        wait::until("silent connections are closed", wait::patience(), || silent.iter().all(is_closed).then_some(()));
     }
 }
 

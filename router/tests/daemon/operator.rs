@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -194,7 +193,6 @@ fn silence(lab: &Lab, _: [Kind; 1]) {
     let site = Watched::start(lab, &web(Spec::new("patient", Ours).entity("listener", listener), page));
     site.router.await_port(clients);
     let mut silent = client::connect(clients);
-    silent.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
     assert_eq!(silent.read(&mut [0]).expect("the router ends it"), 0);
     site.router.await_log(&["failed", &silent.local_addr().expect("an address").to_string(), "nothing was received"]);
     assert_eq!(metric(&metrics(page), "skrouterd_handshake_failures_total{listener=\"clients\",reason=\"timeout\"}"), 1);

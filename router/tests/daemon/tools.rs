@@ -2,7 +2,6 @@
 //! named, where they are not there.
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -209,5 +208,5 @@ fn iperf3_through_pair(lab: &Lab) {
             assert!(octets > 1e6, "{direction:?}: {octets} octets, {sum}");
         }
     }
-    wait::until("a quiet end", Duration::from_secs(10), || client::hello_once(pair.port("hello")).then_some(()));
+    wait::until("a quiet end", wait::patience(), || client::hello_once(pair.port("hello")).then_some(()));
 }
