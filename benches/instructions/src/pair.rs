@@ -23,14 +23,19 @@ fn connection(layer: Layer) -> Connection {
     Connection::new(config, Instant::ZERO)
 }
 
-/// Carries what waits in one block, as TLS does.
-pub(crate) fn carry(from: &mut Connection, to: &mut Connection) {
+/// What waits, taken as one block.
+pub(crate) fn block(from: &mut Connection) -> BytesMut {
     let mut block = BytesMut::with_capacity(from.output().len());
     for slice in from.output().slices() {
         block.extend_from_slice(&slice);
     }
     from.output().clear();
-    to.handle_input(&mut block, Instant::ZERO);
+    block
+}
+
+/// Carries what waits in one block, as TLS does.
+pub(crate) fn carry(from: &mut Connection, to: &mut Connection) {
+    to.handle_input(&mut block(from), Instant::ZERO);
 }
 
 /// Two connections with links from the first to the second.

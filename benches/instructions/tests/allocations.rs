@@ -1,14 +1,15 @@
 //! How often the engine asks for memory: in the steady state, not at all to send, and once for each block that is read to receive.
 
-use bytes::{Bytes, BytesMut};
-use skupper_proto::amqp::performative::{DeliveryState, Role};
-use skupper_proto::amqp::{Fields, Multiple};
-use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, LinkKey};
+#[path = "../src/pair.rs"]
+mod pair;
+
+use bytes::Bytes;
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::engine::{Connection, Ending, Event, LinkKey};
 use skupper_proto::time::Instant;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -47,29 +48,9 @@ fn count(what: impl FnOnce()) -> usize {
     ALLOCATIONS.get() - before
 }
 
-fn connection(layer: Layer) -> Connection {
-    let config = Config {
-        container_id: "x".to_owned(),
-        hostname: None,
-        max_frame_size: 16384,
-        channel_max: 10,
-        idle_timeout: Duration::ZERO,
-        handshake_timeout: Duration::ZERO,
-        incoming_window: 8192,
-        capabilities: Multiple::default(),
-        properties: Fields::default(),
-        layer,
-    };
-    Connection::new(config, Instant::ZERO)
-}
-
 /// Carries what waits from one to the other, as one block; how often the other asked for memory.
 fn carry(from: &mut Connection, to: &mut Connection) -> usize {
-    let mut block = BytesMut::with_capacity(from.output().len());
-    for slice in from.output().slices() {
-        block.extend_from_slice(&slice);
-    }
-    from.output().clear();
+    let mut block = pair::block(from);
     count(|| to.handle_input(&mut block, Instant::ZERO))
 }
 
@@ -79,26 +60,8 @@ fn drain(connection: &mut Connection) {
 
 /// Two connections with a link from the first to the second.
 fn pair() -> (Connection, Connection, LinkKey) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
-    let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
-    for _ in 0..4 {
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-    }
-    let session = client.begin().unwrap();
-    let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
-    let link = client.attach(session, request).unwrap();
-    carry(&mut client, &mut server);
-    while let Some(event) = server.poll_event() {
-        if let Event::Attached { link, .. } = event {
-            server.accept(link, AttachRequest::default());
-            server.keep_credit(link, 250);
-        }
-    }
-    carry(&mut server, &mut client);
-    drain(&mut client);
-    assert_eq!(client.credit(link), 250);
-    (client, server, link)
+    let (client, server, links) = pair::pair(1);
+    (client, server, links[0])
 }
 
 #[test]
