@@ -5,6 +5,7 @@
 
 use super::super::connection::Connection;
 use super::super::links::request;
+use super::address_links::AddressLinks;
 use super::uplink::{Sender, for_address};
 use crate::core::{Delivery, Message};
 use crate::node::LinkKind;
@@ -13,7 +14,6 @@ use skupper_proto::address::{AddressClass, AddressKey};
 use skupper_proto::amqp::performative::{Attach, Role};
 use skupper_proto::edge::{BID_ADDRESS, INTER_EDGE};
 use skupper_proto::engine::{LinkKey, SessionKey};
-use std::collections::HashMap;
 
 /// The links with another edge router.
 pub(super) struct Beside {
@@ -23,8 +23,8 @@ pub(super) struct Beside {
     /// For bids, and the bidding of which the last was.
     bids: Sender,
     told: Option<u64>,
-    /// By address, where somebody consumes it here.
-    consumed: HashMap<AddressKey, LinkKey>,
+    /// Where somebody consumes the address here.
+    consumed: AddressLinks<LinkKey>,
 }
 
 impl Connection {
@@ -36,27 +36,13 @@ impl Connection {
             return;
         }
         self.send_bid();
+        let Some(mut beside) = self.edge.beside.take() else { return };
         for demand in demands {
-            let Some(beside) = &self.edge.beside else { return };
-            let session = beside.session;
-            match (demand.consumed, beside.consumed.get(&demand.address).copied()) {
-                (true, None) => {
-                    let Some(link) = self.attach_consumed(session, &demand.address) else {
-                        return self.too_many_links(&demand.address);
-                    };
-                    if let Some(beside) = &mut self.edge.beside {
-                        beside.consumed.insert(demand.address, link);
-                    }
-                }
-                (false, Some(link)) => {
-                    if let Some(beside) = &mut self.edge.beside {
-                        beside.consumed.remove(&demand.address);
-                    }
-                    self.detach_proxy(link);
-                }
-                _ => {}
+            if !self.meet_consumed(beside.session, &mut beside.consumed, &demand) {
+                self.too_many_links(&demand.address);
             }
         }
+        self.edge.beside = Some(beside);
     }
 
     fn enter_beside(&mut self) -> bool {
@@ -64,14 +50,14 @@ impl Connection {
         let direct = self.attach_sender(session, request(Role::Sender, Some(INTER_EDGE)));
         let bids = self.attach_sender(own, for_address(Role::Sender, BID_ADDRESS));
         let (Some(direct), Some(bids)) = (direct, bids) else { return false };
-        self.edge.beside = Some(Beside { session, direct, bids, told: None, consumed: HashMap::new() });
+        self.edge.beside = Some(Beside { session, direct, bids, told: None, consumed: AddressLinks::default() });
         true
     }
 
     /// Another connection with the same router is in use: detaches all links but those of streams, which go on to their end.
     fn leave_beside(&mut self) {
         let Some(beside) = self.edge.beside.take() else { return };
-        for link in [beside.direct.link, beside.bids.link].into_iter().chain(beside.consumed.into_values()) {
+        for link in [beside.direct.link, beside.bids.link].into_iter().chain(beside.consumed.into_links()) {
             self.detach_proxy(link);
         }
     }
@@ -90,7 +76,7 @@ impl Connection {
     pub(in super::super) fn beside_answered(&mut self, link: LinkKey, attach: &Attach) -> bool {
         let Some(beside) = &self.edge.beside else { return false };
         let (direct, bids) = (beside.direct, beside.bids);
-        let address = beside.consumed.iter().find(|(_, known)| **known == link).map(|(key, _)| key.to_string());
+        let address = beside.consumed.address_of(link).map(ToString::to_string);
         if address.is_none() && ![direct.link, bids.link].contains(&link) {
             return false;
         }
@@ -110,7 +96,7 @@ impl Connection {
     /// The other router detached a link, or refused it.
     pub(in super::super) fn beside_detached(&mut self, link: LinkKey) {
         if let Some(beside) = &mut self.edge.beside {
-            beside.consumed.retain(|_, known| *known != link);
+            beside.consumed.forget(link);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Links of edge connections: at an interior router, to an edge router ([`downlink`]); at an edge router, to its interior router
 //! ([`uplink`]) and to other edge routers ([`beside`]). Links for addresses are otherwise as a client's, and streams have links of their own as between interior routers.
 
+mod address_links;
 mod beside;
 mod downlink;
 mod uplink;

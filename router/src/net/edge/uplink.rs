@@ -7,6 +7,7 @@
 use super::super::clients::{Consumer, Producer};
 use super::super::connection::Connection;
 use super::super::links::request;
+use super::address_links::{AddressLinks, Known};
 use crate::core::{Consumption, Delivery, Demand, LocalConsumer, Message};
 use crate::node::LinkKind;
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use skupper_proto::amqp::terminus::Target;
 use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking, encode_mesh};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Credit for messages that say which addresses can be reached.
@@ -29,6 +29,12 @@ pub(super) struct Sender {
     pub(super) number: u32,
 }
 
+impl Known for Sender {
+    fn link(self) -> LinkKey {
+        self.link
+    }
+}
+
 /// The links of an uplink.
 pub(super) struct Uplink {
     session: SessionKey,
@@ -38,17 +44,16 @@ pub(super) struct Uplink {
     mesh: Option<Sender>,
     /// The mesh that the interior router has been told.
     told_mesh: Option<Arc<Box<str>>>,
-    /// By address, where somebody consumes it here.
-    consumed: HashMap<AddressKey, LinkKey>,
-    /// By address, where somebody here sends to it.
-    produced: HashMap<AddressKey, Sender>,
+    /// Where somebody consumes the address here.
+    consumed: AddressLinks<LinkKey>,
+    /// Where somebody here sends to the address.
+    produced: AddressLinks<Sender>,
 }
 
 impl Uplink {
     /// What a link is known by: the address that it is for.
     fn address_of(&self, link: LinkKey) -> Option<&AddressKey> {
-        let consumed = self.consumed.iter().find(|(_, known)| **known == link).map(|(key, _)| key);
-        consumed.or_else(|| self.produced.iter().find(|(_, sender)| sender.link == link).map(|(key, _)| key))
+        self.consumed.address_of(link).or_else(|| self.produced.address_of(link))
     }
 
     /// Whether it is of no use without a link.
@@ -84,9 +89,13 @@ impl Connection {
             return;
         }
         self.tell_mesh();
+        let Some(mut uplink) = self.edge.uplink.take() else { return };
         for demand in demands {
-            self.meet(&demand);
+            if !self.meet(&mut uplink, &demand) {
+                self.too_many_links(&demand.address);
+            }
         }
+        self.edge.uplink = Some(uplink);
     }
 
     /// Tells the interior router which mesh this router belongs to, if it has not been told.
@@ -124,8 +133,9 @@ impl Connection {
     /// Detaches all links but those of streams, which go on to their end.
     fn leave_uplink(&mut self) {
         let Some(uplink) = self.edge.uplink.take() else { return };
-        let senders = uplink.produced.into_values().chain(uplink.mesh).chain([uplink.anonymous]).map(|sender| sender.link);
-        for link in senders.chain(uplink.consumed.into_values()).chain([uplink.downlink, uplink.tracking]) {
+        let for_addresses = uplink.produced.into_links().chain(uplink.consumed.into_links());
+        let others = [uplink.anonymous.link, uplink.downlink, uplink.tracking].into_iter().chain(uplink.mesh.map(Known::link));
+        for link in for_addresses.chain(others) {
             self.detach_proxy(link);
         }
     }
@@ -142,42 +152,21 @@ impl Connection {
         Some(Sender { link, number })
     }
 
-    /// Attaches and detaches the links of an address as they are needed.
-    fn meet(&mut self, demand: &Demand) {
-        let Some(uplink) = &mut self.edge.uplink else { return };
-        let key = &demand.address;
-        let session = uplink.session;
-        match (demand.consumed, uplink.consumed.get(key).copied()) {
-            (true, None) => {
-                let Some(link) = self.attach_consumed(session, key) else { return self.too_many_links(key) };
-                if let Some(uplink) = &mut self.edge.uplink {
-                    uplink.consumed.insert(key.clone(), link);
-                }
-            }
-            (false, Some(link)) => {
-                uplink.consumed.remove(key);
-                self.detach_proxy(link);
-            }
-            _ => {}
-        }
-        let produced = self.edge.uplink.as_ref().and_then(|uplink| uplink.produced.get(key).copied());
+    /// Attaches and detaches the links of an address as they are needed. Returns false when there are too many links for another.
+    fn meet(&mut self, uplink: &mut Uplink, demand: &Demand) -> bool {
+        let produced = uplink.produced.get(&demand.address);
         match (demand.produced, produced) {
-            (true, None) => {
-                let Some(sender) = self.attach_sender(session, for_address(Role::Sender, key.text())) else {
-                    return self.too_many_links(key);
-                };
-                if let Some(uplink) = &mut self.edge.uplink {
-                    uplink.produced.insert(key.clone(), sender);
-                }
-            }
+            (true, None) => match self.attach_sender(uplink.session, for_address(Role::Sender, demand.address.text())) {
+                Some(sender) => uplink.produced.insert(demand.address.clone(), sender),
+                None => return false,
+            },
             (false, Some(sender)) => {
-                if let Some(uplink) = &mut self.edge.uplink {
-                    uplink.produced.remove(key);
-                }
+                uplink.produced.remove(&demand.address);
                 self.detach_proxy(sender.link);
             }
             _ => {}
         }
+        self.meet_consumed(uplink.session, &mut uplink.consumed, demand)
     }
 
     /// Attaches a link on which what is for an address comes.
@@ -202,7 +191,7 @@ impl Connection {
     /// The interior router says whether anybody takes what is sent to an address.
     pub(super) fn tracked(&mut self, tracking: &Tracking) {
         let Some(uplink) = &self.edge.uplink else { return };
-        let Some(sender) = uplink.produced.get(&tracking.address).copied() else { return };
+        let Some(sender) = uplink.produced.get(&tracking.address) else { return };
         match tracking.reachable {
             true if !self.consumes(sender.link) => {
                 let consumption = self.serve_by(tracking.address.clone(), sender.number);
@@ -247,7 +236,7 @@ impl Connection {
             return self.engine.close(Some(reason), self.now);
         }
         uplink.mesh.take_if(|mesh| mesh.link == link);
-        uplink.consumed.retain(|_, known| *known != link);
-        uplink.produced.retain(|_, sender| sender.link != link);
+        uplink.consumed.forget(link);
+        uplink.produced.forget(link);
     }
 }
