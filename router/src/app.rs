@@ -180,9 +180,11 @@ fn located(config: &Config, entity: &Entity, trouble: &Trouble) -> ConfigError {
     config.error(entity.kind().section(), name.unwrap_or_default(), &attribute, problem)
 }
 
-/// Serves the management node, at this router's own address and at that of the network.
+/// Serves the management node, at this router's own addresses and at that of the network.
 fn manage(running: &Arc<Running>) -> Vec<Consumption> {
     const NAME: &str = "$management";
+    /// A second name that it has in C routers, for itself; there, too, it is an address like others.
+    const INTERNAL: &str = "$_management_internal";
     let core = Arc::clone(&running.node.core);
     let outlet: Outlet = {
         let core = Arc::clone(&core);
@@ -197,7 +199,8 @@ fn manage(running: &Arc<Running>) -> Vec<Consumption> {
     log!(Agent, Info, "Activating management agent on {NAME}");
     let now = running.node.clock.now();
     let serve = |key| core.serve(key, LocalConsumer::own(Arc::clone(&service) as Arc<dyn Endpoint>), now);
-    vec![serve(AddressKey::new(AddressClass::Local, NAME)), serve(AddressKey::mobile(NAME))]
+    let local = |name| AddressKey::new(AddressClass::Local, name);
+    vec![serve(local(NAME)), serve(local(INTERNAL)), serve(AddressKey::mobile(NAME))]
 }
 
 fn mode_text(config: &Config) -> &'static str {

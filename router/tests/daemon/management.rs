@@ -336,6 +336,10 @@ fn everything(client: Client<'_>) {
     for kind in ["router.link", "router.address", "connection", "routerMetrics", "logStats", "router"] {
         assert!(!client.query(clients, LOCAL, kind).is_empty(), "{kind}");
     }
+    // By the names that it has in C routers.
+    for address in ["_local/$_management_internal", "_topo/0/north/$management"] {
+        assert!(!client.query(clients, address, "router").is_empty(), "{address}");
+    }
     assert!(router.is_running());
 }
 
