@@ -9,6 +9,7 @@ mod support;
 
 mod abuse;
 mod access;
+mod another_client;
 mod commands;
 mod containers;
 mod edge;
