@@ -16,4 +16,5 @@ pub mod mobile;
 pub mod stream;
 pub mod time;
 pub mod topology;
+pub mod unread;
 pub mod vanflow;

@@ -24,17 +24,6 @@ pub const WINDOW: u64 = 2 * 521_216;
 /// milliseconds away.
 pub const ACKNOWLEDGE: u64 = 260_608;
 
-/// Octets of one stream that a C router is always sent: it acknowledges no less at once.
-pub const PARKED: u64 = 521_216;
-
-/// Octets of one stream that a C router takes in at least while its server reads nothing: seven transfers of 16 KiB, if it reads each as it
-/// comes. The rest stays unread in its AMQP engine.
-pub const TAKEN_IN: u64 = 7 * 16 * 1024;
-
-/// Octets that may be left unread with a C router, of all streams together, before none is sent more than [`PARKED`]: since mid-2026 its
-/// engine ends a connection that holds 4 MiB.
-pub const UNREAD: u64 = 3 * 1024 * 1024 + 512 * 1024;
-
 /// The most octets of one stream that a router holds: the window, what a C router's sender may have read beyond it (8 buffers of 4072
 /// octets) and one read of ours.
 pub const MAX_HELD: usize = WINDOW as usize + 8 * 4072 + 256 * 1024;

@@ -89,6 +89,14 @@ pub enum Event {
         /// The session.
         session: SessionKey,
     },
+    /// The peer answered [`Connection::ask`](super::Connection::ask).
+    Held {
+        /// The session.
+        session: SessionKey,
+        /// The most octets of the session's transfers that it held when it answered: as many as the transfers that its window lacked
+        /// could have.
+        octets: u64,
+    },
     /// Part of a delivery arrived.
     Transfer {
         /// The delivery.

@@ -135,7 +135,11 @@ impl World {
         while let Some(event) = self.ends[at].connection.poll_event() {
             let end = &mut self.ends[at];
             match event {
-                Event::Authenticated { .. } | Event::Opened | Event::Credit { .. } | Event::Window { .. } => {}
+                Event::Authenticated { .. }
+                | Event::Opened
+                | Event::Credit { .. }
+                | Event::Window { .. }
+                | Event::Held { .. } => {}
                 Event::Credentials(_) => panic!("nobody was asked for a password"),
                 Event::Begun { session } => {
                     end.sessions.insert(session);

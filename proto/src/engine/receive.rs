@@ -60,6 +60,7 @@ impl Connection {
             session.remote_channel = Some(channel);
             session.next_incoming_id = begin.next_outgoing_id;
             session.remote_incoming_window = begin.incoming_window;
+            session.remote_window = begin.incoming_window;
             session.remote_handle_max = begin.handle_max.unwrap_or(u32::MAX);
             // The application may have ended it before the peer answered.
             if !session.end_sent {
@@ -128,6 +129,12 @@ impl Connection {
         if session.blocked && session.remote_incoming_window > 0 {
             session.blocked = false;
             self.events.push_back(Event::Window { session: key });
+        }
+        let seen = |asked: &mut u32| flow.next_incoming_id.is_some_and(|next| ahead(*asked, next) == 0);
+        if session.asked.take_if(seen).is_some() {
+            let transfers = session.remote_window.saturating_sub(flow.incoming_window);
+            let octets = u64::from(transfers) * u64::from(self.remote_max_frame);
+            self.events.push_back(Event::Held { session: key, octets });
         }
         let Some(handle) = flow.handle else {
             if flow.echo == Some(true) {

@@ -26,6 +26,10 @@ pub(super) struct Session {
     pub(super) next_incoming_id: u32,
     pub(super) next_outgoing_id: u32,
     pub(super) remote_incoming_window: u32,
+    /// What the peer announced in begin: as much as it takes when it holds nothing.
+    pub(super) remote_window: u32,
+    /// The peer was asked what it holds; its answer counts from this transfer on.
+    pub(super) asked: Option<u32>,
     pub(super) remote_handle_max: u32,
     /// A sender found the peer's window closed.
     pub(super) blocked: bool,
@@ -52,6 +56,8 @@ impl Session {
             next_incoming_id: 0,
             next_outgoing_id: 0,
             remote_incoming_window: 0,
+            remote_window: 0,
+            asked: None,
             remote_handle_max: u32::MAX,
             blocked: false,
             handles: Slab::new(),

@@ -59,6 +59,31 @@ impl Connection {
         }
     }
 
+    /// Asks the peer how much it holds of a link's session, behind all that was sent: [`Event::Held`] tells.
+    ///
+    /// A flow with echo is what AMQP has for that, and C routers do not answer it. What they answer at once is a delivery that ends
+    /// before it has begun: one that is aborted with its first transfer means nothing, and its credit comes back, in a flow that tells
+    /// the session's window. So this uses one credit of a link that nothing is being sent on.
+    ///
+    /// Returns false while it cannot be asked: the link is not ready, the session's window is closed ([`Event::Window`] tells when it
+    /// opens), or an answer of the session is still to come.
+    pub fn ask(&mut self, link: LinkKey) -> bool {
+        let Some(session) = self.session_of(link) else { return false };
+        if self.sessions.get(session.0.into()).is_none_or(|entry| entry.asked.is_some()) {
+            return false;
+        }
+        let Some(question) = self.deliver(link, true) else { return false };
+        if !self.transfer(question, &mut VecDeque::new(), true, true) {
+            // Nothing of it was sent.
+            self.abort(question);
+            return false;
+        }
+        if let Some(entry) = self.sessions.get_mut(session.0.into()) {
+            entry.asked = Some(entry.next_outgoing_id);
+        }
+        true
+    }
+
     pub(super) fn transfer(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool, aborted: bool) -> bool {
         let max_payload = self.max_payload();
         let Some((state, link, session)) = self

@@ -364,6 +364,7 @@ impl Connection {
                 | Event::Begun { .. }
                 | Event::Credit { .. }
                 | Event::Window { .. }
+                | Event::Held { .. }
                 | Event::SenderSettled { .. }
                 | Event::SenderState { .. }
                 | Event::IncomingLost { .. }

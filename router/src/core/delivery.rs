@@ -323,13 +323,25 @@ impl Delivery {
 
     /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the body has ended behind them.
     pub fn take(&self, limit: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
+        self.take_some(limit, usize::MAX, into)
+    }
+
+    /// The same, and never more than `limit` octets.
+    pub fn take_within(&self, limit: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
+        self.take_some(limit, limit, into)
+    }
+
+    fn take_some(&self, enough: usize, most: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
         let mut state = self.lock();
         state.consumer.pending = false;
         state.started = true;
         let mut octets = 0;
-        while octets < limit
-            && let Some(chunk) = state.chunks.pop_front()
-        {
+        while octets < enough {
+            let chunk = match state.chunks.front_mut() {
+                Some(chunk) if chunk.len() > most - octets => Some(chunk.split_to(most - octets)),
+                _ => state.chunks.pop_front(),
+            };
+            let Some(chunk) = chunk else { break };
             octets += chunk.len();
             into.extend([chunk]);
         }

@@ -411,6 +411,9 @@ impl Connection {
             if self.outgoing.idle.due().is_some_and(|due| due <= self.now) {
                 self.shed_idle_links();
             }
+            if self.outgoing.lanes.due().is_some_and(|due| due <= self.now) {
+                self.ask_unread();
+            }
             if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.engine.handle_timeout(self.now);
                 progress = true;
@@ -461,8 +464,8 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let of_links = self.auto_links.due().into_iter().chain(self.outgoing.idle.due());
-        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().flatten().chain(of_links).min();
+        let of_links = [self.auto_links.due(), self.outgoing.idle.due(), self.outgoing.lanes.due()];
+        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().chain(of_links).flatten().min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
@@ -567,6 +570,7 @@ impl Connection {
                 Event::Outcome { delivery, state, settled } => self.outcome(delivery, state, settled),
                 Event::Credit { link, drain } => self.outgoing_credit(link, drain),
                 Event::Window { .. } => self.window_opened(),
+                Event::Held { session, octets } => self.held(session, octets),
                 Event::SenderState { delivery, state } => self.sender_state(delivery, state),
                 Event::SenderSettled { delivery } => self.sender_settled(delivery),
                 Event::Attached { link, ours, attach } => self.attached(link, ours, *attach),

@@ -30,8 +30,8 @@ pub(super) struct Links {
     /// Message links of each direction so far: the first ten are those of the priorities.
     data_in: usize,
     data_out: usize,
-    /// The session of the streaming links that we attach.
-    streaming: Option<SessionKey>,
+    /// The session of the streaming links that we attach to a router of ours.
+    pub(super) streaming: Option<SessionKey>,
     /// The trunk this connection controls.
     pub(super) trunk: Option<Arc<Trunk>>,
     /// The trunk group this data connection belongs to.
@@ -64,6 +64,11 @@ pub(super) fn request(role: Role, capability: Option<&'static str>) -> AttachReq
         snd_settle_mode: 2,
         ..AttachRequest::default()
     }
+}
+
+/// A streaming link of ours on a connection of a kind.
+pub(super) fn streaming_request(kind: Kind) -> AttachRequest {
+    request(Role::Sender, (kind == Kind::Control).then_some(DATA))
 }
 
 impl Connection {
@@ -120,13 +125,15 @@ impl Connection {
     }
 
     /// Attaches one more streaming link.
-    pub(super) fn attach_streaming(&mut self) -> Option<LinkKey> {
-        let session = match self.links.streaming {
-            Some(session) => session,
-            None => *self.links.streaming.insert(self.engine.begin()?),
-        };
-        let capability = (self.kind == Kind::Control).then_some(DATA);
-        self.engine.attach(session, request(Role::Sender, capability))
+    pub(super) fn attach_streaming(&mut self) -> Option<(LinkKey, SessionKey)> {
+        let session = self.streaming_session()?;
+        match self.engine.attach(session, streaming_request(self.kind)) {
+            Some(link) => Some((link, session)),
+            None => {
+                self.lane_left(session);
+                None
+            }
+        }
     }
 
     /// The peer attached a link, or answered ours.

@@ -11,6 +11,7 @@ mod connector;
 mod edge;
 mod failover;
 mod incoming;
+mod lanes;
 mod links;
 mod listener;
 mod message_log;

@@ -2,6 +2,7 @@
 
 use super::clients::Consumer;
 use super::connection::{Connection, Kind};
+use super::lanes::Lanes;
 use super::pool::Pool;
 use crate::core::{Consumption, Core, Delivery, Ended, Leads, Message, Notify, Via};
 use crate::node::{LinkRecord, STUCK};
@@ -11,8 +12,9 @@ use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
-use skupper_proto::stream::{ALLOWANCE_UNIT, PARKED, TAKEN_IN, UNREAD};
+use skupper_proto::stream::ALLOWANCE_UNIT;
 use skupper_proto::time::Instant;
+use skupper_proto::unread::{Total, Unread};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -64,9 +66,12 @@ struct Slot {
     /// The receiver gave its outcome.
     outcome: bool,
     settled: bool,
-    /// Octets of the body that were sent, and how many of them the receiver has acknowledged.
+    /// Octets of the body that were sent.
     octets: u64,
-    acknowledged: u64,
+    /// A C router may hold so much of it unread.
+    unread: Unread,
+    /// It keeps its link though all has been sent: what came next there would wait behind what is unread.
+    keeps_link: bool,
 }
 
 impl Slot {
@@ -77,15 +82,6 @@ impl Slot {
             record.counts.end(self.state.as_ref(), now.since(self.begun), self.stuck, now);
         } else if self.stuck {
             record.counts.stuck.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Octets that a C router leaves unread in its engine if its server reads nothing.
-    fn unread(&self) -> u64 {
-        if self.outcome || !self.delivery.message().windowed {
-            0
-        } else {
-            (self.octets - self.acknowledged).saturating_sub(TAKEN_IN)
         }
     }
 }
@@ -99,10 +95,14 @@ pub(super) enum Purpose {
     Stream,
     /// Messages for a client that consumes an address.
     Consumer,
+    /// Questions about a session.
+    Gauge(SessionKey),
 }
 
-struct OutLink {
+pub(super) struct OutLink {
     purpose: Purpose,
+    /// Of a streaming link that we attached.
+    session: Option<SessionKey>,
     /// Of a consumer: what keeps it one.
     consumer: Option<Consumer>,
     /// Of a consumer: deliveries that wait for their turn or for credit.
@@ -122,9 +122,10 @@ struct OutLink {
 }
 
 impl OutLink {
-    const fn new(purpose: Purpose) -> Self {
+    pub(super) const fn new(purpose: Purpose) -> Self {
         Self {
             purpose,
+            session: None,
             consumer: None,
             waiting: VecDeque::new(),
             settles: false,
@@ -189,12 +190,45 @@ pub(super) struct Outgoing {
     /// Streaming links that the peer has not given credit on yet.
     attaching: usize,
     streaming_links: usize,
-    /// Octets that the peer may hold unread, of all streams.
-    unread: u64,
+    /// What the peer may hold unread of all streams.
+    unread: Total,
     /// Streams that wait for it to become less.
     held: Vec<u32>,
+    pub(super) lanes: Lanes,
     /// Room for the chunks of the delivery that is being sent: one at rest keeps none.
     spare: VecDeque<Bytes>,
+}
+
+impl Outgoing {
+    /// Whether streams wait for the peer to hold less unread.
+    pub(super) const fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A link is to be attached.
+    pub(super) fn expect_link(&mut self, link: LinkKey, state: OutLink) {
+        self.links.insert(link, state);
+    }
+
+    /// The streams that the peer is to be asked about now, with their links, and when there will be more.
+    pub(super) fn to_ask(&self, now: Instant, most: usize) -> (Vec<(u32, LinkKey)>, Option<Instant>) {
+        // What waits for the session's window is counted, and not sent.
+        let asked = |(slot, entry): (usize, &Slot)| {
+            let (link, _) = entry.sending.filter(|_| entry.chunks.is_empty() && entry.unread.wants_to_know(now))?;
+            Some((u32::try_from(slot).ok()?, link))
+        };
+        let later = |(_, entry): (usize, &Slot)| entry.unread.due().filter(|due| *due > now);
+        (self.slots.iter().filter_map(asked).take(most).collect(), self.slots.iter().filter_map(later).min())
+    }
+
+    /// The peer was asked about streams.
+    pub(super) fn asked(&mut self, slots: &[u32]) {
+        for slot in slots {
+            if let Some(entry) = self.slots.get_mut(*slot as usize) {
+                entry.unread.asked();
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -254,7 +288,8 @@ impl Connection {
             outcome: false,
             settled: false,
             octets: 0,
-            acknowledged: 0,
+            unread: Unread::default(),
+            keeps_link: false,
         });
         u32::try_from(slot).unwrap_or(u32::MAX)
     }
@@ -408,7 +443,7 @@ impl Connection {
             }
         }
         while self.outgoing.attaching < self.outgoing.waiting.len().min(MAX_ATTACHING) {
-            let Some(link) = self.attach_streaming() else {
+            let Some((link, session)) = self.attach_streaming() else {
                 // Without any link nothing will ever take them.
                 if self.outgoing.streaming_links == 0 {
                     let waiting = std::mem::take(&mut self.outgoing.waiting);
@@ -416,7 +451,7 @@ impl Connection {
                 }
                 break;
             };
-            self.outgoing.links.insert(link, OutLink::new(Purpose::Stream));
+            self.outgoing.expect_link(link, OutLink { session: Some(session), ..OutLink::new(Purpose::Stream) });
             self.outgoing.attaching += 1;
             self.outgoing.streaming_links += 1;
         }
@@ -536,19 +571,17 @@ impl Connection {
         let Some((link, key)) = entry.sending.filter(|_| !entry.sent) else { return };
         let (mut taken, mut starved) = (0, false);
         if entry.ended.is_none() {
-            let mut limit = QUANTUM;
             // What other messages leave unread is not told by anybody.
             if self.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
-                let parked = PARKED.saturating_sub(entry.octets - entry.acknowledged);
-                let room = parked + UNREAD.saturating_sub(self.outgoing.unread);
-                limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX));
+                let room = usize::try_from(entry.unread.room(self.outgoing.unread)).unwrap_or(usize::MAX);
+                // Without room nothing is taken, but that the stream has ended is heard.
+                (taken, entry.ended) = entry.delivery.take_within(room.min(QUANTUM), &mut entry.chunks);
+                entry.unread.sent(taken as u64, &mut self.outgoing.unread);
+                starved = room == 0 && entry.ended.is_none();
+            } else {
+                (taken, entry.ended) = entry.delivery.take(QUANTUM, &mut entry.chunks);
             }
-            let before = entry.unread();
-            // Without room nothing is taken, but that the stream has ended is heard.
-            (taken, entry.ended) = entry.delivery.take(limit, &mut entry.chunks);
             entry.octets += taken as u64;
-            self.outgoing.unread += entry.unread() - before;
-            starved = limit == 0 && entry.ended.is_none();
             if starved && entry.delivery.give_up() {
                 (starved, entry.ended) = (false, Some(Ended::Aborted));
             }
@@ -556,6 +589,7 @@ impl Connection {
                 if !entry.held {
                     entry.held = true;
                     self.outgoing.held.push(slot);
+                    self.outgoing.lanes.ask_at(self.now);
                 }
                 return;
             }
@@ -605,8 +639,16 @@ impl Connection {
                     self.engine.settle(key);
                 }
                 self.remove_slot(slot);
+            } else if entry.unread.is_some() {
+                entry.keeps_link = true;
+                return;
             }
         }
+        self.link_done(link);
+    }
+
+    /// What was sent on a link has been sent.
+    fn link_done(&mut self, link: LinkKey) {
         if let Some(state) = self.outgoing.links.get_mut(&link) {
             state.busy = false;
         }
@@ -621,19 +663,41 @@ impl Connection {
         if let Some((_, key)) = entry.sending {
             self.outgoing.by_key.remove(&key);
         }
-        self.unread_less(entry.unread());
+        if entry.unread.gone(&mut self.outgoing.unread) {
+            self.release_held();
+        }
+        if let Some((link, _)) = entry.sending.filter(|_| entry.keeps_link) {
+            self.link_done(link);
+        }
     }
 
-    /// The peer holds so many octets less unread: streams that waited for it go on.
-    fn unread_less(&mut self, octets: u64) {
-        if octets > 0 {
-            self.outgoing.unread = self.outgoing.unread.saturating_sub(octets);
-            for slot in std::mem::take(&mut self.outgoing.held) {
-                if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-                    entry.held = false;
-                }
-                self.make_ready(slot);
+    /// The peer holds less unread: streams that waited for it go on.
+    fn release_held(&mut self) {
+        for slot in std::mem::take(&mut self.outgoing.held) {
+            if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
+                entry.held = false;
             }
+            self.make_ready(slot);
+        }
+    }
+
+    /// The peer held so many octets of a session when it was asked about some streams there.
+    pub(super) fn told(&mut self, session: SessionKey, slots: &[u32], octets: u64) {
+        let mut less = false;
+        for slot in slots {
+            let Some(entry) = self.outgoing.slots.get_mut(*slot as usize) else { continue };
+            // A slot may have gone to another stream meanwhile.
+            let Some((link, _)) = entry.sending.filter(|(link, _)| self.engine.session_of(*link) == Some(session)) else {
+                continue;
+            };
+            less |= entry.unread.told(octets, self.now, &mut self.outgoing.unread);
+            if entry.keeps_link && !entry.unread.is_some() {
+                entry.keeps_link = false;
+                self.link_done(link);
+            }
+        }
+        if less {
+            self.release_held();
         }
     }
 
@@ -655,6 +719,7 @@ impl Connection {
                 self.note_link(link);
                 self.tell_edge();
             }
+            Purpose::Gauge(_) => self.outgoing.lanes.ask_at(self.now),
             Purpose::Stream => {
                 if first {
                     self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
@@ -699,7 +764,7 @@ impl Connection {
         let waits = match state.purpose {
             Purpose::Queue(queue) => !self.outgoing.queues[queue].waiting.is_empty(),
             Purpose::Consumer => !state.waiting.is_empty(),
-            Purpose::Stream => false,
+            Purpose::Stream | Purpose::Gauge(_) => false,
         };
         if waits && self.engine.credit(link) > 0 {
             return;
@@ -737,7 +802,11 @@ impl Connection {
                 drop(state.consumer);
                 self.release(state.waiting);
             }
+            Purpose::Gauge(session) => self.gauge_gone(session),
             Purpose::Stream => {
+                if let Some(session) = state.session {
+                    self.lane_left(session);
+                }
                 self.outgoing.streaming_links = self.outgoing.streaming_links.saturating_sub(1);
                 if !state.usable {
                     self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
@@ -759,17 +828,17 @@ impl Connection {
             }
             self.make_ready(slot);
         }
+        self.outgoing.lanes.ask_at(self.now);
     }
 
     /// The receiver of a delivery said something.
     pub(super) fn outcome(&mut self, key: OutgoingKey, state: Option<DeliveryState>, settled: bool) {
         let Some(&slot) = self.outgoing.by_key.get(&key) else { return };
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return };
-        let before = entry.unread();
-        let was_held = self.bounds_unread && entry.octets - entry.acknowledged >= PARKED;
+        let mut less = false;
         match state {
             Some(DeliveryState::Received(received)) => {
-                entry.acknowledged = entry.acknowledged.max(received.section_offset.min(entry.octets));
+                less = entry.unread.acknowledged(received.section_offset, &mut self.outgoing.unread);
                 let units = if self.bounds_unread { 0 } else { received.section_number };
                 entry.delivery.acknowledge(received.section_offset, u64::from(units) * ALLOWANCE_UNIT);
             }
@@ -784,24 +853,31 @@ impl Connection {
                 if !entry.outcome && entry.delivery.message().internal {
                     self.node.core.counters().outcome(&state);
                 }
-                entry.outcome |= state.is_outcome();
+                if state.is_outcome() {
+                    entry.outcome = true;
+                    less = entry.unread.gone(&mut self.outgoing.unread) || entry.held;
+                }
                 entry.state = Some(state.clone());
                 entry.delivery.outcome(Some(state), settled);
             }
             None => entry.delivery.outcome(None, settled),
         }
         entry.settled |= settled;
-        let less = before - entry.unread();
         let left = entry.outcome && entry.delivery.message().internal || entry.delivery.is_sender_settled();
         let (settled, done) = (entry.settled, entry.sent && (entry.settled || left));
-        self.unread_less(less);
+        let link = entry.sending.filter(|_| entry.keeps_link && !entry.unread.is_some()).map(|(link, _)| link);
+        entry.keeps_link &= link.is_none();
+        if less {
+            self.release_held();
+        }
         if done {
             if !settled {
                 self.engine.settle(key);
             }
             self.remove_slot(slot);
-        } else if was_held {
-            self.make_ready(slot);
+        }
+        if let Some(link) = link {
+            self.link_done(link);
         }
     }
 

@@ -13,8 +13,8 @@ use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Fields, Multiple, Value};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
-use skupper_proto::stream::{TAKEN_IN, UNREAD};
 use skupper_proto::topology;
+use skupper_proto::unread::BULK;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -211,14 +211,13 @@ fn abort_of_a_stream_that_the_peer_leaves_unread_is_told() {
         let (mailbox, mut peer) = connect(&node, 8192).await;
         let delivery = stream(&node, &mailbox);
         let chunk = Bytes::from(vec![0; 16 * 1024]);
-        let limit = TAKEN_IN + UNREAD;
-        for _ in 0..=limit / chunk.len() as u64 {
+        for _ in 0..=BULK / chunk.len() as u64 {
             delivery.push(chunk.clone());
         }
         let link = peer.attached().await;
         peer.accept(link).await;
         let mut octets = 0;
-        while octets < limit {
+        while octets < BULK / 3 {
             if let Event::Transfer { payload, .. } = peer.event().await {
                 octets += payload.len() as u64;
             }

@@ -301,6 +301,48 @@ fn the_window_counts_what_the_peer_has_not_seen() {
 }
 
 #[test]
+fn the_peer_is_asked_what_it_holds() {
+    let (mut raw, session, link) = Raw::sending(server(), 2);
+    // The peer's begin said 2048, and its open that a frame may be as large as can be said: it holds what it may.
+    let flow = |next: u32, window: u32| {
+        let Performative::Flow(flow) = credit_flow(0, 1, 10) else { unreachable!() };
+        Performative::Flow(Flow { next_incoming_id: Some(next), incoming_window: window, ..flow })
+    };
+    for octets in [&b"one"[..], b"two"] {
+        let delivery = raw.engine.deliver(link, false).unwrap_or_else(|| panic!("credit"));
+        assert!(raw.engine.send_part(delivery, &mut chunks(octets), true));
+        raw.sent();
+    }
+    assert!(!raw.engine.ask(link), "no credit is left to ask with");
+    raw.feed(0, flow(1, 2047));
+    raw.events();
+    assert!(raw.engine.ask(link));
+    let sent = raw.sent();
+    let [(question, payload)] = transfers(&sent)[..] else { panic!("{sent:?}") };
+    assert_eq!((question.delivery_id, question.settled, question.aborted), (Some(2), Some(true), Some(true)));
+    assert!(question.more.is_none() && payload.is_empty());
+    assert!(!raw.engine.ask(link), "one question at a time");
+    // A flow that crossed it is no answer.
+    raw.feed(0, flow(2, 2046));
+    assert!(raw.events().iter().all(|event| matches!(event, Event::Credit { .. })));
+    raw.feed(0, flow(3, 2046));
+    let told: Vec<_> = raw.events().into_iter().filter(|event| !matches!(event, Event::Credit { .. })).collect();
+    assert_eq!(told, [Event::Held { session, octets: 2 * u64::from(u32::MAX) }]);
+    raw.feed(0, flow(3, 2048));
+    assert!(raw.events().iter().all(|event| matches!(event, Event::Credit { .. })), "told once");
+    // While a delivery is on its way its link cannot ask, nor while the window is closed.
+    let delivery = raw.engine.deliver(link, false).unwrap();
+    assert!(raw.engine.send_part(delivery, &mut chunks(b"x"), false) && !raw.engine.ask(link));
+    assert!(raw.engine.send_part(delivery, &mut chunks(b"x"), true));
+    raw.feed(0, flow(5, 0));
+    let credit = raw.engine.credit(link);
+    assert!(!raw.engine.ask(link));
+    assert_eq!(raw.engine.credit(link), credit);
+    raw.feed(0, flow(5, 2048));
+    assert!(raw.engine.ask(link));
+}
+
+#[test]
 fn a_begin_with_a_huge_window() {
     let mut raw = Raw::new(config("server", Layer::Server { mechanisms: vec![], allow_bare: true }));
     raw.octets(&ProtocolHeader::Amqp.octets());
