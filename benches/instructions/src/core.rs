@@ -120,7 +120,7 @@ fn chunks(times: usize) {
 fn addresses(times: usize) {
     let core = core();
     let sink = Arc::new(Sink::default());
-    let up = TrunkUp { group: None, neighbor: Arc::from("there"), cost: 1, control: Mailbox::new(0), trunking: true };
+    let up = TrunkUp { group: None, neighbor: Arc::from("there"), cost: 1, ordinal: 0, control: Mailbox::new(0), trunking: true };
     let _trunk = core.trunk_up(up, Instant::ZERO);
     let consume = |name: &str| core.consume(name, LocalConsumer::new(Arc::clone(&sink) as Arc<_>), Instant::ZERO);
     let _services: Vec<_> = (0..1000).map(|n| consume(&format!("service-{n}"))).collect();

@@ -105,6 +105,9 @@ impl Directory for Running {
             other => other.clone(),
         };
         let live = self.replace(&live, entity, owner);
+        if let Owner::Profile(profile) = &live.owner {
+            self.renew(profile);
+        }
         log!(Agent, Info, "Updated {} {}", kind.section(), live.entity.name().unwrap_or_default());
         Ok(records::entity(self, &live))
     }

@@ -82,6 +82,11 @@ impl ProfileInForce {
         self.config.ordinal
     }
 
+    /// As it was configured.
+    pub(super) fn config(&self) -> &typed::SslProfile {
+        &self.config
+    }
+
     /// The profile, if it is loaded.
     pub(super) fn loaded(&self) -> Option<Arc<Profile>> {
         self.loaded.load_full()

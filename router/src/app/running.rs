@@ -13,7 +13,9 @@ use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
 use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
-use std::collections::BTreeMap;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::Error;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -161,6 +163,32 @@ impl Running {
             _ => None,
         };
         self.lock().entities.iter().filter_map(profile).collect()
+    }
+
+    /// A profile was changed: links between routers make their connections anew with a higher ordinal, and what was connected with certificates
+    /// older than it allows is closed.
+    pub(super) fn renew(&self, profile: &ProfileInForce) {
+        let profile = profile.config();
+        let (links, listeners) = (self.site_links(), self.listeners());
+        let links: Vec<_> = links.iter().filter(|link| link.config().ssl_profile.as_ref() == Some(&profile.name)).collect();
+        links.iter().for_each(|link| link.renew(&self.node, profile.ordinal));
+        let listeners = listeners.iter().filter(|listener| listener.config().ssl_profile.as_ref() == Some(&profile.name));
+        let of_listeners = listeners.map(|listener| (false, listener.config().name.as_str()));
+        let users: BTreeSet<_> = links.iter().map(|link| (true, link.config().name.as_str())).chain(of_listeners).collect();
+        for record in self.node.registry.connections() {
+            let expired = record.tls.as_ref().is_some_and(|tls| tls.ordinal < profile.oldest_valid_ordinal);
+            if expired && record.protocol == "amqp" && users.contains(&(record.outgoing, &*record.entity)) {
+                log!(
+                    Server,
+                    Debug,
+                    "[C{}] closing: its certificates are older than sslProfile '{}' allows",
+                    record.id,
+                    profile.name
+                );
+                let error = Error::new(condition::CONNECTION_FORCED, "its certificates are no longer valid");
+                record.closer.close(Some(error));
+            }
+        }
     }
 
     /// A plan for entities to be started beside those that run.

@@ -26,6 +26,8 @@ pub enum Command {
     Deliver(Arc<Delivery>, Via),
     /// Send close with this error, or none, and end.
     Close(Option<Error>),
+    /// Another connection of the same connector, with newer certificates, has taken over: carry what is under way, and nothing new.
+    Retire,
     /// Attach and detach until there are the links that the router is to attach by itself now.
     AutoLinks,
 }

@@ -46,6 +46,8 @@ pub struct TrunkUp {
     pub neighbor: Arc<str>,
     /// The higher of the costs configured at both ends.
     pub cost: u32,
+    /// The ordinal of its certificates: of the connections of one group, the higher take the place of the lower.
+    pub ordinal: u64,
     /// The connection.
     pub control: Arc<Mailbox>,
     /// The peer takes streams on data connections.
@@ -55,7 +57,18 @@ pub struct TrunkUp {
 #[derive(Debug, Default)]
 struct Group {
     trunk: Option<Arc<Trunk>>,
-    data: Vec<Arc<Mailbox>>,
+    /// Its data connections, with the ordinals of their certificates.
+    data: Vec<(u64, Arc<Mailbox>)>,
+}
+
+impl Group {
+    /// Gives the trunk the data connections that were made with the same certificates.
+    fn share(&self) {
+        if let Some(trunk) = &self.trunk {
+            let alike = self.data.iter().filter(|(ordinal, _)| *ordinal == trunk.ordinal());
+            trunk.set_data(alike.map(|(_, data)| Arc::clone(data)).collect());
+        }
+    }
 }
 
 /// What only one thread changes at a time.
@@ -186,29 +199,50 @@ impl State {
 }
 
 impl Core {
-    /// A control connection is ready. One that its peer had before, and that this one replaces, is closed.
+    /// A control connection is ready. One that its peer had before, and that this one replaces, is closed; but one with older certificates
+    /// goes on for the streams that it carries, and for nothing new.
     pub fn trunk_up(&self, up: TrunkUp, now: Instant) -> Arc<Trunk> {
         let mut state = self.lock();
         let now = state.at(now);
-        let id = LinkId(state.next_trunk);
-        state.next_trunk += 1;
-        let trunk = Trunk::new(id, up.neighbor, up.cost, up.control, up.trunking);
-        let mut replaced = None;
-        if let Some(key) = &up.group {
-            let group = state.groups.entry(key.clone()).or_default();
-            replaced = group.trunk.replace(Arc::clone(&trunk));
-            trunk.set_data(group.data.clone());
+        let key = up.group.clone();
+        let former = key.as_ref().and_then(|key| state.groups.get(key)?.trunk.clone());
+        if let Some(former) = former.as_ref().filter(|former| former.ordinal() > up.ordinal) {
+            let error = Error::new(condition::CONNECTION_FORCED, "the connector has a connection with newer certificates");
+            let _ = up.control.send(Command::Close(Some(error)));
+            return Trunk::new(former.id(), up);
         }
-        state.trunks.insert(id, (Arc::clone(&trunk), up.group));
-        if let Some(old) = replaced {
-            let error = Error::new(condition::CONNECTION_FORCED, "a newer connection of the same connector replaces this one");
-            // One that is gone needs no closing.
-            let _ = old.control().send(Command::Close(Some(error)));
-            state.trunks.remove(&old.id());
-            state.routing.link_down(old.id(), now);
+        // To the routing protocol, newer certificates are no news: it is the same way.
+        let upgraded = former.as_ref().filter(|former| former.ordinal() < up.ordinal && former.cost() == up.cost);
+        let id = upgraded.map_or(LinkId(state.next_trunk), |former| former.id());
+        if upgraded.is_none() {
+            state.next_trunk += 1;
+        }
+        let trunk = Trunk::new(id, up);
+        if let Some(key) = &key {
+            let group = state.groups.entry(key.clone()).or_default();
+            group.trunk = Some(Arc::clone(&trunk));
+            group.share();
+        }
+        let is_news = upgraded.is_none();
+        state.trunks.insert(id, (Arc::clone(&trunk), key));
+        if let Some(former) = former {
+            // One that is gone needs no word.
+            if former.ordinal() < trunk.ordinal() {
+                let _ = former.control().send(Command::Retire);
+            } else {
+                let error =
+                    Error::new(condition::CONNECTION_FORCED, "a newer connection of the same connector replaces this one");
+                let _ = former.control().send(Command::Close(Some(error)));
+            }
+            if is_news {
+                state.trunks.remove(&former.id());
+                state.routing.link_down(former.id(), now);
+            }
         }
         state.publish(self);
-        state.routing.link_up(id, trunk.cost(), now);
+        if is_news {
+            state.routing.link_up(id, trunk.cost(), now);
+        }
         state.drain(self);
         trunk
     }
@@ -217,6 +251,10 @@ impl Core {
     pub fn trunk_down(&self, trunk: &Arc<Trunk>, now: Instant) {
         let mut state = self.lock();
         let now = state.at(now);
+        if state.trunks.get(&trunk.id()).is_none_or(|(known, _)| !Arc::ptr_eq(known, trunk)) {
+            // Another has taken its place.
+            return;
+        }
         let Some((_, group)) = state.trunks.remove(&trunk.id()) else { return };
         if let Some(key) = group
             && let Some(group) = state.groups.get_mut(&key)
@@ -231,25 +269,22 @@ impl Core {
         state.publish(self);
     }
 
-    /// A data connection is ready.
-    pub fn data_up(&self, key: &GroupKey, data: &Arc<Mailbox>) {
+    /// A data connection is ready, made with certificates of this ordinal.
+    pub fn data_up(&self, key: &GroupKey, ordinal: u64, data: &Arc<Mailbox>) {
         let mut state = self.lock();
         let group = state.groups.entry(key.clone()).or_default();
-        group.data.push(Arc::clone(data));
-        if let Some(trunk) = &group.trunk {
-            trunk.set_data(group.data.clone());
-        }
+        group.data.push((ordinal, Arc::clone(data)));
+        group.share();
     }
 
     /// A data connection is gone.
     pub fn data_down(&self, key: &GroupKey, data: &Arc<Mailbox>) {
         let mut state = self.lock();
         let Some(group) = state.groups.get_mut(key) else { return };
-        group.data.retain(|known| !Arc::ptr_eq(known, data));
-        match &group.trunk {
-            Some(trunk) => trunk.set_data(group.data.clone()),
-            None if group.data.is_empty() => drop(state.groups.remove(key)),
-            None => {}
+        group.data.retain(|(_, known)| !Arc::ptr_eq(known, data));
+        group.share();
+        if group.trunk.is_none() && group.data.is_empty() {
+            state.groups.remove(key);
         }
     }
 

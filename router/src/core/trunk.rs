@@ -1,6 +1,7 @@
 //! A trunk: the control connection and the data connections to one neighbor.
 
 use super::mailbox::Mailbox;
+use super::routing::TrunkUp;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,8 @@ pub struct Trunk {
     id: TrunkId,
     neighbor: Arc<str>,
     cost: u32,
+    /// The ordinal of its connections' certificates.
+    ordinal: u64,
     control: Arc<Mailbox>,
     /// The neighbor takes streams on data connections.
     trunking: bool,
@@ -22,8 +25,9 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    pub(super) fn new(id: TrunkId, neighbor: Arc<str>, cost: u32, control: Arc<Mailbox>, trunking: bool) -> Arc<Self> {
-        Arc::new(Self { id, neighbor, cost, control, trunking, data: ArcSwap::default(), turn: AtomicUsize::new(0) })
+    pub(super) fn new(id: TrunkId, up: TrunkUp) -> Arc<Self> {
+        let TrunkUp { group: _, neighbor, cost, ordinal, control, trunking } = up;
+        Arc::new(Self { id, neighbor, cost, ordinal, control, trunking, data: ArcSwap::default(), turn: AtomicUsize::new(0) })
     }
 
     /// Its id.
@@ -39,6 +43,10 @@ impl Trunk {
     /// The cost of crossing it.
     pub const fn cost(&self) -> u32 {
         self.cost
+    }
+
+    pub(super) const fn ordinal(&self) -> u64 {
+        self.ordinal
     }
 
     /// The control connection.

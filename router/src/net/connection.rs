@@ -393,6 +393,7 @@ impl Connection {
                     match command {
                         Command::Deliver(delivery, via) => self.deliver(delivery, via),
                         Command::Close(error) => self.close(error),
+                        Command::Retire => self.retire(),
                         Command::AutoLinks => self.renew_auto_links(),
                     }
                 }
@@ -751,7 +752,7 @@ impl Connection {
             Kind::Data => {
                 if let Some(correlator) = &self.correlator {
                     let group = GroupKey::new(&container, correlator);
-                    self.node.core.data_up(&group, &self.mailbox);
+                    self.node.core.data_up(&group, self.ordinal(), &self.mailbox);
                     self.links.member_of = Some(group);
                 }
                 self.served = true;

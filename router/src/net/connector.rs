@@ -15,7 +15,7 @@ use skupper_proto::amqp::performative::Error;
 use skupper_proto::amqp::{condition, sasl};
 use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
 use skupper_proto::time::Instant;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
@@ -86,10 +86,42 @@ struct State {
     correlator: String,
     /// A connection with this correlator was of use: the peer may count it still.
     used: bool,
-    /// The control connection, while there is one.
-    control: Option<Arc<Mailbox>>,
-    /// The data connections, to be closed when the correlator changes.
-    data: Vec<Arc<Mailbox>>,
+    /// The ordinal of the TLS profile. Connections that were made with a lower one stay as they are, and are not made again.
+    ordinal: Option<u64>,
+    /// How the control connections stand, that of the present ordinal last.
+    standings: Vec<Arc<Standing>>,
+    /// The connections.
+    connections: Vec<Made>,
+}
+
+/// A connection that was made.
+#[derive(Debug)]
+struct Made {
+    data: bool,
+    ordinal: Option<u64>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl State {
+    /// The open data connections of the present ordinal.
+    fn data(&self) -> impl Iterator<Item = &Made> {
+        self.connections.iter().filter(|made| made.data && made.ordinal == self.ordinal && !made.mailbox.is_closed())
+    }
+
+    fn close_data(&self) {
+        for made in self.data() {
+            // One that is gone needs no closing.
+            let _ = made.mailbox.send(Command::Close(None));
+        }
+    }
+}
+
+/// The connections that a link makes with one revision of its certificates.
+#[derive(Clone, Debug)]
+struct Set {
+    ordinal: Option<u64>,
+    /// How its control connection stands.
+    standing: Arc<Standing>,
 }
 
 /// A connector of role inter-router (or normal), and the connections it keeps.
@@ -97,12 +129,9 @@ struct State {
 pub struct SiteLink {
     config: Connector,
     tls: Option<tls::Connector>,
-    ordinal: Option<u64>,
     certified: bool,
     name: Arc<str>,
-    standing: Arc<Standing>,
     state: Mutex<State>,
-    data_connections: AtomicUsize,
     stop: Stop,
     attempts: AtomicU64,
     targets: Arc<Targets>,
@@ -121,7 +150,6 @@ impl SiteLink {
         let since = (SystemTime::now(), node.clock.now());
         let link = Arc::new(Self {
             name: Arc::from(config.name.as_str()),
-            standing: Arc::default(),
             state: Mutex::new(State {
                 connecting: true,
                 trouble: None,
@@ -130,37 +158,64 @@ impl SiteLink {
                 next_try: None,
                 correlator: Node::discriminator(),
                 used: false,
-                control: None,
-                data: Vec::new(),
+                ordinal,
+                standings: Vec::new(),
+                connections: Vec::new(),
             }),
-            data_connections: AtomicUsize::new(0),
             stop: Stop::default(),
             attempts: AtomicU64::new(0),
             targets: Arc::new(Targets::new(&config.host, &config.port)),
             config,
             tls,
-            ordinal,
             certified,
         });
+        link.make(node, ordinal);
+        link
+    }
+
+    /// Makes the connections, and keeps them.
+    fn make(self: &Arc<Self>, node: &Arc<Node>, ordinal: Option<u64>) {
+        let set = Set { ordinal, standing: Arc::default() };
+        self.lock().standings.push(Arc::clone(&set.standing));
         let last = node.shards.count() - 1;
-        node.shards.spawn(last, Arc::clone(&link).keep_control(Arc::clone(node), last, link.stop.follow()));
-        if link.config.role == Role::InterRouter {
+        node.shards.spawn(last, Arc::clone(self).keep_control(Arc::clone(node), last, set.clone(), self.stop.follow()));
+        if self.config.role == Role::InterRouter {
             for index in 0..node.data_connections {
                 let shard = index % node.shards.count();
-                node.shards.spawn(shard, Arc::clone(&link).keep_data(Arc::clone(node), shard, link.stop.follow()));
+                node.shards.spawn(shard, Arc::clone(self).keep_data(Arc::clone(node), shard, set.clone(), self.stop.follow()));
             }
         }
-        link
+    }
+
+    /// The TLS profile has new certificates, told by a higher ordinal: a link between routers makes its connections anew. Those that there are
+    /// stay for what they carry.
+    pub fn renew(self: &Arc<Self>, node: &Arc<Node>, ordinal: u64) {
+        {
+            let mut state = self.lock();
+            let higher = state.ordinal.is_some_and(|known| known < ordinal);
+            if !higher || !self.config.role.is_router() || self.stop.is_asked() {
+                return;
+            }
+            state.ordinal = Some(ordinal);
+            // The peer takes the higher ordinal before the lower.
+            state.used = false;
+            state.failures = 0;
+            state.connecting = true;
+        }
+        self.make(node, Some(ordinal));
+    }
+
+    /// Whether the certificates of an ordinal are the present ones.
+    fn is_present(&self, ordinal: Option<u64>) -> bool {
+        self.lock().ordinal == ordinal
     }
 
     /// Closes its connections and makes no new ones.
     pub fn stop(&self) {
         self.stop.ask();
-        let mut state = self.lock();
-        let control = state.control.take();
-        for mailbox in control.into_iter().chain(state.data.drain(..)) {
+        for made in self.lock().connections.drain(..) {
             // One that is gone needs no closing.
-            let _ = mailbox.send(Command::Close(None));
+            let _ = made.mailbox.send(Command::Close(None));
         }
     }
 
@@ -186,29 +241,37 @@ impl SiteLink {
     /// How it stands.
     pub fn report(&self) -> LinkReport {
         let state = self.lock();
+        let mut known = state.standings.iter().rev().map(|standing| standing.get());
+        let newest = known.next().unwrap_or_default();
+        let carries = |known: &Known| known.trunk.is_some() || known.edge.is_some();
+        // While the newest certificates are of no use, those before them may be.
+        let known = if carries(&newest) { newest } else { known.find(carries).unwrap_or(newest) };
         LinkReport {
-            known: self.standing.get(),
+            known,
             connecting: state.connecting,
             trouble: state.trouble.clone(),
             since: state.since,
             failures: state.failures,
             next_try: state.next_try,
-            data_connections: self.data_connections.load(Ordering::Relaxed),
+            data_connections: state.data().count(),
         }
     }
 
     /// Keeps the control connection.
-    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize, mut stopping: Stopping) {
+    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize, set: Set, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         loop {
             let began = node.clock.now();
             self.lock().connecting = true;
-            let result = self.attempt(&node, shard, false, &mut stopping).await;
+            let result = self.attempt(&node, shard, false, &set, &mut stopping).await;
             let lasted = node.clock.now().since(began);
-            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
-                return self.standing.reset();
+            if !self.is_present(set.ordinal) {
+                return self.lock().standings.retain(|standing| !Arc::ptr_eq(standing, &set.standing));
             }
-            let pause = self.ended(&node, result, lasted);
+            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
+                return set.standing.reset();
+            }
+            let pause = self.ended(&node, &set, result, lasted);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
@@ -218,9 +281,9 @@ impl SiteLink {
     }
 
     /// Notes how an attempt, or the connection it made, ended. Returns the pause before the next.
-    fn ended(&self, node: &Node, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
-        let own_id = self.standing.get().own_id;
-        self.standing.reset();
+    fn ended(&self, node: &Node, set: &Set, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
+        let own_id = set.standing.get().own_id;
+        set.standing.reset();
         let (served, trouble, fresh) = match result {
             Err(trouble) => (false, trouble, false),
             Ok(finished) => {
@@ -252,20 +315,14 @@ impl SiteLink {
             // What the peer holds on to is the former connection of this correlator.
             state.correlator = Node::discriminator();
             state.used = false;
-            for data in state.data.drain(..) {
-                // One that is gone needs no closing.
-                let _ = data.send(Command::Close(None));
-            }
+            state.close_data();
         }
         // Each address has its turn before there is a pause.
         let rounds = state.failures / u64::try_from(self.targets.count()).unwrap_or(1).max(1);
         let pause = pause(if lasted >= LASTING { 0 } else { rounds });
         if state.failures > 0 && self.targets.advance() {
             // They lead to where the control connection was.
-            for data in state.data.drain(..) {
-                // One that is gone needs no closing.
-                let _ = data.send(Command::Close(None));
-            }
+            state.close_data();
         }
         state.next_try = Some(SystemTime::now() + pause);
         state.trouble = Some(trouble);
@@ -273,13 +330,13 @@ impl SiteLink {
     }
 
     /// Keeps one data connection.
-    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize, mut stopping: Stopping) {
+    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize, set: Set, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
         let mut failures = 0;
         loop {
             let began = node.clock.now();
-            let result = self.attempt(&node, shard, true, &mut stopping).await;
-            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
+            let result = self.attempt(&node, shard, true, &set, &mut stopping).await;
+            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() || !self.is_present(set.ordinal) {
                 return;
             }
             let lasted = node.clock.now().since(began);
@@ -314,17 +371,25 @@ impl SiteLink {
         node: &Arc<Node>,
         shard: usize,
         data: bool,
+        set: &Set,
         stopping: &mut Stopping,
     ) -> Result<Finished, LinkTrouble> {
+        let outdated = || LinkTrouble::Lost("there are newer certificates".to_owned());
+        if !self.is_present(set.ordinal) {
+            return Err(outdated());
+        }
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let (socket, session) = tokio::select! {
             connected = self.connect(node) => connected?,
             () = stopping.asked() => return Err(LinkTrouble::Lost("the connector was deleted".to_owned())),
         };
+        if !self.is_present(set.ordinal) {
+            return Err(outdated());
+        }
         let id = node.registry.number();
-        let standing = if data { Arc::default() } else { Arc::clone(&self.standing) };
+        let standing = if data { Arc::default() } else { Arc::clone(&set.standing) };
         let correlator = self.lock().correlator.clone();
-        let settings = self.settings(data, correlator);
+        let settings = self.settings(data, set.ordinal, correlator);
         let connection = Connection::new(node, id, settings, socket, session, shard, standing);
         let mailbox = Arc::clone(&connection.mailbox);
         {
@@ -332,20 +397,12 @@ impl SiteLink {
             if self.stop.is_asked() {
                 // A mailbox takes what is put into it before its connection runs.
                 let _ = mailbox.send(Command::Close(None));
-            } else if data {
-                state.data.retain(|known| !known.is_closed());
-                state.data.push(mailbox);
             } else {
-                state.control = Some(mailbox);
+                state.connections.retain(|made| !made.mailbox.is_closed());
+                state.connections.push(Made { data, ordinal: set.ordinal, mailbox });
             }
         }
-        if data {
-            self.data_connections.fetch_add(1, Ordering::Relaxed);
-        }
         let finished = connection.run().await;
-        if data {
-            self.data_connections.fetch_sub(1, Ordering::Relaxed);
-        }
         // A connection that we made stays on the shard it was made on.
         finished.ok_or_else(|| LinkTrouble::Lost("the connection was moved to another thread".to_owned()))
     }
@@ -367,7 +424,7 @@ impl SiteLink {
         }
     }
 
-    fn settings(&self, data: bool, correlator: String) -> Settings {
+    fn settings(&self, data: bool, ordinal: Option<u64>, correlator: String) -> Settings {
         let config = &self.config;
         let router = config.role == Role::InterRouter;
         let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
@@ -395,7 +452,7 @@ impl SiteLink {
             strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
             strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
             correlator: router.then_some(correlator),
-            ordinal: self.ordinal.filter(|_| config.role.is_router()),
+            ordinal: ordinal.filter(|_| config.role.is_router()),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
             hostname: Some(self.targets.current().host),
             max_frame_size: config.limits.max_frame_size,

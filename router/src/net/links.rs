@@ -7,7 +7,7 @@ use crate::log_limited;
 use crate::node::{LinkCounts, LinkKind, LinkRecord, Node};
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Multiple, Symbol, condition};
+use skupper_proto::amqp::{Multiple, Symbol, Value, condition};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 use std::sync::Arc;
 
@@ -301,6 +301,7 @@ impl Connection {
                     group: self.correlator.as_ref().map(|correlator| GroupKey::new(&container, correlator)),
                     neighbor: container,
                     cost: self.cost,
+                    ordinal: self.ordinal(),
                     control: Arc::clone(&self.mailbox),
                     trunking: self.offers("qd.connection_trunking"),
                 };
@@ -312,6 +313,28 @@ impl Connection {
             (0 | 1, Some(_)) => self.trunk_down(),
             _ => {}
         }
+    }
+
+    /// The ordinal of the certificates that the connector's side made the connection with.
+    pub(super) fn ordinal(&self) -> u64 {
+        if self.settings.outgoing {
+            return self.settings.ordinal.unwrap_or_default();
+        }
+        let properties = self.engine.remote().and_then(|open| open.properties.as_ref());
+        properties.and_then(|properties| properties.get("qd.group-ordinal")).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// Another control connection has taken over. As connector: detaches the control links; the streams that there are go on.
+    pub(super) fn retire(&mut self) {
+        if !self.settings.outgoing {
+            return;
+        }
+        for link in [self.links.control_in.take(), self.links.control_out.take()].into_iter().flatten() {
+            self.engine.detach(link, None);
+            self.link_gone(link);
+        }
+        (self.links.control_in_attached, self.links.control_out_attached) = (false, false);
+        self.control_links_changed();
     }
 
     /// Takes the trunk, or this data connection's part in one, out of the core.

@@ -10,6 +10,7 @@ mod support;
 mod abuse;
 mod access;
 mod another_client;
+mod certificates;
 mod commands;
 mod containers;
 mod edge;

@@ -182,7 +182,7 @@ fn data_connections_take_turns_whoever_else_is_looked_at() {
     let groups = [GroupKey::new("b", "b's"), GroupKey::new("c", "c's")];
     let data: Vec<_> = groups.iter().flat_map(|group| [(group, Mailbox::new(0)), (group, Mailbox::new(0))]).collect();
     for (group, mailbox) in &data {
-        world.cores[0].data_up(group, mailbox);
+        world.cores[0].data_up(group, 0, mailbox);
     }
     let sinks = [Sink::new(), Sink::new()];
     let _consumptions = [world.consume(1, "service", &sinks[0]), world.consume(2, "service", &sinks[1])];

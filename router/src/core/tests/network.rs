@@ -194,17 +194,49 @@ fn newer_connection_of_a_connector_replaces_the_older() {
 }
 
 #[test]
+fn newer_certificates_take_over_and_the_topology_stays() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    world.connect(0, 1, 1, Some("one"));
+    world.settle();
+    let (group, [older, newer]) = (GroupKey::new("b", "one"), [(); 2].map(|()| Mailbox::new(0)));
+    world.cores[0].data_up(&group, 0, &older);
+    let changed = [0, 1].map(|at: usize| world.cores[at].last_topology_change());
+    world.ordinal = 1;
+    world.connect(0, 1, 1, Some("one"));
+    let trunk = world.wires[1][0].trunk.clone();
+    assert_eq!(trunk.data_connections(), 0, "those with older certificates are for what they carry");
+    world.cores[0].data_up(&group, 1, &newer);
+    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &newer));
+    world.settle();
+    let is_new = |trunks: &[std::sync::Arc<crate::core::Trunk>]| trunks.len() == 1 && std::sync::Arc::ptr_eq(&trunks[0], &trunk);
+    assert!(is_new(&world.cores[0].trunks()));
+    // The former connection was not closed; its end changes nothing.
+    assert_eq!(world.wires.len(), 2);
+    world.cut(0);
+    world.settle();
+    assert!(is_new(&world.cores[0].trunks()));
+    assert_eq!([0, 1].map(|at| world.neighbors(at)), [vec!["b"], vec!["a"]]);
+    assert_eq!([0, 1].map(|at: usize| world.cores[at].last_topology_change()), changed);
+    // One with older certificates is not taken beside it.
+    world.ordinal = 0;
+    world.connect(0, 1, 1, Some("one"));
+    assert!(is_new(&world.cores[0].trunks()));
+    world.run(Duration::ZERO);
+    assert_eq!(world.wires.len(), 1, "it is closed");
+}
+
+#[test]
 fn data_connections_join_their_trunk_in_any_order() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
     let (group, strange) = (GroupKey::new("b", "one"), GroupKey::new("b", "two"));
     let [early, late, other] = [(); 3].map(|()| Mailbox::new(0));
-    world.cores[0].data_up(&group, &early);
-    world.cores[0].data_up(&strange, &other);
+    world.cores[0].data_up(&group, 0, &early);
+    world.cores[0].data_up(&strange, 0, &other);
     world.connect(0, 1, 1, Some("one"));
     let trunk = world.wires[0][0].trunk.clone();
     assert_eq!(trunk.data_connections(), 1);
     assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &early));
-    world.cores[0].data_up(&group, &late);
+    world.cores[0].data_up(&group, 0, &late);
     assert_eq!(trunk.data_connections(), 2);
     world.cores[0].data_down(&group, &early);
     world.cores[0].data_down(&strange, &other);

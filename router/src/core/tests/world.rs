@@ -38,6 +38,8 @@ pub(super) struct World {
     carried: Vec<Carried>,
     /// Control messages go without annotations.
     pub(super) bare: bool,
+    /// The ordinal of the certificates that connections are made with.
+    pub(super) ordinal: u64,
 }
 
 pub(super) fn core(id: &str, treatment: Treatment) -> Arc<Core> {
@@ -94,7 +96,7 @@ fn address(sections: &Bytes) -> String {
 impl World {
     pub(super) fn new<const N: usize>(ids: [&str; N], treatment: Treatment) -> Self {
         let cores = ids.iter().map(|id| core(id, treatment)).collect();
-        Self { cores, now: Instant::from_millis(1000), wires: Vec::new(), carried: Vec::new(), bare: false }
+        Self { cores, now: Instant::from_millis(1000), wires: Vec::new(), carried: Vec::new(), bare: false, ordinal: 0 }
     }
 
     /// A control connection of two cores. Only the first has a connector, and so a correlator that both know it by.
@@ -106,6 +108,7 @@ impl World {
                 group: correlator.map(|correlator| GroupKey::new(&neighbor, correlator)),
                 neighbor,
                 cost,
+                ordinal: self.ordinal,
                 control: Arc::clone(&mailbox),
                 trunking: true,
             };
@@ -140,9 +143,13 @@ impl World {
                 let mut commands = VecDeque::new();
                 progress |= from.mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
                 for command in commands {
-                    let Command::Deliver(delivery, via) = command else {
-                        closed.push(wire);
-                        continue;
+                    let (delivery, via) = match command {
+                        Command::Deliver(delivery, via) => (delivery, via),
+                        Command::Retire => continue,
+                        _ => {
+                            closed.push(wire);
+                            continue;
+                        }
                     };
                     let mut octets = front(&self.cores[from.core], delivery.message());
                     if via == Via::Control {
@@ -178,6 +185,8 @@ impl World {
         }
         let done = |carried: &Carried| carried.from.ended().is_some() && carried.from.progress().settled;
         self.carried.retain(|carried| !done(carried));
+        // Both ends may have.
+        closed.dedup();
         for wire in closed.into_iter().rev() {
             self.cut(wire);
         }
