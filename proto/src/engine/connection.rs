@@ -58,6 +58,9 @@ pub(super) const MIN_HEARTBEAT: Duration = Duration::from_millis(50);
 /// The most octets of a transfer's frame header with its performative: 8 of the frame, 40 of the tag, 36 of all else.
 const TRANSFER_OVERHEAD: u32 = 96;
 
+/// Octets of the least window that follows what the peer sends: a second's worth of a way of 8 Mbit/s.
+const LEAST_WINDOW: u32 = 1024 * 1024;
+
 /// One AMQP connection. See the [module](super) for how it is driven.
 #[derive(Debug)]
 pub struct Connection {
@@ -68,6 +71,8 @@ pub struct Connection {
     pub(super) verifying: bool,
     /// Our open waits until the owner has seen the peer's.
     pub(super) holds_open: bool,
+    /// Sessions' windows follow what the peer sends.
+    pub(super) adapts_windows: bool,
     pub(super) events: VecDeque<Event>,
     pub(super) output: Output,
     pub(super) remote: Option<Box<Open>>,
@@ -99,6 +104,7 @@ impl Connection {
             mechanism: None,
             verifying: false,
             holds_open: false,
+            adapts_windows: false,
             events: VecDeque::new(),
             output: Output::default(),
             remote: None,
@@ -193,6 +199,34 @@ impl Connection {
             self.config.incoming_window = incoming_window.unwrap_or(self.config.incoming_window);
             self.send_open();
         }
+    }
+
+    /// From now on a session's window is what the peer sends in about a second, between 1 MiB and what is configured. Of a peer that puts all
+    /// it has for one session before what it has for the next, no more than that is on its way: on a slow path its other sessions would
+    /// wait for many seconds.
+    pub fn adapt_windows(&mut self) {
+        self.adapts_windows = true;
+    }
+
+    /// Windows are as configured again, those of the sessions that there are included.
+    pub fn restore_windows(&mut self) {
+        if core::mem::take(&mut self.adapts_windows) {
+            let window = self.config.incoming_window;
+            let sessions: Vec<_> = self.channels.values().copied().collect();
+            for key in sessions {
+                if let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) {
+                    session.window = window;
+                    session.bring_back(None, self.last_received);
+                    self.send_flow(key, None, false);
+                }
+            }
+        }
+    }
+
+    /// The least and the most transfers of a window that follows what the peer sends.
+    pub(super) fn window_limits(&self) -> Option<(u32, u32)> {
+        let most = self.config.incoming_window;
+        self.adapts_windows.then(|| ((LEAST_WINDOW / self.config.max_frame_size).clamp(2.min(most), most), most))
     }
 
     // ----- outputs -----
@@ -381,7 +415,8 @@ impl Connection {
 
     pub(super) fn new_session(&mut self) -> SessionKey {
         let channel = u16::try_from(self.local_channels.vacant_key()).unwrap_or(u16::MAX);
-        let key = self.sessions.insert(Session::new(channel, self.config.incoming_window));
+        let window = self.window_limits().map_or(self.config.incoming_window, |(least, _)| least);
+        let key = self.sessions.insert(Session::new(channel, window));
         let key = SessionKey(u16::try_from(key).unwrap_or(u16::MAX));
         self.local_channels.insert(key);
         key

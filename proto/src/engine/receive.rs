@@ -188,11 +188,12 @@ impl Connection {
             return self.end_session(key, error);
         };
         let granted = self.receive(key, link, transfer, payload)?;
+        let (limits, now) = (self.window_limits(), self.last_received);
         // Whatever became of the transfer, it took its place in the window.
         let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) else { return Ok(()) };
         let reopen = !session.held && session.incoming_window <= session.window / 2;
         if reopen {
-            session.incoming_window = session.window;
+            session.bring_back(limits, now);
         }
         if granted || reopen {
             self.send_flow(key, self.flow_carrier(key, link), false);

@@ -31,10 +31,11 @@ impl Connection {
     }
 
     pub(super) fn send_begin(&mut self, key: SessionKey, remote_channel: Option<u16>) {
+        let incoming_window = self.sessions.get(key.0.into()).map_or(self.config.incoming_window, |session| session.window);
         let begin = Begin {
             remote_channel,
             next_outgoing_id: 0,
-            incoming_window: self.config.incoming_window,
+            incoming_window,
             outgoing_window: i32::MAX as u32,
             handle_max: Some(i32::MAX as u32),
             ..Begin::default()

@@ -3,8 +3,15 @@
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
 use crate::amqp::performative::Role;
+use crate::time::Instant;
+use core::time::Duration;
 use slab::Slab;
 use std::collections::HashMap;
+
+/// A window that is used up sooner than this is doubled, and one that lasts longer than that is halved: between them lies what may be on
+/// its way, which so never takes much more than a second.
+const QUICK: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(1);
 
 /// A session of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +27,8 @@ pub(super) struct Session {
     pub(super) end_sent: bool,
     /// What we announced in begin, in transfers; brought back to this when half of it is used.
     pub(super) window: u32,
+    /// When it was brought back last, and the time before.
+    brought_back: (Instant, Instant),
     pub(super) incoming_window: u32,
     /// The application has enough for now: the window is left to close.
     pub(super) held: bool,
@@ -51,6 +60,7 @@ impl Session {
             remote_channel: None,
             end_sent: false,
             window,
+            brought_back: Default::default(),
             incoming_window: window,
             held: false,
             next_incoming_id: 0,
@@ -68,6 +78,20 @@ impl Session {
             outgoing: HashMap::new(),
             expected_delivery_id: None,
         }
+    }
+
+    /// Half of the window is used and it is brought back. With limits, it becomes what the peer sends in about a second.
+    pub(super) fn bring_back(&mut self, limits: Option<(u32, u32)>, now: Instant) {
+        if let Some((least, most)) = limits {
+            let whole = now.since(self.brought_back.0);
+            self.brought_back = (self.brought_back.1, now);
+            if whole < QUICK {
+                self.window = self.window.saturating_mul(2).min(most);
+            } else if whole > SLOW {
+                self.window = (self.window / 2).max(least);
+            }
+        }
+        self.incoming_window = self.window;
     }
 }
 

@@ -290,6 +290,10 @@ impl Connection {
         if connection.is_governed() && !connection.settings.outgoing {
             connection.engine.hold_open();
         }
+        // C routers send HELLO behind all that they have for their streams.
+        if connection.settings.role.is_router() && connection.settings.session_frames.is_none() {
+            connection.engine.adapt_windows();
+        }
         connection
     }
 
@@ -709,6 +713,9 @@ impl Connection {
             self.mailbox = Mailbox::new(shard);
         }
         let mut peer = peer_info(open, self.mechanism, self.user.clone());
+        if !self.bounds_unread {
+            self.engine.restore_windows();
+        }
         if self.settings.outgoing {
             (peer.correlator, peer.ordinal) = (self.settings.correlator.clone(), self.settings.ordinal);
         }

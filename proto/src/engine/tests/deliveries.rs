@@ -301,6 +301,45 @@ fn the_window_counts_what_the_peer_has_not_seen() {
 }
 
 #[test]
+fn a_window_follows_what_the_peer_sends() {
+    let (mut raw, _, _) = Raw::receiving(Config { incoming_window: 512, ..server() }, 100);
+    raw.engine.adapt_windows();
+    let mut next = 0;
+    // Sends so many transfers, one after each pause; returns the window that is told last.
+    let mut carry = |raw: &mut Raw, transfers: usize, pause: u64| {
+        for _ in 0..transfers {
+            raw.now += Duration::from_millis(pause);
+            raw.transfer(part(0, 0), b"x");
+            next += 1;
+        }
+        raw.events();
+        let window = |item| match item {
+            Item::Frame(0, Performative::Flow(flow), _) => Some((flow.incoming_window, flow.next_incoming_id)),
+            _ => None,
+        };
+        raw.sent().into_iter().filter_map(window).last()
+    };
+    // 62 transfers a second: a second's worth are 64, the least there is.
+    let slow = carry(&mut raw, 1000, 16);
+    assert_eq!(slow.map(|(window, _)| window), Some(64));
+    assert!(carry(&mut raw, 64, 16).is_some_and(|(window, _)| window == 64));
+    // 1000 a second: half of a window lasts a quarter of a second at most, and the whole less than one.
+    let quick = carry(&mut raw, 2000, 1);
+    assert!(quick.is_some_and(|(window, _)| window == 512), "{quick:?}");
+    // 200 a second.
+    let between = carry(&mut raw, 1000, 5);
+    assert!(between.is_some_and(|(window, _)| (100..=256).contains(&window)), "{between:?}");
+    // A session that begins now begins with the least, and all have what is configured when windows are restored.
+    raw.feed(1, begin());
+    assert!(matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin), _)] if begin.incoming_window == 64));
+    raw.events();
+    raw.engine.restore_windows();
+    let sent = raw.sent();
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|item| matches!(item, Item::Frame(_, Performative::Flow(flow), _) if flow.incoming_window == 512)));
+}
+
+#[test]
 fn the_peer_is_asked_what_it_holds() {
     let (mut raw, session, link) = Raw::sending(server(), 2);
     // The peer's begin said 2048, and its open that a frame may be as large as can be said: it holds what it may.
