@@ -26,10 +26,6 @@ const INTRODUCED_SINGLY: usize = 8;
 /// How long a router is kept that nothing connects to the network: it may be known before those that name it.
 const ORPHAN_AGE: Duration = Duration::from_secs(3);
 
-/// An RA that says what the last one of its router said is a copy that came another way when it comes this soon; routers repeat
-/// themselves after a second at the earliest.
-const COPIES: Duration = Duration::from_millis(500);
-
 /// The own link state goes out at once, then ever more rarely while it goes on changing.
 const ANNOUNCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -188,6 +184,19 @@ impl Topology {
         if confirmed {
             self.refresh_neighbor(arrival.link, hello, now);
         }
+    }
+
+    /// Takes an RA when it is one of the many copies of a flood that bring nothing: it says what the one that was passed on lately
+    /// said, or less, and came no shorter way. Two of three RAs that reach a router of a network of hundreds do.
+    pub(super) fn take_copy(&mut self, arrival: &Arrival<'_>, ra: &Ra, now: Instant) -> bool {
+        let Some(router) = self.table.find(&ra.id) else { return false };
+        let Some(slot) = self.table.get_mut(router) else { return false };
+        let is_copy = slot.flooded.is_some_and(|last| last.is_copy(ra, arrival.trace.len(), now));
+        let is_known = is_copy && slot.instance == ra.instance && ra.ls_seq <= slot.wanted;
+        if is_known {
+            slot.arrival = Some(arrival.link);
+        }
+        is_known
     }
 
     /// The control links on which a copy goes on.
@@ -602,11 +611,7 @@ impl Topology {
     fn is_news(&mut self, router: RouterIndex, ra: &Ra, arrival: &Arrival<'_>, now: Instant) -> bool {
         let Some(slot) = self.table.get_mut(router).filter(|_| arrival.flooded) else { return false };
         let hops = arrival.trace.len();
-        let news = slot.flooded.is_none_or(|last| {
-            let more = ra.ls_seq > last.ls_seq || ra.mobile_seq > last.mobile_seq;
-            let same = ra.ls_seq == last.ls_seq && ra.mobile_seq == last.mobile_seq;
-            more || now >= last.at + COPIES || (same && hops < last.hops)
-        });
+        let news = slot.flooded.is_none_or(|last| !last.is_copy(ra, hops, now));
         if news {
             slot.flooded = Some(Flooded { ls_seq: ra.ls_seq, mobile_seq: ra.mobile_seq, at: now, hops });
         }

@@ -112,6 +112,7 @@ impl Routing {
                 self.topology.handle_hello(arrival, hello, now);
                 Vec::new()
             }
+            Message::Ra(ra) if self.topology.take_copy(arrival, ra, now) => return Vec::new(),
             Message::Ra(ra) => self.topology.handle_ra(arrival, ra, now),
             Message::Lsu(lsu) => {
                 self.topology.handle_lsu(arrival, lsu, now);

@@ -1,13 +1,19 @@
 //! The known routers and what each announced of itself.
 
+use core::time::Duration;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::time::Instant;
 
+use super::message::Ra;
 use super::pace::Request;
 use super::routes::{Edge, Graph, Node, RouterIndex};
 use super::{LinkId, MAX_ROUTERS};
+
+/// An RA that says what the last one of its router said is a copy that came another way when it comes this soon; routers repeat
+/// themselves after a second at the earliest.
+const COPIES: Duration = Duration::from_millis(500);
 
 /// A known router.
 #[derive(Debug)]
@@ -55,6 +61,15 @@ pub(super) struct Flooded {
     pub(super) at: Instant,
     /// How many routers it had passed.
     pub(super) hops: usize,
+}
+
+impl Flooded {
+    /// Whether another RA of the router is a copy of this one that came no shorter way, or is older.
+    pub(super) fn is_copy(&self, ra: &Ra, hops: usize, now: Instant) -> bool {
+        let more = ra.ls_seq > self.ls_seq || ra.mobile_seq > self.mobile_seq;
+        let same = ra.ls_seq == self.ls_seq && ra.mobile_seq == self.mobile_seq;
+        !more && now < self.at + COPIES && !(same && hops < self.hops)
+    }
 }
 
 impl Router {

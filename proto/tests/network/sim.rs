@@ -1,7 +1,7 @@
 //! A network of routers in virtual time: links with latency, in order, that lose what is under way when they go down.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +131,6 @@ pub(crate) struct Node {
     life: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     pub(crate) ends: [usize; 2],
     pub(crate) cost: u32,
@@ -140,31 +139,26 @@ pub(crate) struct Connection {
     pub(crate) up: Option<LinkId>,
     /// When the last message sent from each end arrives.
     busy: [Instant; 2],
+    /// What is under way from each end, in the order in which it arrives. Only the first is in the queue of events, which so has no
+    /// more entries than there are connections and routers.
+    under_way: [VecDeque<UnderWay>; 2],
 }
 
+struct UnderWay {
+    at: Instant,
+    sequence: u64,
+    link: LinkId,
+    packet: Packet,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Arrive { connection: usize, link: LinkId, to: usize, packet: Packet },
+    Arrive { connection: usize, side: usize },
     Wake { node: usize, life: u64 },
 }
 
-struct Queued(Instant, u64, Event);
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Queued {}
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
+/// When, the how manieth, and what.
+type Queued = (Instant, u64, Event);
 
 pub(crate) struct Net {
     pub(crate) now: Instant,
@@ -180,6 +174,15 @@ pub(crate) struct Net {
     pub(crate) sent: BTreeMap<&'static str, u64>,
     /// The wake-up that each node has in the queue.
     armed: Vec<Option<Instant>>,
+    /// The processor time that [`Self::run`] has taken.
+    pub(crate) spent: Duration,
+}
+
+/// The processor time of this thread; none where the system does not tell.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 impl Net {
@@ -195,6 +198,7 @@ impl Net {
             next_instance: 1_790_000_000,
             sent: BTreeMap::new(),
             armed: Vec::new(),
+            spent: Duration::ZERO,
         }
     }
 
@@ -240,7 +244,14 @@ impl Net {
     }
 
     pub(crate) fn connect(&mut self, a: usize, b: usize, cost: u32, latency: Duration) -> usize {
-        self.connections.push(Connection { ends: [a, b], cost, latency, up: None, busy: [Instant::ZERO; 2] });
+        self.connections.push(Connection {
+            ends: [a, b],
+            cost,
+            latency,
+            up: None,
+            busy: [Instant::ZERO; 2],
+            under_way: Default::default(),
+        });
         let connection = self.connections.len() - 1;
         self.up(connection);
         connection
@@ -318,9 +329,10 @@ impl Net {
 
     /// Lets time pass.
     pub(crate) fn run(&mut self, time: Duration) {
-        let end = self.now + time;
+        let (end, before) = (self.now + time, processor_time());
         while self.step(end) {}
         self.now = end;
+        self.spent += processor_time().saturating_sub(before);
     }
 
     /// Lets time pass until the condition holds; gives the time it took, `None` when it is over the limit.
@@ -335,15 +347,22 @@ impl Net {
     }
 
     fn step(&mut self, end: Instant) -> bool {
-        let Some(Reverse(Queued(at, ..))) = self.queue.peek() else { return false };
+        let Some(Reverse((at, ..))) = self.queue.peek() else { return false };
         if *at > end {
             return false;
         }
-        let Some(Reverse(Queued(at, _, event))) = self.queue.pop() else { return false };
+        let Some(Reverse((at, _, event))) = self.queue.pop() else { return false };
         self.now = at;
         match event {
-            Event::Arrive { connection, link, to, packet } => {
-                if self.connections[connection].up == Some(link) {
+            Event::Arrive { connection, side } => {
+                let entry = &mut self.connections[connection];
+                let to = entry.ends[1 - side];
+                let up = entry.up;
+                let Some(UnderWay { link, packet, .. }) = entry.under_way[side].pop_front() else { return true };
+                if let Some(UnderWay { at, sequence, .. }) = entry.under_way[side].front() {
+                    self.queue.push(Reverse((*at, *sequence, event)));
+                }
+                if up == Some(link) {
                     let mut out = Vec::new();
                     match self.nodes[to].router.as_mut() {
                         Some(Router::Ours(router)) => router.receive(link, &packet, at, &mut out),
@@ -392,7 +411,8 @@ impl Net {
         {
             self.armed[node] = Some(due);
             let life = self.nodes[node].life;
-            self.push(due, Event::Wake { node, life });
+            self.sequence += 1;
+            self.queue.push(Reverse((due, self.sequence, Event::Wake { node, life })));
         }
     }
 
@@ -404,14 +424,13 @@ impl Net {
         *self.sent.entry(packet.message.opcode()).or_default() += 1;
         let entry = &mut self.connections[connection];
         let side = usize::from(entry.ends[0] != node);
-        let to = entry.ends[1 - side];
         let at = (self.now + entry.latency).max(entry.busy[side]);
         entry.busy[side] = at;
-        self.push(at, Event::Arrive { connection, link, to, packet });
-    }
-
-    fn push(&mut self, at: Instant, event: Event) {
         self.sequence += 1;
-        self.queue.push(Reverse(Queued(at, self.sequence, event)));
+        let sequence = self.sequence;
+        if entry.under_way[side].is_empty() {
+            self.queue.push(Reverse((at, sequence, Event::Arrive { connection, side })));
+        }
+        entry.under_way[side].push_back(UnderWay { at, sequence, link, packet });
     }
 }
