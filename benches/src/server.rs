@@ -31,7 +31,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
-    task::{LocalSet, spawn_local},
+    task::{LocalSet, spawn_local, yield_now},
     time::sleep,
 };
 
@@ -82,12 +82,15 @@ pub struct Options {
     pub bytes: Option<u64>,
     /// HTTP: octets of an answer's body; none for a greeting.
     pub body: Option<usize>,
+    /// The size of each connection's socket buffers; none for the system's, which grow to megabytes: too much for thousands of
+    /// streams that never end.
+    pub buffer: Option<usize>,
 }
 
 impl Options {
     /// A server of `mode` on a free port of 127.0.0.1, with one thread.
     pub fn new(mode: Mode) -> Self {
-        Self { listen: "127.0.0.1:0".to_owned(), mode, threads: 1, bytes: None, body: None }
+        Self { listen: "127.0.0.1:0".to_owned(), mode, threads: 1, bytes: None, body: None, buffer: None }
     }
 }
 
@@ -128,7 +131,7 @@ impl Server {
     /// Listens and starts the threads.
     pub fn start(options: &Options) -> Result<Self, BenchError> {
         limits::raise_descriptors();
-        let listener = listen(&options.listen)?;
+        let listener = listen(&options.listen, options.buffer)?;
         let address = listener.local_addr()?;
         let totals = Arc::<Totals>::default();
         let next = Arc::<AtomicUsize>::default();
@@ -177,7 +180,7 @@ impl Drop for Server {
 }
 
 /// Opens the listening socket. What is set on it holds for the connections it accepts.
-fn listen(address: &str) -> io::Result<std::net::TcpListener> {
+fn listen(address: &str, buffer: Option<usize>) -> io::Result<std::net::TcpListener> {
     let mut refused = io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no address"));
     for address in address.to_socket_addrs()? {
         let open = || {
@@ -185,6 +188,10 @@ fn listen(address: &str) -> io::Result<std::net::TcpListener> {
             socket.set_reuse_address(true)?;
             socket.set_tcp_nodelay(true)?;
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+            if let Some(octets) = buffer {
+                socket.set_send_buffer_size(octets)?;
+                socket.set_recv_buffer_size(octets)?;
+            }
             socket.set_nonblocking(true)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
@@ -346,6 +353,8 @@ impl Shard {
             let sent = stream.write(pattern::slice(seed, offset, left.min(CHUNK))).await?;
             offset = offset.saturating_add(sent as u64);
             self.totals.sent.fetch_add(sent as u64, Ordering::Relaxed);
+            // A reader that keeps up would have this thread for as long as a task may run, and thousands of streams wait their turn.
+            yield_now().await;
         }
         stream.shutdown().await?;
         // Closing with octets unread would reset the connection and destroy what is still on its way.

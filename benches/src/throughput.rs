@@ -1,18 +1,23 @@
 //! How many octets a second go through, and how evenly parallel streams share them.
 //!
-//! * *down*: the octets a `source` sends, counted as they arrive until the time is over.
+//! * *down*: the octets a `source` sends, counted as they arrive until the time is over. The time begins when all streams have begun.
 //! * *up*: the octets a `sink` has confirmed to have received, by the time until the confirmation. What only filled the
 //!   buffers on the way does not count.
 //! * *both*: the octets an `echo` server sends back, counted as they arrive until the time is over. After that the stream
 //!   is ended and read to its end: as many octets must have come back as were sent.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
-use tokio::time::timeout_at;
+use socket2::SockRef;
+use tokio::{
+    net::TcpStream,
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     BenchError, Common,
@@ -59,6 +64,8 @@ pub struct Options {
     pub bytes: Option<u64>,
     /// Whether every octet is checked.
     pub verify: bool,
+    /// The size of each socket's buffers; none for the system's, which grow to megabytes: too much for thousands of streams.
+    pub buffer: Option<usize>,
 }
 
 impl Default for Options {
@@ -70,6 +77,7 @@ impl Default for Options {
             chunk: 64 * 1024,
             bytes: None,
             verify: false,
+            buffer: None,
         }
     }
 }
@@ -160,6 +168,17 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         Ok(stream) => stream,
         Err(failure) => return tally.borrow_mut().failures.add(failure),
     };
+    if let Err(error) = plan.options.buffer.map_or(Ok(()), |octets| set_buffers(&stream, octets)) {
+        return tally.borrow_mut().failures.add(Failure::io("SO_SNDBUF and SO_RCVBUF", &error));
+    }
+    // A source's stream stands when it begins: only then has everything on the way been opened.
+    if plan.options.direction == Direction::Down {
+        let begun = timeout(plan.timeout, stream.peek(&mut [0])).await;
+        let begun = begun.map_err(|_| Failure::timeout("the beginning of a stream", plan.timeout));
+        if let Err(failure) = begun.and_then(|begun| begun.map_err(|error| Failure::io("read", &error))) {
+            return tally.borrow_mut().failures.add(failure);
+        }
+    }
     let Ok(window) = seat.next_window().await else { return };
     let meter = Meter::new(index, window);
     let limit = window.end + plan.timeout;
@@ -173,6 +192,12 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         let text = format!("stream {index}, {} sent, {} received: {}", meter.sent(), meter.received(), failure.text);
         tally.failures.add(Failure::new(failure.kind, text));
     }
+}
+
+fn set_buffers(stream: &TcpStream, octets: usize) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(octets)?;
+    socket.set_recv_buffer_size(octets)
 }
 
 fn fairness(streams: &[Stream]) -> Fairness {

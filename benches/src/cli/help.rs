@@ -33,6 +33,7 @@ Prints the address it listens on as its first line, and serves until SIGINT or S
   --threads N       threads, each with a runtime of its own (1)
   --bytes SIZE      source: end each stream after so many octets
   --body SIZE       http: octets of an answer's body (a greeting)
+  --buffer SIZE     what the kernel holds of a connection each way (as much as it likes)
 ";
 
 pub(super) const RELAY: &str = "\
@@ -55,6 +56,7 @@ usage: skbench throughput HOST:PORT [options]
   --bytes SIZE      octets of each stream; the time then is a limit
   --chunk SIZE      octets of one write and one read, at most 1M (64K)
   --verify          check every octet
+  --buffer SIZE     what the kernel holds of a stream here, each way (as much as it likes)
 ";
 
 pub(super) const LATENCY: &str = "\

@@ -204,6 +204,7 @@ fn server(parser: &mut Parser) -> Result<Command, UsageError> {
             "mode" => options.mode = Value::next(parser, &option)?.choice(&modes)?,
             "threads" => options.threads = Value::next(parser, &option)?.count(1..=MAX_THREADS)?,
             "bytes" => options.bytes = Some(Value::next(parser, &option)?.size(0..=MAX_BYTES)?),
+            "buffer" => options.buffer = Some(Value::next(parser, &option)?.count(1..=64 << 20)?),
             "body" => options.body = Some(Value::next(parser, &option)?.count(0..=64 << 20)?),
             _ => return Err(Arg::Long(&option).unexpected().into()),
         }
@@ -248,6 +249,7 @@ fn throughput(parser: &mut Parser) -> Result<Command, UsageError> {
             "seconds" => seconds = Some(Value::next(parser, option)?.time()?),
             "bytes" => options.bytes = Some(Value::next(parser, option)?.size(1..=MAX_BYTES)?),
             "chunk" => options.chunk = Value::next(parser, option)?.chunk()?,
+            "buffer" => options.buffer = Some(Value::next(parser, option)?.count(1..=64 << 20)?),
             "verify" => options.verify = true,
             _ => return Ok(false),
         }

@@ -8,6 +8,7 @@ use tokio::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
+    task::yield_now,
     time::sleep_until,
 };
 
@@ -163,11 +164,20 @@ async fn send(writer: &mut WriteHalf<'_>, seed: u64, options: &Options, meter: &
                 }
             }
         }
+        take_turns(options).await;
     }
     writer.shutdown().await.map_err(|e| Failure::io("shutdown", &e))?;
     match options.bytes {
         Some(bytes) if meter.sent() < bytes => Err(unfinished(meter.sent(), bytes)),
         _ => Ok(()),
+    }
+}
+
+/// After each chunk it is another stream's turn: one whose other end keeps up would have this thread for as long as a task may run, and
+/// what the streams get would be what the generator gives them.
+async fn take_turns(options: &Options) {
+    if options.streams > 1 {
+        yield_now().await;
     }
 }
 
@@ -246,6 +256,7 @@ async fn down(reader: &mut ReadHalf<'_>, buffer: &mut [u8], options: &Options, m
             verify(seed, meter.received(), part.get(..read).unwrap_or_default())?;
         }
         meter.add_received(read);
+        take_turns(options).await;
     }
     if let Some(bytes) = options.bytes.filter(|bytes| meter.received() < *bytes) {
         return Err(unfinished(meter.received(), bytes));
