@@ -226,34 +226,40 @@ impl Delivery {
     /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped once an outcome has come: nobody
     /// wants them any more.
     pub fn push(&self, octets: Bytes) -> usize {
-        let (notify, queued) = {
-            let mut state = self.lock();
-            if octets.is_empty()
-                || state.end.is_some()
-                || matches!(&state.outcome, Some(outcome) if *outcome != DeliveryState::Accepted)
-            {
-                return state.queued;
-            }
-            self.budget.take(octets.len());
-            state.queued += octets.len();
-            state.chunks.push_back(octets);
-            (state.consumer.wake(), state.queued)
-        };
-        notify.wake();
-        queued
+        self.append(octets, None)
+    }
+
+    /// Appends the last octets of the body. The consumer sees their end with them, and need not tell it by itself.
+    pub fn push_last(&self, octets: Bytes, ended: Ended) {
+        self.append(octets, Some(ended));
     }
 
     /// Ends the body.
     pub fn end(&self, ended: Ended) {
-        let notify = {
+        self.append(Bytes::new(), Some(ended));
+    }
+
+    fn append(&self, octets: Bytes, ended: Option<Ended>) -> usize {
+        let (notify, queued) = {
             let mut state = self.lock();
             if state.end.is_some() {
-                return;
+                return state.queued;
             }
-            state.end = Some(ended);
-            state.consumer.wake()
+            let dropped = matches!(&state.outcome, Some(outcome) if *outcome != DeliveryState::Accepted);
+            let appends = !octets.is_empty() && !dropped;
+            if appends {
+                self.budget.take(octets.len());
+                state.queued += octets.len();
+                state.chunks.push_back(octets);
+            }
+            state.end = ended;
+            if !appends && ended.is_none() {
+                return state.queued;
+            }
+            (state.consumer.wake(), state.queued)
         };
         notify.wake();
+        queued
     }
 
     /// The sender has settled: whatever the receiver says now, nobody hears it.

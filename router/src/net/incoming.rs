@@ -271,8 +271,9 @@ impl Connection {
         }
         let complete = ending == Ending::Complete;
         match &mut slot.state {
+            State::Routed(delivery) if complete && !slot.windowed => delivery.push_last(kept(payload), Ended::Complete),
             State::Routed(delivery) => {
-                let held = push(delivery, payload);
+                let held = delivery.push(kept(payload));
                 if slot.windowed && held > stream::MAX_HELD && held > stream::MAX_HELD + delivery.lent() {
                     delivery.end(Ended::Aborted);
                     slot.state = State::Refused;
@@ -440,7 +441,7 @@ impl Connection {
         let message = Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
         let delivery = Delivery::new(message, self.node.core.budget());
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
-        push(&delivery, octets.slice(read.body..));
+        delivery.push(kept(octets.slice(read.body..)));
         slot.state = State::Routed(Arc::clone(&delivery));
         if complete {
             delivery.end(Ended::Complete);
@@ -626,7 +627,7 @@ const fn is_extended(state: &DeliveryState) -> bool {
     matches!(state, DeliveryState::Other(_))
 }
 
-/// Appends to a delivery; returns the octets that wait for its consumer.
-fn push(delivery: &Delivery, payload: Bytes) -> usize {
-    delivery.push(if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload })
+/// A payload as a delivery may keep it.
+fn kept(payload: Bytes) -> Bytes {
+    if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }

@@ -49,6 +49,18 @@ fn octets_come_out_in_order_and_the_end_behind_the_last() {
 }
 
 #[test]
+fn the_last_octets_and_their_end_are_one_word() {
+    let (delivery, budget) = delivery();
+    let mailbox = Mailbox::new(0);
+    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
+    delivery.push_last(octets("abc"), Ended::Complete);
+    let mut chunks = VecDeque::new();
+    assert_eq!((ready(&mailbox), delivery.take(100, &mut chunks)), (vec![7], (3, Some(Ended::Complete))));
+    delivery.push_last(octets("late"), Ended::Aborted);
+    assert_eq!((ready(&mailbox), delivery.ended(), budget.held()), (vec![], Some(Ended::Complete), 0));
+}
+
+#[test]
 fn each_word_of_the_sender_wakes_the_consumer_that_has_heard_the_last() {
     let (delivery, _) = delivery();
     let mailbox = Mailbox::new(0);
