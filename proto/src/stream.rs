@@ -11,8 +11,8 @@
 //! on the way neither gets it nor passes it on, and the window there is as it always was.
 
 use crate::amqp::encode::{self, Null};
-use crate::amqp::message::{self, Head, Properties, section};
-use crate::amqp::{DecodeError, Encode, Value};
+use crate::amqp::message::{self, Head, PropertyReader, section};
+use crate::amqp::{DecodeError, Encode};
 
 /// What a stream's messages say their content is.
 pub const CONTENT_TYPE: &str = "application/octet-stream";
@@ -37,7 +37,11 @@ pub const MAX_ALLOWANCE: u64 = 16 * 1024 * 1024;
 
 /// The sections of a stream's message up to the octets. The server stream has neither `reply_to` nor `correlation_id`.
 pub fn encode_head(to: &str, reply_to: Option<&str>, correlation_id: Option<&str>, alpn: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128 + to.len() + reply_to.map_or(0, str::len));
+    let text = |text: &str| text.len() + if text.len() < 256 { 2 } else { 5 };
+    let fields =
+        text(to) + text(CONTENT_TYPE) + [reply_to, correlation_id].map(|field| field.map_or(1, text)).iter().sum::<usize>();
+    // To the octet: it is kept for as long as the stream lives.
+    let mut out = Vec::with_capacity(36 + fields + alpn.map_or(0, |protocol| text("alpn") + text(protocol)));
     encode::descriptor(&mut out, section::PROPERTIES);
     encode::compound32(&mut out, 0xd0, 7, |out| {
         Null.encode(out);
@@ -65,13 +69,11 @@ pub fn encode_head(to: &str, reply_to: Option<&str>, correlation_id: Option<&str
 
 /// What the head of a stream's message says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamHead {
-    /// The address it goes to.
-    pub to: String,
+pub struct StreamHead<'a> {
     /// Where the server stream goes; only a client stream has it.
-    pub reply_to: Option<String>,
+    pub reply_to: Option<&'a str>,
     /// The flow record of the connection at its listener.
-    pub correlation_id: Option<String>,
+    pub correlation_id: Option<&'a str>,
     /// The application protocol that the client's TLS settled on.
     pub alpn: Option<String>,
 }
@@ -91,26 +93,20 @@ pub enum NotAStream {
 ///
 /// # Errors
 /// Why it is none.
-pub fn decode_head(sections: &[u8], head: &Head) -> Result<StreamHead, NotAStream> {
-    let properties = match &head.properties {
-        Some(span) => Properties::decode_fields(&mut span.of(sections))?,
-        None => Properties::default(),
-    };
-    match properties.content_type {
-        Some(content_type) if content_type.0 == CONTENT_TYPE => {}
-        other => return Err(NotAStream::ContentType(other.map(|text| text.0))),
+pub fn decode_head<'a>(sections: &'a [u8], head: &Head) -> Result<StreamHead<'a>, NotAStream> {
+    let mut properties = PropertyReader::new(head.properties.as_ref(), sections)?;
+    properties.pass(4)?;
+    let reply_to = properties.string()?;
+    let correlation_id = properties.any_text()?;
+    match properties.text()? {
+        Some(CONTENT_TYPE) => {}
+        other => return Err(NotAStream::ContentType(other.map(str::to_owned))),
     }
     let alpn = match &head.application_properties {
         Some(span) => message::application_property(span, sections, "alpn")?,
         None => None,
     };
-    let text = |value: Value| value.as_text().map(str::to_owned);
-    Ok(StreamHead {
-        to: properties.to.unwrap_or_default(),
-        reply_to: properties.reply_to,
-        correlation_id: properties.correlation_id.and_then(text),
-        alpn: alpn.and_then(text),
-    })
+    Ok(StreamHead { reply_to, correlation_id, alpn: alpn.and_then(|value| value.as_text().map(str::to_owned)) })
 }
 
 /// The sender's side of a stream's window.
@@ -241,6 +237,9 @@ mod tests {
         expected.extend_from_slice(&[0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1]);
         expected.extend_from_slice(&[0x00, 0x53, 0x77, 0x40]);
         assert_eq!(octets, expected);
+        for octets in [octets, encode_head(&"x".repeat(300), None, None, Some("h2")), encode_head("x", Some("r"), None, None)] {
+            assert_eq!(octets.capacity(), octets.len());
+        }
     }
 
     #[test]
@@ -251,10 +250,8 @@ mod tests {
         let head = head_of(&octets);
         assert_eq!(head.body.map(|span| span.end), Some(end));
         let read = decode_head(&octets, &head).unwrap();
-        assert_eq!(
-            read,
-            StreamHead { to: "a/b".into(), reply_to: Some("r".into()), correlation_id: None, alpn: Some("h2".into()) }
-        );
+        assert_eq!(read, StreamHead { reply_to: Some("r"), correlation_id: None, alpn: Some("h2".into()) });
+        assert_eq!(message::destination(head.properties.as_ref(), &octets), Ok(Some("a/b")));
     }
 
     #[test]

@@ -189,6 +189,85 @@ impl Span {
     }
 }
 
+/// The fields of a properties section one after the other, of which nothing is built: of a message that passes through, two or three count.
+#[derive(Clone, Debug)]
+pub struct PropertyReader<'a> {
+    body: Reader<'a>,
+    left: u32,
+}
+
+impl<'a> PropertyReader<'a> {
+    /// A reader before the first field, the message-id. Without a section all fields are absent.
+    ///
+    /// # Errors
+    /// A section that is no list.
+    pub fn new(properties: Option<&Span>, octets: &'a [u8]) -> Result<Self, DecodeError> {
+        let Some(span) = properties else { return Ok(Self { body: Reader::new(&[]), left: 0 }) };
+        let (left, body) = span.of(octets).list()?;
+        Ok(Self { body, left })
+    }
+
+    /// Passes over the next fields.
+    ///
+    /// # Errors
+    /// Octets that are no values.
+    pub fn pass(&mut self, fields: u32) -> Result<(), DecodeError> {
+        for _ in 0..fields.min(self.left) {
+            self.left -= 1;
+            self.body.skip()?;
+        }
+        Ok(())
+    }
+
+    fn present(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        !self.body.null()
+    }
+
+    /// The next field, which must be a string.
+    ///
+    /// # Errors
+    /// Another type, or what is no text.
+    pub fn string(&mut self) -> Result<Option<&'a str>, DecodeError> {
+        if self.present() { self.body.string().map(Some) } else { Ok(None) }
+    }
+
+    /// The next field, a string or a symbol.
+    ///
+    /// # Errors
+    /// Another type, or what is no text.
+    pub fn text(&mut self) -> Result<Option<&'a str>, DecodeError> {
+        if self.present() { self.body.text().map(Some) } else { Ok(None) }
+    }
+
+    /// The next field, which may be of any type, if it is a string or a symbol.
+    ///
+    /// # Errors
+    /// What is no value, or no text.
+    pub fn any_text(&mut self) -> Result<Option<&'a str>, DecodeError> {
+        if !self.present() {
+            return Ok(None);
+        }
+        match self.body.peek()? {
+            0xa1 | 0xb1 | 0xa3 | 0xb3 => self.body.text().map(Some),
+            _ => self.body.skip().map(|()| None),
+        }
+    }
+}
+
+/// The address that a message goes to by its properties.
+///
+/// # Errors
+/// Properties that do not decode, up to it.
+pub fn destination<'a>(properties: Option<&Span>, octets: &'a [u8]) -> Result<Option<&'a str>, DecodeError> {
+    let mut fields = PropertyReader::new(properties, octets)?;
+    fields.pass(2)?;
+    fields.string()
+}
+
 /// An application property by its name.
 ///
 /// # Errors

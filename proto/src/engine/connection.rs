@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
 use super::event::{Closed, Event, Initiator};
+use super::keys::KeyMap;
 use super::link::{Link, LinkKey};
 use super::output::Output;
 use super::session::{Session, SessionKey};
@@ -14,7 +15,7 @@ use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +79,8 @@ pub struct Connection {
     pub(super) remote: Option<Box<Open>>,
     pub(super) open_sent: bool,
     pub(super) sessions: Slots<Session>,
-    /// Sessions by the channels that the peer sends on.
-    pub(super) channels: HashMap<u16, SessionKey>,
+    /// Sessions by the channels that the peer sends on: of 16 bits, so that few can share a place whatever it chooses.
+    pub(super) channels: KeyMap<u16, SessionKey>,
     /// Sessions by the channels that we send on.
     pub(super) local_channels: Slab<SessionKey>,
     pub(super) links: Slots<Link>,
@@ -110,7 +111,7 @@ impl Connection {
             remote: None,
             open_sent: false,
             sessions: Slots::new(),
-            channels: HashMap::new(),
+            channels: KeyMap::default(),
             local_channels: Slab::new(),
             links: Slots::new(),
             incoming: Slots::new(),

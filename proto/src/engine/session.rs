@@ -1,6 +1,7 @@
 //! Sessions: windows, handles and delivery numbers.
 
 use super::delivery::{IncomingKey, OutgoingKey};
+use super::keys::KeyMap;
 use super::link::LinkKey;
 use crate::amqp::performative::Role;
 use crate::time::Instant;
@@ -47,8 +48,9 @@ pub(super) struct Session {
     /// Links by name and our role, until both ends are attached.
     pub(super) attaching: HashMap<(String, Role), LinkKey>,
     pub(super) next_delivery_id: u32,
-    pub(super) incoming: HashMap<u32, IncomingKey>,
-    pub(super) outgoing: HashMap<u32, OutgoingKey>,
+    /// Deliveries by their ids, which count up at both ends.
+    pub(super) incoming: KeyMap<u32, IncomingKey>,
+    pub(super) outgoing: KeyMap<u32, OutgoingKey>,
     /// The delivery-id that the peer's next new delivery must have, once it has sent one.
     pub(super) expected_delivery_id: Option<u32>,
 }
@@ -74,8 +76,8 @@ impl Session {
             remote_handles: HashMap::new(),
             attaching: HashMap::new(),
             next_delivery_id: 0,
-            incoming: HashMap::new(),
-            outgoing: HashMap::new(),
+            incoming: KeyMap::default(),
+            outgoing: KeyMap::default(),
             expected_delivery_id: None,
         }
     }
@@ -97,7 +99,7 @@ impl Session {
 
 /// The keys of deliveries with ids from `first` to `last` (serial numbers, RFC 1982), in order. A range may name four billion;
 /// only those that exist cost anything.
-pub(super) fn in_range<K: Copy>(deliveries: &HashMap<u32, K>, first: u32, last: u32) -> Vec<(u32, K)> {
+pub(super) fn in_range<K: Copy>(deliveries: &KeyMap<u32, K>, first: u32, last: u32) -> Vec<(u32, K)> {
     if first == last {
         return deliveries.get(&first).map(|key| vec![(first, *key)]).unwrap_or_default();
     }

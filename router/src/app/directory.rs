@@ -152,9 +152,11 @@ impl Directory for Running {
             return Err(forbidden());
         }
         let mut told = records::connection(self, kind, &record);
-        if let Some(trace) = change.trace {
-            record.trace.set(trace);
-            told.put("enableProtocolTrace", trace);
+        if let Some(on) = change.trace {
+            if let Some(trace) = &record.trace {
+                trace.set(on);
+            }
+            told.put("enableProtocolTrace", on);
         }
         if change.close {
             let by = requester.map(|id| format!(" from connection [C{id}]")).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::log;
 use crate::net::AmqpListener;
 use crate::node::{Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
-use crate::socket::Family;
+use crate::socket::{Family, Kind};
 use crate::tls::{Acceptor, HandshakeError};
 use crate::websocket::WebSocket;
 use std::net::SocketAddr;
@@ -64,6 +64,7 @@ impl HttpPort {
             port: self.config.port.number,
             family: Family::Any,
             backlog: 128,
+            kind: Kind::Http,
         };
         let opened = tokio::select! {
             opened = port.open(&running.node, &self.status) => opened,

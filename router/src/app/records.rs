@@ -160,7 +160,7 @@ pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Pa
 
 /// An open connection.
 pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &ConnectionRecord) -> Record {
-    let host = record.host.clone();
+    let host = record.host.to_string();
     let now = running.node.clock.now();
     let amqp = record.protocol == "amqp";
     let tls = record.tls.as_deref();
@@ -199,7 +199,7 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("operStatus", "up")
         .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
         .with("lastDlvSeconds", since.map(|since| Value::Uint(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))))
-        .with("enableProtocolTrace", amqp && record.trace.is_on())
+        .with("enableProtocolTrace", record.trace.as_ref().is_some_and(|trace| trace.is_on()))
         .with("tlsOrdinal", tls.map(|tls| tls.ordinal).filter(|_| amqp))
         .with("groupCorrelationId", record.peer.correlator.as_deref())
         .with("groupOrdinal", record.peer.correlator.as_ref().map(|_| record.peer.ordinal.unwrap_or(0)))

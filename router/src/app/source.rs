@@ -109,7 +109,8 @@ impl Running {
                 .iter()
                 .map(|record| record.octets.get())
                 .fold(record.octets.get(), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            let (host, port) = record.host.rsplit_once(':').unwrap_or((&record.host, ""));
+            let host = record.host.to_string();
+            let (host, port) = host.rsplit_once(':').unwrap_or((&host, ""));
             Some(Link {
                 name: listener.config().name.clone(),
                 direction: Direction::In,
@@ -290,7 +291,7 @@ impl Source for Running {
                 protocol: record.protocol.to_owned(),
                 role: record.role.to_owned(),
                 direction: if record.outgoing { Direction::Out } else { Direction::In },
-                host: record.host.clone(),
+                host: record.host.to_string(),
                 entity: record.entity.to_string(),
                 container: record.container.as_deref().map(str::to_owned),
                 address: record.address.as_deref().map(str::to_owned),

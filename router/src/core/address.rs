@@ -231,6 +231,10 @@ impl Address {
 
     /// The count of deliveries that are open at a neighbor.
     pub(super) fn count_at(&self, neighbor: TrunkId) -> Arc<AtomicUsize> {
+        // A look is enough, once it is there: to publish what does not change costs 600 instructions, and others wait for it.
+        if let Some((_, open)) = self.hops.load().iter().find(|(known, _)| *known == neighbor) {
+            return Arc::clone(open);
+        }
         let mut counter = None;
         self.hops.rcu(|hops| {
             if let Some((_, open)) = hops.iter().find(|(known, _)| *known == neighbor) {

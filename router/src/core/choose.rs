@@ -4,7 +4,7 @@ use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
 use super::delivery::{Delivery, Outstanding};
 use super::edge::Origin;
 use super::mailbox::{Command, Mailbox, Via};
-use super::router::{Routes, Way};
+use super::router::{Endpoint, Routes, Way};
 use super::trunk::{Trunk, TrunkId};
 use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
@@ -26,6 +26,7 @@ pub struct Choice {
 #[derive(Debug)]
 enum Target {
     Local(Arc<LocalConsumer>),
+    Answer(Arc<dyn Endpoint>),
     Connection(Arc<Mailbox>),
     /// Copies are on their way already.
     Nowhere,
@@ -43,8 +44,9 @@ pub(super) enum Destination {
 }
 
 impl Choice {
-    pub(super) const fn local(consumer: Arc<LocalConsumer>) -> Self {
-        Self { target: Target::Local(consumer), outstanding: None, trunk: None, priority: None }
+    /// Who waits for an answer.
+    pub(super) const fn answer(endpoint: Arc<dyn Endpoint>) -> Self {
+        Self { target: Target::Answer(endpoint), outstanding: None, trunk: None, priority: None }
     }
 
     pub(super) const fn nowhere() -> Self {
@@ -55,7 +57,7 @@ impl Choice {
     pub(super) fn destination(&self) -> Option<Destination> {
         match &self.target {
             Target::Local(consumer) if consumer.own => Some(Destination::Handler),
-            Target::Local(_) => Some(Destination::Consumer),
+            Target::Local(_) | Target::Answer(_) => Some(Destination::Consumer),
             Target::Connection(_) => Some(Destination::Router),
             Target::Nowhere => None,
         }
@@ -70,6 +72,7 @@ impl Choice {
     pub fn shard(&self) -> Option<usize> {
         match &self.target {
             Target::Local(consumer) => consumer.endpoint.shard(),
+            Target::Answer(endpoint) => endpoint.shard(),
             Target::Nowhere => None,
             Target::Connection(mailbox) => Some(mailbox.shard()),
         }
@@ -82,6 +85,7 @@ impl Choice {
         }
         match self.target {
             Target::Local(consumer) => consumer.endpoint.deliver(delivery),
+            Target::Answer(endpoint) => endpoint.deliver(delivery),
             Target::Connection(mailbox) => {
                 let message = delivery.message();
                 let via = match message.streaming {
@@ -181,29 +185,25 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
     let mut best = None;
     let count = destinations.locals.len() + destinations.remotes.len();
-    let mut consider = |index: usize, open: usize, capacity: usize, cost: u64| {
+    let mut consider = |index: usize, open: usize, capacity: usize, cost: u64, trunk| {
         let value = if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
         let rank = (open >= capacity, value, (index + count - turn % count) % count);
         if best.is_none_or(|(known, _)| rank < known) {
-            best = Some((rank, index));
+            best = Some((rank, (index, trunk)));
         }
     };
     for (index, consumer) in destinations.locals.iter().enumerate().filter(|(_, consumer)| usable(consumer)) {
-        consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0);
+        consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0, None);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
         let valid = |way: &Way<'_>| !tried.has_trunk(way.trunk.id()) && origin.may_go_to(&routes.table, &remote.router, false);
         let Some(route) = routes.get(&remote.router).filter(valid) else { continue };
         let index = destinations.locals.len() + index;
-        consider(index, address.open_at(route.trunk.id()), DEFAULT_CAPACITY, route.cost);
+        consider(index, address.open_at(route.trunk.id()), DEFAULT_CAPACITY, route.cost, Some(route.trunk));
     }
-    let (_, index) = best?;
-    if let Some(consumer) = destinations.locals.get(index) {
-        return Some(to_local(consumer));
-    }
+    let (_, (index, trunk)) = best?;
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
-    let remote = destinations.remotes.get(index.checked_sub(destinations.locals.len())?)?;
-    let choice = toward(routes, &remote.router, streaming)?;
-    let outstanding = choice.trunk.map(|neighbor| Outstanding::new(&address.count_at(neighbor)));
-    Some(Choice { outstanding, priority: address.priority(), ..choice })
+    let Some(trunk) = trunk else { return destinations.locals.get(index).map(to_local) };
+    let outstanding = Some(Outstanding::new(&address.count_at(trunk.id())));
+    Some(Choice { outstanding, priority: address.priority(), ..to_trunk(trunk, streaming) })
 }

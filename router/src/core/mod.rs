@@ -29,7 +29,7 @@ pub use budget::Budget;
 pub use choose::Choice;
 pub use chunks::Chunks;
 pub use counters::Counters;
-pub use delivery::{Delivery, Ended, Message, Notify, Party, Progress};
+pub use delivery::{AHEAD, Delivery, Ended, Message, Notify, Party, Progress};
 pub use edge::{Demand, EdgeConnection, Leads};
 pub use mailbox::{Command, Mailbox, Via};
 pub use replies::{Replies, ReplyHandle};

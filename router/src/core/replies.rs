@@ -2,6 +2,7 @@
 
 use super::router::{Core, Endpoint};
 use slab::Slab;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Entries = Mutex<Slab<(u64, Arc<dyn Endpoint>)>>;
@@ -56,7 +57,10 @@ impl Replies {
 impl ReplyHandle {
     /// The address, for a message's reply-to.
     pub fn address(&self, core: &Core) -> String {
-        core.address_of(&format!("{PREFIX}{}.{}.{:016x}", self.shard, self.slot, self.nonce))
+        let mut local = String::with_capacity(48);
+        // A string takes all that is written.
+        let _ = write!(local, "{PREFIX}{}.{}.{:016x}", self.shard, self.slot, self.nonce);
+        core.address_of(&local)
     }
 }
 

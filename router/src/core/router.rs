@@ -21,10 +21,10 @@ use skupper_proto::address::{
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Annotations, Parsed};
 use skupper_proto::edge::Bid;
+use skupper_proto::engine::KeyMap;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology;
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,7 +62,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) table: Arc<topology::Routes>,
-    pub(super) trunks: HashMap<TrunkId, Arc<Trunk>>,
+    pub(super) trunks: KeyMap<TrunkId, Arc<Trunk>>,
 }
 
 /// The next hop toward a router.
@@ -116,7 +116,7 @@ impl Core {
         let id = Arc::clone(&settings.routing.id);
         let mesh = settings.bid.as_ref().map(|bid| Box::from(bid.id.as_str()));
         let state = State::new(settings.routing, settings.bid, now);
-        let routes = Routes { table: Arc::clone(state.table()), trunks: HashMap::new() };
+        let routes = Routes { table: Arc::clone(state.table()), trunks: KeyMap::default() };
         Arc::new(Self {
             node: annotations::node_text(&id),
             mode: settings.mode,
@@ -161,8 +161,8 @@ impl Core {
     /// The address by which other routers reach what is `local` to this one.
     pub fn address_of(&self, local: &str) -> String {
         match self.mode {
-            RouterMode::Interior => format!("amqp:/_topo/0/{}/{local}", self.id),
-            RouterMode::Edge => format!("amqp:/_edge/{}/{local}", self.id),
+            RouterMode::Interior => ["amqp:/_topo/0/", &*self.id, "/", local].concat(),
+            RouterMode::Edge => ["amqp:/_edge/", &*self.id, "/", local].concat(),
         }
     }
 
@@ -354,7 +354,7 @@ impl Core {
     fn answer(&self, local: &str) -> Option<Choice> {
         let endpoint = self.replies.find(local)?;
         self.counters.routed(Destination::Consumer);
-        Some(Choice::local(LocalConsumer::new(endpoint)))
+        Some(Choice::answer(endpoint))
     }
 
     /// The way to a router.

@@ -2,11 +2,10 @@
 
 use super::{Audience, CoRecords, micros};
 use crate::core::Core;
-use crate::node::{ConnectionRecord, Node};
+use crate::node::{ConnectionRecord, Host, Node};
 use skupper_proto::vanflow::attribute as of;
 use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, read_co_records};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
 /// Connections that have records at a time; further ones have none. What C routers have.
@@ -126,7 +125,7 @@ impl Flows {
                 (of::OCTETS_REVERSE, Fact::Number(sent)),
                 (of::START_TIME, Fact::Number(micros(record.opened.0))),
             ];
-            if let Ok(client) = record.host.parse::<SocketAddr>() {
+            if let Host::Address(client) = record.host {
                 facts.push((of::SOURCE_HOST, client.ip().to_string().into()));
                 facts.push((of::SOURCE_PORT, client.port().to_string().into()));
             }

@@ -253,9 +253,7 @@ impl Teller {
         for described in there {
             let known = self.identities.get(&described.key).cloned();
             let begins = known.is_none();
-            let identity = known
-                .or(described.identity)
-                .unwrap_or_else(|| format!("{}:{}", self.node.flow_prefix, self.node.registry.record_number()));
+            let identity = known.or(described.identity).unwrap_or_else(|| self.node.next_flow());
             let mut facts = described.facts;
             if begins {
                 self.identities.insert(described.key, identity.clone());
@@ -283,7 +281,7 @@ impl Teller {
         let mut lines = Records::default();
         for line in self.describe.log_lines(self.last_line) {
             self.last_line = self.last_line.max(line.time);
-            let identity = format!("{}:{}", self.node.flow_prefix, self.node.registry.record_number());
+            let identity = self.node.next_flow();
             let parent = (vanflow::attribute::PARENT, Fact::from(self.source.id()));
             let begins = (vanflow::attribute::START_TIME, Fact::Number(line.time));
             lines.put(&identity, Kind::Log, line.facts.into_iter().chain([parent, begins]));

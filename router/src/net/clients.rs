@@ -8,7 +8,7 @@ use skupper_proto::address::{AddressClass, AddressKey, AddressRef};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
-use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use skupper_proto::engine::{AttachRequest, KeyMap, LinkKey, SessionKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Producer {
 /// Links on which clients send and receive.
 #[derive(Default)]
 pub(super) struct Clients {
-    pub(super) producers: HashMap<LinkKey, Producer>,
+    pub(super) producers: KeyMap<LinkKey, Producer>,
     /// Links on which clients receive, by the number under which deliveries come for them.
     consumers: HashMap<u32, LinkKey>,
     next_consumer: u32,

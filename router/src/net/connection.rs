@@ -11,17 +11,17 @@ use super::standing::Standing;
 use super::transport::Transport;
 use crate::core::{Command, GroupKey, Mailbox};
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
+use crate::node::{Closer, ConnectionRecord, Host, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
 use crate::schema::{MessageComponents, Role};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::{Fields, Value, condition, sasl, show};
-use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
+use skupper_proto::engine::{self, Closed, Event, Initiator, KeyMap, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -184,7 +184,7 @@ pub(super) struct Connection {
     pub(super) auto_links: AutoLinks,
     pub(super) edge: EdgeLinks,
     /// The links as management knows them.
-    pub(super) known: HashMap<LinkKey, KnownLink>,
+    pub(super) known: KeyMap<LinkKey, KnownLink>,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     pub(super) status: Arc<Standing>,
@@ -254,7 +254,7 @@ impl Connection {
             clients: Clients::default(),
             auto_links: AutoLinks::default(),
             edge: EdgeLinks::default(),
-            known: HashMap::new(),
+            known: KeyMap::default(),
             scan_due: None,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
@@ -730,7 +730,7 @@ impl Connection {
                 Kind::Control | Kind::Data => self.kind.name(),
             },
             outgoing: self.settings.outgoing,
-            host: self.peer.clone(),
+            host: Host::Text(Arc::from(self.peer.as_str())),
             entity: Arc::clone(&self.settings.entity),
             container: Some(Arc::clone(&container)),
             address: None,
@@ -739,7 +739,7 @@ impl Connection {
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             edge: self.edge.connection.clone(),
             may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
-            trace: Arc::clone(&self.trace),
+            trace: Some(Arc::clone(&self.trace)),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),
             flow: None,

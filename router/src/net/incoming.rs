@@ -11,9 +11,10 @@ use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Sca
 use skupper_proto::amqp::performative::{DeliveryState, Error, Modified, Rejected};
 use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
-use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
+use skupper_proto::engine::{Ending, IncomingKey, KeyMap, LinkKey, SessionKey};
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +68,7 @@ struct Slot {
 /// All deliveries that arrive by one connection.
 #[derive(Default)]
 pub(super) struct Incoming {
-    slots: HashMap<IncomingKey, Slot>,
+    slots: KeyMap<IncomingKey, Slot>,
     /// Deliveries of each session that hold more than they should.
     full: HashMap<SessionKey, usize>,
 }
@@ -107,9 +108,9 @@ struct LinkRules<'a> {
 }
 
 /// A head that was read.
-struct Read {
+struct Read<'a> {
     message: Message,
-    to: String,
+    to: Cow<'a, str>,
     /// Where the body's octets begin.
     body: usize,
 }
@@ -122,11 +123,16 @@ impl State {
 }
 
 /// Reads a message's head from what has arrived of it; `None` when more is needed.
-fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'_>) -> Result<Option<Read>, HeadError> {
+fn read_head<'a>(
+    octets: &'a [u8],
+    complete: bool,
+    presettled: bool,
+    link: &LinkRules<'_>,
+) -> Result<Option<Read<'a>>, HeadError> {
     let too_large = octets.len() > MAX_HEAD;
     let (annotations, flags, overridden) = match annotations::parse(octets)? {
         Parsed::Present(found) if link.strips => (found.length, Flags::default(), None),
-        Parsed::Present(found) => (found.length, found.flags, found.to_override.map(str::to_owned)),
+        Parsed::Present(found) => (found.length, found.flags, found.to_override),
         Parsed::Absent => (0, Flags::default(), None),
         Parsed::Incomplete { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
         Parsed::Incomplete { .. } => return Ok(None),
@@ -153,12 +159,12 @@ fn read_head(octets: &[u8], complete: bool, presettled: bool, link: &LinkRules<'
         Err(error) => return Err(error.into()),
     };
     let to = match (link.to, overridden) {
-        (Some(to), _) => to.to_string(),
-        (None, Some(to)) => to,
-        (None, None) => properties(sections, &head)?.to.ok_or(HeadError::NoAddress)?,
+        (Some(to), _) => Cow::Owned(to.to_string()),
+        (None, Some(to)) => Cow::Borrowed(to),
+        (None, None) => Cow::Borrowed(message::destination(head.properties.as_ref(), sections)?.ok_or(HeadError::NoAddress)?),
     };
     if let Some(user) = link.user
-        && properties(sections, &head)?.user_id.is_some_and(|named| names_another(&named, user))
+        && user_id(sections, &head)?.is_some_and(|named| names_another(&named, user))
     {
         return Err(HeadError::OtherUser);
     }
@@ -200,8 +206,9 @@ fn names_another(named: &Value, user: &str) -> bool {
     }
 }
 
-fn properties(sections: &[u8], head: &Head) -> Result<Properties, DecodeError> {
-    head.properties.as_ref().map_or_else(|| Ok(Properties::default()), |span| Properties::decode_fields(&mut span.of(sections)))
+fn user_id(sections: &[u8], head: &Head) -> Result<Option<Value>, DecodeError> {
+    let Some(span) = &head.properties else { return Ok(None) };
+    Properties::decode_fields(&mut span.of(sections)).map(|properties| properties.user_id)
 }
 
 impl Slot {

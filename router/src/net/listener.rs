@@ -55,7 +55,7 @@ impl AmqpListener {
     pub fn without_port(node: &Node, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
         Arc::new(Self {
             name: Arc::from(config.name.as_str()),
-            access_id: format!("{}:{}", node.flow_prefix, node.registry.record_number()),
+            access_id: node.next_flow(),
             config,
             acceptor,
             status: PortStatus::default(),
@@ -120,7 +120,8 @@ impl AmqpListener {
     async fn serve(self: Arc<Self>, node: Arc<Node>, mut stopping: Stopping) {
         let family = super::family(self.config.family);
         let entity = Arc::from(format!("listener {}", self.name));
-        let port = Port { entity, host: self.config.host.clone(), port: self.config.port.number, family, backlog: BACKLOG };
+        let (host, port) = (self.config.host.clone(), self.config.port.number);
+        let port = Port { entity, host, port, family, backlog: BACKLOG, kind: SocketKind::Amqp };
         let opened = tokio::select! {
             opened = port.open(&node, &self.status) => opened,
             () = stopping.asked() => None,
@@ -231,7 +232,6 @@ impl AmqpListener {
     /// Waits for the client's first octet, and for TLS where the listener has it and the client begins it. `None`: the client
     /// went away without a word.
     async fn secure(&self, socket: TcpStream) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
-        socket::configure(&socket, SocketKind::Amqp);
         let patience = self.patience();
         let begins_tls = match timeout(patience, speaks_tls(&socket, patience * 2)).await {
             Ok(Ok(Some(begins_tls))) => begins_tls,

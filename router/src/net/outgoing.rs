@@ -11,12 +11,12 @@ use bytes::Bytes;
 use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
-use skupper_proto::engine::{LinkKey, OutgoingKey, SessionKey};
+use skupper_proto::engine::{KeyMap, LinkKey, OutgoingKey, SessionKey};
 use skupper_proto::stream::ALLOWANCE_UNIT;
 use skupper_proto::time::Instant;
 use skupper_proto::unread::{Total, Unread};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -176,12 +176,12 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Outgoing {
     slots: Slab<Slot>,
-    by_key: HashMap<OutgoingKey, u32>,
+    by_key: KeyMap<OutgoingKey, u32>,
     /// Slots with something to send, in turn.
     ready: VecDeque<u32>,
     /// Slots that found the session's window closed.
     parked: Vec<u32>,
-    links: HashMap<LinkKey, OutLink>,
+    links: KeyMap<LinkKey, OutLink>,
     queues: [Queue; QUEUES],
     /// Streams without a link.
     waiting: VecDeque<u32>,

@@ -16,13 +16,14 @@ pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
-pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Octets, PeerInfo, Registered, Registry, Trace};
+pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
 pub use stop::{Dismissal, Stop, Stopping};
 
 use crate::core::Core;
 use crate::socket::Resolver;
 use skupper_proto::edge::Bid;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
@@ -83,6 +84,15 @@ impl Node {
     /// How far the router is on its way to the end, to be followed.
     pub fn follow_stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
+    }
+
+    /// An identity for a flow record.
+    pub fn next_flow(&self) -> String {
+        // The prefix, a colon and the digits of any number.
+        let mut flow = String::with_capacity(self.flow_prefix.len() + 21);
+        // A string takes all that is written.
+        let _ = write!(flow, "{}:{}", self.flow_prefix, self.registry.record_number());
+        flow
     }
 
     /// What an edge router bids for the id of its mesh: who has been there longest wins, and hardly ever two bid the same.

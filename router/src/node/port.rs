@@ -1,7 +1,7 @@
 //! A listening port, opened when it can be and tried again while it cannot.
 
 use super::{Node, Stage, reached};
-use crate::socket::{self, Family};
+use crate::socket::{self, Family, Kind};
 use crate::{log, log_limited};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,8 @@ pub struct Port {
     pub family: Family,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
+    /// What they are for.
+    pub kind: Kind,
 }
 
 /// How a port stands.
@@ -88,7 +90,7 @@ impl Port {
         let mut stage = node.follow_stage();
         let mut failed = false;
         loop {
-            let opened = socket::listen(&node.resolver, &self.host, self.port, self.family, self.backlog).await;
+            let opened = socket::listen(&node.resolver, &self.host, self.port, self.family, self.backlog, self.kind).await;
             let error = match opened.map(|sockets| sockets.into_iter().map(adopt).collect::<std::io::Result<Vec<_>>>()) {
                 Ok(Ok(sockets)) => {
                     status.set(sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect(), None);

@@ -135,6 +135,24 @@ impl Trace {
     }
 }
 
+/// The other end of a connection, as it is known. Its text is made when somebody asks for it.
+#[derive(Clone, Debug)]
+pub enum Host {
+    /// The address that a client came from.
+    Address(SocketAddr),
+    /// What is configured, or what else there is to say.
+    Text(Arc<str>),
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub struct ConnectionRecord {
@@ -146,8 +164,8 @@ pub struct ConnectionRecord {
     pub role: &'static str,
     /// Whether we connected.
     pub outgoing: bool,
-    /// The other end's address.
-    pub host: String,
+    /// The other end.
+    pub host: Host,
     /// Name of its listener or connector.
     pub entity: Arc<str>,
     /// The peer's container-id.
@@ -165,7 +183,7 @@ pub struct ConnectionRecord {
     /// Its peer may have others' connections closed, as far as policy has a say.
     pub may_close_others: bool,
     /// Whether its frames are logged, of an AMQP connection.
-    pub trace: Arc<Trace>,
+    pub trace: Option<Arc<Trace>>,
     /// When it was opened.
     pub opened: (SystemTime, Instant),
     /// Octets of its payload.

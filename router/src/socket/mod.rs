@@ -12,13 +12,15 @@ mod listen;
 mod options;
 mod read;
 mod resolve;
+mod write;
 
 pub use dial::{AttemptError, DialError, DialOptions, dial, dial_address};
 pub use limits::raise_descriptor_limit;
 pub use listen::{AcceptFailure, ListenError, accept_failure, drain_accept, listen, listen_address};
-pub use options::{Kind, configure, finish, reset};
+pub use options::{Kind, configure, finish, reset, reset_when_closed};
 pub use read::read;
 pub use resolve::{Family, ResolveError, ResolveFailure, Resolver, service_port};
+pub use write::write;
 
 /// The address to show for a peer: what a dual-stack socket calls `::ffff:192.0.2.1` is written `192.0.2.1`.
 pub fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {

@@ -31,7 +31,7 @@ pub enum Kind {
     Http,
 }
 
-/// Sets the options of a connected (or connecting) socket.
+/// Sets the options of a socket. Of one that listens they are inherited by the connections that it accepts.
 ///
 /// An option that this kernel does not know is left alone: each improves the socket, none is needed for it to work.
 pub fn configure<'s, S>(socket: &'s S, kind: Kind)
@@ -66,10 +66,14 @@ pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
 ///
 /// Other handles of the same socket are closed by their owners; the peer is told at once all the same.
 pub fn reset(stream: TcpStream) {
-    let socket = SockRef::from(&stream);
+    reset_when_closed(&stream);
+}
+
+/// As [`reset`], but the owner closes the connection, and does so next.
+pub fn reset_when_closed(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
     if socket.set_linger(Some(Duration::ZERO)).is_err() {
         // Without it the close would look clean; ending our reading side makes the kernel answer further data with RST.
         let _ = socket.shutdown(Shutdown::Read);
     }
-    drop(stream);
 }

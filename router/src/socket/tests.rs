@@ -15,12 +15,12 @@ fn resolver() -> Resolver {
 }
 
 fn loopback() -> TcpListener {
-    listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true).unwrap()
+    listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, Kind::Service).unwrap()
 }
 
 #[tokio::test]
 async fn an_empty_host_takes_both_families() {
-    let listeners = listen(&resolver(), "", 0, Family::Any, 16).await.unwrap();
+    let listeners = listen(&resolver(), "", 0, Family::Any, 16, Kind::Service).await.unwrap();
     let [listener] = &listeners[..] else { panic!("{listeners:?}") };
     let port = listener.local_addr().unwrap().port();
     let listener = tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
@@ -35,10 +35,10 @@ async fn an_empty_host_takes_both_families() {
 
 #[tokio::test]
 async fn localhost_is_listened_on_in_both_families_at_one_port() {
-    let listeners = listen(&resolver(), "localhost", 0, Family::Any, 16).await.unwrap();
+    let listeners = listen(&resolver(), "localhost", 0, Family::Any, 16, Kind::Service).await.unwrap();
     let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
     assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
-    let v4 = listen(&resolver(), "localhost", 0, Family::V4, 16).await.unwrap();
+    let v4 = listen(&resolver(), "localhost", 0, Family::V4, 16, Kind::Service).await.unwrap();
     assert!(v4.len() == 1 && v4[0].local_addr().unwrap().is_ipv4());
 }
 
@@ -46,12 +46,12 @@ async fn localhost_is_listened_on_in_both_families_at_one_port() {
 async fn a_port_in_use_is_an_error_that_says_so() {
     let first = loopback();
     let port = first.local_addr().unwrap().port();
-    let error = listen(&resolver(), "127.0.0.1", port, Family::Any, 16).await.unwrap_err();
+    let error = listen(&resolver(), "127.0.0.1", port, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::InUse { .. }), "{error}");
     assert!(error.to_string().starts_with(&format!("cannot listen on 127.0.0.1:{port}: the port is held")), "{error}");
-    let error = listen(&resolver(), "192.0.2.1", 0, Family::Any, 16).await.unwrap_err();
+    let error = listen(&resolver(), "192.0.2.1", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::NotLocal { .. }), "{error}");
-    let error = listen(&resolver(), "no-such-host", 0, Family::Any, 16).await.unwrap_err();
+    let error = listen(&resolver(), "no-such-host", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::Name(_)), "{error}");
 }
 
@@ -65,7 +65,7 @@ async fn a_port_can_be_listened_on_again_at_once() {
     // Our side closes first and goes to TIME_WAIT.
     drop(accepted);
     drop(listener);
-    listen_address(address, 16, true).unwrap();
+    listen_address(address, 16, true, Kind::Service).unwrap();
     drop(client);
 }
 
@@ -111,7 +111,7 @@ async fn dials_every_address_in_order() {
 #[tokio::test]
 async fn an_attempt_ends_at_its_deadline() {
     // A listener with a full queue answers no further SYN.
-    let listener = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 0, true).unwrap();
+    let listener = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 0, true, Kind::Service).unwrap();
     let address = listener.local_addr().unwrap();
     let deadline = Duration::from_millis(100);
     let mut held = Vec::new();
@@ -134,17 +134,24 @@ async fn options_are_set_by_kind() {
     let address = listener.local_addr().unwrap();
     let amqp = dial_address(address, Kind::Amqp, SECOND).await.unwrap();
     let service = dial_address(address, Kind::Service, SECOND).await.unwrap();
-    for stream in [&amqp, &service] {
-        let socket = SockRef::from(stream);
+    let accepted = drain_accept(&listener).remove(0);
+    let for_amqp = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, Kind::Amqp).unwrap();
+    let _client = TcpStream::connect(for_amqp.local_addr().unwrap()).unwrap();
+    let accepted_amqp = drain_accept(&for_amqp).remove(0);
+    for socket in [SockRef::from(&amqp), SockRef::from(&service), SockRef::from(&accepted), SockRef::from(&accepted_amqp)] {
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), 30 * SECOND);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), 10 * SECOND);
     }
     assert_eq!(SockRef::from(&amqp).tcp_user_timeout().unwrap(), Some(30 * SECOND));
+    assert_eq!(SockRef::from(&accepted_amqp).tcp_user_timeout().unwrap(), Some(30 * SECOND));
     assert_eq!(SockRef::from(&service).tcp_user_timeout().unwrap(), None);
-    if let Ok(lowat) = SockRef::from(&amqp).tcp_notsent_lowat() {
-        assert_eq!(lowat, 128 * 1024);
+    assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), None);
+    for socket in [SockRef::from(&amqp), SockRef::from(&accepted_amqp)] {
+        if let Ok(lowat) = socket.tcp_notsent_lowat() {
+            assert_eq!(lowat, 128 * 1024);
+        }
     }
 }
 

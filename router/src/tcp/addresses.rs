@@ -92,6 +92,9 @@ impl Addresses {
     /// The address for the next client; `None` when there is none at all.
     pub(super) fn pick(&self) -> Option<Arc<ListenerAddress>> {
         let list = self.lock();
+        if let [only] = &list[..] {
+            return Some(Arc::clone(only));
+        }
         let candidates: Vec<_> = list.iter().map(|address| (address.value, address.watch.is_reachable())).collect();
         let index = pick(self.strategy, &candidates, |below| fastrand::u64(..below))?;
         list.get(index).map(Arc::clone)

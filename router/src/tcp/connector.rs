@@ -3,7 +3,7 @@
 use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{Closer, Coming, ConnectionRecord, Dismissal, FailedFlow, Node, Octets, PeerInfo};
+use crate::node::{Closer, Coming, ConnectionRecord, Dismissal, FailedFlow, Host, Node, Octets, PeerInfo};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -13,7 +13,9 @@ use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, StreamHead};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 
@@ -26,6 +28,8 @@ pub struct TcpConnector {
     config: schema::TcpConnector,
     tls: Option<tls::Connector>,
     name: Arc<str>,
+    /// Where the server is, as status shows it.
+    host: Arc<str>,
     service: Arc<str>,
     node: Weak<Node>,
     stats: Arc<Stats>,
@@ -38,6 +42,7 @@ impl TcpConnector {
     pub fn start(node: &Arc<Node>, config: schema::TcpConnector, tls: Option<tls::Connector>) -> Arc<Self> {
         let connector = Arc::new_cyclic(|itself| Self {
             name: Arc::from(config.name.as_str()),
+            host: Arc::from(config.host_port()),
             service: Arc::from(config.address.as_str()),
             config,
             tls,
@@ -46,7 +51,7 @@ impl TcpConnector {
             consumption: Mutex::default(),
             itself: Weak::clone(itself),
         });
-        log!(TcpAdaptor, Info, "Configured TcpConnector for {}, {}", connector.service, connector.config.host_port());
+        log!(TcpAdaptor, Info, "Configured TcpConnector for {}, {}", connector.service, connector.host);
         let consumer = LocalConsumer::new(Arc::clone(&connector) as Arc<dyn Endpoint>);
         let consumption = node.core.consume(&connector.service, consumer, node.clock.now());
         *connector.consumption.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumption);
@@ -68,13 +73,16 @@ impl TcpConnector {
         &self.stats
     }
 
-    /// Dials the server for a client stream, and joins the two.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>, coming: Coming) {
+    /// Dials the server for a client stream, and joins the two. `None`: the stream was given an outcome instead.
+    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>, coming: Coming) -> Option<Service> {
         let head = match read_head(&download) {
             Ok(head) => head,
-            Err(outcome) => return download.outcome(Some(outcome), true),
+            Err(outcome) => {
+                download.outcome(Some(outcome), true);
+                return None;
+            }
         };
-        let (socket, session) = match self.dial(&node, &head).await {
+        let (socket, session) = match self.dial(&node, head.alpn.as_deref()).await {
             Ok(connected) => connected,
             Err(error) => {
                 log_limited!(
@@ -83,24 +91,26 @@ impl TcpConnector {
                     Error,
                     "tcpConnector {}: connection to {} failed: {error}",
                     self.name,
-                    self.config.host_port()
+                    self.host
                 );
                 if let Some(flow) = head.correlation_id {
                     let entity = Arc::clone(&self.name);
-                    node.registry.flow_failed(FailedFlow { flow, entity, error: error.to_string() });
+                    node.registry.flow_failed(FailedFlow { flow: flow.to_owned(), entity, error: error.clone() });
                 }
                 self.stats.dial_failed(error);
-                return download.outcome(Some(DeliveryState::failed()), true);
+                download.outcome(Some(DeliveryState::failed()), true);
+                return None;
             }
         };
         let reply_to = head.reply_to.unwrap_or_default();
-        let Some(choice) = node.core.choose_by_text(&reply_to) else {
+        let Some(choice) = node.core.choose_by_text(reply_to) else {
             log!(TcpAdaptor, Debug, "no route back to {reply_to}");
             socket::reset(socket);
-            return download.outcome(Some(DeliveryState::failed()), true);
+            download.outcome(Some(DeliveryState::failed()), true);
+            return None;
         };
         let id = node.registry.number();
-        let sections = stream::encode_head(&reply_to, None, None, None);
+        let sections = stream::encode_head(reply_to, None, None, None);
         let message = Message {
             sections: Bytes::from(sections.into_boxed_slice()),
             streaming: true,
@@ -118,7 +128,7 @@ impl TcpConnector {
             protocol: "tcp",
             role: "service",
             outgoing: true,
-            host: self.config.host_port(),
+            host: Host::Text(Arc::clone(&self.host)),
             entity: Arc::clone(&self.name),
             container: None,
             address: Some(Arc::clone(&self.service)),
@@ -127,7 +137,7 @@ impl TcpConnector {
             closer: Closer::Service(Arc::clone(&dismissal)),
             edge: None,
             may_close_others: false,
-            trace: Arc::default(),
+            trace: None,
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
             flow: head.correlation_id.map(Arc::from),
@@ -148,21 +158,44 @@ impl TcpConnector {
             source: Source::Here(download),
             dismissal,
         };
-        // A task of its own, so that the room for dialing is given back.
-        drop(tokio::spawn(Service::new(&node, parts).run()));
+        Some(Service::new(&node, parts))
     }
 
-    async fn dial(&self, node: &Node, head: &StreamHead) -> Result<(TcpStream, Session), String> {
+    async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session), String> {
         let options = DialOptions::new(Kind::Service);
         let socket = socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
             .await
             .map_err(|error| error.to_string())?;
         let Some(tls) = &self.tls else { return Ok((socket, Session::plain())) };
-        let tls = match &head.alpn {
+        let tls = match alpn {
             Some(protocol) => tls.clone().with_alpn(&[protocol]),
             None => tls.clone(),
         };
         tls.connect(socket, &self.config.host, HANDSHAKE).await.map_err(|error| error.to_string())
+    }
+}
+
+/// What becomes of a client stream here. The room that dialing takes is given back before the connection is carried.
+#[expect(clippy::large_enum_variant, reason = "a box more for each connection, to spare it the few that dial")]
+enum Task {
+    Dialing(Pin<Box<dyn Future<Output = Option<Service>> + Send>>),
+    Serving(Service),
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Dialing(dialing) = &mut *self {
+            match ready!(dialing.as_mut().poll(cx)) {
+                Some(service) => *self = Self::Serving(service),
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut *self {
+            Self::Serving(service) => Pin::new(service).poll(cx),
+            Self::Dialing(_) => Poll::Pending,
+        }
     }
 }
 
@@ -171,7 +204,7 @@ impl Endpoint for TcpConnector {
         let (Some(node), Some(connector)) = (self.node.upgrade(), self.itself.upgrade()) else {
             return delivery.outcome(Some(DeliveryState::Released), true);
         };
-        let task = connector.serve(Arc::clone(&node), delivery, node.registry.coming());
+        let task = Task::Dialing(Box::pin(connector.serve(Arc::clone(&node), delivery, node.registry.coming())));
         // On the shard of the connection that brought it.
         match tokio::runtime::Handle::try_current() {
             Ok(handle) => drop(handle.spawn(task)),
@@ -181,7 +214,7 @@ impl Endpoint for TcpConnector {
 }
 
 /// The head of a client stream, or the outcome of what is none.
-fn read_head(delivery: &Delivery) -> Result<StreamHead, DeliveryState> {
+fn read_head(delivery: &Delivery) -> Result<StreamHead<'_>, DeliveryState> {
     let sections = &delivery.message().sections;
     let reject = |condition, text: String| DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) });
     let head = match scan(sections, false, true) {

@@ -6,7 +6,7 @@ use super::service::{Parts, Service, Source};
 use super::stats::Stats;
 use crate::core::{Choice, Delivery, Message};
 use crate::node::{
-    Closer, ConnectionRecord, Dismissal, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached,
+    Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached,
 };
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
@@ -14,6 +14,7 @@ use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
 use bytes::Bytes;
 use skupper_proto::stream;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -121,6 +122,7 @@ impl TcpListener {
             port: self.config.port.number,
             family: Family::Any,
             backlog: self.config.backlog.unwrap_or(BACKLOG),
+            kind: Kind::Service,
         };
         loop {
             tokio::select! {
@@ -174,7 +176,7 @@ impl TcpListener {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => self.take(&node, socket),
+                    Ok((socket, peer)) => self.take(&node, socket, peer),
                     Err(error) => {
                         log_limited!(&*self.name, TcpAdaptor, Error, "tcpListener {} cannot accept: {error}", self.name);
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -185,15 +187,17 @@ impl TcpListener {
         }
         // Clients whose connection the kernel has made already are served or refused, not forgotten.
         for socket in socket::drain_accept(&listener) {
-            if let Ok(socket) = TcpStream::from_std(socket) {
-                self.take(&node, socket);
+            if let Ok(peer) = socket.peer_addr()
+                && let Ok(socket) = TcpStream::from_std(socket)
+            {
+                self.take(&node, socket, peer);
             }
         }
     }
 
     /// Takes a client's connection to the shard that will carry it.
-    fn take(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream) {
-        socket::configure(&socket, Kind::Service);
+    fn take(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream, peer: SocketAddr) {
+        let peer = socket::canonical(peer);
         if let Some(acceptor) = self.acceptor.clone() {
             if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES {
                 log_limited!(
@@ -209,14 +213,13 @@ impl TcpListener {
             let (listener, node, coming) = (Arc::clone(self), Arc::clone(node), node.registry.coming());
             drop(tokio::spawn(async move {
                 let _coming = coming;
-                let peer = peer_of(&socket);
                 let result = acceptor.accept(socket, HANDSHAKE).await;
                 listener.handshakes.fetch_sub(1, Ordering::Relaxed);
                 match result {
                     Ok((socket, session)) => {
                         if let Some(address) = listener.addresses.pick() {
                             let choice = node.core.choose(&address.record);
-                            listener.begin(&node, (&address, choice), socket, session, 0);
+                            listener.begin(&node, (&address, choice), (socket, peer), session, 0);
                         }
                     }
                     Err(error) => {
@@ -238,13 +241,13 @@ impl TcpListener {
         let choice = node.core.choose(&address.record);
         let shard = choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
         if shard == 0 {
-            return self.begin(node, (&address, choice), socket, Session::plain(), 0);
+            return self.begin(node, (&address, choice), (socket, peer), Session::plain(), 0);
         }
         let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
         node.shards.handle(shard).clone().spawn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                listener.begin(&node, (&address, choice), socket, Session::plain(), shard);
+                listener.begin(&node, (&address, choice), (socket, peer), Session::plain(), shard);
             }
         });
     }
@@ -254,7 +257,7 @@ impl TcpListener {
         &self,
         node: &Arc<Node>,
         (address, choice): (&ListenerAddress, Option<Choice>),
-        socket: TcpStream,
+        (socket, peer): (TcpStream, SocketAddr),
         session: Session,
         shard: usize,
     ) {
@@ -266,7 +269,7 @@ impl TcpListener {
         };
         let reply = Arc::new(Reply::default());
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
-        let flow = format!("{}:{}", node.flow_prefix, node.registry.record_number());
+        let flow = node.next_flow();
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
         let sections = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
         let message = Message {
@@ -287,7 +290,7 @@ impl TcpListener {
             protocol: "tcp",
             role: "service",
             outgoing: false,
-            host: peer_of(&socket),
+            host: Host::Address(peer),
             entity: Arc::clone(&self.name),
             container: None,
             address: Some(Arc::clone(service)),
@@ -296,7 +299,7 @@ impl TcpListener {
             closer: Closer::Service(Arc::clone(&dismissal)),
             edge: None,
             may_close_others: false,
-            trace: Arc::default(),
+            trace: None,
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),
             flow: Some(Arc::from(flow)),
@@ -314,7 +317,7 @@ impl TcpListener {
             source: Source::Awaited(reply, handle),
             dismissal,
         };
-        drop(tokio::spawn(Service::new(node, parts).run()));
+        drop(tokio::spawn(Service::new(node, parts)));
         choice.deliver(upload);
     }
 }
@@ -323,8 +326,4 @@ impl TcpListener {
 async fn closed(done: &mut tokio::sync::watch::Receiver<bool>) {
     // An error means that the listener is gone.
     let _ = done.wait_for(|done| *done).await;
-}
-
-fn peer_of(socket: &TcpStream) -> String {
-    socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| socket::canonical(peer).to_string())
 }

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::reply::Reply;
 use super::stats::{Open, Stats};
-use crate::core::{Chunks, Delivery, Ended, Notify, ReplyHandle};
+use crate::core::{AHEAD, Chunks, Delivery, Ended, Notify, ReplyHandle};
 use crate::log;
 use crate::node::{Dismissal, Node, Octets, Registered, SHUTTING_DOWN, Stage};
 use crate::socket;
@@ -13,17 +13,13 @@ use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, Receipt, SendWindow};
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
-
-/// Octets that may wait for the connection to the next router before the socket is left alone: enough for several writes.
-const AHEAD: usize = 256 * 1024;
 
 /// Octets taken for one write to the socket.
 const WRITE: usize = 256 * 1024;
@@ -115,6 +111,19 @@ enum End {
     Stopped(&'static str),
 }
 
+/// Carries octets until both streams have ended or one cannot go on. The task's end closes the socket.
+///
+/// No `async fn`: one keeps what it was called with twice.
+impl Future for Service {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let end = ready!(self.turn(cx));
+        self.close(end);
+        Poll::Ready(())
+    }
+}
+
 impl Service {
     pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
         let awaited = matches!(parts.source, Source::Awaited(..));
@@ -145,13 +154,7 @@ impl Service {
         }
     }
 
-    /// Carries octets until both streams have ended or one cannot go on.
-    pub(super) async fn run(mut self) {
-        let end = poll_fn(|cx| self.poll(cx)).await;
-        self.close(end);
-    }
-
-    fn close(self, end: End) {
+    fn close(&self, end: End) {
         let why = match end {
             End::Complete => return,
             End::Socket(error) => error.to_string(),
@@ -169,11 +172,11 @@ impl Service {
         if !self.upload_done {
             self.upload.end(Ended::Aborted);
         }
-        // A reset, so that nobody takes what came for all there is.
-        socket::reset(self.socket);
+        // So that nobody takes what came for all there is.
+        socket::reset_when_closed(&self.socket);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if !self.attached {
             self.attached = true;
             self.dismissal.watch(cx.waker());
@@ -356,11 +359,9 @@ impl Service {
                 self.receipt.starve();
             }
         }
-        if !self.writing.is_empty() {
-            return self.write_chunks();
-        }
-        if self.ended != Some(Ended::Complete) {
-            return Ok(false);
+        let moved = !self.writing.is_empty() && self.write_chunks()?;
+        if !self.writing.is_empty() || self.ended != Some(Ended::Complete) {
+            return Ok(moved);
         }
         // Everything before the end has been written: now the socket may end too.
         if !std::mem::replace(&mut self.notified, true) {
@@ -368,10 +369,15 @@ impl Service {
         }
         // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream for cut.
         if self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))? == Flushed::Blocked {
-            return Ok(false);
+            return Ok(moved);
         }
-        delivery.outcome(Some(DeliveryState::Accepted), true);
-        self.source = Source::Done;
+        if let Source::Here(delivery) = std::mem::replace(&mut self.source, Source::Done) {
+            delivery.outcome(Some(DeliveryState::Accepted), true);
+        }
+        // Where the peer has ended before, the close that follows says the same.
+        if self.upload_done && self.failure.is_none() {
+            return Ok(true);
+        }
         socket::finish(&self.socket).map(|()| true).map_err(|error| End::Socket(error.into()))
     }
 
@@ -385,7 +391,9 @@ impl Service {
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.writing.iter().zip(&mut slices).map(|(chunk, slice)| *slice = IoSlice::new(chunk)).count();
-            match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+            // Of what is taken nothing but the end is left.
+            let last = self.ended == Some(Ended::Complete) && count == self.writing.iter().count();
+            match socket::write(&self.socket, slices.get(..count).unwrap_or_default(), last) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(End::Socket(error.into())),

@@ -1,7 +1,7 @@
 //! One delivery between its producer and its consumer.
 
 use super::Bell;
-use crate::core::{Budget, Delivery, Ended, Mailbox, Message, Notify};
+use crate::core::{AHEAD, Budget, Delivery, Ended, Mailbox, Message, Notify};
 use bytes::Bytes;
 use proptest::prelude::*;
 use skupper_proto::amqp::Value;
@@ -92,16 +92,20 @@ fn consumer_that_is_named_late_is_woken_for_what_waits() {
 }
 
 #[test]
-fn producer_is_woken_for_every_word_of_the_consumer() {
+fn producer_is_woken_when_it_may_be_held_back_and_for_every_word_of_the_consumer() {
     let (bell, waker) = Bell::new();
     let (delivery, _) = delivery();
     delivery.set_producer(Notify::Task(waker));
     delivery.push(octets("abc"));
+    delivery.take(9, &mut VecDeque::new());
+    assert_eq!(bell.rings(), 0, "so few octets hold nobody back");
+    delivery.push(octets("abc"));
+    delivery.push(Bytes::from(vec![0; AHEAD - 3]));
     assert_eq!(bell.rings(), 0);
-    delivery.take(9, &mut VecDeque::new());
+    delivery.take(1, &mut VecDeque::new());
     assert_eq!(bell.rings(), 1);
-    delivery.take(9, &mut VecDeque::new());
-    assert_eq!(bell.rings(), 0, "nothing was taken");
+    delivery.take(AHEAD, &mut VecDeque::new());
+    assert_eq!(bell.rings(), 0, "it has room since");
     delivery.acknowledge(2, 0);
     assert_eq!(bell.rings(), 1);
     delivery.acknowledge(2, 0);
@@ -118,6 +122,18 @@ fn producer_is_woken_for_every_word_of_the_consumer() {
 }
 
 #[test]
+fn who_has_ended_is_woken_by_bad_news_only() {
+    for (outcome, rings) in [(DeliveryState::Accepted, 0), (DeliveryState::failed(), 1)] {
+        let (bell, waker) = Bell::new();
+        let (delivery, _) = delivery();
+        delivery.set_producer(Notify::Task(waker));
+        delivery.end(Ended::Complete);
+        delivery.outcome(Some(outcome.clone()), true);
+        assert_eq!((bell.rings(), delivery.progress().outcome), (rings, Some(outcome)));
+    }
+}
+
+#[test]
 fn slot_is_named_once_until_it_was_looked_after() {
     let mailbox = Mailbox::new(0);
     let (delivery, _) = delivery();
@@ -128,6 +144,7 @@ fn slot_is_named_once_until_it_was_looked_after() {
     assert_eq!(ready(&mailbox), [7]);
     delivery.push(octets("c"));
     assert_eq!(ready(&mailbox), [0; 0], "the slot was not looked after since");
+    delivery.push(Bytes::from(vec![0; AHEAD]));
     delivery.take(1, &mut VecDeque::new());
     delivery.take(1, &mut VecDeque::new());
     assert_eq!(ready(&mailbox), [8]);
