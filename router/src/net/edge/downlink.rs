@@ -104,7 +104,8 @@ impl Connection {
         if self.edge.told.link.is_some() {
             return self.refuse_edge(link, &attach, "addresses are tracked on another link of this connection");
         }
-        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, None);
+        let address = Some(AddressKey::mobile(TRACKING_ADDRESS).to_string());
+        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, address);
         self.engine.accept(link, answer(attach));
         let number = self.clients.number(link);
         self.edge.told.link = Some((link, number));
