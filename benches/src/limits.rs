@@ -1,11 +1,12 @@
-//! The process's descriptor limit.
+//! What the process and its sockets may hold of the system's: descriptors, and octets of buffers.
 
-use std::io;
+use std::{io, os::fd::AsFd};
 
 use rustix::{
     io::Errno,
     process::{Resource, getrlimit, setrlimit},
 };
+use socket2::SockRef;
 
 use crate::BenchError;
 
@@ -28,6 +29,13 @@ pub(crate) fn need_descriptors(connections: usize, threads: usize) -> Result<(),
     let limit = raise_descriptors();
     let needed = (connections as u64).saturating_add((threads as u64).saturating_mul(8)).saturating_add(RESERVE);
     if needed > limit { Err(BenchError::Descriptors { needed, limit }) } else { Ok(()) }
+}
+
+/// Sets the size of a socket's buffers, instead of the system's, which grow.
+pub(crate) fn bound_buffers(socket: &impl AsFd, octets: usize) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_send_buffer_size(octets)?;
+    socket.set_recv_buffer_size(octets)
 }
 
 /// Whether `error` says that this process or this machine has no descriptor left.

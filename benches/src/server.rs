@@ -189,8 +189,7 @@ fn listen(address: &str, buffer: Option<usize>) -> io::Result<std::net::TcpListe
             socket.set_tcp_nodelay(true)?;
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
             if let Some(octets) = buffer {
-                socket.set_send_buffer_size(octets)?;
-                socket.set_recv_buffer_size(octets)?;
+                limits::bound_buffers(&socket, octets)?;
             }
             socket.set_nonblocking(true)?;
             socket.bind(&address.into())?;

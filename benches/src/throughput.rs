@@ -7,17 +7,12 @@
 //!   is ended and read to its end: as many octets must have come back as were sent.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
-use socket2::SockRef;
-use tokio::{
-    net::TcpStream,
-    time::{timeout, timeout_at},
-};
+use tokio::time::{timeout, timeout_at};
 
 use crate::{
     BenchError, Common,
@@ -168,7 +163,7 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         Ok(stream) => stream,
         Err(failure) => return tally.borrow_mut().failures.add(failure),
     };
-    if let Err(error) = plan.options.buffer.map_or(Ok(()), |octets| set_buffers(&stream, octets)) {
+    if let Err(error) = plan.options.buffer.map_or(Ok(()), |octets| limits::bound_buffers(&stream, octets)) {
         return tally.borrow_mut().failures.add(Failure::io("SO_SNDBUF and SO_RCVBUF", &error));
     }
     // A source's stream stands when it begins: only then has everything on the way been opened.
@@ -192,12 +187,6 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         let text = format!("stream {index}, {} sent, {} received: {}", meter.sent(), meter.received(), failure.text);
         tally.failures.add(Failure::new(failure.kind, text));
     }
-}
-
-fn set_buffers(stream: &TcpStream, octets: usize) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_send_buffer_size(octets)?;
-    socket.set_recv_buffer_size(octets)
 }
 
 fn fairness(streams: &[Stream]) -> Fairness {

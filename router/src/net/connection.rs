@@ -6,6 +6,7 @@ use super::edge::EdgeLinks;
 use super::failover::Targets;
 use super::incoming::Incoming;
 use super::links::Links;
+use super::open::group_ordinal;
 use super::outgoing::Outgoing;
 use super::standing::Standing;
 use super::transport::Transport;
@@ -842,7 +843,7 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
         sasl,
         user,
         correlator: property("qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
-        ordinal: property("qd.group-ordinal").and_then(Value::as_u64),
+        ordinal: group_ordinal(open),
         properties,
     }
 }

@@ -1,13 +1,14 @@
 //! The links of a connection, by what they are for.
 
 use super::connection::{Connection, Kind};
+use super::open::group_ordinal;
 use super::outgoing::{Purpose, QUEUES};
 use crate::core::{GroupKey, Trunk, TrunkUp};
 use crate::log_limited;
 use crate::node::{LinkCounts, LinkKind, LinkRecord, Node};
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Multiple, Symbol, Value, condition};
+use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 use std::sync::Arc;
 
@@ -320,8 +321,7 @@ impl Connection {
         if self.settings.outgoing {
             return self.settings.ordinal.unwrap_or_default();
         }
-        let properties = self.engine.remote().and_then(|open| open.properties.as_ref());
-        properties.and_then(|properties| properties.get("qd.group-ordinal")).and_then(Value::as_u64).unwrap_or_default()
+        self.engine.remote().and_then(group_ordinal).unwrap_or_default()
     }
 
     /// Another control connection has taken over. As connector: detaches the control links; the streams that there are go on.

@@ -4,6 +4,7 @@ use super::connection::Settings;
 use crate::node::Node;
 use crate::schema::{FailoverUrl, Role};
 use serde_json::{Map, Value as Json};
+use skupper_proto::amqp::performative::Open;
 use skupper_proto::amqp::{Fields, Multiple, Symbol, Value};
 use skupper_proto::edge::INTER_EDGE;
 use skupper_proto::engine;
@@ -13,6 +14,14 @@ pub(super) const OURS: &str = "skrouterd";
 
 /// The property with other addresses of the sender.
 pub(super) const FAILOVER: &str = "failover-server-list";
+
+/// The property with the ordinal of a connector's certificates.
+const GROUP_ORDINAL: &str = "qd.group-ordinal";
+
+/// The ordinal of the certificates with which a connector made the connection, as its open says.
+pub(super) fn group_ordinal(open: &Open) -> Option<u64> {
+    open.properties.as_ref()?.get(GROUP_ORDINAL)?.as_u64()
+}
 
 /// What a listener or connector adds to the properties of an open.
 pub(super) fn configured(properties: Option<&Map<String, Json>>, failover: &[FailoverUrl]) -> Fields {
@@ -67,7 +76,7 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         if let Some(correlator) = settings.correlator.as_ref().filter(|_| settings.outgoing) {
             properties.push("qd.group-correlator", Value::string(correlator.as_str()));
             if let Some(ordinal) = settings.ordinal {
-                properties.push("qd.group-ordinal", Value::Ulong(ordinal));
+                properties.push(GROUP_ORDINAL, Value::Ulong(ordinal));
             }
         }
         if let Some(access) = &settings.access_id {

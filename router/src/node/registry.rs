@@ -316,14 +316,18 @@ impl Registry {
 
     /// How many connections are open with AMQP peers.
     pub fn amqp(&self) -> usize {
-        lock(&self.connections).values().filter(|record| record.protocol == "amqp").count()
+        self.open("amqp")
     }
 
     /// How many service connections are open or being made.
     pub fn services(&self) -> usize {
         // In this order: one that is entered between the two is counted twice, not never.
         let coming = self.coming.load(Ordering::Acquire);
-        coming + lock(&self.connections).values().filter(|record| record.protocol == "tcp").count()
+        coming + self.open("tcp")
+    }
+
+    fn open(&self, protocol: &str) -> usize {
+        lock(&self.connections).values().filter(|record| record.protocol == protocol).count()
     }
 
     /// Ends all service connections.

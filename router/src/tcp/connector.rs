@@ -75,14 +75,18 @@ impl TcpConnector {
 
     /// Dials the server for a client stream, and joins the two. `None`: the stream was given an outcome instead.
     async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>, coming: Coming) -> Option<Service> {
-        let head = match read_head(&download) {
-            Ok(head) => head,
+        match self.join(&node, &download, coming).await {
+            Ok(service) => Some(service),
             Err(outcome) => {
                 download.outcome(Some(outcome), true);
-                return None;
+                None
             }
-        };
-        let (socket, session) = match self.dial(&node, head.alpn.as_deref()).await {
+        }
+    }
+
+    async fn join(&self, node: &Arc<Node>, download: &Arc<Delivery>, coming: Coming) -> Result<Service, DeliveryState> {
+        let head = read_head(download)?;
+        let (socket, session) = match self.dial(node, head.alpn.as_deref()).await {
             Ok(connected) => connected,
             Err(error) => {
                 log_limited!(
@@ -98,16 +102,14 @@ impl TcpConnector {
                     node.registry.flow_failed(FailedFlow { flow: flow.to_owned(), entity, error: error.clone() });
                 }
                 self.stats.dial_failed(error);
-                download.outcome(Some(DeliveryState::failed()), true);
-                return None;
+                return Err(DeliveryState::failed());
             }
         };
         let reply_to = head.reply_to.unwrap_or_default();
         let Some(choice) = node.core.choose_by_text(reply_to) else {
             log!(TcpAdaptor, Debug, "no route back to {reply_to}");
             socket::reset(socket);
-            download.outcome(Some(DeliveryState::failed()), true);
-            return None;
+            return Err(DeliveryState::failed());
         };
         let id = node.registry.number();
         let sections = stream::encode_head(reply_to, None, None, None);
@@ -155,10 +157,10 @@ impl TcpConnector {
             registered,
             octets,
             upload,
-            source: Source::Here(download),
+            source: Source::Here(Arc::clone(download)),
             dismissal,
         };
-        Some(Service::new(&node, parts))
+        Ok(Service::new(node, parts))
     }
 
     async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session), String> {

@@ -1,6 +1,5 @@
 //! Messages of AMQP clients, by fe2o3-amqp: a client that shares no line with qpid-proton, on which the C router is built.
 
-use std::future::Future;
 use std::time::Duration;
 
 use fe2o3_amqp::link::delivery::DeliveryInfo;
@@ -31,7 +30,7 @@ impl Client {
 }
 
 /// Plays a scenario between two interior routers: senders at the first, receivers at the second.
-fn play<F: Future<Output = ()>>(test: &str, scenario: impl FnOnce(Client, Client) -> F) {
+fn play(test: &str, scenario: impl AsyncFnOnce(&mut Client, &mut Client)) {
     let lab = Lab::new(test);
     let (link, north, south) = (ports::free(), ports::free(), ports::free());
     let routers: [Router; 2] = [
@@ -43,12 +42,21 @@ fn play<F: Future<Output = ()>>(test: &str, scenario: impl FnOnce(Client, Client
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let played = async {
-            let (sender, receiver) = (Client::connect("sender", north).await, Client::connect("receiver", south).await);
-            scenario(sender, receiver).await;
+            let (mut sender, mut receiver) = (Client::connect("sender", north).await, Client::connect("receiver", south).await);
+            scenario(&mut sender, &mut receiver).await;
+            sender.close().await;
+            receiver.close().await;
         };
         tokio::time::timeout(wait::patience(), played).await.expect("the scenario ends in time");
     });
     assert!(routers.iter().all(Router::is_running));
+}
+
+/// A sender and a receiver for an address.
+async fn links(north: &mut Client, south: &mut Client, address: &str) -> (Sender, Receiver) {
+    let receiver = Receiver::attach(&mut south.session, "receiver", address).await.expect("a receiver");
+    let sender = Sender::attach(&mut north.session, "sender", address).await.expect("a sender");
+    (sender, receiver)
 }
 
 fn text(message: &str) -> Message<AmqpValue<Value>> {
@@ -76,9 +84,8 @@ async fn take(receiver: &mut Receiver) -> (String, DeliveryInfo, Message<Body<Va
 
 #[test]
 fn every_outcome_reaches_the_sender() {
-    play("another_client::every_outcome_reaches_the_sender", |mut north, mut south| async move {
-        let mut receiver = Receiver::attach(&mut south.session, "receiver", "outcomes").await.expect("a receiver");
-        let mut sender = Sender::attach(&mut north.session, "sender", "outcomes").await.expect("a sender");
+    play("another_client::every_outcome_reaches_the_sender", async |north, south| {
+        let (mut sender, mut receiver) = links(north, south, "outcomes").await;
         let mut sent = Vec::new();
         for name in ["accepted", "rejected", "modified", "released"] {
             sent.push(sender.send_batchable(text(name)).await.expect("it is sent"));
@@ -114,14 +121,12 @@ fn every_outcome_reaches_the_sender() {
         assert!(matches!(outcomes[3], Outcome::Released(_)), "{outcomes:?}");
         sender.close().await.expect("the sender closes");
         receiver.close().await.expect("the receiver closes");
-        north.close().await;
-        south.close().await;
     });
 }
 
 #[test]
 fn a_request_is_answered_at_a_dynamic_address() {
-    play("another_client::a_request_is_answered_at_a_dynamic_address", |mut north, mut south| async move {
+    play("another_client::a_request_is_answered_at_a_dynamic_address", async |north, south| {
         let mut server = Receiver::attach(&mut south.session, "requests", "server").await.expect("a receiver");
         let anonymous = |name: &str| Sender::builder().name(name.to_owned()).target(Target::builder().build());
         let mut answers = anonymous("answers").attach(&mut south.session).await.expect("an anonymous sender");
@@ -150,16 +155,13 @@ fn a_request_is_answered_at_a_dynamic_address() {
             assert_eq!(message.properties.and_then(|it| it.correlation_id), Some(7_u64.into()));
         };
         tokio::join!(answer, ask);
-        north.close().await;
-        south.close().await;
     });
 }
 
 #[test]
 fn a_large_message_arrives_whole() {
-    play("another_client::a_large_message_arrives_whole", |mut north, mut south| async move {
-        let mut receiver = Receiver::attach(&mut south.session, "receiver", "large").await.expect("a receiver");
-        let mut sender = Sender::attach(&mut north.session, "sender", "large").await.expect("a sender");
+    play("another_client::a_large_message_arrives_whole", async |north, south| {
+        let (mut sender, mut receiver) = links(north, south, "large").await;
         let octets: Vec<u8> = (0..5_000_000_u32).map(|index| u8::try_from(index % 251).expect("below 251")).collect();
         let message = Message::builder().data(Binary::from(octets.clone())).build();
         let receive = async {
@@ -171,14 +173,12 @@ fn a_large_message_arrives_whole() {
         let (outcome, received) = tokio::join!(sender.send(message), receive);
         assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
         assert!(received == octets, "{} octets, or others than were sent", received.len());
-        north.close().await;
-        south.close().await;
     });
 }
 
 #[test]
 fn settled_messages_arrive_in_order() {
-    play("another_client::settled_messages_arrive_in_order", |mut north, mut south| async move {
+    play("another_client::settled_messages_arrive_in_order", async |north, south| {
         let mut receiver = Receiver::attach(&mut south.session, "receiver", "settled").await.expect("a receiver");
         let settled = Sender::builder().name("sender").target("settled").sender_settle_mode(SenderSettleMode::Settled);
         let mut sender = settled.attach(&mut north.session).await.expect("a sender");
@@ -193,7 +193,5 @@ fn settled_messages_arrive_in_order() {
             }
         };
         tokio::join!(send, receive);
-        north.close().await;
-        south.close().await;
     });
 }
