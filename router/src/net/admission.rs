@@ -1,6 +1,7 @@
 //! What policy has to say to a connection: whether it opens, what it may attach, what it may send.
 
-use super::connection::{Connection, Kind};
+use super::connection::Connection;
+use super::settings::Kind;
 use crate::log;
 use crate::policy::{Admission, Denial, Verdict, Visitor};
 use crate::schema::Role as ConnectionRole;
@@ -153,7 +154,7 @@ impl Connection {
             "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, n_receivers={}, sessions_denied={sessions}, \
              senders_denied={senders}, receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
             self.id,
-            self.peer(),
+            self.peer,
             self.engine.usage().sessions,
             self.clients.producers.len(),
             self.clients.consumers(),

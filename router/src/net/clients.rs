@@ -1,7 +1,8 @@
 //! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and their credit.
 
-use super::connection::{Connection, Kind};
+use super::connection::Connection;
 use super::edge::is_tracking;
+use super::settings::Kind;
 use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watching};
 use crate::node::{LinkKind, Node};
 use skupper_proto::address::{AddressClass, AddressKey, AddressRef};

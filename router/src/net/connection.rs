@@ -3,22 +3,21 @@
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
 use super::edge::EdgeLinks;
-use super::failover::Targets;
+use super::finished::{Finished, Why, io_text};
 use super::incoming::Incoming;
 use super::links::Links;
-use super::open::group_ordinal;
 use super::outgoing::Outgoing;
+use super::settings::{Kind, Settings};
 use super::standing::Standing;
 use super::transport::Transport;
-use crate::core::{Command, GroupKey, Mailbox};
+use crate::core::{Command, Mailbox};
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, Host, KnownLink, Node, Octets, PeerInfo, Registered, STUCK, Stage, Trace};
+use crate::node::{KnownLink, Node, Octets, Registered, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
-use crate::schema::{MessageComponents, Role};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
-use skupper_proto::amqp::performative::{Error, Open};
-use skupper_proto::amqp::{Fields, Value, condition, sasl, show};
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::amqp::{condition, show};
 use skupper_proto::engine::{self, Closed, Event, Initiator, KeyMap, LinkKey};
 use skupper_proto::time::Instant;
 use std::cell::RefCell;
@@ -29,7 +28,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -56,109 +55,6 @@ const SCAN: Duration = Duration::from_secs(5);
 thread_local! {
     /// What a shard reads into; it holds nothing between two reads.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
-}
-
-/// What a connection turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// An AMQP client's, or not known yet.
-    Normal,
-    /// Between routers: routing messages, and streams where there are no data connections.
-    Control,
-    /// Between routers: streams only.
-    Data,
-    /// Between an interior router and an edge router, or between two edge routers.
-    Edge,
-}
-
-impl Kind {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Control => "inter-router",
-            Self::Data => "inter-router-data",
-            Self::Edge => "edge",
-        }
-    }
-}
-
-/// What a connection is made with.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) role: Role,
-    /// The listener's or connector's name.
-    pub(super) entity: Arc<str>,
-    /// We connected.
-    pub(super) outgoing: bool,
-    /// We connected, and it is to be a data connection.
-    pub(super) data: bool,
-    pub(super) cost: u32,
-    pub(super) link_capacity: u32,
-    /// What of messages is logged.
-    pub(super) message_logging: MessageComponents,
-    /// Router annotations that come from a client are passed over, and none are sent to it.
-    pub(super) strip_in: bool,
-    pub(super) strip_out: bool,
-    /// As connector: what its connections have in common.
-    pub(super) correlator: Option<String>,
-    /// As connector with TLS: the profile's ordinal.
-    pub(super) ordinal: Option<u64>,
-    pub(super) layer: engine::Layer,
-    pub(super) hostname: Option<String>,
-    pub(super) max_frame_size: u32,
-    pub(super) channel_max: u16,
-    pub(super) session_frames: Option<u32>,
-    pub(super) idle_timeout: Duration,
-    pub(super) handshake_timeout: Duration,
-    /// As listener between routers: what names it in flow records.
-    pub(super) access_id: Option<String>,
-    /// Properties of our open that are configured, and other addresses at which a listener's clients may find us.
-    pub(super) properties: Fields,
-    /// As connector: where it connects, which the peer may add to.
-    pub(super) targets: Option<Arc<Targets>>,
-    /// As connector: who we are, by SASL PLAIN.
-    pub(super) user: Option<String>,
-    /// The vhost whose policy applies, whatever the peer asks for.
-    pub(super) policy_vhost: Option<String>,
-}
-
-/// How a connection ended.
-#[derive(Clone, Debug)]
-pub(super) struct Finished {
-    /// The peer's open had arrived.
-    pub(super) opened: bool,
-    /// It had been a trunk, or part of one.
-    pub(super) served: bool,
-    /// Why it ended.
-    pub(super) why: Why,
-    /// The peer refused a link without which it is of no use.
-    pub(super) refused_link: Option<Error>,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug)]
-pub(super) enum Why {
-    /// AMQP close, by either end.
-    Closed(Closed),
-    /// The transport ended without one.
-    Eof,
-    /// The transport failed.
-    Transport(String),
-    /// The peer's TLS alert, which with TLS 1.3 comes after the handshake.
-    Tls(Arc<SessionError>),
-}
-
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => write!(f, "closed by the peer: {error}"),
-            Self::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) => error.fmt(f),
-            Self::Closed(_) => f.write_str("closed"),
-            Self::Eof => f.write_str("connection aborted: the peer closed the transport without AMQP close"),
-            Self::Transport(error) => f.write_str(error),
-            Self::Tls(error) => error.fmt(f),
-        }
-    }
 }
 
 /// What a turn of the task came to.
@@ -195,30 +91,31 @@ pub(super) struct Connection {
     pub(super) bounds_unread: bool,
     pub(super) now: Instant,
     socket: TcpStream,
-    peer: String,
-    transport: Transport,
+    /// Where the peer is, as it is told.
+    pub(super) peer: String,
+    pub(super) transport: Transport,
     pub(super) input: BytesMut,
     pub(super) octets: Arc<Octets>,
-    registered: Option<Registered>,
-    trace: Arc<Trace>,
-    mechanism: Option<&'static str>,
+    pub(super) registered: Option<Registered>,
+    pub(super) trace: Arc<Trace>,
+    pub(super) mechanism: Option<&'static str>,
     /// Who the peer is; as connector: who we are to it.
-    user: Option<String>,
-    /// Whether the peer's password is right, once that is known.
+    pub(super) user: Option<String>,
     /// What policy allows, where it has a say.
     pub(super) admission: Option<Admission>,
     /// Counts it among the clients that are connected.
     pub(super) arrival: Option<Arrival>,
     /// The address of the other end.
     pub(super) remote: Option<IpAddr>,
-    verdict: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    /// Whether the peer's password is right, once that is known.
+    pub(super) verdict: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
     ready: Vec<u32>,
     commands: VecDeque<Command>,
-    opened: bool,
-    served: bool,
+    pub(super) opened: bool,
+    pub(super) served: bool,
     closed: Option<Why>,
     last_words: Option<Instant>,
     /// When to look for deliveries of clients that have waited for too long.
@@ -414,11 +311,8 @@ impl Connection {
             if self.auto_links.due().is_some_and(|due| due <= self.now) {
                 self.attach_auto_links();
             }
-            if self.outgoing.idle.due().is_some_and(|due| due <= self.now) {
-                self.shed_idle_links();
-            }
-            if self.outgoing.lanes.due().is_some_and(|due| due <= self.now) {
-                self.ask_unread();
+            if self.outgoing.due().is_some_and(|due| due <= self.now) {
+                self.handle_outgoing_timeout();
             }
             if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.engine.handle_timeout(self.now);
@@ -470,7 +364,7 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let of_links = [self.auto_links.due(), self.outgoing.idle.due(), self.outgoing.lanes.due()];
+        let of_links = [self.auto_links.due(), self.outgoing.due()];
         let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().chain(of_links).flatten().min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
@@ -602,194 +496,6 @@ impl Connection {
         shard
     }
 
-    /// Who the peer is; as connector: who we are to it.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
-    /// Where the peer is, as it is told.
-    pub(super) fn peer(&self) -> &str {
-        &self.peer
-    }
-
-    fn authenticated(&mut self, mechanism: &'static str) {
-        self.mechanism = Some(mechanism);
-        self.user = match mechanism {
-            sasl::ANONYMOUS => Some("anonymous".to_owned()),
-            sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
-            sasl::PLAIN => self.user.take(),
-            _ => self.transport.info().and_then(|info| info.user.clone()),
-        };
-    }
-
-    /// Has a password checked, on a thread where that may take its time. Nothing is read meanwhile.
-    fn judge(&mut self, credentials: engine::Credentials) {
-        let access = &self.node.access;
-        let Some(passwords) = access.passwords.clone() else { return self.engine.authenticate(false) };
-        let (checks, id) = (Arc::clone(&access.checks), self.id);
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        self.user = Some(credentials.user().to_owned());
-        self.verdict = Some(Box::pin(async move {
-            let Ok(permit) = checks.acquire_owned().await else { return false };
-            let check = move || {
-                let _permit = permit;
-                passwords.verify(credentials.user(), credentials.password(), &host)
-            };
-            match tokio::task::spawn_blocking(check).await {
-                Ok(Ok(right)) => right,
-                Ok(Err(error)) => {
-                    log!(Server, Error, "[C{id}] no password can be checked: {error}");
-                    false
-                }
-                Err(_) => false,
-            }
-        }));
-    }
-
-    /// Whether word has come of a password. What the peer has sent behind it is read now.
-    fn judged(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(Poll::Ready(right)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
-        self.verdict = None;
-        self.engine.authenticate(right);
-        self.engine.handle_input(&mut self.input, self.now);
-        true
-    }
-
-    /// The peer's open has arrived: what it is decides what becomes of the connection.
-    fn peer_opened(&mut self) -> Option<usize> {
-        self.opened = true;
-        if self.mechanism.is_none() && !self.settings.outgoing {
-            // As the C router names those who leave SASL out.
-            self.user = Some("anonymous".to_owned());
-        }
-        if !self.admit() {
-            return None;
-        }
-        let open = self.engine.remote()?;
-        let container: Arc<str> = Arc::from(open.container_id.as_str());
-        let (host, encrypted) = (&self.peer, self.transport.info().map_or("no", |info| info.protocol));
-        let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
-        let user = self.user.as_deref().unwrap_or_default();
-        let properties = properties_text(open);
-        let line = format!(
-            "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
-            self.id
-        );
-        if matches!(self.settings.role, Role::InterRouter | Role::Edge | Role::InterEdge) {
-            log!(RouterCore, Info, "{line}");
-        } else {
-            log!(RouterCore, Debug, "{line}");
-        }
-        let property = |name| open.properties.as_ref().and_then(|properties| properties.get(name));
-        if let Some(version) = property("qd.annotations-version").and_then(Value::as_i64) {
-            log!(Router, Debug, "Remote router annotations version: {version}");
-        }
-        self.bounds_unread = property(super::open::OURS).is_none();
-        if let (true, Some(Value::Int(version))) = (self.settings.role.is_router(), property("qd.annotations-version")) {
-            log!(Router, Debug, "Remote router annotations version: {version}");
-        }
-        if self.settings.role == Role::InterRouter {
-            let announced = matches!(property("qd.inter-router-role"), Some(Value::Int(4)));
-            self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
-            if let Some(Value::Int(cost)) = property("qd.inter-router-cost") {
-                self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
-            }
-            if !self.settings.outgoing {
-                self.correlator = match property("qd.group-correlator") {
-                    Some(Value::String(text)) => Some(text.chars().take(15).collect()),
-                    _ => None,
-                };
-            }
-        }
-        if matches!(self.settings.role, Role::Edge | Role::InterEdge) {
-            self.kind = Kind::Edge;
-        }
-        if let Some(targets) = &self.settings.targets {
-            targets.learn(property("failover-server-list"));
-        }
-        self.status.set_opened(&container, property("version").and_then(Value::as_text), self.transport.info());
-        let own = *container == **self.node.core.id();
-        let shard = self.shard();
-        if shard != self.mailbox.shard() {
-            self.mailbox = Mailbox::new(shard);
-        }
-        let mut peer = peer_info(open, self.mechanism, self.user.clone());
-        if !self.bounds_unread {
-            self.engine.restore_windows();
-        }
-        if self.settings.outgoing {
-            (peer.correlator, peer.ordinal) = (self.settings.correlator.clone(), self.settings.ordinal);
-        }
-        if self.kind == Kind::Edge && !own {
-            self.edge_up(&container);
-        }
-        self.registered = Some(self.node.registry.enter(ConnectionRecord {
-            id: self.id,
-            protocol: "amqp",
-            role: match self.kind {
-                Kind::Normal | Kind::Edge => self.settings.role.as_str(),
-                Kind::Control | Kind::Data => self.kind.name(),
-            },
-            outgoing: self.settings.outgoing,
-            host: Host::Text(Arc::from(self.peer.as_str())),
-            entity: Arc::clone(&self.settings.entity),
-            container: Some(Arc::clone(&container)),
-            address: None,
-            tls: self.transport.info().map(Arc::clone),
-            peer,
-            closer: Closer::Amqp(Arc::clone(&self.mailbox)),
-            edge: self.edge.connection.clone(),
-            may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
-            trace: Some(Arc::clone(&self.trace)),
-            opened: (SystemTime::now(), self.now),
-            octets: Arc::clone(&self.octets),
-            flow: None,
-            local: None,
-        }));
-        if own && self.kind != Kind::Normal {
-            self.status.set_own_id();
-            let text = format!("the peer at {} has this router's own id {container}", self.peer);
-            // Without the port, which is another with each attempt.
-            let host = self.peer.rsplit_once(':').map_or(self.peer.as_str(), |(host, _)| host);
-            crate::log_limited!(host, Router, Critical, "{text}");
-            self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
-            return None;
-        }
-        match self.kind {
-            Kind::Control if self.settings.outgoing => self.attach_router_links(),
-            Kind::Data => {
-                if let Some(correlator) = &self.correlator {
-                    let group = GroupKey::new(&container, correlator);
-                    self.node.core.data_up(&group, self.ordinal(), &self.mailbox);
-                    self.links.member_of = Some(group);
-                }
-                self.served = true;
-            }
-            // Of a client nothing more is needed, and an edge connection may stand by.
-            Kind::Normal | Kind::Edge => {
-                self.served = true;
-                if self.settings.role == Role::RouteContainer {
-                    self.join_container(&container);
-                }
-            }
-            Kind::Control => {}
-        }
-        (!self.settings.outgoing && shard != 0).then_some(shard)
-    }
-
-    /// The shard where the connection belongs. Data connections are spread from the first shard on, where listeners accept; control
-    /// connections from the last.
-    fn shard(&self) -> usize {
-        let shards = self.node.shards.count();
-        let number = usize::try_from(self.id).unwrap_or_default();
-        match self.kind {
-            _ if self.settings.outgoing => self.mailbox.shard(),
-            Kind::Data if self.node.data_connections <= 1 => 0,
-            Kind::Data => number % shards,
-            Kind::Control | Kind::Normal | Kind::Edge => shards - 1,
-        }
-    }
-
     /// A delivery waits for its settlement: it may wait for too long.
     pub(super) fn expect_settlement(&mut self) {
         if self.scan_due.is_none() {
@@ -823,31 +529,6 @@ impl Connection {
     }
 }
 
-/// Most properties of a peer's open that are kept for status.
-const MAX_PROPERTIES: usize = 64;
-
-/// What is kept of a peer's open for status.
-fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
-    let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
-    let properties: Vec<_> = open
-        .properties
-        .iter()
-        .flat_map(|properties| &properties.0)
-        // As C routers do: what comes behind a value of another kind is not looked at.
-        .take_while(|(_, value)| told(value))
-        .take(MAX_PROPERTIES)
-        .map(|(key, value)| (key.as_str().to_owned(), value.clone()))
-        .collect();
-    let property = |name: &str| open.properties.as_ref().and_then(|properties| properties.get(name));
-    PeerInfo {
-        sasl,
-        user,
-        correlator: property("qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
-        ordinal: group_ordinal(open),
-        properties,
-    }
-}
-
 /// Logs the frames at the start of `octets`: those that stand there whole, for the engine leaves the rest where it is.
 fn trace(id: u64, arrow: &str, octets: &[u8]) {
     let (module, level) = (log::Module::Protocol, log::Level::Debug);
@@ -865,23 +546,4 @@ fn follow(mut stage: watch::Receiver<Stage>, wanted: Stage) -> Pin<Box<dyn Futur
             Err(_) => Stage::Closing,
         }
     })
-}
-
-fn io_text(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),
-        io::ErrorKind::TimedOut => "connection timed out: the peer acknowledges nothing any more".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn properties_text(open: &Open) -> String {
-    let pairs: Vec<_> = open
-        .properties
-        .iter()
-        .flat_map(|properties| &properties.0)
-        .take(16)
-        .map(|(key, value)| format!("{key:?}={value:?}").escape_debug().to_string())
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
 }

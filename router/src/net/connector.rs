@@ -1,7 +1,9 @@
 //! Connectors: site links, and the connections they keep.
 
-use super::connection::{Connection, Finished, HANDSHAKE, Settings, Why};
+use super::connection::{Connection, HANDSHAKE};
 use super::failover::Targets;
+use super::finished::{Finished, Why};
+use super::settings::Settings;
 use super::standing::{Known, Standing};
 use crate::core::{Command, Mailbox};
 use crate::log_limited;

@@ -1,8 +1,9 @@
 //! Deliveries that arrive by a connection.
 
 use super::clients::LINK;
-use super::connection::{Connection, Kind};
+use super::connection::Connection;
 use super::edge::EDGE;
+use super::settings::Kind;
 use crate::core::{Counters, Delivery, Ended, Message, Notify};
 use crate::node::{LinkRecord, STUCK};
 use crate::schema::Role;

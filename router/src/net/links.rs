@@ -1,8 +1,9 @@
 //! The links of a connection, by what they are for.
 
-use super::connection::{Connection, Kind};
+use super::connection::Connection;
 use super::open::group_ordinal;
 use super::outgoing::{Purpose, QUEUES};
+use super::settings::Kind;
 use crate::core::{GroupKey, Trunk, TrunkUp};
 use crate::log_limited;
 use crate::node::{LinkCounts, LinkKind, LinkRecord, Node};

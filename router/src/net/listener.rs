@@ -1,6 +1,7 @@
 //! AMQP listeners.
 
-use super::connection::{Connection, HANDSHAKE, Settings};
+use super::connection::{Connection, HANDSHAKE};
+use super::settings::Settings;
 use super::standing::Standing;
 use super::transport::Transport;
 use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};

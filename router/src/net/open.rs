@@ -1,6 +1,6 @@
 //! What our open says.
 
-use super::connection::Settings;
+use super::settings::Settings;
 use crate::node::Node;
 use crate::schema::{FailoverUrl, Role};
 use serde_json::{Map, Value as Json};

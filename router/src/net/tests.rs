@@ -1,6 +1,7 @@
 //! A connection's task against a peer that misbehaves as real ones do, over loopback.
 
-use super::connection::{Connection, HANDSHAKE, Settings as ConnectionSettings};
+use super::connection::{Connection, HANDSHAKE};
+use super::settings::Settings as ConnectionSettings;
 use crate::core::{Command, Core, Delivery, Ended, Mailbox, Message, Notify, Settings, Via};
 use crate::node::{Clock, Node, Registry, Shards, Stage};
 use crate::schema::Role;

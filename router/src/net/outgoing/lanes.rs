@@ -3,9 +3,9 @@
 //! Its answer is about a whole session, so toward a C router each streaming link has a session of its own. A second link there, the
 //! gauge, is attached when there is something to ask: on the first one the stream itself is being sent.
 
-use super::connection::Connection;
-use super::links::streaming_request;
-use super::outgoing::{OutLink, Purpose};
+use super::{OutLink, Purpose};
+use crate::net::connection::Connection;
+use crate::net::links::streaming_request;
 use skupper_proto::engine::{LinkKey, SessionKey};
 use skupper_proto::time::Instant;
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl Lanes {
 
 impl Connection {
     /// The session for one more streaming link.
-    pub(super) fn streaming_session(&mut self) -> Option<SessionKey> {
+    pub(in crate::net) fn streaming_session(&mut self) -> Option<SessionKey> {
         if self.bounds_unread {
             let lanes = &mut self.outgoing.lanes.lanes;
             let begun = if lanes.len() < SESSIONS { self.engine.begin() } else { None };
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// A streaming link of a session is gone.
-    pub(super) fn lane_left(&mut self, session: SessionKey) {
+    pub(in crate::net) fn lane_left(&mut self, session: SessionKey) {
         let lanes = &mut self.outgoing.lanes.lanes;
         let Some(lane) = lanes.get_mut(&session).filter(|lane| lane.links > 0) else { return };
         lane.links -= 1;
@@ -128,7 +128,7 @@ impl Connection {
     }
 
     /// The peer's answer: octets of a session that it held.
-    pub(super) fn held(&mut self, session: SessionKey, octets: u64) {
+    pub(in crate::net) fn held(&mut self, session: SessionKey, octets: u64) {
         let Some(lane) = self.outgoing.lanes.lanes.get_mut(&session) else { return };
         let slots = std::mem::take(&mut lane.asked);
         self.outgoing.lanes.ask_at(self.now);

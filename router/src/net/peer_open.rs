@@ -1,0 +1,209 @@
+//! The peer's open: it says what the peer is, and that decides what becomes of the connection.
+
+use super::connection::Connection;
+use super::open::{FAILOVER, OURS, group_ordinal};
+use super::settings::Kind;
+use crate::core::{GroupKey, Mailbox};
+use crate::log;
+use crate::node::{Closer, ConnectionRecord, Host, PeerInfo};
+use crate::schema::Role;
+use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::{Value, condition};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Most properties of a peer's open that are kept for status.
+const MAX_PROPERTIES: usize = 64;
+
+/// A property of an open.
+fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
+    open.properties.as_ref()?.get(name)
+}
+
+impl Connection {
+    /// The peer's open has arrived. Returns the shard where the connection belongs when that is another.
+    pub(super) fn peer_opened(&mut self) -> Option<usize> {
+        self.opened = true;
+        if self.mechanism.is_none() && !self.settings.outgoing {
+            // As the C router names those who leave SASL out.
+            self.user = Some("anonymous".to_owned());
+        }
+        if !self.admit() {
+            return None;
+        }
+        let open = self.engine.remote()?.clone();
+        let container: Arc<str> = Arc::from(open.container_id.as_str());
+        let own = *container == **self.node.core.id();
+        self.log_opened(&open);
+        self.tell_kind(&open);
+        if let Some(targets) = &self.settings.targets {
+            targets.learn(property(&open, FAILOVER));
+        }
+        self.status.set_opened(&container, property(&open, "version").and_then(Value::as_text), self.transport.info());
+        let shard = self.shard();
+        if shard != self.mailbox.shard() {
+            self.mailbox = Mailbox::new(shard);
+        }
+        if !self.bounds_unread {
+            self.engine.restore_windows();
+        }
+        if self.kind == Kind::Edge && !own {
+            self.edge_up(&container);
+        }
+        self.register(&open, &container);
+        if own && self.kind != Kind::Normal {
+            self.refuse_own_id();
+            return None;
+        }
+        self.begin_service(&container);
+        (!self.settings.outgoing && shard != 0).then_some(shard)
+    }
+
+    fn log_opened(&self, open: &Open) {
+        let (host, encrypted) = (&self.peer, self.transport.info().map_or("no", |info| info.protocol));
+        let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
+        let (user, container) = (self.user().unwrap_or_default(), &open.container_id);
+        let properties = properties_text(open);
+        let line = format!(
+            "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
+            self.id
+        );
+        if self.settings.role.is_router() {
+            log!(RouterCore, Info, "{line}");
+        } else {
+            log!(RouterCore, Debug, "{line}");
+        }
+        if let Some(version) = property(open, "qd.annotations-version").and_then(Value::as_i64) {
+            log!(Router, Debug, "Remote router annotations version: {version}");
+        }
+    }
+
+    /// What the connection is, by its role and by what the peer says.
+    fn tell_kind(&mut self, open: &Open) {
+        self.bounds_unread = property(open, OURS).is_none();
+        match self.settings.role {
+            Role::InterRouter => {}
+            Role::Edge | Role::InterEdge => return self.kind = Kind::Edge,
+            _ => return,
+        }
+        let announced = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
+        self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
+        if let Some(Value::Int(cost)) = property(open, "qd.inter-router-cost") {
+            self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
+        }
+        if !self.settings.outgoing {
+            self.correlator = match property(open, "qd.group-correlator") {
+                Some(Value::String(text)) => Some(text.chars().take(15).collect()),
+                _ => None,
+            };
+        }
+    }
+
+    /// Enters it into the record of connections.
+    fn register(&mut self, open: &Open, container: &Arc<str>) {
+        let mut peer = peer_info(open, self.mechanism, self.user.clone());
+        if self.settings.outgoing {
+            (peer.correlator, peer.ordinal) = (self.settings.correlator.clone(), self.settings.ordinal);
+        }
+        self.registered = Some(self.node.registry.enter(ConnectionRecord {
+            id: self.id,
+            protocol: "amqp",
+            role: match self.kind {
+                Kind::Normal | Kind::Edge => self.settings.role.as_str(),
+                Kind::Control | Kind::Data => self.kind.name(),
+            },
+            outgoing: self.settings.outgoing,
+            host: Host::Text(Arc::from(self.peer.as_str())),
+            entity: Arc::clone(&self.settings.entity),
+            container: Some(Arc::clone(container)),
+            address: None,
+            tls: self.transport.info().map(Arc::clone),
+            peer,
+            closer: Closer::Amqp(Arc::clone(&self.mailbox)),
+            edge: self.edge.connection.clone(),
+            may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
+            trace: Some(Arc::clone(&self.trace)),
+            opened: (SystemTime::now(), self.now),
+            octets: Arc::clone(&self.octets),
+            flow: None,
+            local: None,
+        }));
+    }
+
+    fn refuse_own_id(&mut self) {
+        self.status.set_own_id();
+        let text = format!("the peer at {} has this router's own id {}", self.peer, self.node.core.id());
+        // Without the port, which is another with each attempt.
+        let host = self.peer.rsplit_once(':').map_or(self.peer.as_str(), |(host, _)| host);
+        crate::log_limited!(host, Router, Critical, "{text}");
+        self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
+    }
+
+    /// Does for the peer what is done for one of its kind.
+    fn begin_service(&mut self, container: &Arc<str>) {
+        match self.kind {
+            Kind::Control if self.settings.outgoing => self.attach_router_links(),
+            Kind::Data => {
+                if let Some(correlator) = &self.correlator {
+                    let group = GroupKey::new(container, correlator);
+                    self.node.core.data_up(&group, self.ordinal(), &self.mailbox);
+                    self.links.member_of = Some(group);
+                }
+                self.served = true;
+            }
+            // Of a client nothing more is needed, and an edge connection may stand by.
+            Kind::Normal | Kind::Edge => {
+                self.served = true;
+                if self.settings.role == Role::RouteContainer {
+                    self.join_container(container);
+                }
+            }
+            Kind::Control => {}
+        }
+    }
+
+    /// The shard where the connection belongs. Data connections are spread from the first shard on, where listeners accept; control
+    /// connections from the last.
+    fn shard(&self) -> usize {
+        let shards = self.node.shards.count();
+        let number = usize::try_from(self.id).unwrap_or_default();
+        match self.kind {
+            _ if self.settings.outgoing => self.mailbox.shard(),
+            Kind::Data if self.node.data_connections <= 1 => 0,
+            Kind::Data => number % shards,
+            Kind::Control | Kind::Normal | Kind::Edge => shards - 1,
+        }
+    }
+}
+
+/// What is kept of a peer's open for status.
+fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
+    let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
+    let properties: Vec<_> = open
+        .properties
+        .iter()
+        .flat_map(|properties| &properties.0)
+        // As C routers do: what comes behind a value of another kind is not looked at.
+        .take_while(|(_, value)| told(value))
+        .take(MAX_PROPERTIES)
+        .map(|(key, value)| (key.as_str().to_owned(), value.clone()))
+        .collect();
+    PeerInfo {
+        sasl,
+        user,
+        correlator: property(open, "qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
+        ordinal: group_ordinal(open),
+        properties,
+    }
+}
+
+fn properties_text(open: &Open) -> String {
+    let pairs: Vec<_> = open
+        .properties
+        .iter()
+        .flat_map(|properties| &properties.0)
+        .take(16)
+        .map(|(key, value)| format!("{key:?}={value:?}").escape_debug().to_string())
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}
