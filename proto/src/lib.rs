@@ -11,6 +11,7 @@ pub mod amqp;
 pub mod annotations;
 pub mod edge;
 pub mod engine;
+pub mod keys;
 pub mod management;
 pub mod mobile;
 pub mod stream;

@@ -3,7 +3,6 @@
 use super::config::Config;
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
 use super::event::{Closed, Event, Initiator};
-use super::keys::KeyMap;
 use super::link::{Link, LinkKey};
 use super::output::Output;
 use super::session::{Session, SessionKey};
@@ -11,6 +10,7 @@ use super::slots::Slots;
 use crate::amqp::frame::{self, FrameHeader};
 use crate::amqp::performative::{Close, Error, Open, Performative, Role};
 use crate::amqp::{Reader, condition};
+use crate::keys::KeyMap;
 use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;

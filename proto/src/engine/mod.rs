@@ -36,7 +36,6 @@ mod connection;
 mod delivery;
 mod event;
 mod handshake;
-mod keys;
 mod link;
 #[cfg(any(test, fuzzing))]
 pub mod model;
@@ -53,7 +52,6 @@ pub use config::{Config, Credentials, Layer};
 pub use connection::{Connection, Usage};
 pub use delivery::{IncomingKey, OutgoingKey};
 pub use event::{Closed, Ending, Event, Initiator};
-pub use keys::{KeyHasher, KeyMap};
 pub use link::{AttachRequest, LinkKey};
 pub use output::Output;
 pub use session::SessionKey;

@@ -1,9 +1,9 @@
 //! Sessions: windows, handles and delivery numbers.
 
 use super::delivery::{IncomingKey, OutgoingKey};
-use super::keys::KeyMap;
 use super::link::LinkKey;
 use crate::amqp::performative::Role;
+use crate::keys::KeyMap;
 use crate::time::Instant;
 use core::time::Duration;
 use slab::Slab;

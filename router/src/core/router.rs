@@ -21,7 +21,7 @@ use skupper_proto::address::{
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Annotations, Parsed};
 use skupper_proto::edge::Bid;
-use skupper_proto::engine::KeyMap;
+use skupper_proto::keys::KeyMap;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology;

@@ -9,7 +9,8 @@ use skupper_proto::address::{AddressClass, AddressKey, AddressRef};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
-use skupper_proto::engine::{AttachRequest, KeyMap, LinkKey, SessionKey};
+use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use skupper_proto::keys::KeyMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -12,7 +12,8 @@ use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Sca
 use skupper_proto::amqp::performative::{DeliveryState, Error, Modified, Rejected};
 use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
-use skupper_proto::engine::{Ending, IncomingKey, KeyMap, LinkKey, SessionKey};
+use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
+use skupper_proto::keys::KeyMap;
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use std::borrow::Cow;

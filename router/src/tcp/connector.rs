@@ -1,14 +1,13 @@
 //! tcpConnectors.
 
-use super::service::{Parts, Service, Source};
+use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
-use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, Message};
-use crate::node::{Closer, Coming, ConnectionRecord, Dismissal, FailedFlow, Host, Node, Octets, PeerInfo};
+use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer};
+use crate::node::{Coming, FailedFlow, Host, Node};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
-use bytes::Bytes;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
@@ -16,7 +15,7 @@ use skupper_proto::stream::{self, StreamHead};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A server's TLS handshake must be over within this.
@@ -112,55 +111,25 @@ impl TcpConnector {
             return Err(DeliveryState::failed());
         };
         let id = node.registry.number();
-        let sections = stream::encode_head(reply_to, None, None, None);
-        let message = Message {
-            sections: Bytes::from(sections.into_boxed_slice()),
-            streaming: true,
-            priority: 4,
-            internal: true,
-            windowed: true,
-            ..Message::default()
-        };
-        let upload = Delivery::new(message, node.core.budget());
-        node.core.counters().began();
-        let octets = Arc::new(Octets::default());
-        let dismissal = Arc::<Dismissal>::default();
-        let registered = node.registry.enter(ConnectionRecord {
-            id,
-            protocol: "tcp",
-            role: "service",
-            outgoing: true,
-            host: Host::Text(Arc::clone(&self.host)),
-            entity: Arc::clone(&self.name),
-            container: None,
-            address: Some(Arc::clone(&self.service)),
-            tls: session.info().map(Arc::clone),
-            peer: PeerInfo::default(),
-            closer: Closer::Service(Arc::clone(&dismissal)),
-            edge: None,
-            may_close_others: false,
-            trace: None,
-            opened: (SystemTime::now(), node.clock.now()),
-            octets: Arc::clone(&octets),
-            flow: head.correlation_id.map(Arc::from),
-            local: socket.local_addr().ok(),
-        });
-        drop(coming);
-        // At once and without waiting for the server: a client that is to talk first waits for this.
-        choice.deliver(Arc::clone(&upload));
-        let parts = Parts {
-            id,
+        let local = socket.local_addr().ok();
+        let beginning = Beginning {
             socket,
             session,
-            stats: Arc::clone(&self.stats),
-            open: self.stats.open(),
-            registered,
-            octets,
-            upload,
+            entity: &self.name,
+            service: &self.service,
+            stats: &self.stats,
+            outgoing: true,
+            host: Host::Text(Arc::clone(&self.host)),
+            local,
+            flow: head.correlation_id.map(Arc::from),
+            head: stream::encode_head(reply_to, None, None, None),
             source: Source::Here(Arc::clone(download)),
-            dismissal,
         };
-        Ok(Service::new(node, parts))
+        let (service, upload) = Service::begin(node, id, beginning);
+        drop(coming);
+        // At once and without waiting for the server: a client that is to talk first waits for this.
+        choice.deliver(upload);
+        Ok(service)
     }
 
     async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session), String> {

@@ -2,22 +2,19 @@
 
 use super::addresses::{Addresses, ListenerAddress};
 use super::reply::Reply;
-use super::service::{Parts, Service, Source};
+use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
-use crate::core::{Choice, Delivery, Message};
-use crate::node::{
-    Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Port, PortStatus, Stage, Stop, Stopping, reached,
-};
+use crate::core::Choice;
+use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
-use bytes::Bytes;
 use skupper_proto::stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A client's TLS handshake must be over within this.
@@ -271,53 +268,23 @@ impl TcpListener {
         let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
         let flow = node.next_flow();
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let sections = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
-        let message = Message {
-            sections: Bytes::from(sections.into_boxed_slice()),
-            streaming: true,
-            priority: 4,
-            internal: true,
-            windowed: true,
-            ..Message::default()
-        };
-        let upload = Delivery::new(message, node.core.budget());
-        node.core.counters().began();
+        let head = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
         address.open();
-        let octets = Arc::new(Octets::default());
-        let dismissal = Arc::<Dismissal>::default();
-        let registered = node.registry.enter(ConnectionRecord {
-            id,
-            protocol: "tcp",
-            role: "service",
-            outgoing: false,
-            host: Host::Address(peer),
-            entity: Arc::clone(&self.name),
-            container: None,
-            address: Some(Arc::clone(service)),
-            tls: session.info().map(Arc::clone),
-            peer: PeerInfo::default(),
-            closer: Closer::Service(Arc::clone(&dismissal)),
-            edge: None,
-            may_close_others: false,
-            trace: None,
-            opened: (SystemTime::now(), node.clock.now()),
-            octets: Arc::clone(&octets),
-            flow: Some(Arc::from(flow)),
-            local: None,
-        });
-        let parts = Parts {
-            id,
+        let beginning = Beginning {
             socket,
             session,
-            stats: Arc::clone(&self.stats),
-            open: self.stats.open(),
-            registered,
-            octets,
-            upload: Arc::clone(&upload),
+            entity: &self.name,
+            service,
+            stats: &self.stats,
+            outgoing: false,
+            host: Host::Address(peer),
+            local: None,
+            flow: Some(Arc::from(flow)),
+            head,
             source: Source::Awaited(reply, handle),
-            dismissal,
         };
-        drop(tokio::spawn(Service::new(node, parts)));
+        let (service, upload) = Service::begin(node, id, beginning);
+        drop(tokio::spawn(service));
         choice.deliver(upload);
     }
 }

@@ -3,21 +3,22 @@
 use super::reader::Reader;
 use super::reply::Reply;
 use super::stats::{Open, Stats};
-use crate::core::{AHEAD, Chunks, Delivery, Ended, Notify, ReplyHandle};
+use crate::core::{AHEAD, Chunks, Delivery, Ended, Message, Notify, ReplyHandle};
 use crate::log;
-use crate::node::{Dismissal, Node, Octets, Registered, SHUTTING_DOWN, Stage};
+use crate::node::{Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage};
 use crate::socket;
 use crate::tls::{Flushed, Session, SessionError};
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, Receipt, SendWindow};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -83,18 +84,24 @@ pub(super) struct Service {
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a service connection is made of.
-pub(super) struct Parts {
-    pub(super) id: u64,
+/// What a service connection begins with, whichever end of the network it is at.
+pub(super) struct Beginning<'entity> {
     pub(super) socket: TcpStream,
     pub(super) session: Session,
-    pub(super) stats: Arc<Stats>,
-    pub(super) open: Open,
-    pub(super) registered: Registered,
-    pub(super) octets: Arc<Octets>,
-    pub(super) upload: Arc<Delivery>,
+    /// The tcpListener or tcpConnector: its name, its address, its counts.
+    pub(super) entity: &'entity Arc<str>,
+    pub(super) service: &'entity Arc<str>,
+    pub(super) stats: &'entity Arc<Stats>,
+    /// This end dialed.
+    pub(super) outgoing: bool,
+    /// The other end of the socket, and this one where it says something.
+    pub(super) host: Host,
+    pub(super) local: Option<SocketAddr>,
+    /// What names the connection in flow records.
+    pub(super) flow: Option<Arc<str>>,
+    /// The head of the stream that it feeds.
+    pub(super) head: Vec<u8>,
     pub(super) source: Source,
-    pub(super) dismissal: Arc<Dismissal>,
 }
 
 /// How a service connection ended.
@@ -125,33 +132,68 @@ impl Future for Service {
 }
 
 impl Service {
-    pub(super) fn new(node: &Arc<Node>, parts: Parts) -> Self {
-        let awaited = matches!(parts.source, Source::Awaited(..));
-        Self {
+    /// Enters it into the record of connections; returns it with the stream that it feeds, which is to be delivered.
+    pub(super) fn begin(node: &Arc<Node>, id: u64, beginning: Beginning<'_>) -> (Self, Arc<Delivery>) {
+        let Beginning { socket, session, entity, service, stats, outgoing, host, local, flow, head, source } = beginning;
+        let message = Message {
+            sections: Bytes::from(head.into_boxed_slice()),
+            streaming: true,
+            priority: 4,
+            internal: true,
+            windowed: true,
+            ..Message::default()
+        };
+        let upload = Delivery::new(message, node.core.budget());
+        node.core.counters().began();
+        let octets = Arc::new(Octets::default());
+        let dismissal = Arc::<Dismissal>::default();
+        let registered = node.registry.enter(ConnectionRecord {
+            id,
+            protocol: "tcp",
+            role: "service",
+            outgoing,
+            host,
+            entity: Arc::clone(entity),
+            container: None,
+            address: Some(Arc::clone(service)),
+            tls: session.info().map(Arc::clone),
+            peer: PeerInfo::default(),
+            closer: Closer::Service(Arc::clone(&dismissal)),
+            edge: None,
+            may_close_others: false,
+            trace: None,
+            opened: (SystemTime::now(), node.clock.now()),
+            octets: Arc::clone(&octets),
+            flow,
+            local,
+        });
+        let awaited = matches!(source, Source::Awaited(..));
+        let begun = Self {
             node: Arc::clone(node),
-            id: parts.id,
-            socket: parts.socket,
-            session: parts.session,
-            stats: parts.stats,
-            octets: parts.octets,
-            _open: parts.open,
-            _registered: parts.registered,
+            id,
+            socket,
+            session,
+            stats: Arc::clone(stats),
+            octets,
+            _open: stats.open(),
+            _registered: registered,
             reader: Reader::default(),
-            upload: parts.upload,
+            upload: Arc::clone(&upload),
             window: SendWindow::default(),
             upload_done: false,
-            source: parts.source,
+            source,
             attached: false,
             writing: Chunks::default(),
             ended: None,
             notified: false,
             reset: false,
             receipt: Receipt::default(),
-            dismissal: parts.dismissal,
+            dismissal,
             breath: None,
             failure: None,
             patience: awaited.then(|| Box::pin(tokio::time::sleep(PATIENCE))),
-        }
+        };
+        (begun, upload)
     }
 
     fn close(&self, end: End) {
