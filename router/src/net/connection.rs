@@ -12,7 +12,7 @@ use super::standing::Standing;
 use super::transport::Transport;
 use crate::core::{Command, Mailbox};
 use crate::log;
-use crate::node::{KnownLink, Node, Octets, Registered, STUCK, Stage, Trace};
+use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, STUCK, Stage, Trace};
 use crate::policy::{Admission, Arrival};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
@@ -348,8 +348,10 @@ impl Connection {
         let now = self.stage.as_mut().poll(cx).is_ready();
         if now {
             self.stage = Box::pin(std::future::pending());
-            let error = Error::new(condition::CONNECTION_FORCED, "the router is shutting down");
-            self.engine.close(Some(error), self.now);
+            // Clients look at the condition to know that they may come again; a neighbor waits for longer where there is an error.
+            let client = !self.settings.role.is_router();
+            let error = client.then(|| Error::new(condition::CONNECTION_FORCED, SHUTTING_DOWN));
+            self.engine.close(error, self.now);
         }
         now
     }

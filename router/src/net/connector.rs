@@ -28,6 +28,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The shortest pause after the peer closed a connection with an error: it would close the next one for the same reason. What was on its way
+/// then has failed before there is another way, for senders as for who routes around it. As long as a C router's.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
 /// One that was of use and ended sooner did not come up: a peer may take links and drop them at once, time and again.
 const STEADY: Duration = Duration::from_secs(1);
 
@@ -286,6 +290,7 @@ impl SiteLink {
     fn ended(&self, node: &Node, set: &Set, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
         let own_id = set.standing.get().own_id;
         set.standing.reset();
+        let refused = result.as_ref().is_ok_and(Finished::is_refused);
         let (served, trouble, fresh) = match result {
             Err(trouble) => (false, trouble, false),
             Ok(finished) => {
@@ -321,10 +326,12 @@ impl SiteLink {
         }
         // Each address has its turn before there is a pause.
         let rounds = state.failures / u64::try_from(self.targets.count()).unwrap_or(1).max(1);
-        let pause = pause(if lasted >= LASTING { 0 } else { rounds });
+        let mut pause = pause(if lasted >= LASTING { 0 } else { rounds });
         if state.failures > 0 && self.targets.advance() {
             // They lead to where the control connection was.
             state.close_data();
+        } else if refused {
+            pause = pause.max(REFUSED_PAUSE);
         }
         state.next_try = Some(SystemTime::now() + pause);
         state.trouble = Some(trouble);
@@ -342,10 +349,11 @@ impl SiteLink {
                 return;
             }
             let lasted = node.clock.now().since(began);
+            let least = if result.as_ref().is_ok_and(Finished::is_refused) { REFUSED_PAUSE } else { Duration::ZERO };
             let steady = lasted >= STEADY && result.is_ok_and(|finished| finished.served);
             failures = if steady || lasted >= LASTING { 0 } else { failures + 1 };
             tokio::select! {
-                () = tokio::time::sleep(pause(failures)) => {}
+                () = tokio::time::sleep(pause(failures).max(least)) => {}
                 () = reached(&mut stage, Stage::Draining) => return,
                 () = stopping.asked() => return,
             }

@@ -19,6 +19,13 @@ pub(super) struct Finished {
     pub(super) refused_link: Option<Error>,
 }
 
+impl Finished {
+    /// The peer closed it with an error. A router of ours that stops gives its neighbors none.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.why, Why::Closed(Closed { initiator: Initiator::Remote, error: Some(_) }))
+    }
+}
+
 /// Why a connection ended.
 #[derive(Clone, Debug)]
 pub(super) enum Why {
@@ -37,6 +44,9 @@ impl std::fmt::Display for Why {
         match self {
             Self::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => write!(f, "closed by the peer: {error}"),
             Self::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) => error.fmt(f),
+            Self::Closed(Closed { initiator: Initiator::Remote, error: None }) => {
+                f.write_str("closed by the peer, without an error")
+            }
             Self::Closed(_) => f.write_str("closed"),
             Self::Eof => f.write_str("connection aborted: the peer closed the transport without AMQP close"),
             Self::Transport(error) => f.write_str(error),

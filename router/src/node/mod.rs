@@ -41,7 +41,7 @@ pub enum Stage {
     Closing,
 }
 
-/// Why service connections end that are open when the router does.
+/// Why connections end that are open when the router does.
 pub const SHUTTING_DOWN: &str = "the router is shutting down";
 
 /// What every task of one router shares.

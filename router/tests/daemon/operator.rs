@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ placed!(silence_ends_after_the_configured_time, silence, [Ours]);
 placed!(reload_is_for_new_connections, reload, [Ours]);
 placed!(a_link_tells_why_it_is_not_there, reasons, [Ours]);
 placed!(a_link_that_changes_its_trouble_says_so, changed_trouble, [Ours]);
+placed!(a_link_that_is_closed_with_an_error_waits, closed_with_error, [Ours]);
+placed!(a_neighbor_that_stops_gives_no_error, stopped_neighbor, [Ours]);
 placed!(an_edge_router_tells_which_uplink_is_in_use, uplinks, [Ours]);
 placed!(counters_move_with_traffic, counters, [Ours]);
 placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
@@ -228,17 +232,25 @@ fn reload(lab: &Lab, _: [Kind; 1]) {
 }
 
 /// A port where everybody is told the same and sent away.
-fn answering(words: &'static [u8]) -> u16 {
+fn answering(words: &[u8]) -> u16 {
+    answering_and_telling(words).0
+}
+
+/// The same, and when somebody came.
+fn answering_and_telling(words: &[u8]) -> (u16, mpsc::Receiver<Instant>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
+    let (tell, told) = mpsc::channel();
+    let words = words.to_vec();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let _ = stream.write_all(words);
+            let _ = tell.send(Instant::now());
+            let _ = stream.write_all(&words);
             let _ = stream.shutdown(std::net::Shutdown::Write);
             let _ = stream.read_to_end(&mut Vec::new());
         }
     });
-    port
+    (port, told)
 }
 
 /// Every counterpart that is not what it should be has its reason, in words that name what to change.
@@ -292,6 +304,39 @@ fn changed_trouble(lab: &Lab, _: [Kind; 1]) {
     site.router.await_log(&["Connection to", "qd:forbidden"]);
     let lines = site.router.log().lines().filter(|line| line.contains("connection refused")).count();
     assert_eq!(lines, 1, "{}", site.router.log());
+}
+
+/// A peer that closes the connection with an error is not asked again at once: it has said what it will not have.
+fn closed_with_error(lab: &Lab, _: [Kind; 1]) {
+    let mechanisms = amqp::performative(amqp::code::SASL_MECHANISMS, &[amqp::symbol("ANONYMOUS")]);
+    let outcome = amqp::performative(amqp::code::SASL_OUTCOME, &[amqp::ubyte(0)]);
+    let error = amqp::performative(amqp::code::ERROR, &[amqp::symbol("amqp:connection:forced"), amqp::string("too much")]);
+    let close = amqp::performative(amqp::code::CLOSE, &[error]);
+    let sasl = [amqp::SASL_HEADER, &amqp::sasl_frame(&mechanisms), &amqp::sasl_frame(&outcome)].concat();
+    let words = [&sasl[..], amqp::HEADER, &amqp::frame(0, &amqp::open("north")), &amqp::frame(0, &close)].concat();
+    let (port, comings) = answering_and_telling(&words);
+    let site = Watched::start(lab, &Spec::new("south", Ours).link_plain("link1", port, 1));
+    let came = |what: &str| comings.recv_timeout(wait::patience()).unwrap_or_else(|_| panic!("no {what} connection"));
+    let first = came("first");
+    let pause = came("second") - first;
+    let text = site.await_reason("closed-by-peer");
+    assert!(text.contains("too much"), "{text}");
+    assert!(pause >= Duration::from_secs(2), "again after {pause:?}");
+}
+
+/// A router that stops closes its links without an error, so that they are there again as soon as it is.
+fn stopped_neighbor(lab: &Lab, _: [Kind; 1]) {
+    let port = ports::free();
+    let mut north = Spec::new("north", Ours).links_plain(port).start(lab);
+    north.await_port(port);
+    let south = Watched::start(lab, &Spec::new("south", Ours).link_plain("link1", port, 1));
+    south.await_active();
+    north.signal(Signal::TERM);
+    north.await_exit(wait::patience());
+    south.router.await_log(&["Connection to", "closed by the peer, without an error"]);
+    assert_eq!(south.router.log_line(&["amqp:connection:forced"]), None);
+    north.start_again();
+    south.await_active();
 }
 
 /// The metrics that a service moves, at each router on its way.

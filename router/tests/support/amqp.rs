@@ -16,7 +16,10 @@ pub mod code {
     pub const DETACH: u8 = 0x16;
     pub const END: u8 = 0x17;
     pub const CLOSE: u8 = 0x18;
+    pub const ERROR: u8 = 0x1d;
+    pub const SASL_MECHANISMS: u8 = 0x40;
     pub const SASL_INIT: u8 = 0x41;
+    pub const SASL_OUTCOME: u8 = 0x44;
     pub const SOURCE: u8 = 0x28;
     pub const TARGET: u8 = 0x29;
 }
