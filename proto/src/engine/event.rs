@@ -48,6 +48,8 @@ pub enum Event {
     Credentials(Credentials),
     /// The peer's open has arrived, see [`Connection::remote`](super::Connection::remote).
     Opened,
+    /// The peer began a session beyond those it may have, which ends the connection.
+    SessionRefused,
     /// A session is open at both ends.
     Begun {
         /// The session.

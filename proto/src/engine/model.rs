@@ -140,6 +140,7 @@ impl World {
                 | Event::Credit { .. }
                 | Event::Window { .. }
                 | Event::Held { .. } => {}
+                Event::SessionRefused => panic!("a session more than there may be"),
                 Event::Credentials(_) => panic!("nobody was asked for a password"),
                 Event::Begun { session } => {
                     end.sessions.insert(session);

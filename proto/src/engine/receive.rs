@@ -48,6 +48,7 @@ impl Connection {
             }
             None => {
                 if channel > self.config.channel_max || !self.has_channel() {
+                    self.events.push_back(Event::SessionRefused);
                     return Err(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("no session left for channel {channel}")));
                 }
                 let key = self.new_session();

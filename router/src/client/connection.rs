@@ -361,6 +361,7 @@ impl Connection {
                 Event::Credentials(_)
                 | Event::Authenticated { .. }
                 | Event::Opened
+                | Event::SessionRefused
                 | Event::Begun { .. }
                 | Event::Credit { .. }
                 | Event::Window { .. }

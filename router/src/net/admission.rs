@@ -83,6 +83,20 @@ impl Connection {
         }
     }
 
+    /// The peer began a session beyond those it may have: where that is policy's limit, it counts.
+    pub(super) fn session_refused(&self) {
+        let Some(admission) = &self.admission else { return };
+        admission.count_session();
+        log!(
+            Policy,
+            Info,
+            "[C{}] DENY AMQP Begin Session for user '{}', rhost '{}', based on the limit of sessions",
+            self.id,
+            admission.user().escape_debug(),
+            self.host()
+        );
+    }
+
     /// Why policy refuses a client's link, if it does.
     pub(super) fn link_refusal(&self, attach: &Attach) -> Option<Error> {
         let admission = self.admission.as_ref()?;

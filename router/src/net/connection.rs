@@ -481,6 +481,7 @@ impl Connection {
                 Event::IncomingLost { delivery } => self.incoming_lost(delivery),
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
                 Event::Begun { .. } => {}
+                Event::SessionRefused => self.session_refused(),
                 Event::Ended { session, error } if self.kind == Kind::Normal => {
                     self.client_session_ended(session, error.as_ref())
                 }

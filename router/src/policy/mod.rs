@@ -437,6 +437,12 @@ impl Admission {
         self.settings.targets.allow(address, &self.user)
     }
 
+    /// A session more than may be was begun.
+    pub fn count_session(&self) {
+        self.counts.sessions_denied.fetch_add(1, Relaxed);
+        self.policy.counts.total.fetch_add(1, Relaxed);
+    }
+
     /// A message was too large.
     pub fn count_oversize(&self) {
         self.counts.oversize.fetch_add(1, Relaxed);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::amqp::{self, code, frame, null, performative, uint};
 use crate::support::backend::Serve;
@@ -180,6 +180,33 @@ fn requesters_that_vanish_leave_nothing_behind() {
     }
     assert!(query(scene.port, "connection").as_array().is_some_and(|connections| !connections.is_empty()));
     scene.assert_unharmed(GROWTH);
+}
+
+/// What policy refuses is counted, by vhost and by kind.
+#[test]
+fn what_policy_refuses_is_counted() {
+    let lab = Lab::new("what_policy_refuses_is_counted");
+    let port = ports::free();
+    let group = json!({ "users": "anonymous", "remoteHosts": "*", "maxSessions": 2, "maxSenders": 1, "maxReceivers": 1,
+        "sources": "*", "targets": "*", "allowDynamicSource": true, "allowAnonymousSender": true });
+    let spec = Spec::new("north", Kind::Ours).clients(port).entity("policy", json!({ "enableVhostPolicy": true }));
+    let router = spec.entity("vhost", json!({ "hostname": "$default", "groups": { "all": group } })).start(&lab);
+    router.await_port(port);
+    let attach = |handle, receiver| frame(0, &amqp::attach(&format!("link-{handle}"), handle, receiver, "a"));
+    let links = [attach(0, false), attach(1, false), attach(2, false), attach(3, true), attach(4, true)].concat();
+    let sessions = [frame(1, &amqp::begin()), frame(2, &amqp::begin())].concat();
+    let heard = say(&client::connect(port), &[begun(), links].concat());
+    assert_eq!((count(&heard, code::DETACH), count(&heard, code::CLOSE)), (3, 0), "{}", router.log());
+    let heard = say(&client::connect(port), &[begun(), sessions].concat());
+    assert_eq!(count(&heard, code::CLOSE), 1, "{}", router.log());
+    router.await_log(&["DENY AMQP Begin Session for user 'anonymous'"]);
+    let vhosts = query(port, "vhostStats");
+    let vhost =
+        vhosts.as_array().and_then(|vhosts| vhosts.iter().find(|vhost| vhost["hostname"] == "$default")).expect("the vhost");
+    let denied = ["sessionDenied", "senderDenied", "receiverDenied"].map(|name| vhost[name].as_u64().expect("a count"));
+    assert_eq!(denied, [1, 2, 1]);
+    let policy = query(port, "policy");
+    assert_eq!((&policy[0]["linksDenied"], &policy[0]["totalDenials"]), (&json!(3), &json!(4)));
 }
 
 fn query(port: u16, kind: &str) -> Value {
