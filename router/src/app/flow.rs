@@ -1,11 +1,12 @@
 //! What flow records say of the running router.
 
-use super::running::Running;
+use super::running::{Owner, Running};
 use crate::flow::{Describe, Described, LogEntry, micros};
 use crate::log::{self, Level, Module};
-use crate::net::SiteLink;
+use crate::net::{AmqpListener, SiteLink};
 use crate::schema::Mode;
 use crate::schema::typed::Site;
+use crate::tcp::{TcpConnector, TcpListener};
 use skupper_proto::vanflow::attribute as of;
 use skupper_proto::vanflow::{Fact, Kind};
 
@@ -101,51 +102,84 @@ impl Running {
             .maybe(of::ACTIVE_TLS_ORDINAL, report.known.tls.as_ref().map(|tls| tls.ordinal))
             .describe(format!("connector/{}", config.name), Kind::Link)
     }
+
+    fn access_record(listener: &AmqpListener) -> Described {
+        let config = listener.config();
+        // Data connections belong to the link of their control connection.
+        let links = listener.connections().into_iter().map(|(_, standing)| standing.get());
+        let links = links.filter(|known| known.trunk.is_some() || known.edge.is_some()).count();
+        let facts = Facts::default()
+            .with(of::NAME, config.name.as_str())
+            .with(of::ROLE, config.role.as_str())
+            .with(of::LINK_COUNT, links as u64);
+        let identity = Some(listener.access_id().to_owned());
+        Described { identity, ..facts.describe(format!("listener/{}", config.name), Kind::RouterAccess) }
+    }
+
+    fn listener_record(listener: &TcpListener, service: &str, opened: u64) -> Described {
+        let config = listener.config();
+        Facts::default()
+            .with(of::PROTOCOL, "tcp")
+            .with(of::NAME, config.name.as_str())
+            .with(of::DESTINATION_HOST, config.host.as_str())
+            .with(of::DESTINATION_PORT, config.port.to_string())
+            .with(of::VAN_ADDRESS, service)
+            .with(of::FLOW_COUNT_L4, opened)
+            .describe(format!("tcpListener/{}/{service}", config.name), Kind::Listener)
+    }
+
+    fn connector_record(connector: &TcpConnector) -> Described {
+        let config = connector.config();
+        Facts::default()
+            .with(of::PROTOCOL, "tcp")
+            .with(of::NAME, config.name.as_str())
+            .with(of::DESTINATION_HOST, config.host.as_str())
+            .with(of::DESTINATION_PORT, config.port.to_string())
+            .with(of::VAN_ADDRESS, config.address.as_str())
+            .with(of::FLOW_COUNT_L4, connector.stats().connections().0)
+            .maybe(of::PROCESS, config.process_id.as_deref())
+            .describe(format!("tcpConnector/{}", config.name), Kind::Connector)
+    }
+
+    /// The records of what runs for an entity. An address of a tcpListener has one with the listener as long as it is there.
+    fn records_of(&self, owner: &Owner) -> Vec<Described> {
+        match owner {
+            Owner::Connector(link) if link.config().role.is_router() => vec![self.link_record(link)],
+            Owner::Listener(listener) if listener.config().role.is_router() => vec![Self::access_record(listener)],
+            Owner::TcpListener(listener) => {
+                let services = listener.services();
+                services.iter().map(|(service, opened)| Self::listener_record(listener, service, *opened)).collect()
+            }
+            Owner::TcpConnector(connector) => vec![Self::connector_record(connector)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is last said of what was deleted.
+    pub(super) fn last_of(&self, owner: &Owner) -> Vec<Described> {
+        match owner {
+            Owner::ListenerAddress(listener, address) => {
+                vec![Self::listener_record(listener, address.service(), address.connections_opened())]
+            }
+            // What its connections carried went with them.
+            Owner::Connector(_) => {
+                self.records_of(owner).into_iter().map(|described| Described { facts: Vec::new(), ..described }).collect()
+            }
+            _ => self.records_of(owner),
+        }
+    }
 }
 
 impl Describe for Running {
     fn describe(&self) -> Vec<Described> {
         let mut there: Vec<Described> = self.site.iter().map(|site| self.site_record(site)).collect();
         there.push(self.router_record());
-        there.extend(self.site_links().iter().filter(|link| link.config().role.is_router()).map(|link| self.link_record(link)));
-        for listener in self.listeners().iter().filter(|listener| listener.config().role.is_router()) {
-            let config = listener.config();
-            // Data connections belong to the link of their control connection.
-            let links = listener.connections().into_iter().map(|(_, standing)| standing.get());
-            let links = links.filter(|known| known.trunk.is_some() || known.edge.is_some()).count();
-            let facts = Facts::default()
-                .with(of::NAME, config.name.as_str())
-                .with(of::ROLE, config.role.as_str())
-                .with(of::LINK_COUNT, links as u64);
-            let identity = Some(listener.access_id().to_owned());
-            there.push(Described { identity, ..facts.describe(format!("listener/{}", config.name), Kind::RouterAccess) });
-        }
-        for listener in self.tcp_listeners() {
-            let config = listener.config();
-            for (service, opened) in listener.services() {
-                let facts = Facts::default()
-                    .with(of::PROTOCOL, "tcp")
-                    .with(of::NAME, config.name.as_str())
-                    .with(of::DESTINATION_HOST, config.host.as_str())
-                    .with(of::DESTINATION_PORT, config.port.to_string())
-                    .with(of::VAN_ADDRESS, &*service)
-                    .with(of::FLOW_COUNT_L4, opened);
-                there.push(facts.describe(format!("tcpListener/{}/{service}", config.name), Kind::Listener));
-            }
-        }
-        for connector in self.tcp_connectors() {
-            let config = connector.config();
-            let facts = Facts::default()
-                .with(of::PROTOCOL, "tcp")
-                .with(of::NAME, config.name.as_str())
-                .with(of::DESTINATION_HOST, config.host.as_str())
-                .with(of::DESTINATION_PORT, config.port.to_string())
-                .with(of::VAN_ADDRESS, config.address.as_str())
-                .with(of::FLOW_COUNT_L4, connector.stats().connections().0)
-                .maybe(of::PROCESS, config.process_id.as_deref());
-            there.push(facts.describe(format!("tcpConnector/{}", config.name), Kind::Connector));
-        }
+        there.extend(self.all().iter().flat_map(|live| self.records_of(&live.owner)));
         there
+    }
+
+    fn departed(&self) -> Vec<Described> {
+        self.take_departed()
     }
 
     fn log_lines(&self, last: u64) -> Vec<LogEntry> {

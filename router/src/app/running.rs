@@ -4,6 +4,7 @@ use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
 use crate::config::Config;
 use crate::core::AddressRule;
+use crate::flow::Described;
 use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
@@ -76,6 +77,8 @@ struct State {
     counts: BTreeMap<&'static str, usize>,
     /// Addresses and autoLinks ever created: what identifies them.
     numbered: u64,
+    /// What flow records have to say of entities that were deleted since they were last looked at.
+    departed: Vec<Described>,
 }
 
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -130,6 +133,11 @@ impl Running {
     /// All entities, in the order of their creation.
     pub(super) fn all(&self) -> Vec<Live> {
         self.lock().entities.clone()
+    }
+
+    /// What flow records have to say of entities that were deleted since the last call.
+    pub(super) fn take_departed(&self) -> Vec<Described> {
+        std::mem::take(&mut self.lock().departed)
     }
 
     fn owners<T>(&self, of: impl Fn(&Owner) -> Option<&Arc<T>>) -> Vec<Arc<T>> {
@@ -365,6 +373,8 @@ impl Running {
                 self.drop_connections(&connector.config().name, true);
             }
         }
+        let last = self.last_of(&live.owner);
+        self.lock().departed.extend(last);
     }
 
     /// Replaces an entity that stays what it is, for another value of some attribute.

@@ -56,6 +56,9 @@ pub trait Describe: Send + Sync + 'static {
     /// What has a record now. The router itself and its site come with their identities.
     fn describe(&self) -> Vec<Described>;
 
+    /// What was deleted since this was last asked, with what is last said of it. Something new may have its key already.
+    fn departed(&self) -> Vec<Described>;
+
     /// Lines of the log that are told, logged behind `last`, a time in microseconds since the epoch.
     fn log_lines(&self, last: u64) -> Vec<LogEntry>;
 }
@@ -221,6 +224,7 @@ impl Teller {
         if ours && (new || heartbeat) {
             self.send(&source.address(), |number| source.heartbeat(number, micros(SystemTime::now())));
         }
+        self.depart(ours);
         if collectors || ours {
             // Records of connections refer to these, whoever listens.
             self.compare();
@@ -263,6 +267,20 @@ impl Teller {
                 }
             }
             self.records.put(&identity, described.kind, facts);
+        }
+    }
+
+    /// Ends the records of what was deleted. Those that nobody is told of end unsaid.
+    fn depart(&mut self, listened: bool) {
+        let now = micros(SystemTime::now());
+        for described in self.describe.departed() {
+            let Some(identity) = self.identities.remove(&described.key) else { continue };
+            if listened {
+                self.records.put(&identity, described.kind, described.facts);
+                self.records.end(&identity, now);
+            } else {
+                self.records.forget(&identity);
+            }
         }
     }
 

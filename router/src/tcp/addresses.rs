@@ -28,6 +28,11 @@ impl ListenerAddress {
         Arc::new(Self { service: Arc::from(service), record, watch, value, opened: AtomicU64::new(0) })
     }
 
+    /// The service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
     /// Clients that were brought there.
     pub fn connections_opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)

@@ -1,5 +1,6 @@
 //! Flow records as a collector sees them, by qpid-proton.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ mod attribute {
     pub(super) const STATUS: &str = "53";
     pub(super) const END: &str = "4";
     pub(super) const OCTETS: &str = "23";
+    pub(super) const FLOW_COUNT: &str = "40";
     pub(super) const CONNECTOR: &str = "60";
     pub(super) const PROCESS_LATENCY: &str = "61";
 }
@@ -83,4 +85,52 @@ fn collectors_are_told_of_routers_links_and_services() {
         line[attribute::TEXT].as_str().is_some_and(|text| text.starts_with("LOG_")) && line[attribute::SEVERITY].is_u64(),
         "{line}"
     );
+}
+
+/// The record of what is deleted says to the end what went by it.
+#[test]
+fn what_is_deleted_is_told_to_the_end() {
+    let test = "what_is_deleted_is_told_to_the_end";
+    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let lab = Lab::new(test);
+    let hello = Backend::start(Serve::Hello);
+    let [clients, service] = [ports::free(), ports::free()];
+    let north = Spec::new("north", Kind::Ours).clients(clients).tcp_listener("hello", service);
+    let _north = north.tcp_connector("hello", hello.port).start(&lab);
+    client::await_hello(service);
+    let manage = |arguments: &[&str]| {
+        let bus = format!("127.0.0.1:{clients}");
+        let mut command = Command::new(peers::ours());
+        let output =
+            command.args(["skmanage", "--bus", &bus, "--timeout", "30"]).args(arguments).output().expect("skmanage starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let listener = ["--type", "tcpListener", "--name", "hello-listener"];
+    let connector = format!("hello-{}", hello.port);
+    let connector = ["--type", "tcpConnector", "--name", &connector];
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
+    let url = format!("amqp://127.0.0.1:{clients}");
+    let mut command = Command::new(python);
+    command.args([script, &url, "1", "4:end", "5:end"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut collector = command.spawn().expect("Python starts");
+    let mut seen = String::new();
+    BufReader::new(collector.stderr.as_mut().expect("a pipe")).read_line(&mut seen).expect("text");
+    assert_eq!(seen.trim(), "seen");
+    let opened = [&listener, &connector].map(|entity| {
+        let read: Value = serde_json::from_slice(&manage(&[&["read"], &entity[..]].concat())).expect("JSON");
+        read["connectionsOpened"].as_u64().expect("a count")
+    });
+    client::hello_once(service);
+    manage(&[&["delete"], &listener[..]].concat());
+    manage(&[&["delete"], &connector[..]].concat());
+    // Of the same name, and another.
+    manage(&[&["create"], &listener[..], &["address=hello", "port=0"]].concat());
+    let output = collector.wait_with_output().expect("ended");
+    let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (kind, opened) in [4, 5].into_iter().zip(opened) {
+        let ended = records.values().find(|record| record[attribute::KIND] == kind && record[attribute::END].is_u64());
+        assert_eq!(ended.expect("an end")[attribute::FLOW_COUNT], opened + 1, "{records:?}");
+    }
 }

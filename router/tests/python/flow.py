@@ -4,7 +4,8 @@
 usage: flow.py URL SOURCES KIND...
 
 Listens for beacons at URL until SOURCES sources are known, asks each for all its records, and prints what it was told as soon as there is a record
-of each KIND (a number): one JSON object, by identity the attributes of each record, by number.
+of each KIND (a number; with ":end", one that has ended): one JSON object, by identity the attributes of each record, by number. Says "seen" on
+standard error as soon as there is a record of each kind, ended or not.
 """
 import json
 import socket
@@ -16,13 +17,16 @@ from proton.reactor import Container
 
 TIMEOUT = 30
 FLOW = 16
+END = 4
 
 
 class Collector(MessagingHandler):
     def __init__(self, url, sources, kinds):
         super().__init__()
-        self.url, self.wanted, self.kinds = url, int(sources), {int(kind) for kind in kinds}
-        self.sources, self.records = {}, {}
+        self.url, self.wanted = url, int(sources)
+        self.kinds = {int(kind.split(":")[0]) for kind in kinds}
+        self.ended = {int(kind.split(":")[0]) for kind in kinds if kind.endswith(":end")}
+        self.sources, self.records, self.seen = {}, {}, False
 
     def on_start(self, event):
         self.timer = event.reactor.schedule(TIMEOUT, self)
@@ -61,7 +65,13 @@ class Collector(MessagingHandler):
         # Of a connection both routers that know of it must have spoken.
         whole = [record for record in self.records.values() if record.get(0) != FLOW or {4, 60, 61} <= record.keys()]
         told = {record.get(0) for record in whole}
-        if len(self.sources) >= self.wanted and self.kinds <= told:
+        ended = {record.get(0) for record in whole if END in record}
+        if len(self.sources) < self.wanted or not self.kinds <= told:
+            return
+        if not self.seen:
+            self.seen = True
+            print("seen", file=sys.stderr, flush=True)
+        if self.ended <= ended:
             self.timer.cancel()
             self.connection.close()
 
