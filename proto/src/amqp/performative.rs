@@ -351,6 +351,14 @@ impl Decode for Error {
     }
 }
 
+/// Most octets of a delivery's state: what fits into a frame of the smallest size there may be, beside the rest of a disposition or transfer.
+pub const MAX_STATE: usize = 384;
+
+/// As much of a text as fits into so many octets.
+fn cut(text: &str, octets: usize) -> &str {
+    text.get(..text.floor_char_boundary(octets)).unwrap_or_default()
+}
+
 /// The state of a delivery (part 3.4).
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeliveryState {
@@ -382,6 +390,37 @@ impl DeliveryState {
     /// [`DeliveryState::Received`] with so many octets, and a section-number.
     pub const fn received_in(section: u32, octets: u64) -> Self {
         Self::Received(Received { section_number: section, section_offset: octets })
+    }
+
+    /// What is kept of a state, and passed on: a peer may send as much as its frames hold, of each of many deliveries at once. An error that is
+    /// larger than [`MAX_STATE`] is cut to its condition and the beginning of its description, annotations and a state of an extension
+    /// are left out.
+    #[must_use]
+    pub fn bounded(self) -> Option<Self> {
+        if self.is_small() {
+            return Some(self);
+        }
+        let mut octets = Vec::new();
+        self.encode(&mut octets);
+        if octets.len() <= MAX_STATE {
+            return Some(self);
+        }
+        match self {
+            Self::Rejected(Rejected { error: Some(Error { condition, description, .. }) }) => {
+                // What encloses the two takes less than this.
+                let room = MAX_STATE - 32;
+                let condition = Symbol::from(cut(condition.as_str(), room / 2).to_owned());
+                let description = description.map(|text| cut(&text, room / 2).to_owned());
+                Some(Self::Rejected(Rejected { error: Some(Error { condition, description, info: None }) }))
+            }
+            Self::Modified(state) => Some(Self::Modified(Modified { message_annotations: None, ..state })),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes some twenty octets at most.
+    pub const fn is_small(&self) -> bool {
+        matches!(self, Self::Received(_) | Self::Accepted | Self::Released)
     }
 
     /// Whether the delivery has come to its end with this.

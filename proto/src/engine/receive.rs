@@ -289,7 +289,7 @@ impl Connection {
             state.ended = true;
             state.sender_settled |= aborted;
         }
-        let (settled, state) = (settled || aborted, transfer.state.clone().map(Box::new));
+        let (settled, state) = (settled || aborted, transfer.state.clone().and_then(DeliveryState::bounded).map(Box::new));
         self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
         Ok(granted)
     }
@@ -302,18 +302,19 @@ impl Connection {
             return self.end_session(key, error);
         }
         let settled = disposition.settled == Some(true);
+        let state = disposition.state.clone().and_then(DeliveryState::bounded);
         match disposition.role {
             Role::Receiver if first == last => {
                 if let Some(&delivery) = session.outgoing.get(&first) {
-                    self.outcome(key, first, delivery, disposition.state.clone(), settled);
+                    self.outcome(key, first, delivery, state, settled);
                 }
             }
             Role::Receiver => {
                 // How far a receiver has come is said of one delivery; of several at once it tells nothing.
-                let told = settled || disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
+                let told = settled || state.as_ref().is_some_and(DeliveryState::is_outcome);
                 for (id, delivery) in in_range(&session.outgoing, first, last) {
                     if told {
-                        self.outcome(key, id, delivery, disposition.state.clone(), settled);
+                        self.outcome(key, id, delivery, state.clone(), settled);
                     }
                 }
             }
@@ -321,7 +322,7 @@ impl Connection {
                 for (_, delivery) in in_range(&session.incoming, first, last) {
                     if let Some(incoming) = self.incoming.get_mut(delivery.0).filter(|incoming| !incoming.sender_settled) {
                         incoming.sender_settled = true;
-                        if let Some(state) = disposition.state.clone() {
+                        if let Some(state) = state.clone() {
                             self.events.push_back(Event::SenderState { delivery, state });
                         }
                         self.events.push_back(Event::SenderSettled { delivery });
@@ -332,7 +333,7 @@ impl Connection {
             Role::Sender if first == last => {
                 let known = session.incoming.get(&first).copied();
                 let owed = |key: &IncomingKey| self.incoming.get(key.0).is_some_and(|incoming| !incoming.sender_settled);
-                if let (Some(delivery), Some(state)) = (known.filter(owed), disposition.state.clone()) {
+                if let (Some(delivery), Some(state)) = (known.filter(owed), state) {
                     self.events.push_back(Event::SenderState { delivery, state });
                 }
             }

@@ -4,7 +4,7 @@ use super::chain::Place;
 use super::connection::{Connection, Phase};
 use super::delivery::{IncomingKey, Outgoing, OutgoingKey};
 use super::link::LinkKey;
-use crate::amqp::performative::{DeliveryState, DeliveryTag, Disposition, Performative, Role, Transfer};
+use crate::amqp::performative::{DeliveryState, DeliveryTag, Disposition, MAX_STATE, Performative, Role, Transfer};
 use crate::amqp::{Encode, frame};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -97,6 +97,10 @@ impl Connection {
             chunks.clear();
             return true;
         };
+        let first = state.id.is_none();
+        // A state goes with the first transfer, in the same frame.
+        let large = first && state.state.as_ref().is_some_and(|state| !state.is_small());
+        let max_payload = max_payload - if large { MAX_STATE } else { 0 };
         let mut payload = 0;
         let mut whole = true;
         for chunk in chunks.iter() {
@@ -118,7 +122,6 @@ impl Connection {
         }
         session.remote_incoming_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.wrapping_add(1);
-        let first = state.id.is_none();
         let id = *state.id.get_or_insert(session.next_delivery_id);
         let mut tag = None;
         if first {
@@ -184,6 +187,7 @@ impl Connection {
             return;
         };
         let (link, id) = (outgoing.link, outgoing.id);
+        let Some(state) = state.bounded() else { return };
         outgoing.state = Some(Box::new(state.clone()));
         if let (Some(id), Some(session)) = (id, self.session_of(link)) {
             let disposition = Disposition { role: Role::Sender, first: id, state: Some(state), ..Disposition::default() };
@@ -230,6 +234,7 @@ impl Connection {
             }
         }
         if owed {
+            let state = state.and_then(DeliveryState::bounded);
             let disposition =
                 Disposition { role: Role::Receiver, first: id, settled: settle.then_some(true), state, ..Disposition::default() };
             self.send_on(session, &Performative::Disposition(disposition));

@@ -1,8 +1,8 @@
 //! Transfers, the session's window, dispositions and who settles when.
 
 use super::*;
-use crate::amqp::performative::{DeliveryState, Detach};
-use crate::amqp::{Value, condition};
+use crate::amqp::performative::{DeliveryState, Detach, Error, Modified, Rejected};
+use crate::amqp::{Fields, Value, condition};
 
 /// The transfers among frames.
 fn transfers(items: &[Item]) -> Vec<(&Transfer, &Bytes)> {
@@ -67,6 +67,77 @@ fn a_sender_says_how_its_delivery_stands() {
     assert_eq!(pair.server.events(), [Event::SenderState { delivery: *arrived, state: state(2) }, settled]);
     pair.server.engine.disposition(*arrived, None, true);
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
+}
+
+/// States that are as large as a peer's frames, and what is kept of them: `None` for nothing.
+fn large_states() -> Vec<(DeliveryState, Option<DeliveryState>)> {
+    let large = Value::List(vec![Value::string("x".repeat(12_000))]);
+    let rejected = |condition: &str, description: &str, info: Fields| {
+        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info: Some(info) };
+        DeliveryState::Rejected(Rejected { error: Some(error) })
+    };
+    let bare = |condition: &str, description: &str| {
+        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info: None };
+        Some(DeliveryState::Rejected(Rejected { error: Some(error) }))
+    };
+    let info = || Fields(vec![("trace".into(), large.clone())]);
+    let modified = |message_annotations| {
+        DeliveryState::Modified(Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations })
+    };
+    vec![
+        (rejected("amqp:decode-error", "no message", info()), bare("amqp:decode-error", "no message")),
+        (rejected("amqp:x", &"ä".repeat(6_000), Fields::default()), bare("amqp:x", &"ä".repeat(88))),
+        (rejected(&"c".repeat(9_000), "", Fields::default()), bare(&"c".repeat(176), "")),
+        (modified(Some(large.clone())), Some(modified(None))),
+        (DeliveryState::Other(Value::Described(Box::new((Value::Ulong(0x34), large.clone())))), None),
+    ]
+}
+
+/// Of a state no more is kept, and passed on, than fits into the smallest frame.
+#[test]
+fn large_states_are_cut() {
+    for (large, kept) in large_states() {
+        let (mut raw, _, link) = Raw::sending(server(), 5);
+        let deliveries = [(); 3].map(|()| send(&mut raw.engine, link, b"x", false));
+        let settled = Disposition { settled: Some(true), last: Some(2), ..disposition(Role::Receiver, 0, 0) };
+        raw.feed(0, Performative::Disposition(Disposition { state: Some(large.clone()), ..settled }));
+        let outcome = |delivery| Event::Outcome { delivery, state: kept.clone(), settled: true };
+        assert_eq!(raw.events(), deliveries.map(outcome));
+
+        let (mut raw, _, _) = Raw::receiving(server(), 5);
+        raw.transfer(Transfer { state: Some(large.clone()), ..part(0, 0) }, b"x");
+        let events = raw.events();
+        let [Event::Transfer { delivery, ref state, .. }] = events[..] else { panic!("{events:?}") };
+        assert_eq!(state.as_deref(), kept.as_ref());
+        let told = Disposition { state: Some(large), ..disposition(Role::Sender, 0, 0) };
+        raw.feed(0, Performative::Disposition(told));
+        assert_eq!(raw.events(), Vec::from_iter(kept.map(|state| Event::SenderState { delivery, state })));
+    }
+}
+
+#[test]
+fn states_go_with_the_smallest_frames() {
+    let mut pair = Pair::open(client(), Config { max_frame_size: frame::MIN_MAX_FRAME_SIZE, ..server() });
+    let (session, _) = pair.session();
+    let (link, _) = pair.link(session, "link", 10);
+    for (large, kept) in large_states() {
+        let delivery = pair.client.engine.deliver(link, false).expect("credit");
+        pair.client.engine.set_state(delivery, large.clone());
+        let mut chunks = VecDeque::from([Bytes::from(vec![0; 1000])]);
+        while !chunks.is_empty() {
+            assert!(pair.client.engine.send_part(delivery, &mut chunks, true));
+        }
+        pair.drive();
+        let events = pair.server.events();
+        let [Event::Transfer { delivery: arrived, ref state, .. }, ..] = events[..] else { panic!("{events:?}") };
+        assert_eq!(state.as_deref(), kept.as_ref());
+        pair.client.engine.set_state(delivery, large.clone());
+        pair.server.engine.disposition(arrived, Some(large), true);
+        pair.drive();
+        pair.server.events();
+        let events = pair.client.events();
+        assert_eq!(events.last(), Some(&Event::Outcome { delivery, state: kept, settled: true }));
+    }
 }
 
 #[test]
