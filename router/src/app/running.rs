@@ -8,7 +8,7 @@ use crate::flow::Described;
 use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
-use crate::node::{AutoLink, Holder, Node, Stage};
+use crate::node::{AutoLink, Holder, Node, OUTDATED, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput, Site};
 use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
@@ -176,12 +176,18 @@ impl Running {
     /// A profile was changed: links between routers make their connections anew with a higher ordinal, and what was connected with certificates
     /// older than it allows is closed.
     pub(super) fn renew(&self, profile: &ProfileInForce) {
+        let loaded = profile.loaded();
         let profile = profile.config();
+        // Whoever opens from now on sees this, whoever has opened is found below.
+        loaded.iter().for_each(|loaded| loaded.outdate_before(profile.oldest_valid_ordinal));
         let (links, listeners) = (self.site_links(), self.listeners());
         let links: Vec<_> = links.iter().filter(|link| link.config().ssl_profile.as_ref() == Some(&profile.name)).collect();
         links.iter().for_each(|link| link.renew(&self.node, profile.ordinal));
-        let listeners = listeners.iter().filter(|listener| listener.config().ssl_profile.as_ref() == Some(&profile.name));
-        let of_listeners = listeners.map(|listener| (false, listener.config().name.as_str()));
+        let http = self.http_ports();
+        // Those of a port for HTTP have come by WebSocket.
+        let listeners = listeners.iter().map(|listener| listener.config()).chain(http.iter().map(|port| port.config()));
+        let listeners = listeners.filter(|listener| listener.ssl_profile.as_ref() == Some(&profile.name));
+        let of_listeners = listeners.map(|listener| (false, listener.name.as_str()));
         let users: BTreeSet<_> = links.iter().map(|link| (true, link.config().name.as_str())).chain(of_listeners).collect();
         for record in self.node.registry.connections() {
             let expired = record.tls.as_ref().is_some_and(|tls| tls.ordinal < profile.oldest_valid_ordinal);
@@ -193,7 +199,7 @@ impl Running {
                     record.id,
                     profile.name
                 );
-                let error = Error::new(condition::CONNECTION_FORCED, "its certificates are no longer valid");
+                let error = Error::new(condition::CONNECTION_FORCED, OUTDATED);
                 record.closer.close(Some(error));
             }
         }

@@ -5,7 +5,7 @@ use super::open::{FAILOVER, OURS, group_ordinal};
 use super::settings::Kind;
 use crate::core::{GroupKey, Mailbox};
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, Host, PeerInfo};
+use crate::node::{Closer, ConnectionRecord, Host, OUTDATED, PeerInfo};
 use crate::schema::Role;
 use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::{Value, condition};
@@ -53,6 +53,11 @@ impl Connection {
         self.register(&open, &container);
         if own && self.kind != Kind::Normal {
             self.refuse_own_id();
+            return None;
+        }
+        // They may have been declared so during the handshake; from here on whoever does it finds the connection.
+        if self.transport.info().is_some_and(|info| info.is_outdated()) {
+            self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.now);
             return None;
         }
         self.begin_service(&container);

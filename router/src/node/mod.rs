@@ -44,6 +44,9 @@ pub enum Stage {
 /// Why connections end that are open when the router does.
 pub const SHUTTING_DOWN: &str = "the router is shutting down";
 
+/// Why connections end whose certificates are older than their TLS profile allows.
+pub const OUTDATED: &str = "its certificates are no longer valid";
+
 /// What every task of one router shares.
 pub struct Node {
     /// The tables.

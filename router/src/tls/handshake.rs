@@ -77,7 +77,7 @@ impl Acceptor {
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
-                Ok((socket, Session::tls(connection.into(), &material.naming, material.ordinal)))
+                Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
             }
             Ok(Err(error)) => Err(classify(&error, &circumstances(None, &shown, &material))),
             Err(_) => Err(HandshakeError::TimedOut(deadline)),
@@ -136,7 +136,7 @@ impl Connector {
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
-                Ok((socket, Session::tls(connection.into(), &material.naming, material.ordinal)))
+                Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
             }
             Ok(Err(error)) => Err(classify(&error, &circumstances(Some(host), &shown, &material))),
             Err(_) => Err(HandshakeError::TimedOut(deadline)),

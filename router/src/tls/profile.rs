@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -157,6 +158,8 @@ pub(super) struct Material {
 
 pub(super) struct Shared {
     pub(super) name: String,
+    /// Sessions made with certificates of a lower ordinal are not to be used.
+    pub(super) oldest_valid: Arc<AtomicU64>,
     /// Held while files are read, so that two reloads follow one another.
     config: Mutex<ProfileConfig>,
     pub(super) current: ArcSwap<Material>,
@@ -179,7 +182,8 @@ impl Profile {
     pub fn load(config: ProfileConfig) -> Result<Self, ProfileError> {
         let material = Material::load(&config)?;
         let name = config.name.clone();
-        let shared = Shared { name, config: Mutex::new(config), current: ArcSwap::from_pointee(material) };
+        let shared =
+            Shared { name, oldest_valid: Arc::default(), config: Mutex::new(config), current: ArcSwap::from_pointee(material) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -197,6 +201,11 @@ impl Profile {
         self.shared.current.store(Arc::new(Material::load(&changed)?));
         *config = changed;
         Ok(())
+    }
+
+    /// Declares sessions that were made with certificates of a lower ordinal outdated, those whose handshakes are under way among them.
+    pub fn outdate_before(&self, ordinal: u64) {
+        self.shared.oldest_valid.store(ordinal, Ordering::Release);
     }
 
     /// The profile's name.

@@ -17,6 +17,7 @@
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut, BytesMut};
 use rustls::{Connection, IoState};
@@ -25,7 +26,7 @@ use tokio::net::TcpStream;
 use super::certificate::Certificate;
 use super::ciphers;
 use super::failure::{HandshakeError, alert_failure};
-use super::naming::Naming;
+use super::profile::Material;
 
 /// A plain session reads straight into the caller's buffer if that has at least this much room, else by way of the scratch buffer.
 const DIRECT_READ: usize = 4096;
@@ -108,6 +109,15 @@ pub struct SessionInfo {
     pub user: Option<String>,
     /// The ordinal of our certificates, which tells older ones from newer.
     pub ordinal: u64,
+    /// The lowest ordinal of those that may be used.
+    pub oldest_valid: Arc<AtomicU64>,
+}
+
+impl SessionInfo {
+    /// Whether our certificates were declared too old.
+    pub fn is_outdated(&self) -> bool {
+        self.ordinal < self.oldest_valid.load(Ordering::Acquire)
+    }
 }
 
 enum Inner {
@@ -134,7 +144,7 @@ impl Session {
         Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0, closed: false }
     }
 
-    pub(super) fn tls(mut connection: Connection, naming: &Naming, ordinal: u64) -> Self {
+    pub(super) fn tls(mut connection: Connection, material: &Material, oldest_valid: &Arc<AtomicU64>) -> Self {
         // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule to flush first is the bound.
         connection.set_buffer_limit(None);
         let peer = connection.peer_certificates().and_then(|chain| chain.first()).and_then(|der| Certificate::parse(der));
@@ -145,9 +155,10 @@ impl Session {
             cipher,
             cipher_bits,
             alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-            user: peer.as_ref().map(|certificate| naming.user(certificate)),
+            user: peer.as_ref().map(|certificate| material.naming.user(certificate)),
             peer,
-            ordinal,
+            ordinal: material.ordinal,
+            oldest_valid: Arc::clone(oldest_valid),
         };
         Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0, closed: false }
     }

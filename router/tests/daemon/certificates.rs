@@ -1,14 +1,16 @@
 //! New certificates for a link that is in use: connections made with them take over, and the former ones stay for what they carry until their
 //! certificates are declared too old.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tungstenite::Message;
 
 use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::client::{self, End};
 use crate::support::pattern::Check;
 use crate::support::wait::{patience, until};
-use crate::support::{Backend, Kind, Lab, Spec, ports};
+use crate::support::{Backend, Kind, Lab, Spec, amqp, ports, tls, websocket};
+use crate::web::hears;
 
 use Kind::{Ours, Peer};
 
@@ -74,6 +76,31 @@ fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
     assert_eq!(client::drain(&mut newer, &mut check), End::Clean);
     assert_eq!(check.received(), 2000);
     assert!(north.is_running() && south.is_running());
+}
+
+/// Certificates that are declared too old end what was opened with them, by WebSocket as well, and let nobody open whose handshake was under way.
+#[test]
+fn too_old_certificates_are_of_no_use() {
+    let lab = Lab::new("too_old_certificates_are_of_no_use");
+    let [clear, tls, web] = [(); 3].map(|()| ports::free());
+    let listener = |name: &str, port: u16, http: bool| json!({ "name": name, "host": "localhost", "port": port, "sslProfile": "tls", "requireSsl": true, "http": http });
+    let spec = Spec::new("north", Ours).profile(&lab.identity("north")).clients(clear);
+    let router = spec.entity("listener", listener("tls", tls, false)).entity("listener", listener("web", web, true)).start(&lab);
+    [clear, tls, web].into_iter().for_each(|port| router.await_port(port));
+    let identity = lab.identity("client");
+    let mut waiting = tls::connect(tls, &identity).expect("a TLS session");
+    let mut open = websocket::open(web, Some(&identity)).expect("a WebSocket");
+    open.send(Message::binary(amqp::opening("open"))).expect("sent");
+    assert!(hears(&mut open, amqp::code::OPEN));
+
+    let _: Value = Tool::at("skmanage", clear).json("update --type sslProfile --name tls ordinal=2 oldestValidOrdinal=2");
+    assert!(hears(&mut open, amqp::code::CLOSE), "the WebSocket stays");
+    let (heard, ended) = tls::ask(&mut waiting, &amqp::opening("waiting"));
+    let told = String::from_utf8_lossy(&heard).contains("its certificates are no longer valid");
+    assert!(told && ended, "who came with the former certificates is let in");
+    let mut newer = websocket::open(web, Some(&identity)).expect("a WebSocket");
+    newer.send(Message::binary(amqp::opening("newer"))).expect("sent");
+    assert!(hears(&mut newer, amqp::code::OPEN));
 }
 
 /// Defines a test for links without and with data connections.

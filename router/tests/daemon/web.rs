@@ -37,7 +37,7 @@ fn get(port: u16, path: &str) -> String {
 }
 
 /// Reads until a performative comes, or the end without it.
-fn hears(open: &mut WebSocket<Box<dyn websocket::Stream>>, code: u8) -> bool {
+pub(crate) fn hears(open: &mut WebSocket<Box<dyn websocket::Stream>>, code: u8) -> bool {
     let mut octets = Vec::new();
     while let Ok(message) = open.read() {
         octets.extend_from_slice(&message.into_data());
