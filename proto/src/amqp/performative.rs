@@ -351,8 +351,8 @@ impl Decode for Error {
     }
 }
 
-/// Most octets of a delivery's state: what fits into a frame of the smallest size there may be, beside the rest of a disposition or transfer.
-pub const MAX_STATE: usize = 384;
+/// Most octets of a delivery's state that are kept: an error with a description of some lines.
+pub const MAX_STATE: usize = 2048;
 
 /// As much of a text as fits into so many octets.
 fn cut(text: &str, octets: usize) -> &str {
@@ -392,23 +392,23 @@ impl DeliveryState {
         Self::Received(Received { section_number: section, section_offset: octets })
     }
 
-    /// What is kept of a state, and passed on: a peer may send as much as its frames hold, of each of many deliveries at once. An error that is
-    /// larger than [`MAX_STATE`] is cut to its condition and the beginning of its description, annotations and a state of an extension
-    /// are left out.
+    /// What is kept of a state, or passed on: a peer may send as much as its frames hold, of each of many deliveries at once. An error that is
+    /// larger than so many octets, 384 or more, is cut to its condition and the beginning of its description, annotations and a state of an
+    /// extension are left out.
     #[must_use]
-    pub fn bounded(self) -> Option<Self> {
+    pub fn bounded(self, most: usize) -> Option<Self> {
         if self.is_small() {
             return Some(self);
         }
         let mut octets = Vec::new();
         self.encode(&mut octets);
-        if octets.len() <= MAX_STATE {
+        if octets.len() <= most {
             return Some(self);
         }
         match self {
             Self::Rejected(Rejected { error: Some(Error { condition, description, .. }) }) => {
                 // What encloses the two takes less than this.
-                let room = MAX_STATE - 32;
+                let room = most.saturating_sub(32);
                 let condition = Symbol::from(cut(condition.as_str(), room / 2).to_owned());
                 let description = description.map(|text| cut(&text, room / 2).to_owned());
                 Some(Self::Rejected(Rejected { error: Some(Error { condition, description, info: None }) }))

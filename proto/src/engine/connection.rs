@@ -8,7 +8,7 @@ use super::output::Output;
 use super::session::{Session, SessionKey};
 use super::slots::Slots;
 use crate::amqp::frame::{self, FrameHeader};
-use crate::amqp::performative::{Close, Error, Open, Performative, Role};
+use crate::amqp::performative::{Close, Error, MAX_STATE, Open, Performative, Role};
 use crate::amqp::{Reader, condition};
 use crate::keys::KeyMap;
 use crate::time::Instant;
@@ -172,6 +172,11 @@ impl Connection {
     /// Octets of payload that one transfer can hold.
     pub fn max_payload(&self) -> usize {
         self.remote_max_frame.saturating_sub(TRANSFER_OVERHEAD).max(frame::MIN_MAX_FRAME_SIZE - TRANSFER_OVERHEAD) as usize
+    }
+
+    /// Octets of a delivery's state that one frame can hold beside the rest of a disposition, or of a transfer and some payload.
+    pub(super) fn max_state(&self) -> usize {
+        MAX_STATE.min(self.max_payload() - 32)
     }
 
     /// Transfers that a link's session may send before the peer opens its window again.

@@ -8,7 +8,7 @@ use super::link::{Link, LinkKey, MAX_CREDIT, ahead};
 use super::session::{SessionKey, in_range};
 use super::{MAX_INCOMING, MAX_LINKS, MAX_SESSIONS};
 use crate::amqp::performative::{
-    Attach, Begin, DeliveryState, Detach, Disposition, End, Error, Flow, Open, Performative, Role, Transfer,
+    Attach, Begin, DeliveryState, Detach, Disposition, End, Error, Flow, MAX_STATE, Open, Performative, Role, Transfer,
 };
 use crate::amqp::{condition, frame};
 use bytes::Bytes;
@@ -289,7 +289,8 @@ impl Connection {
             state.ended = true;
             state.sender_settled |= aborted;
         }
-        let (settled, state) = (settled || aborted, transfer.state.clone().and_then(DeliveryState::bounded).map(Box::new));
+        let (settled, state) =
+            (settled || aborted, transfer.state.clone().and_then(|state| state.bounded(MAX_STATE)).map(Box::new));
         self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
         Ok(granted)
     }
@@ -302,7 +303,7 @@ impl Connection {
             return self.end_session(key, error);
         }
         let settled = disposition.settled == Some(true);
-        let state = disposition.state.clone().and_then(DeliveryState::bounded);
+        let state = disposition.state.clone().and_then(|state| state.bounded(MAX_STATE));
         match disposition.role {
             Role::Receiver if first == last => {
                 if let Some(&delivery) = session.outgoing.get(&first) {

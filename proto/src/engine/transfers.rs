@@ -4,7 +4,7 @@ use super::chain::Place;
 use super::connection::{Connection, Phase};
 use super::delivery::{IncomingKey, Outgoing, OutgoingKey};
 use super::link::LinkKey;
-use crate::amqp::performative::{DeliveryState, DeliveryTag, Disposition, MAX_STATE, Performative, Role, Transfer};
+use crate::amqp::performative::{DeliveryState, DeliveryTag, Disposition, Performative, Role, Transfer};
 use crate::amqp::{Encode, frame};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     pub(super) fn transfer(&mut self, delivery: OutgoingKey, chunks: &mut VecDeque<Bytes>, last: bool, aborted: bool) -> bool {
-        let max_payload = self.max_payload();
+        let (max_payload, max_state) = (self.max_payload(), self.max_state());
         let Some((state, link, session)) = self
             .outgoing
             .get_mut(delivery.0)
@@ -100,7 +100,7 @@ impl Connection {
         let first = state.id.is_none();
         // A state goes with the first transfer, in the same frame.
         let large = first && state.state.as_ref().is_some_and(|state| !state.is_small());
-        let max_payload = max_payload - if large { MAX_STATE } else { 0 };
+        let max_payload = max_payload - if large { max_state } else { 0 };
         let mut payload = 0;
         let mut whole = true;
         for chunk in chunks.iter() {
@@ -182,12 +182,13 @@ impl Connection {
 
     /// Says to the receiver how a delivery of ours stands here: with its first transfer, or by itself once that has gone.
     pub fn set_state(&mut self, delivery: OutgoingKey, state: DeliveryState) {
+        let most = self.max_state();
         let Some(outgoing) = self.outgoing.get_mut(delivery.0).filter(|outgoing| !outgoing.settled || outgoing.id.is_none())
         else {
             return;
         };
         let (link, id) = (outgoing.link, outgoing.id);
-        let Some(state) = state.bounded() else { return };
+        let Some(state) = state.bounded(most) else { return };
         outgoing.state = Some(Box::new(state.clone()));
         if let (Some(id), Some(session)) = (id, self.session_of(link)) {
             let disposition = Disposition { role: Role::Sender, first: id, state: Some(state), ..Disposition::default() };
@@ -234,7 +235,7 @@ impl Connection {
             }
         }
         if owed {
-            let state = state.and_then(DeliveryState::bounded);
+            let state = state.and_then(|state| state.bounded(self.max_state()));
             let disposition =
                 Disposition { role: Role::Receiver, first: id, settled: settle.then_some(true), state, ..Disposition::default() };
             self.send_on(session, &Performative::Disposition(disposition));
