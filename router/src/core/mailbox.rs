@@ -35,9 +35,14 @@ pub enum Command {
 /// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that arrive at once must fit.
 const MAX_COMMANDS: usize = 65_536;
 
+/// Commands that a connection takes at once: new streams take some microseconds each, and meanwhile nothing is read or written.
+const AT_ONCE: usize = 64;
+
 #[derive(Debug, Default)]
 struct State {
     ready: Vec<u32>,
+    /// What goes on the control link, in front of thousands of new streams.
+    control: VecDeque<Command>,
     commands: VecDeque<Command>,
     waker: Option<Waker>,
     closed: bool,
@@ -84,10 +89,12 @@ impl Mailbox {
     pub fn send(&self, command: Command) -> Result<(), Command> {
         let waker = {
             let mut state = self.lock();
-            if state.closed || state.commands.len() >= MAX_COMMANDS {
+            let State { control, commands, closed, .. } = &mut *state;
+            let queue = if matches!(command, Command::Deliver(_, Via::Control)) { control } else { commands };
+            if *closed || queue.len() >= MAX_COMMANDS {
                 return Err(command);
             }
-            state.commands.push_back(command);
+            queue.push_back(command);
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -96,18 +103,23 @@ impl Mailbox {
         Ok(())
     }
 
-    /// For the connection's task: moves what waits into the two buffers. When nothing waited, `waker` will be woken by what comes.
-    /// Returns whether anything was there.
+    /// For the connection's task: moves what waits into the two buffers, but a bounded number of commands. When nothing waited, `waker` will be
+    /// woken by what comes. Returns whether anything was there.
     pub fn take(&self, ready: &mut Vec<u32>, commands: &mut VecDeque<Command>, waker: &Waker) -> bool {
         let mut state = self.lock();
-        if state.ready.is_empty() && state.commands.is_empty() {
+        if state.ready.is_empty() && state.commands.is_empty() && state.control.is_empty() {
             if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 state.waker = Some(waker.clone());
             }
             return false;
         }
         ready.append(&mut state.ready);
-        commands.append(&mut state.commands);
+        commands.append(&mut state.control);
+        if state.commands.len() <= AT_ONCE {
+            commands.append(&mut state.commands);
+        } else {
+            commands.extend(state.commands.drain(..AT_ONCE));
+        }
         true
     }
 
@@ -116,7 +128,9 @@ impl Mailbox {
         let mut state = self.lock();
         state.closed = true;
         state.waker = None;
-        std::mem::take(&mut state.commands)
+        let mut left = std::mem::take(&mut state.control);
+        left.append(&mut state.commands);
+        left
     }
 
     /// Whether the connection is gone.

@@ -12,7 +12,7 @@ use super::standing::Standing;
 use super::transport::Transport;
 use crate::core::{Command, Mailbox};
 use crate::log;
-use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, STUCK, Stage, Trace};
+use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, STUCK, Stage, Trace, stands_back};
 use crate::policy::{Admission, Arrival};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
@@ -277,6 +277,10 @@ impl Connection {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in time.
+        if self.kind == Kind::Normal && stands_back(cx) {
+            return Poll::Pending;
+        }
         for _ in 0..TURNS {
             self.now = self.node.clock.now();
             let mut progress = self.judged(cx);

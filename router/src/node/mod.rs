@@ -10,6 +10,7 @@ mod port;
 mod registry;
 mod shards;
 mod stop;
+mod turns;
 
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
@@ -19,6 +20,7 @@ pub use port::{Port, PortStatus};
 pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
 pub use stop::{Dismissal, Stop, Stopping};
+pub use turns::{in_turn, stands_back};
 
 use crate::core::Core;
 use crate::socket::Resolver;

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::io;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The shards of a router. They run as long as the process.
 #[derive(Debug)]
@@ -38,8 +38,16 @@ impl Shards {
     }
 }
 
+/// Turns after which a shard looks at what other threads have woken there. To look takes two instructions, and a neighbor's HELLO may be among it.
+const LOOK: u32 = 4;
+
+/// The runtime of a shard.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().global_queue_interval(LOOK).build()
+}
+
 fn start(index: usize) -> io::Result<Handle> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     Ok(handle)

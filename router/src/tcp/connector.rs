@@ -3,7 +3,7 @@
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer};
-use crate::node::{Coming, FailedFlow, Host, Node};
+use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
 use crate::tls::{self, Session};
@@ -158,6 +158,9 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Dialing(dialing) = &mut *self {
+            if stands_back(cx) {
+                return Poll::Pending;
+            }
             match ready!(dialing.as_mut().poll(cx)) {
                 Some(service) => *self = Self::Serving(service),
                 None => return Poll::Ready(()),

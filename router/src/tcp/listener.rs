@@ -5,7 +5,7 @@ use super::reply::Reply;
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
 use crate::core::Choice;
-use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, reached};
+use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};
@@ -208,7 +208,7 @@ impl TcpListener {
             }
             self.handshakes.fetch_add(1, Ordering::Relaxed);
             let (listener, node, coming) = (Arc::clone(self), Arc::clone(node), node.registry.coming());
-            drop(tokio::spawn(async move {
+            drop(tokio::spawn(in_turn(async move {
                 let _coming = coming;
                 let result = acceptor.accept(socket, HANDSHAKE).await;
                 listener.handshakes.fetch_sub(1, Ordering::Relaxed);
@@ -230,7 +230,7 @@ impl TcpListener {
                         );
                     }
                 }
-            }));
+            })));
             return;
         }
         // Once a client: every choice uses up a turn of the destinations and of their data connections.
@@ -242,11 +242,11 @@ impl TcpListener {
         }
         let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
-        node.shards.handle(shard).clone().spawn(async move {
+        node.shards.handle(shard).clone().spawn(in_turn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
                 listener.begin(&node, (&address, choice), (socket, peer), Session::plain(), shard);
             }
-        });
+        }));
     }
 
     /// Sends the client stream on its way, and starts the task that looks after the client.

@@ -5,7 +5,9 @@ use super::reply::Reply;
 use super::stats::{Open, Stats};
 use crate::core::{AHEAD, Chunks, Delivery, Ended, Message, Notify, ReplyHandle};
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage};
+use crate::node::{
+    Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage, stands_back,
+};
 use crate::socket;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::{Buf, Bytes};
@@ -125,6 +127,9 @@ impl Future for Service {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if stands_back(cx) {
+            return Poll::Pending;
+        }
         let end = ready!(self.turn(cx));
         self.close(end);
         Poll::Ready(())

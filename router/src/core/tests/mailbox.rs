@@ -93,3 +93,27 @@ fn no_wake_up_is_lost_between_threads() {
     assert_eq!(consumer.join().unwrap(), (ROUNDS, ROUNDS));
     assert_eq!(budget.held(), 0);
 }
+
+#[test]
+fn the_control_link_goes_before_any_number_of_streams_and_these_come_in_order_and_few_at_a_time() {
+    let mailbox = Mailbox::new(0);
+    let budget = Arc::new(Budget::new(1 << 20));
+    let deliver = |number: u8, via| {
+        let message = Message { priority: number, ..Message::default() };
+        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &budget), via)).is_ok());
+    };
+    (0..200).for_each(|number| deliver(number, Via::Stream));
+    deliver(255, Via::Control);
+    let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), Vec::new());
+    while mailbox.take(&mut ready, &mut commands, Waker::noop()) {
+        assert!(commands.len() <= 65, "{} at once", commands.len());
+        for command in commands.drain(..) {
+            let Command::Deliver(delivery, _) = command else { panic!("{command:?}") };
+            taken.push(delivery.message().priority);
+        }
+    }
+    assert_eq!(taken, [255].into_iter().chain(0..200).collect::<Vec<_>>());
+    deliver(1, Via::Stream);
+    deliver(2, Via::Control);
+    assert_eq!(mailbox.close().len(), 2);
+}
