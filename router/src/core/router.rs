@@ -158,12 +158,16 @@ impl Core {
         self.mesh.store(id.map(|id| Arc::new(Box::from(id))));
     }
 
-    /// The address by which other routers reach what is `local` to this one.
-    pub fn address_of(&self, local: &str) -> String {
-        match self.mode {
-            RouterMode::Interior => ["amqp:/_topo/0/", &*self.id, "/", local].concat(),
-            RouterMode::Edge => ["amqp:/_edge/", &*self.id, "/", local].concat(),
-        }
+    /// The address by which other routers reach what is `local` to this one, in parts.
+    pub fn address_of(&self, local: &[&str]) -> String {
+        let network = match self.mode {
+            RouterMode::Interior => "amqp:/_topo/0/",
+            RouterMode::Edge => "amqp:/_edge/",
+        };
+        let octets = network.len() + self.id.len() + 1 + local.iter().map(|part| part.len()).sum::<usize>();
+        let mut address = String::with_capacity(octets);
+        [network, &*self.id, "/"].iter().chain(local).for_each(|part| address.push_str(part));
+        address
     }
 
     pub(super) const fn space(&self) -> &AddressSpace {

@@ -224,7 +224,7 @@ impl Connection {
     fn attach_consumer(&mut self, link: LinkKey, attach: Attach) -> Result<(), (Refusal, String)> {
         let mut source = attach.source.unwrap_or_default();
         if source.dynamic == Some(true) {
-            source.address = Some(self.node.core.address_of(&format!("temp.{}", Node::discriminator())));
+            source.address = Some(self.node.core.address_of(&["temp.", &Node::discriminator()]));
         }
         let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
             return Err((Refusal::NoAddress, attach.name));

@@ -12,22 +12,26 @@ fn only_the_very_address_finds_who_waits() {
     let handle = replies.add(1, 0xfeed, Arc::clone(&sink) as Arc<_>);
     let address = handle.address(&super::world::core("here", Treatment::Balanced));
     let local = address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
-    assert_eq!(local, "reply.1.0.000000000000feed");
+    assert_eq!(local, "reply.0000000100000000000000000000feed");
     assert!(replies.find(&local).is_some());
     let others = [
-        "reply.0.0.000000000000feed",
-        "reply.1.1.000000000000feed",
-        "reply.1.0.000000000000feee",
-        "reply.2.0.000000000000feed",
-        "reply.1.0.",
-        "reply.1.0",
+        "reply.0000000000000000000000000000feed",
+        "reply.0000000100000001000000000000feed",
+        "reply.0000000100000000000000000000feee",
+        "reply.0000000200000000000000000000feed",
+        "reply.0000000100000000",
+        "reply.00000001000000000000000000000feed",
+        "reply.000000010000000",
         "reply.1",
         "reply.",
         "",
-        "reply.-1.0.feed",
-        "reply.1.0.feed.0",
-        "reply.99999999999999999999.0.feed",
-        "temp.1.0.000000000000feed",
+        "reply.-000000100000000000000000000feed",
+        "reply.+000000100000000000000000000feed",
+        "reply.0000000100000000000000000000FEED",
+        "reply.0000000100000000000000000000fee\u{e9}",
+        "reply.000000010000000\u{e9}",
+        "reply.ffffffffffffffffffffffffffffffff",
+        "temp.0000000100000000000000000000feed",
     ];
     for other in others {
         assert!(replies.find(other).is_none(), "{other}");
