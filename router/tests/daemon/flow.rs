@@ -9,6 +9,19 @@ use serde_json::{Map, Value, json};
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports, wait};
 
+use Kind::{Ours, Peer};
+
+placed!(flows_to_a_server_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, true), [Ours, Ours]);
+placed!(flows_of_a_client_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, false), [Ours, Ours]);
+
+mod mixed {
+    use super::*;
+
+    // A C router at the edge does not tell its interior router what it knows of connections to its servers, be that of ours or C's.
+    placed!(flows_to_a_server_at_an_edge_of_a_peer, |lab: &Lab, kinds| over_an_edge(lab, kinds, true), [Peer, Ours]);
+    mixed_pairs!(flows_of_a_client_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, false));
+}
+
 /// Attributes by number.
 mod attribute {
     pub(super) const KIND: &str = "0";
@@ -27,6 +40,53 @@ mod attribute {
     pub(super) const PROCESS_LATENCY: &str = "61";
 }
 
+/// A collector at an interior router, `north`, is told of an edge router, `south`, and of connections between the two by both.
+fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
+    let Some(python) = peers::needs("flows over an edge", "SKROUTERD_PYTHON") else { return };
+    let hello = Backend::start(Serve::Hello);
+    let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
+    let north = Spec::new("north", kinds[0]).clients(clients).edges_plain(links);
+    let south = Spec::edge("south", kinds[1]).link_plain("link", links, 1).with_edge_links();
+    let (north, south) = match server_at_edge {
+        true => (north.tcp_listener("hello", service), south.tcp_connector("hello", hello.port)),
+        false => (north.tcp_connector("hello", hello.port), south.tcp_listener("hello", service)),
+    };
+    let (north, _south) = (north.start(lab), south.start(lab));
+    north.await_port(clients);
+    client::await_hello(service);
+    let records = collect(&python, clients, 2, &["1", "2", "4", "5", "16"], || client::hello_once(service));
+    let of = |kind: u64| records.iter().filter(move |(_, record)| record[attribute::KIND] == kind);
+    let names: Vec<_> = of(1).filter_map(|(_, record)| record[attribute::NAME].as_str()).collect();
+    assert!(names.contains(&"0/north") && names.contains(&"0/south"), "{names:?}");
+    let whole = |record: &&Value| record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64();
+    let flow = of(16)
+        .map(|(_, record)| record)
+        .find(whole)
+        .unwrap_or_else(|| panic!("no connection that both have told of: {records:?}"));
+    let [listener, connector] = [4, 5].map(|kind| of(kind).map(|(identity, _)| json!(identity)).collect::<Vec<_>>());
+    assert!(listener.contains(&flow[attribute::PARENT]), "{flow}: {listener:?}");
+    assert!(connector.contains(&flow[attribute::CONNECTOR]), "{flow}: {connector:?}");
+    assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
+}
+
+/// What a collector is told at a router's port for clients until it has heard of so many routers, and of a record of each kind, while
+/// something is done again and again.
+fn collect(python: &str, port: u16, routers: usize, kinds: &[&str], done: impl Fn() -> bool) -> Map<String, Value> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
+    let mut command = Command::new(python);
+    command.args([script, &format!("amqp://127.0.0.1:{port}"), &routers.to_string()]).args(kinds);
+    let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts");
+    // What it prints may be more than a pipe holds.
+    let output = std::thread::spawn(|| collector.wait_with_output().expect("ended"));
+    while !output.is_finished() {
+        let _ = done();
+        wait::pause(Duration::from_millis(100));
+    }
+    let output = output.join().expect("the reader does not panic");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
 const KINDS: [&str; 8] = ["0", "1", "2", "4", "5", "14", "15", "16"];
 
 #[test]
@@ -36,26 +96,15 @@ fn collectors_are_told_of_routers_links_and_services() {
     let lab = Lab::new(test);
     let hello = Backend::start(Serve::Hello);
     let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
-    let north = Spec::new("north", Kind::Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
+    let north = Spec::new("north", Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
     let north = north.entity("site", json!({ "name": "up-north", "platform": "linux" })).start(&lab);
-    let south = Spec::new("south", Kind::Ours).link_plain("link", links, 1).link_plain("nowhere", ports::free(), 1);
+    let south = Spec::new("south", Ours).link_plain("link", links, 1).link_plain("nowhere", ports::free(), 1);
     let _south = south.tcp_connector("hello", hello.port).start(&lab);
     north.await_port(clients);
     client::await_hello(service);
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
-    let url = format!("amqp://127.0.0.1:{clients}");
-    let mut command = Command::new(python);
-    command.args([script, &url, "2"]).args(KINDS).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut collector = command.spawn().expect("Python starts");
     // Somebody uses the service all the while.
-    while collector.try_wait().expect("a child").is_none() {
-        client::hello_once(service);
-        wait::pause(Duration::from_millis(100));
-    }
-    let output = collector.wait_with_output().expect("ended");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let records = collect(&python, clients, 2, &KINDS, || client::hello_once(service));
     let all: Vec<_> = records.values().collect();
     let of = |kind: u64| all.iter().filter(|record| record[attribute::KIND] == kind).copied().collect::<Vec<_>>();
     let with = |kind: u64, name: &str, value: &str| {
@@ -95,7 +144,7 @@ fn what_is_deleted_is_told_to_the_end() {
     let lab = Lab::new(test);
     let hello = Backend::start(Serve::Hello);
     let [clients, service] = [ports::free(), ports::free()];
-    let north = Spec::new("north", Kind::Ours).clients(clients).tcp_listener("hello", service);
+    let north = Spec::new("north", Ours).clients(clients).tcp_listener("hello", service);
     let _north = north.tcp_connector("hello", hello.port).start(&lab);
     client::await_hello(service);
     let manage = |arguments: &[&str]| {

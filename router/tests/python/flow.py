@@ -3,7 +3,7 @@
 
 usage: flow.py URL SOURCES KIND...
 
-Listens for beacons at URL until SOURCES sources are known, asks each for all its records, and prints what it was told as soon as there is a record
+Listens for beacons at URL until SOURCES sources are known, asks each for all its records, and prints what it was told as soon as there is a record of each router and
 of each KIND (a number; with ":end", one that has ended): one JSON object, by identity the attributes of each record, by number. Says "seen" on
 standard error as soon as there is a record of each kind, ended or not.
 """
@@ -15,9 +15,11 @@ from proton import Message
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
-TIMEOUT = 30
+TIMEOUT = 60
+ROUTER = 1
 FLOW = 16
 END = 4
+NAME = 30
 
 
 class Collector(MessagingHandler):
@@ -66,7 +68,9 @@ class Collector(MessagingHandler):
         whole = [record for record in self.records.values() if record.get(0) != FLOW or {4, 60, 61} <= record.keys()]
         told = {record.get(0) for record in whole}
         ended = {record.get(0) for record in whole if END in record}
-        if len(self.sources) < self.wanted or not self.kinds <= told:
+        # Routers tell what is new before they have been asked for all.
+        routers = [record for record in self.records.values() if record.get(0) == ROUTER and NAME in record]
+        if len(routers) < self.wanted or not self.kinds <= told:
             return
         if not self.seen:
             self.seen = True
