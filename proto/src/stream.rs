@@ -20,12 +20,20 @@ pub const CONTENT_TYPE: &str = "application/octet-stream";
 /// Octets that may be under way unacknowledged on one stream: twice what a C router acknowledges at once.
 pub const WINDOW: u64 = 2 * 521_216;
 
+/// Octets of a step in which a C router writes. It acknowledges after the step with which 521,216 octets or more are written, so a second time in a
+/// window only if the sender goes two steps beyond; otherwise a long way carries half of what the window allows.
+const STEP: u64 = 16 * 4072;
+
+/// Octets that a sender has under way beyond what the receiver allows more than the window.
+const SENT_AHEAD: u64 = WINDOW + 2 * STEP;
+const _: () = assert!(SENT_AHEAD as usize <= MAX_HELD);
+
 /// Octets written after which a receiver acknowledges. A C router waits for 521,216; half of that keeps a sender moving that is a few
 /// milliseconds away.
 pub const ACKNOWLEDGE: u64 = 260_608;
 
 /// The most octets of one stream that a router holds: the window, what a C router's sender may have read beyond it (8 buffers of 4072
-/// octets) and one read of ours.
+/// octets), and more than a sender of ours goes beyond it.
 pub const MAX_HELD: usize = WINDOW as usize + 8 * 4072 + 256 * 1024;
 
 /// What a receiver's allowance is counted in, in octets.
@@ -142,7 +150,7 @@ impl SendWindow {
 
     /// Octets that may be sent now.
     pub const fn room(&self) -> u64 {
-        if self.open { WINDOW } else { (WINDOW + self.allowance).saturating_sub(self.sent - self.acknowledged) }
+        if self.open { WINDOW } else { (SENT_AHEAD + self.allowance).saturating_sub(self.sent - self.acknowledged) }
     }
 
     /// Octets sent so far.
@@ -219,6 +227,9 @@ impl Receipt {
 mod tests {
     use super::*;
     use crate::amqp::message::{Scan, scan};
+    use proptest::prelude::Rng;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
+    use std::collections::VecDeque;
 
     fn head_of(octets: &[u8]) -> Head {
         match scan(octets, false, true) {
@@ -263,10 +274,10 @@ mod tests {
     #[test]
     fn window_closes_and_opens() {
         let mut window = SendWindow::default();
-        window.sent(WINDOW);
+        window.sent(SENT_AHEAD);
         assert_eq!(window.room(), 0);
         window.acknowledge(0, 1);
-        window.acknowledge(WINDOW + 1, 1);
+        window.acknowledge(SENT_AHEAD + 1, 1);
         assert_eq!(window.room(), 0);
         window.acknowledge(521_216, 0);
         assert_eq!(window.room(), 521_216);
@@ -316,47 +327,101 @@ mod tests {
         assert_eq!(receipt.allowance(), 0);
     }
 
-    /// One stream over a way of so many milliseconds there and back, and so many octets a millisecond, for ten seconds of virtual time; the
-    /// reader takes so many octets a millisecond. Octets a second that arrive, and the most that waited for the reader.
-    fn carry(round_trip: usize, way: u64, reader: u64, allows: bool) -> (u64, u64) {
+    /// Who writes out what comes over a way: a router of ours whose neighbors are ours, one that has a C router on the way, or a C router.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Receiver {
+        Ours,
+        BehindC,
+        C,
+    }
+
+    /// A way of so many milliseconds there and back, and so many octets a millisecond; of a hundred segments so many are lost.
+    #[derive(Clone, Copy)]
+    struct Way {
+        round_trip: u64,
+        rate: u64,
+        loss: f64,
+    }
+
+    /// When what was sent on a way arrives: what is lost a round trip later, and what is behind it not before.
+    struct Weather(Way, TestRng, u64);
+
+    impl Weather {
+        fn new(way: Way) -> Self {
+            Self(way, TestRng::deterministic_rng(RngAlgorithm::ChaCha), 0)
+        }
+
+        fn arrival(&mut self, now: u64, octets: u64) -> u64 {
+            let Self(way, random, last) = self;
+            let lost = (0..octets.div_ceil(1448)).any(|_| f64::from(random.next_u32()) < way.loss * f64::from(u32::MAX));
+            *last = (*last).max(now + way.round_trip / 2 + if lost { way.round_trip } else { 0 });
+            *last
+        }
+    }
+
+    /// One stream for thirty seconds of virtual time; the reader takes so many octets a millisecond. Octets a second that are written, and the
+    /// most that waited for the reader.
+    fn carry(way: Way, reader: u64, receiver: Receiver) -> (u64, u64) {
         let (mut window, mut receipt) = (SendWindow::default(), Receipt::default());
-        let half = round_trip / 2;
-        let mut there = std::collections::VecDeque::from(vec![0; half]);
-        let mut back = std::collections::VecDeque::from(vec![None; half]);
-        let (mut waiting, mut most) = (0, 0);
-        for _ in 0..10_000 {
-            if let Some(Some((octets, allowance))) = back.pop_front() {
+        let (mut forth, mut back) = (Weather::new(way), Weather::new(way));
+        let (mut there, mut told) = (VecDeque::new(), VecDeque::new());
+        let (mut waiting, mut most, mut written, mut acknowledged) = (0, 0, 0, 0);
+        for now in 0..30_000 {
+            while let Some((_, octets, allowance)) = told.pop_front_if(|(at, _, _)| *at <= now) {
                 window.acknowledge(octets, allowance);
             }
-            let octets = window.room().min(way);
+            let octets = window.room().min(way.rate);
             window.sent(octets);
-            there.push_back(octets);
-            waiting += there.pop_front().unwrap_or_default();
-            let read = waiting.min(reader);
+            there.push_back((forth.arrival(now, octets), octets));
+            while let Some((_, octets)) = there.pop_front_if(|(at, _)| *at <= now) {
+                waiting += octets;
+            }
+            let mut read = waiting.min(reader);
             waiting -= read;
             most = most.max(waiting);
             if waiting == 0 {
                 receipt.starve();
             }
-            let told = receipt.written(read, || waiting);
-            back.push_back(told.map(|octets| (octets, if allows { receipt.allowance() } else { 0 })));
+            while read > 0 {
+                let step = if receiver == Receiver::C { read.min(STEP) } else { read };
+                (read, written) = (read - step, written + step);
+                let say = match receiver {
+                    Receiver::Ours => receipt.written(step, || waiting).map(|octets| (octets, receipt.allowance())),
+                    Receiver::BehindC => receipt.written(step, || waiting).map(|octets| (octets, 0)),
+                    Receiver::C => (written - acknowledged >= 521_216).then_some((written, 0)),
+                };
+                if let Some((octets, allowance)) = say {
+                    acknowledged = octets;
+                    told.push_back((back.arrival(now, 1), octets, allowance));
+                }
+            }
         }
-        (receipt.total() / 10, most)
+        (written / 30, most)
     }
+
+    /// 1 Gbit/s.
+    const RATE: u64 = 125_000;
 
     #[test]
     fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() {
-        // 1 Gbit/s is 125,000 octets a millisecond.
-        for (round_trip, plain, more) in [(50, 15_000_000, 110_000_000), (200, 3_900_000, 70_000_000)] {
-            let (with_c, _) = carry(round_trip, 125_000, u64::MAX, false);
-            let (between_ours, waited) = carry(round_trip, 125_000, u64::MAX, true);
-            println!("round trip {round_trip} ms: {with_c} octets a second, between routers of ours {between_ours}");
-            assert!((plain..plain * 3 / 2).contains(&with_c), "{with_c}");
-            assert!(between_ours > more, "{between_ours}");
-            assert_eq!(waited, 0);
+        // Of the rates, the least of each receiver.
+        for (round_trip, loss, behind_c, to_c, between_ours) in [
+            (50, 0.0, 19_000_000, 19_000_000, 110_000_000),
+            (50, 0.01, 10_000_000, 9_500_000, 105_000_000),
+            (200, 0.0, 4_800_000, 4_800_000, 70_000_000),
+            (200, 0.01, 2_500_000, 2_400_000, 33_000_000),
+        ] {
+            let way = Way { round_trip, rate: RATE, loss };
+            for (receiver, least) in [(Receiver::BehindC, behind_c), (Receiver::C, to_c), (Receiver::Ours, between_ours)] {
+                let (octets, waited) = carry(way, u64::MAX, receiver);
+                println!("round trip {round_trip} ms, loss {loss}, receiver {receiver:?}: {octets} octets a second");
+                assert!(octets >= least, "{octets} octets a second to {receiver:?}");
+                assert!(receiver == Receiver::Ours || octets <= SENT_AHEAD * 1000 / round_trip, "{octets}");
+                assert_eq!(waited, 0);
+            }
         }
         // A reader of 10 MB/s gets nearly all it can take, and what waits for it is little of what may.
-        let (octets, waited) = carry(200, 125_000, 10_000, true);
+        let (octets, waited) = carry(Way { round_trip: 200, rate: RATE, loss: 0.0 }, 10_000, Receiver::Ours);
         assert!(octets > 9_000_000, "{octets}");
         assert!(waited <= MAX_ALLOWANCE / 2, "{waited}");
     }
