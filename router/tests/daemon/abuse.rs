@@ -71,6 +71,11 @@ fn count(heard: &[u8], code: u8) -> usize {
     heard.windows(3).filter(|window| *window == [0, 0x53, code]).count()
 }
 
+/// Whether a condition is among what was heard.
+fn tells(heard: &[u8], condition: &str) -> bool {
+    heard.windows(condition.len()).any(|window| window == condition.as_bytes())
+}
+
 fn begun() -> Vec<u8> {
     [amqp::opening("greedy"), frame(0, &amqp::begin())].concat()
 }
@@ -84,11 +89,13 @@ fn links_and_sessions_without_end_are_refused() {
     let links: Vec<u8> = (0..60_000).flat_map(attach).collect();
     let heard = say(&client::connect(scene.port), &[begun(), links].concat());
     assert!(count(&heard, code::CLOSE) + count(&heard, code::END) + count(&heard, code::DETACH) > 0, "nothing was refused");
+    assert!(tells(&heard, "amqp:resource-limit-exceeded"), "without a reason");
     scene.assert_unharmed(2 * GROWTH);
 
     let sessions: Vec<u8> = (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
     let heard = say(&client::connect(scene.port), &[amqp::opening("greedy"), sessions].concat());
     assert_eq!(count(&heard, code::CLOSE), 1, "nothing was refused");
+    assert!(tells(&heard, "amqp:resource-limit-exceeded"), "without a reason");
     scene.assert_unharmed(2 * GROWTH);
 
     // One name, attached and detached again and again.
@@ -113,6 +120,8 @@ fn who_ignores_credit_is_ended() {
     let flood: Vec<u8> = (0..20_000).flat_map(transfer).collect();
     let heard = say(&client::connect(scene.port), &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat());
     assert!(count(&heard, code::CLOSE) + count(&heard, code::END) + count(&heard, code::DETACH) > 0, "nothing was refused");
+    let reasons = ["amqp:link:transfer-limit-exceeded", "amqp:session:window-violation"];
+    assert!(reasons.iter().any(|reason| tells(&heard, reason)), "without a reason");
     scene.assert_unharmed(GROWTH);
 }
 

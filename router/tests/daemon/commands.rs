@@ -115,6 +115,66 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     assert_eq!(tool.run("read x").status.code(), Some(2));
 }
 
+/// Each request that cannot be carried out is refused with its status and its words, and nothing of it is done.
+#[test]
+fn bad_requests_are_refused_and_change_nothing() {
+    let lab = &Lab::new("bad_requests_are_refused_and_change_nothing");
+    let clients = ports::free();
+    let router = start(&Spec::new("north", Ours).clients(clients), lab, clients);
+    let tool = Tool::at("skmanage", clients);
+    tool.json("create --type tcpListener --name several host=127.0.0.1 port=0 multiAddressStrategy=priority");
+    tool.json("create --type listenerAddress --name one address=x listener=several value=1");
+    let all = || {
+        let of = |kind: &str| tool.json(&format!("query --type {kind} name"));
+        ["listener", "connector", "tcpListener", "tcpConnector", "listenerAddress", "address", "autoLink", "sslProfile"].map(of)
+    };
+    let before = all();
+    let listener = |attribute: &str| format!("create --type listener --name new host=127.0.0.1 port=0 {attribute}");
+    let range = |name: &str, value: i64, least: u64, most: u64| {
+        let text = format!("Invalid {name} specified ({value}). Minimum value is {least} and maximum value is {most}");
+        format!("InternalServerErrorStatus: CError: Configuration: {text}")
+    };
+    let most = i32::MAX as u64;
+    let case = |line: &str, text: &str| (line.to_owned(), text.to_owned());
+    let bad = |line: &str, text: &str| case(line, &format!("BadRequestStatus: {text}"));
+    let failed = |line: &str, text: &str| case(line, &format!("InternalServerErrorStatus: CError: {text}"));
+    let roles = "enum['normal', 'inter-router', 'route-container', 'edge', 'inter-edge', 'inter-network']";
+    let one_of = "Configuration: Exactly one of the 'address' or 'multiAddressStrategy' field must be set";
+    let addressed = "Listener cannot be deleted: listenerAddress entities exist for multi-address listener several";
+    let only = |operation: &str, kind: &str| {
+        format!("NotImplementedStatus: Operation '{operation}' not implemented for 'io.skupper.router.{kind}'")
+    };
+    let cases = [
+        bad("create --type nosuch --name new", "No such entity type 'io.skupper.router.nosuch'"),
+        case(&listener("colour=red"), "ValidationError: Unknown attribute 'colour' for 'io.skupper.router.listener'"),
+        (listener("maxSessions=40000"), range("maxSessions", 40_000, 1, 32_768)),
+        (listener("maxFrameSize=3"), range("maxFrameSize", 3, 512, most)),
+        (listener("maxSessionFrames=1"), range("maxSessionFrames", 1, 2, most)),
+        (listener("linkCapacity=-1"), range("linkCapacity", -1, 1, most)),
+        failed("create --type listener --name new host=127.0.0.1 port=99999", "Configuration: '99999' is no port"),
+        bad(&listener("role=boss"), &format!("io.skupper.router.listener: Invalid value for {roles}: 'boss'")),
+        failed("create --type tcpListener --name new host=127.0.0.1 port=0", one_of),
+        failed("create --type tcpConnector --name new host=127.0.0.1 port=1", "Configuration: Address must be set"),
+        failed(
+            "create --type listenerAddress --name new address=x listener=nobody value=1",
+            "Value: Listener for new address does not exist nobody",
+        ),
+        bad("create --type listener --name clients host=127.0.0.1 port=0", "adding ListenerEntity("),
+        bad("delete --type tcpListener --name several", addressed),
+        case("delete --type connector --name nobody", "NotFoundStatus: No entity with name=nobody"),
+        ("delete --type router --name router/north".to_owned(), only("DELETE", "router")),
+        ("update --type listener --name clients cost=2".to_owned(), only("UPDATE", "listener")),
+    ];
+    for (line, text) in cases {
+        let told = tool.failure(&line);
+        assert!(told.starts_with(&text), "{line}: {told}");
+    }
+    assert_eq!(all(), before);
+    tool.text("delete --type listenerAddress --name one");
+    tool.text("delete --type tcpListener --name several");
+    assert!(router.is_running());
+}
+
 fn every_view_shows_a_network(test: &str, kinds: [Kind; 2]) {
     let lab = &Lab::new(test);
     let [north_clients, south_clients, links] = [ports::free(), ports::free(), ports::free()];
