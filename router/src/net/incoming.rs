@@ -14,12 +14,16 @@ use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
 use skupper_proto::engine::{Ending, IncomingKey, LinkKey, SessionKey};
 use skupper_proto::keys::KeyMap;
+use skupper_proto::mobile::MAX_ADDRESS_OCTETS;
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// The most octets of a message of the routing protocol: what a router tells of its addresses at once, and as much again for what goes with each.
+const MAX_ROUTING: usize = 2 * MAX_ADDRESS_OCTETS;
 
 /// Marks a slot number in the mailbox as one of an incoming delivery.
 const INCOMING: u32 = 1 << 31;
@@ -370,7 +374,18 @@ impl Connection {
     fn control(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         if !complete {
-            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets) };
+            if octets.len() <= MAX_ROUTING {
+                slot.state = State::hold(octets);
+            } else {
+                slot.state = State::Refused;
+                crate::log_limited!(
+                    self.id,
+                    Router,
+                    Error,
+                    "[C{}] a routing message of more than {MAX_ROUTING} octets is passed over",
+                    self.id
+                );
+            }
             return;
         }
         slot.state = State::Refused;

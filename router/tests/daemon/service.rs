@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use crate::support::backend::Serve;
 use crate::support::network::Side;
 use crate::support::pattern::Check;
-use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, client, ports, wait};
+use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Spec, client, ports, wait};
 
 const OURS: [Kind; 2] = [Kind::Ours, Kind::Ours];
 
@@ -41,6 +41,19 @@ placed!(reset_by_the_client, |lab: &Lab, kinds| client_reset(lab, kinds, PairOpt
 placed!(client_gone_before_the_answer, |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()), OURS);
 placed!(clients_gone_as_soon_as_connected, |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()), OURS);
 placed!(connections_balance_over_servers_of_a_site, |lab: &Lab, kinds| balance(lab, kinds), OURS);
+placed!(more_addresses_than_a_message_has_head, addresses_told_at_once, OURS);
+
+/// A router that comes later is told in one message of all addresses that there are: here of 375 KB.
+fn addresses_told_at_once(lab: &Lab, [north, south]: [Kind; 2]) {
+    let hello = Backend::start(Serve::Hello);
+    let [links, service] = [ports::free(), ports::free()];
+    let address = |number: usize| format!("{number:0>250}");
+    let servers = Spec::new("south", south).link_plain("link1", links, 1);
+    let servers = (0..1500).fold(servers, |servers, number| servers.tcp_connector(&address(number), hello.port)).start(lab);
+    servers.await_log(&["Operational"]);
+    let _clients = Spec::new("north", north).links_plain(links).tcp_listener(&address(1499), service).start(lab);
+    client::await_hello(service);
+}
 
 /// A link that the clients' site opens.
 pub(crate) fn opened_by_north() -> PairOptions {
