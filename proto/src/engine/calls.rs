@@ -69,6 +69,14 @@ impl Connection {
         self.set_credit(link, capacity, false);
     }
 
+    /// Tops a link that is kept in credit up now, if some of it is used.
+    pub fn renew_credit(&mut self, link: LinkKey) {
+        let used = |entry: &&Link| entry.role == Role::Receiver && !entry.drain && entry.credit() < entry.capacity;
+        if let Some(capacity) = self.link(link).filter(used).map(|entry| entry.capacity) {
+            self.set_credit(link, capacity, false);
+        }
+    }
+
     /// Gives credit for `credit` deliveries on a link that we receive on, counted from now; with `drain` the peer is to use it
     /// or give it back.
     pub fn set_credit(&mut self, link: LinkKey, credit: u32, drain: bool) {

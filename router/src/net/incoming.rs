@@ -253,6 +253,11 @@ impl Connection {
             } else {
                 self.expect_settlement();
             }
+            // A C router may go to sleep between what it had of a service's stream at the first send and what came during that. More
+            // credit makes it send once more, and from then on it wakes.
+            if ending == Ending::More && self.bounds_unread && self.kind != Kind::Normal {
+                self.engine.renew_credit(link);
+            }
         }
         let begun = self.now;
         let slot = self.incoming.slots.entry(key).or_insert_with(|| Slot {

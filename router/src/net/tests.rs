@@ -16,6 +16,7 @@ use skupper_proto::amqp::{Fields, Multiple, Value};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
 use skupper_proto::topology;
 use skupper_proto::unread::BULK;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -292,6 +293,26 @@ fn credit_is_given_back_while_a_stream_is_on_its_way() {
         // A link without credit is of no use to the next stream.
         stream(&node, &mailbox);
         assert_ne!(peer.attached().await, link);
+    });
+}
+
+#[test]
+fn stream_of_another_kind_of_router_gives_its_credit_back_as_it_begins() {
+    run(async {
+        let node = node();
+        let (_, mut peer) = connect(&node, 1000).await;
+        let session = peer.engine.begin().unwrap();
+        let target = Some(Target::Message(MessageTarget::default()));
+        let request =
+            AttachRequest { name: "stream".to_owned(), source: Some(Source::default()), target, ..AttachRequest::default() };
+        let link = peer.engine.attach(session, request).unwrap();
+        while !matches!(peer.event().await, Event::Credit { link: given, .. } if given == link) {}
+        let credit = peer.engine.credit(link);
+        let delivery = peer.engine.deliver(link, false).unwrap();
+        let mut head = VecDeque::from([Bytes::from(skupper_proto::stream::encode_head("service", None, None, None))]);
+        assert!(peer.engine.send_part(delivery, &mut head, false));
+        while !matches!(peer.event().await, Event::Credit { link: given, .. } if given == link) {}
+        assert_eq!(peer.engine.credit(link), credit);
     });
 }
 

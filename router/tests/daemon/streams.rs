@@ -217,11 +217,8 @@ fn saturated(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
         let least = RATE * time.as_secs() / 2;
         assert!(carried.iter().all(|&carried| carried > least), "the path was not filled: {carried:?} of {least} octets");
         assert_eq!(pair.relay().accepted(), connections, "the link was made anew");
-        // A C router on the server's side may stop sending on one of its streams, and its client gives up.
-        if kinds[1].is_ours() {
-            for stream in &streams {
-                assert!(is_open(stream), "a stream ended under load");
-            }
+        for stream in &streams {
+            assert!(is_open(stream), "a stream ended under load");
         }
     });
     client::await_hello(pair.port("hello"));

@@ -320,6 +320,29 @@ fn credit_is_counted_and_topped_up() {
 }
 
 #[test]
+fn credit_is_renewed_while_a_delivery_arrives() {
+    let mut pair = Pair::open(client(), server());
+    let (session, _) = pair.session();
+    let (link, theirs) = pair.link(session, "link", 4);
+    let delivery = pair.client.engine.deliver(link, false).unwrap();
+    assert!(pair.client.engine.send_part(delivery, &mut chunks(b"x"), false));
+    pair.drive();
+    pair.server.sent();
+    assert_eq!(pair.client.engine.credit(link), 3);
+    for flows_sent in [1, 0] {
+        pair.server.engine.renew_credit(theirs);
+        pair.drive();
+        assert_eq!(flows(&pair.server.sent()).len(), flows_sent, "one, and none when nothing is used");
+        assert_eq!(pair.client.engine.credit(link), 4);
+    }
+    // A link that is not kept in credit.
+    pair.server.engine.keep_credit(theirs, 0);
+    pair.server.engine.renew_credit(theirs);
+    pair.drive();
+    assert_eq!(pair.client.engine.credit(link), 0);
+}
+
+#[test]
 fn credit_for_a_link_of_ours_goes_when_the_answer_has_come() {
     let mut pair = Pair::open(client(), server());
     let (session, _) = pair.session();
