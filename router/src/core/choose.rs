@@ -106,14 +106,19 @@ pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
     }
 }
 
-/// A way to a router, for a delivery that goes to that router and no other.
-pub(super) fn toward(routes: &Routes, router: &str, streaming: bool) -> Option<Choice> {
-    Some(to_trunk(routes.get(router)?.trunk, streaming))
+/// A way to a router, for a delivery that goes to that router and no other, and answers one that came by a connection, if that is given.
+pub(super) fn toward(routes: &Routes, router: &str, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
+    let trunk = routes.get(router)?.trunk;
+    let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
+    Some(by_connection(trunk, mailbox))
 }
 
 /// A neighbor as destination.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
-    let mailbox = if streaming { trunk.stream() } else { Arc::clone(trunk.control()) };
+    by_connection(trunk, if streaming { trunk.stream(None) } else { Arc::clone(trunk.control()) })
+}
+
+const fn by_connection(trunk: &Trunk, mailbox: Arc<Mailbox>) -> Choice {
     Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None }
 }
 

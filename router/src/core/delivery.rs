@@ -228,6 +228,14 @@ impl Delivery {
         self.lock().producer = Side { notify, pending: false };
     }
 
+    /// The connection that it came by, if its producer is one.
+    pub(super) fn came_by(&self) -> Option<Arc<Mailbox>> {
+        match &self.lock().producer.notify {
+            Notify::Slot(mailbox, _) => Some(Arc::clone(mailbox)),
+            Notify::Nobody | Notify::Task(_) | Notify::Call(_) => None,
+        }
+    }
+
     /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped once an outcome has come: nobody
     /// wants them any more.
     pub fn push(&self, octets: Bytes) -> usize {

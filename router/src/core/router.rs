@@ -341,12 +341,21 @@ impl Core {
         }
     }
 
-    /// Chooses where a delivery that begins here goes, by its address: an answer to a router's client, above all.
+    /// Chooses where a delivery that begins here goes, by its address.
     pub fn choose_by_text(&self, to: &str) -> Option<Choice> {
+        self.choose_way(to, None)
+    }
+
+    /// Chooses where what answers a delivery goes, by its address.
+    pub fn choose_answer(&self, to: &str, question: &Delivery) -> Option<Choice> {
+        self.choose_way(to, question.came_by().as_ref())
+    }
+
+    fn choose_way(&self, to: &str, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
         let key = self.classify(to);
         match key.class {
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
-            AddressClass::Router => self.toward(&self.routes.load(), key.text, true),
+            AddressClass::Router => self.toward(&self.routes.load(), key.text, true, came_by),
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
                 address.and_then(|address| self.choose(&address)).or_else(|| self.upward(&Tried::default()))
@@ -362,8 +371,8 @@ impl Core {
     }
 
     /// The way to a router.
-    fn toward(&self, routes: &Routes, router: &str, streaming: bool) -> Option<Choice> {
-        let choice = choose::toward(routes, router, streaming)?;
+    fn toward(&self, routes: &Routes, router: &str, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
+        let choice = choose::toward(routes, router, streaming, came_by)?;
         self.counters.routed(Destination::Router);
         Some(choice)
     }
@@ -397,7 +406,7 @@ impl Core {
         let choice = match key.class {
             _ if went_round => None,
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
-            AddressClass::Router => self.toward(&routes, key.text, streaming),
+            AddressClass::Router => self.toward(&routes, key.text, streaming, None),
             AddressClass::Topological => None,
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);

@@ -64,11 +64,15 @@ impl Trunk {
     }
 
     /// The connection for the next stream: the data connections in turn, or the control connection where there are none or the
-    /// neighbor would not use them.
-    pub fn stream(&self) -> Arc<Mailbox> {
+    /// neighbor would not use them. What answers a stream that came by one of them goes back by the same: then a service connection has both on
+    /// one shard, here and at the neighbor.
+    pub fn stream(&self, came_by: Option<&Arc<Mailbox>>) -> Arc<Mailbox> {
         let data = self.data.load();
         if !self.trunking || data.is_empty() {
             return Arc::clone(&self.control);
+        }
+        if let Some(same) = came_by.and_then(|came_by| data.iter().find(|known| Arc::ptr_eq(known, came_by))) {
+            return Arc::clone(same);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         data.get(turn % data.len()).map_or_else(|| Arc::clone(&self.control), Arc::clone)

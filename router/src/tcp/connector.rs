@@ -105,7 +105,7 @@ impl TcpConnector {
             }
         };
         let reply_to = head.reply_to.unwrap_or_default();
-        let Some(choice) = node.core.choose_by_text(reply_to) else {
+        let Some(choice) = node.core.choose_answer(reply_to, download) else {
             log!(TcpAdaptor, Debug, "no route back to {reply_to}");
             socket::reset(socket);
             return Err(DeliveryState::failed());

@@ -2,11 +2,13 @@
 
 use super::world::{World, finish, stream, trace};
 use super::{Bell, Sink};
-use crate::core::{Command, Ended, GroupKey, Mailbox};
+use crate::core::{Command, Ended, GroupKey, Mailbox, Notify};
 use bytes::Bytes;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 fn line() -> World {
@@ -177,7 +179,7 @@ fn newer_connection_of_a_connector_replaces_the_older() {
     let was = world.wires.remove(0);
     world.connect(0, 1, 1, Some("one"));
     let mut commands = VecDeque::new();
-    former.take(&mut Vec::new(), &mut commands, std::task::Waker::noop());
+    former.take(&mut Vec::new(), &mut commands, Waker::noop());
     assert!(commands.iter().any(|command| matches!(command, Command::Close(Some(_)))), "{commands:?}");
     // The former one's end must not take the newer one with it.
     for end in &was {
@@ -206,9 +208,9 @@ fn newer_certificates_take_over_and_the_topology_stays() {
     let trunk = world.wires[1][0].trunk.clone();
     assert_eq!(trunk.data_connections(), 0, "those with older certificates are for what they carry");
     world.cores[0].data_up(&group, 1, &newer);
-    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &newer));
+    assert!(Arc::ptr_eq(&trunk.stream(None), &newer));
     world.settle();
-    let is_new = |trunks: &[std::sync::Arc<crate::core::Trunk>]| trunks.len() == 1 && std::sync::Arc::ptr_eq(&trunks[0], &trunk);
+    let is_new = |trunks: &[Arc<crate::core::Trunk>]| trunks.len() == 1 && Arc::ptr_eq(&trunks[0], &trunk);
     assert!(is_new(&world.cores[0].trunks()));
     // The former connection was not closed; its end changes nothing.
     assert_eq!(world.wires.len(), 2);
@@ -235,19 +237,52 @@ fn data_connections_join_their_trunk_in_any_order() {
     world.connect(0, 1, 1, Some("one"));
     let trunk = world.wires[0][0].trunk.clone();
     assert_eq!(trunk.data_connections(), 1);
-    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &early));
+    assert!(Arc::ptr_eq(&trunk.stream(None), &early));
     world.cores[0].data_up(&group, 0, &late);
     assert_eq!(trunk.data_connections(), 2);
     world.cores[0].data_down(&group, &early);
     world.cores[0].data_down(&strange, &other);
-    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), &late));
+    assert!(Arc::ptr_eq(&trunk.stream(None), &late));
     // A trunk that comes again finds the data connections that stayed.
     world.cut(0);
     world.connect(0, 1, 1, Some("one"));
     assert_eq!(world.wires[0][0].trunk.data_connections(), 1);
     world.cores[0].data_down(&group, &late);
     let trunk = &world.wires[0][0].trunk;
-    assert!(std::sync::Arc::ptr_eq(&trunk.stream(), trunk.control()));
+    assert!(Arc::ptr_eq(&trunk.stream(None), trunk.control()));
+}
+
+#[test]
+fn answer_goes_back_by_the_connection_that_its_question_came_by() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    world.connect(0, 1, 1, Some("one"));
+    world.settle();
+    let (group, core) = (GroupKey::new("b", "one"), world.cores[0].clone());
+    let data = [(); 3].map(|()| Mailbox::new(0));
+    let elsewhere = Mailbox::new(0);
+    data.iter().for_each(|mailbox| core.data_up(&group, 0, mailbox));
+    let answer = |mailbox: &Arc<Mailbox>| {
+        let question = stream(&core);
+        question.set_producer(Notify::Slot(Arc::clone(mailbox), 1));
+        core.choose_answer("amqp:/_topo/0/b/reply.1", &question).expect("a way back").deliver(stream(&core));
+    };
+    let taken = || {
+        [&data[0], &data[1], &data[2]].map(|mailbox| {
+            let mut commands = VecDeque::new();
+            let _ = mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
+            commands.len()
+        })
+    };
+    answer(&data[1]);
+    answer(&data[1]);
+    answer(&data[2]);
+    assert_eq!(taken(), [0, 2, 1]);
+    // What came another way goes by each in turn.
+    (0..3).for_each(|_| answer(&elsewhere));
+    assert_eq!(taken(), [1, 1, 1]);
+    core.data_down(&group, &data[1]);
+    (0..2).for_each(|_| answer(&data[1]));
+    assert_eq!(taken(), [1, 0, 1]);
 }
 
 #[test]
