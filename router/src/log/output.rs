@@ -9,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Level;
 
+/// Where a syslog daemon takes messages.
+const SYSLOG: &str = "/dev/log";
+
 /// Where systemd's journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
@@ -24,8 +27,8 @@ pub(super) struct Output {
 enum Kind {
     Stderr,
     Stdout,
-    Syslog(UnixDatagram),
-    Journal(UnixDatagram),
+    Syslog(Daemon),
+    Journal(Daemon),
     File { path: PathBuf, file: Mutex<File> },
 }
 
@@ -40,8 +43,8 @@ impl Output {
         let kind = match name {
             "stderr" => Kind::Stderr,
             "stdout" => Kind::Stdout,
-            "syslog" => Kind::Syslog(datagrams_to("/dev/log")?),
-            "journald" => Kind::Journal(datagrams_to(JOURNAL)?),
+            "syslog" => Kind::Syslog(Daemon::at(SYSLOG.into())?),
+            "journald" => Kind::Journal(Daemon::at(JOURNAL.into())?),
             path => Kind::File { path: path.into(), file: Mutex::new(append_to(Path::new(path))?) },
         };
         Ok(Self { kind, lost: AtomicU64::new(0) })
@@ -102,7 +105,7 @@ impl Output {
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Kind::Syslog(socket) | Kind::Journal(socket) => socket.send(lines).map(drop),
+            Kind::Syslog(daemon) | Kind::Journal(daemon) => daemon.send(lines),
             Kind::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines),
         }
     }
@@ -121,11 +124,32 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-fn datagrams_to(path: &str) -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(path)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+/// One that takes messages at a socket.
+#[derive(Debug)]
+struct Daemon {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Daemon {
+    fn at(path: PathBuf) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(&path)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { path, socket })
+    }
+
+    /// One that was started anew has made another socket.
+    fn send(&self, message: &[u8]) -> io::Result<()> {
+        let sent = match self.socket.send(message) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.socket.connect(&self.path)?;
+                self.socket.send(message)
+            }
+            result => result,
+        };
+        sent.map(drop)
+    }
 }
 
 /// The severity of a level in syslog's terms (RFC 3164), which are the journal's as well.
@@ -154,24 +178,42 @@ fn journal_head(level: Level) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_line_is_an_entry_of_the_journal() {
+    /// Two lines to the daemon of such an output, which is started anew between them, are these messages.
+    fn assert_messages(kind: impl FnOnce(Daemon) -> Kind, expected: [&str; 2]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let journal = UnixDatagram::bind(&path).unwrap();
-        let kind = Kind::Journal(datagrams_to(path.to_str().unwrap()).unwrap());
-        let output = Output { kind, lost: AtomicU64::new(0) };
-        for (level, text) in [(Level::Error, "SERVER (error) first"), (Level::Debug, "SERVER (debug) second")] {
+        let mut daemon = UnixDatagram::bind(&path).unwrap();
+        let output = Output { kind: kind(Daemon::at(path.clone()).unwrap()), lost: AtomicU64::new(0) };
+        let lines = [(Level::Error, "SERVER (error) first"), (Level::Debug, "SERVER (debug) second")];
+        for ((level, text), expected) in lines.into_iter().zip(expected) {
             output.write(format!("{}{text}", output.head(level).unwrap()).as_bytes(), 1);
+            let mut message = [0; 200];
+            daemon.set_nonblocking(true).unwrap();
+            let octets = daemon.recv(&mut message).unwrap();
+            assert_eq!(std::str::from_utf8(&message[..octets]).unwrap(), expected);
+            drop(daemon);
+            std::fs::remove_file(&path).unwrap();
+            daemon = UnixDatagram::bind(&path).unwrap();
         }
-        let mut entry = [0; 200];
-        for expected in [
-            "SYSLOG_IDENTIFIER=skrouterd\nPRIORITY=3\nMESSAGE=SERVER (error) first",
-            "SYSLOG_IDENTIFIER=skrouterd\nPRIORITY=7\nMESSAGE=SERVER (debug) second",
-        ] {
-            let octets = journal.recv(&mut entry).unwrap();
-            assert_eq!(std::str::from_utf8(&entry[..octets]).unwrap(), expected);
-        }
+        assert_eq!(output.lost.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn each_line_is_an_entry_of_the_journal() {
+        let head = |priority| format!("SYSLOG_IDENTIFIER=skrouterd\nPRIORITY={priority}\nMESSAGE=");
+        let expected = [head(3) + "SERVER (error) first", head(7) + "SERVER (debug) second"];
+        assert_messages(Kind::Journal, expected.each_ref().map(String::as_str));
+    }
+
+    #[test]
+    fn each_line_is_a_message_of_the_syslog_and_has_its_priority() {
+        let head = |priority| format!("<{priority}>skrouterd[{}]: ", std::process::id());
+        let expected = [head(27) + "SERVER (error) first", head(31) + "SERVER (debug) second"];
+        assert_messages(Kind::Syslog, expected.each_ref().map(String::as_str));
+    }
+
+    #[test]
+    fn streams_take_lines_with_their_time() {
         assert!(Output::open("stderr").unwrap().head(Level::Info).is_none());
     }
 }
