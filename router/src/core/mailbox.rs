@@ -114,11 +114,14 @@ impl Mailbox {
             return false;
         }
         ready.append(&mut state.ready);
-        commands.append(&mut state.control);
-        if state.commands.len() <= AT_ONCE {
-            commands.append(&mut state.commands);
-        } else {
+        // Mostly there are none, and to append nothing takes a hundred instructions.
+        if !state.control.is_empty() {
+            commands.append(&mut state.control);
+        }
+        if state.commands.len() > AT_ONCE {
             commands.extend(state.commands.drain(..AT_ONCE));
+        } else if !state.commands.is_empty() {
+            commands.append(&mut state.commands);
         }
         true
     }
