@@ -167,15 +167,14 @@ impl Connection {
         }
     }
 
-    /// The shard where the connection belongs. Data connections are spread from the first shard on, where listeners accept; control
+    /// The shard where the connection belongs. Data connections go to each in turn, from the first on, where listeners accept; control
     /// connections from the last.
     fn shard(&self) -> usize {
         let shards = self.node.shards.count();
-        let number = usize::try_from(self.id).unwrap_or_default();
         match self.kind {
             _ if self.settings.outgoing => self.mailbox.shard(),
             Kind::Data if self.node.data_connections <= 1 => 0,
-            Kind::Data => number % shards,
+            Kind::Data => self.node.shards.next(),
             Kind::Control | Kind::Normal | Kind::Edge => shards - 1,
         }
     }

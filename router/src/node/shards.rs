@@ -4,12 +4,14 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The shards of a router. They run as long as the process.
 #[derive(Debug)]
 pub struct Shards {
     shards: Vec<Handle>,
+    turn: AtomicUsize,
 }
 
 impl Shards {
@@ -18,12 +20,17 @@ impl Shards {
     /// # Errors
     /// The system has no thread or descriptor left.
     pub fn start(count: usize) -> io::Result<Self> {
-        (0..count.max(1)).map(start).collect::<io::Result<_>>().map(|shards| Self { shards })
+        (0..count.max(1)).map(start).collect::<io::Result<_>>().map(|shards| Self { shards, turn: AtomicUsize::new(0) })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.shards.len()
+    }
+
+    /// Each in turn, from the first on.
+    pub fn next(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
     /// The runtime of a shard; numbers beyond the last wrap around.
@@ -51,4 +58,15 @@ fn start(index: usize) -> io::Result<Handle> {
     let handle = runtime.handle().clone();
     std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_turn() {
+        let shards = Shards::start(3).unwrap();
+        assert_eq!([(); 4].map(|()| shards.next()), [0, 1, 2, 0]);
+    }
 }
