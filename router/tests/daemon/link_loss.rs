@@ -16,6 +16,8 @@ placed!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(lab,
 placed!(reset_under_a_download, |lab: &Lab, kinds| under_a_download(lab, kinds, 0), OURS);
 placed!(reset_under_a_download_with_data, |lab: &Lab, kinds| under_a_download(lab, kinds, 2), OURS);
 placed!(reset_under_an_upload_over_three_sites, under_an_upload_in_line, [Ours; 3]);
+placed!(reset_under_both_ways_over_three_sites, |lab: &Lab, kinds| under_both_ways(lab, kinds, 0), [Ours; 3]);
+placed!(reset_under_both_ways_over_three_sites_with_data, |lab: &Lab, kinds| under_both_ways(lab, kinds, 2), [Ours; 3]);
 placed!(servers_site_killed_under_an_upload, servers_site_killed, OURS);
 placed!(reset_again_and_again, again_and_again, OURS);
 placed!(path_that_stands_still, stands_still, OURS);
@@ -50,6 +52,26 @@ fn under_an_upload_in_line(lab: &Lab, kinds: [Kind; 3]) {
     let backend = Backend::start(Serve::Sink);
     let line = Line::start(lab, kinds, 0, &[("sink", backend.port)]);
     upload_until(line.port("sink"), &backend, line.is_ours(), line.is_ours(), || line.relay.cut());
+    client::await_hello(line.port("hello"));
+}
+
+/// The link is reset in the middle of streams that go both ways and would go on for ever: both ends are told of an error.
+fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
+    let backend = Backend::start(Serve::Exchange(u64::MAX));
+    let line = Line::start(lab, kinds, data, &[("exchange", backend.port)]);
+    let stream = client::connect(line.port("exchange"));
+    std::thread::scope(|scope| {
+        let _end = client::HangUp(&stream);
+        let exchange = scope.spawn(|| client::exchange(&stream, u64::MAX));
+        backend.await_received(super::streams::size());
+        line.relay.cut();
+        let client = exchange.join().expect("the client does not panic");
+        for account in [client, backend.next_account()] {
+            assert_eq!(account.wrong_at, None, "{account:?}");
+            // The socket tells whichever call comes first.
+            assert!(account.saw_an_error(), "an end takes what it sent and what came for all there is: {account:?}");
+        }
+    });
     client::await_hello(line.port("hello"));
 }
 

@@ -53,7 +53,7 @@ fn with_data(data: u8) -> PairOptions {
 }
 
 /// Octets each way of a big transfer; `SKROUTERD_TEST_TRANSFER` sets it in MiB.
-fn size() -> u64 {
+pub(crate) fn size() -> u64 {
     wait::number("SKROUTERD_TEST_TRANSFER").unwrap_or(64) * MIB
 }
 
