@@ -289,8 +289,7 @@ impl Connection {
             state.ended = true;
             state.sender_settled |= aborted;
         }
-        let (settled, state) =
-            (settled || aborted, transfer.state.clone().and_then(|state| state.bounded(MAX_STATE)).map(Box::new));
+        let (settled, state) = (settled || aborted, kept(transfer.state.as_ref()).map(Box::new));
         self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
         Ok(granted)
     }
@@ -303,7 +302,7 @@ impl Connection {
             return self.end_session(key, error);
         }
         let settled = disposition.settled == Some(true);
-        let state = disposition.state.clone().and_then(|state| state.bounded(MAX_STATE));
+        let state = kept(disposition.state.as_ref());
         match disposition.role {
             Role::Receiver if first == last => {
                 if let Some(&delivery) = session.outgoing.get(&first) {
@@ -402,4 +401,9 @@ impl Connection {
             self.local_channels.try_remove(session.channel.into());
         }
     }
+}
+
+/// What is kept of a state that the peer told.
+fn kept(state: Option<&DeliveryState>) -> Option<DeliveryState> {
+    state?.clone().bounded(MAX_STATE)
 }

@@ -27,6 +27,17 @@ impl Facts {
         }
     }
 
+    /// Of a service's port or server: its name, its host and port, the address, and the connections so far.
+    fn of_service(name: &str, (host, port): (&str, String), address: &str, opened: u64) -> Self {
+        Self::default()
+            .with(of::PROTOCOL, "tcp")
+            .with(of::NAME, name)
+            .with(of::DESTINATION_HOST, host)
+            .with(of::DESTINATION_PORT, port)
+            .with(of::VAN_ADDRESS, address)
+            .with(of::FLOW_COUNT_L4, opened)
+    }
+
     fn describe(self, key: String, kind: Kind) -> Described {
         Described { key, identity: None, kind, facts: self.0 }
     }
@@ -118,25 +129,14 @@ impl Running {
 
     fn listener_record(listener: &TcpListener, service: &str, opened: u64) -> Described {
         let config = listener.config();
-        Facts::default()
-            .with(of::PROTOCOL, "tcp")
-            .with(of::NAME, config.name.as_str())
-            .with(of::DESTINATION_HOST, config.host.as_str())
-            .with(of::DESTINATION_PORT, config.port.to_string())
-            .with(of::VAN_ADDRESS, service)
-            .with(of::FLOW_COUNT_L4, opened)
+        Facts::of_service(&config.name, (&config.host, config.port.to_string()), service, opened)
             .describe(format!("tcpListener/{}/{service}", config.name), Kind::Listener)
     }
 
     fn connector_record(connector: &TcpConnector) -> Described {
         let config = connector.config();
-        Facts::default()
-            .with(of::PROTOCOL, "tcp")
-            .with(of::NAME, config.name.as_str())
-            .with(of::DESTINATION_HOST, config.host.as_str())
-            .with(of::DESTINATION_PORT, config.port.to_string())
-            .with(of::VAN_ADDRESS, config.address.as_str())
-            .with(of::FLOW_COUNT_L4, connector.stats().connections().0)
+        let opened = connector.stats().connections().0;
+        Facts::of_service(&config.name, (&config.host, config.port.to_string()), &config.address, opened)
             .maybe(of::PROCESS, config.process_id.as_deref())
             .describe(format!("tcpConnector/{}", config.name), Kind::Connector)
     }

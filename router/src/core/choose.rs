@@ -108,17 +108,12 @@ pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
 
 /// A way to a router, for a delivery that goes to that router and no other, and answers one that came by a connection, if that is given.
 pub(super) fn toward(routes: &Routes, router: &str, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
-    let trunk = routes.get(router)?.trunk;
-    let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
-    Some(by_connection(trunk, mailbox))
+    Some(to_trunk(routes.get(router)?.trunk, streaming, came_by))
 }
 
 /// A neighbor as destination.
-pub(super) fn to_trunk(trunk: &Trunk, streaming: bool) -> Choice {
-    by_connection(trunk, if streaming { trunk.stream(None) } else { Arc::clone(trunk.control()) })
-}
-
-const fn by_connection(trunk: &Trunk, mailbox: Arc<Mailbox>) -> Choice {
+pub(super) fn to_trunk(trunk: &Trunk, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Choice {
+    let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
     Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None }
 }
 
@@ -210,5 +205,5 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
     let Some(trunk) = trunk else { return destinations.locals.get(index).map(to_local) };
     let outstanding = Some(Outstanding::new(&address.count_at(trunk.id())));
-    Some(Choice { outstanding, priority: address.priority(), ..to_trunk(trunk, streaming) })
+    Some(Choice { outstanding, priority: address.priority(), ..to_trunk(trunk, streaming, None) })
 }

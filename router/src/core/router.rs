@@ -486,7 +486,8 @@ impl Core {
         // Consumers elsewhere are behind an edge router's uplink, whether the address has it among its own or not.
         let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| leads_up(consumer));
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
-        choices.extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming).with_priority(address.priority())));
+        choices
+            .extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming, None).with_priority(address.priority())));
         for choice in &choices {
             self.count(address, origin.is_here(), choice);
         }

@@ -12,7 +12,7 @@ use super::standing::Standing;
 use super::transport::Transport;
 use crate::core::{Command, Mailbox};
 use crate::log;
-use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, STUCK, Stage, Trace, stands_back};
+use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace, stands_back};
 use crate::policy::{Admission, Arrival};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
@@ -49,9 +49,6 @@ const MAX_OWED: usize = 1024 * 1024;
 
 /// Octets of output and ciphertext that a connection's end waits for at most, in time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How often a connection looks for deliveries of clients that have waited for too long.
-const SCAN: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What a shard reads into; it holds nothing between two reads.
@@ -120,7 +117,7 @@ pub(super) struct Connection {
     closed: Option<Why>,
     last_words: Option<Instant>,
     /// When to look for deliveries of clients that have waited for too long.
-    scan_due: Option<Instant>,
+    pub(super) scan_due: Option<Instant>,
 }
 
 impl Connection {
@@ -502,33 +499,6 @@ impl Connection {
             }
         }
         shard
-    }
-
-    /// A delivery waits for its settlement: it may wait for too long.
-    pub(super) fn expect_settlement(&mut self) {
-        if self.scan_due.is_none() {
-            self.scan_due = Some(self.now + SCAN);
-        }
-    }
-
-    /// Counts deliveries that have waited for too long, and says so once for each link.
-    fn scan(&mut self) {
-        let ((mut links, incoming), (more, outgoing)) = (self.stuck_incoming(), self.stuck_outgoing());
-        links.extend(more);
-        self.scan_due = (incoming || outgoing).then(|| self.now + SCAN);
-        links.sort_by_key(|record| record.id);
-        links.dedup_by_key(|record| record.id);
-        for record in links {
-            crate::log_limited!(
-                record.id,
-                RouterCore,
-                Info,
-                "[C{}][L{}] Stuck delivery: At least one delivery on this link has been undelivered/unsettled for more than {} seconds",
-                self.id,
-                record.id,
-                STUCK.as_secs()
-            );
-        }
     }
 
     /// Remembers that the connection was of use.

@@ -290,7 +290,7 @@ impl SiteLink {
     fn ended(&self, node: &Node, set: &Set, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
         let own_id = set.standing.get().own_id;
         set.standing.reset();
-        let refused = result.as_ref().is_ok_and(Finished::is_refused);
+        let least = least_pause(&result);
         let (served, trouble, fresh) = match result {
             Err(trouble) => (false, trouble, false),
             Ok(finished) => {
@@ -330,8 +330,8 @@ impl SiteLink {
         if state.failures > 0 && self.targets.advance() {
             // They lead to where the control connection was.
             state.close_data();
-        } else if refused {
-            pause = pause.max(REFUSED_PAUSE);
+        } else {
+            pause = pause.max(least);
         }
         state.next_try = Some(SystemTime::now() + pause);
         state.trouble = Some(trouble);
@@ -349,7 +349,7 @@ impl SiteLink {
                 return;
             }
             let lasted = node.clock.now().since(began);
-            let least = if result.as_ref().is_ok_and(Finished::is_refused) { REFUSED_PAUSE } else { Duration::ZERO };
+            let least = least_pause(&result);
             let steady = lasted >= STEADY && result.is_ok_and(|finished| finished.served);
             failures = if steady || lasted >= LASTING { 0 } else { failures + 1 };
             tokio::select! {
@@ -483,6 +483,11 @@ impl SiteLink {
 fn plainly(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// The shortest pause after a connection that ended so.
+fn least_pause(result: &Result<Finished, LinkTrouble>) -> Duration {
+    if result.as_ref().is_ok_and(Finished::is_refused) { REFUSED_PAUSE } else { Duration::ZERO }
 }
 
 /// The pause after so many failures in a row, spread so that many routers do not come back at once.

@@ -4,8 +4,9 @@ use super::clients::LINK;
 use super::connection::Connection;
 use super::edge::EDGE;
 use super::settings::Kind;
+use super::stuck::Stuck;
 use crate::core::{Counters, Delivery, Ended, Message, Notify};
-use crate::node::{LinkRecord, STUCK};
+use crate::node::LinkRecord;
 use crate::schema::Role;
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
@@ -618,21 +619,12 @@ impl Connection {
         }
     }
 
-    /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
-    pub(super) fn stuck_incoming(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
-        let (now, mut links) = (self.now, Vec::new());
+    /// Marks what has waited for too long.
+    pub(super) fn stuck_incoming(&mut self, found: &mut Stuck) {
         // The streams of services take as long as they take.
-        let unsettled = self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed);
-        let mut waiting = false;
-        for slot in unsettled {
-            waiting |= !slot.stuck;
-            if let Some(record) = slot.counted.as_ref().filter(|_| !slot.stuck && now.since(slot.begun) >= STUCK) {
-                slot.stuck = true;
-                record.counts.stuck.fetch_add(1, Ordering::Relaxed);
-                links.push(Arc::clone(record));
-            }
+        for slot in self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed) {
+            found.look(slot.counted.as_ref(), slot.begun, &mut slot.stuck);
         }
-        (links, waiting)
     }
 
     /// The connection has ended: what had not arrived whole never will.

@@ -21,6 +21,7 @@ mod outgoing;
 mod peer_open;
 mod settings;
 mod standing;
+mod stuck;
 mod transport;
 
 pub use connector::{LinkReport, LinkTrouble, SiteLink};

@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::task::{Context, Poll};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
@@ -68,9 +67,11 @@ async fn next_round(_next: NextRound, runtime: RuntimeMetrics) {
 }
 
 /// A task that stands back when its turn comes.
-pub async fn in_turn<T: Future>(task: T) -> T::Output {
-    let mut task = pin!(task);
-    poll_fn(|cx| if stands_back(cx) { Poll::Pending } else { task.as_mut().poll(cx) }).await
+///
+/// No `async fn`: one keeps what it was called with twice.
+pub fn in_turn<T: Future>(task: T) -> impl Future<Output = T::Output> {
+    let mut task = Box::pin(task);
+    poll_fn(move |cx| if stands_back(cx) { Poll::Pending } else { task.as_mut().poll(cx) })
 }
 
 #[cfg(test)]

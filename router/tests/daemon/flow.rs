@@ -1,11 +1,12 @@
 //! Flow records as a collector sees them, by qpid-proton.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports, wait};
 
@@ -58,10 +59,9 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     let of = |kind: u64| records.iter().filter(move |(_, record)| record[attribute::KIND] == kind);
     let names: Vec<_> = of(1).filter_map(|(_, record)| record[attribute::NAME].as_str()).collect();
     assert!(names.contains(&"0/north") && names.contains(&"0/south"), "{names:?}");
-    let whole = |record: &&Value| record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64();
     let flow = of(16)
         .map(|(_, record)| record)
-        .find(whole)
+        .find(|record| is_whole(record))
         .unwrap_or_else(|| panic!("no connection that both have told of: {records:?}"));
     let [listener, connector] = [4, 5].map(|kind| of(kind).map(|(identity, _)| json!(identity)).collect::<Vec<_>>());
     assert!(listener.contains(&flow[attribute::PARENT]), "{flow}: {listener:?}");
@@ -69,13 +69,23 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
 }
 
-/// What a collector is told at a router's port for clients until it has heard of so many routers, and of a record of each kind, while
-/// something is done again and again.
-fn collect(python: &str, port: u16, routers: usize, kinds: &[&str], done: impl Fn() -> bool) -> Map<String, Value> {
+/// Whether both ends have told of a connection that has ended.
+fn is_whole(record: &Value) -> bool {
+    record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64()
+}
+
+/// A collector at a router's port for clients, until it has heard of so many routers and of a record of each kind.
+fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
     let mut command = Command::new(python);
     command.args([script, &format!("amqp://127.0.0.1:{port}"), &routers.to_string()]).args(kinds);
-    let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts")
+}
+
+/// What a collector is told at a router's port for clients until it has heard of so many routers, and of a record of each kind, while
+/// something is done again and again.
+fn collect(python: &str, port: u16, routers: usize, kinds: &[&str], done: impl Fn() -> bool) -> Map<String, Value> {
+    let collector = collector(python, port, routers, kinds);
     // What it prints may be more than a pipe holds.
     let output = std::thread::spawn(|| collector.wait_with_output().expect("ended"));
     while !output.is_finished() {
@@ -124,7 +134,7 @@ fn collectors_are_told_of_routers_links_and_services() {
     assert_eq!(with(2, attribute::NAME, "nowhere")[attribute::STATUS], "down");
     assert_eq!((of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()), (Some("hello"), Some("hello")));
     // A connection's record is the client's router's, with what the server's knows of it.
-    let whole = of(16).into_iter().find(|record| record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64());
+    let whole = of(16).into_iter().find(|record| is_whole(record));
     let flow = whole.expect("a connection that both have told of");
     assert_eq!(flow[attribute::PARENT], json!(identity(of(4)[0])));
     assert_eq!(flow[attribute::CONNECTOR], json!(identity(of(5)[0])));
@@ -147,35 +157,21 @@ fn what_is_deleted_is_told_to_the_end() {
     let north = Spec::new("north", Ours).clients(clients).tcp_listener("hello", service);
     let _north = north.tcp_connector("hello", hello.port).start(&lab);
     client::await_hello(service);
-    let manage = |arguments: &[&str]| {
-        let bus = format!("127.0.0.1:{clients}");
-        let mut command = Command::new(peers::ours());
-        let output =
-            command.args(["skmanage", "--bus", &bus, "--timeout", "30"]).args(arguments).output().expect("skmanage starts");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    };
-    let listener = ["--type", "tcpListener", "--name", "hello-listener"];
-    let connector = format!("hello-{}", hello.port);
-    let connector = ["--type", "tcpConnector", "--name", &connector];
+    let manage = Tool::at("skmanage", clients);
+    let listener = "--type tcpListener --name hello-listener";
+    let connector = format!("--type tcpConnector --name hello-{}", hello.port);
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
-    let url = format!("amqp://127.0.0.1:{clients}");
-    let mut command = Command::new(python);
-    command.args([script, &url, "1", "4:end", "5:end"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut collector = command.spawn().expect("Python starts");
+    let mut collector = collector(&python, clients, 1, &["4:end", "5:end"]);
     let mut seen = String::new();
     BufReader::new(collector.stderr.as_mut().expect("a pipe")).read_line(&mut seen).expect("text");
     assert_eq!(seen.trim(), "seen");
-    let opened = [&listener, &connector].map(|entity| {
-        let read: Value = serde_json::from_slice(&manage(&[&["read"], &entity[..]].concat())).expect("JSON");
-        read["connectionsOpened"].as_u64().expect("a count")
-    });
+    let opened = [listener, &connector]
+        .map(|entity| manage.json(&format!("read {entity}"))["connectionsOpened"].as_u64().expect("a count"));
     client::hello_once(service);
-    manage(&[&["delete"], &listener[..]].concat());
-    manage(&[&["delete"], &connector[..]].concat());
+    manage.text(&format!("delete {listener}"));
+    manage.text(&format!("delete {connector}"));
     // Of the same name, and another.
-    manage(&[&["create"], &listener[..], &["address=hello", "port=0"]].concat());
+    manage.text(&format!("create {listener} address=hello port=0"));
     let output = collector.wait_with_output().expect("ended");
     let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     for (kind, opened) in [4, 5].into_iter().zip(opened) {

@@ -72,22 +72,19 @@ fn a_sender_says_how_its_delivery_stands() {
 /// States that are as large as a peer's frames, and what is kept of them where there is room for so many octets: `None` for nothing.
 fn large_states(room: usize) -> Vec<(DeliveryState, Option<DeliveryState>)> {
     let large = Value::List(vec![Value::string("x".repeat(12_000))]);
-    let rejected = |condition: &str, description: &str, info: Fields| {
-        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info: Some(info) };
+    let rejected = |condition: &str, description: &str, info: Option<Fields>| {
+        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info };
         DeliveryState::Rejected(Rejected { error: Some(error) })
     };
-    let bare = |condition: &str, description: &str| {
-        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info: None };
-        Some(DeliveryState::Rejected(Rejected { error: Some(error) }))
-    };
-    let info = || Fields(vec![("trace".into(), large.clone())]);
+    let bare = |condition: &str, description: &str| Some(rejected(condition, description, None));
+    let info = Fields(vec![("trace".into(), large.clone())]);
     let modified = |message_annotations| {
         DeliveryState::Modified(Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations })
     };
     vec![
-        (rejected("amqp:decode-error", "no message", info()), bare("amqp:decode-error", "no message")),
-        (rejected("amqp:x", &"ä".repeat(6_000), Fields::default()), bare("amqp:x", &"ä".repeat((room - 32) / 4))),
-        (rejected(&"c".repeat(9_000), "", Fields::default()), bare(&"c".repeat((room - 32) / 2), "")),
+        (rejected("amqp:decode-error", "no message", Some(info)), bare("amqp:decode-error", "no message")),
+        (rejected("amqp:x", &"ä".repeat(6_000), Some(Fields::default())), bare("amqp:x", &"ä".repeat((room - 32) / 4))),
+        (rejected(&"c".repeat(9_000), "", Some(Fields::default())), bare(&"c".repeat((room - 32) / 2), "")),
         (modified(Some(large.clone())), Some(modified(None))),
         (DeliveryState::Other(Value::Described(Box::new((Value::Ulong(0x34), large.clone())))), None),
     ]

@@ -119,7 +119,7 @@ impl Connection {
                 None => {
                     lane.gauge = self.engine.attach(session, streaming_request(self.kind));
                     if let Some(gauge) = lane.gauge {
-                        self.outgoing.expect_link(gauge, OutLink::new(Purpose::Gauge(session)));
+                        self.outgoing.links.insert(gauge, OutLink::new(Purpose::Gauge(session)));
                     }
                 }
             }

@@ -191,11 +191,6 @@ impl Outgoing {
         !self.held.is_empty()
     }
 
-    /// A link is to be attached.
-    fn expect_link(&mut self, link: LinkKey, state: OutLink) {
-        self.links.insert(link, state);
-    }
-
     /// The streams that the peer is to be asked about now, with their links, and when there will be more.
     fn to_ask(&self, now: Instant, most: usize) -> (Vec<(u32, LinkKey)>, Option<Instant>) {
         // What waits for the session's window is counted, and not sent.
@@ -312,7 +307,7 @@ impl Connection {
                 }
                 break;
             };
-            self.outgoing.expect_link(link, OutLink { session: Some(session), ..OutLink::new(Purpose::Stream) });
+            self.outgoing.links.insert(link, OutLink { session: Some(session), ..OutLink::new(Purpose::Stream) });
             self.outgoing.attaching += 1;
             self.outgoing.streaming_links += 1;
         }

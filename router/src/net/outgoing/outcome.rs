@@ -2,12 +2,10 @@
 
 use super::Slot;
 use crate::net::connection::Connection;
-use crate::node::{LinkRecord, STUCK};
+use crate::net::stuck::Stuck;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{OutgoingKey, SessionKey};
 use skupper_proto::stream::ALLOWANCE_UNIT;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Connection {
     /// The receiver of a delivery said something.
@@ -100,18 +98,11 @@ impl Connection {
         }
     }
 
-    /// Marks what has waited for too long; returns the links that have more of it now, and whether anything may become so.
-    pub(in crate::net) fn stuck_outgoing(&mut self) -> (Vec<Arc<LinkRecord>>, bool) {
-        let (now, mut links, mut waiting) = (self.now, Vec::new(), false);
+    /// Marks what has waited for too long.
+    pub(in crate::net) fn stuck_outgoing(&mut self, found: &mut Stuck) {
         let unsettled = |entry: &Slot| !entry.presettled && !entry.delivery.message().windowed;
         for (_, entry) in self.outgoing.slots.iter_mut().filter(|(_, entry)| unsettled(entry)) {
-            waiting |= !entry.stuck;
-            if let Some(record) = entry.record.as_ref().filter(|_| !entry.stuck && now.since(entry.begun) >= STUCK) {
-                entry.stuck = true;
-                record.counts.stuck.fetch_add(1, Ordering::Relaxed);
-                links.push(Arc::clone(record));
-            }
+            found.look(entry.record.as_ref(), entry.begun, &mut entry.stuck);
         }
-        (links, waiting)
     }
 }
