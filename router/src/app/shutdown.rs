@@ -63,6 +63,7 @@ impl Signals {
             () = drain(node) => log!(Router, Info, "Shut Down"),
             second = self.stop() => log!(Router, Warning, "{second} again: ending at once"),
         }
+        let _ = tokio::time::timeout(FAREWELL, node.shards.stop()).await;
     }
 }
 

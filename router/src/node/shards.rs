@@ -2,16 +2,18 @@
 //!
 //! A wake-up across threads costs more than the work it hands over, so a connection and the streams it carries stay on one shard.
 
+use super::stop::{Stop, Stopping};
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The shards of a router. They run as long as the process.
+/// The shards of a router.
 #[derive(Debug)]
 pub struct Shards {
     shards: Vec<Handle>,
     turn: AtomicUsize,
+    stop: Stop,
 }
 
 impl Shards {
@@ -20,7 +22,16 @@ impl Shards {
     /// # Errors
     /// The system has no thread or descriptor left.
     pub fn start(count: usize) -> io::Result<Self> {
-        (0..count.max(1)).map(start).collect::<io::Result<_>>().map(|shards| Self { shards, turn: AtomicUsize::new(0) })
+        let stop = Stop::default();
+        let shards = (0..count.max(1)).map(|index| start(index, stop.follow())).collect::<io::Result<_>>()?;
+        Ok(Self { shards, turn: AtomicUsize::new(0), stop })
+    }
+
+    /// Ends their threads, and drops what still runs there: a process that exits under its threads leaves it to the kernel to close what they
+    /// have open, which looks like a clean end.
+    pub async fn stop(&self) {
+        self.stop.ask();
+        self.stop.finished().await;
     }
 
     /// How many there are.
@@ -53,10 +64,15 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().global_queue_interval(LOOK).build()
 }
 
-fn start(index: usize) -> io::Result<Handle> {
+fn start(index: usize, mut stopping: Stopping) -> io::Result<Handle> {
     let runtime = runtime()?;
     let handle = runtime.handle().clone();
-    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        runtime.block_on(stopping.asked());
+        // A look-up of a name cannot be broken off, and is not waited for.
+        runtime.shutdown_background();
+        drop(stopping);
+    })?;
     Ok(handle)
 }
 
@@ -68,5 +84,21 @@ mod tests {
     fn each_has_its_turn() {
         let shards = Shards::start(3).unwrap();
         assert_eq!([(); 4].map(|()| shards.next()), [0, 1, 2, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_dropped_at_the_stop() {
+        let shards = Shards::start(2).unwrap();
+        let (dropped, all) = tokio::sync::mpsc::channel::<()>(1);
+        for shard in 0..4 {
+            let dropped = dropped.clone();
+            shards.spawn(shard, async move {
+                std::future::pending::<()>().await;
+                drop(dropped);
+            });
+        }
+        drop(dropped);
+        shards.stop().await;
+        assert!(all.is_closed());
     }
 }

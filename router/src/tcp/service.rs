@@ -84,6 +84,8 @@ pub(super) struct Service {
     failure: Option<End>,
     /// Until the server stream must have come; or, after a failure, the last of the other stream.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Both ends have been told how it ended.
+    closed: bool,
 }
 
 /// What a service connection begins with, whichever end of the network it is at.
@@ -133,6 +135,15 @@ impl Future for Service {
         let end = ready!(self.turn(cx));
         self.close(end);
         Poll::Ready(())
+    }
+}
+
+/// A task that is dropped on its way, by a panic or with its runtime, must not look like a clean end.
+impl Drop for Service {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.close(End::Stopped("its task has ended before it"));
+        }
     }
 }
 
@@ -197,11 +208,13 @@ impl Service {
             breath: None,
             failure: None,
             patience: awaited.then(|| Box::pin(tokio::time::sleep(PATIENCE))),
+            closed: false,
         };
         (begun, upload)
     }
 
-    fn close(&self, end: End) {
+    fn close(&mut self, end: End) {
+        self.closed = true;
         let why = match end {
             End::Complete => return,
             End::Socket(error) => error.to_string(),
