@@ -1,7 +1,6 @@
 //! TCP ports for the tests: free ones, and whether somebody listens on one.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
 use std::sync::Mutex;
 
 /// Below the range from which the kernel takes the ports of outgoing connections, so that nobody's client can sit on a
@@ -19,14 +18,15 @@ struct Claim {
 
 static CLAIM: Mutex<Claim> = Mutex::new(Claim { next: 0, end: 0, _locks: Vec::new() });
 
-/// A port nobody listens on, which this process will not give out again.
+/// A port nobody listens on, which this process will not give out again. To try it by listening there would hold it for longer than that: a process
+/// that another thread starts meanwhile has the socket until it executes its program.
 pub fn free() -> u16 {
     let mut claim = CLAIM.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
         while claim.next < claim.end {
             let port = claim.next;
             claim.next += 1;
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            if !listening(port) {
                 return port;
             }
         }
