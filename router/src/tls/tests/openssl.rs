@@ -107,19 +107,21 @@ async fn its_client_reaches_our_listener() {
     assert!(matches!(error, HandshakeError::Refused { alert: "unknown_ca", .. }), "{error}");
 }
 
-/// Starts its server on a port that was free a moment ago, and connects once it listens.
+/// Starts its server, and connects once it listens.
 async fn serve(folder: &Folder, arguments: &str) -> (Running, TcpStream) {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let mut server = start(folder, &format!("s_server -accept 127.0.0.1:{port} {arguments}"));
+    let mut server = start(folder, &format!("s_server -accept 127.0.0.1:0 {arguments}"));
     let mut output = std::io::BufReader::new(server.0.stdout.take().unwrap());
-    // It says ACCEPT once it listens.
+    // It says once it listens, and where.
     let mut line = String::new();
-    while !line.starts_with("ACCEPT") {
+    let address = loop {
         line.clear();
         assert_ne!(std::io::BufRead::read_line(&mut output, &mut line).unwrap(), 0, "s_server {arguments} ended");
-    }
+        if let Some(address) = line.trim().strip_prefix("ACCEPT ") {
+            break address.to_owned();
+        }
+    };
     server.0.stdout = Some(output.into_inner());
-    let socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
     (server, socket)
 }
 
