@@ -32,20 +32,22 @@ const UNDER_WAY: Duration = Duration::from_millis(250);
 const CHANGES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What a router says of an address that it serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// How it treats the address; of a router that gave no hint `None`.
+    /// How it treats the address; `None` for no hint or one that is not defined.
     pub treatment: Option<Treatment>,
     /// How many senders are attached to it there.
     pub in_links: u32,
     /// The mesh of edge routers to which all its consumers there belong, if they do.
     pub sole_mesh: Option<Arc<str>>,
+    /// All its consumers there take what a client sends before they have answered.
+    pub early: bool,
 }
 
 impl Attributes {
-    /// Of an address with neither senders nor a mesh.
+    /// Of an address of which there is no more to say.
     pub const fn new(treatment: Treatment) -> Self {
-        Self { treatment: Some(treatment), in_links: 0, sole_mesh: None }
+        Self { treatment: Some(treatment), in_links: 0, sole_mesh: None, early: false }
     }
 }
 
@@ -350,12 +352,11 @@ impl Remote {
     }
 
     fn put(&mut self, router: RouterIndex, entry: &AddressEntry, events: &mut VecDeque<Event>) {
-        let AddressEntry { key, treatment, in_links, sole_mesh } = entry;
-        let attributes = Attributes { treatment: *treatment, in_links: *in_links, sole_mesh: sole_mesh.clone() };
+        let AddressEntry { key, attributes } = entry;
         if let Some(present) = self.addresses.get_mut(key) {
-            if *present != attributes {
-                *present = attributes.clone();
-                events.push_back(Event::Updated(router, key.clone(), attributes));
+            if present != attributes {
+                present.clone_from(attributes);
+                events.push_back(Event::Updated(router, key.clone(), attributes.clone()));
             }
             return;
         }
@@ -368,7 +369,7 @@ impl Remote {
         }
         self.octets = octets;
         self.addresses.insert(key.clone(), attributes.clone());
-        events.push_back(Event::Added(router, key.clone(), attributes));
+        events.push_back(Event::Added(router, key.clone(), attributes.clone()));
     }
 
     fn take(&mut self, router: RouterIndex, key: &AddressKey, events: &mut VecDeque<Event>) {
@@ -380,6 +381,5 @@ impl Remote {
 }
 
 fn entry(key: &AddressKey, attributes: &Attributes) -> AddressEntry {
-    let Attributes { treatment, in_links, sole_mesh } = attributes.clone();
-    AddressEntry { key: key.clone(), treatment, in_links, sole_mesh }
+    AddressEntry { key: key.clone(), attributes: attributes.clone() }
 }

@@ -197,7 +197,7 @@ fn attributes_that_change_are_told() {
     mobile.handle_mau(A, &again);
     assert!(said(&mut mobile, at(0)).is_empty());
     if let MauContent::Change { add, .. } = &mut again.content {
-        add[0].sole_mesh = Some("mesh".into());
+        add[0].attributes.sole_mesh = Some("mesh".into());
     }
     again.mobile_seq = 3;
     mobile.handle_mau(A, &again);

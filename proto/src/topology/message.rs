@@ -9,11 +9,11 @@ use std::sync::Arc;
 use crate::address::{AddressKey, AddressRef, Treatment};
 use crate::amqp::encode::{self, Encode, Null};
 use crate::amqp::message::{Scan, Span, application_property, scan, section};
-use crate::amqp::{DecodeError, Reader};
+use crate::amqp::{DecodeError, Reader, Value};
 use crate::annotations::{Flags, Outgoing};
 
 use super::{LinkId, MAX_ID_LENGTH, MAX_PEERS};
-use crate::mobile::MAX_ADDRESSES;
+use crate::mobile::{Attributes, MAX_ADDRESSES};
 
 /// Where HELLO goes: the router at the other end of a control link.
 pub const HELLO_ADDRESS: &str = "amqp:/_local/qdhello";
@@ -123,12 +123,8 @@ pub enum MauContent {
 pub struct AddressEntry {
     /// The address.
     pub key: AddressKey,
-    /// How its router treats it; `None` for no hint or one that is not defined.
-    pub treatment: Option<Treatment>,
-    /// How many senders are attached to it there.
-    pub in_links: u32,
-    /// The mesh of edge routers to which all its consumers there belong, if they do.
-    pub sole_mesh: Option<Arc<str>>,
+    /// What its router says of it.
+    pub attributes: Attributes,
 }
 
 /// Mobile-address request.
@@ -425,16 +421,26 @@ impl Mau {
     }
 }
 
+/// By position: key, treatment, senders, nothing, mesh; and, of routers of ours, whether it takes streams early. C routers leave what they do
+/// not know unread.
 impl Encode for AddressEntry {
     fn encode(&self, out: &mut Vec<u8>) {
-        let items = if self.sole_mesh.is_some() { 5 } else { 3 };
+        let Attributes { treatment, in_links, sole_mesh, early } = &self.attributes;
+        let items = match (early, sole_mesh) {
+            (true, _) => 6,
+            (false, Some(_)) => 5,
+            (false, None) => 3,
+        };
         encode::compound32(out, LIST, items, |out| {
             self.key.to_string().encode(out);
-            self.treatment.map_or(-1, Treatment::wire).encode(out);
-            i32::try_from(self.in_links).unwrap_or(i32::MAX).encode(out);
-            if let Some(mesh) = &self.sole_mesh {
+            treatment.map_or(-1, Treatment::wire).encode(out);
+            i32::try_from(*in_links).unwrap_or(i32::MAX).encode(out);
+            if items > 3 {
                 Null.encode(out);
-                mesh.as_ref().encode(out);
+                sole_mesh.as_deref().unwrap_or_default().encode(out);
+            }
+            if *early {
+                true.encode(out);
             }
         });
     }
@@ -615,20 +621,21 @@ fn read_entry(items: &mut Reader<'_>) -> Result<Option<AddressEntry>, DecodeErro
         match (index, &mut entry) {
             (0, _) => match AddressRef::parse(item.text()?) {
                 Ok(address) if address.class.is_advertised() => {
-                    entry = Some(AddressEntry { key: address.to_key(), treatment: None, in_links: 0, sole_mesh: None });
+                    entry = Some(AddressEntry { key: address.to_key(), attributes: Attributes::default() });
                 }
                 _ => return Ok(None),
             },
-            (1, Some(entry)) => entry.treatment = item.value()?.as_i64().and_then(Treatment::from_wire),
+            (1, Some(entry)) => entry.attributes.treatment = item.value()?.as_i64().and_then(Treatment::from_wire),
             (2, Some(entry)) => {
                 let links = item.value()?.as_i64().unwrap_or(0).max(0);
-                entry.in_links = u32::try_from(links).unwrap_or(u32::MAX);
+                entry.attributes.in_links = u32::try_from(links).unwrap_or(u32::MAX);
             }
             (4, Some(entry)) if !item.null() => {
                 let mesh = item.text()?;
-                entry.sole_mesh = (!mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH).then(|| Arc::from(mesh));
+                entry.attributes.sole_mesh = (!mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH).then(|| Arc::from(mesh));
             }
             (4, _) => {}
+            (5, Some(entry)) => entry.attributes.early = item.value()? == Value::Bool(true),
             _ => item.skip()?,
         }
     }

@@ -437,8 +437,7 @@ impl CRouter {
 }
 
 fn entry(key: &AddressKey, attributes: &Attributes) -> AddressEntry {
-    let Attributes { treatment, in_links, sole_mesh } = attributes.clone();
-    AddressEntry { key: key.clone(), treatment, in_links, sole_mesh }
+    AddressEntry { key: key.clone(), attributes: attributes.clone() }
 }
 
 /// Who announces which neighbors at which cost.

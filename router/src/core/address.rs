@@ -103,6 +103,11 @@ impl LocalConsumer {
         Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false, edge: Some(Arc::clone(edge)) })
     }
 
+    /// Whether it takes what a client sends before it has answered: what is behind an edge connection may be a C router's.
+    pub(super) fn is_early(&self) -> bool {
+        self.edge.is_none()
+    }
+
     /// A handler that every router has for itself, such as its management node: the network is not told of it.
     pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
         Arc::new(Self { endpoint, outstanding: Arc::default(), capacity: DEFAULT_CAPACITY, own: true, edge: None })
@@ -115,6 +120,8 @@ pub(super) struct Remote {
     pub(super) router: Arc<str>,
     /// All its consumers belong to this mesh of edge routers.
     pub(super) sole_mesh: Option<Arc<str>>,
+    /// All its consumers take what a client sends before they have answered.
+    pub(super) early: bool,
 }
 
 impl Destinations {
@@ -301,6 +308,11 @@ impl Address {
             destinations.locals.iter().filter(|consumer| !consumer.own).map(|consumer| consumer.edge.as_ref()?.mesh());
         let first = meshes.next()??;
         meshes.all(|mesh| mesh.as_ref() == Some(&first)).then(|| Arc::from(&**first))
+    }
+
+    /// Whether all its consumers here take what a client sends before they have answered.
+    pub(super) fn is_early(&self) -> bool {
+        self.destinations.load().locals.iter().all(|consumer| consumer.own || consumer.is_early())
     }
 
     fn watches(&self) -> MutexGuard<'_, Vec<Arc<Watch>>> {

@@ -21,6 +21,8 @@ pub struct Choice {
     trunk: Option<TrunkId>,
     /// The address's priority, which goes before the message's.
     priority: Option<u8>,
+    /// Whoever may get it in the end takes what a client sends before there is an answer.
+    early: bool,
 }
 
 #[derive(Debug)]
@@ -46,11 +48,11 @@ pub(super) enum Destination {
 impl Choice {
     /// Who waits for an answer.
     pub(super) const fn answer(endpoint: Arc<dyn Endpoint>) -> Self {
-        Self { target: Target::Answer(endpoint), outstanding: None, trunk: None, priority: None }
+        Self { target: Target::Answer(endpoint), outstanding: None, trunk: None, priority: None, early: false }
     }
 
     pub(super) const fn nowhere() -> Self {
-        Self { target: Target::Nowhere, outstanding: None, trunk: None, priority: None }
+        Self { target: Target::Nowhere, outstanding: None, trunk: None, priority: None, early: false }
     }
 
     /// What it is to those who count; nothing where copies are counted.
@@ -66,6 +68,12 @@ impl Choice {
     /// Of an address that has a priority of its own.
     pub(super) fn with_priority(self, priority: Option<u8>) -> Self {
         Self { priority, ..self }
+    }
+
+    /// Whether a client's octets may follow the stream's head before its answer comes: whoever may get it takes them. A C router forgets such a
+    /// connection now and then.
+    pub const fn takes_early(&self) -> bool {
+        self.early
     }
 
     /// The shard where the delivery is best produced: that of the connection it will leave by.
@@ -114,7 +122,7 @@ pub(super) fn toward(routes: &Routes, router: &str, streaming: bool, came_by: Op
 /// A neighbor as destination.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Choice {
     let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
-    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None }
+    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None, early: false }
 }
 
 /// A consumer here as destination.
@@ -124,6 +132,7 @@ pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
         target: Target::Local(Arc::clone(consumer)),
         trunk: None,
         priority: None,
+        early: consumer.is_early(),
     }
 }
 
@@ -205,5 +214,7 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
     let Some(trunk) = trunk else { return destinations.locals.get(index).map(to_local) };
     let outstanding = Some(Outstanding::new(&address.count_at(trunk.id())));
-    Some(Choice { outstanding, priority: address.priority(), ..to_trunk(trunk, streaming, None) })
+    // The routers on the way choose anew, among all of them.
+    let early = destinations.remotes.iter().all(|remote| remote.early);
+    Some(Choice { outstanding, priority: address.priority(), early, ..to_trunk(trunk, streaming, None) })
 }

@@ -300,16 +300,14 @@ impl Core {
         let address = self.record(key, attributes.and_then(|attributes| attributes.treatment));
         address.change(|destinations| {
             let known = destinations.remotes.iter().position(|remote| remote.router == *router);
-            match (known, attributes) {
-                (None, Some(attributes)) => {
-                    let sole_mesh = attributes.sole_mesh.clone();
-                    destinations.remotes.push(Remote { router: Arc::clone(router), sole_mesh });
-                }
-                (Some(index), Some(attributes)) => {
-                    if let Some(remote) = destinations.remotes.get_mut(index) {
-                        remote.sole_mesh.clone_from(&attributes.sole_mesh);
-                    }
-                }
+            let remote = attributes.map(|attributes| Remote {
+                router: Arc::clone(router),
+                sole_mesh: attributes.sole_mesh.clone(),
+                early: attributes.early,
+            });
+            match (known, remote) {
+                (None, Some(remote)) => destinations.remotes.push(remote),
+                (Some(index), Some(remote)) => destinations.remotes[index] = remote,
                 (Some(index), None) => drop(destinations.remotes.remove(index)),
                 (None, None) => {}
             }

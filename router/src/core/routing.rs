@@ -134,7 +134,8 @@ impl State {
             return;
         }
         if address.local_consumers() > 0 {
-            let attributes = Attributes { sole_mesh: address.sole_mesh(), ..Attributes::new(address.treatment()) };
+            let (sole_mesh, early) = (address.sole_mesh(), address.is_early());
+            let attributes = Attributes { sole_mesh, early, ..Attributes::new(address.treatment()) };
             self.routing.set_address(address.key().clone(), attributes, now);
         } else {
             self.routing.remove_address(address.key(), now);

@@ -124,6 +124,7 @@ impl TcpConnector {
             flow: head.correlation_id.map(Arc::from),
             head: stream::encode_head(reply_to, None, None, None),
             source: Source::Here(Arc::clone(download)),
+            early: 0,
         };
         let (service, upload) = Service::begin(node, id, beginning);
         drop(coming);

@@ -20,6 +20,10 @@ use tokio::net::TcpStream;
 /// A client's TLS handshake must be over within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Octets that a client may send on their way to the server before there is an answer from there. It saves a client that speaks first one of two round
+/// trips. What is sent waits in memory while the server is dialed, and is lost if that fails.
+const EARLY: usize = 16 * 1024;
+
 /// Clients of one listener whose TLS handshake is under way.
 const MAX_HANDSHAKES: usize = 4096;
 
@@ -282,6 +286,7 @@ impl TcpListener {
             flow: Some(Arc::from(flow)),
             head,
             source: Source::Awaited(reply, handle),
+            early: if choice.takes_early() { EARLY } else { 0 },
         };
         let (service, upload) = Service::begin(node, id, beginning);
         drop(tokio::spawn(service));

@@ -69,6 +69,8 @@ pub(super) struct Service {
     upload_done: bool,
     /// What is written to the socket.
     source: Source,
+    /// Octets that may still be read before the other stream is there.
+    early: usize,
     attached: bool,
     writing: Chunks,
     ended: Option<Ended>,
@@ -106,6 +108,8 @@ pub(super) struct Beginning<'entity> {
     /// The head of the stream that it feeds.
     pub(super) head: Vec<u8>,
     pub(super) source: Source,
+    /// Octets that may be read before the other stream is there.
+    pub(super) early: usize,
 }
 
 /// How a service connection ended.
@@ -150,7 +154,7 @@ impl Drop for Service {
 impl Service {
     /// Enters it into the record of connections; returns it with the stream that it feeds, which is to be delivered.
     pub(super) fn begin(node: &Arc<Node>, id: u64, beginning: Beginning<'_>) -> (Self, Arc<Delivery>) {
-        let Beginning { socket, session, entity, service, stats, outgoing, host, local, flow, head, source } = beginning;
+        let Beginning { socket, session, entity, service, stats, outgoing, host, local, flow, head, source, early } = beginning;
         let message = Message {
             sections: Bytes::from(head.into_boxed_slice()),
             streaming: true,
@@ -198,6 +202,7 @@ impl Service {
             window: SendWindow::default(),
             upload_done: false,
             source,
+            early,
             attached: false,
             writing: Chunks::default(),
             ended: None,
@@ -324,9 +329,16 @@ impl Service {
         true
     }
 
+    /// How much may be read, as far as the streams are concerned.
+    fn room(&self) -> usize {
+        if matches!(self.source, Source::Awaited(..)) {
+            return self.early;
+        }
+        usize::try_from(self.window.room()).unwrap_or(usize::MAX)
+    }
+
     fn may_read(&self) -> bool {
-        let answered = !matches!(self.source, Source::Awaited(..));
-        answered && !self.upload_done && self.window.room() > 0 && self.breath.is_none() && self.upload.window().0 < AHEAD
+        !self.upload_done && self.room() > 0 && self.breath.is_none() && self.upload.window().0 < AHEAD
     }
 
     /// From the socket into the stream. Returns whether anything moved.
@@ -348,9 +360,8 @@ impl Service {
                 return Ok(self.fail(end));
             }
         }
-        // A C router that gets octets before it has answered now and then forgets to go on with the connection.
-        let early = matches!(self.source, Source::Awaited(..));
-        if early || self.upload_done || self.window.room() == 0 || progress.queued >= AHEAD {
+        let room = self.room();
+        if self.upload_done || room == 0 || progress.queued >= AHEAD {
             return Ok(false);
         }
         if !self.node.core.budget().has_room() {
@@ -359,10 +370,10 @@ impl Service {
             }
             return Ok(false);
         }
-        let limit = usize::try_from(self.window.room()).unwrap_or(usize::MAX);
-        let (octets, received) = self.reader.read(&self.socket, &mut self.session, limit).map_err(End::Socket)?;
+        let (octets, received) = self.reader.read(&self.socket, &mut self.session, room).map_err(End::Socket)?;
         let moved = !octets.is_empty();
         if moved {
+            self.early = self.early.saturating_sub(octets.len());
             self.window.sent(octets.len() as u64);
             self.stats.receive(octets.len());
             self.octets.receive(octets.len());

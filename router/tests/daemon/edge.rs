@@ -33,6 +33,7 @@ placed!(reset_by_a_client_at_an_edge, |lab: &Lab, kinds| service::client_reset(l
 placed!(clients_at_an_edge_gone_at_once, |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS), OURS);
 placed!(service_goes_and_comes, service_goes_and_comes_at, OURS);
 placed!(standby_takes_the_place_of_a_lost_uplink, standby, [Ours; 3]);
+placed!(first_word_waits_for_no_answer, first_word, [Ours]);
 
 mod mixed {
     use super::*;
@@ -191,6 +192,36 @@ fn interior(lab: &Lab) -> (Router, [u16; 2]) {
     let router = Spec::new("interior", Ours).clients(ports[0]).edges_plain(ports[1]).start(lab);
     ports.iter().for_each(|port| router.await_port(*port));
     (router, ports)
+}
+
+/// What a client says first is with the consumer of its stream before that has answered, but not with one behind an edge connection, which may be
+/// a router that forgets such streams.
+fn first_word(lab: &Lab, _: [Kind; 1]) {
+    const WORD: &[u8] = b"first word";
+    let [clients, edges, here, beyond] = [(); 4].map(|()| ports::free());
+    let router = Spec::new("interior", Ours).clients(clients).edges_plain(edges);
+    let router = router.tcp_listener("here", here).tcp_listener("beyond", beyond).start(lab);
+    let has = |octets: &[u8], part: &[u8]| octets.windows(part.len()).any(|window| window == part);
+    let call = |port: u16, container: &str, address: &str, service: u16, awaited: &[u8]| {
+        router.await_port(port);
+        let mut consumer = client::connect(port);
+        let attached = [amqp::begin(), amqp::attach("c", 0, true, address), amqp::flow(10)].map(|body| amqp::frame(0, &body));
+        consumer.write_all(&[amqp::opening(container), attached.concat()].concat()).expect("the router reads");
+        router.await_port(service);
+        let mut caller = client::connect(service);
+        caller.write_all(WORD).expect("the client's octets are taken");
+        let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
+        while !has(&heard, awaited) {
+            let count = consumer.read(&mut octets).expect("the stream comes");
+            heard.extend_from_slice(&octets[..count]);
+        }
+        (consumer, caller, heard)
+    };
+    call(clients, "client", "here", here, WORD);
+    let (mut consumer, _caller, mut heard) = call(edges, "edge", "beyond", beyond, b"/reply.");
+    consumer.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a time-out is set");
+    let _ = consumer.read_to_end(&mut heard);
+    assert!(!has(&heard, WORD), "{}", String::from_utf8_lossy(&heard));
 }
 
 fn may_not_attach(lab: &Lab, _: [Kind; 1]) {

@@ -211,7 +211,7 @@ fn cases() -> Vec<(String, Vec<u8>)> {
     add("a detach that keeps", after(&attached, &frame(0, &performative(code::DETACH, &[uint(0), amqp::boolean(false)]))));
     add("a flow of nothing", after(&opened, &frame(0, &performative(code::FLOW, &[uint(0), uint(1), uint(0), uint(1)]))));
     add("a flow of no fields", after(&begun, &frame(0, &performative(code::FLOW, &[]))));
-    add("a flow with all credit", after(&attached, &frame(0, &flow(huge))));
+    add("a flow with all credit", after(&attached, &frame(0, &amqp::flow(huge))));
     add("a transfer without credit, 600 times", after(&attached, &transfers(600)));
     add(
         "a transfer on no handle",
@@ -323,11 +323,6 @@ fn router_attach() -> Vec<u8> {
     )
 }
 
-fn flow(credit: u32) -> Vec<u8> {
-    let window = [uint(0), uint(u32::MAX), uint(0), uint(u32::MAX)];
-    performative(code::FLOW, &[&window[..], &[uint(0), uint(0), uint(credit), uint(u32::MAX)]].concat())
-}
-
 fn transfer(id: u32, payload: &[u8]) -> Vec<u8> {
     [
         performative(code::TRANSFER, &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)]),
@@ -368,7 +363,7 @@ fn conversation() -> Vec<u8> {
     let begin = frame(0, &amqp::begin());
     let [sender, receiver] = [amqp::attach("s", 0, false, "queue"), amqp::attach("r", 1, true, "queue")];
     let close = frame(0, &performative(code::CLOSE, &[]));
-    [amqp::opening("hostile"), begin, frame(0, &sender), frame(0, &receiver), frame(0, &flow(10)), messages, close].concat()
+    [amqp::opening("hostile"), begin, frame(0, &sender), frame(0, &receiver), frame(0, &amqp::flow(10)), messages, close].concat()
 }
 
 /// A conversation in which single octets are wrong.

@@ -175,7 +175,8 @@ macro_rules! scenarios {
 scenarios! {
     every_message_arrives: |routers: &Routers| {
         assert_eq!(routers.carry("closest.one", 500, 100, 1), [500]);
-        assert_eq!(routers.carry("any", 3, 3_000_000, 1), [3]);
+        // A C router ends a connection of which it holds more than 4 MiB unread.
+        assert_eq!(routers.carry("any", 3, 1_300_000, 1), [3]);
     };
     balanced_messages_are_shared: |routers: &Routers| {
         let received = routers.carry("shared", 300, 100, 3);

@@ -143,6 +143,12 @@ pub fn attach(name: &str, handle: u32, receiver: bool, address: &str) -> Vec<u8>
     )
 }
 
+/// A flow that grants credit to the link of handle 0.
+pub fn flow(credit: u32) -> Vec<u8> {
+    let window = [uint(0), uint(u32::MAX), uint(0), uint(u32::MAX)];
+    performative(code::FLOW, &[&window[..], &[uint(0), uint(0), uint(credit), uint(u32::MAX)]].concat())
+}
+
 fn sized(constructor: u8, octets: &[u8]) -> Vec<u8> {
     let size = u32::try_from(octets.len()).expect("small enough");
     [&[constructor], &size.to_be_bytes()[..], octets].concat()

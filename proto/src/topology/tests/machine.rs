@@ -337,7 +337,7 @@ fn answers_to_one_router_keep_a_distance() {
 fn a_restart_voids_what_was_known() {
     let mut me = Me::with_neighbor();
     let key = AddressKey::mobile("x");
-    let entry = AddressEntry { key: key.clone(), treatment: Some(Treatment::Closest), in_links: 0, sole_mesh: None };
+    let entry = AddressEntry { key: key.clone(), attributes: Attributes::new(Treatment::Closest) };
     let mau = |seq, add| Message::Mau(Mau { id: "a".into(), mobile_seq: seq, content: MauContent::Change { add, del: vec![] } });
     me.take(A, &["a"], true, mau(1, vec![entry]));
     let a = me.routing.routes().router("a").unwrap();
@@ -516,7 +516,7 @@ fn link_states_and_routers_are_forgotten() {
 #[test]
 fn addresses_of_an_unreachable_router_are_held_for_a_second() {
     let mut me = Me::with_neighbor();
-    let entry = AddressEntry { key: AddressKey::mobile("x"), treatment: Some(Treatment::Closest), in_links: 0, sole_mesh: None };
+    let entry = AddressEntry { key: AddressKey::mobile("x"), attributes: Attributes::new(Treatment::Closest) };
     let mau = Mau { id: "a".into(), mobile_seq: 1, content: MauContent::Change { add: vec![entry], del: vec![] } };
     me.take(A, &["a"], true, Message::Mau(mau));
     let a = me.routing.routes().router("a").unwrap();

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::address::{AddressKey, Treatment};
 use crate::amqp::encode::{self, Encode};
 use crate::annotations::{Parsed, parse};
+use crate::mobile::Attributes;
 use crate::topology::message::*;
 use crate::topology::{MAX_ID_LENGTH, MAX_PEERS};
 
@@ -103,7 +104,7 @@ fn mau(mobile_seq: u64, content: MauContent) -> Message {
 }
 
 fn entry(text: &str) -> AddressEntry {
-    AddressEntry { key: AddressKey::mobile(text), treatment: Some(Treatment::Closest), in_links: 0, sole_mesh: None }
+    AddressEntry { key: AddressKey::mobile(text), attributes: Attributes::new(Treatment::Closest) }
 }
 
 fn body(octets: &[u8]) -> &[u8] {
@@ -127,14 +128,18 @@ fn messages_of_c_routers_are_read_and_written_to_the_octet() {
 fn all_forms_round_trip() {
     let entry = AddressEntry {
         key: AddressKey::new(crate::address::AddressClass::Edge, "e".repeat(300)),
-        treatment: None,
-        in_links: 70_000,
-        sole_mesh: Some(id("0123456789abcde")),
+        attributes: Attributes { in_links: 70_000, sole_mesh: Some(id("0123456789abcde")), ..Attributes::default() },
     };
+    let early = AddressEntry {
+        key: AddressKey::mobile("early"),
+        attributes: Attributes { early: true, ..Attributes::new(Treatment::Balanced) },
+    };
+    let both = AddressEntry { attributes: Attributes { early: true, ..entry.attributes.clone() }, ..early.clone() };
     let big = 1 << 40;
     for message in [
         mau(big, MauContent::Change { add: vec![entry.clone()], del: vec![entry.key.clone()] }),
         mau(0, MauContent::Whole(vec![])),
+        mau(1, MauContent::Whole(vec![early, entry.clone(), both])),
         Message::Hello(Hello { id: id("ü"), instance: Some(-(big as i64)), seen: vec![id("x"); 500] }),
         Message::Ra(Ra { id: id("x"), instance: Some(128), ls_seq: big, mobile_seq: 200 }),
         Message::Lsu(Lsu { id: id("x"), instance: Some(0), ls_seq: 0, peers: vec![] }),
@@ -250,7 +255,7 @@ fn addresses_that_routers_do_not_exchange_are_passed_over() {
             encode::list(out, 0, |_| {});
         });
     });
-    let entry = AddressEntry { key: AddressKey::mobile("kept"), treatment: None, in_links: 0, sole_mesh: None };
+    let entry = AddressEntry { key: AddressKey::mobile("kept"), attributes: Attributes::default() };
     let whole = Mau { id: id("x"), mobile_seq: 1, content: MauContent::Whole(vec![entry]) };
     assert_eq!(Message::decode(&octets), Ok(Message::Mau(whole)));
 }

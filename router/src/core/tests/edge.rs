@@ -65,6 +65,34 @@ fn nothing_goes_back_by_the_connection_it_came_by() {
     }
 }
 
+/// A stream may be anybody's of all who consume its address: one of them that may be a C router's decides.
+#[test]
+fn early_octets_are_for_those_who_all_take_them() {
+    let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
+    world.connect(0, 1, 1, None);
+    world.connect(1, 2, 1, None);
+    world.settle();
+    let sink = Sink::new();
+    let (address, _watch) = world.cores[0].watch("service");
+    let takes_early = |world: &World| world.cores[0].choose(&address).expect("a destination").takes_early();
+    let _at_b = world.consume(1, "service", &sink);
+    world.settle();
+    assert!(takes_early(&world));
+    let _at_c = world.consume(2, "service", &sink);
+    world.settle();
+    assert!(takes_early(&world));
+    let edge = up(&world.cores[2], 0);
+    let behind = behind(&world.cores[2], &edge, AddressKey::mobile("service"), &sink);
+    world.settle();
+    assert!(!takes_early(&world));
+    drop(behind);
+    world.settle();
+    assert!(takes_early(&world));
+    let edge = up(&world.cores[0], 0);
+    let _behind = self::behind(&world.cores[0], &edge, AddressKey::mobile("service"), &sink);
+    assert!(!(0..3).all(|_| takes_early(&world)), "each has its turn");
+}
+
 #[test]
 fn nothing_goes_back_to_its_mesh() {
     const OWN: &str = "mesh-of-both-of";
