@@ -14,6 +14,7 @@ pub mod engine;
 pub mod keys;
 pub mod management;
 pub mod mobile;
+mod silence;
 pub mod stream;
 pub mod time;
 pub mod topology;

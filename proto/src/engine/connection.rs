@@ -11,6 +11,7 @@ use crate::amqp::frame::{self, FrameHeader};
 use crate::amqp::performative::{Close, Error, MAX_STATE, Open, Performative, Role};
 use crate::amqp::{Reader, condition};
 use crate::keys::KeyMap;
+use crate::silence::Pause;
 use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
@@ -90,6 +91,7 @@ pub struct Connection {
     pub(super) remote_max_frame: u32,
     /// How long we may be silent before the peer is sent an empty frame.
     pub(super) heartbeat: Option<Duration>,
+    /// When the peer was heard last; time in which this end did not run is left out.
     pub(super) last_received: Instant,
     pub(super) last_sent: Instant,
     pub(super) deadline: Option<Instant>,
@@ -272,10 +274,14 @@ impl Connection {
 
     // ----- inputs -----
 
-    /// Acts on deadlines that have come.
+    /// Acts on deadlines that have come. If that is long ago the process did not run, and what the peer said meanwhile may come yet.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.phase == Phase::Closed {
             return;
+        }
+        if let Some(pause) = Pause::between(self.poll_timeout(), now) {
+            self.deadline = self.deadline.map(|deadline| pause.postpone(deadline));
+            self.last_received = pause.leave_out(self.last_received, self.config.idle_timeout);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;

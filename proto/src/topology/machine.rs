@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::silence::Pause;
 use crate::time::Instant;
 
 use super::message::{Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address};
@@ -210,7 +211,7 @@ impl Topology {
         }
         if let Some(slot) = self.table.get_mut(router) {
             slot.arrival = Some(arrival.link);
-            slot.news = now;
+            slot.note_news(now);
             slot.wanted = slot.wanted.max(ra.ls_seq);
         }
         self.ready.insert(router);
@@ -230,7 +231,7 @@ impl Topology {
             return;
         }
         slot.arrival = Some(arrival.link);
-        slot.news = now;
+        slot.note_news(now);
         let first = !core::mem::replace(&mut slot.told, true);
         let newer = lsu.ls_seq > slot.ls_seq;
         slot.request.answered(newer || first);
@@ -285,6 +286,10 @@ impl Topology {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(pause) = Pause::between(self.poll_timeout(), now) {
+            self.links.leave_out(pause, self.config.hello_max_age);
+            self.table.leave_out(pause, self.config.remote_ls_max_age);
+        }
         while let Some(Reverse((at, timer))) = self.timers.peek().copied()
             && at <= now
         {
@@ -717,7 +722,7 @@ impl Topology {
     /// An LSR that may be sent already is not waited for: its router is among the `ready`.
     fn due(&self, router: RouterIndex, now: Instant) -> Option<Instant> {
         let slot = self.table.get(router)?;
-        let expiry = (!slot.edges.is_empty()).then(|| slot.news + self.config.remote_ls_max_age);
+        let expiry = (!slot.edges.is_empty()).then(|| slot.silent + self.config.remote_ls_max_age);
         let flush = slot.unreachable.map(|since| since + self.config.unreachable_hold_off);
         let orphan = slot.orphan.map(|since| since + ORPHAN_AGE);
         let introduction = slot.introduced.and_then(|(since, done)| Some(since + *REPEATS.get(done)?));
@@ -743,7 +748,7 @@ impl Topology {
         if slot.armed == Some(at) {
             slot.armed = None;
         }
-        if !slot.edges.is_empty() && now >= slot.news + self.config.remote_ls_max_age {
+        if !slot.edges.is_empty() && now >= slot.silent + self.config.remote_ls_max_age {
             slot.ls_seq = 0;
             slot.wanted = 0;
             slot.told = false;

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::silence::Pause;
 use crate::time::Instant;
 
 use super::LinkId;
@@ -34,9 +35,9 @@ pub struct LinkStatus {
     pub since: Instant,
     /// The router heard on it.
     pub peer: Option<Arc<str>>,
-    /// When that was heard last.
+    /// When that was heard last; time in which this router did not run is left out.
     pub heard: Option<Instant>,
-    /// When that last said that it hears this router.
+    /// When that last said that it hears this router, likewise.
     pub confirmed: Option<Instant>,
     /// What is wrong with it.
     pub problem: Option<LinkProblem>,
@@ -115,6 +116,14 @@ impl Links {
             if other.status.peer.as_deref() == Some(id) {
                 other.status.confirmed = None;
             }
+        }
+    }
+
+    /// This router did not run, and could hear nobody.
+    pub(super) fn leave_out(&mut self, pause: Pause, max_age: Duration) {
+        let heard = self.links.values_mut().flat_map(|link| [&mut link.status.heard, &mut link.status.confirmed]);
+        for heard in heard.flatten() {
+            *heard = pause.leave_out(*heard, max_age);
         }
     }
 

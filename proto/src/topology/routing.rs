@@ -143,7 +143,8 @@ impl Routing {
         relay
     }
 
-    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not.
+    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not. If that is long ago this router did not run, and who was
+    /// silent meanwhile is not lost for it.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.topology.handle_timeout(now);
         self.settle(now);

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::silence::Pause;
 use crate::time::Instant;
 
 use super::message::Ra;
@@ -31,6 +32,8 @@ pub(super) struct Router {
     pub(super) edges: Arc<[Edge]>,
     /// When it was last heard of: by RA or LSU.
     pub(super) news: Instant,
+    /// Since when it is silent; time in which this router did not run is left out.
+    pub(super) silent: Instant,
     /// The LSR to it.
     pub(super) request: Request,
     /// Whether that went where a route leads, and not just back where a message of the router came from.
@@ -83,6 +86,7 @@ impl Router {
             told: false,
             edges: Arc::from([]),
             news: now,
+            silent: now,
             request: Request::default(),
             routed: false,
             arrival: None,
@@ -94,6 +98,12 @@ impl Router {
             flooded: None,
             armed: None,
         }
+    }
+
+    /// It is heard of.
+    pub(super) const fn note_news(&mut self, now: Instant) {
+        self.news = now;
+        self.silent = now;
     }
 
     /// Whether its link state is to be asked for.
@@ -203,6 +213,13 @@ impl Table {
 
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
+    }
+
+    /// This router did not run, and could hear of nobody.
+    pub(super) fn leave_out(&mut self, pause: Pause, max_age: Duration) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.silent = pause.leave_out(slot.silent, max_age);
+        }
     }
 
     /// What changed since the last call, and the graph as it is.

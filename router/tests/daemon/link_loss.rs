@@ -1,11 +1,14 @@
 //! Links that break under streams, stand still, and come back.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::backend::Serve;
 use crate::support::pattern::Check;
-use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Triangle, client, ports, wait};
+use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Router, Spec, Triangle, client, ports, wait};
 
 use Kind::{Ours, Peer};
 
@@ -21,6 +24,7 @@ placed!(reset_under_both_ways_over_three_sites_with_data, |lab: &Lab, kinds| und
 placed!(servers_site_killed_under_an_upload, servers_site_killed, OURS);
 placed!(reset_again_and_again, again_and_again, OURS);
 placed!(path_that_stands_still, stands_still, OURS);
+placed!(both_sites_stopped_for_a_while, stopped_for_a_while, OURS);
 placed!(triangle_without_the_site_that_issued_the_links, without_issuer, [Ours; 3]);
 placed!(triangle_with_a_broken_link, with_a_broken_link, [Ours; 3]);
 
@@ -174,6 +178,52 @@ fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
         stream.read_exact(&mut octet).expect("the echo, after the path moves again");
         assert_eq!(octet, *b"b");
     }
+}
+
+/// Both routers are stopped, as virtual machines are while they move or a snapshot is made, for longer than a neighbor and a connection
+/// may be silent. When they run again nothing is lost: neither has heard the other's silence.
+fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
+    /// Seconds of silence that are allowed.
+    const AGE: u64 = 8;
+    let backend = Backend::start(Serve::Echo);
+    let [links, port] = [ports::free(), ports::free()];
+    let link = || {
+        json!({ "name": "link", "host": "127.0.0.1", "port": links.to_string(), "role": "inter-router", "saslMechanisms": "ANONYMOUS",
+            "idleTimeoutSeconds": AGE })
+    };
+    let spec = |id, kind| Spec::new(id, kind).attribute("helloMaxAgeSeconds", json!(AGE));
+    let north = spec("north", kinds[0]).entity("listener", link()).tcp_listener("echo", port);
+    let south = spec("south", kinds[1]).entity("connector", link()).tcp_connector("echo", backend.port);
+    wait::until("both are stopped and run again at the same time", wait::patience() * 4, || {
+        let sites = [north.start(lab), south.start(lab)];
+        sites[0].await_port(port);
+        let mut stream = client::connect(port);
+        let mut octet = [0];
+        stream.write_all(b"a").expect("the client's octet is taken");
+        stream.read_exact(&mut octet).expect("the echo");
+        // Where this thread is held up, one of them listens alone, and loses the other rightly.
+        let together = signal(&sites, Signal::STOP);
+        wait::pause(Duration::from_secs(AGE + 2));
+        if !(signal(&sites, Signal::CONT) && together) {
+            return None;
+        }
+        stream.write_all(b"b").expect("the stream goes on");
+        stream.read_exact(&mut octet).expect("the echo, by the same stream");
+        assert_eq!(octet, *b"b");
+        wait::throughout("both are neighbors", Duration::from_secs(1), || {
+            sites.iter().all(|site| site.log_line(&["HELLO neighbor", "is lost"]).is_none())
+        });
+        Some(())
+    });
+}
+
+/// Sends a signal to both, and tells whether it came to both at the same time.
+fn signal(sites: &[Router; 2], signal: Signal) -> bool {
+    let start = Instant::now();
+    for site in sites {
+        site.signal(signal);
+    }
+    start.elapsed() < Duration::from_millis(500)
 }
 
 /// Three sites, all linked. The one that let the others link to it goes away, for good: the other two go on.

@@ -273,6 +273,36 @@ fn silence_ends_the_connection() {
 }
 
 #[test]
+fn a_pause_of_this_end_is_no_silence_of_the_other() {
+    let (mut raw, _) = Raw::begun(server());
+    let deadline = raw.engine.poll_timeout().unwrap();
+    // What came meanwhile may lie unread.
+    raw.now = deadline + Duration::from_secs(100);
+    raw.engine.handle_timeout(raw.now);
+    assert_eq!(raw.events(), []);
+    let reading = raw.engine.poll_timeout().unwrap();
+    assert_eq!(reading, raw.now + Duration::from_millis(500));
+    let mut silent = raw;
+    silent.engine.handle_timeout(reading);
+    assert_eq!(condition_of(&silent.events()), condition::RESOURCE_LIMIT_EXCEEDED);
+    // Both ends were stopped, and neither could say anything.
+    let mut pair = Pair::open(client(), server());
+    pair.advance(Duration::from_secs(30));
+    pair.now += Duration::from_secs(1000);
+    for side in [&mut pair.client, &mut pair.server] {
+        side.engine.handle_timeout(pair.now);
+    }
+    pair.advance(Duration::from_secs(30));
+    assert_eq!((pair.client.events(), pair.server.events()), (vec![], vec![]));
+    // So it is with the handshake.
+    let mut raw = Raw::new(bare_server());
+    raw.octets(&ProtocolHeader::Amqp.octets());
+    raw.engine.handle_timeout(raw.now + Duration::from_secs(60));
+    raw.feed(0, open());
+    assert!(raw.engine.is_open());
+}
+
+#[test]
 fn no_time_out_needs_no_empty_frames() {
     let mut pair = Pair::open(client(), Config { idle_timeout: Duration::ZERO, ..server() });
     pair.advance(Duration::from_secs(60));

@@ -100,6 +100,13 @@ impl Me {
         self.now = end;
     }
 
+    /// Does not run for a while, nor hear anything.
+    fn pause(&mut self, time: Duration) {
+        self.now += time;
+        self.routing.handle_timeout(self.now);
+        self.drain();
+    }
+
     /// Lets time pass while the routers on these links go on saying HELLO.
     fn pass_with(&mut self, time: Duration, links: &[(LinkId, &str)]) {
         let end = self.now + time;
@@ -245,6 +252,77 @@ fn a_silent_neighbor_is_lost_after_three_seconds_and_a_cut_off_one_at_once() {
         me.hello(A, "a", 1, &[]);
     }
     assert!(me.neighbors().is_empty());
+}
+
+#[test]
+fn a_neighbor_is_not_lost_while_this_router_did_not_run() {
+    let mut me = Me::with_neighbor();
+    me.ra(A, &["x", "a"], 1, 1, 0);
+    me.lsu(A, &["a"], 1, 2, &[("me", 1), ("x", 1)]);
+    me.lsu(A, &["x", "a"], 1, 1, &[("a", 1)]);
+    me.pass_with(SECOND * 10, &[(A, "a")]);
+    me.pass(MS * 300);
+    me.notices();
+    me.sent();
+    me.pause(SECOND * 300);
+    assert_eq!((me.neighbors(), me.notices()), (vec!["a".to_owned()], vec![]));
+    assert_eq!(me.sent().iter().filter(|(opcode, ..)| *opcode == "HELLO").count(), 1, "it says at once that it is there");
+    let Some(Route { hops: 2, .. }) = me.route("x") else { panic!("x is lost") };
+    let news = me.routing.routers().find(|router| &*router.id == "x").map(|router| router.news);
+    assert!(me.now.since(news.unwrap()) > SECOND * 300, "when it was heard of is told as it was");
+    // It may have been stopped as well, and speaks now; x does, too.
+    me.pass(SECOND);
+    me.hello(A, "a", 1, &["me"]);
+    me.pass_with(SECOND * 40, &[(A, "a")]);
+    me.ra(A, &["x", "a"], 1, 1, 0);
+    me.ra(A, &["a"], 1, 2, 0);
+    me.pass_with(SECOND * 59, &[(A, "a")]);
+    assert!(me.notices().is_empty() && me.route("x").is_some());
+    // Who goes on being silent is lost in the end.
+    me.pass_with(SECOND, &[(A, "a")]);
+    assert!(me.route("x").is_none());
+    me.pause(SECOND * 300);
+    me.pass(SECOND * 2 - MS);
+    assert_eq!(me.notices(), []);
+    me.pass(SECOND);
+    assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
+}
+
+#[test]
+fn a_silence_of_which_this_router_heard_a_part_counts_by_that_part() {
+    // The next deadline is that of the neighbor's silence.
+    let silent = || {
+        let mut me = Me::with_neighbor();
+        me.pass_with(SECOND * 10, &[(A, "a")]);
+        me.pass(MS * 2500);
+        me.notices();
+        me
+    };
+    // Tasks of a loaded machine are late now and then: that prolongs nothing.
+    let mut me = silent();
+    me.pause(MS * 900);
+    assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
+    // What came during a pause lies unread: it is read before the neighbor is lost.
+    let mut me = silent();
+    me.pause(SECOND * 5);
+    me.pass(MS * 400);
+    assert_eq!(me.notices(), []);
+    me.hello(A, "a", 1, &["me"]);
+    me.pass(MS * 2999);
+    assert_eq!(me.notices(), []);
+    let mut me = silent();
+    me.pause(SECOND * 5);
+    me.pass(MS * 500);
+    assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
+    // Whose silence was too long before is not heard by it.
+    let mut me = silent();
+    me.pass(SECOND);
+    assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
+    me.sent();
+    me.pause(SECOND * 5);
+    assert!(me.neighbors().is_empty());
+    let Some(Message::Hello(hello)) = me.sent.pop().map(|sent| sent.message) else { panic!("no HELLO") };
+    assert!(hello.seen.is_empty());
 }
 
 #[test]
