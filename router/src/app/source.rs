@@ -219,8 +219,9 @@ impl Source for Running {
         let reachable = self.reachable();
         for address in self.node.core.addresses() {
             let text = address.key().text();
-            // Routers' flow records are no services.
+            // Routers' flow records are no services, nor is what every router has for itself.
             if address.key().class() != AddressClass::Mobile
+                || address.own_handlers() > 0
                 || text.starts_with("mc/")
                 || text.starts_with("sfe.")
                 || text.starts_with("vfcr.")

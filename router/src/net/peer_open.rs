@@ -8,6 +8,7 @@ use crate::log;
 use crate::node::{Closer, ConnectionRecord, Host, OUTDATED, PeerInfo};
 use crate::schema::Role;
 use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::show::{Show, Unsigned};
 use skupper_proto::amqp::{Value, condition};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -201,13 +202,24 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
     }
 }
 
+/// As C routers show them.
 fn properties_text(open: &Open) -> String {
-    let pairs: Vec<_> = open
-        .properties
-        .iter()
-        .flat_map(|properties| &properties.0)
-        .take(16)
-        .map(|(key, value)| format!("{key:?}={value:?}").escape_debug().to_string())
-        .collect();
-    format!("{{{}}}", pairs.join(", "))
+    let pairs = open.properties.iter().flat_map(|properties| &properties.0).take(16);
+    let pairs = pairs.map(|(key, value)| (Value::Symbol(key.clone()), value.clone())).collect();
+    Show(&Value::Map(pairs), Unsigned::Decimal).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skupper_proto::amqp::{Fields, Symbol};
+
+    #[test]
+    fn properties_are_told_as_c_routers_tell_them() {
+        let pairs = [("product", Value::from("a \"b\"\n")), ("qd.conn-id", Value::from(2)), ("raw", Value::Null)];
+        let properties = Fields(pairs.into_iter().map(|(key, value)| (Symbol::from_static(key), value)).collect());
+        let open = Open { properties: Some(properties), ..Open::default() };
+        assert_eq!(properties_text(&open), r#"{:product="a \"b\"\n", :"qd.conn-id"=2, :raw=null}"#);
+        assert_eq!(properties_text(&Open::default()), "{}");
+    }
 }
