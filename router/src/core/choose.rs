@@ -46,13 +46,17 @@ pub(super) enum Destination {
 }
 
 impl Choice {
+    const fn to(target: Target) -> Self {
+        Self { target, outstanding: None, trunk: None, priority: None, early: false }
+    }
+
     /// Who waits for an answer.
     pub(super) const fn answer(endpoint: Arc<dyn Endpoint>) -> Self {
-        Self { target: Target::Answer(endpoint), outstanding: None, trunk: None, priority: None, early: false }
+        Self::to(Target::Answer(endpoint))
     }
 
     pub(super) const fn nowhere() -> Self {
-        Self { target: Target::Nowhere, outstanding: None, trunk: None, priority: None, early: false }
+        Self::to(Target::Nowhere)
     }
 
     /// What it is to those who count; nothing where copies are counted.
@@ -122,17 +126,15 @@ pub(super) fn toward(routes: &Routes, router: &str, streaming: bool, came_by: Op
 /// A neighbor as destination.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Choice {
     let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
-    Choice { target: Target::Connection(mailbox), outstanding: None, trunk: Some(trunk.id()), priority: None, early: false }
+    Choice { trunk: Some(trunk.id()), ..Choice::to(Target::Connection(mailbox)) }
 }
 
 /// A consumer here as destination.
 pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
     Choice {
         outstanding: Some(Outstanding::new(&consumer.outstanding)),
-        target: Target::Local(Arc::clone(consumer)),
-        trunk: None,
-        priority: None,
         early: consumer.is_early(),
+        ..Choice::to(Target::Local(Arc::clone(consumer)))
     }
 }
 

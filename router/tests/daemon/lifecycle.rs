@@ -13,8 +13,8 @@ use serde_json::json;
 use Kind::{Ours, Peer};
 
 const OURS: [Kind; 2] = [Ours, Ours];
-/// By when a router that was asked to stop has stopped: before an orchestrator that asked it kills it, after 30 s.
-const STOP: Duration = Duration::from_secs(25);
+/// By when a router that was asked to stop has stopped.
+const STOP: Duration = Duration::from_secs(8);
 
 placed!(listens_only_while_a_server_is_there, listens_only_while_served, OURS);
 placed!(restarted_ten_times, restarted, OURS);
