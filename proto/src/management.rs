@@ -330,18 +330,14 @@ impl Table {
         let (mut names, mut rows) = (None, None);
         for (key, value) in pairs {
             match (key.as_text(), value) {
-                (Some(Self::NAMES), Value::List(items)) if names.is_none() => names = Some(items),
-                (Some(Self::RESULTS), Value::List(items)) if rows.is_none() => rows = Some(items),
+                (Some(Self::NAMES), value) if names.is_none() => names = value.into_list(),
+                (Some(Self::RESULTS), value) if rows.is_none() => rows = value.into_list(),
                 _ => {}
             }
         }
-        let row = |value| match value {
-            Value::List(row) => Some(row),
-            _ => None,
-        };
         Some(Self {
             attribute_names: names?.iter().map(|name| name.as_text().unwrap_or_default().to_owned()).collect(),
-            results: rows?.into_iter().map(row).collect::<Option<_>>()?,
+            results: rows?.into_iter().map(Value::into_list).collect::<Option<_>>()?,
         })
     }
 

@@ -312,7 +312,8 @@ const CO_RECORD: [u32; 6] = [
 pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
     let Ok(Scan::Complete(head)) = scan(octets, true, true) else { return Vec::new() };
     let body = head.body.filter(|span| span.code == section::AMQP_VALUE).and_then(|span| octets.get(span.value..span.end));
-    let Some(Ok(Value::List(records))) = body.map(|body| Reader::new(body).value()) else { return Vec::new() };
+    let body = body.and_then(|body| Reader::new(body).value().ok());
+    let Some(records) = body.and_then(Value::into_list) else { return Vec::new() };
     let read = |record: Value| {
         let Value::Map(pairs) = record else { return None };
         let mut identity = None;

@@ -141,10 +141,19 @@ impl Value {
         }
     }
 
-    /// The members of a list.
+    /// Returns the members of a list or an array. Some libraries, Go's among them, write a list as an array where
+    /// all members have one type (part 1.6.24), so both mean the same to whoever reads a sequence.
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
-            Self::List(items) => Some(items),
+            Self::List(items) | Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Takes the members out of a list or an array, see [`Self::as_list`].
+    pub fn into_list(self) -> Option<Vec<Self>> {
+        match self {
+            Self::List(items) | Self::Array(items) => Some(items),
             _ => None,
         }
     }

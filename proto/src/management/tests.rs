@@ -159,6 +159,28 @@ fn a_table_has_names_and_rows() {
 }
 
 #[test]
+fn a_table_may_consist_of_arrays() {
+    let rows = Value::Array(vec![Value::Array(vec![text("1")]), Value::Array(vec![text("2")])]);
+    let names = Value::Array(vec![text("a")]);
+    let table = Table::from_body(Value::Map(vec![(text(Table::NAMES), names), (text(Table::RESULTS), rows)]));
+    let table = table.expect("a table");
+    assert_eq!(table.attribute_names, ["a"]);
+    assert_eq!(table.results, [[text("1")], [text("2")]]);
+}
+
+/// The first request of Skupper's sidecar, as recorded.
+#[test]
+fn a_sidecar_asks_with_an_empty_array_of_names() {
+    let octets = b"\x00Ss\xd0\x00\x00\x00\x1d\x00\x00\x00\x0c@@@@\xa1\x0bamqp:/replyS\x01@@@@@C\
+        \x00St\xd1\x00\x00\x00<\x00\x00\x00\x04\xa1\toperation\xa1\x05QUERY\xa1\nentityType\
+        \xa1\x18io.skupper.router.router\
+        \x00Sw\xd1\x00\x00\x00\x18\x00\x00\x00\x02\xa1\x0eattributeNames\xe0\x02\x00\xa1";
+    let request = Request::decode(octets).expect("a request");
+    assert_eq!(request.text(property::ENTITY_TYPE), Some("io.skupper.router.router"));
+    assert_eq!(request.body.get(Table::NAMES).and_then(Value::as_list), Some(&[][..]));
+}
+
+#[test]
 fn integers_may_be_text() {
     let request = Request::new("GET-LOG").with(property::LIMIT, " 12").with(property::COUNT, Value::Ushort(3)).with("x", true);
     assert_eq!(request.integer(property::LIMIT), Some(12));

@@ -92,11 +92,15 @@ fn names(
     };
     let all = || fixed.map_or_else(of_schema, <[_]>::to_vec);
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let no_names = || Refusal::bad(format!("The body of a query is a map, and {} in it is a list of names", Table::NAMES));
     let asked = match (body, body.get(Table::NAMES)) {
         (Value::Null, _) | (Value::Map(_), None | Some(Value::Null)) => return Ok(owned(all())),
-        (Value::Map(_), Some(Value::List(asked))) => asked,
-        (Value::Map(_), Some(_)) if fixed.is_some() => return Ok(owned(all())),
-        _ => return Err(Refusal::bad(format!("The body of a query is a map, and {} in it is a list of names", Table::NAMES))),
+        (Value::Map(_), Some(asked)) => match asked.as_list() {
+            Some(asked) => asked,
+            None if fixed.is_some() => return Ok(owned(all())),
+            None => return Err(no_names()),
+        },
+        _ => return Err(no_names()),
     };
     if asked.is_empty() {
         return Ok(owned(all()));
@@ -127,7 +131,7 @@ fn names(
 fn weigh(value: &Value) -> usize {
     let inner = match value {
         Value::String(text) => text.len(),
-        Value::List(items) => items.iter().map(weigh).sum(),
+        Value::List(items) | Value::Array(items) => items.iter().map(weigh).sum(),
         Value::Map(pairs) => pairs.iter().map(|(key, value)| weigh(key) + weigh(value)).sum(),
         _ => 0,
     };

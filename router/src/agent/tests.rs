@@ -142,6 +142,20 @@ fn a_query_without_names_gives_all_attributes_of_the_type() {
     }
 }
 
+/// Go's AMQP libraries write a list of strings as an array.
+#[test]
+fn names_may_come_as_an_array() {
+    let memory = Memory::with(&[("listener", &[("name", "l0"), ("port", "5672")])]);
+    let query = |names: Vec<Value>| Request::query(Some(LISTENER), &[]).with_body(map(&[(Table::NAMES, Value::Array(names))]));
+    let some = table(ask(&memory, query(vec![text("name"), text("port")])));
+    assert_eq!(some.attribute_names, ["name", "port"]);
+    assert_eq!(some.results, [[text("l0"), text("5672")]]);
+    let all: Vec<_> = entity_type("listener").unwrap().attributes().map(|attribute| attribute.name).collect();
+    assert_eq!(table(ask(&memory, query(vec![]))).attribute_names, all);
+    let no_list = Request::query(Some(LISTENER), &[]).with_body(map(&[(Table::NAMES, text("name"))]));
+    assert_eq!(refused(&memory, no_list).0, 400);
+}
+
 #[test]
 fn a_type_that_stands_apart_may_be_asked_itself() {
     let memory = Memory::with(&[("listener", &[("name", "l0")]), ("router.config.address", &[("prefix", "a")])]);

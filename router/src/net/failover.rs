@@ -72,7 +72,7 @@ impl Targets {
     /// Takes in what the peer's open tells: without a list everything stays as it was, an empty one leaves the configured and the
     /// current address, and another adds what is new in it.
     pub(super) fn learn(&self, told: Option<&Value>) {
-        let Some(Value::List(entries)) = told else { return };
+        let Some(entries) = told.and_then(Value::as_list) else { return };
         let mut state = self.lock();
         if entries.is_empty() {
             let current = state.current;
