@@ -7,8 +7,11 @@
 //! What is *not* here: who serves an address (`mobile`), and what a router does with it (the core).
 
 pub mod patterns;
+mod space;
 #[cfg(test)]
 mod tests;
+
+pub use space::{AddressSpace, Canonical, strip_origin};
 
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -16,7 +19,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Longest address key, in octets, that is accepted from another router.
+/// Longest address key, in octets, that is accepted from another router or at the attach of a link.
 ///
 /// Far above any name in use (Kubernetes names end at 253 octets, and a few of them may be joined); what is longer is a mistake
 /// or an attempt to fill memory.
@@ -105,6 +108,11 @@ impl<'a> AddressRef<'a> {
         Ok(Self { class, text: chars.as_str() })
     }
 
+    /// Octets of the key on the wire, with its class character.
+    pub const fn wire_len(self) -> usize {
+        self.text.len().saturating_add(1)
+    }
+
     /// The owned key.
     pub fn to_key(self) -> AddressKey {
         AddressKey { class: self.class, text: Arc::from(self.text) }
@@ -163,7 +171,7 @@ impl AddressKey {
 
     /// Octets of the key on the wire, with its class character.
     pub fn wire_len(&self) -> usize {
-        self.text.len().saturating_add(1)
+        self.as_ref().wire_len()
     }
 }
 
@@ -305,125 +313,7 @@ pub enum RouterMode {
     Edge,
 }
 
-/// How one router reads addresses: its mode, its id and its network.
-#[derive(Clone, Debug)]
-pub struct AddressSpace {
-    mode: RouterMode,
-    id: Box<str>,
-    network: Option<Box<str>>,
-}
-
-impl AddressSpace {
-    /// The address space of router `id`. A `network` of `None`, `""` or `"0"` means that none is configured: the network element
-    /// of an address is then skipped.
-    pub fn new(mode: RouterMode, id: &str, network: Option<&str>) -> Self {
-        let network = network.filter(|n| !n.is_empty() && *n != "0").map(Box::from);
-        Self { mode, id: id.into(), network }
-    }
-
-    /// Classifies an address as it stands in a message's `to`, in a terminus or in the annotations' to-override.
-    pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
-        let text = strip_origin(text);
-        let text = text.strip_suffix(['.', '/']).unwrap_or(text);
-        self.classify_special(text).unwrap_or_else(|| AddressRef::mobile(text))
-    }
-
-    /// Classifies what begins with one of the reserved elements; `None` for everything else.
-    fn classify_special<'a>(&self, text: &'a str) -> Option<AddressRef<'a>> {
-        let rest = text.strip_prefix('_')?;
-        if let Some(name) = rest.strip_prefix("local/") {
-            return Some(AddressRef::new(AddressClass::Local, name));
-        }
-        let (rest, has_network) = rest.strip_prefix('x').map_or((rest, false), |rest| (rest, true));
-        let (rest, is_edge) = match (rest.strip_prefix("topo/"), rest.strip_prefix("edge/")) {
-            (Some(rest), _) => (rest, false),
-            (None, Some(rest)) => (rest, true),
-            (None, None) => return None,
-        };
-        let rest = match (has_network, &self.network) {
-            (false, _) => Some(rest),
-            (true, None) => Some(rest.split_once('/').map_or("", |(_, rest)| rest)),
-            (true, Some(own)) => strip_element(rest, own).or_else(|| strip_element(rest, "0")),
-        };
-        let Some(rest) = rest else {
-            return Some(self.beyond(AddressClass::Network, text_of_network(text)));
-        };
-        Some(if is_edge { self.classify_edge(rest) } else { self.classify_topological(rest) })
-    }
-
-    fn classify_topological<'a>(&self, rest: &'a str) -> AddressRef<'a> {
-        let Some(in_area) = strip_element(rest, "all").or_else(|| strip_element(rest, "0")) else {
-            return self.beyond(AddressClass::Area, first_element(rest));
-        };
-        if let Some(name) = strip_element(in_area, "all") {
-            AddressRef::new(AddressClass::Topological, name)
-        } else if let Some(name) = strip_element(in_area, &self.id) {
-            AddressRef::new(AddressClass::Local, name)
-        } else {
-            self.beyond(AddressClass::Router, first_element(in_area))
-        }
-    }
-
-    fn classify_edge<'a>(&self, rest: &'a str) -> AddressRef<'a> {
-        match strip_element(rest, &self.id) {
-            Some(name) => AddressRef::new(AddressClass::Local, name),
-            // An edge router may be linked with another: whether it is, the core knows.
-            None => AddressRef::new(AddressClass::Edge, first_element(rest)),
-        }
-    }
-
-    /// What is neither ours nor flooded: known by its class in an interior router, behind the uplink in an edge router.
-    const fn beyond<'a>(&self, class: AddressClass, text: &'a str) -> AddressRef<'a> {
-        match self.mode {
-            RouterMode::Interior => AddressRef::new(class, text),
-            RouterMode::Edge => EDGE_UPLINK,
-        }
-    }
-}
-
-/// The address without scheme and host: of `scheme://host/rest`, `scheme:/rest`, `//host/rest` and `/rest` it is `rest`.
-///
-/// An address with `:/` anywhere is taken to begin with a scheme, as C routers take it.
-pub fn strip_origin(text: &str) -> &str {
-    let after = if let Some(after) = text.strip_prefix('/') {
-        after
-    } else {
-        // A colon in the first place begins no scheme; two in a row hide the second.
-        let mut octets = text.bytes().enumerate().skip(1);
-        let mut after_colon = false;
-        let slash = octets.find_map(|(at, octet)| {
-            let found = after_colon && octet == b'/';
-            after_colon = octet == b':' && !after_colon;
-            found.then_some(at)
-        });
-        match slash.and_then(|at| text.get(at.saturating_add(1)..)) {
-            Some(after) => after,
-            None => return text,
-        }
-    };
-    match after.strip_prefix('/') {
-        Some(host) => host.split_once('/').map_or(text, |(_, rest)| rest),
-        None if after.is_empty() => text,
-        None => after,
-    }
-}
-
 /// The router that an entry of the annotations' trace or ingress names: `north` of `0/north`.
 pub fn router_of_node(text: &str) -> Option<&str> {
     text.strip_prefix("0/")
-}
-
-/// What follows `element` and a slash at the front of `text`.
-fn strip_element<'a>(text: &'a str, element: &str) -> Option<&'a str> {
-    text.strip_prefix(element)?.strip_prefix('/')
-}
-
-/// The text up to the first slash.
-fn first_element(text: &str) -> &str {
-    text.split_once('/').map_or(text, |(first, _)| first)
-}
-
-/// The network element of `_xtopo/<network>/...` or `_xedge/<network>/...`.
-fn text_of_network(text: &str) -> &str {
-    text.split_once('/').map_or("", |(_, rest)| first_element(rest))
 }

@@ -78,7 +78,7 @@ fn streams(services: usize, times: usize) {
         let delivery = Delivery::new(message.clone(), core.budget());
         delivery.set_producer(Notify::Slot(Arc::clone(&producer), 1));
         delivery.push(request.clone());
-        assert!(core.route(Arc::clone(&delivery), "service-0"));
+        assert!(core.route(Arc::clone(&delivery), core.read("service-0")));
         let out = sink.take();
         out.set_consumer(Notify::Slot(Arc::clone(&consumer), 1));
         assert!(consumer.take(&mut ready, &mut commands, Waker::noop()));

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -103,6 +104,38 @@ fn origins_are_stripped() {
     ] {
         assert_eq!(strip_origin(text), rest, "{text}");
     }
+}
+
+fn spelled(space: &AddressSpace, text: &str) -> Vec<String> {
+    space.read(text).spellings().map(Cow::into_owned).collect()
+}
+
+#[test]
+fn every_spelling_of_an_address_is_known() {
+    let own = ["_local/$management", "_topo/0/me/$management", "_edge/me/$management"];
+    for text in
+        own.into_iter().chain(["amqp:/_topo/all/me/$management", "//h/_xedge/net/me/$management", "x:/_local/$management."])
+    {
+        assert_eq!(spelled(&interior(), text), own, "{text}");
+    }
+    for (text, only) in [
+        ("foo:/secret", "secret"),
+        ("amqp://host/queue/a/", "queue/a"),
+        ("_topo/all/other/x", "_topo/0/other/x"),
+        ("_topo/all/all/x", "_topo/0/all/x"),
+        ("_xedge/net/e1/x", "_edge/e1/x"),
+        ("_topo/1/other/x", "_topo/1/other/x"),
+        ("_other/x", "_other/x"),
+    ] {
+        assert_eq!(spelled(&interior(), text), [only], "{text}");
+    }
+    // The next router reads `c`.
+    for text in ["a:/b:/c", "hello//", "//h//x"] {
+        assert!(spelled(&interior(), text).is_empty(), "{text}");
+    }
+    let edge = AddressSpace::new(RouterMode::Edge, "me", None);
+    assert_eq!(spelled(&edge, "x:/_topo/all/other/x"), ["_topo/0/other/x"]);
+    assert_eq!(edge.read("_topo/0/other/x").key(), EDGE_UPLINK);
 }
 
 #[test]
@@ -222,6 +255,30 @@ proptest! {
             let _ = space.classify(&format!("_xtopo/{tail}"));
             let _ = space.classify(&format!("_edge/{tail}"));
             let _ = space.classify(&tail);
+        }
+    }
+
+    /// A text and each spelling of it are one address, here and at every router that it comes to.
+    #[test]
+    fn a_spelling_is_the_address(
+        text in prop_oneof![
+            ".{0,20}",
+            "([a-z]{1,2}:/{1,2}|/{0,2})(h/)?(_(local|x?topo|x?edge)/(all|0|1|n|me)/(all|me|o)?/?)?[a-z.:/_$]{0,6}",
+        ],
+    ) {
+        let other = AddressSpace::new(RouterMode::Interior, "o", None);
+        for space in [interior(), AddressSpace::new(RouterMode::Edge, "me", Some("n"))] {
+            let address = space.read(&text);
+            prop_assert_eq!(address.key(), space.classify(&text));
+            for spelling in address.spellings() {
+                let again = space.read(&spelling);
+                prop_assert_eq!(again.key(), address.key(), "{}", spelling);
+                prop_assert_eq!(again.text(), &*spelling);
+                prop_assert_eq!(spelled(&space, &spelling), spelled(&space, &text));
+                if address.key().class == AddressClass::Mobile {
+                    prop_assert_eq!(other.read(&spelling).key(), address.key());
+                }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use super::delivery::{Delivery, Ended, Notify, Party};
 use super::router::Core;
 use super::serial::Serial;
 use bytes::Bytes;
+use skupper_proto::address::{AddressKey, Canonical};
 use skupper_proto::amqp::performative::DeliveryState;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -22,7 +23,7 @@ pub(super) struct Resend {
     core: Weak<Core>,
     /// Its producer holds it.
     original: Weak<Delivery>,
-    to: Box<str>,
+    to: AddressKey,
     state: Serial<State>,
 }
 
@@ -41,11 +42,11 @@ struct State {
 
 impl Resend {
     /// Tries the first destination. Returns false when there is none.
-    pub(super) fn start(core: &Arc<Core>, original: &Arc<Delivery>, to: &str) -> bool {
+    pub(super) fn start(core: &Arc<Core>, original: &Arc<Delivery>, to: Canonical<'_>) -> bool {
         let resend = Arc::new(Self {
             core: Arc::downgrade(core),
             original: Arc::downgrade(original),
-            to: Box::from(to),
+            to: to.key().to_key(),
             state: Serial::new(State {
                 copy: None,
                 tried: Tried::default(),

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{
-    AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, EDGE_UPLINK, RouterMode, Treatment,
+    AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, Canonical, EDGE_UPLINK, RouterMode, Treatment,
 };
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Annotations, Parsed};
@@ -350,7 +350,7 @@ impl Core {
     }
 
     fn choose_way(&self, to: &str, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
-        let key = self.classify(to);
+        let key = self.read(to).key();
         match key.class {
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
             AddressClass::Router => self.toward(&self.routes.load(), key.text, true, came_by),
@@ -384,23 +384,27 @@ impl Core {
         Some(choice)
     }
 
-    /// The class and the text of an address, as this router reads it.
-    pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
-        let key = self.space.classify(text);
+    /// Reads an address as this router does: whoever judges an address, keeps it or routes by it begins here.
+    pub fn read<'a>(&'a self, text: &'a str) -> Canonical<'a> {
+        let address = self.space.read(text);
+        let key = address.key();
         let beyond = self.mode == RouterMode::Edge && key.class == AddressClass::Edge;
         // Of other edge routers this one knows those that it is linked with; all others are behind its uplink.
-        if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) { EDGE_UPLINK } else { key }
+        if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) { address.by_uplink() } else { address }
     }
 
     /// Sends a delivery on its way, whether it begins here or came from another router. Returns whether there was one: without a
     /// destination it is released.
-    pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: &str) -> bool {
+    ///
+    /// It goes to this address and nowhere else: whoever calls has taken it from the link, the annotations or the properties, in
+    /// this order, and policy has judged it where policy has a say.
+    pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: Canonical<'_>) -> bool {
         let routes = self.routes.load();
         let message = delivery.message();
         let origin = Origin::of(message);
         let streaming = message.streaming;
         let went_round = origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
-        let key = self.classify(key_text(&origin, to));
+        let key = to.key();
         let choice = match key.class {
             _ if went_round => None,
             AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
@@ -413,7 +417,7 @@ impl Core {
                         return self.multicast(address, &routes, &delivery, &origin).then_some(Choice::nowhere());
                     }
                     if message.resend {
-                        return Resend::start(self, &delivery, key_text(&origin, to)).then_some(Choice::nowhere());
+                        return Resend::start(self, &delivery, to).then_some(Choice::nowhere());
                     }
                     let choice = choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
                     self.count(address, origin.is_here(), &choice);
@@ -432,12 +436,11 @@ impl Core {
     }
 
     /// The next destination of a delivery that was released by all that have been tried.
-    pub(super) fn choose_again(&self, delivery: &Delivery, to: &str, tried: &mut Tried) -> Option<Choice> {
+    pub(super) fn choose_again(&self, delivery: &Delivery, to: &AddressKey, tried: &mut Tried) -> Option<Choice> {
         let routes = self.routes.load();
         let origin = Origin::of(delivery.message());
-        let key = self.classify(to);
         let addresses = self.addresses.load();
-        let known = addresses.get(&key as &dyn AddressParts).and_then(|address| {
+        let known = addresses.get(to).and_then(|address| {
             let choice = choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
             self.count(address, origin.is_here(), &choice);
             Some(choice)
@@ -457,7 +460,7 @@ impl Core {
 
     /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.
     pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
-        self.route(Delivery::whole(message, body, &self.budget), to)
+        self.route(Delivery::whole(message, body, &self.budget), self.read(to))
     }
 
     /// Whether a message has passed here before, or more routers than the network is wide.
@@ -505,11 +508,6 @@ impl Core {
     pub(super) fn send(&self, mailbox: &Mailbox, message: Message, via: Via) {
         choose::send(mailbox, Delivery::whole(message, Bytes::new(), &self.budget), via);
     }
-}
-
-/// Where a message goes: where its annotations say, before its own address.
-fn key_text<'a>(origin: &Origin<'a>, to: &'a str) -> &'a str {
-    origin.annotations().and_then(|annotations| annotations.to_override).unwrap_or(to)
 }
 
 /// Whether a consumer is an edge router's uplink.

@@ -5,6 +5,7 @@ use super::settings::Kind;
 use crate::log;
 use crate::policy::{Admission, Denial, Verdict, Visitor};
 use crate::schema::Role as ConnectionRole;
+use skupper_proto::address::Canonical;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::Target;
@@ -104,13 +105,16 @@ impl Connection {
             Role::Sender => {
                 let target = attach.target.as_ref().and_then(Target::message);
                 let address = target.and_then(|target| target.address.as_deref()).unwrap_or_default();
-                (admission.may_send(self.clients.producers.len(), address), "sender", address)
+                // A dynamic target gets an address of its own, whatever it names.
+                let dynamic = target.is_some_and(|target| target.dynamic == Some(true));
+                let wanted = (!dynamic && !address.is_empty()).then(|| self.node.core.read(address));
+                (admission.may_send(self.clients.producers.len(), wanted), "sender", address)
             }
             Role::Receiver => {
                 let source = attach.source.as_ref();
                 let dynamic = source.is_some_and(|source| source.dynamic == Some(true));
                 let address = source.and_then(|source| source.address.as_deref()).unwrap_or_default();
-                let wanted = (!dynamic).then_some(address);
+                let wanted = (!dynamic).then(|| self.node.core.read(address));
                 (admission.may_receive(self.clients.consumers(), wanted), "receiver", if dynamic { "(dynamic)" } else { address })
             }
         };
@@ -132,17 +136,17 @@ impl Connection {
     }
 
     /// Whether a message that names its own address may go there.
-    pub(super) fn may_send_to(&self, address: &str) -> bool {
+    pub(super) fn may_send_to(&self, address: Canonical<'_>) -> bool {
         let Some(admission) = self.admission.as_ref().filter(|_| self.kind == Kind::Normal) else { return true };
         let allowed = admission.may_send_message(address);
         if !allowed {
             let (id, user, host) = (self.id, admission.user().escape_debug(), self.host());
             crate::log_limited!(
-                (id, address),
+                (id, address.text()),
                 Policy,
                 Info,
                 "[C{id}] DENY AMQP message to '{}' for user '{user}', rhost '{host}' based on target address",
-                address.escape_debug()
+                address.text().escape_debug()
             );
         }
         allowed

@@ -146,12 +146,12 @@ impl Connection {
         attempt.failed = false;
         let auto_link = Arc::clone(&attempt.auto_link);
         let address = auto_link.address.as_deref();
-        let bound = address.map(|text| self.node.core.classify(text).to_string());
+        let bound = address.map(|text| self.node.core.read(text).key().to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, bound);
         match (attach.role, address) {
             (Role::Sender, to) => self.produce(link, to.map(Arc::from), false, false),
             (Role::Receiver, Some(from)) => {
-                let key = self.node.core.classify(from).to_key();
+                let key = self.node.core.read(from).key().to_key();
                 self.consume(link, key, attach.snd_settle_mode == Some(1));
             }
             (Role::Receiver, None) => {}

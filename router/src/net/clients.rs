@@ -5,7 +5,7 @@ use super::edge::is_tracking;
 use super::settings::Kind;
 use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watching};
 use crate::node::{LinkKind, Node};
-use skupper_proto::address::{AddressClass, AddressKey, AddressRef};
+use skupper_proto::address::{AddressClass, AddressKey, AddressRef, EDGE_UPLINK, MAX_KEY_LENGTH};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
@@ -112,6 +112,7 @@ enum Refusal {
     Unavailable,
     NoAddress,
     NotANode,
+    TooLong(usize),
 }
 
 impl From<Refusal> for Error {
@@ -120,6 +121,10 @@ impl From<Refusal> for Error {
             Refusal::Unavailable => Self::new(condition::NOT_FOUND, "Node not found"),
             Refusal::NoAddress => Self::new(condition::NO_ROUTE_TO_DESTINATION, "No route to the destination node"),
             Refusal::NotANode => Self::new(condition::NOT_IMPLEMENTED, "this router has nodes only, no transactions"),
+            Refusal::TooLong(octets) => {
+                let text = format!("the address has {octets} octets; routers take at most {MAX_KEY_LENGTH}");
+                Self::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
+            }
         }
     }
 }
@@ -159,13 +164,14 @@ impl Connection {
             target.address = Some(format!("amqp:/_$temp.{}", Node::discriminator()));
         }
         let address = target.address.as_deref().filter(|address| !address.is_empty());
-        if address.is_some_and(|text| !self.node.core.is_available(self.node.core.classify(text))) {
-            return Err((Refusal::Unavailable, attach.name));
+        let key = address.map(|text| self.node.core.read(text).key());
+        if let Some(refusal) = key.and_then(|key| self.refusal(key)) {
+            return Err((refusal, attach.name));
         }
         let to = address.map(Arc::from);
         let wants = |wanted| has(target.capabilities.as_ref(), wanted);
         let (streaming, resend) = (wants(STREAMING), wants(RESEND));
-        let bound = address.map(|text| self.node.core.classify(text).to_string());
+        let bound = key.map(|key| key.to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, bound);
         let answer = AttachRequest {
             source: Some(attach.source.unwrap_or_default()),
@@ -194,7 +200,7 @@ impl Connection {
             to,
         };
         if let Some(text) = &producer.to {
-            let key = self.node.core.classify(text);
+            let key = self.node.core.read(text).key();
             if self.is_watched(key) {
                 let (address, watch) = self.node.core.watch_key(&key.to_key(), self.edge.connection.as_ref());
                 let reachable = watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
@@ -229,12 +235,13 @@ impl Connection {
         let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
             return Err((Refusal::NoAddress, attach.name));
         };
-        let key = self.node.core.classify(text);
-        if !matches!(key.class, AddressClass::Mobile | AddressClass::Local) {
+        let key = self.node.core.read(text).key();
+        // What goes by an edge router's uplink is for the uplink alone.
+        if !matches!(key.class, AddressClass::Mobile | AddressClass::Local) || key == EDGE_UPLINK {
             return Err((Refusal::NoAddress, attach.name));
         }
-        if !self.node.core.is_available(key) {
-            return Err((Refusal::Unavailable, attach.name));
+        if let Some(refusal) = self.refusal(key) {
+            return Err((refusal, attach.name));
         }
         let key = key.to_key();
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, Some(key.to_string()));
@@ -248,6 +255,14 @@ impl Connection {
         self.engine.accept(link, answer);
         self.consume(link, key, settles);
         Ok(())
+    }
+
+    /// Why nobody may attach to an address, if nobody may.
+    fn refusal(&self, key: AddressRef<'_>) -> Option<Refusal> {
+        if key.wire_len() > MAX_KEY_LENGTH {
+            return Some(Refusal::TooLong(key.wire_len()));
+        }
+        (!self.node.core.is_available(key)).then_some(Refusal::Unavailable)
     }
 
     /// Makes the peer of a link on which it receives a consumer of an address. `settles`: it takes settled deliveries only.

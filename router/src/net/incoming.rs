@@ -427,7 +427,7 @@ impl Connection {
             connection: self.id,
         };
         let judged = read_head(&octets, complete, presettled, &rules).and_then(|read| match read {
-            Some(read) if rules.to.is_none() && !self.may_send_to(&read.to) => Err(HeadError::Forbidden),
+            Some(read) if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) => Err(HeadError::Forbidden),
             read => Ok(read),
         });
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
@@ -453,7 +453,8 @@ impl Connection {
         slot.windowed = read.message.windowed;
         read.message.state = slot.sender_state.take();
         // A link for an unavailable address was refused; what an anonymous one names is known only now.
-        if self.kind == Kind::Normal && !self.node.core.is_available(self.node.core.classify(&read.to)) {
+        let to = self.node.core.read(&read.to);
+        if self.kind == Kind::Normal && !self.node.core.is_available(to.key()) {
             slot.state = State::Refused;
             let text = "Deliveries cannot be sent to an unavailable address";
             return self.reject(key, Error::new(condition::NOT_FOUND, text));
@@ -478,7 +479,7 @@ impl Connection {
         }
         let link = slot.link;
         let presettled = slot.presettled;
-        if !self.node.core.route(delivery, &read.to) {
+        if !self.node.core.route(delivery, to) {
             if presettled {
                 self.node.core.counters().dropped();
                 if let Some(known) = self.known.get(&link) {

@@ -1,5 +1,7 @@
 //! A connection's task against a peer that misbehaves as real ones do, over loopback.
 
+mod clients;
+
 use super::connection::{Connection, HANDSHAKE};
 use super::settings::Settings as ConnectionSettings;
 use crate::core::{Command, Core, Delivery, Ended, Mailbox, Message, Notify, Settings, Via};
@@ -29,6 +31,10 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn node() -> Arc<Node> {
+    node_with(crate::node::Access::default())
+}
+
+fn node_with(access: crate::node::Access) -> Arc<Node> {
     let clock = Clock::start();
     let settings = Settings {
         mode: RouterMode::Interior,
@@ -46,7 +52,7 @@ fn node() -> Arc<Node> {
         shards: Shards::start(1).unwrap(),
         registry: Arc::new(Registry::default()),
         auto_links: Arc::default(),
-        access: crate::node::Access::default(),
+        access,
         resolver: Resolver::system(),
         data_connections: 0,
         stage: watch::Sender::new(Stage::Running),
@@ -62,11 +68,16 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(socket: TcpStream, clock: Clock, incoming_window: u32) -> Self {
+    fn new(socket: TcpStream, clock: Clock, config: engine::Config) -> Self {
+        Self { engine: engine::Connection::new(config, clock.now()), socket, input: BytesMut::new(), clock }
+    }
+
+    /// What a data connection's other end says of itself.
+    fn config(incoming_window: u32) -> engine::Config {
         let mut properties = Fields::default();
         properties.push("qd.inter-router-role", Value::Int(4));
         properties.push("qd.group-correlator", Value::string("group"));
-        let config = engine::Config {
+        engine::Config {
             container_id: "peer".to_owned(),
             hostname: None,
             max_frame_size: 16_384,
@@ -77,8 +88,7 @@ impl Peer {
             capabilities: Multiple::of(&["qd.streaming-links", "qd.connection_trunking"]),
             properties,
             layer: Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "peer".to_owned(), credentials: None },
-        };
-        Self { engine: engine::Connection::new(config, clock.now()), socket, input: BytesMut::new(), clock }
+        }
     }
 
     async fn flush(&mut self) {
@@ -119,10 +129,19 @@ impl Peer {
 
 /// A router's end that runs, its mailbox, and the peer, which has opened.
 async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer) {
+    connect_with(node, Peer::config(incoming_window), |_| {}).await
+}
+
+/// As [`connect`], with a peer that says what it likes, by a listener that is configured otherwise.
+async fn connect_with(
+    node: &Arc<Node>,
+    peer: engine::Config,
+    configure: impl FnOnce(&mut ConnectionSettings),
+) -> (Arc<Mailbox>, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (near, _) = listener.accept().await.unwrap();
-    let settings = ConnectionSettings {
+    let mut settings = ConnectionSettings {
         role: Role::InterRouter,
         entity: Arc::from("listener"),
         outgoing: false,
@@ -147,10 +166,11 @@ async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer)
         user: None,
         policy_vhost: None,
     };
-    let connection = Connection::new(node, 1, settings, near, Session::plain(), 0, Arc::default());
+    configure(&mut settings);
+    let connection = Connection::new(node, node.registry.number(), settings, near, Session::plain(), 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);
     drop(tokio::spawn(connection.run()));
-    let mut peer = Peer::new(far, node.clock, incoming_window);
+    let mut peer = Peer::new(far, node.clock, peer);
     while peer.event().await != Event::Opened {}
     (mailbox, peer)
 }

@@ -1,6 +1,10 @@
 //! Addresses that may be used: `sources`, `targets`, `sourcePattern`, `targetPattern`.
+//!
+//! Rules and addresses are compared as the core reads them. A rule loses scheme and host when it is read. An address comes as
+//! [`Canonical`], and a rule allows it if it allows one of its spellings: the client could write that one.
 
 use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{Canonical, strip_origin};
 use std::sync::Arc;
 
 /// What stands for the user's name.
@@ -15,6 +19,8 @@ pub(super) enum Addresses {
     /// None.
     #[default]
     None,
+    /// Whatever has a name.
+    All,
     /// Names, in which `${user}` stands for the user's name, and which may end in `*`.
     Names(Vec<String>),
     /// Patterns of tokens, the first or the last of which may be `${user}`.
@@ -33,12 +39,16 @@ impl Addresses {
     pub(super) fn names(list: &[String]) -> Result<Self, String> {
         match list.iter().find(|item| item.matches(USER).count() > 1) {
             Some(item) => Err(format!("'{item}' contains multiple user substitution tokens")),
-            None => Ok(Self::Names(list.iter().filter(|item| !item.is_empty()).cloned().collect())),
+            None => {
+                let names: Vec<_> = list.iter().map(|item| name(item)).filter(|name| !name.is_empty()).collect();
+                Ok(if names.contains(&"*") { Self::All } else { Self::Names(names.into_iter().map(str::to_owned).collect()) })
+            }
         }
     }
 
     pub(super) fn patterns(list: &[String]) -> Result<Self, String> {
         let mut patterned = Patterned { tree: Patterns::new(), prefixed: false, suffixed: false };
+        let mut all = false;
         for item in list.iter().filter(|item| !item.is_empty()) {
             match item.matches(USER).count() {
                 0 => {}
@@ -47,30 +57,46 @@ impl Addresses {
                 1 => return Err(format!("'{item}' may contain match pattern '{USER}' as a prefix or a suffix only.")),
                 _ => return Err(format!("'{item}' contains multiple user substitution tokens")),
             }
-            match patterned.tree.insert(item, ()) {
+            let pattern = strip_origin(item);
+            all |= pattern.split(SEPARATORS).filter(|token| !token.is_empty()).eq(["#"]);
+            match patterned.tree.insert(pattern, ()) {
                 // Twice the same says nothing new.
                 Ok(()) | Err(skupper_proto::address::patterns::PatternError::Duplicate(_)) => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
-        Ok(Self::Patterns(Arc::new(patterned)))
+        Ok(if all { Self::All } else { Self::Patterns(Arc::new(patterned)) })
     }
 
-    /// Whether a user may use an address.
-    pub(super) fn allow(&self, address: &str, user: &str) -> bool {
-        if address.is_empty() {
-            return false;
-        }
+    /// Whether a user may use an address. The verdict is the same for every spelling of one address.
+    pub(super) fn allow(&self, address: Canonical<'_>, user: &str) -> bool {
+        let by = |rule: &dyn Fn(&str) -> bool| address.spellings().any(|spelling| rule(&spelling));
         match self {
             Self::None => false,
-            Self::Names(names) => names.iter().any(|name| names_match(&name.replacen(USER, user, 1), address)),
-            Self::Patterns(patterned) => patterned.allow(address, user),
+            Self::All => !address.text().is_empty(),
+            Self::Names(names) => by(&|spelling| names.iter().any(|name| names_match(name, spelling, user))),
+            Self::Patterns(patterned) => by(&|spelling| patterned.allow(spelling, user)),
         }
     }
 }
 
-fn names_match(name: &str, address: &str) -> bool {
-    name.strip_suffix('*').map_or(name == address, |prefix| address.starts_with(prefix))
+/// A rule's name without scheme, host and trailing separator, none of which an address has when it is compared.
+fn name(rule: &str) -> &str {
+    let name = strip_origin(rule);
+    name.strip_suffix(SEPARATORS).unwrap_or(name)
+}
+
+/// Whether a rule names an address. A user's name stands for itself, whatever is in it, and nobody's name is in no address.
+fn names_match(rule: &str, address: &str, user: &str) -> bool {
+    let (name, is_prefix) = rule.strip_suffix('*').map_or((rule, false), |prefix| (prefix, true));
+    let rest = match name.split_once(USER) {
+        None => address.strip_prefix(name),
+        Some(_) if user.is_empty() => None,
+        Some((before, after)) => {
+            address.strip_prefix(before).and_then(|rest| rest.strip_prefix(user)).and_then(|rest| rest.strip_prefix(after))
+        }
+    };
+    rest.is_some_and(|rest| is_prefix || rest.is_empty())
 }
 
 impl Patterned {

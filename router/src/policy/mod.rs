@@ -12,6 +12,7 @@ mod vhost;
 pub use settings::{Settings, Verdict};
 pub use vhost::{Rules, Vhost};
 
+use skupper_proto::address::Canonical;
 use skupper_proto::address::patterns::Patterns;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -420,20 +421,20 @@ impl Admission {
         self.settings.max_message_size.unwrap_or_default()
     }
 
-    /// Whether it may attach one more link on which it sends, to `address` (empty: each message names its own).
-    pub fn may_send(&self, senders: usize, address: &str) -> Verdict {
+    /// Whether it may attach one more link on which it sends, to `address`; `None`: each message names its own.
+    pub fn may_send(&self, senders: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.sender(senders, address, &self.user);
         self.count_link(verdict, &self.counts.senders_denied)
     }
 
     /// Whether it may attach one more link on which it receives, from `address`; `None`: one of its own, made for it.
-    pub fn may_receive(&self, receivers: usize, address: Option<&str>) -> Verdict {
+    pub fn may_receive(&self, receivers: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.receiver(receivers, address, &self.user);
         self.count_link(verdict, &self.counts.receivers_denied)
     }
 
     /// Whether a message without a link's address may go to `address`.
-    pub fn may_send_message(&self, address: &str) -> bool {
+    pub fn may_send_message(&self, address: Canonical<'_>) -> bool {
         self.settings.targets.allow(address, &self.user)
     }
 

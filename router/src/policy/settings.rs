@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::hosts::Hosts;
 use serde_json::{Map, Value};
+use skupper_proto::address::Canonical;
 
 /// Links of a direction that a connection may have where nothing is said.
 const ALL_LINKS: u64 = i32::MAX as u64;
@@ -93,12 +94,12 @@ impl Settings {
         &self.hosts
     }
 
-    pub(super) fn sender(&self, senders: usize, address: &str, user: &str) -> Verdict {
-        let allowed = if address.is_empty() { self.allow_anonymous_sender } else { self.targets.allow(address, user) };
+    pub(super) fn sender(&self, senders: usize, address: Option<Canonical<'_>>, user: &str) -> Verdict {
+        let allowed = address.map_or(self.allow_anonymous_sender, |address| self.targets.allow(address, user));
         verdict(senders, self.max_senders, allowed)
     }
 
-    pub(super) fn receiver(&self, receivers: usize, address: Option<&str>, user: &str) -> Verdict {
+    pub(super) fn receiver(&self, receivers: usize, address: Option<Canonical<'_>>, user: &str) -> Verdict {
         let allowed = address.map_or(self.allow_dynamic_source, |address| self.sources.allow(address, user));
         verdict(receivers, self.max_receivers, allowed)
     }

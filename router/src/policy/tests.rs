@@ -3,9 +3,21 @@
 use super::addresses::Addresses;
 use super::hosts::Hosts;
 use super::{Denial, Policy, PolicyConfig, PolicyError, Rules, Verdict, Vhost, Visitor};
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use skupper_proto::address::{AddressClass, AddressSpace, Canonical, RouterMode};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+static SPACE: LazyLock<AddressSpace> = LazyLock::new(|| AddressSpace::new(RouterMode::Interior, "me", None));
+
+fn read(text: &str) -> Canonical<'_> {
+    SPACE.read(text)
+}
+
+fn list(items: &str) -> Vec<String> {
+    items.split(',').map(|item| item.trim().to_owned()).collect()
+}
 
 fn vhost(name: &str, rules: Rules, groups: &Value) -> Result<Vhost, PolicyError> {
     Vhost::new(name, rules, groups.as_object().expect("a map"))
@@ -93,24 +105,23 @@ fn links_are_judged_by_number_and_address() {
     });
     let policy = policy(vec![vhost("a", Rules::default(), &groups).unwrap()]);
     let admission = policy.admit(visitor(1, "u", "::1", "a")).unwrap();
-    assert_eq!(admission.may_send(0, "q"), Verdict::Allowed);
-    assert_eq!(admission.may_send(1, "x"), Verdict::Forbidden);
-    assert_eq!(admission.may_send(1, ""), Verdict::Forbidden);
-    assert_eq!(admission.may_send(2, "q"), Verdict::TooMany);
-    assert_eq!(admission.may_receive(0, Some("rest")), Verdict::Allowed);
+    assert_eq!(admission.may_send(0, Some(read("q"))), Verdict::Allowed);
+    assert_eq!(admission.may_send(1, Some(read("x"))), Verdict::Forbidden);
+    assert_eq!(admission.may_send(1, None), Verdict::Forbidden);
+    assert_eq!(admission.may_send(2, Some(read("q"))), Verdict::TooMany);
+    assert_eq!(admission.may_receive(0, Some(read("rest"))), Verdict::Allowed);
     assert_eq!(admission.may_receive(0, None), Verdict::Forbidden);
-    assert_eq!(admission.may_receive(1, Some("q")), Verdict::TooMany);
-    assert!(admission.may_send_message("q") && !admission.may_send_message("x"));
+    assert_eq!(admission.may_receive(1, Some(read("q"))), Verdict::TooMany);
+    assert!(admission.may_send_message(read("q")) && !admission.may_send_message(read("x")));
     assert_eq!(admission.counts().refused(), [0, 3, 2, 0]);
     assert_eq!((policy.counts().links_denied(), policy.counts().total()), (5, 5));
     let connector = policy.admit_connector("a", "me").unwrap();
-    assert_eq!(connector.may_send(1000, ""), Verdict::Allowed);
+    assert_eq!(connector.may_send(1000, None), Verdict::Allowed);
     assert_eq!(policy.admit_connector("b", "me").map(drop), Err(Denial::NoVhost));
 }
 
 #[test]
 fn addresses_hold_the_users_name() {
-    let list = |items: &str| items.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
     let names = Addresses::names(&list("addr/*, simple, queue.${user}, ${user}.own, a-${user}-b*")).unwrap();
     for (address, allowed) in [
         ("addr/x/y", true),
@@ -124,7 +135,7 @@ fn addresses_hold_the_users_name() {
         ("a-v-bc", false),
         ("", false),
     ] {
-        assert_eq!(names.allow(address, "u"), allowed, "{address}");
+        assert_eq!(names.allow(read(address), "u"), allowed, "{address}");
     }
     let patterns = Addresses::patterns(&list("addr/*/queue/*, simple, queue.${user}, ${user}/#")).unwrap();
     for (address, allowed) in [
@@ -140,11 +151,110 @@ fn addresses_hold_the_users_name() {
         ("${user}/a", false),
         ("queue.${user}", false),
     ] {
-        assert_eq!(patterns.allow(address, "u"), allowed, "{address}");
+        assert_eq!(patterns.allow(read(address), "u"), allowed, "{address}");
     }
-    assert!(!patterns.allow("/a", ""), "nobody has no addresses of their own");
+    assert!(!patterns.allow(read("/a"), ""), "nobody has no addresses of their own");
     assert!(Addresses::patterns(&list("abc/${user}.xyz")).is_err());
     assert!(Addresses::names(&list("${user}${user}")).is_err());
+}
+
+#[test]
+fn rules_are_for_what_the_core_reads() {
+    let names = |items: &str| Addresses::names(&list(items)).unwrap();
+    let patterns = |items: &str| Addresses::patterns(&list(items)).unwrap();
+    for (rules, address, allowed) in [
+        // What looks like a scheme or a host is none of the address.
+        (names("foo*"), "foo:/secret", false),
+        (names("foo*"), "foo:/$management", false),
+        (names("foo*"), "foo://h/_local/$management", false),
+        (names("foo*"), "amqp:/foo.bar", true),
+        (names("foo*"), "//host/foo", true),
+        (names("foo*"), "/foo/", true),
+        (names("foo*"), "_local/foo", false),
+        (patterns("foo/#"), "foo/x:/secret", false),
+        (patterns("foo/#"), "amqp:/foo/x", true),
+        // Rules are read as addresses are.
+        (names("amqp:/foo, /bar., foo:/x*"), "foo", true),
+        (names("amqp:/foo, /bar., foo:/x*"), "bar", true),
+        (names("amqp:/foo, /bar., foo:/x*"), "x1", true),
+        (patterns("amqp:/foo/*"), "/foo/a", true),
+        // A name at this router is one address, however it is spelled.
+        (names("_topo/0/me/temp.*"), "_local/temp.x", true),
+        (names("_local/temp.*"), "amqp:/_topo/0/me/temp.x", true),
+        (names("_topo/*"), "_edge/me/$management", true),
+        (names("_topo/0/other/*"), "_local/$management", false),
+        (patterns("_topo/0/me/#"), "_xtopo/n/all/me/$management", true),
+        (names("$management"), "_local/$management", false),
+        (names("_topo/0/other/*"), "_topo/all/other/$management", true),
+        // Another router would read `secret`.
+        (names("foo*"), "a:/foo:/secret", false),
+        (names("*"), "a:/foo:/secret", true),
+        (names("*"), "/", false),
+        (patterns("x, #"), "hello//", true),
+    ] {
+        assert_eq!(rules.allow(read(address), "u"), allowed, "{rules:?} {address}");
+    }
+    // What is in a user's name is part of no rule.
+    let own = names("q.${user}, ${user}*");
+    for (address, user, allowed) in
+        [("q.x", "*", false), ("q.*", "*", true), ("q.", "", false), ("x", "", false), ("ux", "u", true)]
+    {
+        assert_eq!(own.allow(read(address), user), allowed, "{address} {user}");
+    }
+}
+
+/// The reference: a rule allows an address if the core reads one of the texts that the rule allows as this address.
+fn allowed_texts(rules: &[&str], key: &str, texts: &[String]) -> bool {
+    let by = |rule: &str, text: &str| match rule.strip_suffix('*') {
+        Some(prefix) => text.starts_with(prefix),
+        None => text == rule,
+    };
+    texts.iter().any(|text| {
+        let plain = SPACE.read(text).text() == *text && SPACE.read(text).key().to_string() == key;
+        plain && rules.iter().any(|rule| by(rule, text))
+    })
+}
+
+proptest! {
+    /// Policy and the core are compared: whatever a client writes, it may use the address that the core reads in it or it may not.
+    #[test]
+    fn policy_judges_what_the_core_routes(
+        rules in prop::collection::vec(
+            prop::sample::select(vec![
+                "foo*", "foo", "q.*", "$management", "_*", "_local/*", "_local/foo", "_topo/0/*", "_topo/0/me/*", "_topo/0/o/*",
+                "_topo/0/o/foo", "_edge/*", "_edge/me/foo", "_edge/o/*", "f*",
+            ]),
+            1..4,
+        ),
+        origin in prop::sample::select(vec!["", "/", "//h/", "foo:/", "amqp://foo/", "foo.x:/", "_local/:/", "q.:/"]),
+        place in prop::sample::select(vec![
+            "", "_local/", "_topo/0/me/", "_topo/all/me/", "_xtopo/n/0/me/", "_edge/me/", "_xedge/n/me/", "_topo/0/o/",
+            "_topo/all/o/", "_topo/0/all/", "_edge/o/", "_topo/7/o/", "_local", "foo:/",
+        ]),
+        name in prop::sample::select(vec!["foo", "foo.bar", "$management", "q.x", "secret", "foo:/secret", "", "_local/foo", "temp.x"]),
+        end in prop::sample::select(vec!["", "/", "."]),
+    ) {
+        let list: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        let judge = Addresses::names(&list).unwrap();
+        let text = format!("{origin}{place}{name}{end}");
+        let address = SPACE.read(&text);
+        let allowed = judge.allow(address, "u");
+        let key = address.key().to_string();
+        // Every text that means the same has the same verdict, and the core reads the same in it.
+        let texts: Vec<String> = address.spellings().map(std::borrow::Cow::into_owned).collect();
+        for spelling in &texts {
+            for same in [spelling.clone(), format!("/{spelling}"), format!("foo://h/{spelling}"), format!("x:/{spelling}/")] {
+                prop_assert_eq!(SPACE.read(&same).key().to_string(), &*key, "{}", same);
+                prop_assert_eq!(judge.allow(SPACE.read(&same), "u"), allowed, "{}", same);
+            }
+        }
+        prop_assert_eq!(allowed, allowed_texts(&rules, &key, &texts), "{} {:?}", text, rules);
+        // A rule for applications' addresses allows no other.
+        if allowed && rules.iter().all(|rule| !rule.starts_with('_')) {
+            prop_assert_eq!(address.key().class, AddressClass::Mobile);
+            prop_assert!(rules.iter().any(|rule| address.key().text.starts_with(rule.trim_end_matches('*'))));
+        }
+    }
 }
 
 #[test]

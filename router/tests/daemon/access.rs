@@ -141,6 +141,24 @@ visits! {
         door.router.await_log(&["DENY a message that is larger than 1000 octets"]);
         assert!(door.router.is_running());
     };
+    policy_judges_addresses_as_the_router_reads_them: |lab: &Lab, python| {
+        let group = json!({ "users": "*", "remoteHosts": "*", "allowAnonymousSender": true, "sources": "foo*", "targets": "foo*" });
+        let vhost = json!({ "hostname": "$default", "groups": { "all": group } });
+        let spec = spec().entity("policy", json!({ "enableVhostPolicy": true })).entity("vhost", vhost);
+        let door = Door::open(lab, python, spec, json!({}));
+        let hidden = ["foo:/secret", "foo:/$management", "_local/$management", "foo:/_topo/0/north/$management"];
+        let steps = hidden.iter().flat_map(|address| {
+            [format!("receive:{address}"), format!("send:{address}"), format!("message:{address}::10")]
+        });
+        let steps: Vec<String> = steps.chain(["receive:/foo", "send:amqp://h/foo.a", "message:foo:/foo.b::10"].map(str::to_owned)).collect();
+        let visit = door.visit(&steps.iter().map(String::as_str).collect::<Vec<_>>());
+        let told = visit["steps"].as_array().expect("a list");
+        for (step, told) in steps.iter().zip(told).take(3 * hidden.len()) {
+            let refused = told == "rejected" || told.to_string().contains("link disallowed by local policy");
+            assert!(refused, "{step}: {told}");
+        }
+        assert_eq!(told[3 * hidden.len()..], ["ok", "ok", "released"], "{visit}");
+    };
     a_router_takes_so_many_clients: |lab: &Lab, python| {
         let spec = spec().entity("policy", json!({ "maxConnections": 0 }));
         let door = Door::open(lab, python, spec, json!({}));

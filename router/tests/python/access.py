@@ -38,7 +38,7 @@ def take(connection, step):
         elif kind == "send":
             connection.create_sender(rest or None)
         else:
-            to, user, octets = rest.split(":")
+            to, user, octets = rest.rsplit(":", 2)
             message = Message(address=to, body=b"x" * int(octets))
             if user:
                 message.user_id = user.encode()

@@ -35,7 +35,7 @@ fn without_consumers_there_is_no_choice() {
     assert!(core.choose_by_text("amqp:/_topo/0/nowhere/reply.0.0.0").is_none());
     assert!(core.choose_by_text("amqp:/_topo/0/a/reply.0.0.0").is_none());
     let delivery = stream(&core);
-    core.route(Arc::clone(&delivery), "service");
+    core.route(Arc::clone(&delivery), core.read("service"));
     assert_eq!(delivery.progress().outcome, Some(DeliveryState::Released));
 }
 
@@ -125,7 +125,8 @@ fn an_addresss_priority_goes_before_its_messages() {
             let _consumption = world.consume(1, "service", &Sink::new());
             world.settle();
             let message = Message { priority: 3, ..Message::default() };
-            assert!(world.cores[0].route(Delivery::whole(message, Bytes::new(), world.cores[0].budget()), "service"));
+            let core = &world.cores[0];
+            assert!(core.route(Delivery::whole(message, Bytes::new(), core.budget()), core.read("service")));
             let mut commands = VecDeque::new();
             world.wires[0][0].mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
             let via = commands.iter().find_map(|command| match command {

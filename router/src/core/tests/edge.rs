@@ -38,7 +38,7 @@ fn send(core: &Arc<Core>, to: &str, from: Option<&Arc<EdgeConnection>>, mesh: Op
     }
     let message = Message { annotations: Bytes::from(annotations), edge: from.cloned(), ..Message::default() };
     let delivery = Delivery::new(message, core.budget());
-    core.route(Arc::clone(&delivery), to);
+    core.route(Arc::clone(&delivery), core.read(to));
     delivery
 }
 
@@ -251,7 +251,7 @@ fn what_is_for_nobody_known_goes_up_and_never_back() {
     // Of a link for an address its own consumers decide.
     let message = Message { to_override: Some(Arc::from("nowhere")), ..Message::default() };
     let targeted = Delivery::new(message, core.budget());
-    assert!(!core.route(Arc::clone(&targeted), "nowhere") && is_released(&targeted));
+    assert!(!core.route(Arc::clone(&targeted), core.read("nowhere")) && is_released(&targeted));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption
 
 fn send(core: &Arc<Core>, message: Message) -> Arc<Delivery> {
     let delivery = Delivery::new(message, core.budget());
-    assert!(core.route(Arc::clone(&delivery), "all"));
+    assert!(core.route(Arc::clone(&delivery), core.read("all")));
     delivery
 }
 

@@ -165,7 +165,7 @@ impl World {
                     let to_address = address(&message.sections);
                     let copy = Delivery::new(message, self.cores[to.core].budget());
                     self.carried.push(Carried { from: delivery, to: Arc::clone(&copy) });
-                    self.cores[to.core].route(copy, &to_address);
+                    self.cores[to.core].route(copy, self.cores[to.core].read(&to_address));
                 }
             }
         }
@@ -250,7 +250,7 @@ impl World {
         }
         let message = Message { annotations: Bytes::from(annotations), ..stream(&self.cores[at]).message().clone() };
         let delivery = Delivery::new(message, self.cores[at].budget());
-        self.cores[at].route(Arc::clone(&delivery), to);
+        self.cores[at].route(Arc::clone(&delivery), self.cores[at].read(to));
         delivery
     }
 }
