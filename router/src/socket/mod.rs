@@ -17,7 +17,7 @@ mod write;
 pub use dial::{AttemptError, DialError, DialOptions, dial, dial_address};
 pub use limits::raise_descriptor_limit;
 pub use listen::{AcceptFailure, ListenError, accept_failure, drain_accept, listen, listen_address};
-pub use options::{Kind, configure, finish, reset, reset_when_closed};
+pub use options::{Kind, configure, end_cleanly, finish, reset};
 pub use read::read;
 pub use resolve::{Family, ResolveError, ResolveFailure, Resolver, service_port};
 pub use write::write;

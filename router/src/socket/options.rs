@@ -1,4 +1,4 @@
-//! The options of every TCP socket, in one place, and the abortive close.
+//! The options of every TCP socket, in one place, and how its close looks to the peer.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub enum Kind {
     Amqp,
     /// Carries a service connection. Since Linux 5.11 the user timeout also ends a connection whose peer keeps its window shut, which is
     /// the right of a slow reader: none is set, and keep-alive finds the dead.
+    ///
+    /// Its close sends RST, whoever closes it: an error path, or the kernel after a kill or a lack of memory. Only [`end_cleanly`]
+    /// makes the close an end that the peer may trust.
     Service,
     /// The HTTP listener (health, metrics).
     Http,
@@ -47,7 +50,10 @@ where
             let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
             let _ = socket.set_tcp_notsent_lowat(NOTSENT_LOWAT);
         }
-        Kind::Service | Kind::Http => {}
+        Kind::Service => {
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+        Kind::Http => {}
     }
 }
 
@@ -62,16 +68,17 @@ pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
     }
 }
 
+/// Makes the coming close of a [`Kind::Service`] socket a clean end: the kernel delivers what waits, then FIN. Call it once both
+/// streams are whole, directly before the close. If it fails, the close resets.
+pub fn end_cleanly(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
+}
+
 /// Closes a connection with RST, so that the peer sees an error and never takes what it received for complete.
 ///
 /// Other handles of the same socket are closed by their owners; the peer is told at once all the same.
 pub fn reset(stream: TcpStream) {
-    reset_when_closed(&stream);
-}
-
-/// As [`reset`], but the owner closes the connection, and does so next.
-pub fn reset_when_closed(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
+    let socket = SockRef::from(&stream);
     if socket.set_linger(Some(Duration::ZERO)).is_err() {
         // Without it the close would look clean; ending our reading side makes the kernel answer further data with RST.
         let _ = socket.shutdown(Shutdown::Read);

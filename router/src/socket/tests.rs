@@ -168,6 +168,45 @@ async fn reset_is_no_clean_end() {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
+/// What a peer sees of the end of a service socket, accepted or dialed: after `part`, the octets behind it and how they end.
+async fn end_of_service(dialed: bool, end: impl FnOnce(tokio::net::TcpStream)) -> std::io::Result<Vec<u8>> {
+    let listener = tokio::net::TcpListener::from_std(loopback()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = if dialed { Kind::Service } else { Kind::Http };
+    let (client, accepted) = tokio::join!(dial_address(address, other, SECOND), listener.accept());
+    let (client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
+    let (mut ours, mut peer) = if dialed { (client, accepted) } else { (accepted, client) };
+    ours.write_all(b"part").await.unwrap();
+    let mut part = [0; 4];
+    peer.read_exact(&mut part).await.unwrap();
+    end(ours);
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.map(|_| rest)
+}
+
+#[tokio::test]
+async fn a_service_socket_that_nobody_ends_is_reset() {
+    for dialed in [false, true] {
+        let error = end_of_service(dialed, drop).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn a_service_socket_that_is_ended_delivers_all_and_ends_cleanly() {
+    for dialed in [false, true] {
+        // More than fits at once: the rest waits in the kernel when the socket is closed.
+        let mut written = 0;
+        let rest = end_of_service(dialed, |ours| {
+            while let Ok(octets) = ours.try_write(&[7; 16 * 1024]) {
+                written += octets;
+            }
+            end_cleanly(&ours);
+        });
+        assert_eq!(rest.await.unwrap().len(), written);
+    }
+}
+
 #[test]
 fn a_socket_moves_between_runtimes() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -221,7 +221,7 @@ impl Service {
     fn close(&mut self, end: End) {
         self.closed = true;
         let why = match end {
-            End::Complete => return,
+            End::Complete => return socket::end_cleanly(&self.socket),
             End::Socket(error) => error.to_string(),
             End::Cut => "the TLS session was cut: no close_notify before the end".to_owned(),
             End::Far(why) => why,
@@ -237,8 +237,7 @@ impl Service {
         if !self.upload_done {
             self.upload.end(Ended::Aborted);
         }
-        // So that nobody takes what came for all there is.
-        socket::reset_when_closed(&self.socket);
+        // The close that follows resets the socket, so that nobody takes what came for all there is.
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {

@@ -73,13 +73,16 @@ impl Acceptor {
         let material = self.profile.current.load_full();
         let shown = Arc::new(Shown::default());
         let config = self.config(&material, &shown)?;
-        let handshake = TlsAcceptor::from(Arc::new(config)).accept(socket);
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept(socket).into_fallible();
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
                 Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
             }
-            Ok(Err(error)) => Err(classify(&error, &circumstances(None, &shown, &material))),
+            Ok(Err((error, socket))) => {
+                deliver_alert(&socket);
+                Err(classify(&error, &circumstances(None, &shown, &material)))
+            }
             Err(_) => Err(HandshakeError::TimedOut(deadline)),
         }
     }
@@ -132,13 +135,16 @@ impl Connector {
         let shown = Arc::new(Shown::default());
         let config = self.config(&material, &shown)?;
         let name = server_name(host)?;
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, socket);
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, socket).into_fallible();
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
                 Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
             }
-            Ok(Err(error)) => Err(classify(&error, &circumstances(Some(host), &shown, &material))),
+            Ok(Err((error, socket))) => {
+                deliver_alert(&socket);
+                Err(classify(&error, &circumstances(Some(host), &shown, &material)))
+            }
             Err(_) => Err(HandshakeError::TimedOut(deadline)),
         }
     }
@@ -160,6 +166,12 @@ impl Connector {
         config.alpn_protocols = self.alpn.to_vec();
         Ok(config)
     }
+}
+
+/// Lets the alert of a failed handshake reach the peer before the end of the socket: a reset would make some systems drop it. No
+/// octet of a stream has passed, so nobody can take this end for that of a stream.
+fn deliver_alert(socket: &TcpStream) {
+    crate::socket::end_cleanly(socket);
 }
 
 impl fmt::Debug for Acceptor {

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::backend::Serve;
+use crate::support::network::Side;
 use crate::support::pattern::Check;
 use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Router, Spec, Triangle, client, ports, wait};
 
@@ -22,6 +23,10 @@ placed!(reset_under_an_upload_over_three_sites, under_an_upload_in_line, [Ours; 
 placed!(reset_under_both_ways_over_three_sites, |lab: &Lab, kinds| under_both_ways(lab, kinds, 0), [Ours; 3]);
 placed!(reset_under_both_ways_over_three_sites_with_data, |lab: &Lab, kinds| under_both_ways(lab, kinds, 2), [Ours; 3]);
 placed!(servers_site_killed_under_an_upload, servers_site_killed, OURS);
+placed!(clients_router_killed_under_a_download, |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::North), OURS);
+placed!(servers_router_killed_under_a_download, |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::South), OURS);
+placed!(clients_router_killed_under_an_upload, |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::North), OURS);
+placed!(servers_router_killed_under_an_upload, |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::South), OURS);
 placed!(reset_again_and_again, again_and_again, OURS);
 placed!(path_that_stands_still, stands_still, OURS);
 placed!(both_sites_stopped_for_a_while, stopped_for_a_while, OURS);
@@ -147,6 +152,51 @@ fn servers_site_killed(lab: &Lab, kinds: [Kind; 2]) {
     assert_ne!(client::read_text(&mut stream).1, End::Open);
     pair.south.start_again();
     client::await_hello(pair.port("hello"));
+}
+
+fn kill(pair: &mut Pair, side: Side) {
+    match side {
+        Side::North => pair.north.kill(),
+        Side::South => pair.south.kill(),
+    }
+}
+
+/// The kernel kills a router (SIGKILL, as a lack of memory does) under a download: the client must not take it for complete,
+/// whichever router it was. The server has sent no end, and learns of the kill as soon as it writes.
+fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
+    let backend = Backend::start(Serve::Exchange(u64::MAX));
+    let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("source", backend.port)]);
+    let mut stream = client::connect(pair.port("source"));
+    let mut check = Check::default();
+    let mut buffer = vec![0; 64 * 1024];
+    while check.received() < SOME {
+        let count = stream.read(&mut buffer).expect("the download goes on");
+        assert_ne!(count, 0, "the download ended by itself");
+        check.take(&buffer[..count]);
+    }
+    kill(&mut pair, side);
+    let end = client::drain(&mut stream, &mut check);
+    assert_eq!((check.wrong_at(), end), (None, End::Reset), "the client takes {} octets for all", check.received());
+    let server = backend.next_account();
+    assert!(server.saw_an_error(), "the server was not told: {server:?}");
+}
+
+/// The same under an upload: the server must not take what came for all there is.
+fn killed_under_an_upload(lab: &Lab, kinds: [Kind; 2], side: Side) {
+    let backend = Backend::start(Serve::Sink);
+    let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
+    let mut stream = client::connect(pair.port("sink"));
+    let handle = stream.try_clone().expect("a second handle of the socket");
+    std::thread::scope(|scope| {
+        let _end = client::HangUp(&handle);
+        let upload = scope.spawn(move || client::send(&mut stream, u64::MAX, |_| {}));
+        backend.await_received(SOME);
+        kill(&mut pair, side);
+        let server = backend.next_account();
+        assert_eq!((server.wrong_at, server.end), (None, End::Reset), "the server takes {} octets for all", server.received);
+        let (_, refused) = upload.join().expect("the writer does not panic");
+        assert!(refused.is_some(), "the client was not told");
+    });
 }
 
 /// After each of many resets the link comes back, and the service with it.
