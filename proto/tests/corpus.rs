@@ -54,3 +54,8 @@ fn management() {
 fn routing_messages() {
     replay("routing_messages", targets::routing_messages);
 }
+
+#[test]
+fn streams() {
+    replay("streams", targets::streams);
+}

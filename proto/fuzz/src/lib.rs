@@ -11,9 +11,10 @@ use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::{self, Tracking};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
 use skupper_proto::management::{MAX_REQUEST, Request, Response, Table, property};
-use skupper_proto::stream;
+use skupper_proto::stream::{self, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, StreamHead};
 use skupper_proto::time::Instant;
 use skupper_proto::topology::{self, Arrival, LinkId, Message, Routing};
+use skupper_proto::vanflow::{self, Fact};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -280,6 +281,73 @@ pub fn management(octets: &[u8]) {
             assert!(table.attribute_names.iter().all(|name| table.column(name).is_some()));
         }
     }
+}
+
+/// The head of a stream, the records of another router about streams, and the two sides of a stream's window.
+///
+/// What is read of a head can be written and read again to the same, and what a message of records takes is bounded by its octets.
+pub fn streams(octets: &[u8]) {
+    if let Ok(Scan::Complete(head)) = message::scan(octets, false, true)
+        && let Ok(read) = stream::decode_head(octets, &head)
+    {
+        let StreamHead { reply_to, correlation_id, alpn } = &read;
+        let again = stream::encode_head("to", *reply_to, *correlation_id, alpn.as_deref());
+        let Ok(Scan::Complete(head)) = message::scan(&again, false, true) else { panic!("a head that was written is whole") };
+        assert_eq!(stream::decode_head(&again, &head), Ok(read));
+    }
+    for cut in [octets.len(), octets.len() / 2] {
+        let records = vanflow::read_co_records(&octets[..cut]);
+        assert!(records.len() <= vanflow::MAX_RECORDS);
+        let text = |fact: &Fact| if let Fact::Text(text) = fact { text.len() } else { 1 };
+        let weight = |facts: &[(u32, Fact)]| facts.iter().map(|(_, fact)| 1 + text(fact)).sum::<usize>();
+        assert!(records.iter().map(|(identity, facts)| identity.len() + weight(facts)).sum::<usize>() <= cut);
+    }
+    window(octets);
+}
+
+/// A stream over a way whose delays, and whose reader, are as the octets say. However they are, the sender has no more under way than
+/// may be held, and it is never stuck once all is read and told.
+fn window(octets: &[u8]) {
+    let (mut sender, mut receipt) = (SendWindow::default(), Receipt::default());
+    let (mut waiting, mut now) = (0, Instant::from_millis(1));
+    let mut told = VecDeque::new();
+    let mut read = |octets: u64, now, told: &mut VecDeque<(u64, u64)>, waiting: &mut u64| {
+        let octets = octets.min(*waiting);
+        *waiting -= octets;
+        if octets > 0
+            && let Some(total) = receipt.written(octets, || *waiting, || now)
+        {
+            assert_eq!(total, receipt.total());
+            assert!(receipt.allowance() <= MAX_ALLOWANCE && receipt.allowance().is_multiple_of(ALLOWANCE_UNIT));
+            told.push_back((total, receipt.allowance()));
+        }
+        if *waiting == 0 {
+            receipt.starve(|| now);
+        }
+    };
+    for &octet in octets {
+        let much = u64::from(octet >> 2) << 14;
+        match octet & 3 {
+            0 => {
+                let octets = sender.room().min(much);
+                sender.sent(octets);
+                waiting += octets;
+                assert!(waiting <= MAX_HELD as u64 + MAX_ALLOWANCE, "{waiting}");
+            }
+            1 => read(much, now, &mut told, &mut waiting),
+            2 => now += Duration::from_micros(much),
+            _ => {
+                if let Some((total, allowance)) = told.pop_front() {
+                    sender.acknowledge(total, allowance);
+                }
+            }
+        }
+    }
+    read(u64::MAX, now, &mut told, &mut waiting);
+    for (total, allowance) in told {
+        sender.acknowledge(total, allowance);
+    }
+    assert!(sender.room() > 0);
 }
 
 /// Routing messages, one after the other behind two octets of length: what is read can be written and read again to the same, and a

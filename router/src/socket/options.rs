@@ -18,6 +18,10 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// a slow, saturated path does not starve HELLO, whose absence for 3 s ends a neighbor.
 const NOTSENT_LOWAT: u32 = 128 * 1024;
 
+/// How much a service socket takes in beyond what is on the wire. So a peer that stands still costs the kernel this, not its largest
+/// send buffer (4 MiB). What may be on the wire is not bounded by it, and a stream takes no more processor time.
+const SERVICE_NOTSENT_LOWAT: u32 = 128 * 1024;
+
 /// What a socket is for. It decides the socket's options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -52,6 +56,7 @@ where
         }
         Kind::Service => {
             let _ = socket.set_linger(Some(Duration::ZERO));
+            let _ = socket.set_tcp_notsent_lowat(SERVICE_NOTSENT_LOWAT);
         }
         Kind::Http => {}
     }

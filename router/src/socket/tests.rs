@@ -148,7 +148,10 @@ async fn options_are_set_by_kind() {
     assert_eq!(SockRef::from(&accepted_amqp).tcp_user_timeout().unwrap(), Some(30 * SECOND));
     assert_eq!(SockRef::from(&service).tcp_user_timeout().unwrap(), None);
     assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), None);
-    for socket in [SockRef::from(&amqp), SockRef::from(&accepted_amqp)] {
+    for socket in [SockRef::from(&service), SockRef::from(&accepted)] {
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+    }
+    for socket in [SockRef::from(&amqp), SockRef::from(&service), SockRef::from(&accepted), SockRef::from(&accepted_amqp)] {
         if let Ok(lowat) = socket.tcp_notsent_lowat() {
             assert_eq!(lowat, 128 * 1024);
         }

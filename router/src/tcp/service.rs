@@ -426,7 +426,7 @@ impl Service {
         if self.writing.is_empty() && self.ended.is_none() {
             (_, self.ended) = delivery.take(WRITE, &mut self.writing);
             if self.writing.is_empty() {
-                self.receipt.starve();
+                self.receipt.starve(|| self.node.clock.now());
             }
         }
         let moved = !self.writing.is_empty() && self.write_chunks()?;
@@ -485,7 +485,7 @@ impl Service {
         }
         if let Source::Here(delivery) = &self.source {
             let waiting = || (self.writing.octets() + delivery.window().0) as u64;
-            if let Some(total) = self.receipt.written(written as u64, waiting) {
+            if let Some(total) = self.receipt.written(written as u64, waiting, || self.node.clock.now()) {
                 delivery.acknowledge(total, self.receipt.allowance());
             }
         }

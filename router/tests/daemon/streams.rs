@@ -23,6 +23,8 @@ placed!(both_ways_at_once_over_three_sites_with_data, |lab: &Lab, kinds| both_wa
 placed!(eight_streams_both_ways, |lab: &Lab, kinds| eight_streams(lab, kinds, PairOptions::default()), OURS);
 placed!(stalled_servers_hold_nobody, |lab: &Lab, kinds| stalled_servers(lab, kinds, PairOptions::default()), OURS);
 placed!(stalled_servers_hold_nobody_with_data, |lab: &Lab, kinds| stalled_servers(lab, kinds, with_data(2)), OURS);
+placed!(uploads_that_stand_still_cost_a_window, uploads_cost_a_window, OURS);
+placed!(downloads_that_stand_still_cost_a_window, downloads_cost_a_window, OURS);
 placed!(slow_readers_hold_nobody, |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()), OURS);
 placed!(saturated_path_keeps_the_neighbor, |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()), OURS);
 
@@ -113,6 +115,48 @@ fn stalled_servers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
         }
     }
     pair.assert_hello();
+}
+
+/// Streams that stand still at once, to see what one of them costs.
+const STANDING: usize = 20;
+
+/// Servers that read nothing: each upload costs both routers together little more than the window, whatever the kernel took.
+fn uploads_cost_a_window(lab: &Lab, kinds: [Kind; 2]) {
+    let stalled = Backend::start(Serve::Stall);
+    let pair = Pair::start(lab, kinds, PairOptions::default(), &[("stalled", stalled.port)]);
+    let before = resident(&pair);
+    let streams: Vec<_> = (0..STANDING).map(|_| client::connect(pair.port("stalled"))).collect();
+    std::thread::scope(|scope| {
+        let _end: Vec<_> = streams.iter().map(client::HangUp).collect();
+        for stream in &streams {
+            let mut stream = stream.try_clone().expect("a second handle of the socket");
+            scope.spawn(move || client::send(&mut stream, u64::MAX, |_| {}));
+        }
+        assert_cost_of_one(&pair, before);
+    });
+}
+
+/// The same with clients that read nothing.
+fn downloads_cost_a_window(lab: &Lab, kinds: [Kind; 2]) {
+    let backend = Backend::start(Serve::Exchange(u64::MAX));
+    let pair = Pair::start(lab, kinds, PairOptions::default(), &[("source", backend.port)]);
+    let before = resident(&pair);
+    let streams: Vec<_> = (0..STANDING).map(|_| client::connect(pair.port("source"))).collect();
+    assert_cost_of_one(&pair, before);
+    streams.iter().for_each(client::reset_on_close);
+}
+
+fn resident(pair: &Pair) -> u64 {
+    pair.north.resident() + pair.south.resident()
+}
+
+fn assert_cost_of_one(pair: &Pair, before: u64) {
+    /// The window, what may be read ahead of the link, and what the allocator makes of both.
+    const MOST: u64 = 2 * MIB;
+    let after = wait::quiet("the streams", Duration::from_secs(1), || resident(pair) / MIB) * MIB;
+    let one = after.saturating_sub(before) / STANDING as u64;
+    assert!(one < MOST, "a stream that stands still costs {one} octets");
+    assert!(one > MIB / 2, "nothing stands still: {one}");
 }
 
 fn stalled_in_line(lab: &Lab, kinds: [Kind; 3], data: u8) {
