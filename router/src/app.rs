@@ -238,6 +238,7 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
         shards,
         ceiling: memory_ceiling(),
     };
+    crate::node::check_randomness().map_err(|error| format!("the operating system gives no random numbers: {error}"))?;
     let shards = Shards::start(shards).map_err(|error| format!("cannot start threads: {error}"))?;
     let node = Arc::new(Node {
         flow_prefix: crate::flow::source_prefix(std::env::var("HOSTNAME").ok().as_deref()),

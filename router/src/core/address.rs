@@ -69,6 +69,7 @@ impl AddressCounts {
 /// Who consumes an address, as a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Destinations {
+    /// The router's own handler, if it has one, stands first.
     pub(super) locals: Vec<Arc<LocalConsumer>>,
     pub(super) remotes: Vec<Remote>,
 }
@@ -83,11 +84,17 @@ pub struct LocalConsumer {
     pub(super) capacity: usize,
     /// Every router has one of its own: the network is not told.
     pub(super) own: bool,
+    /// It is a client's, and clients have a budget of addresses.
+    pub(super) client: bool,
     /// It is reached by this edge connection.
     pub(super) edge: Option<Arc<EdgeConnection>>,
 }
 
 impl LocalConsumer {
+    fn plain(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Self {
+        Self { endpoint, outstanding: Arc::default(), capacity, own: false, client: false, edge: None }
+    }
+
     /// A consumer that takes deliveries through `endpoint`.
     pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
         Self::with_capacity(endpoint, DEFAULT_CAPACITY)
@@ -95,12 +102,17 @@ impl LocalConsumer {
 
     /// A consumer that may have `capacity` deliveries open before others of a balanced address are preferred.
     pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false, edge: None })
+        Arc::new(Self::plain(endpoint, capacity))
+    }
+
+    /// A client, for [`Core::serve_client`].
+    pub fn client(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
+        Arc::new(Self { client: true, ..Self::plain(endpoint, capacity) })
     }
 
     /// A consumer that is reached by an edge connection.
     pub fn behind(edge: &Arc<EdgeConnection>, endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity, own: false, edge: Some(Arc::clone(edge)) })
+        Arc::new(Self { edge: Some(Arc::clone(edge)), ..Self::plain(endpoint, capacity) })
     }
 
     /// Whether it takes what a client sends before it has answered: what is behind an edge connection may be a C router's.
@@ -110,7 +122,7 @@ impl LocalConsumer {
 
     /// A handler that every router has for itself, such as its management node: the network is not told of it.
     pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
-        Arc::new(Self { endpoint, outstanding: Arc::default(), capacity: DEFAULT_CAPACITY, own: true, edge: None })
+        Arc::new(Self { own: true, ..Self::plain(endpoint, DEFAULT_CAPACITY) })
     }
 }
 
@@ -125,6 +137,11 @@ pub(super) struct Remote {
 }
 
 impl Destinations {
+    pub(super) fn add_local(&mut self, consumer: Arc<LocalConsumer>) {
+        let place = if consumer.own { 0 } else { self.locals.len() };
+        self.locals.insert(place, consumer);
+    }
+
     /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if one is given.
     fn can_be_reached(&self, from: Option<&EdgeConnection>) -> bool {
         match from {
@@ -292,6 +309,11 @@ impl Address {
     pub(super) fn consumers_behind(&self) -> usize {
         let here = |consumer: &&Arc<LocalConsumer>| !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.leads_away());
         self.destinations.load().locals.iter().filter(here).count()
+    }
+
+    /// Whether a client consumes it here.
+    pub(super) fn has_client(&self) -> bool {
+        self.destinations.load().locals.iter().any(|consumer| consumer.client)
     }
 
     /// Whether a consumer is behind an edge connection.

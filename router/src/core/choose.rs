@@ -185,6 +185,10 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     {
         return Some(to_local(consumer));
     }
+    // What is for the router itself, as requests to its management are, is for nobody who attached to the same address.
+    if let Some(handler) = destinations.locals.first().filter(|consumer| consumer.own && usable(consumer)) {
+        return Some(to_local(handler));
+    }
     if address.treatment() != Treatment::Balanced
         && let Some(index) = turn.checked_rem(destinations.locals.len())
     {

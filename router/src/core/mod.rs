@@ -6,6 +6,7 @@
 //! snapshots; changes are made under one lock, the core's, by whoever causes them. It is synchronous and reads no clock.
 
 mod address;
+mod allowance;
 mod budget;
 mod choose;
 mod chunks;
@@ -25,6 +26,7 @@ mod trunk;
 mod tests;
 
 pub use address::{Address, AddressCounts, AddressRule, LocalConsumer, Watch, Watching};
+pub use allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 pub use budget::Budget;
 pub use choose::Choice;
 pub use chunks::Chunks;

@@ -51,7 +51,7 @@ impl Replies {
         Arc::new(Self { shards: (0..shards.max(1)).map(|_| Mutex::default()).collect() })
     }
 
-    /// Makes an address for `endpoint` on `shard`. The nonce keeps strangers from guessing it.
+    /// Makes an address for `endpoint` on `shard`. The nonce must be one that nobody can guess: whoever knows the address can answer.
     pub fn add(self: &Arc<Self>, shard: usize, nonce: u64, endpoint: Arc<dyn Endpoint>) -> ReplyHandle {
         let shard = shard % self.shards.len();
         let slot = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).insert((nonce, endpoint));

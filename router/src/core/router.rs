@@ -104,6 +104,13 @@ pub struct Consumption {
     consumer: Arc<LocalConsumer>,
 }
 
+impl Consumption {
+    /// The address.
+    pub const fn key(&self) -> &AddressKey {
+        &self.key
+    }
+}
+
 impl Drop for Consumption {
     fn drop(&mut self) {
         self.core.unconsume(&self.key, &self.consumer);
@@ -235,9 +242,24 @@ impl Core {
 
     /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a class that is told.
     pub fn serve(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
+        self.enter(&mut self.lock(), key, consumer, now)
+    }
+
+    /// As [`Core::serve`], for a client. `None` when the clients of this router have as many addresses as they may, and this would
+    /// be one more.
+    pub fn serve_client(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Option<Consumption> {
         let mut state = self.lock();
+        let is_known = || self.addresses.load().get(&key).is_some_and(|address| address.has_client());
+        let takes_place = consumer.client && key.class().is_advertised() && !is_known();
+        if takes_place && !state.clients.take(key.wire_len()) {
+            return None;
+        }
+        Some(self.enter(&mut state, key, consumer, now))
+    }
+
+    fn enter(self: &Arc<Self>, state: &mut State, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
         let address = self.record(&key, consumer.own.then_some(Treatment::Closest));
-        address.change(|destinations| destinations.locals.push(Arc::clone(&consumer)));
+        address.change(|destinations| destinations.add_local(Arc::clone(&consumer)));
         state.advertise(self, &address, now);
         Consumption { core: Arc::clone(self), key, consumer }
     }
@@ -246,6 +268,9 @@ impl Core {
         let mut state = self.lock();
         let Some(address) = self.addresses.load().get(key).map(Arc::clone) else { return };
         address.change(|destinations| destinations.locals.retain(|known| !Arc::ptr_eq(known, consumer)));
+        if consumer.client && key.class().is_advertised() && !address.has_client() {
+            state.clients.give_back(key.wire_len());
+        }
         let now = state.now();
         state.advertise(self, &address, now);
         self.sweep(key, &address);

@@ -1,6 +1,7 @@
 //! The core's changeable part: the routing protocol's machine, trunks and their groups, behind the one lock.
 
 use super::address::Address;
+use super::allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 use super::delivery::Message;
 use super::edge::Edges;
 use super::mailbox::{Command, Mailbox, Via};
@@ -79,6 +80,8 @@ pub(super) struct State {
     groups: HashMap<GroupKey, Group>,
     next_trunk: u64,
     pub(super) edges: Edges,
+    /// What is left of the addresses that clients may have.
+    pub(super) clients: Allowance,
     notices: VecDeque<Notice>,
     /// Woken when the routing machine wants its time-out earlier.
     timer: Option<Waker>,
@@ -96,6 +99,7 @@ impl State {
             groups: HashMap::new(),
             next_trunk: 1,
             edges: Edges::new(bid),
+            clients: Allowance::new(CLIENT_ADDRESSES, CLIENT_ADDRESS_OCTETS),
             notices: VecDeque::new(),
             timer: None,
             armed: None,

@@ -1,6 +1,7 @@
 //! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and their credit.
 
 use super::connection::Connection;
+use super::consumed::{Consumed, TEMPORARY};
 use super::edge::is_tracking;
 use super::settings::Kind;
 use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watching};
@@ -74,6 +75,8 @@ pub(super) struct Clients {
     /// Links on which clients receive, by the number under which deliveries come for them.
     consumers: HashMap<u32, LinkKey>,
     next_consumer: u32,
+    /// The addresses that they consume.
+    consumed: Consumed,
 }
 
 /// What keeps a client's link a consumer.
@@ -82,6 +85,8 @@ pub(super) struct Consumer {
     session: Option<SessionKey>,
     /// Ends with the link.
     consumption: Option<Consumption>,
+    /// Its address is among those that the connection consumes.
+    counted: bool,
 }
 
 /// A client's link as the core knows it.
@@ -113,6 +118,8 @@ enum Refusal {
     NoAddress,
     NotANode,
     TooLong(usize),
+    TooMany,
+    Reserved,
 }
 
 impl From<Refusal> for Error {
@@ -125,6 +132,13 @@ impl From<Refusal> for Error {
                 let text = format!("the address has {octets} octets; routers take at most {MAX_KEY_LENGTH}");
                 Self::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
             }
+            Refusal::TooMany => {
+                Self::new(condition::RESOURCE_LIMIT_EXCEEDED, "clients consume as many addresses as they may at this router")
+            }
+            Refusal::Reserved => Self::new(
+                condition::UNAUTHORIZED_ACCESS,
+                "the address was made for another connection, which alone receives from it",
+            ),
         }
     }
 }
@@ -229,8 +243,9 @@ impl Connection {
 
     fn attach_consumer(&mut self, link: LinkKey, attach: Attach) -> Result<(), (Refusal, String)> {
         let mut source = attach.source.unwrap_or_default();
-        if source.dynamic == Some(true) {
-            source.address = Some(self.node.core.address_of(&["temp.", &Node::discriminator()]));
+        let dynamic = source.dynamic == Some(true);
+        if dynamic {
+            source.address = Some(self.node.core.address_of(&[TEMPORARY, &Node::discriminator()]));
         }
         let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
             return Err((Refusal::NoAddress, attach.name));
@@ -243,9 +258,13 @@ impl Connection {
         if let Some(refusal) = self.refusal(key) {
             return Err((refusal, attach.name));
         }
-        let key = key.to_key();
-        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, Some(key.to_string()));
+        if !dynamic && Consumed::is_reserved(key) && !self.clients.consumed.has(key) {
+            return Err((Refusal::Reserved, attach.name));
+        }
         let settles = attach.snd_settle_mode == Some(1);
+        let key = key.to_key();
+        let Some(consumer) = self.subscribe(link, key.clone()) else { return Err((Refusal::TooMany, attach.name)) };
+        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, Some(key.to_string()));
         let answer = AttachRequest {
             source: Some(source),
             target: Some(attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default()))),
@@ -253,7 +272,7 @@ impl Connection {
             ..AttachRequest::default()
         };
         self.engine.accept(link, answer);
-        self.consume(link, key, settles);
+        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
         Ok(())
     }
 
@@ -265,17 +284,37 @@ impl Connection {
         (!self.node.core.is_available(key)).then_some(Refusal::Unavailable)
     }
 
-    /// Makes the peer of a link on which it receives a consumer of an address. `settles`: it takes settled deliveries only.
+    /// Makes the peer of a link on which it receives a consumer of an address, as the operator wants it. `settles`: it takes settled
+    /// deliveries only.
     pub(super) fn consume(&mut self, link: LinkKey, key: AddressKey, settles: bool) {
+        let number = self.clients.number(link);
+        let consumer = LocalConsumer::with_capacity(self.link_endpoint(number), self.link_capacity());
+        let consumption = self.node.core.serve(key, consumer, self.now);
+        let consumer = Consumer::new(number, self.engine.session_of(link), Some(consumption));
+        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
+    }
+
+    /// Makes the peer of a link on which it receives a consumer of an address, as the peer wants it; `None` beyond what clients may.
+    fn subscribe(&mut self, link: LinkKey, key: AddressKey) -> Option<Consumer> {
+        // What an edge router consumes is its clients' and its services'.
+        let counted = self.edge.connection.is_none() || Consumed::is_reserved(key.as_ref());
+        if counted && !self.clients.consumed.has_room(key.as_ref()) {
+            return None;
+        }
         let number = self.clients.number(link);
         let (endpoint, capacity) = (self.link_endpoint(number), self.link_capacity());
         let consumer = match &self.edge.connection {
             Some(edge) => LocalConsumer::behind(edge, endpoint, capacity),
-            None => LocalConsumer::with_capacity(endpoint, capacity),
+            None => LocalConsumer::client(endpoint, capacity),
         };
-        let consumption = self.node.core.serve(key, consumer, self.now);
-        let consumer = Consumer::new(number, self.engine.session_of(link), Some(consumption));
-        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
+        let Some(consumption) = self.node.core.serve_client(key, consumer, self.now) else {
+            self.clients.consumers.remove(&number);
+            return None;
+        };
+        if counted {
+            self.clients.consumed.enter(consumption.key());
+        }
+        Some(Consumer { counted, ..Consumer::new(number, self.engine.session_of(link), Some(consumption)) })
     }
 
     /// A link on which this router sends, as the core knows it.
@@ -359,6 +398,9 @@ impl Connection {
     /// A consumer's link is gone.
     pub(super) fn consumer_gone(&mut self, consumer: &Consumer) {
         self.clients.consumers.remove(&consumer.number);
+        if let Some(consumption) = consumer.consumption.as_ref().filter(|_| consumer.counted) {
+            self.clients.consumed.leave(consumption.key());
+        }
     }
 
     /// A client ended a session: its links are gone.
@@ -395,7 +437,7 @@ impl Clients {
 impl Consumer {
     /// A link by its number; it is a consumer while it has a consumption.
     pub(super) const fn new(number: u32, session: Option<SessionKey>, consumption: Option<Consumption>) -> Self {
-        Self { number, session, consumption }
+        Self { number, session, consumption, counted: false }
     }
 
     /// Whether it consumes an address.

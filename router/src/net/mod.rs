@@ -8,6 +8,7 @@ mod auto_links;
 mod clients;
 mod connection;
 mod connector;
+mod consumed;
 mod credentials;
 mod edge;
 mod failover;

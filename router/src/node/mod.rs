@@ -7,6 +7,7 @@ mod auto_links;
 mod clock;
 mod links;
 mod port;
+mod random;
 mod registry;
 mod shards;
 mod stop;
@@ -17,6 +18,7 @@ pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
+pub use random::{check as check_randomness, unguessable};
 pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::Shards;
 pub use stop::{Dismissal, Stop, Stopping};
@@ -107,9 +109,10 @@ impl Node {
         Bid { ordinal, id: Self::discriminator() }
     }
 
-    /// A random text for names, of the letters that C routers use: 15 characters.
+    /// A random text for names that nobody can guess, of the letters that C routers use: 15 characters, 90 bits.
     pub fn discriminator() -> String {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
-        (0..15).map(|_| char::from(LETTERS[fastrand::usize(..LETTERS.len())])).collect()
+        let bits = u128::from(unguessable()) << 64 | u128::from(unguessable());
+        (0..15).map(|place| char::from(LETTERS[(bits >> (6 * place)) as usize & 63])).collect()
     }
 }

@@ -5,7 +5,7 @@ use super::reply::Reply;
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
 use crate::core::Choice;
-use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached};
+use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable};
 use crate::schema::typed as schema;
 use crate::socket::{self, Family, Kind};
 use crate::tls::{Acceptor, Session};
@@ -269,7 +269,7 @@ impl TcpListener {
             return socket::reset(socket);
         };
         let reply = Arc::new(Reply::default());
-        let handle = node.core.replies().add(shard, fastrand::u64(..), Arc::clone(&reply) as Arc<_>);
+        let handle = node.core.replies().add(shard, unguessable(), Arc::clone(&reply) as Arc<_>);
         let flow = node.next_flow();
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
         let head = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);

@@ -2,10 +2,12 @@
 
 use super::world::{World, core, finish, stream};
 use super::{Bell, Sink};
-use crate::core::{Address, AddressRule, Command, Core, Delivery, GroupKey, LocalConsumer, Mailbox, Message, Via};
+use crate::core::{
+    Address, AddressRule, CLIENT_ADDRESS_OCTETS, Command, Core, Delivery, GroupKey, LocalConsumer, Mailbox, Message, Via,
+};
 use bytes::Bytes;
-use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{AddressKey, MAX_KEY_LENGTH, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::time::Instant;
 use std::collections::VecDeque;
@@ -214,4 +216,27 @@ fn watch_tells_when_the_first_comes_and_the_last_goes() {
     drop(watch);
     drop(third);
     assert_eq!((core.addresses().len(), address.is_reachable()), (0, false));
+}
+
+#[test]
+fn clients_have_a_budget_of_addresses() {
+    let core = core("a", Treatment::Balanced);
+    let sink = Sink::new();
+    let serve = |text: String| {
+        let consumer = LocalConsumer::client(Arc::clone(&sink) as Arc<_>, 250);
+        core.serve_client(AddressKey::mobile(text), consumer, Instant::ZERO)
+    };
+    // With the longest addresses, the octets are used up first.
+    let long = |number: usize| format!("{number:0>width$}", width = MAX_KEY_LENGTH - 1);
+    let mut held: Vec<_> = (0..CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH).map_while(|number| serve(long(number))).collect();
+    assert_eq!(held.len(), CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH);
+    assert!(serve("one more".to_owned()).is_none());
+    held.push(serve(long(0)).expect("another consumer of an address takes no place"));
+    let service = LocalConsumer::new(Arc::clone(&sink) as Arc<_>);
+    let _service = core.serve(AddressKey::mobile("service"), service, Instant::ZERO);
+    // Its place is free once the last of them is gone.
+    drop(held.swap_remove(0));
+    assert!(serve("one more".to_owned()).is_none());
+    drop(held.swap_remove(0));
+    assert!(serve("one more".to_owned()).is_some());
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::{Consumption, Endpoint, LocalConsumer};
-use crate::node::Access;
+use crate::node::{Access, unguessable};
 use crate::policy::{Policy, PolicyConfig, Rules, Vhost};
 use serde_json::json;
 use skupper_proto::amqp::performative::{Attach, Role as LinkRole};
@@ -170,5 +170,74 @@ fn an_address_is_no_longer_than_routers_take() {
                 assert_eq!(attached, if fits { Ok(()) } else { Err("amqp:resource-limit-exceeded".to_owned()) }, "{octets}");
             }
         }
+    });
+}
+
+/// The address of a link's source, as the router answered.
+fn source(attach: &Attach) -> String {
+    attach.source.as_ref().and_then(|source| source.address.clone()).expect("an address")
+}
+
+#[test]
+fn a_temporary_address_is_received_from_by_its_own_connection_alone() {
+    run(async {
+        let node = node();
+        let (mut owner, mut other) = (client(&node).await, client(&node).await);
+        let (link, attach) = owner.try_attach(LinkRole::Receiver, None).await.expect("an address of its own");
+        let address = source(&attach);
+        assert!(address.starts_with("amqp:/_topo/0/here/temp."), "{address}");
+        let name = address.rsplit('/').next().unwrap();
+        for spelling in
+            [address.clone(), format!("_local/{name}"), format!("x:/_edge/here/{name}"), "_local/temp.mine".to_owned()]
+        {
+            let refused = other.try_attach(LinkRole::Receiver, Some(&spelling)).await.map(drop);
+            assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{spelling}");
+        }
+        // Answers come from anybody.
+        owner.engine.set_credit(link, 10, false);
+        owner.flush().await;
+        let sender = other.try_attach(LinkRole::Sender, Some(&address)).await.expect("anybody").0;
+        let mut sending = std::pin::pin!(other.send(sender, None, None));
+        let mut hearing = std::pin::pin!(async {
+            loop {
+                if let Event::Transfer { delivery, .. } = owner.event().await {
+                    owner.engine.disposition(delivery, Some(DeliveryState::Accepted), true);
+                    owner.flush().await;
+                    break;
+                }
+            }
+            &mut owner
+        });
+        let (outcome, owner) = tokio::join!(&mut sending, &mut hearing);
+        assert_eq!(outcome, DeliveryState::Accepted);
+        owner.try_attach(LinkRole::Receiver, Some(&address)).await.expect("another link of its own");
+        // Where a service connection waits for its answer, no client receives.
+        let handle = node.core.replies().add(0, unguessable(), Arc::<Taker>::default() as Arc<_>);
+        let reply = handle.address(&node.core);
+        let refused = client(&node).await.try_attach(LinkRole::Receiver, Some(&reply)).await.map(drop);
+        assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{reply}");
+    });
+}
+
+#[test]
+fn requests_to_the_router_itself_are_not_for_who_attached_there_too() {
+    run(async {
+        let node = node();
+        let own = Arc::<Taker>::default();
+        let serve = |key: &str| {
+            let key = node.core.read(key).key().to_key();
+            node.core.serve(key, LocalConsumer::own(Arc::clone(&own) as Arc<_>), node.clock.now())
+        };
+        let mut client = client(&node).await;
+        client.try_attach(LinkRole::Receiver, Some("$management")).await.expect("as with C routers");
+        let _serving = [serve("$management"), serve("_local/$management")];
+        client.try_attach(LinkRole::Receiver, Some("_local/$management")).await.expect("as with C routers");
+        for address in ["$management", "_topo/0/here/$management"] {
+            let link = client.try_attach(LinkRole::Sender, Some(address)).await.expect("allowed").0;
+            for _ in 0..3 {
+                assert_eq!(client.send(link, None, None).await, DeliveryState::Accepted);
+            }
+        }
+        assert_eq!(own.count(), 6);
     });
 }

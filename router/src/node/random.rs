@@ -1,0 +1,62 @@
+//! Random numbers that nobody can guess: the operating system's, fetched in portions.
+
+use std::cell::RefCell;
+
+/// Octets that a thread fetches at a time: one call serves 32 addresses of service connections.
+const PORTION: usize = 256;
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { octets: [0; PORTION], used: PORTION }) };
+}
+
+/// Octets that were fetched, and how many of them were given out. None is given out twice.
+struct Pool {
+    octets: [u8; PORTION],
+    used: usize,
+}
+
+/// Asks the operating system once. Call it before the router starts: without an answer no address can be kept from strangers.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn check() -> Result<(), getrandom::Error> {
+    getrandom::fill(&mut [0; 8])
+}
+
+/// A number for what others must not guess: nonces of answers, names of temporary addresses.
+///
+/// # Panics
+/// When the system has no more random numbers, though it had some at [`check`]. A guessable number would be worse.
+pub fn unguessable() -> u64 {
+    POOL.with_borrow_mut(|pool| {
+        if pool.octets.len() - pool.used < size_of::<u64>() {
+            getrandom::fill(&mut pool.octets).expect("the operating system's random numbers");
+            pool.used = 0;
+        }
+        let (_, rest) = pool.octets.split_at_mut(pool.used);
+        let (taken, _) = rest.split_first_chunk_mut().expect("eight octets are left");
+        pool.used += size_of::<u64>();
+        // Who reads this memory later learns nothing of it.
+        u64::from_ne_bytes(std::mem::take(taken))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_number_comes_twice_and_a_seed_changes_nothing() {
+        check().unwrap();
+        let draw = || {
+            // Whoever knows the seed of the other generator knows nothing of this one.
+            fastrand::seed(7);
+            (0..1000).map(|_| unguessable()).collect::<Vec<_>>()
+        };
+        let (here, there) = (draw(), std::thread::spawn(draw).join().unwrap());
+        let distinct: HashSet<_> = here.iter().chain(&there).collect();
+        assert_eq!(distinct.len(), 2000);
+        POOL.with_borrow(|pool| assert!(pool.octets[..pool.used].iter().all(|octet| *octet == 0), "a number is kept"));
+    }
+}
