@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `router/src`, lowest first, each with the rooms it may name. Rooms on one level do not know each other.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("log", &[]),
+    ("text", &[]),
+    ("files", &[]),
+    ("log", &["text", "files"]),
     ("schema", &["log"]),
     ("core", &[]),
     ("sasl", &[]),
@@ -19,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tls", &["schema", "socket", "log"]),
     ("websocket", &["tls"]),
     ("client", &["socket", "tls", "log"]),
-    ("node", &["core", "sasl", "policy", "socket", "tls", "log"]),
+    ("node", &["core", "sasl", "policy", "socket", "tls", "schema", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),
     ("http", BELOW_NET),

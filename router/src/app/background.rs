@@ -4,6 +4,7 @@
 //! of a process that has threads is ever forked.
 
 use super::arguments::Arguments;
+use crate::files::{self, Writing};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -39,7 +40,7 @@ pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
     }
     let mut child = command.spawn().map_err(|error| failed("start in the background", error))?;
     if let Some(path) = &arguments.pid_file
-        && let Err(error) = std::fs::write(path, format!("{}\n", child.id()))
+        && let Err(error) = files::open(path, Writing::Anew).and_then(|mut file| writeln!(file, "{}", child.id()))
     {
         // Started by us a moment ago, and of no use without its file.
         let _ = child.kill();

@@ -1,6 +1,6 @@
 //! Where lines go.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Level;
+use crate::files::{self, Writing};
 
 /// Where a syslog daemon takes messages.
 const SYSLOG: &str = "/dev/log";
@@ -121,7 +122,7 @@ impl Output {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    files::open(path, Writing::Behind)
 }
 
 /// One that takes messages at a socket.

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::text::{Escaped, is_obeyed};
+
 /// Longest text of a line in octets, before the mark that it was cut; what readers of these logs are used to.
 pub(super) const TEXT_MAX: usize = 2048;
 const CUT: &str = "...";
@@ -11,8 +13,8 @@ struct Line {
     cut: bool,
 }
 
-/// Formats to one line of at most [`TEXT_MAX`] octets. Control characters, line separators and marks that reorder text are written as
-/// escapes: what a peer sends can neither forge a line nor drive a terminal.
+/// Formats to one line of at most [`TEXT_MAX`] octets, without anything that a terminal
+/// [obeys](is_obeyed).
 pub(super) fn render(arguments: fmt::Arguments<'_>) -> String {
     let mut line = Line { text: String::with_capacity(120), cut: false };
     // An error here is our own stop at the limit, or a value that cannot be formatted; what there is of the line is worth having.
@@ -36,18 +38,12 @@ impl Line {
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(needs_escape) {
+        while let Some(at) = rest.find(is_obeyed) {
             let (plain, after) = rest.split_at(at);
             self.push_plain(plain)?;
             let mut characters = after.chars();
             if let Some(character) = characters.next() {
-                match character {
-                    '\n' => self.push("\\n")?,
-                    '\r' => self.push("\\r")?,
-                    '\t' => self.push("\\t")?,
-                    other if other.is_ascii() => self.push(&format!("\\x{:02x}", u32::from(other)))?,
-                    other => self.push(&format!("\\u{{{:x}}}", u32::from(other)))?,
-                }
+                self.push(&Escaped(character).to_string())?;
             }
             rest = characters.as_str();
         }
@@ -67,8 +63,4 @@ impl Line {
         self.cut = true;
         Err(fmt::Error)
     }
-}
-
-fn needs_escape(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 out.push('\n');
             }
             Answer::Json(answer) => {
-                out.push_str(&json::text(&answer, indent));
+                out.push_str(&json::for_terminal(&json::text(&answer, indent)));
                 out.push('\n');
             }
         }

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use skupper_proto::amqp::Value;
 
+use crate::text::{Escaped, is_obeyed, line};
+
 /// A value as text: nothing of null, `True` and `False`, lists in brackets.
 pub(super) fn text(value: &Value) -> String {
     match value {
@@ -26,12 +28,12 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A value by itself.
+/// A value by itself, on one line and without what a terminal would obey: much of it was said by
+/// peers.
 fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Symbol(symbol) => symbol.as_str().to_owned(),
-        value => quoted(value),
+    match value.as_text() {
+        Some(text) => line(text).into_owned(),
+        None => quoted(value),
     }
 }
 
@@ -61,7 +63,8 @@ pub(super) fn quoted(value: &Value) -> String {
 
 /// Names as a list of texts.
 pub(super) fn names(value: &Value) -> String {
-    list(value.as_list().unwrap_or_default().iter().map(|name| literal(&shown(name))))
+    let name = |name: &Value| name.as_text().map_or_else(|| literal(&shown(name)), literal);
+    list(value.as_list().unwrap_or_default().iter().map(name))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {
@@ -78,6 +81,7 @@ fn literal(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             control if control.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(control))),
+            obeyed if is_obeyed(obeyed) => out.push_str(&Escaped(obeyed).to_string()),
             mark if mark == quote => out.extend(['\\', mark]),
             other => out.push(other),
         }

@@ -98,7 +98,7 @@ async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String)
     }
     if show.json {
         let document = json!({ "time": Timestamp::now().to_string(), "routers": routers });
-        let _ = writeln!(out, "{}", json::text(&document, Some(2)));
+        let _ = writeln!(out, "{}", json::for_terminal(&json::text(&document, Some(2))));
     }
     Ok(())
 }

@@ -139,7 +139,7 @@ impl Block {
         match self {
             Self::Table(table) => table.print(csv, out),
             Self::Line(line) => {
-                out.push_str(line);
+                out.push_str(&crate::text::lines(line));
                 out.push('\n');
             }
         }

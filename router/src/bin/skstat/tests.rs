@@ -10,7 +10,23 @@ use crate::bin::tools::json::from_json;
 use skupper_proto::management::Table;
 
 fn answers() -> Answers {
-    let Json::Object(all) = serde_json::from_str(include_str!("tests/answers.json")).unwrap() else { panic!("no object") };
+    answers_with("")
+}
+
+/// The answers, with this behind each text that a router may have from its peers.
+fn answers_with(behind: &str) -> Answers {
+    fn extend(json: &mut Json, behind: &str) {
+        match json {
+            Json::String(text) => text.push_str(behind),
+            Json::Array(items) => items.iter_mut().for_each(|item| extend(item, behind)),
+            Json::Object(members) => members.values_mut().for_each(|member| extend(member, behind)),
+            _ => {}
+        }
+    }
+    let Json::Object(mut all) = serde_json::from_str(include_str!("tests/answers.json")).unwrap() else { panic!("no object") };
+    for (key, answer) in all.iter_mut().filter(|(key, _)| *key != "schema") {
+        extend(if key == "log" { answer } else { &mut answer["results"] }, behind);
+    }
     let mut answers = Answers::default();
     for key in ["router", "routerMetrics", "network", "connections", "links", "nodes", "addresses", "memory", "policy"]
         .into_iter()
@@ -44,6 +60,21 @@ fn tables_are_those_of_the_c_router() {
     for (options, table) in expected {
         assert_eq!(text(&show(options), &answers, &TimeZone::UTC), table, "skstat {options}");
     }
+}
+
+#[test]
+fn what_peers_say_is_shown_and_not_obeyed() {
+    let (hostile, harmless) = (answers_with("\u{1b}[2J\r\n\u{9b}31m\u{202e}\u{7f}\u{feff}"), answers_with("x"));
+    for options in include_str!("tests/tables.txt").lines().filter_map(|line| line.strip_prefix("=== ")) {
+        let shown = text(&show(options), &hostile, &TimeZone::UTC);
+        assert!(!shown.contains(|c| c != '\n' && crate::text::is_obeyed(c)), "skstat {options}: {shown:?}");
+        let lines = text(&show(options), &harmless, &TimeZone::UTC).lines().count();
+        assert_eq!(shown.lines().count(), lines, "skstat {options}: a line was forged: {shown}");
+    }
+    let document = json::for_terminal(&json::text(&of_router(Some("\u{9b}".to_owned()), &hostile), Some(2)));
+    assert!(!document.contains(|c| c != '\n' && crate::text::is_obeyed(c)), "{document:?}");
+    let other = json::for_terminal(&format!("{:#}", json!({ "a\u{9b}": "b\u{202e}\u{1b}\n\u{e0041}é" })));
+    assert_eq!(other, "{\n  \"a\\u009b\": \"b\\u202e\\u001b\\n\\udb40\\udc41é\"\n}");
 }
 
 #[test]

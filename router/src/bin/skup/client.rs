@@ -70,7 +70,8 @@ fn hint(error: &std::io::Error) -> &'static str {
 }
 
 fn names(names: &[String]) -> String {
-    if names.is_empty() { "there is none at all".to_owned() } else { format!("there is {}", names.join(", ")) }
+    let shown: Vec<_> = names.iter().map(|name| crate::text::line(name)).collect();
+    if shown.is_empty() { "there is none at all".to_owned() } else { format!("there is {}", shown.join(", ")) }
 }
 
 /// The socket to ask: the one named, or that of the only router of this user that lives.

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::admin::model::{Address, Connection, Direction, Link, LinkState, Router, Service, Status, Version};
+use crate::bin::tools::json;
 use arguments::{Arguments, Command};
 use client::ClientError;
 
@@ -71,7 +72,7 @@ async fn run(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u
             _ => status,
         },
         Err(error) => {
-            let _ = writeln!(err, "skup: {}", print::clean(&error.to_string()));
+            let _ = writeln!(err, "skup: {}", crate::text::lines(&error.to_string()));
             1
         }
     }
@@ -152,7 +153,7 @@ impl Show<'_> {
     }
 
     fn text(&self, value: Value, words: impl FnOnce() -> String) -> String {
-        if self.json { format!("{value:#}\n") } else { words() }
+        if self.json { json::for_terminal(&format!("{value:#}\n")) } else { words() }
     }
 }
 

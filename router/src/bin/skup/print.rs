@@ -1,6 +1,6 @@
 //! Says in words and tables what a router answered. Pure: from the model to text.
 //!
-//! Much of the model was named by peers. Whatever goes to a terminal passes [`clean`] first.
+//! Much of the model was named by peers. Whatever goes to a terminal passes [`word`] first.
 
 use std::fmt::Write;
 
@@ -11,25 +11,9 @@ use crate::admin::model::{
     Version,
 };
 
-/// A text without what a terminal would obey: control characters and marks that reorder what is read are written as escapes.
-pub(super) fn clean(text: &str) -> String {
-    let mut cleaned = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' => cleaned.push('\n'),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                cleaned.extend(character.escape_unicode())
-            }
-            _ if character.is_control() => cleaned.extend(character.escape_default()),
-            _ => cleaned.push(character),
-        }
-    }
-    cleaned
-}
-
-/// As [`clean`], on one line.
+/// A text on one line, without what a terminal would obey.
 fn word(text: &str) -> String {
-    clean(text).replace('\n', "\\n")
+    crate::text::line(text).into_owned()
 }
 
 /// `skup status`.

@@ -7,6 +7,8 @@ use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Number, Value as Json};
 use skupper_proto::amqp::Value;
 
+use crate::text::is_obeyed;
+
 /// An AMQP value as JSON. What JSON has no form for becomes text. Of a key that comes twice the last value counts.
 pub(in crate::bin) fn to_json(value: &Value) -> Json {
     match value {
@@ -80,6 +82,22 @@ pub(in crate::bin) fn text(json: &Json, indent: Option<usize>) -> String {
     // Values of JSON into memory: nothing can fail.
     let _ = json.serialize(&mut serializer);
     String::from_utf8(out).unwrap_or_default()
+}
+
+/// JSON as it is printed: with escapes for what a terminal would obey in its texts.
+pub(in crate::bin) fn for_terminal(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Line ends stand between values alone.
+        if character == '\n' || !is_obeyed(character) {
+            out.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
 }
 
 struct Style {

@@ -69,16 +69,18 @@ pub(in crate::bin) fn run(name: &str, command: impl AsyncFnOnce(&mut String) -> 
     let mut status = match runtime.block_on(command(&mut text)) {
         Ok(()) => 0,
         Err(Failure::Usage(error)) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
+            let _ = writeln!(std::io::stderr(), "{}", crate::text::lines(&error.to_string()));
             2
         }
         Err(error) => {
-            text.push_str(&format!("{error}\n"));
+            text.push_str(&crate::text::line(&error.to_string()));
+            text.push('\n');
             1
         }
     };
     let mut out = std::io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    // Cells and words are clean already; what was not thought of becomes so here.
+    match out.write_all(crate::text::lines(&text).as_bytes()).and_then(|()| out.flush()) {
         // A reader who has enough, `head` say, is no failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let _ = writeln!(std::io::stderr(), "{name}: the answer cannot be written: {error}");

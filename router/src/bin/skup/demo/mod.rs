@@ -84,7 +84,7 @@ pub(super) async fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) ->
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(err, "skup: {}", print::clean(error.to_string().trim_end()));
+            let _ = writeln!(err, "skup: {}", crate::text::lines(error.to_string().trim_end()));
             1
         }
     }
@@ -161,7 +161,7 @@ async fn show(folder: &Path, ports: Ports, out: &mut dyn Write) -> Result<(), De
     let _ = writeln!(text, "Two sites, north and south, run on this machine, joined by one mutual-TLS link at {}.", ports.link());
     let _ = writeln!(text, "The HTTP server 'hello' runs behind south; north offers it at http://{address}/");
     let _ = writeln!(text, "The network was ready {} ms after its start.\n", ready.as_millis());
-    let _ = writeln!(text, "$ curl http://{address}/\n{answer}\n");
+    let _ = writeln!(text, "$ curl http://{address}/\n{}\n", crate::text::lines(&answer));
     for socket in [&north, &south] {
         let links: Vec<Link> = ask(socket, "/links").await?;
         let _ = writeln!(text, "$ skup link status --socket {}", socket.display());
@@ -216,7 +216,7 @@ fn last_lines(routers: &[Process]) -> String {
     for router in routers {
         let _ = writeln!(text, "the last lines of the log of {}:", router.name());
         for line in router.last_lines() {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", crate::text::line(&line));
         }
     }
     text

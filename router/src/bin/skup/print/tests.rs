@@ -74,7 +74,7 @@ fn link_status_of_each_state() {
             "the peer has our own router id, south: ids must be unique in a network; check that the link does not lead back \
              here",
         ),
-        ("closed", "the peer closed the connection with amqp:not-allowed: go\\u{1b}[31m away\\n"),
+        ("closed", "the peer closed the connection with amqp:not-allowed: go\\x1b[31m away\\n"),
         ("closed-silently", "the peer closed the connection with amqp:internal-error"),
         ("lost", "connection lost: connection reset by peer"),
         ("hello-lost", "the connection stands but the peer's HELLO stays away: it is overloaded, or stopped"),

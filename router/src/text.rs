@@ -1,0 +1,82 @@
+//! Text from outside, made fit for a terminal and a log: what a peer sends can neither drive a
+//! terminal, nor forge a line, nor show in another order than it stands in.
+
+use std::borrow::Cow;
+use std::fmt::{self, Formatter, Write};
+
+/// Whether a terminal obeys the character, or shows nothing or something else for it: control
+/// characters, ends of lines and paragraphs, and the format characters of Unicode (category Cf), of
+/// which some reorder what is read.
+pub fn is_obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
+/// A character that is obeyed, as it is written in its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped(pub char);
+
+impl fmt::Display for Escaped {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            '\n' => f.write_str("\\n"),
+            '\r' => f.write_str("\\r"),
+            '\t' => f.write_str("\\t"),
+            other if other.is_ascii() => write!(f, "\\x{:02x}", u32::from(other)),
+            other => write!(f, "\\u{{{:x}}}", u32::from(other)),
+        }
+    }
+}
+
+/// The text on one line: all that is obeyed is escaped.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escape(text, is_obeyed)
+}
+
+/// The text on its lines: all that is obeyed is escaped but for the ends of lines.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escape(text, |character| character != '\n' && is_obeyed(character))
+}
+
+fn escape(text: &str, obeyed: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match obeyed(character) {
+            // Writing to a string does not fail.
+            true => _ = write!(escaped, "{}", Escaped(character)),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_obeyed_is_escaped() {
+        let hostile = "a\u{1b}[2J\r\nb\u{7f}\u{9b}\u{85}\u{2028}\u{202e}\u{2066}\u{200f}\u{feff}\u{e0041}\0é猫👍";
+        let cleaned = "a\\x1b[2J\\r\\nb\\x7f\\u{9b}\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{200f}\\u{feff}\\u{e0041}\\x00é猫👍";
+        assert_eq!(line(hostile), cleaned);
+        assert_eq!(lines("a\nb\r\n\tc"), "a\nb\\r\n\\tc");
+        assert!(matches!(line("plain ü"), Cow::Borrowed("plain ü")));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_obeyed_is_left(text in any::<String>()) {
+            prop_assert!(!line(&text).contains(is_obeyed));
+            prop_assert!(!lines(&text).contains(|character| character != '\n' && is_obeyed(character)));
+            prop_assert_eq!(lines(&text).lines().count(), text.lines().count().max(lines(&text).lines().count()));
+        }
+    }
+}
