@@ -18,10 +18,10 @@ use crate::admin::server as admin_server;
 use crate::admin::socket::AdminSocket;
 use crate::agent::{Outlet, Service as AgentService};
 use crate::config::launch;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Reach};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
-use crate::node::{Access, Clock, Node, Registry, Shards, Stage};
+use crate::node::{Access, Clock, Node, Registry, Shards, Stage, Stop, run_aside};
 use crate::schema::typed::LogConfig;
 use crate::schema::{Entity, Mode};
 use crate::socket::{self, Resolver};
@@ -29,6 +29,7 @@ use arguments::{Arguments, Request};
 use bytes::Bytes;
 use plan::{Parts, Plan, Trouble, logs};
 use running::{Running, configure_log, treatment};
+use shutdown::FAREWELL;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::topology;
@@ -58,7 +59,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             if arguments.in_background {
                 background::detach();
             }
-            load(&arguments).and_then(|config| run(config, &arguments))
+            load(&arguments).and_then(|(config, reach)| run(config, reach, &arguments))
         }
     };
     let code = match outcome {
@@ -74,23 +75,30 @@ fn fail(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn load(arguments: &Arguments) -> Result<Config, String> {
-    if let Some(path) = &arguments.config {
-        return Config::load(path).map_err(|error| error.to_string());
-    }
+/// The configuration, and what may be reached when it is changed.
+fn load(arguments: &Arguments) -> Result<(Config, Reach), String> {
     let environment = |name: &str| std::env::var(name).ok();
-    match launch::documents(environment).map_err(|error| error.to_string())? {
+    let launch = match &arguments.config {
+        Some(_) => None,
+        None => launch::documents(environment).map_err(|error| error.to_string())?,
+    };
+    let (config, files) = match launch {
         Some(launch) => {
             let mut config = Config::read(&launch.documents, fastrand::u64(..)).map_err(|error| error.to_string())?;
             config.warnings.extend(launch.warnings);
-            Ok(config)
+            (config, launch.files)
         }
-        None => Config::load(std::path::Path::new(arguments::DEFAULT_CONFIG)).map_err(|error| error.to_string()),
-    }
+        None => {
+            let path = arguments.config.clone().unwrap_or_else(|| arguments::DEFAULT_CONFIG.into());
+            (Config::load(&path).map_err(|error| error.to_string())?, vec![path])
+        }
+    };
+    let reach = Reach::new(&config, &files, environment);
+    Ok((config, reach))
 }
 
 /// Runs a router until it is told to stop.
-fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
+fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String> {
     // Everything that a configuration can be wrong in is found before anything is opened or said.
     let planned = plan(&config).map_err(|error| error.to_string()).and_then(|steps| match access::of(&config) {
         Ok(access) => Ok((steps, access)),
@@ -101,11 +109,17 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
     let descriptors = socket::raise_descriptor_limit();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
+    // Whoever asks about the router or changes it does not hold up the thread of health probes,
+    // signals and routing timers.
+    let aside = crate::node::runtime().map_err(|error| format!("cannot start: {error}"))?;
+    let management = aside.handle().clone();
+    // Dropped out here if the start fails: a runtime must not be dropped by another one's task.
+    let mut lent = Some(aside);
     runtime.block_on(async {
         // Before anything is opened: a signal that comes during start-up stops the router too.
         let signals = shutdown::Signals::install().map_err(|error| format!("cannot handle signals: {error}"))?;
         let (node, instance) = start_node(&config, access)?;
-        let running = Running::new(&node, &config, instance, Handle::current());
+        let running = Running::new(&node, &config, reach, instance, Handle::current());
         let wrong = |(entity, trouble): (Box<Entity>, Trouble)| located(&config, &entity, &trouble).to_string();
         // Last of what may fail: a log file is not made by a router that does not start.
         running.apply(logs).map_err(wrong)?;
@@ -123,10 +137,14 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
             Err(error) => log!(Server, Warning, "the limit of open descriptors cannot be raised: {error}"),
         }
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
-        let management = manage(&running);
-        drop(tokio::spawn(crate::flow::run(Arc::clone(&node), Arc::clone(&running) as Arc<dyn crate::flow::Describe>)));
+        let served = manage(&running, &management);
+        drop(management.spawn(crate::flow::run(Arc::clone(&node), Arc::clone(&running) as Arc<dyn crate::flow::Describe>)));
         running.apply(others).map_err(wrong)?;
         running.listens().await?;
+        // From here on requests are carried out: nobody changes a router that is not complete.
+        let stop = Stop::default();
+        let thread = lent.take().map(|runtime| run_aside("management".to_owned(), runtime, stop.follow()));
+        thread.transpose().map_err(|error| format!("cannot start: {error}"))?;
         let admin = admin(&running, arguments);
         log!(Server, Info, "Operational, {} Threads Running (process ID {})", node.shards.count() + 1, std::process::id());
         if arguments.in_background {
@@ -134,7 +152,9 @@ fn run(config: Config, arguments: &Arguments) -> Result<(), String> {
         }
         drop(tokio::spawn(footprint::shrink_after_start()));
         signals.wait(&node, &running).await;
-        drop((admin, management));
+        drop((admin, served));
+        stop.ask();
+        let _ = tokio::time::timeout(FAREWELL, stop.finished()).await;
         Ok::<(), String>(())
     })
 }
@@ -180,8 +200,9 @@ fn located(config: &Config, entity: &Entity, trouble: &Trouble) -> ConfigError {
     config.error(entity.kind().section(), name.unwrap_or_default(), &attribute, problem)
 }
 
-/// Serves the management node, at this router's own addresses and at that of the network.
-fn manage(running: &Arc<Running>) -> Vec<Consumption> {
+/// Serves the management node on a runtime, at this router's own addresses and at that of the
+/// network.
+fn manage(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption> {
     const NAME: &str = "$management";
     /// A second name that it has in C routers, for itself; there, too, it is an address like others.
     const INTERNAL: &str = "$_management_internal";
@@ -195,7 +216,7 @@ fn manage(running: &Arc<Running>) -> Vec<Consumption> {
             }
         })
     };
-    let service = AgentService::new(Arc::clone(running), Handle::current(), outlet);
+    let service = AgentService::new(Arc::clone(running), runtime.clone(), outlet);
     log!(Agent, Info, "Activating management agent on {NAME}");
     let now = running.node.clock.now();
     let serve = |key| core.serve(key, LocalConsumer::own(Arc::clone(&service) as Arc<dyn Endpoint>), now);

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::{self, Reason};
 
-/// Where the answers come from. Implemented over the running router; called from the admin thread, never from one that
-/// carries traffic. An implementation may take the locks of the tables for as long as copying takes, and must not wait.
+/// Where the answers come from. Implemented over the running router; called from a thread for
+/// blocking work, never from one that carries traffic or keeps time. An implementation may take the
+/// locks of the tables for as long as copying takes, and must not wait.
 pub trait Source: Send + Sync {
     /// The router as a whole.
     fn status(&self) -> Status;

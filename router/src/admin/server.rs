@@ -10,6 +10,7 @@ use tokio::net::UnixListener;
 
 use super::model::Source;
 use super::socket::AdminSocket;
+use crate::http::aside::Aside;
 use crate::http::connections::{self, Answer, Handler, Limits, json};
 
 /// One thing that can be asked.
@@ -66,12 +67,15 @@ pub static ROUTES: &[Route] = &[
 pub async fn serve(socket: AdminSocket, source: Arc<dyn Source>, limits: Limits) -> io::Result<Infallible> {
     let AdminSocket { listener, place } = socket;
     listener.set_nonblocking(true)?;
-    let never = connections::run(UnixListener::from_std(listener)?, limits, Routes(source)).await;
+    let never = connections::run(UnixListener::from_std(listener)?, limits, Routes { source, aside: Aside::default() }).await;
     drop(place);
     match never {}
 }
 
-struct Routes(Arc<dyn Source>);
+struct Routes {
+    source: Arc<dyn Source>,
+    aside: Aside,
+}
 
 impl Handler for Routes {
     async fn answer(&self, path: &str) -> Answer {
@@ -79,12 +83,15 @@ impl Handler for Routes {
             let paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
             return json(StatusCode::NOT_FOUND, serde_json::json!({ "error": "no such path", "paths": paths }).to_string());
         };
-        match (route.answer)(self.0.as_ref()) {
-            Ok(mut body) => {
+        let failed = |error: &str| json(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({ "error": error }).to_string());
+        let source = Arc::clone(&self.source);
+        match self.aside.make(move || (route.answer)(source.as_ref())).await {
+            Some(Ok(mut body)) => {
                 body.push(b'\n');
                 json(StatusCode::OK, body)
             }
-            Err(error) => json(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({ "error": error.to_string() }).to_string()),
+            Some(Err(error)) => failed(&error.to_string()),
+            None => failed("the answer could not be made"),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::schema::{Attribute, AttributeError, Entity, EntityType, Kind, Operati
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
+use std::sync::Arc;
 
 /// Creates an entity; the response has its attributes, defaults included.
 pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
@@ -102,22 +103,13 @@ fn unique(directory: &impl Directory, kind: &'static EntityType, entity: &Entity
         }
         let text = format!(
             "adding {} duplicates unique attribute '{}' from existing {}",
-            describe::entity(&record(&named)),
+            describe::entity(&Record::of(&Arc::new(named.clone()))),
             by.attribute(),
             describe::entity(&existing)
         );
         return Err(Refusal::bad(text));
     }
     Ok(())
-}
-
-/// A checked entity as management tells it.
-fn record(entity: &Entity) -> Record {
-    let mut record = Record::new(entity.kind());
-    for (attribute, value) in entity.values() {
-        record.put(attribute.name, value::tell(value));
-    }
-    record
 }
 
 /// What must hold of an address, in the order that C routers look at it.
@@ -184,7 +176,9 @@ fn open_properties(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     }
 }
 
-/// Changes attributes of an entity; the response has all of them.
+/// Changes attributes of an entity; the response has all of them that may be told. What the request
+/// does not name stays as it is. Null takes an attribute away, but a secret: who writes back what
+/// it was told must not take away what it was not told.
 pub(super) fn update(directory: &impl Directory, request: &Request, record: &Record) -> Outcome {
     let kind = record.kind;
     let changes = attributes(kind, &request.body)?;
@@ -202,10 +196,14 @@ pub(super) fn update(directory: &impl Directory, request: &Request, record: &Rec
     }
     let mut merged = Map::new();
     for attribute in kind.attributes().filter(|attribute| attribute.configurable()) {
-        let value = match changes.get(attribute.name) {
-            Some(Json::Null) => None,
-            Some(value) => Some(value.clone()),
+        let kept = || match &record.kept {
+            Some(entity) => entity.value(attribute.name).map(crate::schema::Value::to_json),
             None => record.get(attribute.name).and_then(value::to_json),
+        };
+        let value = match changes.get(attribute.name) {
+            Some(Json::Null) if !attribute.secret => None,
+            Some(Json::Null) | None => kept(),
+            Some(value) => Some(value.clone()),
         };
         if let Some(value) = value {
             merged.insert(attribute.name.to_owned(), value);

@@ -4,6 +4,7 @@ use super::Record;
 use crate::schema::{EntityType, Operation, quote};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, property};
+use std::collections::BTreeMap;
 
 /// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.
 pub(super) fn operations(kind: &EntityType) -> String {
@@ -19,15 +20,12 @@ pub(super) fn list(words: &[&str]) -> String {
 
 /// An entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. Secrets are starred out.
 pub(super) fn entity(record: &Record) -> String {
-    let mut attributes: Vec<_> = record.attributes.iter().collect();
-    attributes.sort_by_key(|(name, _)| *name);
-    let shown: Vec<_> = attributes
-        .into_iter()
-        .map(|(name, value)| match record.kind.attribute(name) {
-            Some(attribute) if attribute.secret => format!("{name}=*******"),
-            _ => format!("{name}={}", plain(value)),
-        })
-        .collect();
+    let secret = |name: &str| record.kind.attribute(name).is_some_and(|attribute| attribute.secret);
+    let told = record.attributes.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (*name, plain(value)));
+    let kept = record.kept.iter().flat_map(|entity| entity.values()).filter(|(attribute, _)| attribute.secret);
+    let starred = kept.map(|(attribute, _)| (attribute.name, "*******".to_owned()));
+    let attributes: BTreeMap<&str, String> = told.chain(starred).collect();
+    let shown: Vec<_> = attributes.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut kind = String::new();
     for part in record.kind.section().split('.') {
         let mut letters = part.chars();

@@ -1,22 +1,33 @@
 //! What the management node reads and changes.
 
-use crate::schema::{Entity, EntityType};
+use super::value;
+use crate::schema::{Entity, EntityType, ManagementAccess};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::Status;
+use std::sync::Arc;
 
 /// An entity as management tells it.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its type.
     pub kind: &'static EntityType,
-    /// Attributes that have a value. Names that the type's columns do not have are never told.
+    /// Attributes that have a value and may be told. Names that the type's columns do not have are
+    /// never told.
     pub attributes: Vec<(&'static str, Value)>,
+    /// The entity that it tells of, with what is kept and never told.
+    pub kept: Option<Arc<Entity>>,
 }
 
 impl Record {
     /// An entity without attributes yet.
     pub const fn new(kind: &'static EntityType) -> Self {
-        Self { kind, attributes: Vec::new() }
+        Self { kind, attributes: Vec::new(), kept: None }
+    }
+
+    /// An entity with all its attributes that may be told.
+    pub fn of(entity: &Arc<Entity>) -> Self {
+        let attributes = entity.told().map(|(attribute, told)| (attribute.name, value::tell(told))).collect();
+        Self { kind: entity.kind(), attributes, kept: Some(Arc::clone(entity)) }
     }
 
     /// The same with an attribute more; null is none.
@@ -95,6 +106,15 @@ impl Refusal {
     }
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requester {
+    /// The number of the connection that the request came by, where it came by one.
+    pub connection: Option<u64>,
+    /// What that connection's listener lets it ask.
+    pub access: ManagementAccess,
+}
+
 /// A part of the entities of a type, in the order of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -113,6 +133,9 @@ impl Page {
         items.into_iter().skip(self.offset).take(self.count)
     }
 }
+
+/// Entities, one after the other.
+pub type Entities<'a> = Box<dyn Iterator<Item = Record> + Send + 'a>;
 
 /// What an entity is asked for by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,14 +186,13 @@ pub struct LogLine {
 ///
 /// A change is done when the method returns, or was not done at all.
 pub trait Directory {
-    /// Entities of exactly this type, the oldest first.
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Vec<Record>;
+    /// Entities of exactly this type, the oldest first. Each is looked at when its turn comes:
+    /// there may be very many, and whoever asks may let others go first in between.
+    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_>;
 
     /// The entities of exactly this type that have this name or identity: at most one, if all is well.
     fn find(&self, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
-        let mut found = self.entities(kind, Page::ALL);
-        found.retain(|record| record.text(by.attribute()) == Some(value));
-        found
+        self.entities(kind, Page::ALL).filter(|record| record.text(by.attribute()) == Some(value)).collect()
     }
 
     /// Creates an entity, which need not have a name.
@@ -190,6 +212,9 @@ pub trait Directory {
     /// # Errors
     /// It is gone, or in use.
     fn delete(&self, record: &Record) -> Result<(), Refusal>;
+
+    /// What the peer of an open connection may ask; `None` when it is gone.
+    fn access(&self, connection: u64) -> Option<ManagementAccess>;
 
     /// Changes a connection, by identity. `requester` is that of the connection that the request came by, where it came by one.
     ///

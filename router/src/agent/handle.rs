@@ -1,15 +1,36 @@
 //! From a request to its response.
 
 use super::columns::{columns, stands_apart};
-use super::directory::{By, Directory, Record, Refusal};
+use super::directory::{By, Directory, Record, Refusal, Requester};
+use super::query::Query;
 use super::{change, describe, query, schema as types};
 use crate::log;
-use crate::schema::{self, EntityType, Operation, quote};
+use crate::schema::{self, EntityType, ManagementAccess, Operation, quote};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Response, Status, property};
 
 /// What an operation gives.
 pub(super) type Outcome = Result<(Status, Value), Refusal>;
+
+/// A request that is being carried out.
+pub struct Work<'a, D> {
+    request: &'a Request,
+    state: State<'a, D>,
+}
+
+/// How far an operation has come.
+enum State<'a, D> {
+    /// There.
+    Done(Outcome),
+    /// Entities are being looked at.
+    Query(Box<Query<'a, D>>),
+}
+
+impl<D> std::fmt::Debug for Work<'_, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").field("request", &self.request).finish_non_exhaustive()
+    }
+}
 
 /// Whom a request is for.
 enum Target {
@@ -17,20 +38,44 @@ enum Target {
     Entity(Record),
 }
 
-/// Carries out a request. There is always a response. `requester` is the number of the connection that the request came by, where it
-/// came by one.
-pub fn handle(directory: &impl Directory, request: &Request, requester: Option<u64>) -> Response {
-    log!(Agent, Debug, "Agent request {}", describe::request(request));
-    let response = match perform(directory, request, requester) {
-        Ok((status, body)) => Response::new(status, status.text(), body),
-        Err(refusal) => {
-            let operation = request.operation.as_deref().map(|word| quote(word).trim_matches('\'').to_owned());
-            log!(Agent, Error, "Error performing {}: {}", operation.as_deref().unwrap_or("None"), refusal.text);
-            Response::new(refusal.status, refusal.text, refusal.body)
+/// Carries out a request at once. There is always a response.
+pub fn handle<D: Directory>(directory: &D, request: &Request, requester: Requester) -> Response {
+    let mut work = begin(directory, request, requester);
+    loop {
+        if let Some(response) = work.step(|| false) {
+            return response;
         }
-    };
-    log!(Agent, Debug, "Agent response: {} {} to {}", response.status.0, response.description, describe::request(request));
-    answer(request, response)
+    }
+}
+
+/// Begins to carry out a request: all that changes something is done then, and what may take long
+/// is left to [`Work::step`].
+pub fn begin<'a, D: Directory>(directory: &'a D, request: &'a Request, requester: Requester) -> Work<'a, D> {
+    log!(Agent, Debug, "Agent request {}", describe::request(request));
+    let state = perform(directory, request, requester).unwrap_or_else(|refusal| State::Done(Err(refusal)));
+    Work { request, state }
+}
+
+impl<D: Directory> Work<'_, D> {
+    /// Goes on until the response is there, or until `enough` says so behind an entity: then
+    /// `None`, and another step is to follow.
+    pub fn step(&mut self, enough: impl FnMut() -> bool) -> Option<Response> {
+        let outcome = match &mut self.state {
+            State::Done(outcome) => std::mem::replace(outcome, Ok((Status::OK, Value::Null))),
+            State::Query(query) => query.step(enough)?,
+        };
+        let request = self.request;
+        let response = match outcome {
+            Ok((status, body)) => Response::new(status, status.text(), body),
+            Err(refusal) => {
+                let operation = request.operation.as_deref().map(|word| quote(word).trim_matches('\'').to_owned());
+                log!(Agent, Error, "Error performing {}: {}", operation.as_deref().unwrap_or("None"), refusal.text);
+                Response::new(refusal.status, refusal.text, refusal.body)
+            }
+        };
+        log!(Agent, Debug, "Agent response: {} {} to {}", response.status.0, response.description, describe::request(request));
+        Some(answer(request, response))
+    }
 }
 
 /// Addresses a response to who sent the request.
@@ -38,22 +83,40 @@ pub(super) fn answer(request: &Request, response: Response) -> Response {
     Response { to: request.reply_to.clone(), correlation_id: request.correlation_id.clone(), ..response }
 }
 
-fn perform(directory: &impl Directory, request: &Request, requester: Option<u64>) -> Outcome {
+fn perform<'a, D: Directory>(directory: &'a D, request: &Request, requester: Requester) -> Result<State<'a, D>, Refusal> {
     let word = request.operation.as_deref().ok_or_else(|| {
         Refusal::bad("No 'operation' property: the application property that says, as text, what is to be done is missing")
     })?;
     let operation = Operation::from_name(word);
+    may_ask(requester.access, operation, word)?;
     if operation == Some(Operation::Create) {
-        return change::create(directory, request);
+        return change::create(directory, request).map(State::done);
     }
     let requested = request.text(property::TYPE).map(kind).transpose()?;
     // Those that a C router's core answers for, by rules of their own.
     if let Some(kind) = requested.filter(|kind| columns(kind).is_some()) {
-        return apart(directory, request, requester, kind, operation, word);
+        return apart(directory, request, requester.connection, kind, operation, word);
     }
     match (find(directory, request, requested)?, operation) {
+        (Target::Management, Some(Operation::Query)) => query::query(directory, request).map(State::query),
+        (target, operation) => at(directory, request, target, operation, word).map(State::done),
+    }
+}
+
+impl<'a, D> State<'a, D> {
+    const fn done(answer: (Status, Value)) -> Self {
+        Self::Done(Ok(answer))
+    }
+
+    fn query(query: Query<'a, D>) -> Self {
+        Self::Query(Box::new(query))
+    }
+}
+
+/// Operations on the management node itself, queries excepted, and on an entity.
+fn at(directory: &impl Directory, request: &Request, target: Target, operation: Option<Operation>, word: &str) -> Outcome {
+    match (target, operation) {
         (Target::Management, Some(operation)) if management().operations().any(|known| known == operation) => match operation {
-            Operation::Query => query::query(directory, request),
             Operation::GetTypes => types::types(request),
             Operation::GetAnnotations => types::annotations(request),
             Operation::GetOperations => types::operations(request),
@@ -79,21 +142,37 @@ fn perform(directory: &impl Directory, request: &Request, requester: Option<u64>
     }
 }
 
+/// Whether the requester's listener lets it ask for this.
+fn may_ask(access: ManagementAccess, operation: Option<Operation>, word: &str) -> Result<(), Refusal> {
+    let (allowed, said) = match access {
+        ManagementAccess::Full => (true, "full"),
+        ManagementAccess::Read => (operation.is_some_and(Operation::only_reads), "read"),
+        ManagementAccess::None => (false, "none"),
+    };
+    if allowed {
+        return Ok(());
+    }
+    let text = format!("Operation {} is not allowed: the listener that it came by has management: {said}", quote(word));
+    Err(Refusal::new(Status::FORBIDDEN, text))
+}
+
 /// Operations on a type that a C router's core answers for.
-fn apart(
-    directory: &impl Directory,
+fn apart<'a, D: Directory>(
+    directory: &'a D,
     request: &Request,
     requester: Option<u64>,
     kind: &'static EntityType,
     operation: Option<Operation>,
     word: &str,
-) -> Outcome {
+) -> Result<State<'a, D>, Refusal> {
     let (name, identity) = (request.text(property::NAME), request.text(property::IDENTITY));
-    match (kind.name, operation) {
+    if operation == Some(Operation::Query) {
+        return query::query(directory, request).map(State::query);
+    }
+    let outcome = match (kind.name, operation) {
         ("routerMetrics", Some(Operation::Read | Operation::Update | Operation::Delete)) => {
             Err(Refusal::plain(Status::FORBIDDEN).without_body())
         }
-        (_, Some(Operation::Query)) => query::query(directory, request),
         ("connection", Some(Operation::Update)) => change::connection(directory, request, requester),
         ("connection", Some(Operation::Read)) => {
             let identity = identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;
@@ -114,7 +193,8 @@ fn apart(
             }
         }
         _ => Err(not_implemented(word, kind)),
-    }
+    };
+    outcome.map(State::done)
 }
 
 fn one(directory: &impl Directory, kind: &'static EntityType, by: By, value: &str) -> Result<Record, Refusal> {

@@ -1,8 +1,10 @@
 //! The management node: it reads and changes the running router through the schema.
 //!
-//! [`handle`] makes a response of a request. It is pure: what there is and how it is changed is behind [`Directory`], which the
-//! application implements. [`Service`] is the node's place in the network: a handler of deliveries in the process, which takes requests
-//! in a bounded number, one after the other, and sends what `handle` says.
+//! [`begin`] makes a response of a request, a long one in [steps](Work::step). It is pure: what
+//! there is and how it is changed is behind [`Directory`], which the application implements.
+//! [`Service`] is the node's place in the network: a handler of deliveries in the process, which
+//! takes a bounded number of requests, one after the other of each connection, and sends the
+//! responses.
 //!
 //! Six types are answered as C routers' cores answer them, with columns of their own ([`columns`]) and nulls where there is no value;
 //! all others have the attributes of the schema, without those that have no value.
@@ -12,6 +14,7 @@ mod columns;
 mod describe;
 mod directory;
 mod handle;
+mod lanes;
 mod query;
 mod schema;
 mod service;
@@ -20,6 +23,6 @@ mod tests;
 pub mod value;
 
 pub use columns::columns;
-pub use directory::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
-pub use handle::handle;
+pub use directory::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester};
+pub use handle::{Work, begin, handle};
 pub use service::{Outlet, Service};

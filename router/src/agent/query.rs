@@ -1,12 +1,13 @@
 //! QUERY, GET-MGMT-NODES and GET-LOG.
 
 use super::columns::{columns, stands_apart};
-use super::directory::{Directory, Page, Record, Refusal};
+use super::directory::{Directory, Entities, Page, Record, Refusal};
 use super::handle::{Outcome, itself, kind};
 use super::{describe, value};
-use crate::schema::{self, EntityType};
+use crate::schema::{self, Attribute, EntityType};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{MAX_RESPONSE, Request, Status, Table, property};
+use std::collections::VecDeque;
 
 /// Most names that a query may ask for: twice the attributes of the whole schema.
 const MAX_NAMES: usize = 512;
@@ -14,8 +15,24 @@ const MAX_NAMES: usize = 512;
 /// Octets that the rows of an answer may have, by a rough count: half of what a response may have.
 const MAX_ROWS: usize = MAX_RESPONSE / 2;
 
-/// Answers a query: entities of a type and of those that extend it, or of all types.
-pub(super) fn query(directory: &impl Directory, request: &Request) -> Outcome {
+/// A query that is being answered.
+pub(super) struct Query<'a, D> {
+    directory: &'a D,
+    table: Table,
+    /// The columns are those of the one type that is asked for.
+    fixed: bool,
+    /// A rough count of the octets of the rows.
+    weight: usize,
+    skip: usize,
+    left: usize,
+    /// The types that are not looked at yet.
+    kinds: VecDeque<&'static EntityType>,
+    /// The entities of the present type that are not looked at yet.
+    entities: Entities<'a>,
+}
+
+/// Begins a query: for entities of a type and of those that extend it, or of all types.
+pub(super) fn query<'a, D: Directory>(directory: &'a D, request: &Request) -> Result<Query<'a, D>, Refusal> {
     let requested = match (request.text(property::ENTITY_TYPE), request.text(property::TYPE)) {
         (Some(name), _) => Some(kind(name)?),
         // What stands apart may be named as that which is asked to do something.
@@ -25,47 +42,71 @@ pub(super) fn query(directory: &impl Directory, request: &Request) -> Outcome {
     let page = page(request);
     let fixed = requested.and_then(columns);
     let names = names(&request.body, requested, fixed)?;
-    let mut table = Table { attribute_names: names, results: Vec::new() };
-    let mut weight = 0;
-    let mut add = |record: &Record| {
-        let row: Vec<Value> = table.attribute_names.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
+    let table = Table { attribute_names: names, results: Vec::new() };
+    let query = |entities, kinds, page: Page| Query {
+        directory,
+        table,
+        fixed: fixed.is_some(),
+        weight: 0,
+        skip: page.offset,
+        left: page.count,
+        kinds,
+        entities,
+    };
+    Ok(match (requested, fixed) {
+        (Some(requested), Some(_)) => query(directory.entities(requested, page), VecDeque::new(), Page::ALL),
+        _ => {
+            let kinds = schema::entity_types().filter(|kind| !stands_apart(kind));
+            let kinds = kinds.filter(|kind| requested.is_none_or(|requested| kind.extends(requested)));
+            query(Box::new(std::iter::empty()), kinds.collect(), page)
+        }
+    })
+}
+
+impl<D: Directory> Query<'_, D> {
+    /// Looks at entities until there are none, or until `enough` says so behind one: then `None`.
+    pub(super) fn step(&mut self, mut enough: impl FnMut() -> bool) -> Option<Outcome> {
+        while self.left > 0 {
+            let Some(record) = self.entities.next() else {
+                let Some(kind) = self.kinds.pop_front() else { break };
+                self.entities = match kind.name {
+                    "management" => Box::new(std::iter::once(itself())),
+                    _ => self.directory.entities(kind, Page::ALL),
+                };
+                continue;
+            };
+            if self.skip > 0 {
+                self.skip -= 1;
+            } else {
+                match self.add(&record) {
+                    Ok(added) => self.left -= usize::from(added),
+                    Err(refusal) => return Some(Err(refusal)),
+                }
+            }
+            if enough() {
+                return None;
+            }
+        }
+        Some(Ok((Status::OK, std::mem::take(&mut self.table).into_body())))
+    }
+
+    fn add(&mut self, record: &Record) -> Result<bool, Refusal> {
+        let names = &self.table.attribute_names;
+        let row: Vec<Value> = names.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
         // A row that says nothing is left out, except where there are columns.
-        if fixed.is_none() && row.iter().all(|value| *value == Value::Null) {
+        if !self.fixed && row.iter().all(|value| *value == Value::Null) {
             return Ok(false);
         }
-        weight += row.iter().map(weigh).sum::<usize>();
-        if weight > MAX_ROWS {
+        self.weight += row.iter().map(weigh).sum::<usize>();
+        if self.weight > MAX_ROWS {
             return Err(Refusal::bad(format!(
                 "The answer is larger than {} MiB: ask for fewer entities at a time, with offset and count",
                 MAX_ROWS / 1024 / 1024
             )));
         }
-        table.results.push(row);
+        self.table.results.push(row);
         Ok(true)
-    };
-    if let (Some(requested), Some(_)) = (requested, fixed) {
-        for record in directory.entities(requested, page) {
-            add(&record)?;
-        }
-        return Ok((Status::OK, table.into_body()));
     }
-    let mut skip = page.offset;
-    let mut left = page.count;
-    let kinds = schema::entity_types().filter(|kind| !stands_apart(kind));
-    for kind in kinds.filter(|kind| requested.is_none_or(|requested| kind.extends(requested))) {
-        let records = if kind.name == "management" { vec![itself()] } else { directory.entities(kind, Page::ALL) };
-        for record in records {
-            if left == 0 {
-                return Ok((Status::OK, table.into_body()));
-            }
-            if skip > 0 {
-                skip -= 1;
-            } else if add(&record)? {
-                left -= 1;
-            }
-        }
-    }
-    Ok((Status::OK, table.into_body()))
 }
 
 /// The part of the results that is asked for; a count below zero is all.
@@ -80,16 +121,8 @@ fn names(
     requested: Option<&'static EntityType>,
     fixed: Option<&'static [&'static str]>,
 ) -> Result<Vec<String>, Refusal> {
-    let of_schema = || {
-        let kinds = schema::entity_types().filter(|kind| requested.is_none_or(|requested| kind.name == requested.name));
-        let mut names: Vec<&str> = Vec::new();
-        for attribute in kinds.flat_map(EntityType::attributes) {
-            if !names.contains(&attribute.name) {
-                names.push(attribute.name);
-            }
-        }
-        names
-    };
+    let kinds = || schema::entity_types().filter(|kind| requested.is_none_or(|requested| kind.name == requested.name));
+    let of_schema = || distinct(kinds().flat_map(EntityType::common_attributes));
     let all = || fixed.map_or_else(of_schema, <[_]>::to_vec);
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let no_names = || Refusal::bad(format!("The body of a query is a map, and {} in it is a list of names", Table::NAMES));
@@ -112,7 +145,7 @@ fn names(
     if fixed.is_some() {
         return Ok(asked.iter().map(|name| name.as_text().unwrap_or_default().to_owned()).collect());
     }
-    let known = all();
+    let known = distinct(kinds().flat_map(EntityType::attributes));
     let texts: Vec<&str> = asked.iter().map(|name| name.as_text().unwrap_or_default()).collect();
     let mut unknown: Vec<&str> = Vec::new();
     for name in texts.iter().filter(|name| !known.contains(*name)) {
@@ -125,6 +158,17 @@ fn names(
         return Err(Refusal::not_found(format!("Unknown attributes {}{of_type}.", describe::list(&unknown))));
     }
     Ok(owned(texts))
+}
+
+/// The names of attributes, each once.
+fn distinct(attributes: impl Iterator<Item = &'static Attribute>) -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for attribute in attributes {
+        if !names.contains(&attribute.name) {
+            names.push(attribute.name);
+        }
+    }
+    names
 }
 
 /// A rough count of the octets that a value takes, in memory or on the wire.
@@ -141,9 +185,9 @@ fn weigh(value: &Value) -> usize {
 /// The addresses of the management nodes of all routers of the network; none where there is no network.
 pub(super) fn nodes(directory: &impl Directory) -> Value {
     let kind = schema::entity_types().find(|kind| kind.name == "router.node");
-    let records = kind.map(|kind| directory.entities(kind, Page::ALL)).unwrap_or_default();
+    let records = kind.into_iter().flat_map(|kind| directory.entities(kind, Page::ALL));
     let address = |record: &Record| Value::string(format!("amqp:/_topo/0/{}/$management", record.text("id").unwrap_or_default()));
-    Value::List(records.iter().map(address).collect())
+    Value::List(records.map(|record| address(&record)).collect())
 }
 
 /// The last lines of the log.

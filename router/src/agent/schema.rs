@@ -26,7 +26,7 @@ pub(super) fn types(request: &Request) -> Outcome {
 
 /// GET-ATTRIBUTES.
 pub(super) fn attributes(request: &Request) -> Outcome {
-    map_of_types(request, |kind| kind.attributes().map(|attribute| attribute.name.to_owned()).collect())
+    map_of_types(request, |kind| kind.common_attributes().map(|attribute| attribute.name.to_owned()).collect())
 }
 
 /// GET-OPERATIONS.
@@ -79,7 +79,7 @@ fn says_something(default: Fixed) -> bool {
 fn entity_type(kind: &'static EntityType) -> Json {
     let mut told = Map::new();
     let attributes: Map<_, _> = kind
-        .attributes()
+        .common_attributes()
         .filter(|attribute| attribute.name != "type")
         .map(|attribute| {
             let mut told = Map::new();

@@ -1,9 +1,11 @@
 //! The management node's place in the network: deliveries in, responses out.
 
-use super::directory::Directory;
-use super::handle::{answer, handle};
+use super::directory::{Directory, Requester};
+use super::handle::{answer, begin};
+use super::lanes::{Full, Lanes, Place};
 use crate::core::{Delivery, Ended, Endpoint, Notify};
 use crate::log;
+use crate::schema::ManagementAccess;
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
@@ -12,17 +14,22 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
-
-/// Requests that are being received, carried out or answered. Beyond, they are refused: the tools of many operators at once need a few
-/// dozen, and two links of C's credit bring 500.
-const MAX_REQUESTS: usize = 512;
 
 /// How long a request may take to arrive after its first octets.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a request is carried out before others have their turn. A slice that is over by then
+/// costs them this much, and what goes with a change of turn is nothing beside it.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Answers that take more than one slice and are made at the same time. Each may take up to a
+/// hundred MiB while it is made.
+const LONG_ANSWERS: usize = 1;
 
 /// Octets of a request that is refused unheard which are looked into for the address of an answer.
 const MAX_GLANCE: usize = 16 * 1024;
@@ -35,7 +42,8 @@ pub struct Service<D> {
     directory: Arc<D>,
     runtime: Handle,
     outlet: Outlet,
-    requests: Arc<Semaphore>,
+    lanes: Arc<Lanes>,
+    long: Semaphore,
     itself: Weak<Self>,
 }
 
@@ -48,12 +56,24 @@ impl<D> std::fmt::Debug for Service<D> {
 impl<D: Directory + Send + Sync + 'static> Service<D> {
     /// A service that carries requests out on `runtime`, whose one thread does nothing that must not wait for them.
     pub fn new(directory: Arc<D>, runtime: Handle, outlet: Outlet) -> Arc<Self> {
-        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
-        Arc::new_cyclic(|itself| Self { directory, runtime, outlet, requests, itself: Weak::clone(itself) })
+        let (lanes, long) = (Arc::default(), Semaphore::new(LONG_ANSWERS));
+        Arc::new_cyclic(|itself| Self { directory, runtime, outlet, lanes, long, itself: Weak::clone(itself) })
+    }
+
+    /// Who sent a request. It is asked while the request is being handed over, when its connection
+    /// is still there.
+    fn requester(&self, delivery: &Delivery) -> Requester {
+        let connection = delivery.message().connection;
+        let access = match connection {
+            Some(id) => self.directory.access(id).unwrap_or(ManagementAccess::None),
+            // Of this process.
+            None => ManagementAccess::Full,
+        };
+        Requester { connection, access }
     }
 
     /// Takes one request from its first octets to the response.
-    async fn serve(self: Arc<Self>, delivery: Arc<Delivery>, permit: OwnedSemaphorePermit) {
+    async fn serve(self: Arc<Self>, delivery: Arc<Delivery>, requester: Requester, place: Place) {
         let octets = match timeout(PATIENCE, receive(&delivery)).await {
             Ok(Some(octets)) => octets,
             Ok(None) => return delivery.outcome(Some(DeliveryState::Released), true),
@@ -71,32 +91,64 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
                 let outcome = rejected(condition::DECODE_ERROR, &text);
                 if malformed.reply_to.is_some() {
                     let response = Response::new(Status::BAD_REQUEST, text, skupper_proto::amqp::Value::Map(Vec::new()));
-                    self.send(&Response { to: malformed.reply_to, correlation_id: malformed.correlation_id, ..response });
+                    let response = Response { to: malformed.reply_to, correlation_id: malformed.correlation_id, ..response };
+                    self.send(response, place).await;
                 }
                 return delivery.outcome(Some(outcome), true);
             }
         };
         delivery.outcome(Some(DeliveryState::Accepted), true);
-        let response = handle(&*self.directory, &request, delivery.message().connection);
+        let turn = place.turn().await;
+        let response = self.carry_out(&request, requester).await;
         self.directory.settled().await;
-        self.send(&response);
-        drop(permit);
+        self.send(response, place).await;
+        drop(turn);
     }
 
-    fn send(&self, response: &Response) {
+    /// Carries out a request: at once if that takes one slice, and else slice by slice, when its
+    /// turn among long answers has come.
+    async fn carry_out(&self, request: &Request, requester: Requester) -> Response {
+        let slice = || {
+            let began = Instant::now();
+            move || began.elapsed() >= SLICE
+        };
+        let mut work = begin(&*self.directory, request, requester);
+        if let Some(response) = work.step(slice()) {
+            return response;
+        }
+        // Nobody closes the semaphore.
+        let _place = self.long.acquire().await;
+        loop {
+            yield_now().await;
+            if let Some(response) = work.step(slice()) {
+                return response;
+            }
+        }
+    }
+
+    async fn send(&self, response: Response, place: Place) {
         let Some(to) = &response.to else { return };
+        let octets = Self::octets(&response);
+        match place.message(octets).await {
+            Some(message) => (self.outlet)(to, message),
+            None => crate::log_limited!((), Agent, Warning, "a response is dropped: those before it are not read at {to}"),
+        }
+    }
+
+    /// A response as it goes out, or a short one in place of one that is too long.
+    fn octets(response: &Response) -> Vec<u8> {
         let mut octets = response.encode();
         if octets.len() > MAX_RESPONSE {
             let text = format!("the response has {} octets: ask for less at a time, with offset and count", octets.len());
             let short = Response::new(Status::BAD_REQUEST, text, skupper_proto::amqp::Value::Map(Vec::new()));
             octets = Response { to: response.to.clone(), correlation_id: response.correlation_id.clone(), ..short }.encode();
         }
-        (self.outlet)(to, Bytes::from(octets));
+        octets
     }
 
     /// Refuses a request for which there is no room, with a response if it says where to.
-    fn refuse(&self, delivery: &Delivery) {
-        let text = format!("{MAX_REQUESTS} requests are being carried out already; try again later");
+    fn refuse(&self, delivery: &Delivery, full: Full) {
+        let text = full.to_string();
         let mut chunks = VecDeque::new();
         if delivery.message().sections.len() <= MAX_GLANCE
             && let (_, Some(Ended::Complete)) = delivery.take(MAX_GLANCE, &mut chunks)
@@ -104,7 +156,8 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
             && request.reply_to.is_some()
         {
             delivery.outcome(Some(DeliveryState::Accepted), true);
-            return self.send(&answer(&request, Response::new(Status::UNAVAILABLE, text, skupper_proto::amqp::Value::Null)));
+            let response = answer(&request, Response::new(Status::UNAVAILABLE, text, skupper_proto::amqp::Value::Null));
+            return (self.outlet)(response.to.as_deref().unwrap_or_default(), Bytes::from(response.encode()));
         }
         delivery.outcome(Some(rejected(condition::RESOURCE_LIMIT_EXCEEDED, &text)), true);
     }
@@ -112,10 +165,14 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
 
 impl<D: Directory + Send + Sync + 'static> Endpoint for Service<D> {
     fn deliver(&self, delivery: Arc<Delivery>) {
-        let (Some(service), Ok(permit)) = (self.itself.upgrade(), Arc::clone(&self.requests).try_acquire_owned()) else {
-            return self.refuse(&delivery);
-        };
-        drop(self.runtime.spawn(service.serve(delivery, permit)));
+        let Some(service) = self.itself.upgrade() else { return delivery.outcome(Some(DeliveryState::Released), true) };
+        match self.lanes.enter(delivery.message().connection) {
+            Ok(place) => {
+                let requester = self.requester(&delivery);
+                drop(self.runtime.spawn(service.serve(delivery, requester, place)));
+            }
+            Err(full) => self.refuse(&delivery, full),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Requests and their responses, on a directory in memory.
 
-use super::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal, Service, columns, handle, value};
+use super::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester, Service, columns, handle};
 use crate::core::{Budget, Delivery, Endpoint, Message};
-use crate::schema::{Entity, EntityType, entity_type, entity_types};
+use crate::schema::{Entity, EntityType, ManagementAccess, entity_type, entity_types};
 use bytes::Bytes;
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::management::{Request, Response, Status, Table, property};
 use std::sync::{Arc, Mutex};
+
+mod rights;
 
 const LISTENER: &str = "io.skupper.router.listener";
 const DUMMY: &str = "io.skupper.router.dummy";
@@ -18,10 +20,11 @@ struct Memory {
     entities: Mutex<Vec<Entity>>,
     connections: usize,
     changes: Mutex<Vec<(String, ConnectionChange)>>,
+    access: Option<ManagementAccess>,
 }
 
 fn told(entity: &Entity) -> Record {
-    entity.values().fold(Record::new(entity.kind()), |record, (attribute, value)| record.with(attribute.name, value::tell(value)))
+    Record::of(&Arc::new(entity.clone()))
 }
 
 impl Memory {
@@ -37,13 +40,14 @@ impl Memory {
 }
 
 impl Directory for Memory {
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Vec<Record> {
+    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_> {
         if kind.name == "connection" {
-            let connection = |id: usize| Record::new(kind).with("identity", id.to_string()).with("host", format!("h{id}"));
-            return page.of((0..self.connections).map(connection)).collect();
+            let connection = move |id: usize| Record::new(kind).with("identity", id.to_string()).with("host", format!("h{id}"));
+            return Box::new(page.of((0..self.connections).map(connection)));
         }
         let entities = self.entities.lock().unwrap();
-        page.of(entities.iter().filter(|entity| entity.kind().name == kind.name).map(told)).collect()
+        let found: Vec<_> = entities.iter().filter(|entity| entity.kind().name == kind.name).map(told).collect();
+        Box::new(page.of(found))
     }
 
     fn create(&self, mut entity: Entity) -> Result<Record, Refusal> {
@@ -72,6 +76,10 @@ impl Directory for Memory {
         found.into_iter().next().ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))
     }
 
+    fn access(&self, _: u64) -> Option<ManagementAccess> {
+        self.access
+    }
+
     fn log(&self, limit: Option<usize>) -> Vec<LogLine> {
         let line = |n: i64| LogLine {
             module: "AGENT",
@@ -86,7 +94,8 @@ impl Directory for Memory {
 
 fn ask(directory: &Memory, request: Request) -> Response {
     let request = Request { reply_to: Some("reply".to_owned()), correlation_id: Some(Value::Ulong(7)), ..request };
-    let response = handle(directory, &request, None);
+    let response =
+        handle(directory, &request, Requester { connection: None, access: directory.access.unwrap_or(ManagementAccess::Full) });
     assert_eq!((response.to.as_deref(), &response.correlation_id), (Some("reply"), &Some(Value::Ulong(7))));
     // Whatever it is, it can be written and read.
     assert_eq!(Response::decode(&response.encode()).as_ref(), Ok(&response));
@@ -136,7 +145,7 @@ fn a_query_without_names_gives_all_attributes_of_the_type() {
     for body in [Value::Null, map(&[]), map(&[(Table::NAMES, Value::List(vec![]))])] {
         let query = Request::query(Some("listener"), &[]).with_body(body);
         let answer = table(ask(&memory, query));
-        let all: Vec<_> = entity_type("listener").unwrap().attributes().map(|attribute| attribute.name).collect();
+        let all: Vec<_> = entity_type("listener").unwrap().common_attributes().map(|attribute| attribute.name).collect();
         assert_eq!(answer.attribute_names, all);
         assert_eq!(answer.results.len(), 1);
     }
@@ -477,7 +486,7 @@ fn the_schema_as_a_map_and_as_text() {
     for indent in ["", "4"] {
         let text = ask(&memory, request("GET-JSON-SCHEMA", &[("indent", indent)], &[])).body;
         let parsed: serde_json::Value = serde_json::from_str(text.as_text().unwrap()).unwrap();
-        assert_eq!(value::from_json(&parsed), schema);
+        assert_eq!(super::value::from_json(&parsed), schema);
         assert_eq!(text.as_text().unwrap().contains("\n    \"prefix\""), indent == "4");
     }
 }

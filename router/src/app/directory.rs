@@ -3,30 +3,29 @@
 use super::plan::{Trouble, denied, vhost};
 use super::records;
 use super::running::{Live, Owner, Running, configure_log};
-use crate::agent::{By, ConnectionChange, Directory, LogLine, Page, Record, Refusal};
+use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::log;
 use crate::schema::typed::{LogConfig, SslProfile};
-use crate::schema::{AttributeError, Entity, EntityType, Problem, Value, entity_types};
+use crate::schema::{AttributeError, Entity, EntityType, ManagementAccess, Problem, Value, entity_types};
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::management::Status;
 use std::sync::Arc;
 
 impl Directory for Running {
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Vec<Record> {
+    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_> {
         match kind.name {
-            "connection" => records::connections(self, kind, page),
-            "router.link" => records::links(self, kind, page),
-            "router.address" => records::addresses(self, kind, page),
-            "router.node" => page.of(records::nodes(self, kind)).collect(),
-            "routerMetrics" => page.of([records::metrics(self, kind)]).collect(),
-            "logStats" => page.of(records::log_stats(kind)).collect(),
-            "allocator" => page.of(records::allocators(self, kind)).collect(),
-            "vhostStats" => page.of(records::vhost_stats(self, kind)).collect(),
+            "connection" => Box::new(records::connections(self, kind, page)),
+            "router.link" => Box::new(records::links(self, kind, page)),
+            "router.address" => Box::new(records::addresses(self, kind, page)),
+            "router.node" => Box::new(page.of(records::nodes(self, kind))),
+            "routerMetrics" => Box::new(page.of([records::metrics(self, kind)])),
+            "logStats" => Box::new(page.of(records::log_stats(kind))),
+            "allocator" => Box::new(page.of(records::allocators(self, kind))),
+            "vhostStats" => Box::new(page.of(records::vhost_stats(self, kind))),
             _ => {
-                let entities = self.all();
-                let of_kind = entities.iter().filter(|live| live.entity.kind().name == kind.name);
-                page.of(of_kind).map(|live| records::entity(self, live)).collect()
+                let of_kind = self.all().into_iter().filter(|live| live.entity.kind().name == kind.name);
+                Box::new(page.of(of_kind).map(|live| records::entity(self, &live)))
             }
         }
     }
@@ -37,11 +36,11 @@ impl Directory for Running {
                 let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
                 record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
             }
-            (
-                "connection" | "router.link" | "router.address" | "router.node" | "routerMetrics" | "logStats" | "allocator"
-                | "vhostStats",
-                _,
-            ) => self.entities(kind, Page::ALL),
+            ("router.link", by) => records::links_named(self, kind, by, value),
+            ("router.address", _) => records::address_named(self, kind, value).into_iter().collect(),
+            ("connection" | "router.node" | "routerMetrics" | "logStats" | "allocator" | "vhostStats", _) => {
+                self.entities(kind, Page::ALL).filter(|record| record.text(by.attribute()) == Some(value)).collect()
+            }
             _ => {
                 let entities = self.all();
                 let named =
@@ -62,6 +61,7 @@ impl Directory for Running {
         if entity.text("identity").is_none() {
             entity.identify(self.next(kind.name));
         }
+        self.reach.check(&entity).map_err(|error| refusal(kind, &error.into()))?;
         let mut plan = self.plan();
         plan.add(entity).map_err(|trouble| refusal(kind, &trouble))?;
         let started = self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
@@ -79,6 +79,7 @@ impl Directory for Running {
             }
         }
         let failed = |trouble: Trouble| refusal(kind, &trouble);
+        self.reach.check(&entity).map_err(|error| failed(error.into()))?;
         let owner = match &live.owner {
             Owner::Log => {
                 // An old name of a level.
@@ -173,6 +174,10 @@ impl Directory for Running {
         Ok(told)
     }
 
+    fn access(&self, connection: u64) -> Option<ManagementAccess> {
+        self.node.registry.connection(connection).map(|record| record.management)
+    }
+
     async fn settled(&self) {
         Self::settled(self).await;
     }
@@ -225,13 +230,14 @@ fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
             Refusal::configuration("Address must be set")
         }
         Trouble::Attribute(error) => Refusal::configuration(error),
-        Trouble::Failed { .. } if kind.name == "sslProfile" => {
+        Trouble::Failed { .. } | Trouble::OutOfReach(_) if kind.name == "sslProfile" => {
             Refusal::bad(format!("Invalid sslProfile configuration: {trouble}"))
         }
         Trouble::Failed { text, .. } if kind.name == "vhost" => {
             Refusal::new(Status::INTERNAL_ERROR, format!("PolicyError: {text}"))
         }
         Trouble::Failed { text, .. } | Trouble::Taken { text, .. } => Refusal::configuration(text),
+        Trouble::OutOfReach(error) => Refusal::configuration(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Entities before they are started: checked, with all they need at hand, in an order in which each finds what it needs.
 
+use crate::config::OutOfReach;
 use crate::log;
 use crate::policy::{PolicyError, Vhost};
 use crate::schema::typed::{self, AddressConfig, AddressMatch};
@@ -42,6 +43,9 @@ pub(super) enum Trouble {
     /// What its attributes name cannot be used.
     #[error("{text}")]
     Failed { attribute: &'static str, text: String },
+    /// It names what changes may not reach.
+    #[error("{0}")]
+    OutOfReach(OutOfReach),
     /// Another one has it already.
     #[error("Already exists: {text}")]
     Taken { attribute: &'static str, text: String },
@@ -53,11 +57,18 @@ impl From<AttributeError> for Trouble {
     }
 }
 
+impl From<OutOfReach> for Trouble {
+    fn from(error: OutOfReach) -> Self {
+        Self::OutOfReach(error)
+    }
+}
+
 impl Trouble {
     /// The attribute, and what is wrong with it.
     pub(super) fn parts(&self) -> (String, String) {
         match self {
             Self::Attribute(AttributeError { attribute, problem }) => (attribute.clone(), problem.to_string()),
+            Self::OutOfReach(error) => (error.attribute.to_owned(), error.to_string()),
             Self::Missing { attribute, .. } | Self::Failed { attribute, .. } | Self::Taken { attribute, .. } => {
                 ((*attribute).to_owned(), self.to_string())
             }

@@ -1,27 +1,25 @@
 //! What the management node tells of each entity of the running router.
 
 use super::running::{Live, Owner, Running};
-use crate::agent::{Page, Record, value};
+use crate::agent::{By, Page, Record};
 use crate::core::Address;
 use crate::http::metrics::{Memory, Pool};
 use crate::log::{self, Module};
 use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
 use crate::policy::VhostCounts;
 use crate::schema::{EntityType, Mode};
-use skupper_proto::address::Treatment;
+use skupper_proto::address::{AddressRef, Treatment};
 use skupper_proto::amqp::Value;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::RouterStatus;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// An entity that is created, with what runs for it.
 pub(super) fn entity(running: &Running, live: &Live) -> Record {
-    let mut record = Record::new(live.entity.kind());
-    for (attribute, attribute_value) in live.entity.values() {
-        record.put(attribute.name, value::tell(attribute_value));
-    }
+    let mut record = Record::of(&live.entity);
     match &live.owner {
         Owner::Connector(link) => {
             let config = link.config();
@@ -153,9 +151,8 @@ pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<R
 // ----- connections -----
 
 /// Open connections, by number.
-pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
-    let records = running.node.registry.connections();
-    page.of(&records).map(|record| connection(running, kind, record)).collect()
+pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
+    page.of(running.node.registry.all()).map(move |record| connection(running, kind, &record))
 }
 
 /// An open connection.
@@ -208,9 +205,21 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
 // ----- links and addresses -----
 
 /// Attached links, by number.
-pub(super) fn links(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
+pub(super) fn links(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
     let now = running.node.clock.now();
-    page.of(running.node.registry.links().all()).map(|known| link(kind, &known, now)).collect()
+    page.of(running.node.registry.links().all()).map(move |known| link(kind, &known, now))
+}
+
+/// The attached links that have this name or identity.
+pub(super) fn links_named(running: &Running, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
+    let now = running.node.clock.now();
+    let links = running.node.registry.links();
+    match by {
+        By::Identity => {
+            value.parse().ok().and_then(|id| links.get(id)).map(|known| link(kind, &known, now)).into_iter().collect()
+        }
+        By::Name => links.all().filter(|known| known.name == value).map(|known| link(kind, &known, now)).collect(),
+    }
 }
 
 fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
@@ -254,8 +263,14 @@ fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
 }
 
 /// Addresses that somebody has to do with, by class and text.
-pub(super) fn addresses(running: &Running, kind: &'static EntityType, page: Page) -> Vec<Record> {
-    page.of(running.node.core.addresses()).map(|known| address(kind, &known)).collect()
+pub(super) fn addresses(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
+    page.of(running.node.core.addresses()).map(move |known| address(kind, &known))
+}
+
+/// The address that has this name, which is its identity too.
+pub(super) fn address_named(running: &Running, kind: &'static EntityType, value: &str) -> Option<Record> {
+    let key = AddressRef::parse(value).ok()?;
+    running.node.core.address(key).map(|known| address(kind, &known))
 }
 
 fn address(kind: &'static EntityType, address: &Address) -> Record {
@@ -322,7 +337,7 @@ pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record>
         .with("validOrigins", Vec::new())
         .with("lastTopoChange", number(changed.as_secs()));
     let others = core.routers();
-    let id_of = |index| others.iter().find(|router| router.router == index).map(|router| &*router.id);
+    let ids: HashMap<_, _> = others.iter().map(|router| (router.router, &*router.id)).collect();
     // For each router one asks about all others: a large network has no time for that, and only tools look.
     let small = others.len() <= MAX_ORIGINS;
     let origins = |destination| match small {
@@ -334,7 +349,7 @@ pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record>
         let direct = route.next_hop == router.router;
         let peers = router.peers.iter().map(|(id, _)| id.as_ref());
         let mut record = node(kind, &router.id, router.instance, router.router.get(), peers)
-            .with("nextHop", id_of(route.next_hop).filter(|_| !direct))
+            .with("nextHop", ids.get(&route.next_hop).copied().filter(|_| !direct))
             .with("validOrigins", origins(router.router))
             .with("cost", number(route.cost));
         if direct {
@@ -368,8 +383,9 @@ fn node<'a>(
 pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
     let core = &running.node.core;
     let counters = core.counters();
-    let records = running.node.registry.connections();
-    let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+    let mut connections = BTreeMap::<&str, u64>::new();
+    running.node.registry.all().for_each(|record| *connections.entry(record.protocol).or_default() += 1);
+    let of = |protocol: &str| connections.get(protocol).copied().unwrap_or_default();
     let memory = Memory::now();
     let mut record = Record::new(kind)
         .with("identity", "1")
@@ -380,17 +396,21 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         Mode::Standalone => 0,
         _ => core.routers().iter().filter(|router| router.route.is_some()).count() as u64,
     };
-    let links = running.node.registry.links().all();
     let now = running.node.clock.now();
-    // Who has had no credit for ten seconds is blocked.
-    let blocked = links.iter().filter(|link| link.counts.without_credit(now) >= STUCK).count();
+    let (mut links, mut blocked, mut stuck) = (0_u64, 0_u32, 0);
+    for link in running.node.registry.links().all() {
+        links += 1;
+        // Who has had no credit for ten seconds is blocked.
+        blocked += u32::from(link.counts.without_credit(now) >= STUCK);
+        stuck += link.counts.stuck.load(Ordering::Relaxed);
+    }
     let auto_links = running.all().iter().filter(|live| live.entity.kind().name == "router.config.autoLink").count();
     for (name, count) in [
-        ("addrCount", core.addresses().len() as u64),
-        ("linkCount", links.len() as u64),
+        ("addrCount", core.address_count() as u64),
+        ("linkCount", links),
         ("nodeCount", nodes),
         ("autoLinkCount", auto_links as u64),
-        ("connectionCount", records.len() as u64),
+        ("connectionCount", connections.values().sum()),
         ("presettledDeliveries", counters.presettled()),
         ("droppedPresettledDeliveries", counters.dropped_presettled()),
         ("acceptedDeliveries", counters.accepted()),
@@ -399,7 +419,7 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         ("modifiedDeliveries", counters.modified()),
         ("deliveriesDelayed1Sec", counters.delayed_1_second()),
         ("deliveriesDelayed10Sec", counters.delayed_10_seconds()),
-        ("deliveriesStuck", links.iter().map(|link| link.counts.stuck.load(Ordering::Relaxed)).sum()),
+        ("deliveriesStuck", stuck),
         ("deliveriesIngress", counters.ingress()),
         ("deliveriesEgress", counters.egress()),
         ("deliveriesTransit", counters.transit()),
@@ -413,7 +433,7 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
     }
     let services = [("tcp", of("tcp")), ("amqp", of("amqp")), ("http1", 0), ("http2", 0)];
     record
-        .with("linksBlocked", u32::try_from(blocked).unwrap_or(u32::MAX))
+        .with("linksBlocked", blocked)
         .with("uptimeSeconds", u32::try_from(running.node.clock.uptime().as_secs()).unwrap_or(u32::MAX))
         .with("memoryUsage", memory.virtual_size)
         .with("residentMemoryUsage", memory.resident)
@@ -465,8 +485,8 @@ pub(super) fn pools(running: &Running) -> Vec<Pool> {
     let node = &running.node;
     let pool = |name, size: usize, held: usize| Pool { name, size: size as u64, held: held as u64 };
     vec![
-        pool("qdr_connection_t", size_of::<ConnectionRecord>(), node.registry.connections().len()),
+        pool("qdr_connection_t", size_of::<ConnectionRecord>(), node.registry.all().count()),
         pool("qdr_link_t", size_of::<LinkRecord>(), node.registry.links().count()),
-        pool("qdr_address_t", size_of::<Address>(), node.core.addresses().len()),
+        pool("qdr_address_t", size_of::<Address>(), node.core.address_count()),
     ]
 }

@@ -2,7 +2,7 @@
 
 use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::core::AddressRule;
 use crate::flow::Described;
 use crate::log;
@@ -92,6 +92,8 @@ pub(super) struct Running {
     pub(super) started: SystemTime,
     /// Which of the router's lives this is.
     pub(super) instance: i64,
+    /// What changes may name.
+    pub(super) reach: Reach,
     /// Deleting a service ends its connections too.
     drop_connections: bool,
     default_treatment: Distribution,
@@ -109,7 +111,7 @@ impl std::fmt::Debug for Running {
 
 impl Running {
     /// A router without entities yet. What serves operators runs on `runtime`.
-    pub(super) fn new(node: &Arc<Node>, config: &Config, instance: i64, runtime: Handle) -> Arc<Self> {
+    pub(super) fn new(node: &Arc<Node>, config: &Config, reach: Reach, instance: i64, runtime: Handle) -> Arc<Self> {
         Arc::new_cyclic(|itself| Self {
             node: Arc::clone(node),
             mode: config.router.mode,
@@ -117,6 +119,7 @@ impl Running {
             warnings: config.warnings.clone(),
             started: SystemTime::now(),
             instance,
+            reach,
             drop_connections: config.router.drop_tcp_connections,
             default_treatment: config.router.default_distribution,
             runtime,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long ending streams may take to be told to the neighbors.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How often the end looks whether everything is done.
 const LOOK: Duration = Duration::from_millis(20);

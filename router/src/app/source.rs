@@ -54,7 +54,7 @@ impl Running {
         (LinkState::Connecting, Some(Reason::AwaitingHello { heard }), false)
     }
 
-    fn outgoing_link(&self, link: &SiteLink) -> Link {
+    fn outgoing_link(&self, link: &SiteLink, records: &[Arc<ConnectionRecord>]) -> Link {
         let report = link.report();
         let config = link.config();
         let router = config.role == Role::InterRouter;
@@ -65,7 +65,7 @@ impl Running {
             (None, false) => (LinkState::NotConnected, Some(Reason::NeverTried), false),
             (Some(trouble), false) => (LinkState::NotConnected, Some(reason(trouble, self.node.core.id())), false),
         };
-        let octets = self.octets_of(config.name.as_str(), true);
+        let octets = octets_of(records, config.name.as_str());
         Link {
             name: config.name.clone(),
             direction: Direction::Out,
@@ -98,7 +98,9 @@ impl Running {
         }
         let link = |(id, standing): (u64, Arc<crate::net::Standing>)| {
             let known = standing.get();
-            let record = records.iter().find(|record| record.id == id && record.role == role.as_str())?;
+            // Connections come by number.
+            let record = &records[records.binary_search_by_key(&id, |record| record.id).ok()?];
+            let record = Some(record).filter(|record| record.role == role.as_str())?;
             let (state, reason, hello) =
                 if role == Role::InterRouter { self.standing(&known) } else { (LinkState::Active, None, false) };
             let group = |other: &&Arc<ConnectionRecord>| {
@@ -134,14 +136,6 @@ impl Running {
             })
         };
         listener.connections().into_iter().filter_map(link).collect()
-    }
-
-    fn octets_of(&self, entity: &str, outgoing: bool) -> (u64, u64) {
-        let records = self.node.registry.connections();
-        let of = |record: &&Arc<ConnectionRecord>| {
-            &*record.entity == entity && record.outgoing == outgoing && record.protocol == "amqp"
-        };
-        records.iter().filter(of).map(|record| record.octets.get()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Links that are attached: the control links of trunks, and the two ends of every service connection. The links that carry
@@ -209,7 +203,7 @@ impl Source for Running {
 
     fn links(&self) -> Vec<Link> {
         let records = self.node.registry.connections();
-        let mut links: Vec<_> = self.site_links().iter().map(|link| self.outgoing_link(link)).collect();
+        let mut links: Vec<_> = self.site_links().iter().map(|link| self.outgoing_link(link, &records)).collect();
         links.extend(self.listeners().iter().flat_map(|listener| self.incoming_links(listener, &records)));
         links
     }
@@ -406,7 +400,7 @@ impl HttpSource for Running {
         Metrics {
             connections: records.len() as u64,
             links: self.links_attached(&records),
-            addresses: self.node.core.addresses().len() as u64,
+            addresses: self.node.core.address_count() as u64,
             routers: 1 + self.node.core.routers().len() as u64,
             presettled_deliveries: counters.presettled(),
             dropped_presettled_deliveries: counters.dropped_presettled(),
@@ -441,6 +435,12 @@ impl HttpSource for Running {
             ..Metrics::default()
         }
     }
+}
+
+/// The octets received and sent by all connections of a connector.
+fn octets_of(records: &[Arc<ConnectionRecord>], entity: &str) -> (u64, u64) {
+    let of = |record: &&Arc<ConnectionRecord>| &*record.entity == entity && record.outgoing && record.protocol == "amqp";
+    records.iter().filter(of).map(|record| record.octets.get()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 fn service_metrics(address: String, side: Side, stats: &crate::tcp::Stats) -> ServiceMetrics {

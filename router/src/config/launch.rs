@@ -24,6 +24,8 @@ const NOT_SUPPORTED: &[&str] = &["QDROUTERD_AUTO_MESH_DISCOVERY", "QDROUTERD_AUT
 pub struct Launch {
     /// What to read, variables replaced.
     pub documents: Vec<Document>,
+    /// The files that it was read from.
+    pub files: Vec<PathBuf>,
     /// What the operator should know: one line each.
     pub warnings: Vec<String>,
 }
@@ -55,10 +57,12 @@ pub fn documents(environment: impl Fn(&str) -> Option<String>) -> Result<Option<
         .filter(|name| environment(name).is_some_and(|value| !value.is_empty()))
         .map(|name| format!("{name} is set, which this router does not act on"))
         .collect();
-    let mut documents = if holds_configuration(&given) {
-        vec![Document { name: CONFIGURATION.to_owned(), text: given, format }]
+    let (mut documents, files) = if holds_configuration(&given) {
+        (vec![Document { name: CONFIGURATION.to_owned(), text: given, format }], Vec::new())
     } else {
-        named_files(&given, format, &mut warnings)?
+        let documents = named_files(&given, format, &mut warnings)?;
+        let files = documents.iter().map(|document| PathBuf::from(&document.name)).collect();
+        (documents, files)
     };
     if format == Format::Conf {
         documents = joined(documents);
@@ -68,7 +72,7 @@ pub fn documents(environment: impl Fn(&str) -> Option<String>) -> Result<Option<
     for document in &mut documents {
         document.text = expand(&document.text, variable);
     }
-    Ok(Some(Launch { documents, warnings }))
+    Ok(Some(Launch { documents, files, warnings }))
 }
 
 /// Whether the variable holds the text itself: there is an opening brace and a closing one after it.

@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod json;
 pub mod launch;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use check::role_fits;
 pub use document::{Document, Format};
 pub use error::ConfigError;
+pub use reach::{OutOfReach, Reach};
 
 use crate::schema::typed::{
     AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,

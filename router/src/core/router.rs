@@ -347,6 +347,16 @@ impl Core {
         all
     }
 
+    /// How many addresses somebody has to do with.
+    pub fn address_count(&self) -> usize {
+        self.addresses.load().len()
+    }
+
+    /// The address of this key, if somebody has to do with it.
+    pub fn address(&self, key: AddressRef<'_>) -> Option<Arc<Address>> {
+        self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone)
+    }
+
     // ----- the way of a delivery -----
 
     /// Chooses where a delivery that begins here goes.

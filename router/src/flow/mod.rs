@@ -1,6 +1,7 @@
 //! Flow records (VanFlow): telling collectors of this router, its links and its services, while there are any.
 //!
-//! One task on the control thread compares, once a second, what is with what was told, and sends the difference; the router's other parts know
+//! One task on the management thread compares, once a second, what is with what was told, and sends
+//! the difference; the router's other parts know
 //! nothing of records. Nothing is looked at while nobody listens. What a record says of the router is for [`Describe`] to know, which
 //! the composition root is.
 

@@ -4,6 +4,7 @@
 //! socket stands on it too. [`tls`] puts TLS under it. [`server`] is the listener with `http: yes`, [`metrics`] what its `/metrics` answers, and
 //! [`files`] what it serves of a folder. A client that asks for WebSocket is handed on: AMQP is not spoken here.
 
+pub mod aside;
 pub mod connections;
 pub mod files;
 pub mod metrics;

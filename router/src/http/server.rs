@@ -13,6 +13,7 @@ use http_body_util::{Either, Full};
 use hyper::header::{HeaderValue, LOCATION, SEC_WEBSOCKET_VERSION, SERVER};
 use hyper::{Request, StatusCode};
 
+use super::aside::Aside;
 use super::connections::{self, Accept, Answer, Handler, Limits, Released, Successor, text};
 use super::files::{Folder, Found};
 use super::metrics::{self, Metrics};
@@ -78,12 +79,13 @@ pub async fn serve_on<L: Accept>(listener: L, options: Options, source: Arc<dyn 
     if options.files.is_some() {
         limits.whole = limits.whole.max(FILE_DEADLINE);
     }
-    match connections::run(listener, limits, Port { options, source }).await {}
+    match connections::run(listener, limits, Port { options, source, aside: Aside::default() }).await {}
 }
 
 struct Port {
     options: Options,
     source: Arc<dyn HttpSource>,
+    aside: Aside,
 }
 
 impl Handler for Port {
@@ -93,10 +95,14 @@ impl Handler for Port {
                 Ok(()) => text(StatusCode::OK, "OK\n"),
                 Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the router core does not answer\n"),
             },
-            "/metrics" if self.options.metrics => match metrics::render(&self.source.metrics()) {
-                Ok(page) => text(StatusCode::OK, page),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
+            "/metrics" if self.options.metrics => {
+                let source = Arc::clone(&self.source);
+                match self.aside.make(move || metrics::render(&source.metrics())).await {
+                    Some(Ok(page)) => text(StatusCode::OK, page),
+                    Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+                    None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made\n"),
+                }
+            }
             _ => self.file(path).await,
         }
     }

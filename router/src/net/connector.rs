@@ -10,7 +10,7 @@ use crate::log_limited;
 use crate::node::{Node, Stage, Stop, Stopping, reached};
 use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
-use crate::schema::{Password, PasswordError, Role, SaslMechanism};
+use crate::schema::{ManagementAccess, Password, PasswordError, Role, SaslMechanism};
 use crate::socket::{self, DialError, DialOptions, Kind as SocketKind};
 use crate::tls::{self, HandshakeError, Session, SessionError};
 use skupper_proto::amqp::performative::Error;
@@ -475,6 +475,7 @@ impl SiteLink {
             targets: Some(Arc::clone(&self.targets)),
             policy_vhost: config.policy_vhost.clone(),
             user: config.credentials.as_ref().map(|(user, _)| user.clone()),
+            management: ManagementAccess::Full,
         }
     }
 }

@@ -95,6 +95,8 @@ enum HeadError {
     OtherUser,
     #[error("the address is not allowed by local policy")]
     Forbidden,
+    #[error("the listener's management attribute lets no request go on to another router's management node")]
+    Management,
 }
 
 /// How the messages of a link are read.
@@ -428,6 +430,7 @@ impl Connection {
         };
         let judged = read_head(&octets, complete, presettled, &rules).and_then(|read| match read {
             Some(read) if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) => Err(HeadError::Forbidden),
+            Some(read) if !self.may_manage_at(&read.to) => Err(HeadError::Management),
             read => Ok(read),
         });
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
@@ -443,7 +446,7 @@ impl Connection {
                     HeadError::Annotations(_) => condition::INVALID_FIELD,
                     HeadError::Message(_) | HeadError::TooLarge => condition::DECODE_ERROR,
                     HeadError::NoAddress => condition::PRECONDITION_FAILED,
-                    HeadError::OtherUser | HeadError::Forbidden => condition::UNAUTHORIZED_ACCESS,
+                    HeadError::OtherUser | HeadError::Forbidden | HeadError::Management => condition::UNAUTHORIZED_ACCESS,
                 };
                 slot.state = State::Refused;
                 return self.reject(key, Error::new(condition, error.to_string()));

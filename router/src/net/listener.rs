@@ -295,6 +295,7 @@ impl AmqpListener {
             targets: None,
             user: None,
             policy_vhost: config.policy_vhost.clone(),
+            management: config.management,
         }
     }
 }

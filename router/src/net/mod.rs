@@ -16,6 +16,7 @@ mod finished;
 mod incoming;
 mod links;
 mod listener;
+mod management;
 mod message_log;
 mod open;
 mod outgoing;

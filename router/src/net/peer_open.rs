@@ -128,6 +128,7 @@ impl Connection {
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             edge: self.edge.connection.clone(),
             may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
+            management: self.settings.management,
             trace: Some(Arc::clone(&self.trace)),
             opened: (SystemTime::now(), self.now),
             octets: Arc::clone(&self.octets),

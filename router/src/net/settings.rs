@@ -1,7 +1,7 @@
 //! What a connection is made with, and what it turns out to be.
 
 use super::failover::Targets;
-use crate::schema::{MessageComponents, Role};
+use crate::schema::{ManagementAccess, MessageComponents, Role};
 use skupper_proto::amqp::Fields;
 use skupper_proto::engine;
 use std::sync::Arc;
@@ -69,4 +69,6 @@ pub(super) struct Settings {
     pub(super) user: Option<String>,
     /// The vhost whose policy applies, whatever the peer asks for.
     pub(super) policy_vhost: Option<String>,
+    /// What the peer may ask of management nodes.
+    pub(super) management: ManagementAccess,
 }

@@ -165,6 +165,7 @@ async fn connect_with(
         targets: None,
         user: None,
         policy_vhost: None,
+        management: crate::schema::ManagementAccess::Full,
     };
     configure(&mut settings);
     let connection = Connection::new(node, node.registry.number(), settings, near, Session::plain(), 0, Arc::default());

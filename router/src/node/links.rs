@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::walk::Walk;
+
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
@@ -257,9 +259,14 @@ impl Links {
         KnownLink { links: Arc::clone(self), record }
     }
 
-    /// Every link, by number.
-    pub fn all(&self) -> Vec<Arc<LinkRecord>> {
-        self.lock().values().map(Arc::clone).collect()
+    /// Every link, by number. Links may come and go meanwhile.
+    pub fn all(&self) -> impl Iterator<Item = Arc<LinkRecord>> + Send + '_ {
+        Walk::new(&self.links)
+    }
+
+    /// The link of this number.
+    pub fn get(&self, id: u64) -> Option<Arc<LinkRecord>> {
+        self.lock().get(&id).map(Arc::clone)
     }
 
     /// How many there are.

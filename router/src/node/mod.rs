@@ -12,6 +12,7 @@ mod registry;
 mod shards;
 mod stop;
 mod turns;
+mod walk;
 
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
@@ -20,7 +21,7 @@ pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
 pub use random::{check as check_randomness, unguessable};
 pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
-pub use shards::Shards;
+pub use shards::{Shards, run_aside, runtime};
 pub use stop::{Dismissal, Stop, Stopping};
 pub use turns::{in_turn, stands_back};
 

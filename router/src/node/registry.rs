@@ -2,8 +2,10 @@
 
 use super::Dismissal;
 use super::links::Links;
+use super::walk::Walk;
 use crate::core::{Command, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
+use crate::schema::ManagementAccess;
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::time::Instant;
@@ -182,6 +184,8 @@ pub struct ConnectionRecord {
     pub edge: Option<Arc<EdgeConnection>>,
     /// Its peer may have others' connections closed, as far as policy has a say.
     pub may_close_others: bool,
+    /// What its peer may ask of management nodes.
+    pub management: ManagementAccess,
     /// Whether its frames are logged, of an AMQP connection.
     pub trace: Option<Arc<Trace>>,
     /// When it was opened.
@@ -305,7 +309,12 @@ impl Registry {
 
     /// Every open connection, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
-        lock(&self.connections).values().map(Arc::clone).collect()
+        self.all().collect()
+    }
+
+    /// The same, one by one. Connections may come and go meanwhile.
+    pub fn all(&self) -> impl Iterator<Item = Arc<ConnectionRecord>> + Send + '_ {
+        Walk::new(&self.connections)
     }
 
     /// A service connection is being made. What is returned must live until it has been entered, or has failed.

@@ -59,21 +59,33 @@ impl Shards {
 /// Turns after which a shard looks at what other threads have woken there. To look takes two instructions, and a neighbor's HELLO may be among it.
 const LOOK: u32 = 4;
 
-/// The runtime of a shard.
-pub(super) fn runtime() -> io::Result<Runtime> {
+/// A runtime of one thread, which runs nothing before it has that thread.
+///
+/// # Errors
+/// The system has no descriptor left.
+pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().global_queue_interval(LOOK).build()
 }
 
-fn start(index: usize, mut stopping: Stopping) -> io::Result<Handle> {
+fn start(index: usize, stopping: Stopping) -> io::Result<Handle> {
     let runtime = runtime()?;
     let handle = runtime.handle().clone();
-    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+    run_aside(format!("shard-{index}"), runtime, stopping)?;
+    Ok(handle)
+}
+
+/// Gives a runtime a thread of this name, which ends when it is asked to stop.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn run_aside(name: String, runtime: Runtime, mut stopping: Stopping) -> io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(move || {
         runtime.block_on(stopping.asked());
         // A look-up of a name cannot be broken off, and is not waited for.
         runtime.shutdown_background();
         drop(stopping);
     })?;
-    Ok(handle)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -77,6 +77,17 @@ pub enum Effect {
     Guards,
 }
 
+/// What the files are for that an attribute names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Certificates, keys, passwords and the like, which the router reads.
+    Credentials,
+    /// Files that are served to anybody.
+    Web,
+    /// Logs, which the router writes.
+    Log,
+}
+
 /// An attribute of an entity type.
 #[derive(Clone, Copy, Debug)]
 pub struct Attribute {
@@ -110,8 +121,10 @@ pub struct Attribute {
     pub graph: bool,
     /// Masked in the C router's own log, which is what its schema says.
     pub hidden: bool,
-    /// Never shown in a log, an error or a debug print of ours.
+    /// Never told: not by management, and not in a log, an error or a debug print of ours.
     pub secret: bool,
+    /// Its value names files; what they are for.
+    pub names_file: Option<Use>,
     /// What setting it does.
     pub effect: Effect,
     /// Words of an enumeration that have no effect yet, in an attribute that otherwise works.
@@ -140,6 +153,7 @@ const fn attribute(name: &'static str, kind: Kind, description: &'static str) ->
         graph: false,
         hidden: false,
         secret: false,
+        names_file: None,
         effect: Effect::Accepted,
         pending: &[],
         refers_to: None,
@@ -248,6 +262,10 @@ impl Attribute {
 
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    pub(super) const fn names_file(self, purpose: Use) -> Self {
+        Self { names_file: Some(purpose), ..self }
     }
 
     pub(super) const fn works(self) -> Self {

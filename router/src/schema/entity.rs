@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
 use super::nearest::nearest;
-use super::{Attribute, EntityType, Value, quote};
+use super::{Attribute, EntityType, Password, Value, quote};
 
 /// What is wrong with the value of an attribute. One line, without the value when that is a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -118,7 +118,14 @@ impl Entity {
         self.value(attribute).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The attributes that have a value, in the table's order. Secrets are among them: this is what management tells.
+    /// The attributes that may be told, in the table's order: those that have a value, except
+    /// secrets. Of a secret it is told where it is kept, if that is elsewhere.
+    pub fn told(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
+        let elsewhere = |value: &Value| value.as_str().is_some_and(Password::is_elsewhere);
+        self.values().filter(move |(attribute, value)| !attribute.secret || elsewhere(value))
+    }
+
+    /// The attributes that have a value, in the table's order, secrets among them.
     pub fn values(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
         self.kind.attributes().filter_map(|attribute| Some((attribute, self.values.get(attribute.name)?)))
     }

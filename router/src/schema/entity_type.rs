@@ -50,6 +50,24 @@ impl Operation {
         Self::ALL.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(name))
     }
 
+    /// Whether it changes nothing in the router.
+    pub const fn only_reads(self) -> bool {
+        match self {
+            Self::Create | Self::Update | Self::Delete | Self::Profile => false,
+            Self::Read
+            | Self::Query
+            | Self::GetTypes
+            | Self::GetAnnotations
+            | Self::GetOperations
+            | Self::GetAttributes
+            | Self::GetMgmtNodes
+            | Self::GetSchema
+            | Self::GetJsonSchema
+            | Self::GetLog
+            | Self::CallMe => true,
+        }
+    }
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -91,6 +109,9 @@ pub struct EntityType {
     pub own_operations: &'static [Operation],
     /// Its own attributes; [`EntityType::attributes`] adds the inherited ones.
     pub own_attributes: &'static [Attribute],
+    /// Attributes that this router has and a C router does not. Requests for the schema do not tell
+    /// them, for tools compare schemas; a query tells them by name.
+    pub further_attributes: &'static [Attribute],
 }
 
 impl EntityType {
@@ -114,8 +135,13 @@ impl EntityType {
         self.lineage().skip(1)
     }
 
-    /// All attributes, its own first, in the order that `GET-ATTRIBUTES` tells them.
+    /// All attributes, its own first.
     pub fn attributes(&self) -> impl Iterator<Item = &'static Attribute> {
+        self.lineage().flat_map(|kind| kind.own_attributes.iter().chain(kind.further_attributes))
+    }
+
+    /// The attributes that a C router has too, in the order that `GET-ATTRIBUTES` tells them.
+    pub fn common_attributes(&self) -> impl Iterator<Item = &'static Attribute> {
         self.lineage().flat_map(|kind| kind.own_attributes)
     }
 

@@ -23,7 +23,7 @@ mod value;
 mod words;
 
 pub(crate) use attribute::quote;
-pub use attribute::{Attribute, Effect, Fixed, Kind};
+pub use attribute::{Attribute, Effect, Fixed, Kind, Use};
 pub use entity::{AttributeError, Entity, FromValue, Problem};
 pub use entity_type::{EntityType, Operation, PREFIX};
 pub use failover::{FailoverUrl, failover_urls};
@@ -32,8 +32,8 @@ pub use password::{Password, PasswordError, Secret};
 pub use port::Port;
 pub use value::Value;
 pub use words::{
-    AddressFamily, Distribution, LogModule, MessageComponents, Mode, MultiAddressStrategy, Observer, Role, SaslMechanism,
-    SaslMechanisms, StripAnnotations,
+    AddressFamily, Distribution, LogModule, ManagementAccess, MessageComponents, Mode, MultiAddressStrategy, Observer, Role,
+    SaslMechanism, SaslMechanisms, StripAnnotations,
 };
 
 /// All entity types, in the order in which management tells them.

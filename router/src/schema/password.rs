@@ -88,6 +88,12 @@ impl Password {
         }
     }
 
+    /// Whether this text of a password attribute says where the password is, and is not the
+    /// password itself.
+    pub fn is_elsewhere(text: &str) -> bool {
+        matches!(Self::parse(text), Self::Environment(_) | Self::File(_))
+    }
+
     /// Whether the configuration itself holds the password without saying `literal:`.
     pub fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))

@@ -57,9 +57,13 @@ fn section(text: &mut String, kind: &EntityType) {
     explain(text, "", &format!("\n{}", kind.description));
     line(text, &format!("{hash}{} {{", kind.section()));
     let name = kind.attribute("name").filter(|_| kind.name != "router" && kind.name != "log");
-    for attribute in name.into_iter().chain(kind.own_attributes).filter(|attribute| attribute.configurable()) {
+    let all = name.into_iter().chain(kind.own_attributes).chain(kind.further_attributes);
+    for attribute in all.filter(|attribute| attribute.configurable()) {
         explain(text, "    ", attribute.description);
         explain(text, "    ", &facts(kind, attribute));
+        if kind.further_attributes.iter().any(|further| further.name == attribute.name) {
+            explain(text, "    ", "A C router does not know it.");
+        }
         let in_force = settings.into_iter().flatten().find(|(name, _)| *name == attribute.name);
         let hash = if in_force.is_some() { "" } else { "#" };
         let value = in_force.map_or_else(|| shown(attribute), |(_, value)| (*value).to_owned());

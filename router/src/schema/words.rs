@@ -101,6 +101,18 @@ words! {
 }
 
 words! {
+    /// What those who connect to a listener may ask of management nodes.
+    ManagementAccess {
+        /// Everything.
+        Full = "full",
+        /// What changes nothing, of this router alone.
+        Read = "read",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+words! {
     /// The family of addresses a socket may use.
     AddressFamily {
         /// IPv4 only.

@@ -8,6 +8,7 @@ use crate::log;
 use crate::node::{
     Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage, stands_back,
 };
+use crate::schema::ManagementAccess;
 use crate::socket;
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::{Buf, Bytes};
@@ -181,6 +182,7 @@ impl Service {
             closer: Closer::Service(Arc::clone(&dismissal)),
             edge: None,
             may_close_others: false,
+            management: ManagementAccess::None,
             trace: None,
             opened: (SystemTime::now(), node.clock.now()),
             octets: Arc::clone(&octets),

@@ -269,7 +269,9 @@ fn force(client: Client<'_>) {
 
 fn logs(client: Client<'_>) {
     let clients = ports::free();
-    let router = start(&Spec::new("north", Ours).clients(clients), client.lab, clients);
+    // A log of the start-up configuration says where logs may be.
+    let log = json!({ "module": "POLICY", "enable": "info+", "outputFile": client.lab.path().join("policy.log") });
+    let router = start(&Spec::new("north", Ours).clients(clients).entity("log", log), client.lab, clients);
     let file = client.lab.path().join("agent.log");
     let update = |body: Value| json!([{ "operation": "UPDATE", "type": "log", "name": "log/AGENT" }, body]);
     let read = |name: &str| json!([{ "operation": "READ", "name": name }, null]);

@@ -12,6 +12,7 @@ pub mod amqp;
 pub mod backend;
 pub mod client;
 pub mod lab;
+pub mod manager;
 pub mod network;
 pub mod pattern;
 #[macro_use]
@@ -28,6 +29,7 @@ pub mod websocket;
 pub use backend::Backend;
 pub use client::End;
 pub use lab::Lab;
+pub use manager::Manager;
 pub use network::{Line, Pair, PairOptions, Triangle};
 pub use peers::Kind;
 pub use process::Router;

@@ -2,7 +2,7 @@
 
 use super::management::configuration;
 use crate::schema::attribute::{Attribute, Fixed::*, choice, flag, number, path, properties, text};
-use crate::schema::{AddressFamily, EntityType, Operation, Role, StripAnnotations};
+use crate::schema::{AddressFamily, EntityType, ManagementAccess, Operation, Role, StripAnnotations, Use};
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
 
@@ -172,11 +172,24 @@ pub(super) static LISTENER: EntityType = EntityType {
         flag("http", "Speak HTTP on this port and not AMQP.").default(Flag(false)).create().works(),
         path("httpRootDir", "With http: a folder of files to serve; setting it implies http. One that is not there serves none.")
             .example("disabled")
+            .names_file(Use::Web)
             .create()
             .works(),
         MESSAGE_LOGGING,
         POLICY_VHOST,
         OPEN_PROPERTIES,
+    ],
+    further_attributes: &[
+        choice(
+            "management",
+            ManagementAccess::WORDS,
+            "What clients and routers that connect here may ask of management nodes: full is everything, read is all that changes \
+             nothing, none is nothing. With read and none, no request of theirs goes on to another router's management node. Set it \
+             on listeners for those who are to use services and not to manage the router.",
+        )
+        .implied(Text("full"))
+        .create()
+        .guards(),
     ],
     ..configuration(
         "listener",

@@ -25,6 +25,7 @@ const fn extends(name: &'static str, base: &'static EntityType, description: &'s
         effect: Effect::Works,
         own_operations: &[],
         own_attributes: &[],
+        further_attributes: &[],
     }
 }
 
@@ -47,6 +48,7 @@ pub(super) static ENTITY: EntityType = EntityType {
     effect: Effect::Works,
     own_operations: &[],
     own_attributes: ANY,
+    further_attributes: &[],
 };
 
 pub(super) static CONFIGURATION_ENTITY: EntityType = EntityType {

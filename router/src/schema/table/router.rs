@@ -2,7 +2,7 @@
 
 use super::management::configuration;
 use crate::schema::attribute::{Fixed::*, choice, flag, number, path, text};
-use crate::schema::{Distribution, Effect, EntityType, LogModule, Mode, Operation};
+use crate::schema::{Distribution, Effect, EntityType, LogModule, Mode, Operation, Use};
 
 pub(super) static ROUTER: EntityType = EntityType {
     singleton: true,
@@ -183,6 +183,7 @@ pub(super) static LOG: EntityType = EntityType {
         text("outputFile", "Where lines go: stderr, stdout, syslog, journald, or a file that is appended to.")
             .unset("what DEFAULT has, which begins as stderr")
             .example("stderr")
+            .names_file(Use::Log)
             .update()
             .works(),
     ],

@@ -2,7 +2,7 @@
 
 use super::management::configuration;
 use crate::schema::attribute::{Fixed::*, number, path, text};
-use crate::schema::{Effect, EntityType, Operation};
+use crate::schema::{Effect, EntityType, Operation, Use};
 
 const CHANGING: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
 
@@ -27,16 +27,19 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
             .guards(),
         path("caCertFile", "PEM file of the certificate authorities that the other side's certificate must come from.")
             .example("/etc/skrouterd/tls/ca.crt")
+            .names_file(Use::Credentials)
             .create()
             .update()
             .works(),
         path("certFile", "PEM file of the certificate this router shows, with the intermediate ones after it.")
             .example("/etc/skrouterd/tls/tls.crt")
+            .names_file(Use::Credentials)
             .create()
             .update()
             .works(),
         path("privateKeyFile", "PEM file of the certificate's private key.")
             .example("/etc/skrouterd/tls/tls.key")
+            .names_file(Use::Credentials)
             .create()
             .update()
             .works(),
@@ -61,6 +64,7 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
         .works(),
         text("uidNameMappingFile", "JSON file of an object that maps what uidFormat made to user names.")
             .example("/etc/skrouterd/users.json")
+            .names_file(Use::Credentials)
             .create()
             .works(),
         number(

@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{name, text};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, FailoverUrl, MessageComponents, Password, Port, Problem, Role, SaslMechanism,
-    SaslMechanisms, StripAnnotations, Value, failover_urls, quote,
+    AddressFamily, AttributeError, Entity, FailoverUrl, ManagementAccess, MessageComponents, Password, Port, Problem, Role,
+    SaslMechanism, SaslMechanisms, StripAnnotations, Value, failover_urls, quote,
 };
 
 /// What a connection may use of AMQP and of us.
@@ -82,6 +82,8 @@ pub struct Listener {
     /// The vhost whose policy applies, whatever clients ask for.
     pub policy_vhost: Option<String>,
     pub open_properties: Option<Map<String, Json>>,
+    /// What those who connect may ask of management nodes.
+    pub management: ManagementAccess,
 }
 
 impl Listener {
@@ -141,6 +143,7 @@ impl TryFrom<&Entity> for Listener {
             failover_urls: failover_urls(entity.text("failoverUrls").unwrap_or_default())
                 .map_err(|problem| problem.of("failoverUrls"))?,
             open_properties: open_properties(entity, role)?,
+            management: entity.get("management")?,
         })
     }
 }

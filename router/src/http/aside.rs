@@ -1,0 +1,65 @@
+//! Answers that take time, made where nobody waits for them but those who asked.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+/// Answers of one port that are made at the same time: scrapers are one or two, and each more would
+/// take a processor from traffic.
+const AT_ONCE: usize = 2;
+
+/// Makes answers that look through all there is: with many connections, links and addresses each
+/// takes milliseconds, for which the thread of health probes and routing timers must not stand
+/// still.
+#[derive(Clone, Debug)]
+pub struct Aside(Arc<Semaphore>);
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Aside {
+    /// Makes an answer on another thread, in its turn; `None` if that thread panicked.
+    pub async fn make<T: Send + 'static>(&self, answer: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        // Nobody closes the semaphore.
+        let place = Arc::clone(&self.0).acquire_owned().await.ok()?;
+        let made = tokio::task::spawn_blocking(move || {
+            let answer = answer();
+            // The place is free when the work is done, even if nobody waits for the answer any
+            // more.
+            drop(place);
+            answer
+        });
+        made.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn the_thread_goes_on_while_an_answer_is_made() {
+        let aside = Aside::default();
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        let answer = aside.make(move || begun.recv_timeout(Duration::from_secs(10)).is_ok());
+        let other = async {
+            tokio::task::yield_now().await;
+            begin.send(()).unwrap();
+        };
+        let (answer, ()) = tokio::join!(answer, other);
+        assert_eq!(answer, Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_no_answer_and_frees_its_place() {
+        let aside = Aside::default();
+        for _ in 0..=AT_ONCE {
+            assert_eq!(aside.make(|| -> u8 { panic!("of a test") }).await, None);
+        }
+        assert_eq!(aside.make(|| 7).await, Some(7));
+    }
+}

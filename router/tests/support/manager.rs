@@ -1,0 +1,67 @@
+//! A client of management nodes, by the library that the tools are made of.
+
+use std::time::Duration;
+
+use skrouterd::client::{ClientError, Node, Options, SaslOptions, TlsOptions, Url};
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, Status, property};
+
+/// A management node, asked from a thread without a runtime.
+pub struct Manager {
+    runtime: tokio::runtime::Runtime,
+    node: Node,
+}
+
+impl Manager {
+    /// Connects to a port for clients, and attaches to the node at `address`.
+    #[track_caller]
+    pub fn connect(port: u16, address: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = Url::parse(&format!("amqp://127.0.0.1:{port}")).expect("a URL");
+        let options = Options {
+            url,
+            name: "test",
+            timeout: super::wait::patience().min(Duration::from_secs(20)),
+            tls: TlsOptions::default(),
+            sasl: SaslOptions::default(),
+        };
+        let node = runtime.block_on(Node::connect(&options, address)).unwrap_or_else(|error| panic!("no management: {error}"));
+        Self { runtime, node }
+    }
+
+    /// Sends a request; the answer's body, or why there is none.
+    pub fn ask(&mut self, request: Request, expected: Status) -> Result<Value, ClientError> {
+        self.runtime.block_on(self.node.call(request, expected))
+    }
+
+    /// The status and the words with which a request is refused.
+    #[track_caller]
+    pub fn refusal(&mut self, request: Request) -> (i32, String) {
+        match self.ask(request, Status::OK) {
+            Err(ClientError::Status { status, description }) => (status.0, description),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// Goes on with the node at another address, from the same connection.
+    #[track_caller]
+    pub fn turn_to(&mut self, address: &str) {
+        self.runtime.block_on(self.node.turn_to(address)).expect("attached");
+    }
+}
+
+/// A request to create an entity.
+pub fn create(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
+    let pairs = attributes.iter().map(|(name, value)| (Value::string(*name), Value::string(*value))).collect();
+    Request::new("CREATE").with(property::TYPE, kind).with(property::NAME, name).with_body(Value::Map(pairs))
+}
+
+/// A request to change an entity, by its name.
+pub fn update(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
+    Request { operation: Some("UPDATE".to_owned()), ..create(kind, name, attributes) }
+}
+
+/// A request to read an entity, by its name.
+pub fn read(name: &str) -> Request {
+    Request::new("READ").with(property::NAME, name)
+}
