@@ -22,6 +22,8 @@ pub struct Certificate {
     pub common_names: Vec<String>,
     /// The DNS names and IP addresses of the alternative names, in order; at most 64.
     pub alternative_names: Vec<String>,
+    /// There are alternative names, of these kinds or of others: the common names name no host.
+    pub has_alternative_names: bool,
     /// Not valid before.
     pub not_before: Timestamp,
     /// Not valid after.
@@ -40,6 +42,7 @@ impl Certificate {
             issuer: rfc2253(certificate.issuer()),
             common_names: certificate.subject().iter_common_name().filter_map(|name| text(name.attr_value())).collect(),
             alternative_names: alternative_names(&certificate),
+            has_alternative_names: !matches!(certificate.subject_alternative_name(), Ok(None)),
             not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
             not_after: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
             der: der.to_vec(),
@@ -55,9 +58,9 @@ impl Certificate {
             .and_then(|attribute| text(attribute.attr_value()))
     }
 
-    /// The names that hosts are compared with: the alternative names or, where there are none, the common names.
+    /// The names that hosts are compared with: the alternative names or, where there are none of any kind, the common names.
     pub fn host_names(&self) -> &[String] {
-        if self.alternative_names.is_empty() { &self.common_names } else { &self.alternative_names }
+        if self.has_alternative_names { &self.alternative_names } else { &self.common_names }
     }
 }
 

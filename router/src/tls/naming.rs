@@ -87,6 +87,7 @@ mod tests {
             issuer: String::new(),
             common_names: vec!["a".to_owned()],
             alternative_names: vec![],
+            has_alternative_names: false,
             not_before: Timestamp::UNIX_EPOCH,
             not_after: Timestamp::UNIX_EPOCH,
             der: b"abc".to_vec(),

@@ -3,6 +3,7 @@
 mod handshake;
 mod keys;
 mod lists;
+mod names;
 mod openssl;
 mod session;
 

@@ -2,7 +2,8 @@
 //!
 //! Chains are checked by webpki, which is stricter than OpenSSL in two ways that matter to certificates in use:
 //!
-//! * It knows host names only from the alternative names. A certificate without any is compared by its common name here.
+//! * It knows host names only from the alternative names. A certificate without any, of whatever kind, is compared by its common name
+//!   here, unless an authority on its way has name constraints: these bind alternative names, and a common name would evade them.
 //! * It refuses X.509 version 1, which is what `openssl x509 -req` of OpenSSL 3.0 makes unless it is given extensions. Such a certificate can
 //!   say nothing of its purpose and cannot be an intermediate one; signed directly by a trusted authority it is as good as any, and
 //!   [`Trust`] checks signature and dates itself.
@@ -65,6 +66,20 @@ impl Trust {
             Some(leaf) => self.verify_version_1(&leaf, now),
             None => self.clients.verify_client_cert(leaf, between, now).map(|_| ()),
         }
+    }
+
+    /// Whether hosts may be compared with the common names of a certificate that was verified.
+    fn common_names_count(&self, leaf: &Certificate, between: &[CertificateDer<'_>]) -> bool {
+        if leaf.has_alternative_names {
+            return false;
+        }
+        let shown: Option<Vec<_>> = between.iter().map(|der| parse(der)).collect();
+        let Some(shown) = shown.filter(|shown| !shown.iter().any(is_constrained)) else { return false };
+        let Some(leaf) = parse(&leaf.der) else { return false };
+        let issuers: Vec<_> = shown.iter().chain([&leaf]).map(|certificate| certificate.issuer().as_raw()).collect();
+        let is_on_the_way = |authority: &X509Certificate<'_>| issuers.contains(&authority.subject().as_raw());
+        let authorities = self.certificates.iter().filter_map(|der| parse(der));
+        !authorities.filter(is_on_the_way).any(|authority| is_constrained(&authority))
     }
 
     /// A version 1 certificate directly beneath an authority: who signed it, with what, and when it holds.
@@ -167,12 +182,22 @@ fn is_pkcs1(scheme: SignatureScheme) -> bool {
     )
 }
 
-/// The certificate, if it is of version 1 and whole.
-fn version_1<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+/// The certificate, if it is whole.
+fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     match X509Certificate::from_der(der) {
-        Ok(([], certificate)) if certificate.version() == X509Version::V1 => Some(certificate),
+        Ok(([], certificate)) => Some(certificate),
         _ => None,
     }
+}
+
+/// The certificate, if it is of version 1 and whole.
+fn version_1<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    parse(der).filter(|certificate| certificate.version() == X509Version::V1)
+}
+
+/// Whether an authority may sign for some names only (RFC 5280, section 4.2.1.10). What cannot be read is taken for a constraint.
+fn is_constrained(authority: &X509Certificate<'_>) -> bool {
+    !matches!(authority.name_constraints(), Ok(None))
 }
 
 /// Whether an authority's certificate lets it sign certificates. One of version 1 cannot say, and was made an authority by the operator.
@@ -210,16 +235,13 @@ fn public_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<(&'a [u8], &'a
     Some((element(content)?.0, &certificate.public_key().subject_public_key.data))
 }
 
-/// Whether a certificate without alternative names is for this host, by a common name.
+/// Whether a common name of a certificate is this host.
 fn common_name_matches(certificate: &Certificate, host: &ServerName<'_>) -> bool {
-    certificate.alternative_names.is_empty()
-        && certificate.common_names.iter().any(|name| match host {
-            ServerName::DnsName(host) => name_matches(name, host.as_ref()),
-            ServerName::IpAddress(address) => {
-                name.parse().is_ok_and(|ip: std::net::IpAddr| ip == std::net::IpAddr::from(*address))
-            }
-            _ => false,
-        })
+    certificate.common_names.iter().any(|name| match host {
+        ServerName::DnsName(host) => name_matches(name, host.as_ref()),
+        ServerName::IpAddress(address) => name.parse().is_ok_and(|ip: std::net::IpAddr| ip == std::net::IpAddr::from(*address)),
+        _ => false,
+    })
 }
 
 /// Compares a certificate's name with a host's. A wildcard stands for exactly one label, the first, and not beneath a top-level domain.
@@ -275,7 +297,8 @@ impl ServerCertVerifier for ServerVerifier {
         self.trust.verify_server(leaf, between, now)?;
         if self.verification == ServerVerification::ChainAndName {
             let certificate = Certificate::parse(leaf).ok_or(CertificateError::BadEncoding)?;
-            if !common_name_matches(&certificate, host) {
+            let by_common_name = common_name_matches(&certificate, host) && self.trust.common_names_count(&certificate, between);
+            if !by_common_name {
                 if version_1(leaf).is_some() {
                     return Err(CertificateError::NotValidForName.into());
                 }
