@@ -1,4 +1,4 @@
-//! The task that owns one AMQP connection: its socket, its transport, its engine, and the deliveries that pass.
+//! The task that owns one AMQP connection: its wire, its engine, and the deliveries that pass.
 
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
@@ -9,7 +9,7 @@ use super::links::Links;
 use super::outgoing::Outgoing;
 use super::settings::{Kind, Settings};
 use super::standing::Standing;
-use super::transport::Transport;
+use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::log;
 use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace, stands_back};
@@ -30,7 +30,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
@@ -88,10 +87,9 @@ pub(super) struct Connection {
     /// The peer is a C router: its engine must not be left with too much unread.
     pub(super) bounds_unread: bool,
     pub(super) now: Instant,
-    socket: TcpStream,
     /// Where the peer is, as it is told.
     pub(super) peer: String,
-    pub(super) transport: Transport,
+    pub(super) wire: Wire,
     pub(super) input: BytesMut,
     pub(super) octets: Arc<Octets>,
     pub(super) registered: Option<Registered>,
@@ -121,22 +119,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        node: &Arc<Node>,
-        id: u64,
-        settings: Settings,
-        socket: TcpStream,
-        transport: impl Into<Transport>,
-        shard: usize,
-        status: Arc<Standing>,
-    ) -> Self {
+    pub(super) fn new(node: &Arc<Node>, id: u64, settings: Settings, wire: Wire, shard: usize, status: Arc<Standing>) -> Self {
         let now = node.clock.now();
         let engine = engine::Connection::new(super::open::config(node, id, &settings), now);
-        let remote = socket.peer_addr().ok().map(|peer| crate::socket::canonical(peer).ip());
+        let remote = wire.remote();
         let peer = match &settings.targets {
             // As it was configured: that is how it is known.
             Some(targets) => targets.current().host_port(),
-            None => socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| crate::socket::canonical(peer).to_string()),
+            None => remote.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()),
         };
         let mut connection = Self {
             id,
@@ -158,9 +148,8 @@ impl Connection {
             detach_error: None,
             bounds_unread: true,
             now,
-            socket,
             peer,
-            transport: transport.into(),
+            wire,
             input: BytesMut::new(),
             octets: Arc::new(Octets::default()),
             registered: None,
@@ -169,7 +158,7 @@ impl Connection {
             user: None,
             admission: None,
             arrival: None,
-            remote,
+            remote: remote.map(|peer| peer.ip()),
             verdict: None,
             stage: follow(node.follow_stage(), Stage::Closing),
             timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
@@ -211,15 +200,13 @@ impl Connection {
     /// Goes on on another shard.
     fn hand_over(mut self, shard: usize) {
         let node = Arc::clone(&self.node);
-        // A second handle on the socket: the first goes with the runtime that it belongs to.
-        let socket = match std::os::fd::AsFd::as_fd(&self.socket).try_clone_to_owned() {
-            Ok(socket) => std::net::TcpStream::from(socket),
+        let handle = match self.wire.handle() {
+            Ok(handle) => handle,
             Err(error) => return self.not_moved(&error),
         };
         node.shards.handle(shard).clone().spawn(async move {
-            match TcpStream::from_std(socket) {
-                Ok(socket) => {
-                    self.socket = socket;
+            match self.wire.arrive(handle) {
+                Ok(()) => {
                     self.timer = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
                     self.armed = None;
                     let why = poll_fn(|cx| {
@@ -268,8 +255,8 @@ impl Connection {
             }
         }
         // So that the peer reads a TLS alert or an AMQP error rather than a reset.
-        self.transport.send_close_notify();
-        let _ = self.transport.flush(&self.socket);
+        self.wire.send_close_notify();
+        let _ = self.wire.flush();
         Finished { opened: self.opened, served: self.served, why, refused_link: self.detach_error.filter(|_| !self.served) }
     }
 
@@ -330,7 +317,7 @@ impl Connection {
             }
             if let Some(why) = &self.closed {
                 let spent = self.last_words.is_none_or(|limit| limit <= self.now);
-                if spent || !self.transport.wants_write() {
+                if spent || !self.wire.wants_write() {
                     return Poll::Ready(Step::End(why.clone()));
                 }
             }
@@ -359,10 +346,10 @@ impl Connection {
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.may_read() && self.socket.poll_read_ready(cx).is_ready() {
+        if self.may_read() && self.wire.is_readable(cx) {
             return false;
         }
-        if self.transport.wants_write() && self.socket.poll_write_ready(cx).is_ready() {
+        if self.wire.wants_write() && self.wire.is_writable(cx) {
             return false;
         }
         if self.closes(cx) {
@@ -389,7 +376,7 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<bool, Why> {
-        let received = SCRATCH.with_borrow_mut(|scratch| self.transport.receive(&self.socket, scratch, &mut self.input));
+        let received = SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
         let received = received.map_err(|error| match error {
             SessionError::Io(error) => Why::Transport(io_text(&error)),
             other => Why::Tls(Arc::new(other)),
@@ -417,8 +404,8 @@ impl Connection {
             SessionError::Io(error) => Why::Transport(io_text(&error)),
             other => Why::Tls(Arc::new(other)),
         };
-        if self.transport.wants_write() {
-            match self.transport.flush(&self.socket) {
+        if self.wire.wants_write() {
+            match self.wire.flush() {
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Blocked) => return Ok(false),
                 Err(error) => return Err(Why::Transport(io_text(&error))),
@@ -436,7 +423,7 @@ impl Connection {
         let octets = self.engine.output().len();
         let result = {
             let slices: Vec<IoSlice<'_>> = self.engine.output().slices().collect();
-            self.transport.send(&self.socket, &slices)
+            self.wire.send(&slices)
         };
         self.engine.output().clear();
         self.engine.sent(self.now);

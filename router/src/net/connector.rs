@@ -5,6 +5,7 @@ use super::failover::Targets;
 use super::finished::{Finished, Why};
 use super::settings::Settings;
 use super::standing::{Known, Standing};
+use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::log_limited;
 use crate::node::{Node, Stage, Stop, Stopping, reached};
@@ -400,7 +401,7 @@ impl SiteLink {
         let standing = if data { Arc::default() } else { Arc::clone(&set.standing) };
         let correlator = self.lock().correlator.clone();
         let settings = self.settings(data, set.ordinal, correlator);
-        let connection = Connection::new(node, id, settings, socket, session, shard, standing);
+        let connection = Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
         let mailbox = Arc::clone(&connection.mailbox);
         {
             let mut state = self.lock();

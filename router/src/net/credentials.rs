@@ -20,7 +20,7 @@ impl Connection {
             sasl::ANONYMOUS => Some("anonymous".to_owned()),
             sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
             sasl::PLAIN => self.user.take(),
-            _ => self.transport.info().and_then(|info| info.user.clone()),
+            _ => self.wire.info().and_then(|info| info.user.clone()),
         };
     }
 

@@ -4,6 +4,7 @@ use super::connection::{Connection, HANDSHAKE};
 use super::settings::Settings;
 use super::standing::Standing;
 use super::transport::Transport;
+use super::wire::Wire;
 use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{Role, SaslMechanism, StripAnnotations};
@@ -201,7 +202,7 @@ impl AmqpListener {
         let settings = self.settings(&node, &transport);
         if self.forbids(&transport) {
             // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
-            let connection = Connection::new(&node, id, settings, socket, transport, 0, Arc::default());
+            let connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, Arc::default());
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
@@ -220,7 +221,7 @@ impl AmqpListener {
         };
         let standing = Arc::new(Standing::default());
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
-        let mut connection = Connection::new(&node, id, settings, socket, transport, 0, standing);
+        let mut connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, standing);
         connection.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
@@ -253,7 +254,7 @@ impl AmqpListener {
         !transport.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
     }
 
-    fn settings(&self, node: &Node, transport: &Transport) -> Settings {
+    pub(super) fn settings(&self, node: &Node, transport: &Transport) -> Settings {
         let config = &self.config;
         let certified = transport.info().is_some_and(|info| info.peer.is_some());
         let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));

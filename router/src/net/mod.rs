@@ -1,7 +1,7 @@
 //! AMQP connections: the task that owns one, the listeners that accept them, and the connectors that keep them.
 //!
-//! A connection's task owns its socket, its transport (a TLS session, or a WebSocket upon one) and its engine, and runs on one shard. It is a poll loop; nothing of its
-//! state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
+//! A connection's task owns its wire (a socket, and a TLS session or a WebSocket upon it) and its engine, and runs on one
+//! shard. It is a poll loop; nothing of its state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
 mod admission;
 mod auto_links;
@@ -21,13 +21,18 @@ mod message_log;
 mod open;
 mod outgoing;
 mod peer_open;
+#[cfg(fuzzing)]
+mod pipe;
 mod settings;
 mod standing;
 mod stuck;
 mod transport;
+mod wire;
 
 pub use connector::{LinkReport, LinkTrouble, SiteLink};
 pub use listener::AmqpListener;
+#[cfg(fuzzing)]
+pub use pipe::{Dialed, FarEnd, Hangup};
 pub use standing::{Known, Standing};
 
 use crate::schema::AddressFamily;

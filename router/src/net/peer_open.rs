@@ -40,7 +40,7 @@ impl Connection {
         if let Some(targets) = &self.settings.targets {
             targets.learn(property(&open, FAILOVER));
         }
-        self.status.set_opened(&container, property(&open, "version").and_then(Value::as_text), self.transport.info());
+        self.status.set_opened(&container, property(&open, "version").and_then(Value::as_text), self.wire.info());
         let shard = self.shard();
         if shard != self.mailbox.shard() {
             self.mailbox = Mailbox::new(shard);
@@ -57,7 +57,7 @@ impl Connection {
             return None;
         }
         // They may have been declared so during the handshake; from here on whoever does it finds the connection.
-        if self.transport.info().is_some_and(|info| info.is_outdated()) {
+        if self.wire.info().is_some_and(|info| info.is_outdated()) {
             self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.now);
             return None;
         }
@@ -66,7 +66,7 @@ impl Connection {
     }
 
     fn log_opened(&self, open: &Open) {
-        let (host, encrypted) = (&self.peer, self.transport.info().map_or("no", |info| info.protocol));
+        let (host, encrypted) = (&self.peer, self.wire.info().map_or("no", |info| info.protocol));
         let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
         let (user, container) = (self.user().unwrap_or_default(), &open.container_id);
         let properties = properties_text(open);
@@ -123,7 +123,7 @@ impl Connection {
             entity: Arc::clone(&self.settings.entity),
             container: Some(Arc::clone(container)),
             address: None,
-            tls: self.transport.info().map(Arc::clone),
+            tls: self.wire.info().map(Arc::clone),
             peer,
             closer: Closer::Amqp(Arc::clone(&self.mailbox)),
             edge: self.edge.connection.clone(),

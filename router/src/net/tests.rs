@@ -4,19 +4,17 @@ mod clients;
 
 use super::connection::{Connection, HANDSHAKE};
 use super::settings::Settings as ConnectionSettings;
-use crate::core::{Command, Core, Delivery, Ended, Mailbox, Message, Notify, Settings, Via};
-use crate::node::{Clock, Node, Registry, Shards, Stage};
+use super::wire::Wire;
+use crate::core::{Command, Delivery, Ended, Mailbox, Message, Notify, Via};
+use crate::node::{Clock, Node, Shards};
 use crate::schema::Role;
-use crate::socket::Resolver;
 use crate::tls::Session;
 use bytes::{Bytes, BytesMut};
-use skupper_proto::address::patterns::Patterns;
-use skupper_proto::address::{RouterMode, Treatment};
+use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Fields, Multiple, Value};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
-use skupper_proto::topology;
 use skupper_proto::unread::BULK;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,7 +23,6 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 /// A test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,28 +32,7 @@ fn node() -> Arc<Node> {
 }
 
 fn node_with(access: crate::node::Access) -> Arc<Node> {
-    let clock = Clock::start();
-    let settings = Settings {
-        mode: RouterMode::Interior,
-        bid: None,
-        routing: topology::Config::new("here", 1),
-        treatments: Patterns::default(),
-        default_treatment: Treatment::Balanced,
-        shards: 1,
-        ceiling: 64 << 20,
-    };
-    Arc::new(Node {
-        flow_prefix: "abcde".to_owned(),
-        core: Core::new(settings, clock.now()),
-        clock,
-        shards: Shards::start(1).unwrap(),
-        registry: Arc::new(Registry::default()),
-        auto_links: Arc::default(),
-        access,
-        resolver: Resolver::system(),
-        data_connections: 0,
-        stage: watch::Sender::new(Stage::Running),
-    })
+    Node::bare("here", RouterMode::Interior, Shards::start(1).unwrap(), access)
 }
 
 /// A data connection's other end.
@@ -168,7 +144,8 @@ async fn connect_with(
         management: crate::schema::ManagementAccess::Full,
     };
     configure(&mut settings);
-    let connection = Connection::new(node, node.registry.number(), settings, near, Session::plain(), 0, Arc::default());
+    let wire = Wire::new(near, Session::plain());
+    let connection = Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);
     drop(tokio::spawn(connection.run()));
     let mut peer = Peer::new(far, node.clock, peer);

@@ -1,11 +1,10 @@
 //! What an AMQP connection's octets travel in: a session alone, or the messages of a WebSocket upon one.
 
-use crate::tls::{Flushed, Received, Session, SessionError, SessionInfo};
+use crate::tls::{Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 use crate::websocket::WebSocket;
 use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// The way between an engine and its socket. It is driven as a [`Session`] is.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Transport {
 
     pub(super) fn receive(
         &mut self,
-        socket: &TcpStream,
+        socket: &impl Input,
         scratch: &mut [u8],
         to: &mut BytesMut,
     ) -> Result<Received, SessionError> {
@@ -54,14 +53,14 @@ impl Transport {
         }
     }
 
-    pub(super) fn send(&mut self, socket: &TcpStream, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
+    pub(super) fn send(&mut self, socket: &impl Output, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
         match self {
             Self::Session(session) => session.send(socket, slices),
             Self::WebSocket(websocket) => websocket.send(socket, slices),
         }
     }
 
-    pub(super) fn flush(&mut self, socket: &TcpStream) -> io::Result<Flushed> {
+    pub(super) fn flush(&mut self, socket: &impl Output) -> io::Result<Flushed> {
         match self {
             Self::Session(session) => session.flush(socket),
             Self::WebSocket(websocket) => websocket.flush(socket),

@@ -1,9 +1,10 @@
 //! The one place where data-path code reads time.
 
 use skupper_proto::time::Instant;
-use std::time::{Duration, Instant as SystemInstant};
+use std::time::Duration;
+use tokio::time::Instant as SystemInstant;
 
-/// Monotonic time since the process's start, as the state machines count it.
+/// Monotonic time since the process's start, as the state machines count it. In a runtime whose time is paused it is that runtime's.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: SystemInstant,
@@ -21,8 +22,8 @@ impl Clock {
     }
 
     /// The runtime's form of an instant, for its timers. Rounded up: a timer that fires early fires twice.
-    pub fn at(&self, instant: Instant) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + Duration::from_micros(instant.as_micros()))
+    pub fn at(&self, instant: Instant) -> SystemInstant {
+        self.start + Duration::from_micros(instant.as_micros())
     }
 
     /// Time since the start.

@@ -26,8 +26,15 @@ pub use stop::{Dismissal, Stop, Stopping};
 pub use turns::{in_turn, stands_back};
 
 use crate::core::Core;
+#[cfg(any(test, fuzzing))]
+use crate::core::Settings;
 use crate::socket::Resolver;
 use skupper_proto::edge::Bid;
+#[cfg(any(test, fuzzing))]
+use skupper_proto::{
+    address::{RouterMode, Treatment, patterns::Patterns},
+    topology,
+};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -74,6 +81,36 @@ pub struct Node {
     pub data_connections: usize,
     /// How far the router is on its way to the end.
     pub stage: watch::Sender<Stage>,
+}
+
+/// What tests and fuzzing make in place of a configured router.
+#[cfg(any(test, fuzzing))]
+impl Node {
+    /// Makes the node of a router that has an id and nothing else, with a memory ceiling of 64 MiB.
+    pub fn bare(id: &str, mode: RouterMode, shards: Shards, access: Access) -> Arc<Self> {
+        let clock = Clock::start();
+        let settings = Settings {
+            mode,
+            bid: (mode == RouterMode::Edge).then(Self::bid),
+            routing: topology::Config::new(id, 1),
+            treatments: Patterns::default(),
+            default_treatment: Treatment::Balanced,
+            shards: shards.count(),
+            ceiling: 64 << 20,
+        };
+        Arc::new(Self {
+            flow_prefix: "abcde".to_owned(),
+            core: Core::new(settings, clock.now()),
+            clock,
+            shards,
+            registry: Arc::default(),
+            auto_links: Arc::default(),
+            access,
+            resolver: Resolver::system(),
+            data_connections: 0,
+            stage: watch::Sender::new(Stage::Running),
+        })
+    }
 }
 
 impl std::fmt::Debug for Node {

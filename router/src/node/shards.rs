@@ -27,6 +27,12 @@ impl Shards {
         Ok(Self { shards, turn: AtomicUsize::new(0), stop })
     }
 
+    /// Makes shards that have no thread: what is spawned on them runs in the runtime that this is called in.
+    #[cfg(fuzzing)]
+    pub fn here(count: usize) -> Self {
+        Self { shards: vec![Handle::current(); count.max(1)], turn: AtomicUsize::new(0), stop: Stop::default() }
+    }
+
     /// Ends their threads, and drops what still runs there: a process that exits under its threads leaves it to the kernel to close what they
     /// have open, which looks like a clean end.
     pub async fn stop(&self) {

@@ -25,7 +25,7 @@ pub use certificate::Certificate;
 pub use failure::HandshakeError;
 pub use handshake::{Acceptor, ClientVerification, Connector, ServerVerification, speaks_tls};
 pub use profile::{Profile, ProfileConfig, ProfileError, ProfileProblem};
-pub use session::{End, Flushed, Output, Received, Session, SessionError, SessionInfo};
+pub use session::{End, Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,25 @@ const DIRECT_READ: usize = 4096;
 /// An emptied buffer of unsent plain octets larger than this is given back.
 const KEEP: usize = 4096;
 
+/// Where a session's octets come from: a socket, or a test's pipe.
+pub trait Input {
+    /// Reads once without waiting. 0 is the end; [`io::ErrorKind::WouldBlock`] when nothing is there.
+    fn try_read(&self, to: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads as [`Input::try_read`] does, at most `limit` octets, and appends them to `to`.
+    fn try_append(&self, to: &mut BytesMut, limit: usize) -> io::Result<usize>;
+}
+
+impl Input for TcpStream {
+    fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
+        crate::socket::read(self, to)
+    }
+
+    fn try_append(&self, to: &mut BytesMut, limit: usize) -> io::Result<usize> {
+        self.try_read_buf(&mut to.limit(limit))
+    }
+}
+
 /// Where a session's octets go: a socket, or a test's pipe.
 pub trait Output {
     /// Writes without waiting; [`io::ErrorKind::WouldBlock`] when nothing fits.
@@ -207,7 +226,7 @@ impl Session {
     /// shared by all sessions of a thread; 64 KiB and more keep the number of system calls low.
     pub fn receive(
         &mut self,
-        socket: &TcpStream,
+        socket: &impl Input,
         scratch: &mut [u8],
         plaintext: &mut BytesMut,
     ) -> Result<Received, SessionError> {
@@ -218,8 +237,7 @@ impl Session {
             }
         }
         let direct = matches!(self.inner, Inner::Plain(_)) && plaintext.capacity() - plaintext.len() >= DIRECT_READ;
-        let result =
-            if direct { socket.try_read_buf(&mut plaintext.limit(scratch.len())) } else { crate::socket::read(socket, scratch) };
+        let result = if direct { socket.try_append(plaintext, scratch.len()) } else { socket.try_read(scratch) };
         match result {
             Ok(0) => Ok(Received { end: Some(End::Eof), ..Received::default() }),
             Ok(octets) if direct => Ok(Received { octets, ..Received::default() }),

@@ -4,13 +4,12 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
 use tungstenite::Message;
 use tungstenite::error::Error;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-use crate::tls::{End, Flushed, Output, Received, Session, SessionError, SessionInfo};
+use crate::tls::{End, Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 
 /// Octets of one message from a client. A message is given on when it is whole, so this much of each connection may wait. Clients send a frame
 /// or a few in a message; those that send larger ones are told that they are too big.
@@ -111,7 +110,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// The session's, or the client broke the protocol: it is told why by the next flush.
-    pub fn receive(&mut self, socket: &TcpStream, scratch: &mut [u8], payload: &mut BytesMut) -> Result<Received, SessionError> {
+    pub fn receive(&mut self, socket: &impl Input, scratch: &mut [u8], payload: &mut BytesMut) -> Result<Received, SessionError> {
         let start = payload.len();
         let mut blocked = false;
         if !std::mem::take(&mut self.unread) {

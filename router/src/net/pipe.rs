@@ -1,0 +1,243 @@
+//! Memory in the place of a socket, for fuzzing: a connection runs without the kernel and, in a runtime whose time is paused, in virtual
+//! time. The router's end is a [`Pipe`], the peer's a [`FarEnd`].
+
+use super::connection::Connection;
+use super::listener::AmqpListener;
+use super::transport::Transport;
+use super::wire::Wire;
+use crate::node::Node;
+use crate::tls::{Input, Output, Session};
+use bytes::BytesMut;
+use skupper_proto::amqp::sasl;
+use skupper_proto::engine::Layer;
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+/// How the peer ends what it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// It ends after what was sent.
+    Eof,
+    /// What was sent and not read yet is lost, in both directions.
+    Reset,
+}
+
+#[derive(Debug)]
+struct State {
+    /// From the peer to the router.
+    inbound: BytesMut,
+    /// From the router to the peer.
+    outbound: BytesMut,
+    /// The most that one read gives.
+    piece: usize,
+    /// The most that `outbound` holds.
+    room: usize,
+    hangup: Option<Hangup>,
+    /// The router's end is gone.
+    dropped: bool,
+    /// Calls by the router.
+    calls: u64,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(Clone, Debug)]
+struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the router came to a connection that it dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialed {
+    /// As a client, a router's control connection or an edge router's uplink, by the role of the listener.
+    Main,
+    /// As a data connection.
+    Data,
+}
+
+impl AmqpListener {
+    /// Runs a connection with the settings of this listener over memory, as if its socket had been accepted; or, if it was `dialed`, as
+    /// if a connector with the same settings had made it. The peer takes `room` octets before it reads.
+    pub fn over_memory(&self, node: &Arc<Node>, dialed: Option<Dialed>, room: usize) -> FarEnd {
+        let (near, far) = pipe(room);
+        let transport = Transport::from(Session::plain());
+        let mut settings = self.settings(node, &transport);
+        if let Some(dialed) = dialed {
+            settings.outgoing = true;
+            settings.data = dialed == Dialed::Data;
+            settings.correlator = Some("group".to_owned());
+            settings.access_id = None;
+            settings.layer = Layer::Client { mechanisms: vec![sasl::ANONYMOUS], identity: "fuzz".to_owned(), credentials: None };
+        }
+        let wire = Wire::of_pipe(near, transport);
+        let mut connection = Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
+        if !self.config().role.is_router() {
+            connection.arrival = node.access.policy.arrive();
+        }
+        node.shards.spawn(0, async move { drop(connection.run().await) });
+        far
+    }
+}
+
+/// Makes the two ends.
+fn pipe(room: usize) -> (Pipe, FarEnd) {
+    let state = State {
+        inbound: BytesMut::new(),
+        outbound: BytesMut::new(),
+        piece: usize::MAX,
+        room,
+        hangup: None,
+        dropped: false,
+        calls: 0,
+        reader: None,
+        writer: None,
+    };
+    let shared = Shared(Arc::new(Mutex::new(state)));
+    (Pipe(shared.clone()), FarEnd(shared))
+}
+
+/// The router's end.
+#[derive(Debug)]
+pub(super) struct Pipe(Shared);
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.0.lock().dropped = true;
+    }
+}
+
+impl State {
+    fn give(&mut self, limit: usize) -> io::Result<BytesMut> {
+        self.calls += 1;
+        match self.hangup {
+            Some(Hangup::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
+            None if self.inbound.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            _ => {
+                let octets = self.inbound.len().min(self.piece).min(limit);
+                Ok(self.inbound.split_to(octets))
+            }
+        }
+    }
+}
+
+impl Input for Pipe {
+    fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
+        let octets = self.0.lock().give(to.len())?;
+        to[..octets.len()].copy_from_slice(&octets);
+        Ok(octets.len())
+    }
+
+    fn try_append(&self, to: &mut BytesMut, limit: usize) -> io::Result<usize> {
+        let limit = limit.min(to.capacity() - to.len());
+        let octets = self.0.lock().give(limit)?;
+        to.extend_from_slice(&octets);
+        Ok(octets.len())
+    }
+}
+
+impl Output for Pipe {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.0.lock();
+        state.calls += 1;
+        if state.hangup == Some(Hangup::Reset) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let mut written = 0;
+        for slice in slices {
+            let octets = slice.len().min(state.room.saturating_sub(state.outbound.len()));
+            state.outbound.extend_from_slice(&slice[..octets]);
+            written += octets;
+        }
+        if written == 0 && slices.iter().any(|slice| !slice.is_empty()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(written)
+    }
+}
+
+impl Pipe {
+    /// Returns an address of the peer, as a socket would.
+    #[allow(clippy::unused_self)]
+    pub(super) fn remote(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 1).into()
+    }
+
+    /// See [`super::wire::Wire::is_readable`].
+    pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.0.lock();
+        state.calls += 1;
+        let ready = !state.inbound.is_empty() || state.hangup.is_some();
+        if !ready {
+            state.reader = Some(cx.waker().clone());
+        }
+        ready
+    }
+
+    /// See [`super::wire::Wire::is_writable`].
+    pub(super) fn is_writable(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.0.lock();
+        state.calls += 1;
+        let ready = state.outbound.len() < state.room || state.hangup == Some(Hangup::Reset);
+        if !ready {
+            state.writer = Some(cx.waker().clone());
+        }
+        ready
+    }
+}
+
+/// The peer's end.
+#[derive(Debug)]
+pub struct FarEnd(Shared);
+
+impl FarEnd {
+    /// Sends octets, of which the router gets `piece` with each read.
+    pub fn send(&self, octets: &[u8], piece: usize) {
+        let mut state = self.0.lock();
+        state.piece = piece.max(1);
+        state.inbound.extend_from_slice(octets);
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes what the router has sent, at most `limit` octets.
+    pub fn take(&self, limit: usize) -> BytesMut {
+        let mut state = self.0.lock();
+        let octets = state.outbound.len().min(limit);
+        let taken = state.outbound.split_to(octets);
+        let writer = if octets > 0 { state.writer.take() } else { None };
+        drop(state);
+        writer.into_iter().for_each(Waker::wake);
+        taken
+    }
+
+    /// Ends what is sent.
+    pub fn hang_up(&self, hangup: Hangup) {
+        let mut state = self.0.lock();
+        state.hangup = Some(hangup);
+        let wakers = [state.reader.take(), state.writer.take()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Returns how often the router has looked at the pipe. Each round of its loop looks at least once.
+    pub fn calls(&self) -> u64 {
+        self.0.lock().calls
+    }
+
+    /// Returns the octets that the router has not read yet.
+    pub fn unread(&self) -> usize {
+        self.0.lock().inbound.len()
+    }
+
+    /// Returns whether the router has given the connection up.
+    pub fn is_over(&self) -> bool {
+        self.0.lock().dropped
+    }
+}
