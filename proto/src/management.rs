@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::amqp::decode::Memory;
 use crate::amqp::encode::{self, Encode};
 use crate::amqp::message::{Head, Header, Properties, Scan, Span, scan, section};
 use crate::amqp::{DecodeError, Reader, Value};
@@ -184,7 +185,7 @@ impl Request {
         };
         let Properties { to, reply_to, correlation_id, .. } = properties(&head, octets).map_err(nameless)?;
         let content = match complete {
-            true => content(&head, octets),
+            true => content(&head, octets, |body| body.value()),
             false => Err(Problem::Size { size: octets.len(), most: MAX_REQUEST }),
         };
         match content {
@@ -292,7 +293,7 @@ impl Response {
             Err(error) => return Err(Problem::Octets { section: "the message", error }),
         };
         let Properties { to, correlation_id, .. } = properties(&head, octets)?;
-        let (properties, body) = content(&head, octets)?;
+        let (properties, body) = content(&head, octets, |body| body.trusted_value())?;
         let find = |wanted: &str| properties.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
         let code = find(property::STATUS_CODE).and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
         let status = code.map(Status).ok_or(Problem::NoStatus)?;
@@ -364,15 +365,18 @@ fn properties(head: &Head, octets: &[u8]) -> Result<Properties, Problem> {
     properties.map(Option::unwrap_or_default).map_err(|error| Problem::Octets { section: "the properties section", error })
 }
 
+/// Reads a body.
+type ReadBody = fn(&mut Reader<'_>) -> Result<Value, DecodeError>;
+
 /// Application properties and body.
-fn content(head: &Head, octets: &[u8]) -> Result<(Vec<(String, Value)>, Value), Problem> {
+fn content(head: &Head, octets: &[u8], read: ReadBody) -> Result<(Vec<(String, Value)>, Value), Problem> {
     let of = |section| move |error| Problem::Octets { section, error };
     let application = head.application_properties.map(|span| application_properties(&mut span.of(octets)));
     let application = application.transpose().map_err(of("the application-properties section"))?;
     let application = application.unwrap_or_else(|| Some(Vec::new())).ok_or(Problem::Properties)?;
     let body = match head.body {
         None => Value::Null,
-        Some(span) if span.code == section::AMQP_VALUE => span.of(octets).value().map_err(of("the body"))?,
+        Some(span) if span.code == section::AMQP_VALUE => read(&mut span.of(octets)).map_err(of("the body"))?,
         Some(_) => return Err(Problem::Body),
     };
     Ok((application, body))
@@ -388,9 +392,10 @@ fn application_properties(reader: &mut Reader<'_>) -> Result<Option<Vec<(String,
     if pairs > MAX_PROPERTIES {
         return Ok(None);
     }
+    let mut memory = Memory::of(body.rest().len());
     let mut properties = Vec::with_capacity(pairs);
     for _ in 0..pairs {
-        properties.push((body.text()?.to_owned(), body.value()?));
+        properties.push((body.text()?.to_owned(), body.value_within(&mut memory)?));
     }
     Ok(Some(properties))
 }

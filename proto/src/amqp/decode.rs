@@ -11,10 +11,12 @@ pub const MAX_DEPTH: u8 = 32;
 /// member; this bounds what it costs us.
 pub const MAX_MEMBERS: u32 = 1 << 20;
 
-/// How much larger the descriptors of an array's members may be than the array's octets, all members taken together. On the wire a
-/// descriptor stands once; here every member has its own, and a long one before many short members would cost memory by the
-/// product of the two.
-const MAX_DESCRIPTOR_GROWTH: usize = 64;
+/// Memory that values may take, in octets for each octet that they have on the wire. A peer chooses members that cost it little:
+/// a null has one octet there and 32 here. Ordinary values take less than half of it.
+pub const GROWTH: usize = 16;
+
+/// Memory that values may take whatever octets they have: that of 256 members, more than AMQP itself puts into any value.
+pub const ALLOWANCE: usize = 256 * size_of::<Value>();
 
 /// Why octets are not the AMQP value they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +53,9 @@ pub enum DecodeError {
     /// A number outside of what the field can hold.
     #[error("a number out of range")]
     Range,
+    /// Values that take more memory than [`GROWTH`] and [`ALLOWANCE`] let them.
+    #[error("values with too many members for their octets")]
+    Memory,
 }
 
 type Result<T> = core::result::Result<T, DecodeError>;
@@ -60,6 +65,22 @@ type Result<T> = core::result::Result<T, DecodeError>;
 pub struct Reader<'a> {
     data: &'a [u8],
     depth: u8,
+}
+
+/// What is left of the memory that values may take, their texts aside: those take as many octets as they have on the wire.
+#[derive(Debug)]
+pub struct Memory(usize);
+
+impl Memory {
+    /// For values of so many octets, all together.
+    pub const fn of(octets: usize) -> Self {
+        Self(octets.saturating_mul(GROWTH - 1).saturating_add(ALLOWANCE))
+    }
+
+    fn take(&mut self, members: usize, each: usize) -> Result<()> {
+        self.0 = members.checked_mul(each).and_then(|wanted| self.0.checked_sub(wanted)).ok_or(DecodeError::Memory)?;
+        Ok(())
+    }
 }
 
 /// The constructor of an array's members: the descriptors before it, outermost first, and the format code.
@@ -271,10 +292,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Any value.
+    /// Any value, within the memory that its octets let it take.
     pub fn value(&mut self) -> Result<Value> {
+        let mut end = self.clone();
+        end.skip()?;
+        self.value_within(&mut Memory::of(self.data.len() - end.data.len()))
+    }
+
+    /// Any value, whatever memory it takes: for tools that read what they have asked for.
+    pub fn trusted_value(&mut self) -> Result<Value> {
+        self.value_within(&mut Memory(usize::MAX))
+    }
+
+    /// Any value, within what is left of the memory for several.
+    pub fn value_within(&mut self, memory: &mut Memory) -> Result<Value> {
         let code = self.u8()?;
-        self.value_of(code)
+        self.value_of(code, memory)
     }
 
     /// Passes over one value without building it.
@@ -304,14 +337,15 @@ impl<'a> Reader<'a> {
         self.octets(n).map(drop)
     }
 
-    fn value_of(&mut self, code: u8) -> Result<Value> {
+    fn value_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
         Ok(match code {
             0x00 => {
                 if self.depth >= MAX_DEPTH {
                     return Err(DecodeError::Depth);
                 }
                 self.depth += 1;
-                let described = Value::Described(Box::new((self.value()?, self.value()?)));
+                memory.take(2, size_of::<Value>())?;
+                let described = Value::Described(Box::new((self.value_within(memory)?, self.value_within(memory)?)));
                 self.depth -= 1;
                 described
             }
@@ -351,7 +385,7 @@ impl<'a> Reader<'a> {
                 let octets = self.octets(n)?;
                 let text = || core::str::from_utf8(octets).map_err(|_| DecodeError::Text);
                 match code & 0x0f {
-                    0x0 => Value::Binary(Bytes::copy_from_slice(octets)),
+                    0x0 => Value::Binary(Box::from(octets)),
                     0x1 => Value::String(text()?.to_owned()),
                     _ if octets.is_ascii() => Value::Symbol(Symbol::from(text()?.to_owned())),
                     _ => return Err(DecodeError::Text),
@@ -359,10 +393,12 @@ impl<'a> Reader<'a> {
             }
             0xc0 | 0xd0 => {
                 let (count, mut body) = self.compound(code)?;
-                // A member takes at least one octet, so a count beyond the octets fails before it costs anything.
-                let mut items = Vec::with_capacity(body.data.len().min(count as usize).min(64));
+                // A member takes at least one octet, so a count beyond the octets fails.
+                let room = body.data.len().min(count as usize);
+                memory.take(room, size_of::<Value>())?;
+                let mut items = Vec::with_capacity(room);
                 for _ in 0..count {
-                    items.push(body.value()?);
+                    items.push(body.value_within(memory)?);
                 }
                 body.end()?;
                 Value::List(items)
@@ -372,9 +408,11 @@ impl<'a> Reader<'a> {
                 if count % 2 != 0 {
                     return Err(DecodeError::Size);
                 }
-                let mut pairs = Vec::with_capacity(body.data.len().min(count as usize).min(64));
+                let room = body.data.len().min(count as usize) / 2;
+                memory.take(room, size_of::<(Value, Value)>())?;
+                let mut pairs = Vec::with_capacity(room);
                 for _ in 0..count / 2 {
-                    pairs.push((body.value()?, body.value()?));
+                    pairs.push((body.value_within(memory)?, body.value_within(memory)?));
                 }
                 body.end()?;
                 Value::Map(pairs)
@@ -386,19 +424,21 @@ impl<'a> Reader<'a> {
                     return Ok(Value::Array(Vec::new()));
                 }
                 let size = body.data.len();
-                let constructor = body.constructor()?;
+                let constructor = body.constructor(memory)?;
                 let described = size - body.data.len();
                 let count = count as usize;
                 // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
-                if count > body.data.len() + 16
-                    || (!constructor.descriptors.is_empty()
-                        && described.saturating_mul(count) > size.saturating_mul(MAX_DESCRIPTOR_GROWTH))
-                {
+                if count > body.data.len() + 16 {
                     return Err(DecodeError::Size);
                 }
-                let mut items = Vec::with_capacity(count.min(64));
+                memory.take(count, size_of::<Value>())?;
+                // On the wire a descriptor stands once; here every member has its own.
+                if !constructor.descriptors.is_empty() {
+                    memory.take(count, constructor.descriptors.len() * size_of::<(Value, Value)>() + described)?;
+                }
+                let mut items = Vec::with_capacity(count);
                 for _ in 0..count {
-                    let value = body.value_of(constructor.code)?;
+                    let value = body.value_of(constructor.code, memory)?;
                     let describe = |value, descriptor: &Value| Value::Described(Box::new((descriptor.clone(), value)));
                     items.push(constructor.descriptors.iter().rev().fold(value, describe));
                 }
@@ -414,7 +454,7 @@ impl<'a> Reader<'a> {
         if self.is_empty() { Ok(()) } else { Err(DecodeError::Size) }
     }
 
-    fn constructor(&mut self) -> Result<Constructor> {
+    fn constructor(&mut self, memory: &mut Memory) -> Result<Constructor> {
         let mut descriptors = Vec::new();
         loop {
             match self.u8()? {
@@ -422,7 +462,7 @@ impl<'a> Reader<'a> {
                 0x00 => {
                     // Each description is a level of the members too.
                     self.depth += 1;
-                    match self.value()? {
+                    match self.value_within(memory)? {
                         // All other types are reserved as descriptors (part 1.5), and a compound one has no bound in memory.
                         descriptor @ (Value::Ulong(_) | Value::Symbol(_)) => descriptors.push(descriptor),
                         _ => return Err(DecodeError::Descriptor(0)),
@@ -486,7 +526,10 @@ decode_with! {
     };
     Fields => |r| {
         let (count, mut body) = r.map()?;
-        let mut fields = Self::default();
+        let mut memory = Memory::of(body.data.len());
+        let room = body.data.len().min(count as usize) / 2;
+        memory.take(room, size_of::<(Symbol, Value)>())?;
+        let mut fields = Self(Vec::with_capacity(room));
         for _ in 0..count / 2 {
             // Keys must be symbols (part 2.8.13); some clients send strings. What comes behind anything else is not looked at, as C
             // routers have it.
@@ -497,7 +540,7 @@ decode_with! {
             if !key.is_ascii() {
                 return Err(DecodeError::Text);
             }
-            fields.0.push((Symbol::from(key.to_owned()), body.value()?));
+            fields.0.push((Symbol::from(key.to_owned()), body.value_within(&mut memory)?));
         }
         Ok(fields)
     };

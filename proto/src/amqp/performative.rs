@@ -1,6 +1,6 @@
 //! Performatives (part 2.7) and the composite types they carry.
 
-use super::decode::{Decode, DecodeError, Reader, field};
+use super::decode::{ALLOWANCE, Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
 use super::terminus::{Source, Target};
 use super::types::{Fields, Multiple, Symbol, Value};
@@ -402,7 +402,7 @@ impl DeliveryState {
         }
         let mut octets = Vec::new();
         self.encode(&mut octets);
-        if octets.len() <= most {
+        if octets.len() <= most && self.memory() <= ALLOWANCE {
             return Some(self);
         }
         match self {
@@ -415,6 +415,17 @@ impl DeliveryState {
             }
             Self::Modified(state) => Some(Self::Modified(Modified { message_annotations: None, ..state })),
             _ => None,
+        }
+    }
+
+    /// Octets of memory that its values take. What is passed on may have fewer octets than it came with, and the next router must
+    /// take it all the same: so it stays within [`ALLOWANCE`].
+    fn memory(&self) -> usize {
+        match self {
+            Self::Received(_) | Self::Accepted | Self::Released => 0,
+            Self::Rejected(Rejected { error }) => error.as_ref().and_then(|error| error.info.as_ref()).map_or(0, Fields::memory),
+            Self::Modified(Modified { message_annotations, .. }) => message_annotations.as_ref().map_or(0, Value::memory),
+            Self::Other(value) => value.memory(),
         }
     }
 

@@ -322,7 +322,7 @@ fn payload(text: &mut String, octets: &[u8]) {
         return;
     }
     let shown = octets.get(..PAYLOAD).unwrap_or(octets);
-    let value = Value::Binary(bytes::Bytes::copy_from_slice(shown));
+    let value = Value::Binary(Box::from(shown));
     let shown_text = Show(&value, Unsigned::Decimal).to_string();
     let more = if octets.len() > PAYLOAD { "... (truncated)" } else { "" };
     text.push_str(&format!(" ({}) {}{more}", octets.len(), shown_text.trim_start_matches('b')));
@@ -354,7 +354,7 @@ mod tests {
             (show(Value::symbol("link-detach")), show(Value::symbol("O_one"))),
             (":link-detach".into(), ":\"O_one\"".into())
         );
-        assert_eq!(show(Value::Binary(bytes::Bytes::from_static(b"test\x00\xff"))), "b\"test\\x00\\xff\"");
+        assert_eq!(show(Value::Binary(Box::from(*b"test\x00\xff"))), "b\"test\\x00\\xff\"");
         let list = Value::List(vec![Value::Long(10), Value::Int(-1), Value::Null]);
         assert_eq!(show(Value::Map(vec![(Value::string("k"), list)])), "{\"k\"=[10, -1, null]}");
         assert_eq!(Show(&Value::Uint(16), Unsigned::Hexadecimal).to_string(), "0x10");
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn passwords_are_not_shown() {
         let mut init = Vec::new();
-        let secret = Value::Binary(bytes::Bytes::from_static(b"\0user\0geheim"));
+        let secret = Value::Binary(Box::from(*b"\0user\0geheim"));
         Value::Described(Box::new((Value::Ulong(0x41), Value::List(vec![Value::symbol("PLAIN"), secret])))).encode(&mut init);
         assert_eq!(lines(&frame(1, &init)), ["AMQP:FRAME:7 -> @sasl-init(65)"]);
     }

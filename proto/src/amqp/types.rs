@@ -1,6 +1,5 @@
 //! AMQP values (part 1).
 
-use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -93,7 +92,7 @@ pub enum Value {
     /// RFC 4122 identifier.
     Uuid([u8; 16]),
     /// A sequence of octets.
-    Binary(Bytes),
+    Binary(Box<[u8]>),
     /// Unicode text.
     String(String),
     /// Symbolic text.
@@ -171,6 +170,20 @@ impl Value {
         self.as_map()?.iter().find(|(k, _)| k.as_text() == Some(key)).map(|(_, v)| v)
     }
 
+    /// Octets of memory that it takes, itself among them.
+    pub fn memory(&self) -> usize {
+        let inner = match self {
+            Self::Binary(octets) => octets.len(),
+            Self::String(text) => text.len(),
+            Self::Symbol(symbol) => symbol.as_str().len(),
+            Self::List(items) | Self::Array(items) => items.iter().map(Self::memory).sum(),
+            Self::Map(pairs) => pairs.iter().map(|(key, value)| key.memory() + value.memory()).sum(),
+            Self::Described(described) => described.0.memory() + described.1.memory(),
+            _ => 0,
+        };
+        inner + size_of::<Self>()
+    }
+
     /// A string value.
     pub fn string(text: impl Into<String>) -> Self {
         Self::String(text.into())
@@ -194,7 +207,7 @@ macro_rules! value_from {
 
 value_from! {
     bool => Bool, u32 => Uint, u64 => Ulong, i32 => Int, i64 => Long, f64 => Double, &str => String, String => String,
-    Symbol => Symbol, Bytes => Binary, Vec<Value> => List
+    Symbol => Symbol, Box<[u8]> => Binary, Vec<Value> => List
 }
 
 /// Nothing is null.
@@ -209,6 +222,11 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 pub struct Fields(pub Vec<(Symbol, Value)>);
 
 impl Fields {
+    /// Octets of memory that the entries take.
+    pub fn memory(&self) -> usize {
+        self.0.iter().map(|(key, value)| size_of::<Symbol>() + key.as_str().len() + value.memory()).sum()
+    }
+
     /// The value of the first entry with this key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)

@@ -50,7 +50,7 @@ fn a_delete_without_a_body() {
     let request = Request::decode(&octets).unwrap();
     let expected = Request {
         reply_to: Some(REPLY.to_owned()),
-        correlation_id: Some(Value::Binary(Bytes::from_static(&[1, 2]))),
+        correlation_id: Some(Value::Binary(Box::from([1, 2]))),
         ..Request::new("DELETE").with(property::TYPE, "io.skupper.router.tcpListener").with(property::NAME, "x")
     };
     assert_eq!(request, expected);
@@ -199,7 +199,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<[u8; 16]>().prop_map(Value::Uuid),
         "\\PC{0,20}".prop_map(Value::String),
         "[ -~]{0,20}".prop_map(|text| Value::Symbol(Symbol::from(text))),
-        vec(any::<u8>(), 0..20).prop_map(|octets| Value::Binary(Bytes::from(octets))),
+        vec(any::<u8>(), 0..20).prop_map(|octets| Value::Binary(octets.into())),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![

@@ -344,7 +344,7 @@ fn a_dummy_lives_and_dies() {
     assert_eq!((changed.status, changed.body.get("num1")), (Status::OK, Some(&Value::Int(42))));
     let cleared = ask(&memory, request("UPDATE", &named, &[("num1", Value::Null)]));
     assert_eq!((cleared.body.get("num1"), cleared.body.get("arg1")), (None, Some(&text("one"))));
-    let data = Value::Binary(Bytes::from_static(b"\xff\0"));
+    let data = Value::Binary(Box::from(*b"\xff\0"));
     let echo = ask(&memory, request("callme", &named, &[]).with("data", data.clone()));
     assert_eq!((echo.body.get("data"), echo.body.get("operation")), (Some(&data), Some(&text("callme"))));
     let gone = ask(&memory, request("DELETE", &named, &[]));

@@ -91,7 +91,7 @@ mod tests {
         let mut out = Vec::new();
         let fields = vec![
             Value::string("1"),
-            Value::Binary(bytes::Bytes::from_static(b"testuser")),
+            Value::Binary(Box::from(*b"testuser")),
             Value::Null,
             Value::string("s"),
             Value::string("r"),
