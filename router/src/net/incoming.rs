@@ -20,6 +20,7 @@ use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,8 +42,8 @@ const DEFAULT_PRIORITY: u8 = 4;
 
 /// Where an incoming delivery stands.
 enum State {
-    /// Its head has not arrived whole.
-    Head(BytesMut),
+    /// Its head has not arrived whole; what has, if anything.
+    Head(Option<Box<Gathering>>),
     /// It is on its way.
     Routed(Arc<Delivery>),
     /// Nobody wants it; the rest is dropped.
@@ -124,27 +125,74 @@ struct Read<'a> {
     body: usize,
 }
 
+/// What has arrived of a head, and what was read of it: a peer may send it octet by octet.
+struct Gathering {
+    octets: BytesMut,
+    front: Front,
+}
+
+/// The router annotations at the front of a message, as far as they have been read. They may be long, and are read once.
+#[derive(Debug, PartialEq)]
+enum Front {
+    /// To be read when so many octets have arrived.
+    Unread { needed: usize },
+    /// Their length, the flags, and where an address stands that goes before the message's own.
+    Read { length: usize, flags: Flags, to_override: Option<Range<usize>> },
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self::Unread { needed: 0 }
+    }
+}
+
+impl Front {
+    /// Reads them once they are whole. Returns whether they are.
+    fn read(&mut self, octets: &[u8], strips: bool) -> Result<bool, AnnotationError> {
+        if !matches!(self, Self::Unread { needed } if *needed <= octets.len()) {
+            return Ok(matches!(self, Self::Read { .. }));
+        }
+        *self = match annotations::parse(octets)? {
+            Parsed::Incomplete { needed } => Self::Unread { needed },
+            Parsed::Absent => Self::Read { length: 0, flags: Flags::default(), to_override: None },
+            Parsed::Present(found) if strips => Self::Read { length: found.length, flags: Flags::default(), to_override: None },
+            Parsed::Present(found) => {
+                let at = |text: &str| {
+                    let start = text.as_ptr().addr() - octets.as_ptr().addr();
+                    start..start + text.len()
+                };
+                Self::Read { length: found.length, flags: found.flags, to_override: found.to_override.map(at) }
+            }
+        };
+        Ok(matches!(self, Self::Read { .. }))
+    }
+}
+
 impl State {
     /// Keeps what has arrived of a head.
-    fn hold(octets: Bytes) -> Self {
-        Self::Head(octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref())))
+    fn hold(octets: Bytes, front: Front) -> Self {
+        let octets = octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        Self::Head(Some(Box::new(Gathering { octets, front })))
     }
 }
 
 /// Reads a message's head from what has arrived of it; `None` when more is needed.
 fn read_head<'a>(
     octets: &'a [u8],
+    front: &mut Front,
     complete: bool,
     presettled: bool,
     link: &LinkRules<'_>,
 ) -> Result<Option<Read<'a>>, HeadError> {
     let too_large = octets.len() > MAX_HEAD;
-    let (annotations, flags, overridden) = match annotations::parse(octets)? {
-        Parsed::Present(found) if link.strips => (found.length, Flags::default(), None),
-        Parsed::Present(found) => (found.length, found.flags, found.to_override),
-        Parsed::Absent => (0, Flags::default(), None),
-        Parsed::Incomplete { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
-        Parsed::Incomplete { .. } => return Ok(None),
+    front.read(octets, link.strips)?;
+    let (annotations, flags, overridden) = match front {
+        Front::Read { length, flags, to_override } => {
+            let text = |range: &Range<usize>| core::str::from_utf8(octets.get(range.clone()).unwrap_or_default()).ok();
+            (*length, *flags, to_override.as_ref().and_then(text))
+        }
+        Front::Unread { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
+        Front::Unread { .. } => return Ok(None),
     };
     let streaming = flags.contains(Flags::STREAMING) || link.streaming;
     // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
@@ -270,7 +318,7 @@ impl Connection {
             outcome: None,
             stuck: false,
             presettled,
-            state: State::Head(BytesMut::new()),
+            state: State::Head(None),
             ended: false,
             windowed: false,
             full: None,
@@ -308,18 +356,20 @@ impl Connection {
             State::Head(_) if ending == Ending::Aborted => {}
             State::Head(held) => {
                 // Most heads come in one transfer and need no gathering.
-                let octets = if held.is_empty() {
-                    payload
-                } else {
-                    held.extend_from_slice(&payload);
-                    std::mem::take(held).freeze()
+                let (octets, front) = match held.take() {
+                    None => (payload, Front::default()),
+                    Some(held) => {
+                        let Gathering { mut octets, front } = *held;
+                        octets.extend_from_slice(&payload);
+                        (octets.freeze(), front)
+                    }
                 };
                 if Some(link) == self.links.control_in {
                     self.control(key, octets, complete);
                 } else if self.edge.takes(link) {
                     self.own_message(key, link, octets, complete);
                 } else {
-                    self.begin(key, octets, complete);
+                    self.begin(key, octets, front, complete);
                 }
             }
         }
@@ -383,7 +433,7 @@ impl Connection {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         if !complete {
             if octets.len() <= MAX_ROUTING {
-                slot.state = State::hold(octets);
+                slot.state = State::hold(octets, Front::default());
             } else {
                 slot.state = State::Refused;
                 crate::log_limited!(
@@ -412,12 +462,12 @@ impl Connection {
             slot.state = State::Refused;
             self.edge_message(key, link, &octets);
         } else {
-            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets) };
+            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default()) };
         }
     }
 
     /// Routes a delivery if its head has arrived.
-    fn begin(&mut self, key: IncomingKey, octets: Bytes, complete: bool) {
+    fn begin(&mut self, key: IncomingKey, octets: Bytes, mut front: Front, complete: bool) {
         let Some((link, presettled)) = self.incoming.slots.get(&key).map(|slot| (slot.link, slot.presettled)) else { return };
         let producer = self.clients.producers.get(&link);
         let rules = LinkRules {
@@ -428,7 +478,7 @@ impl Connection {
             user: self.sole_user(),
             connection: self.id,
         };
-        let judged = read_head(&octets, complete, presettled, &rules).and_then(|read| match read {
+        let judged = read_head(&octets, &mut front, complete, presettled, &rules).and_then(|read| match read {
             Some(read) if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) => Err(HeadError::Forbidden),
             Some(read) if !self.may_manage_at(&read.to) => Err(HeadError::Management),
             read => Ok(read),
@@ -437,7 +487,7 @@ impl Connection {
         let mut read = match judged {
             Ok(Some(read)) => read,
             Ok(None) => {
-                slot.state = State::hold(octets);
+                slot.state = State::hold(octets, front);
                 return;
             }
             Err(error) => {
