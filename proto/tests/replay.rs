@@ -165,7 +165,7 @@ impl Puppet {
     /// The other side speaks: what the engine tells must be what the frames say.
     fn hear(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
-        self.engine.handle_input(&mut self.input, self.now);
+        while self.engine.handle_input(&mut self.input, self.now) {}
         assert!(self.input.is_empty());
         let mut events = VecDeque::from(self.collect());
         for item in parse(octets) {

@@ -35,7 +35,8 @@ pub(crate) fn block(from: &mut Connection) -> BytesMut {
 
 /// Carries what waits in one block, as TLS does.
 pub(crate) fn carry(from: &mut Connection, to: &mut Connection) {
-    to.handle_input(&mut block(from), Instant::ZERO);
+    let mut block = block(from);
+    while to.handle_input(&mut block, Instant::ZERO) {}
 }
 
 /// Two connections with links from the first to the second.

@@ -51,7 +51,7 @@ fn count(what: impl FnOnce()) -> usize {
 /// Carries what waits from one to the other, as one block; how often the other asked for memory.
 fn carry(from: &mut Connection, to: &mut Connection) -> usize {
     let mut block = pair::block(from);
-    count(|| to.handle_input(&mut block, Instant::ZERO))
+    count(|| while to.handle_input(&mut block, Instant::ZERO) {})
 }
 
 fn drain(connection: &mut Connection) {

@@ -124,11 +124,16 @@ fn engine(octets: &[u8], client: bool) {
     let mut sending: Vec<OutgoingKey> = Vec::new();
     for piece in octets.chunks(piece.max(1)) {
         input.extend_from_slice(piece);
-        connection.handle_input(&mut input, now);
         let mut events = 0;
-        while let Some(event) = connection.poll_event() {
-            events += 1;
-            react(&mut connection, event, choice, &mut sending);
+        loop {
+            let more = connection.handle_input(&mut input, now);
+            while let Some(event) = connection.poll_event() {
+                events += 1;
+                react(&mut connection, event, choice, &mut sending);
+            }
+            if !more {
+                break;
+            }
         }
         // A peer cannot make us queue more than it says and we have sent.
         assert!(events <= input.len() + piece.len() + octets.len() + 64, "{events} events");

@@ -6,7 +6,7 @@ use super::delivery::OutgoingKey;
 use super::event::{Closed, Initiator};
 use super::link::{AttachRequest, Link, LinkKey};
 use super::session::SessionKey;
-use crate::amqp::performative::{Close, Detach, End, Error, Performative, Role};
+use crate::amqp::performative::{Close, Detach, Error, Performative, Role};
 use crate::time::Instant;
 
 impl Connection {
@@ -140,10 +140,9 @@ impl Connection {
 
     /// Ends a session with all its links.
     pub fn end(&mut self, session: SessionKey, error: Option<Error>) {
-        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return };
-        entry.end_sent = true;
-        self.send_on(session, &Performative::End(End { error }));
-        self.drop_links(session);
+        if self.send_end(session, error) {
+            self.drop_links(session, |_, _| {});
+        }
     }
 
     /// Closes the connection; [`Event::Closed`] comes when the peer has answered or 2 s have passed.

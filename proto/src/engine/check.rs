@@ -58,16 +58,17 @@ impl Connection {
             counts.1 += session.incoming.len();
             counts.2 += session.outgoing.len();
         }
-        let unsent = self.outgoing.iter().filter(|(_, state)| state.id.is_none()).count();
-        let held = (self.links.len(), self.incoming.len(), self.outgoing.len() - unsent);
+        let owed = || self.incoming.iter().filter(|(_, state)| !state.sender_settled);
+        let open = || self.outgoing.iter().filter(|(_, state)| state.id.is_some() && !state.settled);
+        let held = (self.links.len(), owed().count(), open().count());
         assert_eq!(counts, held, "links, incoming and outgoing deliveries by session and altogether");
-        for (at, state) in self.incoming.iter() {
+        for (at, state) in owed() {
             let session = self.link(state.link).and_then(|link| session_of(link.session)).expect("session of a delivery");
-            assert_eq!(session.incoming.get(&state.id).map(|key| key.0), Some(at), "{state:?}");
+            assert_eq!(session.incoming.get(state.id).map(|key| key.0), Some(at), "{state:?}");
         }
-        for (at, state) in self.outgoing.iter().filter(|(_, state)| state.id.is_some()) {
+        for (at, state) in open() {
             let session = self.link(state.link).and_then(|link| session_of(link.session)).expect("session of a delivery");
-            assert_eq!(state.id.and_then(|id| session.outgoing.get(&id)).map(|key| key.0), Some(at), "{state:?}");
+            assert_eq!(state.id.and_then(|id| session.outgoing.get(id)).map(|key| key.0), Some(at), "{state:?}");
         }
     }
 }

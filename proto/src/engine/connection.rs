@@ -1,10 +1,12 @@
 //! The connection: frames in, timers, and the life of sessions and links.
 
+use super::STEPS;
 use super::config::Config;
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
 use super::event::{Closed, Event, Initiator};
 use super::link::{Link, LinkKey};
 use super::output::Output;
+use super::receive::Told;
 use super::session::{Session, SessionKey};
 use super::slots::Slots;
 use crate::amqp::frame::{self, FrameHeader};
@@ -16,7 +18,7 @@ use crate::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub struct Connection {
     pub(super) events: VecDeque<Event>,
     pub(super) output: Output,
     pub(super) remote: Option<Box<Open>>,
+    /// The highest channel that the peer takes.
+    pub(super) remote_channel_max: u16,
     pub(super) open_sent: bool,
     pub(super) sessions: Slots<Session>,
     /// Sessions by the channels that the peer sends on: of 16 bits, so that few can share a place whatever it chooses.
@@ -95,6 +99,10 @@ pub struct Connection {
     pub(super) last_received: Instant,
     pub(super) last_sent: Instant,
     pub(super) deadline: Option<Instant>,
+    /// A disposition that has not been carried out whole.
+    pub(super) told: Option<Box<Told>>,
+    /// What is left of the steps of this call, see [`STEPS`].
+    pub(super) steps: u32,
 }
 
 impl Connection {
@@ -111,6 +119,7 @@ impl Connection {
             events: VecDeque::new(),
             output: Output::default(),
             remote: None,
+            remote_channel_max: 0,
             open_sent: false,
             sessions: Slots::new(),
             channels: KeyMap::default(),
@@ -124,6 +133,8 @@ impl Connection {
             last_received: now,
             last_sent: now,
             deadline,
+            told: None,
+            steps: STEPS,
         };
         connection.start();
         connection
@@ -131,9 +142,14 @@ impl Connection {
 
     // ----- getters -----
 
-    /// The peer's open, once it has arrived.
+    /// The peer's open, once it has arrived, until it is taken.
     pub fn remote(&self) -> Option<&Open> {
         self.remote.as_deref()
+    }
+
+    /// Gives the peer's open away. The connection does without; what is in it may take much memory.
+    pub fn take_remote(&mut self) -> Option<Box<Open>> {
+        self.remote.take()
     }
 
     /// Whether both ends are open.
@@ -304,52 +320,75 @@ impl Connection {
         }
     }
 
-    /// Takes octets from the transport. What is left in `input` is the start of a frame that has not arrived whole, or what came
-    /// behind credentials, or an open, that are looked at.
-    pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
+    /// Takes octets from the transport. One call takes [`STEPS`] steps at most.
+    ///
+    /// Returns whether there is more to do at once: poll the events, then call it again, with or without more octets. Otherwise what
+    /// is left in `input` is the start of a frame that has not arrived whole, or what came behind credentials, or an open, that are
+    /// looked at.
+    #[must_use = "there may be more to do at once"]
+    pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> bool {
         if !input.is_empty() {
             self.last_received = now;
         }
-        loop {
-            match self.phase {
-                Phase::Closed => return input.clear(),
-                Phase::Sasl if self.verifying => return,
-                Phase::Opened if self.holds_open => return,
-                Phase::SaslHeader | Phase::AmqpHeader => {
-                    let Some(octets) = input.first_chunk::<8>().copied() else { return };
-                    input.advance(8);
-                    self.handle_header(octets);
+        self.steps = STEPS;
+        if self.told.is_some() && self.phase == Phase::Opened {
+            self.tell();
+        }
+        while self.steps > 0 {
+            if !self.take_frame(input) {
+                return false;
+            }
+            self.steps = self.steps.saturating_sub(1);
+        }
+        true
+    }
+
+    /// Takes one frame or protocol header. Returns whether there may be another.
+    fn take_frame(&mut self, input: &mut BytesMut) -> bool {
+        match self.phase {
+            Phase::Closed => {
+                input.clear();
+                self.told = None;
+                return false;
+            }
+            Phase::Sasl if self.verifying => return false,
+            Phase::Opened if self.holds_open => return false,
+            Phase::SaslHeader | Phase::AmqpHeader => {
+                let Some(octets) = input.first_chunk::<8>().copied() else { return false };
+                input.advance(8);
+                self.handle_header(octets);
+            }
+            Phase::Sasl | Phase::Open | Phase::Opened | Phase::Closing => {
+                let Some(header) = FrameHeader::parse(input) else { return false };
+                let offset = match header.body_offset() {
+                    Ok(offset) if header.size <= self.config.max_frame_size => offset,
+                    _ => {
+                        let text = format!(
+                            "frame of {} octets (limit {}) with data offset {}",
+                            header.size, self.config.max_frame_size, header.data_offset
+                        );
+                        self.fail(Error::new(condition::FRAMING_ERROR, text));
+                        return false;
+                    }
+                };
+                let size = header.size as usize;
+                if input.len() < size {
+                    return false;
                 }
-                Phase::Sasl | Phase::Open | Phase::Opened | Phase::Closing => {
-                    let Some(header) = FrameHeader::parse(input) else { return };
-                    let offset = match header.body_offset() {
-                        Ok(offset) if header.size <= self.config.max_frame_size => offset,
-                        _ => {
-                            let text = format!(
-                                "frame of {} octets (limit {}) with data offset {}",
-                                header.size, self.config.max_frame_size, header.data_offset
-                            );
-                            return self.fail(Error::new(condition::FRAMING_ERROR, text));
-                        }
-                    };
-                    let size = header.size as usize;
-                    if input.len() < size {
-                        return;
-                    }
-                    let body = input.split_to(size).freeze().slice(offset..);
-                    let wanted = if self.phase == Phase::Sasl { frame::TYPE_SASL } else { frame::TYPE_AMQP };
-                    if header.kind != wanted {
-                        return self
-                            .fail(Error::new(condition::FRAMING_ERROR, format!("frame of type {} out of order", header.kind)));
-                    }
-                    if self.phase == Phase::Sasl {
-                        self.handle_sasl(&body);
-                    } else if !body.is_empty() {
-                        self.handle_frame(header.channel, &body);
-                    }
+                let body = input.split_to(size).freeze().slice(offset..);
+                let wanted = if self.phase == Phase::Sasl { frame::TYPE_SASL } else { frame::TYPE_AMQP };
+                if header.kind != wanted {
+                    self.fail(Error::new(condition::FRAMING_ERROR, format!("frame of type {} out of order", header.kind)));
+                    return false;
+                }
+                if self.phase == Phase::Sasl {
+                    self.handle_sasl(&body);
+                } else if !body.is_empty() {
+                    self.handle_frame(header.channel, &body);
                 }
             }
         }
+        true
     }
 
     fn handle_frame(&mut self, channel: u16, body: &Bytes) {
@@ -436,7 +475,9 @@ impl Connection {
 
     /// Ends a session because the peer broke its rules.
     pub(super) fn end_session(&mut self, session: SessionKey, error: Error) -> Result<(), Error> {
-        self.end(session, Some(error.clone()));
+        if self.send_end(session, Some(error.clone())) {
+            self.lose_links(session);
+        }
         self.events.push_back(Event::Ended { session, error: Some(error) });
         Ok(())
     }
@@ -448,17 +489,24 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn drop_links(&mut self, session: SessionKey) {
-        let gone: Vec<_> = self.links.iter().filter(|(_, link)| link.session == session).map(|(key, _)| LinkKey(key)).collect();
-        for link in gone {
+    /// Forgets the links of a session that has ended, and their deliveries. `told` is called with those that the application has.
+    pub(super) fn drop_links(&mut self, session: SessionKey, told: impl Fn(&mut VecDeque<Event>, LinkKey)) {
+        let Some(entry) = self.sessions.get_mut(session.0.into()) else { return };
+        let links = core::mem::take(&mut entry.handles);
+        entry.remote_handles = HashMap::new();
+        entry.attaching = HashMap::new();
+        for (_, link) in links {
             self.lose_deliveries(link);
-            self.links.remove(link.0);
+            if self.links.remove(link.0).is_some_and(|entry| !entry.detach_sent) {
+                told(&mut self.events, link);
+            }
+            self.steps = self.steps.saturating_sub(1);
         }
-        if let Some(entry) = self.sessions.get_mut(session.0.into()) {
-            entry.handles.clear();
-            entry.remote_handles.clear();
-            entry.attaching.clear();
-        }
+    }
+
+    /// Forgets the links of a session that the peer ended, and tells the application of each.
+    pub(super) fn lose_links(&mut self, session: SessionKey) {
+        self.drop_links(session, |events, link| events.push_back(Event::LinkLost { link }));
     }
 
     pub(super) fn remove_link(&mut self, link: LinkKey) {
@@ -510,11 +558,12 @@ impl Connection {
             };
             if let (Some(id), Some(session)) = (id, self.sessions.get_mut(session.0.into())) {
                 match role {
-                    Role::Receiver => drop(session.incoming.remove(&id)),
-                    Role::Sender => drop(session.outgoing.remove(&id)),
+                    Role::Receiver => drop(session.incoming.remove(id)),
+                    Role::Sender => session.outgoing.remove(id),
                 }
             }
             self.events.push_back(event);
+            self.steps = self.steps.saturating_sub(1);
         }
     }
 }

@@ -55,7 +55,7 @@ pub enum Event {
         /// The session.
         session: SessionKey,
     },
-    /// The peer ended a session; its links and deliveries are gone.
+    /// The peer ended a session, or broke its rules; its links and deliveries are gone, which was told before.
     Ended {
         /// The session.
         session: SessionKey,
@@ -77,6 +77,11 @@ pub enum Event {
         link: LinkKey,
         /// Why.
         error: Option<Error>,
+    },
+    /// A link went away with its session; the key is void. [`Event::Ended`] follows.
+    LinkLost {
+        /// The link.
+        link: LinkKey,
     },
     /// The peer changed the credit of a link that we send on.
     Credit {

@@ -9,7 +9,7 @@
 //!   order; then [`Connection::poll_timeout`].
 //!
 //! After every input and every application call both outputs are drained. Time never goes back. What the application does not take
-//! back stays valid: a [`LinkKey`] until [`Event::Detached`] (or the session's end), an [`IncomingKey`] until it is settled or
+//! back stays valid: a [`LinkKey`] until [`Event::Detached`] or [`Event::LinkLost`] (or until the application ends its session), an [`IncomingKey`] until it is settled or
 //! [`Event::IncomingLost`], an [`OutgoingKey`] until the delivery is complete and settled or [`Event::OutgoingLost`]; and all of them
 //! until [`Event::Closed`]. A key that was given back names nothing until all events have been polled, so an event never speaks of
 //! another than it seems to. Every delivery that arrives is to be settled here, also when its sender has settled or aborted it: it is
@@ -47,6 +47,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod unsettled;
 
 pub use config::{Config, Credentials, Layer};
 pub use connection::{Connection, Usage};
@@ -65,3 +66,7 @@ pub const MAX_INCOMING: usize = 262_144;
 
 /// Sessions on one connection, whatever channel-max says: a C router opens twelve.
 pub const MAX_SESSIONS: usize = 4_096;
+
+/// Steps of one [`Connection::handle_input`]: frames, and deliveries and links that a frame touches. A step costs some
+/// microseconds with what the application does in answer, so that an owner who watches the time can look at it in between.
+pub const STEPS: u32 = 64;

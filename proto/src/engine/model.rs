@@ -109,6 +109,11 @@ impl End {
         }
     }
 
+    /// Hears what has arrived, as far as one call goes. Returns whether there is more.
+    fn take(&mut self, now: Instant) -> bool {
+        self.connection.handle_input(&mut self.scrap, now)
+    }
+
     fn pick<K: Copy>(mut keys: impl ExactSizeIterator<Item = K>, choice: u8) -> Option<K> {
         let n = keys.len();
         if n == 0 { None } else { keys.nth(usize::from(choice) % n) }
@@ -148,10 +153,7 @@ impl World {
                 Event::Ended { session, error } => {
                     assert_eq!(error, None, "a session ended by error");
                     assert!(end.sessions.remove(&session), "unknown session ended");
-                    Self::lose(&mut self.fates, at, |link| end.links.get(&link).is_some_and(|link| link.session == session));
-                    end.links.retain(|_, link| link.session != session);
-                    let links = &end.links;
-                    end.unanswered.retain(|link| links.contains_key(link));
+                    assert!(end.links.values().all(|link| link.session != session), "a link of it is left");
                 }
                 Event::Attached { link, ours, attach } => {
                     let role = attach.role.other();
@@ -164,6 +166,11 @@ impl World {
                         // An event that follows says that it is gone again.
                         end.gone.insert(link);
                     }
+                }
+                Event::LinkLost { link } => {
+                    Self::lose(&mut self.fates, at, |lost| lost == link);
+                    assert!(end.links.remove(&link).is_some() || end.gone.remove(&link), "unknown link lost");
+                    end.unanswered.remove(&link);
                 }
                 Event::Detached { link, error } => {
                     let refused = error.as_ref().is_none_or(|error| error.condition == *"refused");
@@ -254,7 +261,9 @@ impl World {
         let n = octets.min(end.inbox.len());
         let part = end.inbox.split_to(n);
         end.scrap.extend_from_slice(&part);
-        end.connection.handle_input(&mut end.scrap, self.now);
+        while self.ends[at].take(self.now) {
+            self.events(at);
+        }
         self.events(at);
     }
 

@@ -5,7 +5,7 @@ use super::connection::{Connection, MIN_HEARTBEAT, Phase, not_allowed};
 use super::delivery::{Incoming, IncomingKey, OutgoingKey};
 use super::event::{Ending, Event};
 use super::link::{Link, LinkKey, MAX_CREDIT, ahead};
-use super::session::{SessionKey, in_range};
+use super::session::SessionKey;
 use super::{MAX_INCOMING, MAX_LINKS, MAX_SESSIONS};
 use crate::amqp::performative::{
     Attach, Begin, DeliveryState, Detach, Disposition, End, Error, Flow, MAX_STATE, Open, Performative, Role, Transfer,
@@ -26,6 +26,7 @@ impl Connection {
         self.remote_max_frame = max_frame;
         let idle = open.idle_time_out.filter(|idle| *idle > 0).map(|idle| Duration::from_millis(idle.into()));
         self.heartbeat = idle.map(|idle| (idle / 2).max(MIN_HEARTBEAT));
+        self.remote_channel_max = open.channel_max.unwrap_or(u16::MAX);
         self.remote = Some(open);
         self.phase = Phase::Opened;
         self.deadline = None;
@@ -73,7 +74,7 @@ impl Connection {
 
     /// Whether another session can have a channel.
     pub(super) fn has_channel(&self) -> bool {
-        let limit = self.remote.as_ref().and_then(|open| open.channel_max).unwrap_or(u16::MAX).min(self.config.channel_max);
+        let limit = self.remote_channel_max.min(self.config.channel_max);
         self.local_channels.vacant_key() <= usize::from(limit)
             && self.sessions.len() < MAX_SESSIONS
             && u16::try_from(self.sessions.vacant_key()).is_ok()
@@ -244,8 +245,12 @@ impl Connection {
                     let text = format!("delivery {id} begins while delivery {} is incomplete on its link", state.id);
                     return self.end_session(key, not_allowed(text)).map(|()| false);
                 }
-                if let Some(state) = state {
-                    state.sender_settled |= settled;
+                if let Some(state) = state
+                    && settled
+                    && !state.sender_settled
+                {
+                    state.sender_settled = true;
+                    session.incoming.remove(state.id);
                 }
                 (delivery, false)
             }
@@ -278,7 +283,9 @@ impl Connection {
                     Incoming { link, id, sender_settled: settled, ended: false, place: Place::default() },
                 );
                 let delivery = IncomingKey(delivery);
-                session.incoming.insert(id, delivery);
+                if !settled {
+                    session.incoming.insert(id, delivery);
+                }
                 (delivery, true)
             }
         };
@@ -287,7 +294,10 @@ impl Connection {
             && let Some(state) = self.incoming.get_mut(delivery.0)
         {
             state.ended = true;
-            state.sender_settled |= aborted;
+            if aborted && !state.sender_settled {
+                state.sender_settled = true;
+                session.incoming.remove(state.id);
+            }
         }
         let (settled, state) = (settled || aborted, kept(transfer.state.as_ref()).map(Box::new));
         self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
@@ -304,42 +314,85 @@ impl Connection {
         let settled = disposition.settled == Some(true);
         let state = kept(disposition.state.as_ref());
         match disposition.role {
-            Role::Receiver if first == last => {
-                if let Some(&delivery) = session.outgoing.get(&first) {
+            _ if first != last => {
+                let known = match disposition.role {
+                    Role::Receiver => session.next_delivery_id,
+                    Role::Sender => session.expected_delivery_id.unwrap_or(first),
+                };
+                // Those that begin while the application hears of the others are not meant.
+                if ahead(known, first) == 0 {
+                    return Ok(());
+                }
+                let span = last.wrapping_sub(first).min(known.wrapping_sub(1).wrapping_sub(first));
+                let last = first.wrapping_add(span);
+                let told = Told { session: key, role: disposition.role, first, last, settled, state };
+                self.told = Some(Box::new(told));
+                self.tell();
+            }
+            Role::Receiver => {
+                if let Some(delivery) = session.outgoing.get(first) {
                     self.outcome(key, first, delivery, state, settled);
                 }
             }
-            Role::Receiver => {
-                // How far a receiver has come is said of one delivery; of several at once it tells nothing.
-                let told = settled || state.as_ref().is_some_and(DeliveryState::is_outcome);
-                for (id, delivery) in in_range(&session.outgoing, first, last) {
-                    if told {
-                        self.outcome(key, id, delivery, state.clone(), settled);
-                    }
+            Role::Sender => {
+                if let Some(delivery) = session.incoming.get(first) {
+                    self.sender_told(key, first, delivery, state, settled);
                 }
             }
-            Role::Sender if settled => {
-                for (_, delivery) in in_range(&session.incoming, first, last) {
-                    if let Some(incoming) = self.incoming.get_mut(delivery.0).filter(|incoming| !incoming.sender_settled) {
-                        incoming.sender_settled = true;
-                        if let Some(state) = state.clone() {
-                            self.events.push_back(Event::SenderState { delivery, state });
-                        }
-                        self.events.push_back(Event::SenderSettled { delivery });
-                    }
-                }
-            }
-            // As above, of one delivery only.
-            Role::Sender if first == last => {
-                let known = session.incoming.get(&first).copied();
-                let owed = |key: &IncomingKey| self.incoming.get(key.0).is_some_and(|incoming| !incoming.sender_settled);
-                if let (Some(delivery), Some(state)) = (known.filter(owed), state) {
-                    self.events.push_back(Event::SenderState { delivery, state });
-                }
-            }
-            Role::Sender => {}
         }
         Ok(())
+    }
+
+    /// Carries out a disposition over several deliveries, as far as the steps of this call go. What is left is carried out before
+    /// the next frame.
+    pub(super) fn tell(&mut self) {
+        let Some(mut told) = self.told.take() else { return };
+        loop {
+            let Told { session: key, first, last, settled, .. } = *told;
+            // The application may have ended the session meanwhile.
+            let Some(session) = self.sessions.get(key.0.into()).filter(|session| !session.end_sent) else { return };
+            let id = match told.role {
+                Role::Receiver => {
+                    let Some((id, delivery)) = session.outgoing.first_of(first, last, told.state.as_ref(), settled) else {
+                        return;
+                    };
+                    self.outcome(key, id, delivery, told.state.clone(), settled);
+                    id
+                }
+                // How a delivery stands at its sender is said of one delivery.
+                Role::Sender if !settled => return,
+                Role::Sender => {
+                    let Some((id, delivery)) = session.incoming.first_of(first, last) else { return };
+                    self.sender_told(key, id, delivery, told.state.clone(), true);
+                    id
+                }
+            };
+            if id == last {
+                return;
+            }
+            told.first = id.wrapping_add(1);
+            self.steps = self.steps.saturating_sub(1);
+            if self.steps == 0 {
+                self.told = Some(told);
+                return;
+            }
+        }
+    }
+
+    /// Tells the application what the sender of a delivery says of it, which it has not settled so far.
+    fn sender_told(&mut self, key: SessionKey, id: u32, delivery: IncomingKey, state: Option<DeliveryState>, settled: bool) {
+        if let Some(state) = state {
+            self.events.push_back(Event::SenderState { delivery, state });
+        }
+        if settled {
+            if let Some(incoming) = self.incoming.get_mut(delivery.0) {
+                incoming.sender_settled = true;
+            }
+            if let Some(session) = self.sessions.get_mut(key.0.into()) {
+                session.incoming.remove(id);
+            }
+            self.events.push_back(Event::SenderSettled { delivery });
+        }
     }
 
     /// Tells the application what became of a delivery. A peer may repeat itself over many deliveries in few octets, so an outcome is
@@ -359,11 +412,16 @@ impl Connection {
         }
         outgoing.outcome_told |= is_outcome;
         outgoing.settled = settled;
-        if settled && outgoing.ended {
-            self.take_outgoing(delivery);
-            if let Some(session) = self.sessions.get_mut(key.0.into()) {
-                session.outgoing.remove(&id);
+        let done = settled && outgoing.ended;
+        if let Some(session) = self.sessions.get_mut(key.0.into()) {
+            if settled {
+                session.outgoing.remove(id);
+            } else if is_outcome {
+                session.outgoing.decide(id);
             }
+        }
+        if done {
+            self.take_outgoing(delivery);
         }
         self.events.push_back(Event::Outcome { delivery, state, settled });
     }
@@ -394,13 +452,25 @@ impl Connection {
         let ended = self.sessions.get(key.0.into()).is_some_and(|session| session.end_sent);
         if !ended {
             self.send_on(key, &Performative::End(End::default()));
-            self.drop_links(key);
+            self.lose_links(key);
             self.events.push_back(Event::Ended { session: key, error: end.error });
         }
         if let Some(session) = self.sessions.remove(key.0.into()) {
             self.local_channels.try_remove(session.channel.into());
         }
     }
+}
+
+/// A disposition over several deliveries, as far as it has not been carried out.
+#[derive(Debug)]
+pub(super) struct Told {
+    session: SessionKey,
+    role: Role,
+    /// The next delivery-id to look at.
+    first: u32,
+    last: u32,
+    settled: bool,
+    state: Option<DeliveryState>,
 }
 
 /// What is kept of a state that the peer told.

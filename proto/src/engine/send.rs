@@ -4,7 +4,7 @@ use super::connection::{Connection, Phase};
 use super::delivery::OutgoingKey;
 use super::link::{AttachRequest, Link, LinkKey, ahead};
 use super::session::SessionKey;
-use crate::amqp::performative::{Attach, Begin, Flow, Open, Performative};
+use crate::amqp::performative::{Attach, Begin, End, Error, Flow, Open, Performative};
 use crate::amqp::{Encode, frame};
 
 impl Connection {
@@ -41,6 +41,14 @@ impl Connection {
             ..Begin::default()
         };
         self.send_on(key, &Performative::Begin(Box::new(begin)));
+    }
+
+    /// Sends end, unless that was done before.
+    pub(super) fn send_end(&mut self, session: SessionKey, error: Option<Error>) -> bool {
+        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return false };
+        entry.end_sent = true;
+        self.send_on(session, &Performative::End(End { error }));
+        true
     }
 
     pub(super) fn send_attach(&mut self, session: SessionKey, handle: u32, request: AttachRequest) {

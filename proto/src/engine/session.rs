@@ -2,8 +2,8 @@
 
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
+use super::unsettled::{Numbered, Sent};
 use crate::amqp::performative::Role;
-use crate::keys::KeyMap;
 use crate::time::Instant;
 use core::time::Duration;
 use slab::Slab;
@@ -48,9 +48,10 @@ pub(super) struct Session {
     /// Links by name and our role, until both ends are attached.
     pub(super) attaching: HashMap<(String, Role), LinkKey>,
     pub(super) next_delivery_id: u32,
-    /// Deliveries by their ids, which count up at both ends.
-    pub(super) incoming: KeyMap<u32, IncomingKey>,
-    pub(super) outgoing: KeyMap<u32, OutgoingKey>,
+    /// The peer's deliveries that it has not settled.
+    pub(super) incoming: Numbered<IncomingKey>,
+    /// Ours that are not settled at either end.
+    pub(super) outgoing: Sent<OutgoingKey>,
     /// The delivery-id that the peer's next new delivery must have, once it has sent one.
     pub(super) expected_delivery_id: Option<u32>,
 }
@@ -76,8 +77,8 @@ impl Session {
             remote_handles: HashMap::new(),
             attaching: HashMap::new(),
             next_delivery_id: 0,
-            incoming: KeyMap::default(),
-            outgoing: KeyMap::default(),
+            incoming: Numbered::new(),
+            outgoing: Sent::new(),
             expected_delivery_id: None,
         }
     }
@@ -95,20 +96,4 @@ impl Session {
         }
         self.incoming_window = self.window;
     }
-}
-
-/// The keys of deliveries with ids from `first` to `last` (serial numbers, RFC 1982), in order. A range may name four billion;
-/// only those that exist cost anything.
-pub(super) fn in_range<K: Copy>(deliveries: &KeyMap<u32, K>, first: u32, last: u32) -> Vec<(u32, K)> {
-    if first == last {
-        return deliveries.get(&first).map(|key| vec![(first, *key)]).unwrap_or_default();
-    }
-    let span = last.wrapping_sub(first);
-    let mut found: Vec<_> = if (span as usize) < deliveries.len() {
-        (0..=span).map(|n| first.wrapping_add(n)).filter_map(|id| Some((id, *deliveries.get(&id)?))).collect()
-    } else {
-        deliveries.iter().filter(|(id, _)| id.wrapping_sub(first) <= span).map(|(id, key)| (*id, *key)).collect()
-    };
-    found.sort_unstable_by_key(|(id, _)| id.wrapping_sub(first));
-    found
 }

@@ -42,6 +42,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.slab.iter().filter_map(|(key, value)| Some((u32::try_from(key).ok()?, value.as_ref()?)))
     }

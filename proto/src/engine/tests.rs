@@ -175,7 +175,9 @@ impl Pair {
                 && let Some((_, octets)) = side.wire.pop_front()
             {
                 side.input.extend_from_slice(&octets);
-                side.engine.handle_input(&mut side.input, self.now);
+                while side.engine.handle_input(&mut side.input, self.now) {
+                    side.collect();
+                }
                 side.collect();
             }
         }
@@ -309,7 +311,7 @@ impl Raw {
 
     fn octets(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
-        self.engine.handle_input(&mut self.input, self.now);
+        while self.engine.handle_input(&mut self.input, self.now) {}
         self.engine.check();
     }
 

@@ -126,7 +126,9 @@ impl Connection {
         let mut tag = None;
         if first {
             session.next_delivery_id = session.next_delivery_id.wrapping_add(1);
-            session.outgoing.insert(id, delivery);
+            if !state.settled {
+                session.outgoing.insert(id, delivery);
+            }
             tag = Some(DeliveryTag::from(self.next_tag));
             self.next_tag = self.next_tag.wrapping_add(1);
         }
@@ -149,9 +151,11 @@ impl Connection {
         if !more {
             link.sending = None;
             state.ended = true;
-            state.settled |= aborted;
+            if aborted && !state.settled {
+                state.settled = true;
+                session.outgoing.remove(id);
+            }
             if state.settled {
-                session.outgoing.remove(&id);
                 link.deliveries.remove(&mut self.outgoing, delivery.0);
             }
         }
@@ -205,15 +209,17 @@ impl Connection {
     /// last transfer.
     pub fn settle(&mut self, delivery: OutgoingKey) {
         let Some(state) = self.outgoing.get_mut(delivery.0) else { return };
-        state.settled = true;
-        if !state.ended {
+        let already = core::mem::replace(&mut state.settled, true);
+        let (link, id, ended) = (state.link, state.id, state.ended);
+        let Some(session) = self.links.get(link.0).map(|link| link.session) else { return };
+        if let (Some(id), Some(entry)) = (id.filter(|_| !already), self.sessions.get_mut(session.0.into())) {
+            entry.outgoing.remove(id);
+        }
+        if !ended {
             return;
         }
-        let (link, id, state) = (state.link, state.id, state.state.take());
-        self.take_outgoing(delivery);
-        let Some(session) = self.link(link).map(|link| link.session) else { return };
-        if let (Some(id), Some(entry)) = (id, self.sessions.get_mut(session.0.into())) {
-            entry.outgoing.remove(&id);
+        let state = self.take_outgoing(delivery).and_then(|state| state.state);
+        if let Some(id) = id {
             let state = state.map(|state| *state);
             let disposition = Disposition { role: Role::Sender, first: id, settled: Some(true), state, ..Disposition::default() };
             self.send_on(session, &Performative::Disposition(disposition));
@@ -231,7 +237,7 @@ impl Connection {
         if settle {
             self.take_incoming(delivery);
             if let Some(entry) = self.sessions.get_mut(session.0.into()) {
-                entry.incoming.remove(&id);
+                entry.incoming.remove(id);
             }
         }
         if owed {

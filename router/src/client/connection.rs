@@ -243,8 +243,7 @@ impl Connection {
         let received = self.session.receive(&self.socket, &mut self.scratch, &mut self.input);
         let received = received.map_err(|error| self.broken(error))?;
         if received.octets > 0 {
-            let now = self.now();
-            self.engine.handle_input(&mut self.input, now);
+            self.hear()?;
         }
         if received.end.is_some() && !self.engine.is_closed() {
             // What was said last may say why.
@@ -276,6 +275,15 @@ impl Connection {
         Ok(true)
     }
 
+    /// Acts on what has been read.
+    fn hear(&mut self) -> Result<(), ClientError> {
+        let now = self.now();
+        while self.engine.handle_input(&mut self.input, now) {
+            self.handle_events()?;
+        }
+        Ok(())
+    }
+
     async fn write(&mut self) -> Result<(), ClientError> {
         let flushed = if self.engine.output().is_empty() || self.session.wants_write() {
             self.session.flush(&self.socket).map_err(SessionError::from)
@@ -296,8 +304,7 @@ impl Connection {
                 match self.session.receive(&self.socket, &mut self.scratch, &mut self.input) {
                     Err(SessionError::Alert(alert)) => Err(self.broken(SessionError::Alert(alert))),
                     Ok(received) if received.octets > 0 => {
-                        let now = self.now();
-                        self.engine.handle_input(&mut self.input, now);
+                        self.hear()?;
                         self.handle_events()?;
                         Err(self.broken(error))
                     }
@@ -369,6 +376,7 @@ impl Connection {
                 | Event::SenderSettled { .. }
                 | Event::SenderState { .. }
                 | Event::IncomingLost { .. }
+                | Event::LinkLost { .. }
                 | Event::OutgoingLost { .. } => {}
             }
         }

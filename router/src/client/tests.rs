@@ -126,7 +126,7 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
         write(&mut socket, &mut engine).await;
         match socket.read_buf(&mut input).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => engine.handle_input(&mut input, Instant::ZERO),
+            Ok(_) => while engine.handle_input(&mut input, Instant::ZERO) {},
         }
     }
 }

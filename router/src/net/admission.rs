@@ -79,8 +79,8 @@ impl Connection {
         let window = Some(settings.max_session_window).filter(|window| *window > 0).map(|window| given(window / octets).max(2));
         self.engine.admit(frame, channels, window);
         if !self.settings.outgoing {
-            // What came behind the peer's open.
-            self.engine.handle_input(&mut self.input, self.now);
+            // What came behind the peer's open is taken next.
+            self.more = true;
         }
     }
 

@@ -10,7 +10,7 @@ use skupper_proto::address::{AddressClass, AddressKey, AddressRef, EDGE_UPLINK, 
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
-use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+use skupper_proto::engine::{AttachRequest, LinkKey};
 use skupper_proto::keys::KeyMap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,15 +21,11 @@ pub(super) const LINK: u32 = 1 << 30;
 /// A client that asks for its messages to be forwarded as they arrive.
 const STREAMING: &str = "qd.streaming-deliveries";
 
-/// A peer that takes links for what is forwarded as it arrives, each for one message at a time.
-const STREAMING_LINKS: &str = "qd.streaming-links";
-
 /// A client that asks for its messages to be sent elsewhere when a receiver releases them.
 const RESEND: &str = "qd.resend-released";
 
 /// A link on which a client sends.
 pub(super) struct Producer {
-    session: Option<SessionKey>,
     /// The address it is for; none: each message names its own.
     pub(super) to: Option<Arc<str>>,
     /// Forwards messages before they are complete, whatever their size.
@@ -52,9 +48,8 @@ pub(super) struct Producer {
 
 impl Producer {
     /// A link on which a router sends what is for an address.
-    pub(super) fn of_router(session: SessionKey, address: &str, capacity: u32) -> Self {
+    pub(super) fn of_router(address: &str, capacity: u32) -> Self {
         Self {
-            session: Some(session),
             to: Some(Arc::from(address)),
             streaming: false,
             resend: false,
@@ -82,7 +77,6 @@ pub(super) struct Clients {
 /// What keeps a client's link a consumer.
 pub(super) struct Consumer {
     number: u32,
-    session: Option<SessionKey>,
     /// Ends with the link.
     consumption: Option<Consumption>,
     /// Its address is among those that the connection consumes.
@@ -202,7 +196,6 @@ impl Connection {
     /// Gives credit on a link on which the peer sends, to an address or to those that its messages name.
     pub(super) fn produce(&mut self, link: LinkKey, to: Option<Arc<str>>, streaming: bool, resend: bool) {
         let mut producer = Producer {
-            session: self.engine.session_of(link),
             streaming,
             resend,
             watch: None,
@@ -314,12 +307,13 @@ impl Connection {
         if counted {
             self.clients.consumed.enter(consumption.key());
         }
-        Some(Consumer { counted, ..Consumer::new(number, self.engine.session_of(link), Some(consumption)) })
+        Some(Consumer { counted, ..Consumer::new(number, Some(consumption)) })
     }
 
     /// A link on which this router sends, as the core knows it.
     pub(super) fn link_endpoint(&self, number: u32) -> Arc<dyn Endpoint> {
-        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams: self.offers(STREAMING_LINKS) })
+        let streams = self.open.as_ref().is_some_and(|open| open.streaming_links);
+        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams })
     }
 
     /// Deliveries that may be open on a link.
@@ -402,21 +396,6 @@ impl Connection {
             self.clients.consumed.leave(consumption.key());
         }
     }
-
-    /// A client ended a session: its links are gone.
-    pub(super) fn client_session_ended(&mut self, session: SessionKey, error: Option<&Error>) {
-        self.auto_links_ended(session, error);
-        let of: Vec<_> =
-            self.clients.producers.iter().filter(|(_, it)| it.session == Some(session)).map(|(link, _)| *link).collect();
-        for link in of {
-            self.clients.producers.remove(&link);
-            self.known.remove(&link);
-        }
-        for link in self.consumers_of(session) {
-            self.known.remove(&link);
-            self.outgoing_detached(link);
-        }
-    }
 }
 
 impl Clients {
@@ -436,8 +415,8 @@ impl Clients {
 
 impl Consumer {
     /// A link by its number; it is a consumer while it has a consumption.
-    pub(super) const fn new(number: u32, session: Option<SessionKey>, consumption: Option<Consumption>) -> Self {
-        Self { number, session, consumption, counted: false }
+    pub(super) const fn new(number: u32, consumption: Option<Consumption>) -> Self {
+        Self { number, consumption, counted: false }
     }
 
     /// Whether it consumes an address.
@@ -448,9 +427,5 @@ impl Consumer {
     /// Begins or ends to consume.
     pub(super) fn set(&mut self, consumption: Option<Consumption>) {
         self.consumption = consumption;
-    }
-
-    pub(super) fn is_of(&self, session: SessionKey) -> bool {
-        self.session == Some(session)
     }
 }

@@ -7,12 +7,14 @@ use super::finished::{Finished, Why, io_text};
 use super::incoming::Incoming;
 use super::links::Links;
 use super::outgoing::Outgoing;
+use super::peer_open::PeerOpen;
 use super::settings::{Kind, Settings};
 use super::standing::Standing;
+use super::turn::Turn;
 use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::log;
-use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace, stands_back};
+use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::policy::{Admission, Arrival};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
@@ -35,9 +37,6 @@ use tokio::time::Sleep;
 
 /// Octets read from a socket at once. Half of it costs a tenth more CPU time a gigabyte, twice of it gains nothing that can be seen.
 const READ: usize = 64 * 1024;
-
-/// Turns of the loop after which the shard's other tasks have theirs.
-const TURNS: usize = 8;
 
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -82,6 +81,8 @@ pub(super) struct Connection {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     pub(super) status: Arc<Standing>,
+    /// What is kept of the peer's open, once that has arrived.
+    pub(super) open: Option<PeerOpen>,
     /// The last reason for which the peer detached a link.
     pub(super) detach_error: Option<Error>,
     /// The peer is a C router: its engine must not be left with too much unread.
@@ -110,6 +111,15 @@ pub(super) struct Connection {
     armed: Option<Instant>,
     ready: Vec<u32>,
     commands: VecDeque<Command>,
+    pub(super) turn: Turn,
+    /// The engine has more to do with what was read.
+    pub(super) more: bool,
+    /// The engine has more to tell.
+    pub(super) untold: bool,
+    /// Nothing more comes from the peer.
+    ended: bool,
+    /// The shard where it belongs, if that is another.
+    belongs: Option<usize>,
     pub(super) opened: bool,
     pub(super) served: bool,
     closed: Option<Why>,
@@ -145,6 +155,7 @@ impl Connection {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             status,
+            open: None,
             detach_error: None,
             bounds_unread: true,
             now,
@@ -165,6 +176,11 @@ impl Connection {
             armed: None,
             ready: Vec::new(),
             commands: VecDeque::new(),
+            turn: Turn::default(),
+            more: false,
+            untold: false,
+            ended: false,
+            belongs: None,
             opened: false,
             served: false,
             closed: None,
@@ -261,12 +277,16 @@ impl Connection {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in time.
-        if self.kind == Kind::Normal && stands_back(cx) {
+        if !self.begin_turn(cx) {
             return Poll::Pending;
         }
-        for _ in 0..TURNS {
-            self.now = self.node.clock.now();
+        let step = self.take_turn(cx);
+        self.end_turn(cx, step.is_some());
+        step.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn take_turn(&mut self, cx: &mut Context<'_>) -> Option<Step> {
+        while self.goes_on() {
             let mut progress = self.judged(cx);
             if self.may_read() {
                 match self.read() {
@@ -275,40 +295,18 @@ impl Connection {
                     Err(why) => self.end(why),
                 }
             }
-            if let Some(shard) = self.handle_events() {
-                return Poll::Ready(Step::Move(shard));
+            self.handle_events();
+            if let Some(shard) = self.belongs.take() {
+                return Some(Step::Move(shard));
             }
-            if self.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) {
-                progress = true;
-                while let Some(command) = self.commands.pop_front() {
-                    match command {
-                        Command::Deliver(delivery, via) => self.deliver(delivery, via),
-                        Command::Close(error) => self.close(error),
-                        Command::Retire => self.retire(),
-                        Command::AutoLinks => self.renew_auto_links(),
-                    }
+            // What the engine has told may be about the same deliveries.
+            if !self.untold {
+                progress |= self.take_mail(cx);
+                progress |= self.handle_timeouts();
+                self.handle_events();
+                if let Some(shard) = self.belongs.take() {
+                    return Some(Step::Move(shard));
                 }
-                let mut ready = std::mem::take(&mut self.ready);
-                for slot in ready.drain(..) {
-                    self.slot_ready(slot);
-                }
-                self.ready = ready;
-            }
-            if self.scan_due.is_some_and(|due| due <= self.now) {
-                self.scan();
-            }
-            if self.auto_links.due().is_some_and(|due| due <= self.now) {
-                self.attach_auto_links();
-            }
-            if self.outgoing.due().is_some_and(|due| due <= self.now) {
-                self.handle_outgoing_timeout();
-            }
-            if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
-                self.engine.handle_timeout(self.now);
-                progress = true;
-            }
-            if let Some(shard) = self.handle_events() {
-                return Poll::Ready(Step::Move(shard));
             }
             match self.write() {
                 Ok(true) => progress = true,
@@ -318,17 +316,66 @@ impl Connection {
             if let Some(why) = &self.closed {
                 let spent = self.last_words.is_none_or(|limit| limit <= self.now);
                 if spent || !self.wire.wants_write() {
-                    return Poll::Ready(Step::End(why.clone()));
+                    return Some(Step::End(why.clone()));
                 }
             }
             if !progress && self.park(cx) {
-                return Poll::Pending;
+                self.turn.rest();
+                return None;
             }
         }
         // A connection that never rests must hear of the end too; its close goes out with the next turn.
         let _ = self.closes(cx);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        None
+    }
+
+    /// Does what others ask for, as far as the turn goes. Returns whether there was anything.
+    fn take_mail(&mut self, cx: &Context<'_>) -> bool {
+        let left = !self.commands.is_empty() || !self.ready.is_empty();
+        if !self.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) && !left {
+            return false;
+        }
+        while let Some(command) = self.commands.pop_front() {
+            match command {
+                Command::Deliver(delivery, via) => self.deliver(delivery, via),
+                Command::Close(error) => self.close(error),
+                Command::Retire => self.retire(),
+                Command::AutoLinks => self.renew_auto_links(),
+            }
+            if self.is_spent() {
+                return true;
+            }
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        let mut taken = 0;
+        for slot in &ready {
+            self.slot_ready(*slot);
+            taken += 1;
+            if self.is_spent() {
+                break;
+            }
+        }
+        ready.drain(..taken);
+        self.ready = ready;
+        true
+    }
+
+    /// Does what is due. Returns whether the engine was told of it.
+    fn handle_timeouts(&mut self) -> bool {
+        if self.scan_due.is_some_and(|due| due <= self.now) {
+            self.scan();
+        }
+        if self.auto_links.due().is_some_and(|due| due <= self.now) {
+            self.attach_auto_links();
+        }
+        if self.outgoing.due().is_some_and(|due| due <= self.now) {
+            self.handle_outgoing_timeout();
+        }
+        let due = self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now);
+        if due {
+            self.engine.handle_timeout(self.now);
+        }
+        due
     }
 
     /// Closes the connection once the router has come so far. Returns whether it did so now.
@@ -346,7 +393,7 @@ impl Connection {
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.may_read() && self.wire.is_readable(cx) {
+        if self.may_read() && (self.more || self.ended || self.wire.is_readable(cx)) {
             return false;
         }
         if self.wire.wants_write() && self.wire.is_writable(cx) {
@@ -372,31 +419,43 @@ impl Connection {
     }
 
     fn may_read(&mut self) -> bool {
-        self.closed.is_none() && self.verdict.is_none() && self.engine.output().len() < MAX_OWED
+        self.closed.is_none() && !self.untold && self.verdict.is_none() && self.engine.output().len() < MAX_OWED
     }
 
+    /// Reads once, when all that was read before is done with, and lets the engine act on it, as far as the turn goes. Returns
+    /// whether there may be more.
     fn read(&mut self) -> Result<bool, Why> {
-        let received = SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
-        let received = received.map_err(|error| match error {
-            SessionError::Io(error) => Why::Transport(io_text(&error)),
-            other => Why::Tls(Arc::new(other)),
-        })?;
-        if received.octets > 0 {
-            self.octets.receive(received.octets);
-            if self.trace.is_on() {
-                trace(self.id, "<-", &self.input);
+        let mut blocked = false;
+        if !self.more && !self.ended {
+            let received = SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
+            let received = received.map_err(|error| match error {
+                SessionError::Io(error) => Why::Transport(io_text(&error)),
+                other => Why::Tls(Arc::new(other)),
+            })?;
+            if received.octets > 0 {
+                self.octets.receive(received.octets);
+                if self.trace.is_on() {
+                    trace(self.id, "<-", &self.input);
+                }
+                self.more = true;
             }
-            self.engine.handle_input(&mut self.input, self.now);
-            if self.input.is_empty() && self.input.capacity() < READ / 4 {
-                // What is left of the block is too small for the next read.
-                self.input = BytesMut::new();
+            (blocked, self.ended) = (received.blocked, received.end.is_some());
+        }
+        while self.more {
+            self.more = self.engine.handle_input(&mut self.input, self.now);
+            self.handle_events();
+            if self.untold || !self.may_read() || self.more && self.is_spent_by_input() {
+                break;
             }
         }
-        if received.end.is_some() && !self.engine.is_closed() {
-            self.handle_events();
+        if self.input.is_empty() && self.input.capacity() < READ / 4 {
+            // What is left of the block is too small for the next read.
+            self.input = BytesMut::new();
+        }
+        if self.ended && !self.more && !self.untold && !self.engine.is_closed() {
             return Err(Why::Eof);
         }
-        Ok(!received.blocked)
+        Ok(!blocked)
     }
 
     fn write(&mut self) -> Result<bool, Why> {
@@ -450,9 +509,9 @@ impl Connection {
         }
     }
 
-    /// Acts on what the engine tells. Returns the shard where the connection belongs when that is another.
-    fn handle_events(&mut self) -> Option<usize> {
-        let mut shard = None;
+    /// Acts on what the engine tells, as far as the turn goes.
+    fn handle_events(&mut self) {
+        self.untold = false;
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Transfer { delivery, link, settled, payload, ending, state, .. } => {
@@ -468,24 +527,29 @@ impl Connection {
                 Event::Detached { link, error } => self.detached(link, error.as_ref()),
                 Event::IncomingLost { delivery } => self.incoming_lost(delivery),
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
-                Event::Begun { .. } => {}
+                // Elsewhere all sessions are the router's own business: the connection ends with any of them.
+                Event::LinkLost { link } if self.kind == Kind::Normal => self.link_gone(link),
+                Event::LinkLost { .. } | Event::Begun { .. } => {}
                 Event::SessionRefused => self.session_refused(),
                 Event::Ended { session, error } if self.kind == Kind::Normal => {
-                    self.client_session_ended(session, error.as_ref())
+                    self.auto_links_ended(session, error.as_ref());
                 }
                 Event::Ended { error, .. } => {
-                    // All sessions are the router's own business; a lost one leaves nothing that works.
+                    // A lost one leaves nothing that works.
                     let error = error.unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
                     log!(Server, Warning, "[C{}] session ended: {error}", self.id);
                     self.engine.close(Some(error), self.now);
                 }
                 Event::Authenticated { mechanism } => self.authenticated(mechanism),
                 Event::Credentials(credentials) => self.judge(credentials),
-                Event::Opened => shard = self.peer_opened(),
+                Event::Opened => self.belongs = self.peer_opened(),
                 Event::Closed(closed) => self.end(Why::Closed(closed)),
             }
+            if self.is_spent() {
+                self.untold = true;
+                return;
+            }
         }
-        shard
     }
 
     /// Remembers that the connection was of use.

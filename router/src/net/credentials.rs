@@ -53,7 +53,7 @@ impl Connection {
         let Some(Poll::Ready(right)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
         self.verdict = None;
         self.engine.authenticate(right);
-        self.engine.handle_input(&mut self.input, self.now);
+        self.more = true;
         true
     }
 }

@@ -1,7 +1,6 @@
 //! The links of a connection, by what they are for.
 
 use super::connection::Connection;
-use super::open::group_ordinal;
 use super::outgoing::{Purpose, QUEUES};
 use super::settings::Kind;
 use crate::core::{GroupKey, Trunk, TrunkUp};
@@ -281,12 +280,6 @@ impl Connection {
         self.known.remove(&link);
     }
 
-    /// Whether the peer's open offers a capability.
-    pub(super) fn offers(&self, capability: &str) -> bool {
-        let offered = self.engine.remote().and_then(|open| open.offered_capabilities.as_ref());
-        offered.is_some_and(|offered| offered.contains(capability))
-    }
-
     /// Control links attached, of the two there are.
     pub(super) fn control_links(&self) -> u8 {
         u8::from(self.links.control_in_attached) + u8::from(self.links.control_out_attached)
@@ -297,15 +290,15 @@ impl Connection {
         self.status.set_control_links(self.control_links());
         match (self.control_links(), &self.links.trunk) {
             (2, None) => {
-                let Some(open) = self.engine.remote() else { return };
-                let container: Arc<str> = Arc::from(open.container_id.as_str());
+                let Some(open) = &self.open else { return };
+                let container = Arc::clone(&open.container);
                 let up = TrunkUp {
                     group: self.correlator.as_ref().map(|correlator| GroupKey::new(&container, correlator)),
                     neighbor: container,
                     cost: self.cost,
                     ordinal: self.ordinal(),
                     control: Arc::clone(&self.mailbox),
-                    trunking: self.offers("qd.connection_trunking"),
+                    trunking: open.trunking,
                 };
                 let trunk = self.node.core.trunk_up(up, self.now);
                 self.status.set_trunk(Some(Arc::clone(&trunk)));
@@ -322,7 +315,7 @@ impl Connection {
         if self.settings.outgoing {
             return self.settings.ordinal.unwrap_or_default();
         }
-        self.engine.remote().and_then(group_ordinal).unwrap_or_default()
+        self.open.as_ref().and_then(|open| open.ordinal).unwrap_or_default()
     }
 
     /// Another control connection has taken over. As connector: detaches the control links; the streams that there are go on.

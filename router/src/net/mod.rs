@@ -27,6 +27,7 @@ mod settings;
 mod standing;
 mod stuck;
 mod transport;
+mod turn;
 mod wire;
 
 pub use connector::{LinkReport, LinkTrouble, SiteLink};

@@ -13,8 +13,23 @@ use skupper_proto::amqp::{Value, condition};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Most properties of a peer's open that are kept for status.
+/// Most properties of a peer's open that are kept for status, and most octets of theirs: routers send some hundreds.
 const MAX_PROPERTIES: usize = 64;
+const MAX_PROPERTY_OCTETS: usize = 8 * 1024;
+
+/// A peer that takes links for what is forwarded as it arrives, each for one message at a time.
+const STREAMING_LINKS: &str = "qd.streaming-links";
+
+/// A router that tells apart what comes by the connections of one group.
+const TRUNKING: &str = "qd.connection_trunking";
+
+/// What a connection keeps of its peer's open, whatever else that says.
+pub(super) struct PeerOpen {
+    pub(super) container: Arc<str>,
+    pub(super) streaming_links: bool,
+    pub(super) trunking: bool,
+    pub(super) ordinal: Option<u64>,
+}
 
 /// A property of an open.
 fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
@@ -32,8 +47,15 @@ impl Connection {
         if !self.admit() {
             return None;
         }
-        let open = self.engine.remote()?.clone();
+        let open = self.engine.take_remote()?;
         let container: Arc<str> = Arc::from(open.container_id.as_str());
+        let offers = |capability| open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability));
+        self.open = Some(PeerOpen {
+            container: Arc::clone(&container),
+            streaming_links: offers(STREAMING_LINKS),
+            trunking: offers(TRUNKING),
+            ordinal: group_ordinal(&open),
+        });
         let own = *container == **self.node.core.id();
         self.log_opened(&open);
         self.tell_kind(&open);
@@ -185,6 +207,7 @@ impl Connection {
 /// What is kept of a peer's open for status.
 fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
     let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
+    let mut octets = 0;
     let properties: Vec<_> = open
         .properties
         .iter()
@@ -192,6 +215,10 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
         // As C routers do: what comes behind a value of another kind is not looked at.
         .take_while(|(_, value)| told(value))
         .take(MAX_PROPERTIES)
+        .take_while(|(key, value)| {
+            octets += key.as_str().len() + value.as_text().map_or(0, str::len);
+            octets <= MAX_PROPERTY_OCTETS
+        })
         .map(|(key, value)| (key.as_str().to_owned(), value.clone()))
         .collect();
     PeerInfo {

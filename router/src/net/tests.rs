@@ -82,7 +82,7 @@ impl Peer {
             }
             let octets = self.socket.read_buf(&mut self.input).await.expect("a connection");
             assert!(octets > 0, "the connection ended");
-            self.engine.handle_input(&mut self.input, self.clock.now());
+            while self.engine.handle_input(&mut self.input, self.clock.now()) {}
         }
     }
 

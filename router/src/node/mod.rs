@@ -23,7 +23,7 @@ pub use random::{check as check_randomness, unguessable};
 pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
 pub use shards::{Shards, run_aside, runtime};
 pub use stop::{Dismissal, Stop, Stopping};
-pub use turns::{in_turn, stands_back};
+pub use turns::{Place, charge, in_turn, stands_back};
 
 use crate::core::Core;
 #[cfg(any(test, fuzzing))]

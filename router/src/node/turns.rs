@@ -4,15 +4,24 @@
 //! router wait for all of them, and HELLO with it, whose absence ends a neighbor. So service connections, and whatever else there may be thousands of,
 //! run in rounds: after [`ROUND`] turns of theirs all of them stand back once, until a task that was put behind all that was ready then has come to its
 //! own turn.
+//!
+//! A turn of theirs that takes long counts for several. Whoever uses up all that a turn may take goes on behind a line: of those
+//! that stand in it one has a turn at a time, and between two of them the shard looks for what has arrived, and everything that is
+//! ready has its own turn. So clients that ask for more than there is share what the others leave, however many they are.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 /// Turns of a round. To stand back takes a tenth of a microsecond, a turn some tens: a round of this length costs ten thousand tasks that are all ready a
 /// tenth more, and is over in 10 ms.
 const ROUND: u32 = 256;
+
+/// How long a turn of a round is; what takes longer counts for more. With this a round is over in 10 ms whatever is done in it.
+const TURN: Duration = Duration::from_micros(40);
 
 /// Passes through what is ready on a shard, at most, until all that other threads woke is among it.
 const PASSES: usize = 16;
@@ -20,6 +29,9 @@ const PASSES: usize = 16;
 thread_local! {
     /// Turns taken in this round; more than [`ROUND`] while the tasks stand back.
     static TAKEN: Cell<u32> = const { Cell::new(0) };
+
+    /// Those that have used up a turn.
+    static LINE: RefCell<Line> = const { RefCell::new(Line { waiting: VecDeque::new(), given: 0, called: 0, ushered: false }) };
 }
 
 /// Whether a task, at the beginning of its turn, is to let all others go first. It is woken again.
@@ -36,6 +48,81 @@ pub fn stands_back(cx: &Context<'_>) -> bool {
     }
     cx.waker().wake_by_ref();
     true
+}
+
+/// Tells how long a turn has taken, at its end.
+pub fn charge(taken: Duration) {
+    let turns = u32::try_from(taken.as_micros() / TURN.as_micros()).unwrap_or(ROUND);
+    // Once they stand back, who was in the middle of a turn changes nothing.
+    if turns > 0 && TAKEN.get() < ROUND {
+        TAKEN.set(TAKEN.get().saturating_add(turns).min(ROUND));
+    }
+}
+
+/// The line of a shard.
+struct Line {
+    waiting: VecDeque<Waker>,
+    /// Places given so far.
+    given: u64,
+    /// Places called so far.
+    called: u64,
+    /// A task calls one after the other.
+    ushered: bool,
+}
+
+/// Where a task stands in the line of its shard.
+#[derive(Debug, Default)]
+pub struct Place(Option<u64>);
+
+impl Place {
+    /// Whether the task is to go on: it stands in no line, or its turn has come.
+    pub fn is_called(&mut self) -> bool {
+        let waits = self.0.is_some_and(|place| LINE.with_borrow(|line| place >= line.called));
+        if !waits {
+            self.0 = None;
+        }
+        !waits
+    }
+
+    /// Puts the task at the end of the line. It is woken when its turn comes, and until then [`Place::is_called`] says no.
+    pub fn queue(&mut self, cx: &Context<'_>) {
+        let Ok(runtime) = Handle::try_current() else { return cx.waker().wake_by_ref() };
+        let begins = LINE.with_borrow_mut(|line| {
+            self.0 = Some(line.given);
+            line.given += 1;
+            line.waiting.push_back(cx.waker().clone());
+            !std::mem::replace(&mut line.ushered, true)
+        });
+        if begins {
+            drop(runtime.spawn(usher(Ushering)));
+        }
+    }
+}
+
+/// Calls everybody, and ends the line, when it is dropped, be it with its runtime.
+struct Ushering;
+
+impl Drop for Ushering {
+    fn drop(&mut self) {
+        let left = LINE.with_borrow_mut(|line| {
+            (line.called, line.ushered) = (line.given, false);
+            std::mem::take(&mut line.waiting)
+        });
+        left.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Calls one after the other, for as long as somebody stands in the line.
+async fn usher(_ushering: Ushering) {
+    while let Some(next) = LINE.with_borrow_mut(|line| {
+        let next = line.waiting.pop_front();
+        line.called += u64::from(next.is_some());
+        next
+    }) {
+        next.wake();
+        // This comes back when all that is ready has had its turn and the shard has looked at its sockets, or after many turns.
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Begins a round when it is dropped, be it with its runtime.

@@ -16,6 +16,7 @@ mod commands;
 mod containers;
 mod edge;
 mod flow;
+mod greedy;
 mod harness;
 mod hostile;
 mod interop;

@@ -516,8 +516,9 @@ fn detached_while_a_transfer_is_on_its_way() {
 
 #[test]
 fn ended_while_a_transfer_is_on_its_way() {
-    let (mut pair, link, _) = linked();
+    let (mut pair, link, theirs) = linked();
     let session = pair.client.engine.session_of(link).unwrap();
+    let theirs_session = pair.server.engine.session_of(theirs).unwrap();
     let delivery = pair.client.engine.deliver(link, false).unwrap();
     pair.client.engine.send_part(delivery, &mut chunks(b"x"), false);
     pair.drive();
@@ -527,7 +528,12 @@ fn ended_while_a_transfer_is_on_its_way() {
     pair.server.engine.disposition(arrived, Some(DeliveryState::received(1)), false);
     pair.drive();
     assert_eq!(pair.client.events(), [Event::OutgoingLost { delivery, sent: true }]);
-    assert!(matches!(pair.server.events()[..], [Event::IncomingLost { .. }, Event::Ended { error: None, .. }]));
+    let lost = [
+        Event::IncomingLost { delivery: arrived },
+        Event::LinkLost { link: theirs },
+        Event::Ended { session: theirs_session, error: None },
+    ];
+    assert_eq!(pair.server.events(), lost);
     assert_eq!((pair.client.engine.usage(), pair.server.engine.usage()), (Usage::default(), Usage::default()));
 }
 
@@ -729,6 +735,48 @@ fn repeated_dispositions_queue_nothing() {
         raw.feed(0, Performative::Disposition(settled));
     }
     assert_eq!(raw.events().len(), 100);
+}
+
+#[test]
+fn a_wide_disposition_is_carried_out_in_portions_and_before_what_follows() {
+    let (mut raw, _, link) = Raw::sending(server(), 1000);
+    let deliveries: Vec<_> = (0..300).map(|_| send(&mut raw.engine, link, b"x", false)).collect();
+    let accepted = Disposition { state: Some(DeliveryState::Accepted), ..disposition(Role::Receiver, 0, i32::MAX as u32) };
+    let settled = Disposition { settled: Some(true), ..disposition(Role::Receiver, 10, 10) };
+    for said in [accepted, settled] {
+        raw.input.extend_from_slice(&octets_of(0, &Performative::Disposition(said), b""));
+    }
+    let (mut heard, mut turns) = (Vec::new(), 0);
+    loop {
+        let more = raw.engine.handle_input(&mut raw.input, raw.now);
+        let events = raw.events();
+        assert!(events.len() <= STEPS as usize, "{} events at once", events.len());
+        for event in events {
+            let Event::Outcome { delivery, settled, .. } = event else { panic!("{event:?}") };
+            heard.push((delivery, settled));
+        }
+        if !more {
+            break;
+        }
+        turns += 1;
+        // What the application does meanwhile is its own: one is given up, and one begins that was not meant.
+        if turns == 1 {
+            raw.engine.settle(deliveries[200]);
+            send(&mut raw.engine, link, b"x", false);
+        }
+    }
+    let mut wanted: Vec<_> = deliveries.iter().enumerate().filter(|(n, _)| *n != 200).map(|(_, key)| (*key, false)).collect();
+    wanted.push((deliveries[10], true));
+    assert_eq!(heard, wanted);
+    // The session ends under the next.
+    let accepted = Disposition { settled: Some(true), ..disposition(Role::Receiver, 0, 299) };
+    raw.input.extend_from_slice(&octets_of(0, &Performative::Disposition(accepted), b""));
+    assert!(raw.engine.handle_input(&mut raw.input, raw.now));
+    let session = raw.engine.session_of(link).expect("a session");
+    raw.engine.end(session, None);
+    raw.events();
+    assert!(!raw.engine.handle_input(&mut raw.input, raw.now));
+    assert_eq!((raw.events(), raw.engine.usage().outgoing), (vec![], 0));
 }
 
 #[test]

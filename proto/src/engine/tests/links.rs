@@ -199,7 +199,9 @@ fn sessions_end_with_all_they_hold() {
         pair.client.events(),
         [
             Event::OutgoingLost { delivery, sent: true },
+            Event::LinkLost { link },
             Event::OutgoingLost { delivery: unsent, sent: false },
+            Event::LinkLost { link: unused },
             Event::Ended { session, error: Some(error) },
         ]
     );

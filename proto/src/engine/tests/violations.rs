@@ -109,9 +109,12 @@ fn a_transfer_before_the_link_is_accepted() {
 #[test]
 fn after_a_refusal_the_rest_is_passed_over() {
     // The session was ended by us: frames of it that are on their way are no error, and its end frees the channel.
-    let (mut raw, session, _) = Raw::receiving(server(), 5);
+    let (mut raw, session, link) = Raw::receiving(server(), 5);
     raw.octets(&transfer(whole(9, 0)));
-    assert!(matches!(raw.events()[..], [Event::Ended { session: ended, .. }] if ended == session));
+    let events = raw.events();
+    assert!(
+        matches!(events[..], [Event::LinkLost { link: lost }, Event::Ended { session: ended, .. }] if lost == link && ended == session)
+    );
     raw.octets(&transfer(whole(0, 1)));
     raw.feed(0, attach("late", 3, Role::Sender));
     raw.feed(0, credit_flow(3, 0, 1));
@@ -152,7 +155,7 @@ fn links_have_a_limit() {
         octets.extend(octets_of(0, &attach("", handle, Role::Sender), b""));
     }
     raw.input.extend_from_slice(&octets);
-    raw.engine.handle_input(&mut raw.input, raw.now);
+    while raw.engine.handle_input(&mut raw.input, raw.now) {}
     let last = core::iter::from_fn(|| raw.engine.poll_event()).last();
     let Some(Event::Ended { error: Some(error), .. }) = last else { panic!("{last:?}") };
     assert_eq!(error.condition, *condition::RESOURCE_LIMIT_EXCEEDED);
@@ -197,7 +200,7 @@ fn told(config: &Config, pieces: &[&[u8]]) -> (Vec<Event>, Vec<u8>) {
     let mut events = Vec::new();
     for piece in pieces {
         raw.input.extend_from_slice(piece);
-        raw.engine.handle_input(&mut raw.input, raw.now);
+        while raw.engine.handle_input(&mut raw.input, raw.now) {}
         while let Some(event) = raw.engine.poll_event() {
             // The answers that the other side waits for.
             match &event {

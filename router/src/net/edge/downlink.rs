@@ -83,10 +83,9 @@ impl Connection {
     /// The edge router receives what is for itself.
     fn attach_downlink(&mut self, link: LinkKey, attach: Attach) {
         let Some(edge) = self.edge.connection.clone() else { return };
-        let open = self.engine.remote();
         let id = attach.source.as_ref().and_then(|source| source.address.as_deref()).unwrap_or_default().to_owned();
         // Whoever it is, it is not to get what is for another.
-        if id.is_empty() || open.is_none_or(|open| open.container_id != id) {
+        if id.is_empty() || self.open.as_ref().is_none_or(|open| *open.container != *id) {
             return self.refuse_edge(link, &attach, "the downlink is for an edge router other than the peer");
         }
         let key = AddressKey::new(AddressClass::Edge, id);
@@ -95,7 +94,7 @@ impl Connection {
         let number = self.clients.number(link);
         let consumer = LocalConsumer::behind(&edge, self.link_endpoint(number), self.link_capacity());
         let consumption = self.node.core.serve(key, consumer, self.now);
-        let consumer = Consumer::new(number, self.engine.session_of(link), Some(consumption));
+        let consumer = Consumer::new(number, Some(consumption));
         self.consumer_attached(link, consumer, false, self.settings.link_capacity);
     }
 
@@ -109,7 +108,7 @@ impl Connection {
         self.engine.accept(link, answer(attach));
         let number = self.clients.number(link);
         self.edge.told.link = Some((link, number));
-        let consumer = Consumer::new(number, self.engine.session_of(link), None);
+        let consumer = Consumer::new(number, None);
         self.consumer_attached(link, consumer, false, self.settings.link_capacity);
         self.tell_edge();
     }

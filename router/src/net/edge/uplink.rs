@@ -148,7 +148,7 @@ impl Connection {
     pub(super) fn attach_sender(&mut self, session: SessionKey, attach: AttachRequest) -> Option<Sender> {
         let link = self.engine.attach(session, attach)?;
         let number = self.clients.number(link);
-        self.consumer_expected(link, Consumer::new(number, Some(session), None), self.settings.link_capacity);
+        self.consumer_expected(link, Consumer::new(number, None), self.settings.link_capacity);
         Some(Sender { link, number })
     }
 
@@ -173,7 +173,7 @@ impl Connection {
     pub(super) fn attach_consumed(&mut self, session: SessionKey, key: &AddressKey) -> Option<LinkKey> {
         let link = self.engine.attach(session, for_address(Role::Receiver, key.text()))?;
         self.engine.keep_credit(link, self.settings.link_capacity);
-        self.clients.producers.insert(link, Producer::of_router(session, key.text(), self.settings.link_capacity));
+        self.clients.producers.insert(link, Producer::of_router(key.text(), self.settings.link_capacity));
         Some(link)
     }
 

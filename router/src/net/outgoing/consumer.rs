@@ -6,7 +6,7 @@ use crate::net::clients::Consumer;
 use crate::net::connection::Connection;
 use crate::schema::Role;
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::engine::{LinkKey, SessionKey};
+use skupper_proto::engine::LinkKey;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -113,11 +113,5 @@ impl Connection {
     /// Whether a link consumes an address.
     pub(in crate::net) fn consumes(&self, link: LinkKey) -> bool {
         self.outgoing.links.get(&link).and_then(|state| state.consumer.as_ref()).is_some_and(Consumer::consumes)
-    }
-
-    /// Links of clients that consume, of one session.
-    pub(in crate::net) fn consumers_of(&self, session: SessionKey) -> Vec<LinkKey> {
-        let of = |state: &OutLink| state.consumer.as_ref().is_some_and(|consumer| consumer.is_of(session));
-        self.outgoing.links.iter().filter(|(_, state)| of(state)).map(|(link, _)| *link).collect()
     }
 }

@@ -1,0 +1,143 @@
+//! Clients that cost their shard much for few octets: who shares it goes on all the while, and no neighbor is lost.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::amqp::{self, boolean, code, described, frame, list, null, performative, uint};
+use crate::support::backend::Serve;
+use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports, wait};
+
+use Kind::Ours;
+
+placed!(one_that_says_what_became_of_all_again_and_again, |lab: &Lab, _| beside(lab, dispositions), [Ours]);
+placed!(one_that_begins_and_ends_sessions_beside_many_links, |lab: &Lab, _| beside(lab, sessions), [Ours]);
+
+/// How long each is at it.
+const TIME: Duration = Duration::from_secs(3);
+
+/// What half of the echoes of another stream may take meanwhile. Alone they take less than a millisecond.
+const ECHO: Duration = Duration::from_millis(100);
+
+/// What any echo may take. A neighbor is lost after three seconds.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Octets that are written at once.
+const BLOCK: usize = 64 * 1024;
+
+/// A router with one shard for its clients, a service and the link to the neighbor where that is.
+struct Scene {
+    north: Router,
+    _south: Router,
+    _echo: Backend,
+    clients: u16,
+    service: u16,
+}
+
+impl Scene {
+    fn start(lab: &Lab) -> Self {
+        let echo = Backend::start(Serve::Echo);
+        let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
+        let south = Spec::new("south", Ours).links_plain(links).tcp_connector("echo", echo.port).start(lab);
+        let north = Spec::new("north", Ours).attribute("workerThreads", json!(1)).clients(clients);
+        let north = north.link_plain("link1", links, 1).tcp_listener("echo", service).start(lab);
+        north.await_port(clients);
+        wait::until("the service answers", wait::patience(), || echo_once(&mut client::try_connect(service).ok()?));
+        Self { north, _south: south, _echo: echo, clients, service }
+    }
+}
+
+fn echo_once(stream: &mut TcpStream) -> Option<Duration> {
+    let begun = Instant::now();
+    let mut heard = [0; 64];
+    stream.write_all(&[7; 64]).ok()?;
+    stream.read_exact(&mut heard).ok()?;
+    Some(begun.elapsed())
+}
+
+/// One client does as it likes, and another has its echoes.
+fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
+    let scene = Scene::start(lab);
+    let mut stream = client::connect(scene.service);
+    echo_once(&mut stream).expect("an echo");
+    let over = AtomicBool::new(false);
+    let mut echoes = Vec::new();
+    let greedy = client::connect(scene.clients);
+    std::thread::scope(|scope| {
+        let mut answers = greedy.try_clone().expect("a second handle");
+        scope.spawn(move || {
+            let mut buffer = vec![0; BLOCK];
+            while answers.read(&mut buffer).is_ok_and(|octets| octets > 0) {}
+        });
+        scope.spawn(|| attack(&greedy, &over));
+        let _over = wait::finally(|| {
+            over.store(true, Ordering::Relaxed);
+            let _ = greedy.shutdown(std::net::Shutdown::Both);
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < TIME {
+            echoes.push(echo_once(&mut stream).expect("the stream stays"));
+        }
+    });
+    echoes.sort_unstable();
+    let (half, last) = (echoes[echoes.len() / 2], echoes[echoes.len() - 1]);
+    eprintln!("{} echoes, half of them in {half:?}, all in {last:?}", echoes.len());
+    assert!(half < ECHO, "half of {} echoes took more than {half:?}", echoes.len());
+    assert!(last < LONGEST, "an echo took {last:?}");
+    // What the client leaves behind is taken apart beside the others, too.
+    for _ in 0..20 {
+        let took = echo_once(&mut stream).expect("the stream stays");
+        assert!(took < LONGEST, "an echo took {took:?} afterwards");
+    }
+    let log = scene.north.log();
+    assert!(!log.contains("is lost") && !log.contains("panicked at"), "the neighbor was lost:\n{log}");
+}
+
+/// Says the same until it is over.
+fn repeat(mut stream: &TcpStream, over: &AtomicBool, said: &[u8]) {
+    let block = said.repeat(BLOCK / said.len());
+    while !over.load(Ordering::Relaxed) && stream.write_all(&block).is_ok() {}
+}
+
+fn say(mut stream: &TcpStream, said: &[u8]) {
+    stream.write_all(said).expect("the router listens");
+}
+
+/// Receives from itself 400 messages that it does not settle, and says of all of them what it said before.
+fn dispositions(stream: &TcpStream, over: &AtomicBool) {
+    say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
+    for (handle, receiver) in [(0, true), (1, false), (2, false)] {
+        say(stream, &frame(0, &amqp::attach(&format!("link {handle}"), handle, receiver, "greed")));
+    }
+    say(stream, &frame(0, &amqp::flow(1000)));
+    // The producers have their credit once there is a consumer.
+    wait::pause(Duration::from_millis(200));
+    let body = [described(0x75, &amqp::binary(b"x"))].concat();
+    for id in 0..400_u32 {
+        let transfer = [uint(1 + id / 200), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), boolean(false), boolean(false)];
+        say(stream, &frame(0, &[performative(code::TRANSFER, &transfer), body.clone()].concat()));
+    }
+    wait::pause(Duration::from_millis(200));
+    let told = |state: u8, fields: &[Vec<u8>]| {
+        let state = described(state, &list(fields));
+        frame(0, &performative(code::DISPOSITION, &[boolean(true), uint(0), uint(0x7fff_fff0), boolean(false), state]))
+    };
+    repeat(stream, over, &[told(0x24, &[]), told(0x26, &[]), told(0x23, &[uint(0), vec![0x44]])].concat());
+}
+
+fn wide_begin() -> Vec<u8> {
+    performative(code::BEGIN, &[null(), uint(0), uint(100_000), uint(100_000), uint(100_000)])
+}
+
+/// Attaches many links, and begins and ends sessions beside them.
+fn sessions(stream: &TcpStream, over: &AtomicBool) {
+    say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
+    let many: Vec<u8> =
+        (0..20_000).flat_map(|n| frame(0, &amqp::attach(&n.to_string(), n, false, &format!("a{}", n % 100)))).collect();
+    say(stream, &many);
+    let end = performative(code::END, &[]);
+    repeat(stream, over, &[frame(1, &amqp::begin()), frame(1, &end)].concat());
+}
