@@ -1,12 +1,14 @@
 //! Addresses and who consumes them.
 
 use super::choose::Destination;
+use super::consumers::Consumers;
 use super::delivery::Notify;
 use super::edge::EdgeConnection;
 use super::router::{Core, Endpoint};
 use super::trunk::TrunkId;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
+use slab::Slab;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +36,7 @@ pub struct Address {
     pub(super) turn: AtomicUsize,
     /// Deliveries that are open at neighbors. It is they who choose among the routers behind them.
     hops: ArcSwap<Vec<(TrunkId, Arc<AtomicUsize>)>>,
-    watches: Mutex<Vec<Arc<Watch>>>,
+    watches: Mutex<Watches>,
     counts: AddressCounts,
 }
 
@@ -66,11 +68,19 @@ impl AddressCounts {
     }
 }
 
+/// Who watches an address.
+#[derive(Debug, Default)]
+struct Watches {
+    all: Slab<Arc<Watch>>,
+    /// How many of them are told of some consumers only.
+    particular: usize,
+}
+
 /// Who consumes an address, as a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Destinations {
     /// The router's own handler, if it has one, stands first.
-    pub(super) locals: Vec<Arc<LocalConsumer>>,
+    pub(super) locals: Consumers,
     pub(super) remotes: Vec<Remote>,
 }
 
@@ -88,11 +98,13 @@ pub struct LocalConsumer {
     pub(super) client: bool,
     /// It is reached by this edge connection.
     pub(super) edge: Option<Arc<EdgeConnection>>,
+    /// Its place among the consumers of its address.
+    pub(super) number: AtomicU64,
 }
 
 impl LocalConsumer {
     fn plain(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Self {
-        Self { endpoint, outstanding: Arc::default(), capacity, own: false, client: false, edge: None }
+        Self { endpoint, outstanding: Arc::default(), capacity, own: false, client: false, edge: None, number: AtomicU64::new(0) }
     }
 
     /// A consumer that takes deliveries through `endpoint`.
@@ -137,11 +149,6 @@ pub(super) struct Remote {
 }
 
 impl Destinations {
-    pub(super) fn add_local(&mut self, consumer: Arc<LocalConsumer>) {
-        let place = if consumer.own { 0 } else { self.locals.len() };
-        self.locals.insert(place, consumer);
-    }
-
     /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if one is given.
     fn can_be_reached(&self, from: Option<&EdgeConnection>) -> bool {
         match from {
@@ -170,6 +177,8 @@ pub struct Watching {
     core: Arc<Core>,
     address: Arc<Address>,
     watch: Arc<Watch>,
+    /// Where it stands among those of the address.
+    place: usize,
 }
 
 impl std::ops::Deref for Watching {
@@ -182,13 +191,14 @@ impl std::ops::Deref for Watching {
 
 impl Watching {
     pub(super) fn new(core: &Arc<Core>, address: &Arc<Address>, edge: Option<&Arc<EdgeConnection>>) -> Self {
-        Self { core: Arc::clone(core), address: Arc::clone(address), watch: address.watch(edge) }
+        let (place, watch) = address.watch(edge);
+        Self { core: Arc::clone(core), address: Arc::clone(address), watch, place }
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.core.unwatch(&self.address, &self.watch);
+        self.core.unwatch(&self.address, self.place);
     }
 }
 
@@ -276,7 +286,8 @@ impl Address {
 
     /// Consumers at this router, without its own handlers.
     pub fn local_consumers(&self) -> usize {
-        self.destinations.load().locals.iter().filter(|consumer| !consumer.own).count()
+        let destinations = self.destinations.load();
+        destinations.locals.len() - destinations.locals.own()
     }
 
     /// Whether anybody consumes it at this router, without its own handlers and what is behind edge connections.
@@ -292,7 +303,7 @@ impl Address {
 
     /// Handlers that every router has for itself.
     pub fn own_handlers(&self) -> usize {
-        self.destinations.load().locals.iter().filter(|consumer| consumer.own).count()
+        self.destinations.load().locals.own()
     }
 
     /// Routers with consumers, by id.
@@ -313,7 +324,7 @@ impl Address {
 
     /// Whether a client consumes it here.
     pub(super) fn has_client(&self) -> bool {
-        self.destinations.load().locals.iter().any(|consumer| consumer.client)
+        self.destinations.load().locals.has_client()
     }
 
     /// Whether a consumer is behind an edge connection.
@@ -334,43 +345,55 @@ impl Address {
 
     /// Whether all its consumers here take what a client sends before they have answered.
     pub(super) fn is_early(&self) -> bool {
-        self.destinations.load().locals.iter().all(|consumer| consumer.own || consumer.is_early())
+        self.destinations.load().locals.are_early()
     }
 
-    fn watches(&self) -> MutexGuard<'_, Vec<Arc<Watch>>> {
+    fn watches(&self) -> MutexGuard<'_, Watches> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether somebody wants to send to it.
     pub fn is_watched(&self) -> bool {
-        !self.watches().is_empty()
+        !self.watches().all.is_empty()
     }
 
-    fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> Arc<Watch> {
+    fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> (usize, Arc<Watch>) {
         let edge = edge.map(Arc::clone);
         let reachable = AtomicBool::new(self.destinations.load().can_be_reached(edge.as_deref()));
         let watch = Arc::new(Watch { edge, reachable, notify: Mutex::default() });
-        self.watches().push(Arc::clone(&watch));
-        watch
+        let mut watches = self.watches();
+        watches.particular += usize::from(watch.edge.is_some());
+        (watches.all.insert(Arc::clone(&watch)), watch)
     }
 
     /// Ends a watch. Called under the core's lock.
-    pub(super) fn unwatch(&self, watch: &Arc<Watch>) {
-        self.watches().retain(|known| !Arc::ptr_eq(known, watch));
+    pub(super) fn unwatch(&self, place: usize) {
+        let mut watches = self.watches();
+        if let Some(watch) = watches.all.try_remove(place) {
+            watches.particular -= usize::from(watch.edge.is_some());
+        }
+        if watches.all.is_empty() {
+            watches.all = Slab::new();
+        }
     }
 
     /// Replaces the destinations. Called under the core's lock, so that changes do not overtake each other.
     pub(super) fn change(&self, change: impl FnOnce(&mut Destinations)) {
         let mut destinations = Destinations::clone(&self.destinations.load());
+        let before = destinations.can_be_reached(None);
         change(&mut destinations);
+        let changed = destinations.can_be_reached(None) != before;
         self.destinations.store(Arc::new(destinations));
-        self.tell_watches();
+        // Thousands may watch, and thousands consume: one more consumer is no news to those who are told of any.
+        if changed || self.watches().particular > 0 {
+            self.tell_watches();
+        }
     }
 
     /// Tells those who watch it what is not as it was. Called under the core's lock.
     pub(super) fn tell_watches(&self) {
         let destinations = self.destinations.load();
-        for watch in &*self.watches() {
+        for (_, watch) in &self.watches().all {
             let reachable = destinations.can_be_reached(watch.edge.as_deref());
             if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable {
                 let notify = watch.notify.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -186,16 +186,14 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
         return Some(to_local(consumer));
     }
     // What is for the router itself, as requests to its management are, is for nobody who attached to the same address.
-    if let Some(handler) = destinations.locals.first().filter(|consumer| consumer.own && usable(consumer)) {
+    if let Some(handler) = destinations.locals.get(0).filter(|consumer| consumer.own && usable(consumer)) {
         return Some(to_local(handler));
     }
     if address.treatment() != Treatment::Balanced
         && let Some(index) = turn.checked_rem(destinations.locals.len())
+        && let Some(consumer) = destinations.locals.iter_from(index).find(usable)
     {
-        let (before, after) = destinations.locals.split_at(index);
-        if let Some(consumer) = after.iter().chain(before).find(usable) {
-            return Some(to_local(consumer));
-        }
+        return Some(to_local(consumer));
     }
     // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
     let mut best = None;

@@ -10,6 +10,7 @@ mod allowance;
 mod budget;
 mod choose;
 mod chunks;
+mod consumers;
 mod counters;
 mod delivery;
 mod edge;

@@ -1,6 +1,6 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
-use super::address::{Address, AddressRule, LocalConsumer, Remote, Watch, Watching};
+use super::address::{Address, AddressRule, LocalConsumer, Remote, Watching};
 use super::budget::Budget;
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
@@ -259,7 +259,7 @@ impl Core {
 
     fn enter(self: &Arc<Self>, state: &mut State, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
         let address = self.record(&key, consumer.own.then_some(Treatment::Closest));
-        address.change(|destinations| destinations.add_local(Arc::clone(&consumer)));
+        address.change(|destinations| destinations.locals.push(&consumer));
         state.advertise(self, &address, now);
         Consumption { core: Arc::clone(self), key, consumer }
     }
@@ -267,7 +267,7 @@ impl Core {
     fn unconsume(&self, key: &AddressKey, consumer: &Arc<LocalConsumer>) {
         let mut state = self.lock();
         let Some(address) = self.addresses.load().get(key).map(Arc::clone) else { return };
-        address.change(|destinations| destinations.locals.retain(|known| !Arc::ptr_eq(known, consumer)));
+        address.change(|destinations| destinations.locals.remove(consumer));
         if consumer.client && key.class().is_advertised() && !address.has_client() {
             state.clients.give_back(key.wire_len());
         }
@@ -291,9 +291,9 @@ impl Core {
     }
 
     /// Ends a watch.
-    pub(super) fn unwatch(&self, address: &Address, watch: &Arc<Watch>) {
+    pub(super) fn unwatch(&self, address: &Address, place: usize) {
         let mut state = self.lock();
-        address.unwatch(watch);
+        address.unwatch(place);
         state.edges.change(address.key());
         self.sweep(address.key(), address);
     }
@@ -414,7 +414,7 @@ impl Core {
     fn upward(&self, tried: &Tried) -> Option<Choice> {
         let addresses = self.addresses.load();
         let uplink = addresses.get(&EDGE_UPLINK as &dyn AddressParts)?;
-        let choice = Some(choose::to_local(uplink.destinations.load().locals.first()?)).filter(|choice| !tried.has(choice))?;
+        let choice = Some(choose::to_local(uplink.destinations.load().locals.get(0)?)).filter(|choice| !tried.has(choice))?;
         self.count(uplink, true, &choice);
         Some(choice)
     }

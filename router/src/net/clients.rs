@@ -283,7 +283,7 @@ impl Connection {
         let number = self.clients.number(link);
         let consumer = LocalConsumer::with_capacity(self.link_endpoint(number), self.link_capacity());
         let consumption = self.node.core.serve(key, consumer, self.now);
-        let consumer = Consumer::new(number, self.engine.session_of(link), Some(consumption));
+        let consumer = Consumer::new(number, Some(consumption));
         self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
     }
 

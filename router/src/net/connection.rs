@@ -3,6 +3,7 @@
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
 use super::edge::EdgeLinks;
+use super::ending::Remains;
 use super::finished::{Finished, Why, io_text};
 use super::incoming::Incoming;
 use super::links::Links;
@@ -123,6 +124,8 @@ pub(super) struct Connection {
     pub(super) opened: bool,
     pub(super) served: bool,
     closed: Option<Why>,
+    /// Of one that has ended: what is left of what it had.
+    pub(super) remains: Option<Remains>,
     last_words: Option<Instant>,
     /// When to look for deliveries of clients that have waited for too long.
     pub(super) scan_due: Option<Instant>,
@@ -184,6 +187,7 @@ impl Connection {
             opened: false,
             served: false,
             closed: None,
+            remains: None,
             last_words: None,
             settings,
             node: Arc::clone(node),
@@ -251,12 +255,10 @@ impl Connection {
     }
 
     fn finish(mut self, why: Why) -> Finished {
-        self.log_resources();
         self.trunk_down();
         self.leave_container();
         self.edge_down();
-        self.lose_incoming();
-        self.lose_outgoing();
+        self.give_up_all();
         for command in self.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands)) {
             if let Command::Deliver(delivery, _) = command {
                 delivery.consumer_lost();
@@ -316,7 +318,11 @@ impl Connection {
             if let Some(why) = &self.closed {
                 let spent = self.last_words.is_none_or(|limit| limit <= self.now);
                 if spent || !self.wire.wants_write() {
-                    return Some(Step::End(why.clone()));
+                    let why = why.clone();
+                    if self.kind != Kind::Normal || self.give_up() {
+                        return Some(Step::End(why));
+                    }
+                    progress = true;
                 }
             }
             if !progress && self.park(cx) {

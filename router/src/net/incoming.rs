@@ -268,6 +268,18 @@ fn user_id(sections: &[u8], head: &Head) -> Result<Option<Value>, DecodeError> {
     Properties::decode_fields(&mut span.of(sections)).map(|properties| properties.user_id)
 }
 
+impl Incoming {
+    /// The connection has ended: gives up one delivery after the other. What had not arrived whole never will.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
+        std::mem::take(self).slots.into_values().map(|slot| {
+            if let State::Routed(delivery) = slot.state {
+                delivery.set_producer(Notify::Nobody);
+                sender_lost(&delivery);
+            }
+        })
+    }
+}
+
 impl Slot {
     /// It is no unsettled delivery of its link any more.
     fn uncount(&self, now: Instant, counters: &Counters) {
@@ -678,16 +690,6 @@ impl Connection {
         // The streams of services take as long as they take.
         for slot in self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed) {
             found.look(slot.counted.as_ref(), slot.begun, &mut slot.stuck);
-        }
-    }
-
-    /// The connection has ended: what had not arrived whole never will.
-    pub(super) fn lose_incoming(&mut self) {
-        for slot in std::mem::take(&mut self.incoming).slots.into_values() {
-            if let State::Routed(delivery) = slot.state {
-                delivery.set_producer(Notify::Nobody);
-                sender_lost(&delivery);
-            }
         }
     }
 }

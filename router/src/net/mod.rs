@@ -11,6 +11,7 @@ mod connector;
 mod consumed;
 mod credentials;
 mod edge;
+mod ending;
 mod failover;
 mod finished;
 mod incoming;

@@ -15,6 +15,7 @@ use Kind::Ours;
 
 placed!(one_that_says_what_became_of_all_again_and_again, |lab: &Lab, _| beside(lab, dispositions), [Ours]);
 placed!(one_that_begins_and_ends_sessions_beside_many_links, |lab: &Lab, _| beside(lab, sessions), [Ours]);
+placed!(one_that_attaches_and_loses_many_links_of_one_address, |lab: &Lab, _| beside(lab, links), [Ours]);
 
 /// How long each is at it.
 const TIME: Duration = Duration::from_secs(3);
@@ -140,4 +141,14 @@ fn sessions(stream: &TcpStream, over: &AtomicBool) {
     say(stream, &many);
     let end = performative(code::END, &[]);
     repeat(stream, over, &[frame(1, &amqp::begin()), frame(1, &end)].concat());
+}
+
+/// Attaches many links that consume and produce for one address, and ends their session, again and again.
+fn links(mut stream: &TcpStream, over: &AtomicBool) {
+    say(stream, &amqp::opening("greedy"));
+    let attach = |n: u32| frame(0, &amqp::attach(&n.to_string(), n, n.is_multiple_of(2), "greed"));
+    let many: Vec<u8> = (0..10_000).flat_map(attach).collect();
+    let end = frame(0, &performative(code::END, &[]));
+    let round = [frame(0, &wide_begin()), many, end].concat();
+    while !over.load(Ordering::Relaxed) && stream.write_all(&round).is_ok() {}
 }

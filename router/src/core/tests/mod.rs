@@ -39,7 +39,7 @@ impl Bell {
 
 /// An endpoint that keeps what it is given.
 #[derive(Debug, Default)]
-struct Sink(Mutex<Vec<Arc<Delivery>>>);
+pub(super) struct Sink(Mutex<Vec<Arc<Delivery>>>);
 
 impl Endpoint for Sink {
     fn deliver(&self, delivery: Arc<Delivery>) {
@@ -48,7 +48,7 @@ impl Endpoint for Sink {
 }
 
 impl Sink {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::default()
     }
 

@@ -186,6 +186,16 @@ impl Outgoing {
         self.idle.due().into_iter().chain(self.lanes.due()).min()
     }
 
+    /// The connection has ended: gives up one link after the other, then the deliveries, which are lost or released.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
+        let Self { slots, links, .. } = std::mem::take(self);
+        let slots = slots.into_iter().map(|(_, slot)| {
+            slot.delivery.set_consumer(Notify::Nobody);
+            slot.delivery.consumer_lost();
+        });
+        links.into_values().map(drop).chain(slots)
+    }
+
     /// Whether streams wait for the peer to hold less unread.
     const fn is_holding(&self) -> bool {
         !self.held.is_empty()
@@ -336,14 +346,6 @@ impl Connection {
                 return;
             }
             self.outgoing.queues[queue].waiting.pop_front();
-        }
-    }
-
-    /// The connection has ended: every delivery it had is lost or released.
-    pub(in crate::net) fn lose_outgoing(&mut self) {
-        for slot in std::mem::take(&mut self.outgoing).slots {
-            slot.1.delivery.set_consumer(Notify::Nobody);
-            slot.1.delivery.consumer_lost();
         }
     }
 }

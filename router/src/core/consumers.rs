@@ -1,0 +1,155 @@
+//! The consumers of one address at this router, in the order in which they came.
+//!
+//! They are read as a snapshot, which a change copies. One client may attach tens of thousands to one address, so they stand in
+//! parts that snapshots share: a change copies one part and the list of parts.
+
+use super::address::LocalConsumer;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Consumers of one part. With fewer the list of parts would be longer; with more, a part.
+const PART: usize = 128;
+
+/// Two parts beside each other that have no more are joined, so that parts are few whatever comes and goes.
+const SPARSE: usize = PART / 4;
+
+/// The consumers. The handlers that every router has for itself stand before all others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Consumers {
+    own: Vec<Arc<LocalConsumer>>,
+    /// The others, at least one in each part.
+    parts: Vec<Arc<Vec<Arc<LocalConsumer>>>>,
+    /// How many others there are.
+    count: usize,
+    /// Of those, how many do not take what a client sends before they have answered.
+    late: usize,
+    /// How many are clients.
+    clients: usize,
+    next: u64,
+}
+
+/// The number of a consumer, by which it is found: they count up.
+fn number(consumer: &Arc<LocalConsumer>) -> u64 {
+    consumer.number.load(Ordering::Relaxed)
+}
+
+impl Consumers {
+    pub(super) const fn len(&self) -> usize {
+        self.count + self.own.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many are handlers that every router has for itself.
+    pub(super) const fn own(&self) -> usize {
+        self.own.len()
+    }
+
+    pub(super) const fn has_client(&self) -> bool {
+        self.clients > 0
+    }
+
+    /// Whether all take what a client sends before they have answered, handlers aside.
+    pub(super) const fn are_early(&self) -> bool {
+        self.late == 0
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<LocalConsumer>> {
+        self.own.iter().chain(self.parts.iter().flat_map(|part| part.iter()))
+    }
+
+    /// All of them, beginning with one of them.
+    pub(super) fn iter_from(&self, index: usize) -> impl Iterator<Item = &Arc<LocalConsumer>> {
+        self.iter().skip(index).chain(self.iter().take(index))
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Arc<LocalConsumer>> {
+        self.iter().nth(index)
+    }
+
+    pub(super) fn push(&mut self, consumer: &Arc<LocalConsumer>) {
+        if consumer.own {
+            return self.own.push(Arc::clone(consumer));
+        }
+        consumer.number.store(self.next, Ordering::Relaxed);
+        self.next += 1;
+        self.count += 1;
+        self.late += usize::from(!consumer.is_early());
+        self.clients += usize::from(consumer.client);
+        match self.parts.last_mut().filter(|part| part.len() < PART) {
+            Some(part) => Arc::make_mut(part).push(Arc::clone(consumer)),
+            None => self.parts.push(Arc::new(vec![Arc::clone(consumer)])),
+        }
+    }
+
+    pub(super) fn remove(&mut self, consumer: &Arc<LocalConsumer>) {
+        if consumer.own {
+            return self.own.retain(|known| !Arc::ptr_eq(known, consumer));
+        }
+        let Some((at, index)) = self.find(consumer) else { return };
+        let Some(part) = self.parts.get_mut(at) else { return };
+        self.count -= 1;
+        self.late -= usize::from(!consumer.is_early());
+        self.clients -= usize::from(consumer.client);
+        Arc::make_mut(part).remove(index);
+        if part.is_empty() {
+            self.parts.remove(at);
+        } else if !self.join(at) {
+            at.checked_sub(1).map(|before| self.join(before));
+        }
+    }
+
+    /// The part and the place in it where a consumer stands.
+    fn find(&self, consumer: &Arc<LocalConsumer>) -> Option<(usize, usize)> {
+        let within = |at: usize| Some((at, self.parts.get(at)?.iter().position(|known| Arc::ptr_eq(known, consumer))?));
+        let wanted = number(consumer);
+        let after = self.parts.partition_point(|part| part.first().is_some_and(|first| number(first) <= wanted));
+        // One that consumes another address, too, may have its number from there.
+        after.checked_sub(1).and_then(within).or_else(|| (0..self.parts.len()).find_map(within))
+    }
+
+    /// Joins a part with the one behind it, if both have few.
+    fn join(&mut self, at: usize) -> bool {
+        let sparse = |at: usize| self.parts.get(at).is_some_and(|part| part.len() <= SPARSE);
+        let joins = sparse(at) && sparse(at + 1);
+        if joins {
+            let next = self.parts.remove(at + 1);
+            if let Some(part) = self.parts.get_mut(at) {
+                Arc::make_mut(part).extend(next.iter().cloned());
+            }
+        }
+        joins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Sink;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// It is what a vector of them would be, and has few parts.
+        #[test]
+        fn they_are_those_that_came_and_did_not_go(steps in prop::collection::vec((0..3u8, any::<prop::sample::Index>()), 0..2000)) {
+            let (mut consumers, mut known) = (Consumers::default(), Vec::new());
+            for (what, which) in steps {
+                if what > 0 || known.is_empty() {
+                    let consumer = LocalConsumer::new(Sink::new());
+                    consumers.push(&consumer);
+                    known.push(consumer);
+                } else {
+                    consumers.remove(&known.remove(which.index(known.len())));
+                }
+            }
+            let same = |(ours, theirs): (&Arc<LocalConsumer>, &Arc<LocalConsumer>)| Arc::ptr_eq(ours, theirs);
+            prop_assert_eq!((consumers.len(), consumers.iter().count()), (known.len(), known.len()));
+            prop_assert!(consumers.iter().zip(&known).all(same));
+            let middle = known.len() / 2;
+            prop_assert!(consumers.iter_from(middle).zip(known[middle..].iter().chain(&known[..middle])).all(same));
+            prop_assert!(consumers.parts.len() <= 2 * known.len() / SPARSE + 2, "{} parts", consumers.parts.len());
+        }
+    }
+}
