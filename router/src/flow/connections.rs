@@ -1,6 +1,6 @@
 //! Records of service connections: made by the router of the client, to which that of the server tells what it knows of them.
 
-use super::{Audience, CoRecords, micros};
+use super::{Audience, CoRecords, Slices, micros};
 use crate::core::Core;
 use crate::node::{ConnectionRecord, Host, Node};
 use skupper_proto::vanflow::attribute as of;
@@ -52,7 +52,7 @@ impl Flows {
     }
 
     /// What is to be told to whom. `identities` are those of listeners and connectors; `wanted` says that there are collectors at all.
-    pub(super) fn tick(
+    pub(super) async fn tick(
         &mut self,
         node: &Node,
         source: &Source,
@@ -70,10 +70,15 @@ impl Flows {
             return Vec::new();
         }
         let open = node.registry.connections();
+        let mut slices = Slices::default();
         // The client's side first: it makes the record that the server's side adds to, where both are here.
         for outgoing in [false, true] {
-            let all = open.iter().chain(ended.iter().map(|(record, _)| record));
-            all.filter(|record| record.outgoing == outgoing).for_each(|record| self.see(record, source, identities));
+            for record in open.iter().chain(ended.iter().map(|(record, _)| record)) {
+                slices.next().await;
+                if record.outgoing == outgoing {
+                    self.see(record, source, identities);
+                }
+            }
         }
         let mut over = Vec::new();
         for (record, time) in ended {
@@ -91,6 +96,7 @@ impl Flows {
             over.push(Arc::from(failed.flow));
         }
         for (identity, facts) in heard.iter().flat_map(|octets| read_co_records(octets)) {
+            slices.next().await;
             if self.ours.contains(&identity) {
                 self.ours.put(&identity, Kind::Flow, facts);
             }

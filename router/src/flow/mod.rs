@@ -15,7 +15,7 @@ use connections::Flows;
 use skupper_proto::address::AddressKey;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -72,6 +72,23 @@ impl Endpoint for Flush {
     fn deliver(&self, delivery: Arc<Delivery>) {
         self.0.store(true, Ordering::Relaxed);
         delivery.outcome(Some(DeliveryState::Accepted), true);
+    }
+}
+
+/// Entities or connections that are looked at before others on the thread have their turn.
+const SLICE: usize = 64;
+
+/// Lets others have their turn between slices of what there may be very much of.
+#[derive(Debug, Default)]
+struct Slices(usize);
+
+impl Slices {
+    /// To be called for each of many.
+    async fn next(&mut self) {
+        self.0 += 1;
+        if self.0.is_multiple_of(SLICE) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -145,7 +162,7 @@ pub async fn run(node: Arc<Node>, describe: Arc<dyn Describe>) {
     let _hearing = node.core.serve(AddressKey::mobile(teller.source.co_records()), endpoint, node.clock.now());
     loop {
         ticks.tick().await;
-        teller.tick(flush.0.swap(false, Ordering::Relaxed));
+        teller.tick(flush.0.swap(false, Ordering::Relaxed)).await;
     }
 }
 
@@ -212,7 +229,7 @@ impl Teller {
         let _ = self.node.core.send_to(to, message, Bytes::new());
     }
 
-    fn tick(&mut self, flush: bool) {
+    async fn tick(&mut self, flush: bool) {
         self.period += 1;
         let heartbeat = self.period.is_multiple_of(HEARTBEAT);
         let (collectors, new) = self.collectors.look();
@@ -228,34 +245,37 @@ impl Teller {
         self.depart(ours);
         if collectors || ours {
             // Records of connections refer to these, whoever listens.
-            self.compare();
+            self.compare().await;
         }
         if ours {
             if flush {
                 self.records.flush();
             }
             let news = self.records.take();
-            self.tell(&source.address(), &news);
+            self.tell(&source.address(), &news).await;
         }
         if flush {
             self.flows.flush();
         }
-        for (to, news) in self.flows.tick(&self.node, &self.source, &self.identities, collectors) {
-            self.tell(&to, &news);
+        for (to, news) in self.flows.tick(&self.node, &self.source, &self.identities, collectors).await {
+            self.tell(&to, &news).await;
         }
-        self.tell_log();
+        self.tell_log().await;
     }
 
     /// Brings the records in line with what there is.
-    fn compare(&mut self) {
+    async fn compare(&mut self) {
         let there = self.describe.describe();
         let now = micros(SystemTime::now());
-        let gone = |key: &&String| !there.iter().any(|described| described.key == **key);
+        let keys: HashSet<&str> = there.iter().map(|described| &*described.key).collect();
+        let gone = |key: &&String| !keys.contains(&***key);
         let gone: Vec<String> = self.identities.keys().filter(gone).cloned().collect();
         for identity in gone.iter().filter_map(|key| self.identities.remove(key)) {
             self.records.end(&identity, now);
         }
+        let mut slices = Slices::default();
         for described in there {
+            slices.next().await;
             let known = self.identities.get(&described.key).cloned();
             let begins = known.is_none();
             let identity = known.or(described.identity).unwrap_or_else(|| self.node.next_flow());
@@ -285,13 +305,15 @@ impl Teller {
         }
     }
 
-    fn tell(&mut self, to: &str, news: &[Told]) {
+    async fn tell(&mut self, to: &str, news: &[Told]) {
+        let mut slices = Slices::default();
         for some in news.chunks(MAX_RECORDS) {
+            slices.next().await;
             self.send(to, |number| vanflow::records(number, to, some));
         }
     }
 
-    fn tell_log(&mut self) {
+    async fn tell_log(&mut self) {
         let (listened, _) = self.logs.look();
         if !listened {
             self.last_line = micros(SystemTime::now());
@@ -307,7 +329,7 @@ impl Teller {
             lines.end(&identity, line.time);
         }
         let (to, news) = (self.source.logs(), lines.take());
-        self.tell(&to, &news);
+        self.tell(&to, &news).await;
     }
 }
 
