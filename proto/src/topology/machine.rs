@@ -1,5 +1,8 @@
 //! The state machine of HELLO, RA, LSU and LSR.
 
+mod judge;
+mod lives;
+
 use core::time::Duration;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -9,13 +12,16 @@ use std::sync::Arc;
 use crate::silence::Pause;
 use crate::time::Instant;
 
-use super::message::{Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address};
-use super::neighbors::{Link, LinkProblem, LinkStatus, Links, is_fresh};
+use super::belief::Word;
+use super::digest;
+use super::message::{Digests, Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address};
+use super::neighbors::{Link, LinkProblem, LinkStatus, Links};
 use super::pace::{Gate, SPACING};
 use super::routes::{Edge, RouterIndex, Routes};
 use super::status::{Arrival, NeighborStatus, RouterStatus};
 use super::table::{Flooded, Router, Table};
 use super::{Config, LinkId, Notice};
+use lives::Life;
 
 /// When, after a change, an RA is sent again: C routers drop what comes from further than they know of, and they compute that
 /// once a second.
@@ -33,6 +39,10 @@ const ANNOUNCE: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 /// Paths are computed at once, then ever more rarely while link states go on coming in.
 const COMPUTE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
+/// About what an LSU takes on the wire, and each neighbor in it beyond the length of its id.
+const LSU_OCTETS: usize = 256;
+const PEER_OCTETS: usize = 8;
+
 /// How many routers of a newer version, and lives of routers with our id, are remembered as reported.
 const REPORTED: usize = 1024;
 
@@ -46,6 +56,7 @@ pub(super) enum Event {
     Advertised {
         router: RouterIndex,
         mobile_seq: u64,
+        digest: Option<u64>,
     },
     /// A router told its link state for the first time.
     Discovered(RouterIndex),
@@ -74,13 +85,6 @@ enum Timer {
     Router(RouterIndex),
 }
 
-/// Whose message it is.
-enum Life {
-    Present,
-    New,
-    Former,
-}
-
 /// The machine.
 ///
 /// After each input, [`Self::update_routes`] and [`Self::advertise`] are called, in this order, then its events are taken.
@@ -98,6 +102,8 @@ pub(super) struct Topology {
     announced: Vec<Edge>,
     announce: Gate,
     mobile_seq: u64,
+    /// What goes with the own sequences.
+    digests: Digests,
     /// Whether an RA is to be flooded now.
     advertise: bool,
     last_ra: Instant,
@@ -127,6 +133,7 @@ impl Topology {
             announced: Vec::new(),
             announce: Gate::new(ANNOUNCE.0, ANNOUNCE.1),
             mobile_seq: 0,
+            digests: Digests { link_state: 0, addresses: 0 },
             advertise: false,
             last_ra: now,
             repeats: None,
@@ -161,6 +168,10 @@ impl Topology {
     }
 
     pub(super) fn handle_hello(&mut self, arrival: &Arrival<'_>, hello: &Hello, now: Instant) {
+        // It travels one link.
+        if arrival.flooded || arrival.trace.len() > 1 {
+            return;
+        }
         let Some(link) = self.links.get_mut(arrival.link) else { return };
         if hello.id == self.config.id {
             let own = hello.instance == Some(self.config.instance);
@@ -193,7 +204,7 @@ impl Topology {
         let Some(router) = self.table.find(&ra.id) else { return false };
         let Some(slot) = self.table.get_mut(router) else { return false };
         let is_copy = slot.flooded.is_some_and(|last| last.is_copy(ra, arrival.trace.len(), now));
-        let is_known = is_copy && slot.instance == ra.instance && ra.ls_seq <= slot.wanted;
+        let is_known = is_copy && slot.instance == ra.instance && slot.said.is_some_and(|said| ra.ls_seq <= said);
         if is_known {
             slot.arrival = Some(arrival.link);
         }
@@ -201,52 +212,73 @@ impl Topology {
     }
 
     /// The control links on which a copy goes on.
-    pub(super) fn handle_ra(&mut self, arrival: &Arrival<'_>, ra: &Ra, now: Instant) -> Vec<LinkId> {
+    pub(super) fn handle_ra(&mut self, arrival: &Arrival<'_>, word: Word, ra: &Ra, now: Instant) -> Vec<LinkId> {
         if ra.id == self.config.id {
             return Vec::new();
         }
-        let Some(router) = self.learn(&ra.id, now) else { return Vec::new() };
-        if matches!(self.note_instance(router, ra.instance, None, now), Life::Former) {
-            return Vec::new();
-        }
+        let Some(router) = self.learn(&ra.id, arrival.link, now) else { return Vec::new() };
+        let life = match word {
+            Word::Own => self.note_instance(router, ra.instance, None, now),
+            _ => self.hear_of_instance(router, ra.instance, now),
+        };
         if let Some(slot) = self.table.get_mut(router) {
+            match life {
+                Life::Former => return Vec::new(),
+                Life::Rumored => {}
+                Life::Present | Life::New => {
+                    slot.note_news(now);
+                    slot.rumor = None;
+                    slot.advertised(ra, now);
+                    let digest = ra.digests.map(|digests| digests.addresses);
+                    self.events.push_back(Event::Advertised { router, mobile_seq: ra.mobile_seq, digest });
+                }
+            }
             slot.arrival = Some(arrival.link);
-            slot.note_news(now);
-            slot.wanted = slot.wanted.max(ra.ls_seq);
         }
         self.ready.insert(router);
-        self.events.push_back(Event::Advertised { router, mobile_seq: ra.mobile_seq });
         self.touch(router, now);
-        if self.is_news(router, ra, arrival, now) { self.flood_links(arrival) } else { Vec::new() }
+        if self.is_news(router, ra, arrival, now) && self.is_traced(arrival) { self.flood_links(arrival) } else { Vec::new() }
     }
 
-    pub(super) fn handle_lsu(&mut self, arrival: &Arrival<'_>, lsu: &Lsu, now: Instant) {
+    pub(super) fn handle_lsu(&mut self, arrival: &Arrival<'_>, word: Word, lsu: &Lsu, now: Instant) {
         if lsu.id == self.config.id {
             return;
         }
-        let Some(router) = self.learn(&lsu.id, now) else { return };
+        let Some(router) = self.learn(&lsu.id, arrival.link, now) else { return };
+        let shows_detour = word == Word::Astray && self.shows_detour(lsu);
         let Some(slot) = self.table.get_mut(router) else { return };
-        // An answer of another life: if it is the present one, its RA will say so.
-        if lsu.instance.is_some_and(|instance| *slot.instance.get_or_insert(instance) != instance) {
-            return;
+        let word = match word {
+            Word::Astray if slot.instance == lsu.instance && slot.take_astray(lsu, shows_detour) => Word::PassedOn,
+            Word::Astray => return,
+            word => word,
+        };
+        if let Some(instance) = lsu.instance {
+            match *slot.instance.get_or_insert(instance) {
+                known if known == instance => slot.rumor = None,
+                known if slot.rumor == Some(instance) => self.begin_life(router, known, instance, now),
+                // An answer of another life: if it is the present one, its RA will say so.
+                _ => return,
+            }
         }
+        let Some(slot) = self.table.get_mut(router) else { return };
         slot.arrival = Some(arrival.link);
-        slot.note_news(now);
-        let first = !core::mem::replace(&mut slot.told, true);
-        let newer = lsu.ls_seq > slot.ls_seq;
-        slot.request.answered(newer || first);
-        if newer {
-            slot.ls_seq = lsu.ls_seq;
-            let mut edges = Vec::with_capacity(lsu.peers.len());
-            for (id, cost) in &lsu.peers {
-                let to = self.learn(id, now).filter(|to| *to != router);
+        let first = !slot.told;
+        if slot.take_link_state(lsu, word, now) {
+            let room = self.table.room_for_edges(router);
+            let mut edges = Vec::with_capacity(lsu.peers.len().min(room));
+            for (id, cost) in lsu.peers.iter().take(room) {
+                let to = self.learn(id, arrival.link, now).filter(|to| *to != router);
                 edges.extend(to.map(|to| Edge { to, cost: *cost }));
             }
+            let partial = edges.len() < lsu.peers.len();
             edges.sort_unstable_by_key(|edge| edge.to);
             edges.dedup_by_key(|edge| edge.to);
             self.set_edges(router, edges, now);
+            if let Some(slot) = self.table.get_mut(router) {
+                slot.partial = partial;
+            }
         }
-        if first {
+        if first && self.table.get(router).is_some_and(|slot| slot.told) {
             self.events.push_back(Event::Discovered(router));
         }
         self.ready.insert(router);
@@ -257,16 +289,22 @@ impl Topology {
         if lsr.id == self.config.id {
             return;
         }
-        let Some(router) = self.learn(&lsr.id, now) else { return };
+        let Some(router) = self.learn(&lsr.id, arrival.link, now) else { return };
         let ls_seq = self.own_ls_seq();
         let Some(slot) = self.table.get_mut(router) else { return };
         slot.arrival = Some(arrival.link);
         if slot.replied.is_some_and(|(at, seq)| seq == ls_seq && now < at + SPACING) {
             return;
         }
-        slot.replied = Some((now, ls_seq));
-        let Config { id, instance, .. } = &self.config;
         let peers = self.table.edges_named(&self.announced);
+        let octets = peers.iter().fold(LSU_OCTETS, |sum, (id, _)| sum.saturating_add(id.len()).saturating_add(PEER_OCTETS));
+        if !self.allow_answer(arrival.link, octets, now) {
+            return;
+        }
+        if let Some(slot) = self.table.get_mut(router) {
+            slot.replied = Some((now, ls_seq));
+        }
+        let Config { id, instance, .. } = &self.config;
         let lsu = Lsu { id: Arc::clone(id), instance: Some(*instance), ls_seq, peers };
         self.send_to(router, Message::Lsu(lsu));
         self.touch(router, now);
@@ -281,7 +319,9 @@ impl Topology {
         if self.newer.len() < REPORTED && self.newer.insert(Arc::clone(id)) {
             self.notice(Notice::NewerVersion { id: Arc::clone(id), version });
         }
-        let goes_on = arrival.flooded && arrival.trace.len() <= self.routes.hop_limit();
+        // It may be the neighbor itself whose HELLO is not understood.
+        let is_traced = self.peer(arrival.link).is_none() || self.is_traced(arrival);
+        let goes_on = arrival.flooded && is_traced && arrival.trace.len() <= self.routes.hop_limit();
         if goes_on { self.flood_links(arrival) } else { Vec::new() }
     }
 
@@ -304,9 +344,10 @@ impl Topology {
         }
     }
 
-    /// The own addresses have a new sequence; the MAU that says so has been sent.
-    pub(super) const fn set_mobile_seq(&mut self, mobile_seq: u64) {
+    /// The own addresses have a new sequence, and this digest; the MAU that says so has been sent.
+    pub(super) const fn set_mobile_seq(&mut self, mobile_seq: u64, digest: u64) {
         self.mobile_seq = mobile_seq;
+        self.digests.addresses = digest;
         self.advertise = true;
     }
 
@@ -335,6 +376,8 @@ impl Topology {
         if *own != *self.announced && self.announce.is_open(now) {
             self.announce.pass(now);
             self.announced = own.to_vec();
+            let named = self.table.edges_named(&own);
+            self.digests.link_state = digest::of_link_state(named.iter().map(|(id, cost)| (&**id, *cost)));
             if let Some(own) = self.table.get_mut(RouterIndex::OWN) {
                 own.ls_seq = own.ls_seq.saturating_add(1);
             }
@@ -475,7 +518,7 @@ impl Topology {
     }
 
     fn refresh_neighbor(&mut self, link: LinkId, hello: &Hello, now: Instant) {
-        let Some(router) = self.learn(&hello.id, now) else {
+        let Some(router) = self.learn(&hello.id, link, now) else {
             self.report(link, LinkProblem::TooManyRouters);
             return;
         };
@@ -483,10 +526,17 @@ impl Topology {
             entry.status.problem = None;
             entry.status.since
         });
+        if self.is_second_life(router, link, hello, now) {
+            self.report(link, LinkProblem::SecondLife(Arc::clone(&hello.id)));
+            if let Some(entry) = self.links.get_mut(link) {
+                entry.status.confirmed = None;
+            }
+            return;
+        }
         match self.note_instance(router, hello.instance, since, now) {
             Life::Present => {}
             Life::New => self.links.forget_others(&hello.id, link),
-            Life::Former => {
+            Life::Former | Life::Rumored => {
                 if let Some(entry) = self.links.get_mut(link) {
                     entry.status.confirmed = None;
                 }
@@ -559,48 +609,14 @@ impl Topology {
 
     // Routers.
 
-    fn learn(&mut self, id: &Arc<str>, now: Instant) -> Option<RouterIndex> {
-        let router = self.table.learn(id, now);
+    fn learn(&mut self, id: &Arc<str>, via: LinkId, now: Instant) -> Option<RouterIndex> {
+        let router = self.table.learn(id, via, now);
         match router {
             Some(router) => self.touch(router, now),
             None if !core::mem::replace(&mut self.full, true) => self.notice(Notice::TooManyRouters { id: Arc::clone(id) }),
             None => {}
         }
         router
-    }
-
-    /// Which life of the router speaks. Another one than the known, be its number higher or lower, is a new one; unless it is the
-    /// one before, and its message may have been under way: it came from afar soon after, or by a link that is `up` since before.
-    fn note_instance(&mut self, router: RouterIndex, instance: Option<i64>, up: Option<Instant>, now: Instant) -> Life {
-        let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else { return Life::Present };
-        let known = *slot.instance.get_or_insert(instance);
-        if known == instance {
-            return Life::Present;
-        }
-        let max_age = self.config.hello_max_age;
-        let late = |ended| up.map_or_else(|| is_fresh(Some(ended), now, max_age), |up| up < ended);
-        if slot.former.is_some_and(|(former, ended)| former == instance && late(ended)) {
-            return Life::Former;
-        }
-        slot.former = Some((known, now));
-        slot.instance = Some(instance);
-        slot.ls_seq = 0;
-        slot.wanted = 0;
-        slot.told = false;
-        slot.request.reset();
-        slot.replied = None;
-        slot.flooded = None;
-        slot.introduced = Some((now, 0));
-        let id = Arc::clone(&slot.id);
-        self.set_edges(router, Vec::new(), now);
-        self.events.push_back(Event::Flush { router, restarted: true });
-        self.notice(Notice::Restarted { id });
-        if self.neighbors.contains_key(&router) {
-            self.advertise_repeatedly(now);
-        }
-        self.ready.insert(router);
-        self.touch(router, now);
-        Life::New
     }
 
     fn set_edges(&mut self, router: RouterIndex, edges: Vec<Edge>, now: Instant) {
@@ -618,7 +634,8 @@ impl Topology {
         let hops = arrival.trace.len();
         let news = slot.flooded.is_none_or(|last| !last.is_copy(ra, hops, now));
         if news {
-            slot.flooded = Some(Flooded { ls_seq: ra.ls_seq, mobile_seq: ra.mobile_seq, at: now, hops });
+            let Ra { instance, ls_seq, mobile_seq, .. } = *ra;
+            slot.flooded = Some(Flooded { instance, ls_seq, mobile_seq, at: now, hops });
         }
         news
     }
@@ -680,7 +697,8 @@ impl Topology {
     fn own_ra(&self) -> Message {
         let Config { id, instance, .. } = &self.config;
         let ls_seq = self.own_ls_seq();
-        Message::Ra(Ra { id: Arc::clone(id), instance: Some(*instance), ls_seq, mobile_seq: self.mobile_seq })
+        let digests = Some(self.digests);
+        Message::Ra(Ra { id: Arc::clone(id), instance: Some(*instance), ls_seq, mobile_seq: self.mobile_seq, digests })
     }
 
     const fn advertise_repeatedly(&mut self, now: Instant) {
@@ -749,9 +767,9 @@ impl Topology {
             slot.armed = None;
         }
         if !slot.edges.is_empty() && now >= slot.silent + self.config.remote_ls_max_age {
-            slot.ls_seq = 0;
-            slot.wanted = 0;
-            slot.told = false;
+            // Whoever it is when it is back.
+            slot.instance = None;
+            slot.forget_link_state();
             self.set_edges(router, Vec::new(), now);
         }
         let Some(slot) = self.table.get_mut(router) else { return };

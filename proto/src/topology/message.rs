@@ -22,6 +22,10 @@ pub const FLOOD_ADDRESS: &str = "amqp:/_topo/0/all/qdrouter";
 /// Where a differential MAU goes: every router.
 pub const MOBILE_FLOOD_ADDRESS: &str = "_topo/0/all/qdrouter.ma";
 
+/// Where an RA has its digests.
+const LINK_STATE_DIGEST: &str = "ls_digest";
+const ADDRESSES_DIGEST: &str = "mobile_digest";
+
 const VERSION: i32 = 1;
 const MOBILE_VERSION: i64 = 2;
 
@@ -71,6 +75,17 @@ pub struct Ra {
     pub ls_seq: u64,
     /// Sequence of its addresses.
     pub mobile_seq: u64,
+    /// What goes with the sequences; C routers do not say it.
+    pub digests: Option<Digests>,
+}
+
+/// Digests of what an RA's sender says of itself. They travel behind what C routers read in an RA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Of its link state.
+    pub link_state: u64,
+    /// Of its addresses.
+    pub addresses: u64,
 }
 
 /// Link-state update: the answer to an LSR.
@@ -254,6 +269,7 @@ impl Message {
             Self::Lsr(_) | Self::Newer { .. } => 3,
             Self::Mar(_) => 4,
             Self::Hello(_) => 5,
+            Self::Ra(Ra { digests: Some(_), .. }) => 8,
             Self::Ra(_) | Self::Lsu(_) => 6,
             Self::Mau(mau) => match mau.content {
                 MauContent::Change { .. } => 6,
@@ -285,6 +301,12 @@ impl Message {
                     put_instance(out, ra.instance);
                     put_number(out, "ls_seq", ra.ls_seq);
                     put_number(out, "mobile_seq", ra.mobile_seq);
+                    if let Some(digests) = ra.digests {
+                        LINK_STATE_DIGEST.encode(out);
+                        digests.link_state.cast_signed().encode(out);
+                        ADDRESSES_DIGEST.encode(out);
+                        digests.addresses.cast_signed().encode(out);
+                    }
                 }
                 Self::Lsu(lsu) => {
                     put_instance(out, lsu.instance);
@@ -334,6 +356,7 @@ impl Message {
                 instance: body.instance()?,
                 ls_seq: body.sequence("ls_seq", &body.ls_seq)?,
                 mobile_seq: body.sequence("mobile_seq", &body.mobile_seq)?,
+                digests: body.digests()?,
             }),
             "LSU" => body.lsu(id)?,
             "LSR" => Self::Lsr(Lsr { id }),
@@ -461,6 +484,8 @@ struct Body<'a> {
     add: Option<Reader<'a>>,
     del: Option<Reader<'a>>,
     exist: Option<Reader<'a>>,
+    ls_digest: Option<Reader<'a>>,
+    mobile_digest: Option<Reader<'a>>,
 }
 
 impl<'a> Body<'a> {
@@ -484,6 +509,8 @@ impl<'a> Body<'a> {
             add: None,
             del: None,
             exist: None,
+            ls_digest: None,
+            mobile_digest: None,
         };
         for _ in 0..members / 2 {
             let key = match map.peek()? {
@@ -506,6 +533,8 @@ impl<'a> Body<'a> {
                 "add" => Some(&mut body.add),
                 "del" => Some(&mut body.del),
                 "exist" => Some(&mut body.exist),
+                LINK_STATE_DIGEST => Some(&mut body.ls_digest),
+                ADDRESSES_DIGEST => Some(&mut body.mobile_digest),
                 _ => None,
             };
             if let Some(slot) = slot {
@@ -539,6 +568,13 @@ impl<'a> Body<'a> {
 
     fn instance(&self) -> Result<Option<i64>, MessageError> {
         self.optional_number("instance", &self.instance)
+    }
+
+    fn digests(&self) -> Result<Option<Digests>, MessageError> {
+        let link_state = self.optional_number(LINK_STATE_DIGEST, &self.ls_digest)?;
+        let addresses = self.optional_number(ADDRESSES_DIGEST, &self.mobile_digest)?;
+        let both = link_state.zip(addresses);
+        Ok(both.map(|(links, addresses)| Digests { link_state: links.cast_unsigned(), addresses: addresses.cast_unsigned() }))
     }
 
     fn sequence(&self, field: &'static str, reader: &Option<Reader<'a>>) -> Result<u64, MessageError> {

@@ -3,6 +3,9 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `message` | the messages on the wire, MAU and MAR too |
+//! | `belief` | what of the messages is believed |
+//! | `digest` | what a router says of all that it said, in short |
+//! | `shares`, `allowance` | what neighbors may fill, and what their requests may cost |
 //! | `machine` | the state machine: neighbors, link states, when to say what |
 //! | `table` | the known routers |
 //! | `neighbors` | control links, and which of several leads to a neighbor |
@@ -13,12 +16,16 @@
 //! The protocol is that of C routers (which work on a tick of one second), without a tick: what changes is said at once, and ever
 //! more rarely while it goes on changing. Their intervals are upper bounds here and their hold-downs lower bounds.
 
+mod allowance;
+mod belief;
+mod digest;
 mod machine;
 pub mod message;
 mod neighbors;
 mod pace;
 mod routes;
 mod routing;
+mod shares;
 mod status;
 mod table;
 #[cfg(test)]
@@ -27,18 +34,27 @@ mod tests;
 use core::time::Duration;
 use std::sync::Arc;
 
+pub(crate) use belief::{VERIFY, Word};
+pub(crate) use digest::{Digest, Member};
 pub use message::{Envelope, Message, MessageError};
 pub use neighbors::{LinkProblem, LinkStatus};
 pub(crate) use pace::{Gate, Request, SPACING};
 pub use routes::{Route, RouterIndex, Routes};
 pub use routing::{Action, Routing};
+pub(crate) use shares::Shares;
 pub use status::{Arrival, NeighborStatus, RouterStatus};
 
 /// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a mistake or an attack.
 pub const MAX_ID_LENGTH: usize = 255;
 
 /// Most routers that are kept track of, this one included: several times the largest network in sight, and still a few megabytes.
+/// What one neighbor tells of others takes half of them at most.
 pub const MAX_ROUTERS: usize = 4096;
+
+/// Most connections between routers that are kept track of, over all link states, each direction for itself: those of 360 routers
+/// that are all connected with each other. One takes 8 octets, and all of them a millisecond for each computation of paths. What
+/// one neighbor tells takes half of them at most.
+pub const MAX_EDGES: usize = 131_072;
 
 /// Most neighbors in one link state and most ids in one HELLO: no router has more neighbors than there are routers.
 pub const MAX_PEERS: usize = MAX_ROUTERS;
@@ -134,7 +150,8 @@ pub enum Notice {
         /// The first that is ignored.
         id: Arc<str>,
     },
-    /// A router serves more addresses than are kept of one. Given once until there is room.
+    /// A router, this one perhaps, serves more addresses than are kept of one, or all routers together do. Given once until there is
+    /// room.
     TooManyAddresses {
         /// Its id.
         id: Arc<str>,

@@ -8,6 +8,7 @@ use crate::silence::Pause;
 use crate::time::Instant;
 
 use super::LinkId;
+use super::allowance::Allowance;
 
 /// What is wrong with the router at the other end of a control link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum LinkProblem {
     SecondRouter(Arc<str>),
     /// It is ignored because too many routers are known.
     TooManyRouters,
+    /// It uses the id of a neighbor that is heard on another link, and is ignored as long as that is.
+    SecondLife(Arc<str>),
 }
 
 /// What is known of a control link.
@@ -56,12 +59,14 @@ pub(super) struct Link {
     pub(super) listed: bool,
     /// The deadline that is in the machine's heap.
     pub(super) armed: Option<Instant>,
+    /// What the requests that come by it may cost.
+    pub(super) answers: Allowance,
 }
 
 impl Links {
     pub(super) fn up(&mut self, link: LinkId, cost: u32, now: Instant) {
         let status = LinkStatus { link, cost, since: now, peer: None, heard: None, confirmed: None, problem: None };
-        self.links.insert(link, Link { status, listed: false, armed: None });
+        self.links.insert(link, Link { status, listed: false, armed: None, answers: Allowance::default() });
     }
 
     pub(super) fn down(&mut self, link: LinkId) -> Option<Link> {
@@ -108,6 +113,12 @@ impl Links {
         let lives = |link: &&LinkStatus| link.peer.as_deref() == Some(id) && is_fresh(link.confirmed, now, max_age);
         let current = current.and_then(|link| self.get(link)).map(|link| &link.status).filter(lives);
         current.or_else(|| self.iter().filter(lives).min_by_key(|link| (link.cost, link.since, link.link)))
+    }
+
+    /// Whether another link than `link` leads to the router `id`.
+    pub(super) fn others_leading_to(&self, id: &str, link: LinkId, now: Instant, max_age: Duration) -> bool {
+        let leads = |other: &LinkStatus| other.peer.as_deref() == Some(id) && is_fresh(other.confirmed, now, max_age);
+        self.iter().any(|other| other.link != link && leads(other))
     }
 
     /// The router `id` started anew and is heard on `link`: the others lead to its former life.

@@ -69,6 +69,10 @@ impl Request {
         self.delay = if progress { SPACING } else { RETRY };
     }
 
+    pub(crate) const fn is_outstanding(&self) -> bool {
+        self.outstanding
+    }
+
     /// Forgets what was sent: it went nowhere, or to a former life of the router.
     pub(crate) const fn reset(&mut self) {
         self.sent = None;

@@ -28,6 +28,12 @@ impl RouterIndex {
     /// This router itself.
     pub const OWN: Self = Self(0);
 
+    /// The router with a number, for tests of those who only compare it.
+    #[cfg(test)]
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number, for use as an index.
     pub const fn get(self) -> usize {
         self.0 as usize
@@ -195,14 +201,32 @@ impl Routes {
         if self.route(origin).is_none() {
             return false;
         }
-        let Some(cell) = self.trees.get(origin.get()) else { return false };
+        self.tree(origin).is_some_and(|tree| tree.passes_here(destination))
+    }
+
+    /// The tree of another router.
+    fn tree(&self, origin: RouterIndex) -> Option<&Tree> {
+        let cell = self.trees.get(origin.get())?;
         let cached =
             cell.get_or_init(|| CachedTree { tree: Arc::new(Tree::compute(&self.nodes, origin)), used: AtomicBool::new(true) });
         // Looked at first, so that many readers do not write to one place in memory.
         if !cached.used.load(Ordering::Relaxed) {
             cached.used.store(true, Ordering::Relaxed);
         }
-        cached.tree.passes_here(destination)
+        Some(&cached.tree)
+    }
+
+    /// The neighbor before this router on the way from `origin`, along which what `origin` says to every router comes; `None` when
+    /// no way from there is known.
+    pub(super) fn before(&self, origin: RouterIndex) -> Option<RouterIndex> {
+        let before = self.tree(origin)?.before.get(RouterIndex::OWN.get()).copied()?;
+        (before != NOWHERE).then_some(RouterIndex(before))
+    }
+
+    /// The cost of the way from a router to this one.
+    pub(super) fn cost_from(&self, origin: RouterIndex) -> Option<u64> {
+        let cost = self.tree(origin)?.cost(RouterIndex::OWN);
+        (cost != UNREACHABLE).then_some(cost)
     }
 
     /// The control links on which a flooded message goes on: to all neighbors but those it passed.

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::address::AddressKey;
-use crate::mobile::{self, Attributes, Mobile};
+use crate::mobile::{self, Attributes, Mobile, Rank, Source};
 use crate::time::Instant;
 
+use super::belief::Word;
 use super::machine::{self, Topology};
 use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, Message, mobile_address};
 use super::neighbors::LinkStatus;
@@ -72,7 +73,10 @@ pub enum Action {
 ///
 /// * A message with a trace longer than [`Routes::hop_limit`] is released; but routing messages addressed to *this* router, or
 ///   flooded (class `T`), are handed to `handle_message` all the same: it is they who make the limit grow.
-/// * A routing message for another router (class `R`) is forwarded as any other, on the control links; the machine does not see it.
+/// * A routing message for another router (class `R`) is forwarded as any other, on the control links, if
+///   [`Routing::may_pass`] says so; the machine does not see it.
+/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](super::message::HELLO_ADDRESS) is what it was sent to: other forms
+///   of that address come from afar.
 /// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message` gives back, with this router
 ///   added to its trace. (The general rules, which C routers follow, are [`Routes::flood_links`] for RA and [`Routes::tree_links`]
 ///   for MAU. For an RA the machine gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
@@ -107,17 +111,30 @@ impl Routing {
 
     /// A routing message, decoded. Gives back the control links on which a copy goes on.
     pub fn handle_message(&mut self, arrival: &Arrival<'_>, message: &Message, now: Instant) -> Vec<LinkId> {
+        let word = match message {
+            // It says who is at the other end of the link; and what is not understood is passed on for others.
+            Message::Hello(_) | Message::Newer { .. } => Word::PassedOn,
+            _ => self.topology.word_of(arrival, message.id()),
+        };
+        if word == Word::Refused {
+            return Vec::new();
+        }
         let relay = match message {
             Message::Hello(hello) => {
                 self.topology.handle_hello(arrival, hello, now);
                 Vec::new()
             }
-            Message::Ra(ra) if self.topology.take_copy(arrival, ra, now) => return Vec::new(),
-            Message::Ra(ra) => self.topology.handle_ra(arrival, ra, now),
-            Message::Lsu(lsu) => {
-                self.topology.handle_lsu(arrival, lsu, now);
+            Message::Ra(ra) if word == Word::Astray => {
+                self.topology.handle_astray_ra(ra, now);
                 Vec::new()
             }
+            Message::Ra(ra) if self.topology.take_copy(arrival, ra, now) => return Vec::new(),
+            Message::Ra(ra) => self.topology.handle_ra(arrival, word, ra, now),
+            Message::Lsu(lsu) => {
+                self.topology.handle_lsu(arrival, word, lsu, now);
+                Vec::new()
+            }
+            Message::Lsr(_) | Message::Mau(_) | Message::Mar(_) if word == Word::Astray => Vec::new(),
             Message::Lsr(lsr) => {
                 self.topology.handle_lsr(arrival, lsr, now);
                 Vec::new()
@@ -125,15 +142,17 @@ impl Routing {
             // Those of unknown routers are lost; the RA that makes a router known brings its addresses too.
             Message::Mau(mau) => match self.other(&mau.id) {
                 Some(router) => {
-                    self.mobile.handle_mau(router, mau);
-                    self.tree_links(arrival, router)
+                    let on_tree = self.topology.is_on_tree(arrival, router);
+                    let source = Source { via: arrival.link, word, on_tree };
+                    if self.mobile.handle_mau(router, mau, source, now) { self.tree_links(arrival, router) } else { Vec::new() }
                 }
                 None => Vec::new(),
             },
             Message::Mar(mar) => {
                 if let Some(router) = self.other(&mar.id) {
                     self.topology.note_arrival(router, arrival.link);
-                    self.mobile.handle_mar(router, mar, now);
+                    let Self { topology, mobile, .. } = self;
+                    mobile.handle_mar(router, mar, now, |octets| topology.allow_answer(arrival.link, octets, now));
                 }
                 Vec::new()
             }
@@ -141,6 +160,12 @@ impl Routing {
         };
         self.settle(now);
         relay
+    }
+
+    /// Whether a message on a control link that is addressed to another router may be forwarded: it says truly from which neighbor it
+    /// came. What passed honest routers so has a true trace from the first of them on.
+    pub fn may_pass(&self, arrival: &Arrival<'_>) -> bool {
+        self.topology.is_traced(arrival)
     }
 
     /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not. If that is long ago this router did not run, and who was
@@ -151,9 +176,9 @@ impl Routing {
     }
 
     /// This router serves an address, or says something else of it. Addresses of a class that routers do not tell each other are
-    /// left alone.
-    pub fn set_address(&mut self, address: AddressKey, attributes: Attributes, now: Instant) {
-        self.mobile.set(address, attributes);
+    /// left alone. Where not all have room in what other routers take, the `rank` says which goes first.
+    pub fn set_address(&mut self, address: AddressKey, attributes: Attributes, rank: Rank, now: Instant) {
+        self.mobile.set(address, attributes, rank);
         self.settle(now);
     }
 
@@ -234,7 +259,7 @@ impl Routing {
 
     /// Where a flooded MAU goes on: along the tree of its router, as C routers pass it on.
     fn tree_links(&self, arrival: &Arrival<'_>, origin: RouterIndex) -> Vec<LinkId> {
-        if !arrival.flooded || arrival.trace.routers().any(|id| id == &*self.config().id) {
+        if !arrival.flooded || !self.topology.is_traced(arrival) || arrival.trace.routers().any(|id| id == &*self.config().id) {
             return Vec::new();
         }
         let mut links = self.routes().tree_links(origin, &arrival.trace);
@@ -260,7 +285,9 @@ impl Routing {
             match event {
                 machine::Event::Send(envelope) => self.actions.push_back(Action::Send(envelope)),
                 machine::Event::Routes => self.actions.push_back(Action::RoutesChanged),
-                machine::Event::Advertised { router, mobile_seq } => self.mobile.advertised(router, mobile_seq, now),
+                machine::Event::Advertised { router, mobile_seq, digest } => {
+                    self.mobile.advertised(router, mobile_seq, digest, now);
+                }
                 machine::Event::Discovered(router) => self.mobile.discovered(router, now),
                 machine::Event::Reachable(router, reachable) => self.mobile.reachable(router, reachable),
                 machine::Event::Flush { router, restarted } => {
@@ -280,7 +307,7 @@ impl Routing {
         while let Some(event) = self.mobile.poll_event() {
             match event {
                 mobile::Event::Changed(mau) => {
-                    self.topology.set_mobile_seq(mau.mobile_seq);
+                    self.topology.set_mobile_seq(mau.mobile_seq, self.mobile.digest());
                     let links = self.routes().tree_links(RouterIndex::OWN, &crate::annotations::Trace::default());
                     self.send(links, MOBILE_FLOOD_ADDRESS.into(), Message::Mau(mau));
                 }

@@ -7,14 +7,21 @@ use std::sync::Arc;
 use crate::silence::Pause;
 use crate::time::Instant;
 
-use super::message::Ra;
-use super::pace::Request;
+use super::belief::{Claim, VERIFY};
+use super::digest;
+use super::message::{Lsu, Ra};
+use super::pace::{Gate, Request};
 use super::routes::{Edge, Graph, Node, RouterIndex};
-use super::{LinkId, MAX_ROUTERS};
+use super::shares::Shares;
+use super::{LinkId, MAX_EDGES, MAX_ROUTERS};
 
 /// An RA that says what the last one of its router said is a copy that came another way when it comes this soon; routers repeat
 /// themselves after a second at the earliest.
 const COPIES: Duration = Duration::from_millis(500);
+
+/// New lives of a neighbor are believed at once, then ever more rarely, down to one a second: each makes every router of the
+/// network speak to it, and this one flood its RA.
+const LIVES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// A known router.
 #[derive(Debug)]
@@ -23,10 +30,28 @@ pub(super) struct Router {
     pub(super) instance: Option<i64>,
     /// The life before this one and when it ended: copies of its messages may still be under way.
     pub(super) former: Option<(i64, Instant)>,
+    /// Another life than this, of which an RA speaks; its LSU is to confirm it.
+    pub(super) rumor: Option<i64>,
+    /// When a new life is believed again.
+    pub(super) lives: Gate,
+    /// A life that another had taken the place of went on speaking: somebody uses its id.
+    pub(super) contested: bool,
+    /// The control link that made it known, to which its places are charged.
+    pub(super) via: LinkId,
     /// Sequence of the link state that is known.
     pub(super) ls_seq: u64,
-    /// The highest sequence that it advertised.
-    pub(super) wanted: u64,
+    /// The digest of that link state, as it was told.
+    pub(super) digest: u64,
+    /// Not all of that link state could be kept.
+    pub(super) partial: bool,
+    /// The sequence that it advertised last.
+    pub(super) said: Option<u64>,
+    /// The digest of its link state that it advertised last; C routers give none.
+    pub(super) said_digest: Option<u64>,
+    /// It is to be asked whether what is known is right, though the sequence is.
+    pub(super) check: bool,
+    /// When it confirmed that last.
+    pub(super) verified: Instant,
     /// Whether it ever told its link state, in this life and since it became a neighbor.
     pub(super) told: bool,
     pub(super) edges: Arc<[Edge]>,
@@ -59,6 +84,7 @@ pub(super) struct Router {
 /// An RA that was passed on to the neighbors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flooded {
+    pub(super) instance: Option<i64>,
     pub(super) ls_seq: u64,
     pub(super) mobile_seq: u64,
     pub(super) at: Instant,
@@ -69,20 +95,29 @@ pub(super) struct Flooded {
 impl Flooded {
     /// Whether another RA of the router is a copy of this one that came no shorter way, or is older.
     pub(super) fn is_copy(&self, ra: &Ra, hops: usize, now: Instant) -> bool {
-        let more = ra.ls_seq > self.ls_seq || ra.mobile_seq > self.mobile_seq;
+        let more = ra.ls_seq > self.ls_seq || ra.mobile_seq > self.mobile_seq || ra.instance != self.instance;
         let same = ra.ls_seq == self.ls_seq && ra.mobile_seq == self.mobile_seq;
         !more && now < self.at + COPIES && !(same && hops < self.hops)
     }
 }
 
 impl Router {
-    fn new(id: Arc<str>, now: Instant) -> Self {
+    fn new(id: Arc<str>, via: LinkId, now: Instant) -> Self {
         Self {
             id,
             instance: None,
             former: None,
+            rumor: None,
+            lives: Gate::new(LIVES.0, LIVES.1),
+            contested: false,
+            via,
             ls_seq: 0,
-            wanted: 0,
+            digest: 0,
+            partial: false,
+            said: None,
+            said_digest: None,
+            check: false,
+            verified: now,
             told: false,
             edges: Arc::from([]),
             news: now,
@@ -107,9 +142,78 @@ impl Router {
     }
 
     /// Whether its link state is to be asked for.
-    pub(super) const fn is_wanted(&self) -> bool {
-        !self.told || self.ls_seq < self.wanted
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.told || self.said.is_some_and(|said| said != self.ls_seq) || self.check || self.rumor.is_some()
     }
+
+    /// Takes what it says of itself in an RA.
+    pub(super) fn advertised(&mut self, ra: &Ra, now: Instant) {
+        self.said = Some(ra.ls_seq);
+        self.said_digest = ra.digests.map(|digests| digests.link_state);
+        if self.told && ra.ls_seq == self.ls_seq {
+            self.check = self.partial
+                || match ra.digests {
+                    Some(digests) => digests.link_state != self.digest,
+                    None => self.check || now >= self.verified + VERIFY,
+                };
+        }
+    }
+
+    /// Whether a link state that came by another way than its own link can be its own. `shows_detour` says whether that link is not
+    /// its shortest way any more, if the link state is true.
+    pub(super) fn take_astray(&mut self, lsu: &Lsu, shows_detour: bool) -> bool {
+        match self.said_digest {
+            Some(said) => self.said == Some(lsu.ls_seq) && said == digest_of(lsu),
+            None => {
+                let believed = shows_detour && self.check && self.request.is_outstanding();
+                if believed {
+                    // Of a C router the RA comes by that way, too.
+                    self.said = self.said.max(Some(lsu.ls_seq));
+                }
+                believed
+            }
+        }
+    }
+
+    /// Whether a link state of it replaces what is known, which is noted then.
+    pub(super) fn take_link_state(&mut self, lsu: &Lsu, word: super::Word, now: Instant) -> bool {
+        let Self { ls_seq: held, said, .. } = *self;
+        let digest = digest_of(lsu);
+        let claim = Claim { held, said: said.unwrap_or(held), asked: self.check && self.request.is_outstanding() };
+        let first = !self.told;
+        let accepted = claim.accepts(word, lsu.ls_seq) || (first && said.is_none());
+        self.told |= accepted || said.is_some_and(|said| lsu.ls_seq <= said);
+        if accepted {
+            self.ls_seq = lsu.ls_seq;
+            self.digest = digest;
+            self.check = false;
+            self.verified = now;
+        } else if lsu.ls_seq == held && digest == self.digest && said.is_some_and(|said| said < held) {
+            // An RA that was long under way said less: the answer bears out what is known.
+            self.said = Some(held);
+        }
+        if accepted || said == Some(lsu.ls_seq) {
+            self.note_news(now);
+        }
+        self.request.answered(accepted || first);
+        accepted
+    }
+
+    /// Forgets what it told of this life.
+    pub(super) fn forget_link_state(&mut self) {
+        self.ls_seq = 0;
+        self.digest = 0;
+        self.partial = false;
+        self.said = None;
+        self.said_digest = None;
+        self.check = false;
+        self.told = false;
+        self.rumor = None;
+    }
+}
+
+fn digest_of(lsu: &Lsu) -> u64 {
+    digest::of_link_state(lsu.peers.iter().map(|(id, cost)| (&**id, *cost)))
 }
 
 /// The known routers; this router is the first of them.
@@ -119,6 +223,9 @@ pub(super) struct Table {
     index: Arc<HashMap<Arc<str>, RouterIndex>>,
     /// Slots to use again, the longest free first.
     free: VecDeque<RouterIndex>,
+    /// Who made how many routers known, and brought how many edges.
+    routers: Shares,
+    edges: Shares,
     /// The routers whose edges or existence changed since the last graph.
     changed: BTreeSet<RouterIndex>,
 }
@@ -126,9 +233,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(own: Arc<str>) -> Self {
         Self {
-            slots: vec![Some(Router::new(own.clone(), Instant::ZERO))],
+            slots: vec![Some(Router::new(own.clone(), LinkId(0), Instant::ZERO))],
             index: Arc::new(HashMap::from([(own, RouterIndex::OWN)])),
             free: VecDeque::new(),
+            routers: Shares::new(MAX_ROUTERS),
+            edges: Shares::new(MAX_EDGES),
             changed: BTreeSet::new(),
         }
     }
@@ -145,12 +254,12 @@ impl Table {
         self.slots.get_mut(router.get())?.as_mut()
     }
 
-    /// The router `id`, made known if it is not; `None` when too many are.
-    pub(super) fn learn(&mut self, id: &Arc<str>, now: Instant) -> Option<RouterIndex> {
+    /// The router `id`, made known by a control link if it is not known; `None` when too many are.
+    pub(super) fn learn(&mut self, id: &Arc<str>, via: LinkId, now: Instant) -> Option<RouterIndex> {
         if let Some(router) = self.find(id) {
             return Some(router);
         }
-        if self.index.len() >= MAX_ROUTERS {
+        if self.index.len() >= MAX_ROUTERS || self.routers.room(via) == 0 {
             return None;
         }
         let router = match self.free.pop_front() {
@@ -161,7 +270,8 @@ impl Table {
                 RouterIndex(next)
             }
         };
-        *self.slots.get_mut(router.get())? = Some(Router::new(id.clone(), now));
+        *self.slots.get_mut(router.get())? = Some(Router::new(id.clone(), via, now));
+        self.routers.take(via, 1);
         Arc::make_mut(&mut self.index).insert(id.clone(), router);
         self.changed.insert(router);
         self.check_orphan(router, false, now);
@@ -172,10 +282,16 @@ impl Table {
     pub(super) fn forget(&mut self, router: RouterIndex) -> Option<Arc<str>> {
         self.set_edges(router, Vec::new());
         let gone = self.slots.get_mut(router.get())?.take()?;
+        self.routers.give_back(gone.via, 1);
         Arc::make_mut(&mut self.index).remove(&gone.id);
         self.free.push_back(router);
         self.changed.insert(router);
         Some(gone.id)
+    }
+
+    /// How many edges may be kept of a router.
+    pub(super) fn room_for_edges(&self, router: RouterIndex) -> usize {
+        self.get(router).map_or(0, |slot| self.edges.room(slot.via).saturating_add(slot.edges.len()))
     }
 
     /// Replaces what a router announced; says which routers may have become orphans by that.
@@ -186,6 +302,11 @@ impl Table {
         }
         let named: Vec<RouterIndex> = edges.iter().map(|edge| edge.to).collect();
         let former = core::mem::replace(&mut slot.edges, edges.into());
+        let (via, more) = (slot.via, slot.edges.len());
+        if router != RouterIndex::OWN {
+            self.edges.give_back(via, former.len());
+            self.edges.take(via, more);
+        }
         self.changed.insert(router);
         for to in named {
             if let Some(slot) = self.get_mut(to) {

@@ -89,6 +89,10 @@ impl CRouter {
         }
     }
 
+    pub(crate) fn sequences(&self) -> (u64, u64) {
+        (self.ls_seq, self.mobile_seq)
+    }
+
     pub(crate) fn next_tick(&self) -> Instant {
         self.next_tick
     }
@@ -174,7 +178,7 @@ impl CRouter {
     fn send_ra(&mut self, now: Instant) {
         self.last_ra = Some(now);
         let (ls_seq, mobile_seq) = (self.ls_seq, self.mobile_seq);
-        let ra = Ra { id: self.id.as_str().into(), instance: Some(self.instance), ls_seq, mobile_seq };
+        let ra = Ra { id: self.id.as_str().into(), instance: Some(self.instance), ls_seq, mobile_seq, digests: None };
         self.flood_own(FLOOD_ADDRESS, Message::Ra(ra));
     }
 

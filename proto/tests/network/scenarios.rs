@@ -414,7 +414,7 @@ fn c_remembers_who_stopped() {
 }
 
 /// The same schedules in every run, for whoever waits for a result; others for whoever looks for faults and sets PROPTEST_RNG_SEED.
-fn schedules() -> ProptestConfig {
+pub(crate) fn schedules() -> ProptestConfig {
     let config = ProptestConfig { cases: 60, ..ProptestConfig::default() };
     match config.rng_seed {
         RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..config },
@@ -428,5 +428,32 @@ proptest! {
     #[test]
     fn any_schedule_settles(seed in 0..1000_u64, n in 2..8_usize, extra in 0..5_usize, mixed in any::<bool>(), steps in steps()) {
         assert_schedule_settles(seed, n, extra, mixed, steps);
+    }
+}
+
+/// The way of a neighbor may be a shorter one than its own link, or become that, or not be it any more.
+#[test]
+fn a_neighbor_is_heard_when_its_own_link_is_not_its_shortest_way() {
+    for place in 0..8_u32 {
+        let mut net = Net::new();
+        let nodes: Vec<usize> = (0..4).map(|at| net.add(&format!("r{at}"), place >> at & 1 == 1)).collect();
+        for node in &nodes {
+            net.serve_name(*node, &format!("at-{node}"));
+        }
+        net.connect(nodes[0], nodes[1], 9, MS);
+        net.connect(nodes[1], nodes[3], 1, MS);
+        let detour = [net.connect(nodes[0], nodes[2], 1, MS), net.connect(nodes[2], nodes[1], 1, MS)];
+        let took = net.run_until(ms(60_000), is_settled).unwrap_or_else(|| panic!("place {place:03b} does not converge"));
+        println!("C routers at {place:03b}: {took:?}");
+        net.run(ms(40_000));
+        assert_settled(&net);
+        net.down(detour[0]);
+        net.run(ms(40_000));
+        assert_settled(&net);
+        net.up(detour[0]);
+        let took = net.run_until(ms(60_000), is_settled).unwrap_or_else(|| panic!("place {place:03b} does not converge again"));
+        println!("  again: {took:?}");
+        net.run(ms(60_000));
+        assert_settled(&net);
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use skupper_proto::address::{AddressClass, AddressKey, AddressSpace, RouterMode, Treatment};
 use skupper_proto::annotations::{Annotations, Flags, Outgoing, Parsed, node_text, parse};
-use skupper_proto::mobile::Attributes;
+use skupper_proto::mobile::{Attributes, Rank};
 use skupper_proto::time::Instant;
+use skupper_proto::topology::message::HELLO_ADDRESS;
 use skupper_proto::topology::{Action, Arrival, Config, LinkId, Message, Notice, RouterIndex, Routing};
 
 use crate::c_like::CRouter;
@@ -72,12 +73,17 @@ impl OurRouter {
             AddressClass::Local | AddressClass::Topological => {
                 let flooded = address.class == AddressClass::Topological;
                 let arrival = Arrival { link, trace: annotations.trace, flooded };
+                let hello = matches!(&*packet.message, Message::Hello(_));
+                if hello != (&*packet.to == HELLO_ADDRESS) {
+                    return;
+                }
                 self.routing.handle_message(&arrival, &packet.message, now)
             }
             AddressClass::Router => {
                 let routes = self.routing.routes();
                 let route = routes.router(address.text).and_then(|router| routes.route(router));
-                let within = annotations.trace.len() <= routes.hop_limit();
+                let within = annotations.trace.len() <= routes.hop_limit()
+                    && self.routing.may_pass(&Arrival { link, trace: annotations.trace, flooded: false });
                 route.filter(|_| within).map(|route| route.link).into_iter().collect()
             }
             other => panic!("{other:?}"),
@@ -128,6 +134,7 @@ pub(crate) struct Node {
     /// Whether the next life is a C router's.
     pub(crate) is_c: bool,
     pub(crate) served: BTreeMap<AddressKey, Attributes>,
+    pub(crate) instance: i64,
     life: u64,
 }
 
@@ -203,7 +210,7 @@ impl Net {
     }
 
     pub(crate) fn add(&mut self, id: &str, is_c: bool) -> usize {
-        self.nodes.push(Node { id: id.to_owned(), router: None, is_c, served: BTreeMap::new(), life: 0 });
+        self.nodes.push(Node { id: id.to_owned(), router: None, is_c, served: BTreeMap::new(), instance: 0, life: 0 });
         self.armed.push(None);
         let node = self.nodes.len() - 1;
         self.start(node);
@@ -218,6 +225,7 @@ impl Net {
         let entry = &mut self.nodes[node];
         assert!(entry.router.is_none());
         entry.life += 1;
+        entry.instance = instance;
         entry.router = Some(if entry.is_c {
             // Ticks of C routers are not in step.
             let phase = Duration::from_millis(instance as u64 * 137 % 1000);
@@ -294,7 +302,7 @@ impl Net {
         let now = self.now;
         self.nodes[node].served.insert(key.clone(), attributes.clone());
         match self.nodes[node].router.as_mut() {
-            Some(Router::Ours(router)) => router.routing.set_address(key, attributes, now),
+            Some(Router::Ours(router)) => router.routing.set_address(key, attributes, Rank::Service, now),
             Some(Router::C(router)) => router.serve(key, attributes),
             None => {}
         }
@@ -325,6 +333,22 @@ impl Net {
 
     pub(crate) fn total_sent(&self) -> u64 {
         self.sent.values().sum()
+    }
+
+    /// The sequences of a node's link state and of its addresses.
+    pub(crate) fn sequences(&self, node: usize) -> (u64, u64) {
+        match self.nodes[node].router.as_ref() {
+            Some(Router::Ours(router)) => (router.routing.ls_seq(), router.routing.mobile_seq(RouterIndex::OWN)),
+            Some(Router::C(router)) => router.sequences(),
+            None => (0, 0),
+        }
+    }
+
+    /// Sends what a node's machine knows nothing of, by one of its connections.
+    pub(crate) fn forge(&mut self, node: usize, connection: usize, packet: Packet) {
+        if let Some(link) = self.connections[connection].up {
+            self.send(node, link, packet);
+        }
     }
 
     /// Lets time pass.

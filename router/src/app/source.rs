@@ -540,6 +540,9 @@ pub(super) fn log_notice(notice: &topology::Notice) {
         N::Problem { problem: LinkProblem::SecondRouter(id), .. } => {
             log!(RouterHello, Error, "router {id} is heard on the link of another router, and is ignored there");
         }
+        N::Problem { problem: LinkProblem::SecondLife(id), .. } => {
+            log!(RouterHello, Error, "a neighbor uses the id of the neighbor {id}, which is connected, and is ignored");
+        }
         N::NewerVersion { id, version } => {
             log!(
                 RouterLs,
@@ -548,6 +551,10 @@ pub(super) fn log_notice(notice: &topology::Notice) {
             );
         }
         N::TooManyRouters { id } => log!(RouterLs, Error, "router {id} is ignored: too many routers are known"),
-        N::TooManyAddresses { id } => log!(RouterMa, Error, "router {id} serves more addresses than are kept"),
+        N::TooManyAddresses { id } => log!(
+            RouterMa,
+            Error,
+            "router {id} serves more addresses than routers keep: clients' addresses at that router are the first to be left out"
+        ),
     }
 }

@@ -8,6 +8,7 @@ use super::router::{Core, Endpoint};
 use super::trunk::TrunkId;
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
+use skupper_proto::mobile::Rank;
 use slab::Slab;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -346,6 +347,11 @@ impl Address {
     /// Whether all its consumers here take what a client sends before they have answered.
     pub(super) fn is_early(&self) -> bool {
         self.destinations.load().locals.are_early()
+    }
+
+    /// Before which others it is announced, where not all can be.
+    pub(super) fn rank(&self) -> Rank {
+        self.destinations.load().locals.rank()
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {

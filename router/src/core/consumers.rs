@@ -4,6 +4,7 @@
 //! parts that snapshots share: a change copies one part and the list of parts.
 
 use super::address::LocalConsumer;
+use skupper_proto::mobile::Rank;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,6 +55,17 @@ impl Consumers {
     /// Whether all take what a client sends before they have answered, handlers aside.
     pub(super) const fn are_early(&self) -> bool {
         self.late == 0
+    }
+
+    /// The highest rank that one of them gives the address. A client is none that is reached by an edge connection.
+    pub(super) const fn rank(&self) -> Rank {
+        if self.count > self.clients + self.late {
+            Rank::Service
+        } else if self.late > 0 {
+            Rank::Edge
+        } else {
+            Rank::Client
+        }
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<LocalConsumer>> {

@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
+/// How the address ends by which a HELLO goes to the router at the other end of a link, whoever that is.
+const HELLO: &str = "_local/qdhello";
+
 /// Notices kept for the log until somebody takes them.
 const MAX_NOTICES: usize = 256;
 
@@ -140,7 +143,7 @@ impl State {
         if address.local_consumers() > 0 {
             let (sole_mesh, early) = (address.sole_mesh(), address.is_early());
             let attributes = Attributes { sole_mesh, early, ..Attributes::new(address.treatment()) };
-            self.routing.set_address(address.key().clone(), attributes, now);
+            self.routing.set_address(address.key().clone(), attributes, address.rank(), now);
         } else {
             self.routing.remove_address(address.key(), now);
         }
@@ -317,13 +320,18 @@ impl Core {
         match key.class {
             AddressClass::Router => {
                 let routes = self.routes.load();
-                let passed = trace.len() > routes.table.hop_limit();
-                if let Some(way) = routes.get(key.text).filter(|_| !passed) {
+                let arrival = Arrival { link: from, trace, flooded: false };
+                let may_pass = trace.len() <= routes.table.hop_limit() && self.lock().routing.may_pass(&arrival);
+                if let Some(way) = routes.get(key.text).filter(|_| may_pass) {
                     self.send(way.trunk.control(), copy(), Via::Control);
                 }
             }
             AddressClass::Local | AddressClass::Topological if matches!(key.text, "qdhello" | "qdrouter" | "qdrouter.ma") => {
                 let Ok(message) = topology::Message::decode(&sections) else { return };
+                // A HELLO that was sent to this router by its id comes from afar.
+                if matches!(message, topology::Message::Hello(_)) && !to.ends_with(HELLO) {
+                    return;
+                }
                 let mut state = self.lock();
                 let now = state.at(now);
                 if !state.trunks.contains_key(&from) {

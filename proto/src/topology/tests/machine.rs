@@ -5,35 +5,35 @@ use std::sync::Arc;
 
 use crate::address::{AddressKey, Treatment};
 use crate::annotations::{Flags, Outgoing, Parsed, node_text, parse};
-use crate::mobile::Attributes;
+use crate::mobile::{Attributes, Rank};
 use crate::time::Instant;
 use crate::topology::message::*;
 use crate::topology::*;
 
-const A: LinkId = LinkId(1);
-const B: LinkId = LinkId(2);
+pub(super) const A: LinkId = LinkId(1);
+pub(super) const B: LinkId = LinkId(2);
 
 /// A router `me`, whose neighbors the test plays.
-struct Me {
-    routing: Routing,
-    now: Instant,
-    sent: Vec<Envelope>,
+pub(super) struct Me {
+    pub(super) routing: Routing,
+    pub(super) now: Instant,
+    pub(super) sent: Vec<Envelope>,
     notices: Vec<Notice>,
-    relayed: Vec<LinkId>,
+    pub(super) relayed: Vec<LinkId>,
 }
 
 impl Me {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(Config::new("me", 7))
     }
 
-    fn with(config: Config) -> Self {
+    pub(super) fn with(config: Config) -> Self {
         let now = Instant::from_millis(100_000);
         let routing = Routing::new(config, now);
         Self { routing, now, sent: Vec::new(), notices: Vec::new(), relayed: Vec::new() }
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(action) = self.routing.poll_action() {
             match action {
                 Action::Send(envelope) => self.sent.push(envelope),
@@ -43,18 +43,18 @@ impl Me {
         }
     }
 
-    fn up(&mut self, link: LinkId, cost: u32) {
+    pub(super) fn up(&mut self, link: LinkId, cost: u32) {
         self.routing.link_up(link, cost, self.now);
         self.drain();
     }
 
-    fn down(&mut self, link: LinkId) {
+    pub(super) fn down(&mut self, link: LinkId) {
         self.routing.link_down(link, self.now);
         self.drain();
     }
 
     /// A message from the neighbor on a link, which came through `trace`.
-    fn take(&mut self, link: LinkId, trace: &[&str], flooded: bool, message: Message) {
+    pub(super) fn take(&mut self, link: LinkId, trace: &[&str], flooded: bool, message: Message) {
         let mut section = Vec::new();
         Outgoing::of_edge(Flags::default(), None).encode(&mut section);
         for id in trace {
@@ -72,24 +72,24 @@ impl Me {
         self.drain();
     }
 
-    fn hello(&mut self, link: LinkId, id: &str, instance: i64, seen: &[&str]) {
+    pub(super) fn hello(&mut self, link: LinkId, id: &str, instance: i64, seen: &[&str]) {
         let seen = seen.iter().map(|id| Arc::from(*id)).collect();
         self.take(link, &[id], false, Message::Hello(Hello { id: id.into(), instance: Some(instance), seen }));
     }
 
-    fn ra(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, mobile_seq: u64) {
-        let ra = Ra { id: trace[0].into(), instance: Some(instance), ls_seq, mobile_seq };
+    pub(super) fn ra(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, mobile_seq: u64) {
+        let ra = Ra { id: trace[0].into(), instance: Some(instance), ls_seq, mobile_seq, digests: None };
         self.take(link, trace, true, Message::Ra(ra));
     }
 
-    fn lsu(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, peers: &[(&str, u32)]) {
+    pub(super) fn lsu(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, peers: &[(&str, u32)]) {
         let peers = peers.iter().map(|(id, cost)| (Arc::from(*id), *cost)).collect();
         let lsu = Lsu { id: trace[0].into(), instance: Some(instance), ls_seq, peers };
         self.take(link, trace, false, Message::Lsu(lsu));
     }
 
     /// Lets time pass, waking the machine when it asks to be.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.routing.poll_timeout().filter(|due| *due <= end) {
             self.now = self.now.max(due);
@@ -101,14 +101,14 @@ impl Me {
     }
 
     /// Does not run for a while, nor hear anything.
-    fn pause(&mut self, time: Duration) {
+    pub(super) fn pause(&mut self, time: Duration) {
         self.now += time;
         self.routing.handle_timeout(self.now);
         self.drain();
     }
 
     /// Lets time pass while the routers on these links go on saying HELLO.
-    fn pass_with(&mut self, time: Duration, links: &[(LinkId, &str)]) {
+    pub(super) fn pass_with(&mut self, time: Duration, links: &[(LinkId, &str)]) {
         let end = self.now + time;
         while self.now < end {
             self.pass(Duration::from_millis(500));
@@ -119,29 +119,29 @@ impl Me {
     }
 
     /// The opcodes sent since the last question, each with its links and address.
-    fn sent(&mut self) -> Vec<(&'static str, Vec<LinkId>, String)> {
+    pub(super) fn sent(&mut self) -> Vec<(&'static str, Vec<LinkId>, String)> {
         self.sent.drain(..).map(|sent| (sent.message.opcode(), sent.links, sent.to.into_owned())).collect()
     }
 
-    fn opcodes(&mut self) -> Vec<&'static str> {
+    pub(super) fn opcodes(&mut self) -> Vec<&'static str> {
         self.sent().into_iter().map(|(opcode, ..)| opcode).collect()
     }
 
-    fn notices(&mut self) -> Vec<Notice> {
+    pub(super) fn notices(&mut self) -> Vec<Notice> {
         core::mem::take(&mut self.notices)
     }
 
-    fn neighbors(&self) -> Vec<String> {
+    pub(super) fn neighbors(&self) -> Vec<String> {
         self.routing.neighbors().map(|neighbor| neighbor.id.to_string()).collect()
     }
 
-    fn route(&self, id: &str) -> Option<Route> {
+    pub(super) fn route(&self, id: &str) -> Option<Route> {
         let routes = self.routing.routes();
         routes.route(routes.router(id)?)
     }
 
     /// With neighbor `a` on link A, whose link state is known.
-    fn with_neighbor() -> Self {
+    pub(super) fn with_neighbor() -> Self {
         let mut me = Self::new();
         me.up(A, 1);
         me.hello(A, "a", 1, &["me"]);
@@ -152,8 +152,8 @@ impl Me {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn hello_goes_at_once_then_every_second_and_early_only_when_somebody_new_is_heard() {
@@ -477,7 +477,7 @@ fn floods_go_on_once() {
     me.pass(MS * 500);
     me.ra(B, &["x", "b"], 1, 4, 0);
     assert_eq!(me.relayed, [A, c], "said again");
-    let ra = Ra { id: "x".into(), instance: Some(1), ls_seq: 5, mobile_seq: 0 };
+    let ra = Ra { id: "x".into(), instance: Some(1), ls_seq: 5, mobile_seq: 0, digests: None };
     me.take(A, &["x", "a"], false, Message::Ra(ra));
     assert!(me.relayed.is_empty(), "meant for this router alone");
 }
@@ -508,7 +508,7 @@ fn a_mau_goes_before_the_ra_with_its_number() {
     let mut me = Me::with_neighbor();
     me.pass_with(SECOND * 10, &[(A, "a")]);
     me.sent();
-    me.routing.set_address(AddressKey::mobile("x"), Attributes::new(Treatment::Balanced), me.now);
+    me.routing.set_address(AddressKey::mobile("x"), Attributes::new(Treatment::Balanced), Rank::Service, me.now);
     me.drain();
     assert_eq!(me.sent(), [("MAU", vec![A], MOBILE_FLOOD_ADDRESS.to_owned()), ("RA", vec![A], FLOOD_ADDRESS.to_owned()),]);
     me.routing.withdraw(me.now);
@@ -611,23 +611,27 @@ fn addresses_of_an_unreachable_router_are_held_for_a_second() {
 }
 
 #[test]
-fn too_many_routers_are_refused() {
+fn too_many_routers_are_refused_and_leave_room_for_neighbors() {
     let mut me = Me::with_neighbor();
-    for chunk in 0..2 {
+    let invent = |me: &mut Me, chunk: u64| {
         let ids: Vec<String> = (0..3000).map(|n| format!("x{chunk}-{n}")).collect();
         let peers: Vec<(&str, u32)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
         me.lsu(A, &["a"], 1, 2 + chunk, &peers);
-    }
-    assert!(me.routing.routers().count() < MAX_ROUTERS);
+    };
+    invent(&mut me, 0);
+    invent(&mut me, 1);
+    assert_eq!(me.routing.routers().count(), MAX_ROUTERS / 2);
     let refused = me.notices().into_iter().filter(|notice| matches!(notice, Notice::TooManyRouters { .. }));
     assert_eq!(refused.count(), 1);
     me.up(B, 1);
     me.hello(B, "b", 1, &["me"]);
-    assert_eq!(me.routing.links().nth(1).and_then(|link| link.problem.clone()), Some(LinkProblem::TooManyRouters));
-    // The first 3000 are named by nobody now: there is room once they are forgotten.
-    for _ in 0..4 {
-        me.pass_with(SECOND, &[(A, "a")]);
-        me.hello(B, "b", 1, &["me"]);
-    }
-    assert_eq!(me.neighbors(), ["a", "b"]);
+    assert_eq!(me.neighbors(), ["a", "b"], "what one neighbor tells leaves half of the places");
+    // The first 3000 are named by nobody now: there is room for the others once they are forgotten, and the next RA makes ask.
+    me.pass_with(SECOND * 4, &[(A, "a"), (B, "b")]);
+    assert_eq!(me.routing.routers().count(), 2);
+    me.opcodes();
+    me.ra(A, &["a"], 1, 3, 0);
+    assert!(me.opcodes().contains(&"LSR"));
+    invent(&mut me, 1);
+    assert_eq!(me.routing.routers().count(), MAX_ROUTERS / 2, "a, b, and what fits");
 }

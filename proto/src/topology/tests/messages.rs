@@ -52,7 +52,7 @@ fn vectors() -> Vec<Vector> {
                 42005373d000000025000000064040a11a616d71703a2f5f746f706f2f302f616c6c2f7164726f75746572404040005374d100000010\
                 00000002a1066f70636f6465a1025241005377d1000000410000000ca1026964a10161a10270765401a10461726561a10130a108696e\
                 7374616e6365716b04730ba1066c735f7365715401a10a6d6f62696c655f7365715401",
-            message: Message::Ra(Ra { id: id("a"), instance: INSTANCE, ls_seq: 1, mobile_seq: 1 }),
+            message: Message::Ra(Ra { id: id("a"), instance: INSTANCE, ls_seq: 1, mobile_seq: 1, digests: None }),
             to: FLOOD_ADDRESS,
         },
         Vector {
@@ -141,7 +141,7 @@ fn all_forms_round_trip() {
         mau(0, MauContent::Whole(vec![])),
         mau(1, MauContent::Whole(vec![early, entry.clone(), both])),
         Message::Hello(Hello { id: id("ü"), instance: Some(-(big as i64)), seen: vec![id("x"); 500] }),
-        Message::Ra(Ra { id: id("x"), instance: Some(128), ls_seq: big, mobile_seq: 200 }),
+        Message::Ra(Ra { id: id("x"), instance: Some(128), ls_seq: big, mobile_seq: 200, digests: None }),
         Message::Lsu(Lsu { id: id("x"), instance: Some(0), ls_seq: 0, peers: vec![] }),
         Message::Lsu(Lsu { id: id("x"), instance: Some(0), ls_seq: 9, peers: vec![(id("y"), u32::MAX), (id("z"), 0)] }),
     ] {

@@ -1,3 +1,4 @@
+mod hostile;
 mod machine;
 mod messages;
 mod paths;

@@ -2,10 +2,13 @@
 
 use super::world::{World, finish, stream, trace};
 use super::{Bell, Sink};
-use crate::core::{Command, Ended, GroupKey, Mailbox, Notify};
+use crate::core::{Command, Ended, GroupKey, LocalConsumer, Mailbox, Notify};
 use bytes::Bytes;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::annotations::{self, Parsed, node_text};
+use skupper_proto::topology::Notice;
+use skupper_proto::topology::message::{Hello, Lsu, Message, router_address};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -45,6 +48,57 @@ fn neighbors_may_leave_annotations_out() {
     let _consumption = world.consume(1, "service", &Sink::new());
     world.settle();
     assert_eq!([0, 1].map(|at| world.neighbors(at)), [vec!["b"], vec!["a"]]);
+    assert_eq!(world.consumers(0, "service"), ["b"]);
+}
+
+/// A neighbor speaks in the name of the router between it and a third: that router does not lend its trace to it.
+#[test]
+fn routing_messages_without_a_true_trace_are_not_passed_on() {
+    let mut world = line();
+    world.settle();
+    let known = |world: &World| {
+        let routers = world.cores[2].routers();
+        routers.into_iter().find(|router| &*router.id == "b").map(|router| (router.instance, router.ls_seq))
+    };
+    let before = known(&world);
+    let instance = before.and_then(|(instance, _)| instance);
+    let (id, peers) = (Arc::from("b"), Vec::new());
+    let lsu = Message::Lsu(Lsu { id: Arc::clone(&id), instance, ls_seq: 1 << 40, peers });
+    let hello = Message::Hello(Hello { id, instance: Some(99), seen: vec!["c".into()] });
+    for (to, message) in [(router_address("c"), lsu), ("amqp:/_topo/0/c/qdhello".to_owned(), hello)] {
+        let octets = message.encode(&to, &node_text("a"));
+        let Ok(Parsed::Present(annotations)) = annotations::parse(&octets) else { panic!("no annotations") };
+        world.inject(0, 1, octets[annotations.length..].to_vec());
+        world.inject(0, 1, message.encode(&to, &node_text("b")));
+        world.inject(0, 1, octets);
+    }
+    world.run(Duration::from_millis(100));
+    assert_eq!(known(&world), before);
+    let restarted = |notice: &Notice| matches!(notice, Notice::Restarted { .. });
+    assert!(!world.cores[2].take_notices().iter().any(restarted));
+}
+
+/// Not all addresses have room in an announcement: those of services go first.
+#[test]
+fn services_are_announced_before_what_clients_consume() {
+    let mut world = World::new(["a", "b"], Treatment::Balanced);
+    let text = |n: usize| format!("client-{n:04}{}", "x".repeat(4000));
+    let clients: Vec<_> = (0..1100)
+        .map(|n| {
+            let consumer = LocalConsumer::client(Sink::new(), 1);
+            world.cores[1].consume(&text(n), consumer, world.now)
+        })
+        .collect();
+    let _service = world.consume(1, "service", &Sink::new());
+    world.connect(0, 1, 1, None);
+    world.settle();
+    assert_eq!(world.consumers(0, "service"), ["b"]);
+    let announced = |world: &World| (0..1100).filter(|n| !world.consumers(0, &text(*n)).is_empty()).count();
+    let kept = announced(&world);
+    assert!(kept > 1000 && kept < 1100, "{kept}");
+    drop(clients);
+    world.settle();
+    assert_eq!(announced(&world), 0);
     assert_eq!(world.consumers(0, "service"), ["b"]);
 }
 

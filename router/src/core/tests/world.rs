@@ -193,6 +193,12 @@ impl World {
         progress
     }
 
+    /// Hands octets to the core at one end of a control connection, as if its peer had sent them there.
+    pub(super) fn inject(&self, wire: usize, end: usize, octets: Vec<u8>) {
+        let end = &self.wires[wire][end];
+        self.cores[end.core].control_message(end.trunk.id(), &Bytes::from(octets), self.now);
+    }
+
     /// Lets everything happen that happens within `time`.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;

@@ -1,0 +1,70 @@
+//! Whose word a message is, and whether it came by the way that it takes.
+
+use super::Topology;
+use crate::time::Instant;
+use crate::topology::LinkId;
+use crate::topology::belief::Word;
+use crate::topology::message::{Lsu, Ra};
+use crate::topology::routes::RouterIndex;
+use crate::topology::status::Arrival;
+
+impl Topology {
+    /// Whose word a message is that names the router `id` as its sender; HELLO apart.
+    pub(in super::super) fn word_of(&self, arrival: &Arrival<'_>, id: &str) -> Word {
+        let Some(peer) = self.peer(arrival.link) else { return Word::Refused };
+        match arrival.trace.routers().last() {
+            Some(last) if last != peer => return Word::Refused,
+            Some(_) => {}
+            // Who leaves the trace out can speak for himself.
+            None if id != peer => return Word::Refused,
+            None => {}
+        }
+        if id == peer && arrival.trace.len() <= 1 {
+            return Word::Own;
+        }
+        let neighbor = self.find(id).filter(|router| self.neighbors.contains_key(router));
+        let is_straight = neighbor.is_some_and(|neighbor| self.routes.before(neighbor) == Some(neighbor));
+        if is_straight { Word::Astray } else { Word::PassedOn }
+    }
+
+    /// Whether a message for another router may be passed on: the neighbor that it came from stands in its trace.
+    pub(in super::super) fn is_traced(&self, arrival: &Arrival<'_>) -> bool {
+        let peer = self.peer(arrival.link);
+        peer.is_some() && arrival.trace.routers().last() == peer
+    }
+
+    /// Whether a message for every router came by the way that its sender's messages take.
+    pub(in super::super) fn is_on_tree(&self, arrival: &Arrival<'_>, sender: RouterIndex) -> bool {
+        let before = self.routes.before(sender).and_then(|before| self.id(before));
+        before.is_none_or(|before| self.peer(arrival.link) == Some(before))
+    }
+
+    /// Whether a request that came by a link may cost an answer of so many octets.
+    pub(in super::super) fn allow_answer(&mut self, link: LinkId, octets: usize, now: Instant) -> bool {
+        self.links.get_mut(link).is_some_and(|link| link.answers.take(octets, now))
+    }
+
+    pub(super) fn peer(&self, link: LinkId) -> Option<&str> {
+        self.links.get(link)?.status.peer.as_deref()
+    }
+
+    /// Takes an RA that came by another way than its router's own link. It may say that this link is not the shortest way any more,
+    /// for C routers send an RA by the shortest ways only; so they are asked.
+    pub(in super::super) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
+        let Some(router) = self.table.find(&ra.id) else { return };
+        let Some(slot) = self.table.get_mut(router) else { return };
+        if slot.said_digest.is_none() && slot.instance == ra.instance && slot.ls_seq != ra.ls_seq {
+            slot.check = true;
+            self.ready.insert(router);
+            self.touch(router, now);
+        }
+    }
+
+    /// Whether a neighbor with this link state has a shorter way to this router than its own link.
+    pub(super) fn shows_detour(&self, lsu: &Lsu) -> bool {
+        let Some((_, direct)) = lsu.peers.iter().find(|(id, _)| *id == self.config.id) else { return false };
+        let by = |id: &str| self.routes.cost_from(self.find(id)?);
+        let costs = lsu.peers.iter().filter(|(id, _)| *id != self.config.id);
+        costs.filter_map(|(id, cost)| Some(by(id)?.saturating_add(u64::from(*cost)))).any(|cost| cost < u64::from(*direct))
+    }
+}
