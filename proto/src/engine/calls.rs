@@ -37,6 +37,7 @@ impl Connection {
         }
         let handle = u32::try_from(entry.handles.vacant_key()).ok().filter(|handle| *handle <= entry.remote_handle_max)?;
         let link = Link { attach_sent: true, ..Link::new(session, request.name.clone(), request.role, handle) };
+        self.names += request.name.len();
         let link = LinkKey(self.links.insert(link));
         entry.handles.insert(link);
         entry.attaching.insert(name, link);

@@ -15,6 +15,7 @@ impl Connection {
         for (channel, key) in &self.channels {
             assert_eq!(session_of(*key).expect("channel without session").remote_channel, Some(*channel));
         }
+        assert_eq!(self.names, self.links.iter().map(|(_, link)| link.name.len()).sum::<usize>(), "octets of names");
         let mut chained = 0;
         for (at, link) in self.links.iter() {
             let key = LinkKey(at);

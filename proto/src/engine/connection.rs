@@ -50,6 +50,8 @@ pub struct Usage {
     pub incoming: usize,
     /// Deliveries of ours that are incomplete or unsettled.
     pub outgoing: usize,
+    /// Octets of memory that sessions, links with their names, and the peer's deliveries take here, without their payloads.
+    pub octets: usize,
 }
 
 /// How long the peer's close is awaited after ours.
@@ -89,6 +91,8 @@ pub struct Connection {
     /// Sessions by the channels that we send on.
     pub(super) local_channels: Slab<SessionKey>,
     pub(super) links: Slots<Link>,
+    /// Octets in the names of all links.
+    pub(super) names: usize,
     pub(super) incoming: Slots<Incoming>,
     pub(super) outgoing: Slots<Outgoing>,
     pub(super) next_tag: u64,
@@ -125,6 +129,7 @@ impl Connection {
             channels: KeyMap::default(),
             local_channels: Slab::new(),
             links: Slots::new(),
+            names: 0,
             incoming: Slots::new(),
             outgoing: Slots::new(),
             next_tag: 0,
@@ -174,6 +179,10 @@ impl Connection {
             links: self.links.len(),
             incoming: self.incoming.len(),
             outgoing: self.outgoing.len(),
+            octets: self.sessions.len() * Session::TAKES
+                + self.links.len() * Link::TAKES
+                + self.names
+                + self.incoming.len() * Incoming::TAKES,
         }
     }
 
@@ -497,7 +506,7 @@ impl Connection {
         entry.attaching = HashMap::new();
         for (_, link) in links {
             self.lose_deliveries(link);
-            if self.links.remove(link.0).is_some_and(|entry| !entry.detach_sent) {
+            if self.take_link(link).is_some_and(|entry| !entry.detach_sent) {
                 told(&mut self.events, link);
             }
             self.steps = self.steps.saturating_sub(1);
@@ -509,8 +518,14 @@ impl Connection {
         self.drop_links(session, |events, link| events.push_back(Event::LinkLost { link }));
     }
 
+    fn take_link(&mut self, link: LinkKey) -> Option<Link> {
+        let entry = self.links.remove(link.0)?;
+        self.names -= entry.name.len();
+        Some(entry)
+    }
+
     pub(super) fn remove_link(&mut self, link: LinkKey) {
-        if let Some(entry) = self.links.remove(link.0)
+        if let Some(entry) = self.take_link(link)
             && let Some(session) = self.sessions.get_mut(entry.session.0.into())
         {
             session.handles.try_remove(entry.local_handle as usize);

@@ -25,6 +25,11 @@ pub(super) struct Incoming {
     pub(super) place: Place,
 }
 
+impl Incoming {
+    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and its place in its session's table.
+    pub(super) const TAKES: usize = 2 * (size_of::<Option<Self>>() + size_of::<(u32, IncomingKey)>());
+}
+
 impl Chained for Incoming {
     fn place(&mut self) -> &mut Place {
         &mut self.place

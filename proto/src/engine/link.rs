@@ -73,6 +73,10 @@ pub(super) const fn ahead(to: u32, from: u32) -> u32 {
 }
 
 impl Link {
+    /// Octets of memory that one takes beside its name: itself, with the room that a slab keeps for growth, and its places in the two tables
+    /// of its session.
+    pub(super) const TAKES: usize = 2 * (size_of::<Option<Self>>() + 2 * size_of::<(u32, LinkKey)>() + 16);
+
     /// A link of which one end has attached. Deliveries are counted from 0.
     pub(super) const fn new(session: SessionKey, name: String, role: Role, local_handle: u32) -> Self {
         Self {

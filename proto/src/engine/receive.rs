@@ -100,6 +100,7 @@ impl Connection {
                     let text = format!("an attach beyond the handle-max of {}", session.remote_handle_max);
                     return self.end_session(key, Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
                 }
+                self.names += attach.name.len();
                 let link = LinkKey(self.links.insert(Link::new(key, attach.name.clone(), role, local_handle)));
                 session.handles.insert(link);
                 link

@@ -57,6 +57,9 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and the first places of its tables.
+    pub(super) const TAKES: usize = 2 * size_of::<Option<Self>>() + 512;
+
     pub(super) fn new(channel: u16, window: u32) -> Self {
         Self {
             channel,
