@@ -75,7 +75,7 @@ fn streams(services: usize, times: usize) {
     let (message, request) = (message(), Bytes::from_static(&[7; 64]));
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), VecDeque::new());
     measured(times, &mut |_| {
-        let delivery = Delivery::new(message.clone(), core.budget());
+        let delivery = Delivery::new(message.clone(), core.own());
         delivery.set_producer(Notify::Slot(Arc::clone(&producer), 1));
         delivery.push(request.clone());
         assert!(core.route(Arc::clone(&delivery), core.read("service-0")));
@@ -97,7 +97,7 @@ fn streams(services: usize, times: usize) {
 /// Chunks of one stream from one connection's task to another's, with their wake-ups.
 fn chunks(times: usize) {
     let core = core();
-    let delivery = Delivery::new(message(), core.budget());
+    let delivery = Delivery::new(message(), core.own());
     let (producer, consumer) = (Mailbox::new(0), Mailbox::new(0));
     delivery.set_producer(Notify::Slot(Arc::clone(&producer), 1));
     delivery.set_consumer(Notify::Slot(Arc::clone(&consumer), 1));

@@ -1,7 +1,7 @@
 //! Requests and their responses, on a directory in memory.
 
 use super::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester, Service, columns, handle};
-use crate::core::{Budget, Delivery, Endpoint, Message};
+use crate::core::{Account, Class, Delivery, Endpoint, Holder, Message};
 use crate::schema::{Entity, EntityType, ManagementAccess, entity_type, entity_types};
 use bytes::Bytes;
 use skupper_proto::amqp::Value;
@@ -521,9 +521,9 @@ fn service() -> (Arc<Service<Memory>>, Sent) {
     (service, sent)
 }
 
-fn delivery(octets: &[u8], budget: &Arc<Budget>) -> Arc<Delivery> {
+fn delivery(octets: &[u8], holder: &Arc<Holder>) -> Arc<Delivery> {
     let message = Message { sections: Bytes::copy_from_slice(octets), ..Message::default() };
-    Delivery::whole(message, Bytes::new(), budget)
+    Delivery::whole(message, Bytes::new(), holder)
 }
 
 /// Lets what was spawned run until nothing more happens.
@@ -540,11 +540,11 @@ fn addressed(to: &str) -> Request {
 #[tokio::test]
 async fn a_delivery_is_accepted_and_answered() {
     let (service, sent) = service();
-    let budget = Arc::new(Budget::new(1 << 30));
+    let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     let octets = addressed("me").encode();
-    let whole = delivery(&octets, &budget);
+    let whole = delivery(&octets, &holder);
     // In pieces, as a large message comes.
-    let pieces = Delivery::new(Message { sections: Bytes::copy_from_slice(&octets[..20]), ..Message::default() }, &budget);
+    let pieces = Delivery::new(Message { sections: Bytes::copy_from_slice(&octets[..20]), ..Message::default() }, &holder);
     service.deliver(Arc::clone(&whole));
     service.deliver(Arc::clone(&pieces));
     settle().await;
@@ -561,10 +561,10 @@ async fn a_delivery_is_accepted_and_answered() {
 #[tokio::test]
 async fn what_is_no_request_is_rejected() {
     let (service, sent) = service();
-    let budget = Arc::new(Budget::new(1 << 30));
-    let nameless = delivery(&request("GET-TYPES", &[], &[]).encode(), &budget);
-    let noise = delivery(b"noise", &budget);
-    let large = delivery(&addressed("me").with_body(Value::String("x".repeat(300 * 1024))).encode(), &budget);
+    let holder = Holder::new(&Account::new(1 << 30), Class::Router);
+    let nameless = delivery(&request("GET-TYPES", &[], &[]).encode(), &holder);
+    let noise = delivery(b"noise", &holder);
+    let large = delivery(&addressed("me").with_body(Value::String("x".repeat(300 * 1024))).encode(), &holder);
     for delivery in [&nameless, &noise, &large] {
         service.deliver(Arc::clone(delivery));
     }
@@ -579,17 +579,17 @@ async fn what_is_no_request_is_rejected() {
 #[tokio::test]
 async fn a_flood_is_refused_with_a_status() {
     let (service, sent) = service();
-    let budget = Arc::new(Budget::new(1 << 30));
+    let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     let octets = addressed("me").encode();
     // None is carried out before all are there.
-    let deliveries: Vec<_> = (0..600).map(|_| delivery(&octets, &budget)).collect();
+    let deliveries: Vec<_> = (0..600).map(|_| delivery(&octets, &holder)).collect();
     for delivery in &deliveries {
         service.deliver(Arc::clone(delivery));
     }
     settle().await;
     let count = |status| sent.lock().unwrap().iter().filter(|(_, response)| response.status == status).count();
     assert_eq!((count(Status::OK), count(Status::UNAVAILABLE)), (512, 88));
-    service.deliver(delivery(&octets, &budget));
+    service.deliver(delivery(&octets, &holder));
     settle().await;
     assert_eq!(count(Status::OK), 513);
 }

@@ -412,7 +412,7 @@ impl HttpSource for Running {
             deliveries_egress: counters.egress(),
             deliveries_transit: counters.transit(),
             last_topology_change: changed.as_secs(),
-            buffer_bytes: self.node.core.budget().held() as u64,
+            buffer_bytes: self.node.core.account().held() as u64,
             memory: Memory::now(),
             pools: super::records::pools(self),
             tcp_service_connections: of("tcp"),

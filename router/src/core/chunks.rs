@@ -1,7 +1,12 @@
 //! Octets that wait, in the pieces they came in.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+
+/// Octets of a piece below which it is joined with the one before it, if that is as small and more than so many pieces wait. A piece takes 64
+/// octets beside its own: of single octets that wait, one would take as much as sixty-five.
+const SMALL: usize = 1024;
+const LOOSE: usize = 16;
 
 /// A queue that asks for no memory while it holds one piece at most: of ten thousand streams at rest, or with a small request now and
 /// then, none keeps a buffer for it.
@@ -24,6 +29,19 @@ impl Chunks {
         } else {
             self.rest.push_back(chunk);
         }
+    }
+
+    /// Appends a piece, and joins small ones when many wait.
+    pub fn append(&mut self, chunk: Bytes) {
+        let joins = self.rest.len() >= LOOSE && chunk.len() < SMALL;
+        let Some(last) = self.rest.back_mut().filter(|last| joins && last.len() < SMALL) else { return self.push_back(chunk) };
+        let mut joined = std::mem::take(last).try_into_mut().unwrap_or_else(|shared| {
+            let mut joined = BytesMut::with_capacity(shared.len() + chunk.len());
+            joined.extend_from_slice(&shared);
+            joined
+        });
+        joined.extend_from_slice(&chunk);
+        *last = joined.freeze();
     }
 
     /// The piece that waits longest.
@@ -65,6 +83,24 @@ impl Extend<Bytes> for Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_pieces_that_wait_become_one() {
+        let mut chunks = Chunks::default();
+        let octets: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        for octet in octets.chunks(1) {
+            chunks.append(Bytes::copy_from_slice(octet));
+        }
+        assert!(chunks.iter().count() <= octets.len() / SMALL + 2 + LOOSE);
+        assert_eq!(chunks.iter().flatten().copied().collect::<Vec<u8>>(), octets);
+        // What others have, too, is not changed under them.
+        let mut chunks = Chunks::default();
+        let shared = Bytes::from(b"ab".to_vec());
+        let more = [Bytes::from_static(b"c"), Bytes::from(vec![0; SMALL]), Bytes::from_static(b"d")];
+        (0..=LOOSE).map(|_| shared.clone()).chain(more).for_each(|chunk| chunks.append(chunk));
+        assert_eq!(chunks.iter().map(Bytes::len).skip(LOOSE).collect::<Vec<_>>(), [3, SMALL, 1]);
+        assert_eq!(shared, b"ab"[..]);
+    }
 
     #[test]
     fn pieces_keep_their_order_and_the_last_leaves_no_memory() {

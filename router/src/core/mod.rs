@@ -5,9 +5,9 @@
 //! endpoints by the little they need to be told ([`Endpoint`], [`Mailbox`]) and nothing of sockets. Look-ups read published
 //! snapshots; changes are made under one lock, the core's, by whoever causes them. It is synchronous and reads no clock.
 
+mod account;
 mod address;
 mod allowance;
-mod budget;
 mod choose;
 mod chunks;
 mod consumers;
@@ -26,9 +26,9 @@ mod trunk;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Charge, Class, Holder};
 pub use address::{Address, AddressCounts, AddressRule, LocalConsumer, Watch, Watching};
 pub use allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
-pub use budget::Budget;
 pub use choose::Choice;
 pub use chunks::Chunks;
 pub use counters::Counters;

@@ -1,6 +1,7 @@
 //! One delivery to one destination after the other, until one does not release it: for senders that ask for this
 //! (`qd.resend-released`).
 
+use super::account::Charge;
 use super::choose::Tried;
 use super::delivery::{Delivery, Ended, Notify, Party};
 use super::router::Core;
@@ -34,6 +35,8 @@ struct State {
     tried: Tried,
     /// What has come of the body, as long as it may be sent again.
     kept: Option<Vec<Bytes>>,
+    /// For what is kept.
+    charge: Charge,
     octets: usize,
     ended: Option<Ended>,
     received: u64,
@@ -51,6 +54,7 @@ impl Resend {
                 copy: None,
                 tried: Tried::default(),
                 kept: Some(Vec::new()),
+                charge: original.charge(0),
                 octets: 0,
                 ended: None,
                 received: 0,
@@ -104,7 +108,7 @@ impl Resend {
         let progress = copy.progress();
         if progress.acknowledged && (state.kept.is_some() || progress.received > state.received) {
             // Who says how far it has come has taken it.
-            state.kept = None;
+            state.keep_no_more();
             state.received = progress.received;
             original.acknowledge(progress.received, progress.allowance);
         }
@@ -140,6 +144,11 @@ impl Party for Resend {
 }
 
 impl State {
+    fn keep_no_more(&mut self) {
+        self.kept = None;
+        self.charge.set(0);
+    }
+
     /// From the original into the copy, as far as it does not hold too much.
     fn carry(&mut self, original: &Delivery, copy: &Delivery) {
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
@@ -153,7 +162,9 @@ impl State {
             let (octets, ended) = original.take(AHEAD.saturating_sub(copy.window().0), &mut chunks);
             self.octets = self.octets.saturating_add(octets);
             if self.octets > KEPT {
-                self.kept = None;
+                self.keep_no_more();
+            } else if self.kept.is_some() {
+                self.charge.set(self.octets);
             }
             for chunk in chunks {
                 if let Some(kept) = &mut self.kept {

@@ -1,7 +1,7 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
+use super::account::{Account, Class, Holder};
 use super::address::{Address, AddressRule, LocalConsumer, Remote, Watching};
-use super::budget::Budget;
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
 use super::delivery::{Delivery, Message};
@@ -54,7 +54,7 @@ pub struct Settings {
     pub default_treatment: Treatment,
     /// Threads that own connections.
     pub shards: usize,
-    /// Octets of bodies that the router may hold.
+    /// Octets of memory that the router may hold for its peers.
     pub ceiling: usize,
 }
 
@@ -88,7 +88,7 @@ pub struct Core {
     space: AddressSpace,
     treatments: ArcSwap<Patterns<AddressRule>>,
     default_treatment: Treatment,
-    budget: Arc<Budget>,
+    own: Arc<Holder>,
     replies: Arc<Replies>,
     counters: Counters,
     pub(super) addresses: ArcSwap<imbl::HashMap<AddressKey, Arc<Address>>>,
@@ -132,7 +132,7 @@ impl Core {
             id,
             treatments: ArcSwap::from_pointee(settings.treatments),
             default_treatment: settings.default_treatment,
-            budget: Arc::new(Budget::new(settings.ceiling)),
+            own: Holder::new(&Account::new(settings.ceiling), Class::Router),
             replies: Replies::new(settings.shards),
             counters: Counters::default(),
             addresses: ArcSwap::default(),
@@ -181,9 +181,14 @@ impl Core {
         &self.space
     }
 
-    /// What deliveries may hold together.
-    pub const fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    /// What is held in memory for all peers together.
+    pub fn account(&self) -> &Arc<Account> {
+        self.own.account()
+    }
+
+    /// What is charged to the router itself.
+    pub const fn own(&self) -> &Arc<Holder> {
+        &self.own
     }
 
     /// Where answers go.
@@ -495,7 +500,7 @@ impl Core {
 
     /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.
     pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
-        self.route(Delivery::whole(message, body, &self.budget), self.read(to))
+        self.route(Delivery::whole(message, body, &self.own), self.read(to))
     }
 
     /// Whether a message has passed here before, or more routers than the network is wide.
@@ -541,7 +546,7 @@ impl Core {
 
     /// Sends a message that is all in its head.
     pub(super) fn send(&self, mailbox: &Mailbox, message: Message, via: Via) {
-        choose::send(mailbox, Delivery::whole(message, Bytes::new(), &self.budget), via);
+        choose::send(mailbox, Delivery::whole(message, Bytes::new(), &self.own), via);
     }
 }
 

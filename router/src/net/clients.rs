@@ -148,7 +148,7 @@ impl Connection {
             let text = "Connection does not support address tracking";
             return self.engine.refuse(link, Error::new(condition::CONNECTION_ROLE, text));
         }
-        if let Some(error) = self.link_refusal(&attach) {
+        if let Some(error) = self.link_refusal(&attach).or_else(|| self.allowance_refusal()) {
             return self.engine.refuse(link, error);
         }
         let outcome = match attach.role {

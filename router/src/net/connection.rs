@@ -9,11 +9,12 @@ use super::incoming::Incoming;
 use super::links::Links;
 use super::outgoing::Outgoing;
 use super::peer_open::PeerOpen;
+use super::pressure::Pressure;
 use super::settings::{Kind, Settings};
 use super::standing::Standing;
 use super::turn::Turn;
 use super::wire::Wire;
-use crate::core::{Command, Mailbox};
+use crate::core::{Charge, Class, Command, Holder, Mailbox};
 use crate::log;
 use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::policy::{Admission, Arrival};
@@ -93,6 +94,11 @@ pub(super) struct Connection {
     pub(super) peer: String,
     pub(super) wire: Wire,
     pub(super) input: BytesMut,
+    /// What is held in memory for the peer; of that, what the structures of the connection take, and its part that never changes.
+    pub(super) holder: Arc<Holder>,
+    pub(super) charge: Charge,
+    pub(super) opening: usize,
+    pub(super) pressure: Option<Pressure>,
     pub(super) octets: Arc<Octets>,
     pub(super) registered: Option<Registered>,
     pub(super) trace: Arc<Trace>,
@@ -141,6 +147,8 @@ impl Connection {
             Some(targets) => targets.current().host_port(),
             None => remote.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()),
         };
+        let class = if settings.role.is_router() { Class::Neighbor } else { Class::Client };
+        let holder = Holder::new(node.core.account(), class);
         let mut connection = Self {
             id,
             kind: Kind::Normal,
@@ -165,6 +173,10 @@ impl Connection {
             peer,
             wire,
             input: BytesMut::new(),
+            charge: holder.charge(0),
+            holder,
+            opening: 0,
+            pressure: None,
             octets: Arc::new(Octets::default()),
             registered: None,
             trace: Arc::default(),
@@ -310,6 +322,7 @@ impl Connection {
                     return Some(Step::Move(shard));
                 }
             }
+            self.charge_structures();
             match self.write() {
                 Ok(true) => progress = true,
                 Ok(false) => {}
@@ -408,7 +421,7 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        let of_links = [self.auto_links.due(), self.outgoing.due()];
+        let of_links = [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];
         let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().chain(of_links).flatten().min();
         // The timer is set anew only when it would fire too late: deadlines move on with every frame.
         if let Some(deadline) = deadline
@@ -425,7 +438,11 @@ impl Connection {
     }
 
     fn may_read(&mut self) -> bool {
-        self.closed.is_none() && !self.untold && self.verdict.is_none() && self.engine.output().len() < MAX_OWED
+        self.closed.is_none()
+            && !self.untold
+            && self.verdict.is_none()
+            && self.engine.output().len() < MAX_OWED
+            && !self.pressure.as_ref().is_some_and(Pressure::is_stopped)
     }
 
     /// Reads once, when all that was read before is done with, and lets the engine act on it, as far as the turn goes. Returns
@@ -497,7 +514,7 @@ impl Connection {
     }
 
     /// Closes the connection as somebody else wishes. A client is told and need not agree; a router's answer is waited for.
-    fn close(&mut self, error: Option<Error>) {
+    pub(super) fn close(&mut self, error: Option<Error>) {
         self.engine.close(error.clone(), self.now);
         // To whoever asked for it, it is gone.
         self.registered = None;
@@ -522,6 +539,9 @@ impl Connection {
             match event {
                 Event::Transfer { delivery, link, settled, payload, ending, state, .. } => {
                     self.transfer(delivery, link, settled, payload, ending, state);
+                    if self.pressure.is_some() {
+                        self.press(delivery, link);
+                    }
                 }
                 Event::Outcome { delivery, state, settled } => self.outcome(delivery, state, settled),
                 Event::Credit { link, drain } => self.outgoing_credit(link, drain),
@@ -539,6 +559,7 @@ impl Connection {
                 Event::SessionRefused => self.session_refused(),
                 Event::Ended { session, error } if self.kind == Kind::Normal => {
                     self.auto_links_ended(session, error.as_ref());
+                    self.forget_pressed(session);
                 }
                 Event::Ended { error, .. } => {
                     // A lost one leaves nothing that works.

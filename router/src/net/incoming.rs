@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::edge::EDGE;
 use super::settings::Kind;
 use super::stuck::Stuck;
-use crate::core::{Counters, Delivery, Ended, Message, Notify};
+use crate::core::{Charge, Counters, Delivery, Ended, Holder, Message, Notify};
 use crate::node::LinkRecord;
 use crate::schema::Role;
 use bytes::{Bytes, BytesMut};
@@ -33,6 +33,9 @@ const INCOMING: u32 = 1 << 31;
 /// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB), and
 /// may pin four times its size at most. A full frame of 16 KiB is just over it.
 const COPY_BELOW: usize = 15 * 1024;
+
+/// Octets beyond twice its own that a head may keep room for while it arrives.
+const SLACK: usize = 1024;
 
 /// Octets of one message in transit that may wait for its receiver before the session's window is left to close.
 const FULL: usize = 1024 * 1024;
@@ -115,6 +118,8 @@ struct LinkRules<'a> {
     user: Option<&'a str>,
     /// The number of the connection that they come by.
     connection: u64,
+    /// No more than where they go is waited for: the connection holds much already.
+    hurries: bool,
 }
 
 /// A head that was read.
@@ -125,10 +130,11 @@ struct Read<'a> {
     body: usize,
 }
 
-/// What has arrived of a head, and what was read of it: a peer may send it octet by octet.
+/// What has arrived of a head, for which the peer is charged, and what was read of it: it may come octet by octet.
 struct Gathering {
     octets: BytesMut,
     front: Front,
+    _charge: Charge,
 }
 
 /// The router annotations at the front of a message, as far as they have been read. They may be long, and are read once.
@@ -169,10 +175,15 @@ impl Front {
 }
 
 impl State {
-    /// Keeps what has arrived of a head.
-    fn hold(octets: Bytes, front: Front) -> Self {
-        let octets = octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
-        Self::Head(Some(Box::new(Gathering { octets, front })))
+    /// Keeps what has arrived of a head, for which `holder` is charged.
+    fn hold(octets: Bytes, front: Front, holder: &Arc<Holder>) -> Self {
+        let mut octets = octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        if octets.capacity() > 2 * octets.len() + SLACK {
+            // It is a small part of the block that it was read into.
+            octets = BytesMut::from(&octets[..]);
+        }
+        let charge = holder.charge(octets.capacity());
+        Self::Head(Some(Box::new(Gathering { octets, front, _charge: charge })))
     }
 }
 
@@ -196,6 +207,7 @@ fn read_head<'a>(
     };
     let streaming = flags.contains(Flags::STREAMING) || link.streaming;
     // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
+    let streaming = streaming || !complete && !too_large && link.hurries;
     if !streaming && !complete && !too_large {
         return Ok(None);
     }
@@ -351,10 +363,11 @@ impl Connection {
             return self.oversize(key, link);
         }
         let complete = ending == Ending::Complete;
+        let exact = self.holder.account().is_exact();
         match &mut slot.state {
-            State::Routed(delivery) if complete && !slot.windowed => delivery.push_last(kept(payload), Ended::Complete),
+            State::Routed(delivery) if complete && !slot.windowed => delivery.push_last(kept(payload, exact), Ended::Complete),
             State::Routed(delivery) => {
-                let held = delivery.push(kept(payload));
+                let held = delivery.push(kept(payload, exact));
                 if slot.windowed && held > stream::MAX_HELD && held > stream::MAX_HELD + delivery.lent() {
                     delivery.end(Ended::Aborted);
                     slot.state = State::Refused;
@@ -371,7 +384,7 @@ impl Connection {
                 let (octets, front) = match held.take() {
                     None => (payload, Front::default()),
                     Some(held) => {
-                        let Gathering { mut octets, front } = *held;
+                        let Gathering { mut octets, front, .. } = *held;
                         octets.extend_from_slice(&payload);
                         (octets.freeze(), front)
                     }
@@ -423,6 +436,11 @@ impl Connection {
     fn fill(&mut self, key: IncomingKey, link: LinkKey) {
         let (Some(slot), Some(session)) = (self.incoming.slots.get_mut(&key), self.engine.session_of(link)) else { return };
         slot.full = Some(session);
+        self.fill_session(session);
+    }
+
+    /// There is one reason more to leave a session's window to close.
+    pub(super) fn fill_session(&mut self, session: SessionKey) {
         let full = self.incoming.full.entry(session).or_default();
         *full += 1;
         if *full == 1 {
@@ -430,8 +448,13 @@ impl Connection {
         }
     }
 
+    /// Whether what arrives is the stream of a service connection.
+    pub(super) fn is_stream(&self, key: IncomingKey) -> bool {
+        self.incoming.slots.get(&key).is_some_and(|slot| slot.windowed)
+    }
+
     /// A delivery holds little again, or is over.
-    fn drained(&mut self, session: SessionKey) {
+    pub(super) fn drained(&mut self, session: SessionKey) {
         let Some(full) = self.incoming.full.get_mut(&session) else { return };
         *full = full.saturating_sub(1);
         if *full == 0 {
@@ -445,7 +468,7 @@ impl Connection {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         if !complete {
             if octets.len() <= MAX_ROUTING {
-                slot.state = State::hold(octets, Front::default());
+                slot.state = State::hold(octets, Front::default(), &self.holder);
             } else {
                 slot.state = State::Refused;
                 crate::log_limited!(
@@ -474,7 +497,7 @@ impl Connection {
             slot.state = State::Refused;
             self.edge_message(key, link, &octets);
         } else {
-            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default()) };
+            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default(), &self.holder) };
         }
     }
 
@@ -489,6 +512,7 @@ impl Connection {
             strips: self.kind == Kind::Normal && self.settings.strip_in,
             user: self.sole_user(),
             connection: self.id,
+            hurries: !complete && !self.holder.is_light(),
         };
         let judged = read_head(&octets, &mut front, complete, presettled, &rules).and_then(|read| match read {
             Some(read) if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) => Err(HeadError::Forbidden),
@@ -499,7 +523,7 @@ impl Connection {
         let mut read = match judged {
             Ok(Some(read)) => read,
             Ok(None) => {
-                slot.state = State::hold(octets, front);
+                slot.state = State::hold(octets, front, &self.holder);
                 return;
             }
             Err(error) => {
@@ -535,9 +559,10 @@ impl Connection {
             }
         }
         let message = Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
-        let delivery = Delivery::new(message, self.node.core.budget());
+        let exact = self.holder.account().is_exact();
+        let delivery = Delivery::new(message, &self.holder);
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
-        delivery.push(kept(octets.slice(read.body..)));
+        delivery.push(kept(octets.slice(read.body..), exact));
         slot.state = State::Routed(Arc::clone(&delivery));
         if complete {
             delivery.end(Ended::Complete);
@@ -704,7 +729,7 @@ const fn is_extended(state: &DeliveryState) -> bool {
     matches!(state, DeliveryState::Other(_))
 }
 
-/// A payload as a delivery may keep it.
-fn kept(payload: Bytes) -> Bytes {
-    if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
+/// A payload as a delivery may keep it; an `exact` one pins no more than its own octets.
+fn kept(payload: Bytes, exact: bool) -> Bytes {
+    if exact || payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }

@@ -122,7 +122,7 @@ impl Connection {
             priority: priority.and_then(|priority| u8::try_from(priority).ok()).unwrap_or(DEFAULT_PRIORITY),
             counts: LinkCounts::default(),
         };
-        self.known.insert(link, self.node.registry.links().enter(record));
+        self.known.insert(link, self.node.registry.links().enter(record, &self.holder));
     }
 
     /// Attaches one more streaming link.

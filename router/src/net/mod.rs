@@ -24,6 +24,7 @@ mod outgoing;
 mod peer_open;
 #[cfg(fuzzing)]
 mod pipe;
+mod pressure;
 mod settings;
 mod standing;
 mod stuck;

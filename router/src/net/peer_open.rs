@@ -59,6 +59,7 @@ impl Connection {
         let own = *container == **self.node.core.id();
         self.log_opened(&open);
         self.tell_kind(&open);
+        self.opening = super::pressure::opening(&open);
         if let Some(targets) = &self.settings.targets {
             targets.learn(property(&open, FAILOVER));
         }

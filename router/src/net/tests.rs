@@ -156,7 +156,7 @@ async fn connect_with(
 fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
     let sections = Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
     let message = Message { sections, streaming: true, priority: 4, internal: true, windowed: true, ..Message::default() };
-    let delivery = Delivery::new(message, node.core.budget());
+    let delivery = Delivery::new(message, node.core.own());
     mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
     delivery
 }

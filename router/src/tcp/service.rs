@@ -164,7 +164,7 @@ impl Service {
             windowed: true,
             ..Message::default()
         };
-        let upload = Delivery::new(message, node.core.budget());
+        let upload = Delivery::new(message, node.core.own());
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
         let dismissal = Arc::<Dismissal>::default();
@@ -365,7 +365,7 @@ impl Service {
         if self.upload_done || room == 0 || progress.queued >= AHEAD {
             return Ok(false);
         }
-        if !self.node.core.budget().has_room() {
+        if self.node.core.account().free() == 0 {
             if self.breath.is_none() {
                 self.breath = Some(Box::pin(tokio::time::sleep(BREATH)));
             }

@@ -23,6 +23,7 @@ mod interop;
 mod lifecycle;
 mod link_loss;
 mod management;
+mod memory;
 mod messages;
 mod operator;
 mod refusals;

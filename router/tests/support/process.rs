@@ -22,6 +22,7 @@ pub struct Router {
     /// Whose it is.
     pub kind: Kind,
     config: PathBuf,
+    ceiling: Option<u64>,
     folder: PathBuf,
     starts: usize,
     running: Running,
@@ -32,8 +33,9 @@ impl Router {
     pub fn start(lab: &Lab, spec: &Spec) -> Self {
         let config = lab.path().join(format!("{}.json", spec.id));
         std::fs::write(&config, spec.text()).expect("the configuration is written");
-        let running = Running::start(router_command(spec.kind, &config), lab.path(), &format!("{}-1", spec.id));
-        Self { id: spec.id.clone(), kind: spec.kind, config, folder: lab.path().to_owned(), starts: 1, running }
+        let running = Running::start(router_command(spec.kind, &config, spec.ceiling), lab.path(), &format!("{}-1", spec.id));
+        let (id, folder) = (spec.id.clone(), lab.path().to_owned());
+        Self { id, kind: spec.kind, config, ceiling: spec.ceiling, folder, starts: 1, running }
     }
 
     /// Starts a process again after the former one ended, with the same configuration.
@@ -41,7 +43,7 @@ impl Router {
         assert!(self.running.exit().is_some(), "{} still runs", self.id);
         self.starts += 1;
         let name = format!("{}-{}", self.id, self.starts);
-        self.running = Running::start(router_command(self.kind, &self.config), &self.folder, &name);
+        self.running = Running::start(router_command(self.kind, &self.config, self.ceiling), &self.folder, &name);
     }
 
     /// Waits until the process listens on `port`.
@@ -130,9 +132,12 @@ impl Drop for Router {
     }
 }
 
-fn router_command(kind: Kind, config: &Path) -> Command {
+fn router_command(kind: Kind, config: &Path, ceiling: Option<u64>) -> Command {
     let mut command = kind.command();
     command.arg("-c").arg(config);
+    if let Some(ceiling) = ceiling {
+        command.env("SKUPPER_ROUTER_MEMORY_CEILING", ceiling.to_string());
+    }
     command
 }
 

@@ -14,6 +14,8 @@ pub struct Spec {
     pub id: String,
     /// Whose router it is.
     pub kind: Kind,
+    /// Of our router: octets of memory that it may hold for its peers.
+    pub ceiling: Option<u64>,
     entities: Vec<Value>,
 }
 
@@ -21,7 +23,7 @@ impl Spec {
     /// An interior router without data connections.
     pub fn new(id: &str, kind: Kind) -> Self {
         let router = json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
-        Self { id: id.to_owned(), kind, entities: vec![json!(["router", router])] }
+        Self { id: id.to_owned(), kind, ceiling: None, entities: vec![json!(["router", router])] }
     }
 
     /// An edge router.
@@ -51,6 +53,11 @@ impl Spec {
             json!({ "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge", "saslMechanisms": "ANONYMOUS",
                 "authenticatePeer": false }),
         )
+    }
+
+    /// Bounds what the router may hold in memory for its peers.
+    pub fn ceiling(self, octets: u64) -> Self {
+        Self { ceiling: Some(octets), ..self }
     }
 
     /// Adds an entity.

@@ -128,7 +128,7 @@ fn an_addresss_priority_goes_before_its_messages() {
             world.settle();
             let message = Message { priority: 3, ..Message::default() };
             let core = &world.cores[0];
-            assert!(core.route(Delivery::whole(message, Bytes::new(), core.budget()), core.read("service")));
+            assert!(core.route(Delivery::whole(message, Bytes::new(), core.own()), core.read("service")));
             let mut commands = VecDeque::new();
             world.wires[0][0].mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
             let via = commands.iter().find_map(|command| match command {

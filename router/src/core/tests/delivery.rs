@@ -1,7 +1,7 @@
 //! One delivery between its producer and its consumer.
 
 use super::Bell;
-use crate::core::{AHEAD, Budget, Delivery, Ended, Mailbox, Message, Notify};
+use crate::core::{AHEAD, Account, Class, Delivery, Ended, Holder, Mailbox, Message, Notify};
 use bytes::Bytes;
 use proptest::prelude::*;
 use skupper_proto::amqp::Value;
@@ -10,9 +10,29 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-fn delivery() -> (Arc<Delivery>, Arc<Budget>) {
-    let budget = Arc::new(Budget::new(1000));
-    (Delivery::new(Message::default(), &budget), budget)
+/// Who is charged for one delivery.
+struct Charged {
+    holder: Arc<Holder>,
+    /// What is charged for the delivery without its body.
+    rest: usize,
+}
+
+impl Charged {
+    /// Octets of the body that are charged.
+    fn held(&self) -> usize {
+        self.holder.held().saturating_sub(self.rest)
+    }
+}
+
+fn holder(ceiling: usize) -> Arc<Holder> {
+    Holder::new(&Account::new(ceiling), Class::Router)
+}
+
+fn delivery() -> (Arc<Delivery>, Charged) {
+    let holder = holder(1000);
+    let delivery = Delivery::new(Message::default(), &holder);
+    let rest = holder.held();
+    (delivery, Charged { holder, rest })
 }
 
 fn octets(text: &'static str) -> Bytes {
@@ -245,7 +265,7 @@ fn what_nobody_took_goes_with_the_delivery() {
     delivery.push(octets("abc"));
     assert_eq!(budget.held(), 3);
     drop(delivery);
-    assert_eq!(budget.held(), 0);
+    assert_eq!(budget.holder.held(), 0);
 }
 
 #[derive(Clone, Debug)]
@@ -321,34 +341,38 @@ proptest! {
         let taken = joined(taken);
         prop_assert_eq!(&pushed[..taken.len()], &taken[..]);
         drop(delivery);
-        prop_assert_eq!(budget.held(), 0);
+        prop_assert_eq!(budget.holder.held(), 0);
     }
 }
 
 #[test]
 fn allowances_are_lent_as_far_as_memory_goes() {
-    let budget = Arc::new(Budget::new(4000));
-    let new = |message| Delivery::new(message, &budget);
+    // All in thousands.
+    let holder = holder(4_000_000);
+    let lent = || holder.account().lent() / 1000;
+    let new = |message| Delivery::new(message, &holder);
+    let acknowledge = |delivery: &Delivery, octets, allowance: u64| delivery.acknowledge(octets, 1000 * allowance);
+    let allowed = |delivery: &Delivery| (delivery.progress().allowance / 1000, delivery.lent() / 1000);
     let first = new(Message { extensible: true, ..Message::default() });
-    first.acknowledge(1, 600);
-    assert_eq!((first.progress().allowance, first.lent(), budget.lent()), (600, 600, 600));
+    acknowledge(&first, 1, 600);
+    assert_eq!((allowed(&first), lent()), ((600, 600), 600));
     // Less is told at once; what had been allowed may still come.
-    first.acknowledge(2, 100);
-    assert_eq!((first.progress().allowance, first.lent()), (100, 600));
+    acknowledge(&first, 2, 100);
+    assert_eq!(allowed(&first), (100, 600));
     let second = new(Message { extensible: true, ..Message::default() });
-    second.acknowledge(1, 401);
-    assert_eq!((second.progress().allowance, budget.lent()), (0, 600), "a quarter of the ceiling is 1000");
-    second.acknowledge(2, 400);
-    assert_eq!((second.progress().allowance, budget.lent()), (400, 1000));
+    acknowledge(&second, 1, 401);
+    assert_eq!((allowed(&second).0, lent()), (0, 600), "a quarter of the ceiling is 1000");
+    acknowledge(&second, 2, 400);
+    assert_eq!((allowed(&second).0, lent()), (400, 1000));
     // A neighbor that is no router of ours is told nothing; a producer in this process reads no further ahead for it.
     let other = new(Message::default());
-    other.acknowledge(1, 1);
+    acknowledge(&other, 1, 1);
     assert_eq!(other.progress().allowance, 0);
     let own = new(Message { internal: true, ..Message::default() });
     own.acknowledge(1, 1 << 30);
     assert_eq!((own.progress().allowance, own.lent()), (1 << 30, 0));
     drop(first);
-    assert_eq!(budget.lent(), 400);
+    assert_eq!(lent(), 400);
     drop(second);
-    assert_eq!(budget.lent(), 0);
+    assert_eq!(lent(), 0);
 }

@@ -37,7 +37,7 @@ fn send(core: &Arc<Core>, to: &str, from: Option<&Arc<EdgeConnection>>, mesh: Op
         Outgoing::originated(Flags::default(), "0/e").stripped().with_ingress_mesh(mesh).encode(&mut annotations);
     }
     let message = Message { annotations: Bytes::from(annotations), edge: from.cloned(), ..Message::default() };
-    let delivery = Delivery::new(message, core.budget());
+    let delivery = Delivery::new(message, core.own());
     core.route(Arc::clone(&delivery), core.read(to));
     delivery
 }
@@ -163,7 +163,7 @@ fn edge_router_is_reached_over_the_network_where_it_came_last() {
         Message { sections: Bytes::from(head), streaming: true, ..Message::default() }
     };
     let send = |world: &mut World| {
-        let delivery = Delivery::new(back.clone(), world.cores[0].budget());
+        let delivery = Delivery::new(back.clone(), world.cores[0].own());
         world.cores[0].choose_by_text("amqp:/_edge/e/temp.1").expect("a way").deliver(Arc::clone(&delivery));
         world.run(std::time::Duration::ZERO);
         delivery
@@ -250,7 +250,7 @@ fn what_is_for_nobody_known_goes_up_and_never_back() {
     assert_eq!((local.take().len(), above.take().len()), (2, 0));
     // Of a link for an address its own consumers decide.
     let message = Message { to_override: Some(Arc::from("nowhere")), ..Message::default() };
-    let targeted = Delivery::new(message, core.budget());
+    let targeted = Delivery::new(message, core.own());
     assert!(!core.route(Arc::clone(&targeted), core.read("nowhere")) && is_released(&targeted));
 }
 

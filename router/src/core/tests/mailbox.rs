@@ -1,7 +1,7 @@
 //! A connection's mailbox.
 
 use super::Bell;
-use crate::core::{Budget, Command, Delivery, Mailbox, Message, Notify, Via};
+use crate::core::{Account, Class, Command, Delivery, Holder, Mailbox, Message, Notify, Via};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ fn waker_is_kept_only_when_nothing_waited() {
 #[test]
 fn closed_mailbox_gives_back_what_waited_and_refuses_the_rest() {
     let mailbox = Mailbox::new(0);
-    let budget = Arc::new(Budget::new(100));
-    let delivery = || Delivery::whole(Message::default(), Bytes::from_static(b"x"), &budget);
+    let holder = Holder::new(&Account::new(100), Class::Router);
+    let delivery = || Delivery::whole(Message::default(), Bytes::from_static(b"x"), &holder);
     mailbox.send(Command::Deliver(delivery(), Via::Stream)).unwrap();
     assert!(!mailbox.is_closed());
     assert_eq!(mailbox.close().len(), 1);
     assert!(mailbox.is_closed());
     assert!(matches!(mailbox.send(Command::Deliver(delivery(), Via::Stream)), Err(Command::Deliver(..))));
-    assert_eq!(budget.held(), 0);
+    assert_eq!(holder.held(), 0);
 }
 
 struct Unpark(Thread);
@@ -54,8 +54,8 @@ impl Wake for Unpark {
 fn no_wake_up_is_lost_between_threads() {
     const ROUNDS: usize = 20_000;
     let mailbox = Mailbox::new(0);
-    let budget = Arc::new(Budget::new(1 << 20));
-    let delivery = Delivery::new(Message::default(), &budget);
+    let holder = Holder::new(&Account::new(1 << 20), Class::Router);
+    let delivery = Delivery::new(Message::default(), &holder);
     delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 0));
     let consumer = thread::spawn({
         let (mailbox, delivery) = (Arc::clone(&mailbox), Arc::clone(&delivery));
@@ -91,16 +91,16 @@ fn no_wake_up_is_lost_between_threads() {
     }
     producer.join().unwrap();
     assert_eq!(consumer.join().unwrap(), (ROUNDS, ROUNDS));
-    assert_eq!(budget.held(), 0);
+    assert_eq!(holder.held(), 0);
 }
 
 #[test]
 fn the_control_link_goes_before_any_number_of_streams_and_these_come_in_order_and_few_at_a_time() {
     let mailbox = Mailbox::new(0);
-    let budget = Arc::new(Budget::new(1 << 20));
+    let holder = Holder::new(&Account::new(1 << 20), Class::Router);
     let deliver = |number: u8, via| {
         let message = Message { priority: number, ..Message::default() };
-        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &budget), via)).is_ok());
+        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &holder), via)).is_ok());
     };
     (0..200).for_each(|number| deliver(number, Via::Stream));
     deliver(255, Via::Control);

@@ -63,7 +63,7 @@ pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<C
 pub(super) fn stream(core: &Core) -> Arc<Delivery> {
     let head = skupper_proto::stream::encode_head("service", Some("amqp:/_topo/0/x/reply.0.0.0"), None, None);
     let message = Message { sections: Bytes::from(head), streaming: true, priority: 4, ..Message::default() };
-    Delivery::new(message, core.budget())
+    Delivery::new(message, core.own())
 }
 
 /// The octets of a message as its connection would send them.
@@ -163,7 +163,7 @@ impl World {
                     delivery.set_consumer(Notify::Nobody);
                     let message = Message { annotations: Bytes::from(octets), ..delivery.message().clone() };
                     let to_address = address(&message.sections);
-                    let copy = Delivery::new(message, self.cores[to.core].budget());
+                    let copy = Delivery::new(message, self.cores[to.core].own());
                     self.carried.push(Carried { from: delivery, to: Arc::clone(&copy) });
                     self.cores[to.core].route(copy, self.cores[to.core].read(&to_address));
                 }
@@ -255,7 +255,7 @@ impl World {
             annotations = next;
         }
         let message = Message { annotations: Bytes::from(annotations), ..stream(&self.cores[at]).message().clone() };
-        let delivery = Delivery::new(message, self.cores[at].budget());
+        let delivery = Delivery::new(message, self.cores[at].own());
         self.cores[at].route(Arc::clone(&delivery), self.cores[at].read(to));
         delivery
     }

@@ -69,7 +69,7 @@ impl Connection {
         beside.told = Some(round);
         let number = beside.bids.number;
         let message = Message { sections: Bytes::from(bid.encode()), internal: true, ..Message::default() };
-        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), number);
+        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
     }
 
     /// The other router answered the attach of a link. Returns false when it is none of these.

@@ -165,7 +165,7 @@ impl Connection {
             }
             let sections = Tracking { address: address.key().clone(), reachable }.encode();
             let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-            self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), number);
+            self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
         }
     }
 

@@ -105,7 +105,7 @@ impl Connection {
         let (number, sections) = (sender.number, encode_mesh(&mesh));
         *told_mesh = Some(mesh);
         let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.budget()), number);
+        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
     }
 
     /// Attaches the links that every uplink has.

@@ -13,7 +13,7 @@ mod send;
 
 use super::clients::Consumer;
 use super::connection::Connection;
-use crate::core::{Delivery, Ended, Notify, Via};
+use crate::core::{Charge, Delivery, Ended, Notify, Via};
 use crate::node::LinkRecord;
 use bytes::Bytes;
 use lanes::Lanes;
@@ -63,8 +63,9 @@ struct Slot {
     ended: Option<Ended>,
     /// It is in the ready queue.
     ready: bool,
-    /// It is among those that wait for the session's window: nothing more is taken of the delivery until that opens.
-    parked: bool,
+    /// It is among those that wait for the session's window: nothing more is taken of the delivery until that opens, and what was taken is
+    /// charged as if it had not been.
+    parked: Option<Charge>,
     /// It is among those that wait for the peer to hold less unread.
     held: bool,
     /// All of it, or its abort, has been sent.
@@ -83,6 +84,11 @@ struct Slot {
 }
 
 impl Slot {
+    /// It waits for the session's window.
+    fn park(&mut self) {
+        self.parked = Some(self.delivery.charge(self.chunks.iter().map(Bytes::len).sum()));
+    }
+
     /// It is no delivery of its link any more.
     fn uncount(&self, now: Instant) {
         let Some(record) = &self.record else { return };
@@ -282,7 +288,7 @@ impl Connection {
             chunks: VecDeque::new(),
             ended: None,
             ready: false,
-            parked: false,
+            parked: None,
             held: false,
             sent: false,
             outcome: false,

@@ -96,7 +96,7 @@ impl Connection {
             return;
         }
         if let Some(entry) =
-            self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent && !entry.parked)
+            self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent && entry.parked.is_none())
         {
             entry.ready = true;
             // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow way.
@@ -160,7 +160,7 @@ impl Connection {
         let last = entry.ended == Some(Ended::Complete);
         while !entry.chunks.is_empty() || last {
             if !self.engine.send_part(key, &mut entry.chunks, last) {
-                entry.parked = true;
+                entry.park();
                 return self.outgoing.parked.push(slot);
             }
             if last && entry.chunks.is_empty() {
@@ -169,7 +169,7 @@ impl Connection {
         }
         if aborted {
             if !self.engine.abort(key) {
-                entry.parked = true;
+                entry.park();
                 return self.outgoing.parked.push(slot);
             }
             entry.settled = true;
@@ -225,7 +225,7 @@ impl Connection {
     pub(in crate::net) fn window_opened(&mut self) {
         for slot in std::mem::take(&mut self.outgoing.parked) {
             if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-                entry.parked = false;
+                entry.parked = None;
             }
             self.make_ready(slot);
         }

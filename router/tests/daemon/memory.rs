@@ -1,0 +1,329 @@
+//! The memory that a router holds for its peers has a ceiling: whoever takes more is held back, refused or reset, and the others are served.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crate::support::amqp::{self, code, frame, null, performative, uint};
+use crate::support::backend::Serve;
+use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports};
+
+const MIB: u64 = 1024 * 1024;
+
+/// What the routers of these tests may hold for their peers.
+const CEILING: u64 = 64 * MIB;
+
+/// How long an attacker waits before it takes it that the router wants no more from it.
+const HELD_BACK: Duration = Duration::from_millis(500);
+
+/// A router with a small ceiling, a port for clients, and a service that a bystander uses.
+struct Scene {
+    router: Router,
+    port: u16,
+    service: u16,
+    resident: u64,
+    _hello: Backend,
+}
+
+impl Scene {
+    fn start(lab: &Lab) -> Self {
+        let hello = Backend::start(Serve::Hello);
+        let [port, service] = [ports::free(), ports::free()];
+        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
+        let router = spec.ceiling(CEILING).start(lab);
+        router.await_port(port);
+        client::await_hello(service);
+        let resident = router.resident();
+        Self { router, port, service, resident, _hello: hello }
+    }
+
+    /// The ceiling held, services are served, and so is another client: a message passes from one link of its to another.
+    #[track_caller]
+    fn assert_unharmed(&self) {
+        assert!(self.router.is_running());
+        assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
+        let mut bystander = Attacker::connect(self.port, "bystander");
+        bystander.say(&frame(0, &amqp::attach("r", 0, true, "of the bystander")));
+        bystander.say(&frame(0, &amqp::flow(10)));
+        bystander.say(&frame(0, &amqp::attach("s", 1, false, "of the bystander")));
+        bystander.await_credit(1);
+        bystander.say(&frame(0, &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))].concat()));
+        bystander.await_words(b"are you there");
+        assert_bounded(&self.router, self.resident);
+    }
+}
+
+#[track_caller]
+fn assert_bounded(router: &Router, resident: u64) {
+    let grown = router.peak_resident().saturating_sub(resident);
+    println!("the router grew by {} MiB", grown / MIB);
+    assert!(grown < CEILING + CEILING / 4, "the router grew by {} MiB", grown / MIB);
+    let log = router.log();
+    assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
+}
+
+/// The head of a transfer, of delivery `id` on the link of `handle`.
+fn transfer(handle: u32, id: u32, more: bool) -> Vec<u8> {
+    performative(
+        code::TRANSFER,
+        &[uint(handle), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false), amqp::boolean(more)],
+    )
+}
+
+/// What a router has said to an attacker.
+#[derive(Default)]
+struct Heard {
+    /// Of each channel: transfers that may have been sent in all.
+    windows: Vec<u32>,
+    /// Links that were given credit, or refused.
+    answered: usize,
+    /// What came last.
+    words: VecDeque<u8>,
+    ended: bool,
+}
+
+/// A client that heeds the windows of its sessions, and says all that they let it say.
+struct Attacker {
+    stream: TcpStream,
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+    /// Transfers sent on each channel.
+    sent: Vec<u32>,
+}
+
+impl Attacker {
+    /// Connects and begins a session on channel 0.
+    fn connect(port: u16, name: &str) -> Self {
+        let stream = client::connect(port);
+        stream.set_write_timeout(Some(HELD_BACK)).expect("a time");
+        let heard = Arc::new((Mutex::new(Heard { windows: vec![0; 128], ..Heard::default() }), Condvar::new()));
+        let (reader, shared) = (stream.try_clone().expect("a second handle"), Arc::clone(&heard));
+        std::thread::spawn(move || listen(reader, &shared));
+        let mut attacker = Self { stream, heard, sent: vec![0; 128] };
+        attacker.say(&amqp::opening(name));
+        attacker.begin(0);
+        attacker
+    }
+
+    fn begin(&mut self, channel: u16) {
+        let windows = [null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)];
+        self.say(&frame(channel, &performative(code::BEGIN, &windows)));
+    }
+
+    /// Returns whether the router took it.
+    fn say(&mut self, octets: &[u8]) -> bool {
+        self.stream.write_all(octets).is_ok()
+    }
+
+    /// Sends a transfer with payload once the window of its session lets it. Returns whether that was before long.
+    fn transfer(&mut self, channel: u16, head: &[u8], payload: &[u8]) -> bool {
+        let at = usize::from(channel);
+        let (heard, changed) = &*self.heard;
+        let closed = |heard: &mut Heard| !heard.ended && heard.windows[at] <= self.sent[at];
+        let (heard, waited) = changed.wait_timeout_while(heard.lock().expect("no panic"), HELD_BACK, closed).expect("no panic");
+        if waited.timed_out() || heard.ended {
+            return false;
+        }
+        drop(heard);
+        self.sent[at] += 1;
+        self.say(&frame(channel, &[head, payload].concat()))
+    }
+
+    /// Waits until so many links have credit or are refused, or the router says nothing for a while.
+    fn await_credit(&self, links: usize) {
+        let (heard, changed) = &*self.heard;
+        let missing = |heard: &mut Heard| !heard.ended && heard.answered < links;
+        drop(changed.wait_timeout_while(heard.lock().expect("no panic"), 4 * HELD_BACK, missing).expect("no panic"));
+    }
+
+    #[track_caller]
+    fn await_words(&self, words: &[u8]) {
+        let (heard, changed) = &*self.heard;
+        let missing = |heard: &mut Heard| !heard.ended && !contains(heard.words.make_contiguous(), words);
+        let limit = crate::support::wait::patience();
+        let (mut heard, _) = changed.wait_timeout_while(heard.lock().expect("no panic"), limit, missing).expect("no panic");
+        assert!(contains(heard.words.make_contiguous(), words), "never heard {:?}", String::from_utf8_lossy(words));
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+fn contains(octets: &[u8], words: &[u8]) -> bool {
+    octets.windows(words.len()).any(|window| window == words)
+}
+
+/// Reads a router's frames to their end, and notes what they say of windows.
+fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
+    let (mut octets, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(count @ 1..) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                continue;
+            }
+            Ok(0) | Err(_) => break,
+        };
+        octets.extend_from_slice(&buffer[..count]);
+        let mut heard = shared.0.lock().expect("no panic");
+        heard.words.extend(&buffer[..count]);
+        let excess = heard.words.len().saturating_sub(256 * 1024);
+        heard.words.drain(..excess);
+        let mut at = 0;
+        while let Some(head) = octets.get(at..at + 8) {
+            // A protocol header is as long as the head of a frame.
+            let size =
+                if head.starts_with(b"AMQP") { 8 } else { u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize };
+            let Some(octets) = octets.get(at..at + size) else { break };
+            let channel = usize::from(u16::from_be_bytes([head[6], head[7]]));
+            if let Some((code, fields)) = fields(octets.get(8..).unwrap_or_default()) {
+                let limit = match (code, &fields[..]) {
+                    (code::BEGIN, [_, _, window, ..]) => Some(*window),
+                    (code::FLOW, [next, window, ..]) => Some(next.wrapping_add(*window)),
+                    _ => None,
+                };
+                heard.answered += usize::from(code == code::DETACH || code == code::FLOW && octets.len() > 40);
+                if let (Some(limit), Some(known)) = (limit, heard.windows.get_mut(channel)) {
+                    *known = limit;
+                }
+            }
+            at += size;
+        }
+        octets.drain(..at);
+        drop(heard);
+        shared.1.notify_all();
+    }
+    shared.0.lock().expect("no panic").ended = true;
+    shared.1.notify_all();
+}
+
+/// A performative's code and its first fields, as far as they are small integers.
+fn fields(body: &[u8]) -> Option<(u8, Vec<u32>)> {
+    let [0, 0x53, code, list, rest @ ..] = body else { return None };
+    let mut rest = rest.get(if *list == 0xc0 { 2 } else { 8 }..)?;
+    let mut fields = Vec::new();
+    while fields.len() < 4 {
+        let (value, octets) = match rest {
+            [0x40 | 0x43, ..] => (0, 1),
+            [0x52, value, ..] => (u32::from(*value), 2),
+            [0x60, a, b, ..] => (u32::from_be_bytes([0, 0, *a, *b]), 3),
+            [0x70, a, b, c, d, ..] => (u32::from_be_bytes([*a, *b, *c, *d]), 5),
+            _ => break,
+        };
+        fields.push(value);
+        rest = &rest[octets..];
+    }
+    Some((*code, fields))
+}
+
+/// Five thousand links, and on each a message whose head never ends.
+#[test]
+fn heads_that_never_end() {
+    const LINKS: u32 = 5_000;
+    let lab = Lab::new("heads_that_never_end");
+    let scene = Scene::start(&lab);
+    let mut attacker = Attacker::connect(scene.port, "attacker");
+    let attach = |handle: u32| {
+        let end = |code| performative(code, &[null()]);
+        let fields = [
+            amqp::string(&format!("{handle}")),
+            uint(handle),
+            amqp::boolean(false),
+            amqp::ubyte(2),
+            amqp::ubyte(0),
+            end(code::SOURCE),
+            end(code::TARGET),
+            null(),
+            amqp::boolean(false),
+            uint(0),
+        ];
+        frame(0, &performative(code::ATTACH, &fields))
+    };
+    let attaches: Vec<u8> = (0..LINKS).flat_map(attach).collect();
+    attacker.say(&attaches);
+    attacker.await_credit(LINKS as usize);
+    // A map of application properties that is longer than all that comes of it.
+    let head =
+        [&[0, 0x53, 0x74, 0xd1][..], &300_000_u32.to_be_bytes(), &2_u32.to_be_bytes(), &[0xb1], &250_000_u32.to_be_bytes()]
+            .concat();
+    let payload = [&head[..], &[b'x'; 15_500]].concat();
+    let mut sent = 0;
+    'all: for round in 0..14 {
+        for link in 0..LINKS {
+            let octets = if round == 0 { &payload[..] } else { &payload[head.len()..] };
+            if !attacker.transfer(0, &transfer(link, link, true), octets) {
+                break 'all;
+            }
+            sent += octets.len() as u64;
+        }
+    }
+    println!("{} MiB were taken", sent / MIB);
+    assert!(sent < CEILING, "{} MiB were taken", sent / MIB);
+    scene.assert_unharmed();
+}
+
+/// Messages for somebody who never takes them, by many connections and by many sessions of one.
+#[test]
+fn queues_that_nobody_empties() {
+    let lab = Lab::new("queues_that_nobody_empties");
+    let scene = Scene::start(&lab);
+    let mut idler = Attacker::connect(scene.port, "idler");
+    idler.say(&frame(0, &amqp::attach("r", 0, true, "q")));
+    let payload = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
+    let rest = [7; 15_000];
+    let mut attackers = Vec::new();
+    let mut sent = 0;
+    for (number, sessions) in [1, 1, 1, 1, 1, 1, 1, 1, 90, 90].into_iter().enumerate() {
+        let mut attacker = Attacker::connect(scene.port, &format!("attacker-{number}"));
+        for channel in 0..sessions {
+            if channel > 0 {
+                attacker.begin(channel);
+            }
+            attacker.say(&frame(channel, &amqp::attach(&format!("s{channel}"), 0, false, "q")));
+        }
+        attacker.await_credit(sessions.into());
+        let mut open: Vec<u16> = (0..sessions).collect();
+        let mut held_back = 0;
+        while !open.is_empty() && held_back < 2 {
+            open.retain(|channel| {
+                // Messages of sixteen transfers, as many as there is credit for.
+                let (id, part) = (attacker.sent[usize::from(*channel)] / 16, attacker.sent[usize::from(*channel)] % 16);
+                let octets = if part == 0 { &payload[..] } else { &rest[..] };
+                if id == 250 || held_back == 2 {
+                    return false;
+                }
+                let taken = attacker.transfer(*channel, &transfer(0, id, part < 15), octets);
+                sent += if taken { octets.len() as u64 } else { 0 };
+                held_back += usize::from(!taken);
+                taken
+            });
+        }
+        attackers.push(attacker);
+    }
+    println!("{} MiB were taken", sent / MIB);
+    scene.assert_unharmed();
+}
+
+/// Links with names, and receivers with addresses, as long as a frame.
+#[test]
+fn long_names_and_addresses() {
+    let lab = Lab::new("long_names_and_addresses");
+    let scene = Scene::start(&lab);
+    let mut attackers = Vec::new();
+    for number in 0..4 {
+        let mut attacker = Attacker::connect(scene.port, &format!("attacker-{number}"));
+        for handle in 0..4_000 {
+            let name = format!("{handle}-{}", "n".repeat(if number < 2 { 15_000 } else { 10 }));
+            let address = format!("{number}/{handle}/{}", "a".repeat(if number < 2 { 10 } else { 2_000 }));
+            if !attacker.say(&frame(0, &amqp::attach(&name, handle, true, &address))) {
+                break;
+            }
+        }
+        attackers.push(attacker);
+    }
+    scene.assert_unharmed();
+}
