@@ -10,6 +10,7 @@ mod http_port;
 mod plan;
 mod policy;
 mod records;
+mod relief;
 mod running;
 mod shutdown;
 mod source;
@@ -137,6 +138,7 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
             Err(error) => log!(Server, Warning, "the limit of open descriptors cannot be raised: {error}"),
         }
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
+        drop(tokio::spawn(relief::watch(Arc::clone(&node))));
         let served = manage(&running, &management);
         drop(management.spawn(crate::flow::run(Arc::clone(&node), Arc::clone(&running) as Arc<dyn crate::flow::Describe>)));
         running.apply(others).map_err(wrong)?;

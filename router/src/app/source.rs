@@ -446,7 +446,8 @@ fn octets_of(records: &[Arc<ConnectionRecord>], entity: &str) -> (u64, u64) {
 fn service_metrics(address: String, side: Side, stats: &crate::tcp::Stats) -> ServiceMetrics {
     let (opened, open) = stats.connections();
     let (octets_in, octets_out) = stats.octets();
-    ServiceMetrics { address, protocol: "tcp", side, opened, open, octets_in, octets_out, dial_failures: stats.failed_dials() }
+    let (dial_failures, stalled_resets) = (stats.failed_dials(), stats.resets_for_memory());
+    ServiceMetrics { address, protocol: "tcp", side, opened, open, octets_in, octets_out, dial_failures, stalled_resets }
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {

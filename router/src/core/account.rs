@@ -4,8 +4,11 @@
 //! additions, without a lock. What a holder may have follows what is free ([`Holder::limit`]): however many take all that they may, something
 //! is left for who comes next.
 
-use std::sync::Arc;
+use super::relief::Standing;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Poll, Waker};
 
 /// What the router holds in memory for its peers, against a ceiling.
 #[derive(Debug)]
@@ -14,6 +17,9 @@ pub struct Account {
     /// Octets beyond their windows that the senders of streams have been allowed.
     lent: AtomicUsize,
     ceiling: usize,
+    /// Octets from which on streams are watched, and who does so then.
+    watched: usize,
+    watcher: Mutex<Option<Waker>>,
 }
 
 /// Of the ceiling, what one client's connection is allowed at most.
@@ -47,7 +53,7 @@ pub enum Class {
     Neighbor,
     /// The connection of a client.
     Client,
-    /// All connections of a service here.
+    /// What all connections of a service here have read from their sockets, or have to write to them.
     Service,
 }
 
@@ -59,6 +65,19 @@ pub struct Holder {
     class: Class,
 }
 
+/// What is held for a service: all its connections here.
+#[derive(Debug)]
+pub struct ServiceAccount {
+    /// What was read from its clients or servers, and has not gone on.
+    pub read: Arc<Holder>,
+    /// What came for its clients or servers, and is not written to them.
+    pub unwritten: Arc<Holder>,
+}
+
+/// The accounts of services, by their addresses, each for as long as somebody has it.
+#[derive(Debug, Default)]
+pub struct Services(Mutex<BTreeMap<Arc<str>, Weak<ServiceAccount>>>);
+
 /// Octets that are charged to a holder for as long as this lives.
 #[derive(Debug)]
 pub struct Charge {
@@ -69,7 +88,9 @@ pub struct Charge {
 impl Account {
     /// An account with a ceiling, in octets.
     pub fn new(ceiling: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), lent: AtomicUsize::new(0), ceiling })
+        let watched = Standing { held: 0, ceiling }.watched();
+        let (held, lent, watcher) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { held, lent, ceiling, watched, watcher })
     }
 
     /// Octets held now.
@@ -80,6 +101,26 @@ impl Account {
     /// The ceiling, in octets.
     pub const fn ceiling(&self) -> usize {
         self.ceiling
+    }
+
+    /// How it stands, for [`Relief`](super::Relief).
+    pub fn standing(&self) -> Standing {
+        Standing { held: self.held(), ceiling: self.ceiling }
+    }
+
+    /// Ready once so much is held that streams are to be watched. The last that asks is woken.
+    pub fn poll_watched(&self, waker: &Waker) -> Poll<()> {
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        // What is taken from here on finds the waker.
+        if self.held() >= self.watched { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    #[cold]
+    fn wake_watcher(&self) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
     }
 
     /// Octets that are left below the ceiling.
@@ -102,14 +143,19 @@ impl Account {
         self.held() >= self.ceiling / SLICES
     }
 
+    /// Whether so much is held that streams are given up.
+    pub fn is_short(&self) -> bool {
+        self.held() > self.standing().short()
+    }
+
     /// Octets that are lent now.
     pub fn lent(&self) -> usize {
         self.lent.load(Ordering::Relaxed)
     }
 
-    /// Lends octets beyond the windows of streams: they may all come and wait here. Nothing is lent that is not free.
+    /// Lends octets beyond the windows of streams: they may all come and wait here. Nothing is lent once streams are watched.
     pub(super) fn lend(&self, octets: usize) -> bool {
-        let most = (self.ceiling / LOANS).min(self.free());
+        let most = (self.ceiling / LOANS).min(self.watched.saturating_sub(self.held()));
         let more = |lent: usize| lent.checked_add(octets).filter(|lent| *lent <= most);
         self.lent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
@@ -179,12 +225,43 @@ impl Holder {
 
     pub(super) fn take(&self, octets: usize) {
         self.held.fetch_add(octets, Ordering::Relaxed);
-        self.account.held.fetch_add(octets, Ordering::Relaxed);
+        let before = self.account.held.fetch_add(octets, Ordering::Relaxed);
+        if before < self.account.watched && before + octets >= self.account.watched {
+            self.account.wake_watcher();
+        }
     }
 
     pub(super) fn give_back(&self, octets: usize) {
         self.held.fetch_sub(octets, Ordering::Relaxed);
         self.account.held.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
+
+impl ServiceAccount {
+    /// What it holds in all, in octets.
+    pub fn held(&self) -> usize {
+        self.read.held() + self.unwritten.held()
+    }
+}
+
+impl Services {
+    /// The account of a service.
+    pub fn of(&self, account: &Arc<Account>, service: &str) -> Arc<ServiceAccount> {
+        let mut services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = services.get(service).and_then(Weak::upgrade) {
+            return known;
+        }
+        services.retain(|_, known| known.strong_count() > 0);
+        let [read, unwritten] = [(); 2].map(|()| Holder::new(account, Class::Service));
+        let made = Arc::new(ServiceAccount { read, unwritten });
+        services.insert(Arc::from(service), Arc::downgrade(&made));
+        made
+    }
+
+    /// All there are, in the order of their addresses.
+    pub fn all(&self) -> Vec<(Arc<str>, Arc<ServiceAccount>)> {
+        let services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        services.iter().filter_map(|(service, known)| Some((Arc::clone(service), known.upgrade()?))).collect()
     }
 }
 
@@ -270,5 +347,39 @@ mod tests {
         drop(small);
         assert!(!client.has_room() && !client.is_far_beyond(), "its next small message waits, and its words are read");
         assert!(!account.lend(1), "nothing is lent that is not free");
+    }
+
+    #[test]
+    fn who_watches_is_woken_when_half_is_held() {
+        let account = Account::new(64 * MIB);
+        let service = Services::default().of(&account, "a");
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        assert!(account.poll_watched(&waker).is_pending());
+        let mut charge = service.unwritten.charge(32 * MIB - 1);
+        assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+        charge.set(32 * MIB);
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        assert!(account.poll_watched(&waker).is_ready());
+    }
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl std::task::Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_service_has_one_account_however_often_it_is_asked_for() {
+        let (account, services) = (Account::new(64 * MIB), Services::default());
+        let (one, same, other) = (services.of(&account, "a"), services.of(&account, "a"), services.of(&account, "b"));
+        let _charge = one.read.charge(1);
+        assert_eq!((same.held(), other.held()), (1, 0));
+        drop((one, same));
+        assert_eq!(services.all().len(), 1);
+        assert_eq!(services.of(&account, "a").held(), 0);
     }
 }

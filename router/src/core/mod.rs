@@ -16,6 +16,7 @@ mod delivery;
 mod edge;
 mod fanout;
 mod mailbox;
+mod relief;
 mod replies;
 mod resend;
 mod router;
@@ -26,7 +27,7 @@ mod trunk;
 #[cfg(test)]
 mod tests;
 
-pub use account::{Account, Charge, Class, Holder};
+pub use account::{Account, Charge, Class, Holder, ServiceAccount, Services};
 pub use address::{Address, AddressCounts, AddressRule, LocalConsumer, Watch, Watching};
 pub use allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 pub use choose::Choice;
@@ -35,6 +36,7 @@ pub use counters::Counters;
 pub use delivery::{AHEAD, Delivery, Ended, Message, Notify, Party, Progress};
 pub use edge::{Demand, EdgeConnection, Leads};
 pub use mailbox::{Command, Mailbox, Via};
+pub use relief::{Relief, Standing, Stream, Victim};
 pub use replies::{Replies, ReplyHandle};
 pub use router::{Consumption, Core, Endpoint, Settings};
 pub use routing::{GroupKey, TrunkUp};

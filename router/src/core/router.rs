@@ -1,6 +1,6 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
-use super::account::{Account, Class, Holder};
+use super::account::{Account, Class, Holder, ServiceAccount, Services};
 use super::address::{Address, AddressRule, LocalConsumer, Remote, Watching};
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
@@ -89,6 +89,7 @@ pub struct Core {
     treatments: ArcSwap<Patterns<AddressRule>>,
     default_treatment: Treatment,
     own: Arc<Holder>,
+    services: Services,
     replies: Arc<Replies>,
     counters: Counters,
     pub(super) addresses: ArcSwap<imbl::HashMap<AddressKey, Arc<Address>>>,
@@ -133,6 +134,7 @@ impl Core {
             treatments: ArcSwap::from_pointee(settings.treatments),
             default_treatment: settings.default_treatment,
             own: Holder::new(&Account::new(settings.ceiling), Class::Router),
+            services: Services::default(),
             replies: Replies::new(settings.shards),
             counters: Counters::default(),
             addresses: ArcSwap::default(),
@@ -184,6 +186,16 @@ impl Core {
     /// What is held in memory for all peers together.
     pub fn account(&self) -> &Arc<Account> {
         self.own.account()
+    }
+
+    /// What is held for the connections of a service here.
+    pub fn service(&self, service: &str) -> Arc<ServiceAccount> {
+        self.services.of(self.account(), service)
+    }
+
+    /// The same of all services.
+    pub const fn services(&self) -> &Services {
+        &self.services
     }
 
     /// What is charged to the router itself.

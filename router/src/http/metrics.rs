@@ -112,6 +112,8 @@ pub struct ServiceMetrics {
     pub octets_out: u64,
     /// Dials to backends that failed; of no meaning at the listeners' side.
     pub dial_failures: u64,
+    /// Connections that were reset because what waited for their readers was needed for others.
+    pub stalled_resets: u64,
 }
 
 /// One site link.
@@ -281,6 +283,12 @@ fn labeled(metrics: &Metrics) -> Vec<MetricFamily> {
             dial_failures(&services).into_iter().map(|(address, count)| (vec![("address", address)], count)),
         ),
         family(
+            "skrouterd_stalled_resets_total",
+            "Connections reset because their readers took nothing while memory was short.",
+            counter,
+            services.iter().map(|s| (of_service(s), s.stalled_resets)),
+        ),
+        family(
             "skrouterd_link_up",
             "Whether a site link configured here is active.",
             gauge,
@@ -328,6 +336,7 @@ fn add_up(services: &[ServiceMetrics]) -> Vec<ServiceMetrics> {
                 sum.octets_in = sum.octets_in.saturating_add(service.octets_in);
                 sum.octets_out = sum.octets_out.saturating_add(service.octets_out);
                 sum.dial_failures = sum.dial_failures.saturating_add(service.dial_failures);
+                sum.stalled_resets = sum.stalled_resets.saturating_add(service.stalled_resets);
             }
             None => {
                 known.insert((address, service.protocol, service.side), sums.len());

@@ -497,7 +497,8 @@ impl Connection {
             slot.state = State::Refused;
             self.edge_message(key, link, &octets);
         } else {
-            slot.state = if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default(), &self.holder) };
+            slot.state =
+                if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default(), &self.holder) };
         }
     }
 

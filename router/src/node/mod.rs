@@ -59,6 +59,9 @@ pub const SHUTTING_DOWN: &str = "the router is shutting down";
 /// Why connections end whose certificates are older than their TLS profile allows.
 pub const OUTDATED: &str = "its certificates are no longer valid";
 
+/// Why a service connection is reset whose reader has stood still for longest when memory is short.
+pub const OUT_OF_MEMORY: &str = "its reader takes nothing, and the memory for what waits is needed for others";
+
 /// What every task of one router shares.
 pub struct Node {
     /// The tables.

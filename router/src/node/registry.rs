@@ -3,7 +3,7 @@
 use super::Dismissal;
 use super::links::Links;
 use super::walk::Walk;
-use crate::core::{Command, EdgeConnection, Mailbox};
+use crate::core::{Command, Delivery, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
 use crate::schema::ManagementAccess;
 use skupper_proto::amqp::Value;
@@ -12,7 +12,7 @@ use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
@@ -21,6 +21,9 @@ use tokio::sync::Notify;
 pub struct Octets {
     received: AtomicU64,
     sent: AtomicU64,
+    /// Of a service connection: where what is sent comes from, and what was taken from there and is not sent.
+    feed: OnceLock<Weak<Delivery>>,
+    unwritten: AtomicUsize,
     /// In microseconds of the router's clock; 0: there was none.
     last_delivery: AtomicU64,
     /// When the first octet was received, and sent, in the same terms.
@@ -53,6 +56,22 @@ impl Octets {
     pub fn latency(&self) -> Option<i64> {
         let [received, sent] = [&self.first_received, &self.first_sent].map(|first| first.load(Ordering::Relaxed));
         (received > 0 && sent > 0).then(|| i64::try_from(sent).unwrap_or(i64::MAX) - i64::try_from(received).unwrap_or(i64::MAX))
+    }
+
+    /// Names the stream that a service connection's socket is fed with.
+    pub fn set_feed(&self, feed: &Arc<Delivery>) {
+        let _ = self.feed.set(Arc::downgrade(feed));
+    }
+
+    /// So many octets were taken from that stream and are not sent.
+    pub fn set_unwritten(&self, octets: usize) {
+        self.unwritten.store(octets, Ordering::Relaxed);
+    }
+
+    /// Octets that wait for the reader of a service connection.
+    pub fn waiting(&self) -> usize {
+        let feed = self.feed.get().and_then(Weak::upgrade);
+        self.unwritten.load(Ordering::Relaxed) + feed.map_or(0, |feed| feed.window().0)
     }
 
     /// A delivery began, in either direction.

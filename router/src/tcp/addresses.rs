@@ -1,6 +1,6 @@
 //! The addresses to which a tcpListener brings its clients: one, or several of which each client gets one.
 
-use crate::core::{Address, Core, Watching};
+use crate::core::{Address, Core, ServiceAccount, Watching};
 use crate::schema::MultiAddressStrategy;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,8 @@ pub struct ListenerAddress {
     pub(super) service: Arc<str>,
     /// The address's record.
     pub(super) record: Arc<Address>,
+    /// What is held in memory for the service.
+    pub(super) memory: Arc<ServiceAccount>,
     watch: Watching,
     /// More goes first, or more often.
     value: i64,
@@ -25,7 +27,8 @@ impl ListenerAddress {
     /// An address that is watched from now on.
     pub fn new(core: &Arc<Core>, service: &str, value: i64) -> Arc<Self> {
         let (record, watch) = core.watch(service);
-        Arc::new(Self { service: Arc::from(service), record, watch, value, opened: AtomicU64::new(0) })
+        let memory = core.service(service);
+        Arc::new(Self { service: Arc::from(service), record, memory, watch, value, opened: AtomicU64::new(0) })
     }
 
     /// The service.

@@ -2,7 +2,7 @@
 
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
-use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer};
+use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
 use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
 use crate::schema::typed as schema;
 use crate::socket::{self, DialOptions, Kind};
@@ -31,6 +31,8 @@ pub struct TcpConnector {
     host: Arc<str>,
     service: Arc<str>,
     node: Weak<Node>,
+    /// What is held in memory for the service.
+    memory: Arc<ServiceAccount>,
     stats: Arc<Stats>,
     consumption: Mutex<Option<Consumption>>,
     itself: Weak<Self>,
@@ -43,12 +45,13 @@ impl TcpConnector {
             name: Arc::from(config.name.as_str()),
             host: Arc::from(config.host_port()),
             service: Arc::from(config.address.as_str()),
-            config,
             tls,
             node: Arc::downgrade(node),
+            memory: node.core.service(&config.address),
             stats: Arc::default(),
             consumption: Mutex::default(),
             itself: Weak::clone(itself),
+            config,
         });
         log!(TcpAdaptor, Info, "Configured TcpConnector for {}, {}", connector.service, connector.host);
         let consumer = LocalConsumer::new(Arc::clone(&connector) as Arc<dyn Endpoint>);
@@ -118,6 +121,7 @@ impl TcpConnector {
             entity: &self.name,
             service: &self.service,
             stats: &self.stats,
+            memory: &self.memory,
             outgoing: true,
             host: Host::Text(Arc::clone(&self.host)),
             local,

@@ -280,6 +280,7 @@ impl TcpListener {
             entity: &self.name,
             service,
             stats: &self.stats,
+            memory: &address.memory,
             outgoing: false,
             host: Host::Address(peer),
             local: None,

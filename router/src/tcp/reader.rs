@@ -52,6 +52,8 @@ impl Reader {
             if octets.len() < BULK {
                 self.bulk = false;
                 self.block = BytesMut::new();
+                // As a slice it would pin the whole block for as long as it waits.
+                return Ok((Bytes::copy_from_slice(&octets), received));
             }
             return Ok((octets, received));
         }

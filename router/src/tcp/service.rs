@@ -3,10 +3,11 @@
 use super::reader::Reader;
 use super::reply::Reply;
 use super::stats::{Open, Stats};
-use crate::core::{AHEAD, Chunks, Delivery, Ended, Message, Notify, ReplyHandle};
+use crate::core::{AHEAD, Charge, Chunks, Delivery, Ended, Message, Notify, ReplyHandle, ServiceAccount};
 use crate::log;
 use crate::node::{
-    Closer, ConnectionRecord, Dismissal, Host, Node, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage, stands_back,
+    Closer, ConnectionRecord, Dismissal, Host, Node, OUT_OF_MEMORY, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage,
+    stands_back,
 };
 use crate::schema::ManagementAccess;
 use crate::socket;
@@ -40,7 +41,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long what a peer said before it went away may take to arrive. A router ends both streams at the same time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How soon a service that found the router's memory used up looks again.
+/// Octets of memory that a service connection takes at rest: its task, its record, its socket's registration (measured: 3.5 KiB).
+const TAKES: usize = 3584;
+
+/// How soon a service that found its share of the router's memory used up looks again.
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Where the stream comes from that the socket is fed with.
@@ -64,6 +68,10 @@ pub(super) struct Service {
     _open: Open,
     _registered: Registered,
     reader: Reader,
+    /// What is held in memory for the service; of that, what this connection has taken and not written, and what it takes by itself.
+    memory: Arc<ServiceAccount>,
+    unwritten: Charge,
+    _takes: Charge,
     /// What is read from the socket.
     upload: Arc<Delivery>,
     window: SendWindow,
@@ -99,6 +107,8 @@ pub(super) struct Beginning<'entity> {
     pub(super) entity: &'entity Arc<str>,
     pub(super) service: &'entity Arc<str>,
     pub(super) stats: &'entity Arc<Stats>,
+    /// What is held in memory for the service.
+    pub(super) memory: &'entity Arc<ServiceAccount>,
     /// This end dialed.
     pub(super) outgoing: bool,
     /// The other end of the socket, and this one where it says something.
@@ -155,7 +165,8 @@ impl Drop for Service {
 impl Service {
     /// Enters it into the record of connections; returns it with the stream that it feeds, which is to be delivered.
     pub(super) fn begin(node: &Arc<Node>, id: u64, beginning: Beginning<'_>) -> (Self, Arc<Delivery>) {
-        let Beginning { socket, session, entity, service, stats, outgoing, host, local, flow, head, source, early } = beginning;
+        let Beginning { socket, session, entity, service, stats, memory, outgoing, host, local, flow, head, source, early } =
+            beginning;
         let message = Message {
             sections: Bytes::from(head.into_boxed_slice()),
             streaming: true,
@@ -164,7 +175,7 @@ impl Service {
             windowed: true,
             ..Message::default()
         };
-        let upload = Delivery::new(message, node.core.own());
+        let upload = Delivery::new(message, &memory.read);
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
         let dismissal = Arc::<Dismissal>::default();
@@ -190,6 +201,9 @@ impl Service {
             local,
         });
         let awaited = matches!(source, Source::Awaited(..));
+        if let Source::Here(download) = &source {
+            feed(&octets, memory, download);
+        }
         let begun = Self {
             node: Arc::clone(node),
             id,
@@ -200,6 +214,10 @@ impl Service {
             _open: stats.open(),
             _registered: registered,
             reader: Reader::default(),
+            memory: Arc::clone(memory),
+            unwritten: memory.unwritten.charge(0),
+            // It counts for all, and does not keep the service from reading.
+            _takes: node.core.own().charge(TAKES),
             upload: Arc::clone(&upload),
             window: SendWindow::default(),
             upload_done: false,
@@ -227,7 +245,12 @@ impl Service {
             End::Socket(error) => error.to_string(),
             End::Cut => "the TLS session was cut: no close_notify before the end".to_owned(),
             End::Far(why) => why,
-            End::Stopped(why) => why.to_owned(),
+            End::Stopped(why) => {
+                if why == OUT_OF_MEMORY {
+                    self.stats.reset_for_memory();
+                }
+                why.to_owned()
+            }
         };
         log!(TcpAdaptor, Debug, "[C{}] service connection ended: {why}", self.id);
         // The outcome first: a C router closes its socket at that, while an abort looks to it like an end.
@@ -281,6 +304,11 @@ impl Service {
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let unwritten = self.writing.octets();
+        if unwritten != self.unwritten.octets() {
+            self.unwritten.set(unwritten);
+            self.octets.set_unwritten(unwritten);
+        }
         if let Some(why) = self.dismissal.heard() {
             return Poll::Ready(End::Stopped(why));
         }
@@ -365,7 +393,7 @@ impl Service {
         if self.upload_done || room == 0 || progress.queued >= AHEAD {
             return Ok(false);
         }
-        if self.node.core.account().free() == 0 {
+        if !self.memory.read.has_room() {
             if self.breath.is_none() {
                 self.breath = Some(Box::pin(tokio::time::sleep(BREATH)));
             }
@@ -402,6 +430,7 @@ impl Service {
                 return Err(End::Far(outcome_text(&outcome)));
             }
             delivery.set_consumer(Notify::Task(cx.waker().clone()));
+            feed(&self.octets, &self.memory, &delivery);
             self.source = Source::Here(delivery);
             self.patience = None;
         }
@@ -493,6 +522,12 @@ impl Service {
         }
         Ok(true)
     }
+}
+
+/// A stream has come that a service connection's socket is to be fed with.
+fn feed(octets: &Octets, memory: &ServiceAccount, stream: &Arc<Delivery>) {
+    stream.charge_to(&memory.unwritten);
+    octets.set_feed(stream);
 }
 
 /// Whether a delivery is a stream at all.

@@ -12,6 +12,7 @@ pub struct Stats {
     received: AtomicU64,
     sent: AtomicU64,
     failed_dials: AtomicU64,
+    reset_for_memory: AtomicU64,
     last_failure: Mutex<Option<(SystemTime, String)>>,
 }
 
@@ -42,6 +43,15 @@ impl Stats {
     pub(super) fn dial_failed(&self, error: String) {
         self.failed_dials.fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), error));
+    }
+
+    pub(super) fn reset_for_memory(&self) {
+        self.reset_for_memory.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were reset because what waited for their readers was needed for others.
+    pub fn resets_for_memory(&self) -> u64 {
+        self.reset_for_memory.load(Ordering::Relaxed)
     }
 
     /// Connections opened, and how many of them are open now.

@@ -54,6 +54,22 @@ fn everybody_gets_all_of_it_as_it_arrives() {
 }
 
 #[test]
+fn the_head_that_copies_share_is_charged_once_and_for_as_long_as_one_has_it() {
+    let core = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&core, 100);
+    let original = send(&core, Message { sections: Bytes::from(vec![7; 1 << 20]), presettled: true, ..Message::default() });
+    original.end(Ended::Complete);
+    drop(original);
+    let mut copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    assert!((1 << 20..2 << 20).contains(&core.account().held()), "{}", core.account().held());
+    let last = copies.pop();
+    drop(copies);
+    assert!(core.account().held() > 1 << 20, "{}", core.account().held());
+    drop(last);
+    assert_eq!(core.account().held(), 0);
+}
+
+#[test]
 fn states_of_an_extension_pass_between_the_sender_and_all() {
     let state = |number| DeliveryState::Other(Value::Ulong(number));
     for resend in [false, true] {

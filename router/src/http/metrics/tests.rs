@@ -106,6 +106,7 @@ fn service(address: &str, side: Side) -> ServiceMetrics {
         octets_in: 100,
         octets_out: 3000,
         dial_failures,
+        stalled_resets: 7,
     }
 }
 
