@@ -5,6 +5,8 @@
 //! connection and at the attach of a link, and tells nobody but the log why it was denied.
 
 mod addresses;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod hosts;
 mod settings;
 mod vhost;

@@ -13,6 +13,8 @@ mod authority;
 mod certificate;
 mod ciphers;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod key;
 mod naming;
