@@ -1,7 +1,7 @@
 //! Connectors: site links, and the connections they keep.
 
 use super::connection::{Connection, HANDSHAKE};
-use super::failover::Targets;
+use super::failover::{Target, Targets};
 use super::finished::{Finished, Why};
 use super::settings::Settings;
 use super::standing::{Known, Standing};
@@ -154,8 +154,14 @@ impl SiteLink {
         ordinal: Option<u64>,
         certified: bool,
     ) -> Arc<Self> {
+        let link = Arc::new(Self::new(node, config, tls, ordinal, certified));
+        link.make(node, ordinal);
+        link
+    }
+
+    fn new(node: &Node, config: Connector, tls: Option<tls::Connector>, ordinal: Option<u64>, certified: bool) -> Self {
         let since = (SystemTime::now(), node.clock.now());
-        let link = Arc::new(Self {
+        Self {
             name: Arc::from(config.name.as_str()),
             state: Mutex::new(State {
                 connecting: true,
@@ -175,9 +181,7 @@ impl SiteLink {
             config,
             tls,
             certified,
-        });
-        link.make(node, ordinal);
-        link
+        }
     }
 
     /// Makes the connections, and keeps them.
@@ -362,18 +366,25 @@ impl SiteLink {
     }
 
     /// Makes the TCP connection and its TLS session.
-    async fn connect(&self, node: &Node) -> Result<(TcpStream, Session), LinkTrouble> {
+    async fn connect(&self, node: &Node, target: &Target) -> Result<(TcpStream, Session), LinkTrouble> {
         let config = &self.config;
         let family = super::family(config.family);
-        let target = self.targets.current();
         let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
         let socket = socket::dial(&node.resolver, &target.host, target.port, &options)
             .await
             .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;
         match &self.tls {
-            Some(tls) => tls.connect(socket, &target.host, HANDSHAKE).await.map_err(LinkTrouble::Tls),
+            Some(tls) => {
+                let host = if self.trusts(target) { &target.host } else { &config.host };
+                tls.connect(socket, host, HANDSHAKE).await.map_err(LinkTrouble::Tls)
+            }
             None => Ok((socket, Session::plain())),
         }
+    }
+
+    /// Whether an address is as good as if it were configured.
+    const fn trusts(&self, target: &Target) -> bool {
+        !target.told || self.config.trust_failover
     }
 
     /// Makes one connection and runs it to its end.
@@ -390,8 +401,9 @@ impl SiteLink {
             return Err(outdated());
         }
         self.attempts.fetch_add(1, Ordering::Relaxed);
+        let target = self.targets.current();
         let (socket, session) = tokio::select! {
-            connected = self.connect(node) => connected?,
+            connected = self.connect(node, &target) => connected?,
             () = stopping.asked() => return Err(LinkTrouble::Lost("the connector was deleted".to_owned())),
         };
         if !self.is_present(set.ordinal) {
@@ -400,7 +412,7 @@ impl SiteLink {
         let id = node.registry.number();
         let standing = if data { Arc::default() } else { Arc::clone(&set.standing) };
         let correlator = self.lock().correlator.clone();
-        let settings = self.settings(data, set.ordinal, correlator);
+        let settings = self.settings(&target, data, set.ordinal, correlator);
         let connection = Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
         let mailbox = Arc::clone(&connection.mailbox);
         {
@@ -435,7 +447,7 @@ impl SiteLink {
         }
     }
 
-    fn settings(&self, data: bool, ordinal: Option<u64>, correlator: String) -> Settings {
+    fn settings(&self, target: &Target, data: bool, ordinal: Option<u64>, correlator: String) -> Settings {
         let config = &self.config;
         let router = config.role == Role::InterRouter;
         let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
@@ -444,7 +456,8 @@ impl SiteLink {
             mechanisms.push(sasl::EXTERNAL);
         }
         let named = config.sasl_mechanisms.is_some() || self.tls.is_some();
-        let credentials = config.credentials.as_ref().filter(|_| named && wanted(SaslMechanism::Plain));
+        let plain = named && wanted(SaslMechanism::Plain) && self.trusts(target);
+        let credentials = config.credentials.as_ref().filter(|_| plain);
         let credentials = credentials.and_then(|(user, password)| Credentials::new(user.as_str(), self.password(password)));
         if credentials.is_some() {
             mechanisms.push(sasl::PLAIN);
@@ -465,7 +478,7 @@ impl SiteLink {
             correlator: router.then_some(correlator),
             ordinal: ordinal.filter(|_| config.role.is_router()),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
-            hostname: Some(self.targets.current().host),
+            hostname: Some(target.host.clone()),
             max_frame_size: config.limits.max_frame_size,
             channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
             session_frames: config.limits.max_session_frames,
@@ -538,3 +551,6 @@ impl std::fmt::Display for LinkTrouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

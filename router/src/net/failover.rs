@@ -1,4 +1,8 @@
 //! Where a connector connects: the configured address, and the ones that peers told.
+//!
+//! What a peer tells is not what the operator has configured. With TLS, whoever is at a told address must show the certificate of the
+//! configured host; and no password goes there. The connector's attribute `trustFailover` makes told addresses as good as the
+//! configured one.
 
 use skupper_proto::amqp::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +21,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     /// The port as it was given.
     port_text: String,
+    /// A peer told it: nobody has said that whoever is there may be trusted.
+    pub(super) told: bool,
 }
 
 impl Target {
@@ -42,8 +48,13 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn new(host: &str, port: &crate::schema::Port) -> Self {
-        let configured =
-            Target { scheme: "amqp".to_owned(), host: host.to_owned(), port: port.number, port_text: port.text.clone() };
+        let configured = Target {
+            scheme: "amqp".to_owned(),
+            host: host.to_owned(),
+            port: port.number,
+            port_text: port.text.clone(),
+            told: false,
+        };
         Self { state: Mutex::new(State { list: vec![configured.clone()], current: 0 }), configured }
     }
 
@@ -111,7 +122,7 @@ fn target(entry: &Value) -> Option<Target> {
     }
     let scheme = text("scheme").filter(|scheme| matches!(*scheme, "amqp" | "amqps")).unwrap_or("amqp");
     let port: crate::schema::Port = text("port").unwrap_or("amqp").parse().ok()?;
-    Some(Target { scheme: scheme.to_owned(), host: host.to_owned(), port: port.number, port_text: port.text })
+    Some(Target { scheme: scheme.to_owned(), host: host.to_owned(), port: port.number, port_text: port.text, told: true })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// A test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn node() -> Arc<Node> {
+pub(super) fn node() -> Arc<Node> {
     node_with(crate::node::Access::default())
 }
 

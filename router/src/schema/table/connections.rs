@@ -243,5 +243,13 @@ pub(super) static CONNECTOR: EntityType = EntityType {
         POLICY_VHOST,
         OPEN_PROPERTIES,
     ],
+    further_attributes: &[flag(
+        "trustFailover",
+        "Treat addresses that the other side tells as if they were configured: a server there shows a certificate for its own \
+             address, and gets the password. With no, it must show one for the configured host, and gets none.",
+    )
+    .implied(Flag(false))
+    .create()
+    .guards()],
     ..configuration("connector", "A connection that the router makes and keeps: a link to another router, or to an AMQP server.")
 };

@@ -172,6 +172,8 @@ pub struct Connector {
     pub policy_vhost: Option<String>,
     /// The user and the password for SASL PLAIN.
     pub credentials: Option<(String, Password)>,
+    /// Addresses that the other side told are as good as the configured one.
+    pub trust_failover: bool,
 }
 
 impl Connector {
@@ -217,6 +219,7 @@ impl TryFrom<&Entity> for Connector {
             strip_annotations: entity.get("stripAnnotations")?,
             message_logging: entity.get("messageLoggingComponents")?,
             open_properties: open_properties(entity, role)?,
+            trust_failover: entity.find("trustFailover")?.unwrap_or(false),
         })
     }
 }
