@@ -153,6 +153,7 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
             background::ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
         }
         drop(tokio::spawn(footprint::shrink_after_start()));
+        drop(tokio::spawn(footprint::shrink_after_peaks(Arc::clone(&node))));
         signals.wait(&node, &running).await;
         drop((admin, served));
         stop.ask();

@@ -41,6 +41,7 @@ mod link;
 pub mod model;
 mod output;
 mod receive;
+mod room;
 mod send;
 mod session;
 mod slots;

@@ -47,10 +47,39 @@ impl<T> Slots<T> {
         self.slab.iter().filter_map(|(key, value)| Some((u32::try_from(key).ok()?, value.as_ref()?)))
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slab.iter_mut().filter_map(|(_, value)| value.as_mut())
+    }
+
+    /// Gives back the room behind the last value.
+    pub(super) fn shrink(&mut self) {
+        self.slab.shrink_to_fit();
+        self.retired.shrink_to_fit();
+    }
+
     /// Lets the keys of what was removed be used again: nobody speaks of it any more.
     pub(super) fn release(&mut self) {
         for key in self.retired.drain(..) {
             self.slab.try_remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_burst_has_left_is_given_back() {
+        let mut slots = Slots::new();
+        let keys: Vec<u32> = (0..1000).map(|n| slots.insert(n)).collect();
+        keys.iter().filter(|key| **key != 3).for_each(|key| assert!(slots.remove(*key).is_some()));
+        slots.shrink();
+        assert!(slots.slab.capacity() >= 1000, "keys that are still out of use");
+        slots.release();
+        slots.shrink();
+        assert!(slots.slab.capacity() < 100);
+        assert_eq!((slots.get(3), slots.len()), (Some(&3), 1));
+        assert_eq!(slots.insert(9), 0);
     }
 }

@@ -1,12 +1,27 @@
-//! Giving back the memory that only the start needed.
+//! Giving back the memory that only the start needed, or a crowd of connections that has gone.
 
+use crate::node::Node;
 use rustix::mm::{Advice, madvise};
+use skupper_proto::time::Instant;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After this the start is over: links are up, services known, and what is touched then is what a router at rest needs.
 const START: Duration = Duration::from_millis(500);
+
+/// How often it is looked how many connections there are.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Connections that make a crowd: each leaves 5 KiB or more behind.
+const CROWD: usize = 500;
+
+/// How long after a crowd has gone the heap is trimmed: its streaming links have been given up by then, and the tables are small again.
+const QUIET: Duration = Duration::from_secs(48);
+
+/// How often it is trimmed. The links of a larger crowd take longer to be given up.
+const TRIMS: u32 = 2;
 
 /// Part of the process's memory, as the kernel tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +38,64 @@ pub(super) async fn shrink_after_start() {
     tokio::time::sleep(START).await;
     shrink();
 }
+
+/// Gives the pages of the heap that hold nothing any more back to the system after a crowd of connections has gone, and the code that
+/// it needed.
+///
+/// The C library keeps what was freed below something that lives. It looks through its whole heap for that, which takes some
+/// milliseconds; so this is done when nobody waits for much, and not at every end of a connection.
+pub(super) async fn shrink_after_peaks(node: Arc<Node>) {
+    let mut ebb = Ebb::default();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (count, most) = node.registry.count();
+        if ebb.look(node.clock.now(), count, most) {
+            trim();
+            shrink();
+        }
+    }
+}
+
+/// Tells when a crowd has gone and the heap is to be trimmed.
+#[derive(Debug, Default)]
+struct Ebb {
+    peak: usize,
+    gone: Option<Instant>,
+    trims: u32,
+}
+
+impl Ebb {
+    /// Takes how many connections there are, and the most there were since the last call. Returns whether to trim.
+    fn look(&mut self, now: Instant, count: usize, most: usize) -> bool {
+        self.peak = self.peak.max(most);
+        if count > self.peak / 2 || self.peak - count < CROWD {
+            (self.gone, self.trims) = (None, 0);
+            return false;
+        }
+        let gone = *self.gone.get_or_insert(now);
+        if now.since(gone) < QUIET * (self.trims + 1) {
+            return false;
+        }
+        self.trims += 1;
+        if self.trims == TRIMS {
+            *self = Self { peak: count, ..Self::default() };
+        }
+        true
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+fn trim() {
+    // SAFETY: the C library's function of this name and type (malloc_trim(3)), which any thread may call at any time.
+    unsafe extern "C" {
+        safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+    }
+    malloc_trim(0);
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn trim() {}
 
 fn shrink() {
     let Ok(text) = std::fs::read_to_string("/proc/self/smaps") else { return };
@@ -74,6 +147,50 @@ fn let_go(start: usize, end: usize) -> rustix::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_heap_is_trimmed_within_a_minute_after_a_crowd_has_gone_and_not_while_it_is_there() {
+        // The connections there are at each look.
+        let trims = |counts: &mut dyn Iterator<Item = usize>| {
+            let (mut ebb, mut most) = (Ebb::default(), 0);
+            let mut look = |(n, count): (usize, usize)| {
+                let now = Instant::ZERO + LOOK * u32::try_from(n).unwrap();
+                let found = ebb.look(now, count, std::mem::replace(&mut most, count).max(count));
+                found.then(|| u64::try_from(n).unwrap() * LOOK.as_secs())
+            };
+            counts.enumerate().filter_map(&mut look).collect::<Vec<_>>()
+        };
+        let crowd = || std::iter::repeat_n(8000, 10).chain(std::iter::repeat_n(3, 200));
+        let found = trims(&mut crowd());
+        assert_eq!(found.len(), TRIMS as usize, "{found:?}");
+        assert!(found[0] < 10 * LOOK.as_secs() + 60, "{found:?}");
+        assert_eq!(trims(&mut crowd().chain(crowd())).len(), 2 * TRIMS as usize);
+        // Few, or a crowd that changes, or one that comes back at once.
+        assert!(trims(&mut std::iter::repeat_n(CROWD - 1, 10).chain(std::iter::repeat_n(0, 200))).is_empty());
+        assert!(trims(&mut (0..200).map(|n| 5000 + n % 7 * 500)).is_empty());
+        assert!(trims(&mut (0..200).map(|n| if n % 5 == 0 { 8000 } else { 100 })).is_empty());
+    }
+
+    /// Octets of this process that are resident.
+    #[cfg(target_env = "gnu")]
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split_ascii_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn what_was_freed_below_something_that_lives_is_given_back() {
+        const ALL: usize = 64 * 1024 * 1024;
+        let mut pieces: Vec<Vec<u8>> = (0..ALL / 4096).map(|n| vec![u8::try_from(n % 251).unwrap(); 4096]).collect();
+        let last = pieces.pop();
+        drop(pieces);
+        let before = resident();
+        trim();
+        let given = before.saturating_sub(resident());
+        assert!(given > ALL / 2, "{given} of {ALL} octets");
+        drop(last);
+    }
 
     #[test]
     fn only_what_stands_in_the_file_is_let_go() {

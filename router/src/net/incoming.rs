@@ -84,6 +84,14 @@ pub(super) struct Incoming {
     full: HashMap<SessionKey, usize>,
 }
 
+impl Incoming {
+    /// Gives back the room that a burst of deliveries has left.
+    pub(super) fn shrink(&mut self) {
+        self.slots.shrink_to_fit();
+        self.full.shrink_to_fit();
+    }
+}
+
 /// Why a message cannot be routed.
 #[derive(Debug, thiserror::Error)]
 enum HeadError {

@@ -223,6 +223,8 @@ pub struct Registry {
     next: AtomicU64,
     records: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
+    /// The most connections there were since this was asked for.
+    most: AtomicUsize,
     /// Service connections that are being made: dialed, or in their handshake.
     coming: AtomicUsize,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
@@ -298,8 +300,17 @@ impl Registry {
     /// Enters a connection, or enters it anew under its number.
     pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
         let id = record.id;
-        lock(&self.connections).insert(id, Arc::new(record));
+        let mut connections = lock(&self.connections);
+        connections.insert(id, Arc::new(record));
+        self.most.fetch_max(connections.len(), Ordering::Relaxed);
+        drop(connections);
         Registered { registry: Arc::clone(self), id }
+    }
+
+    /// How many connections there are, and the most there were since the last call.
+    pub fn count(&self) -> (usize, usize) {
+        let connections = lock(&self.connections);
+        (connections.len(), self.most.swap(connections.len(), Ordering::Relaxed))
     }
 
     /// The flows that have ended since the last call, if they are kept; and whether they are from now on.

@@ -116,15 +116,23 @@ impl Connection {
     /// Gives up streaming links that a burst has left behind.
     pub(in crate::net) fn shed_idle_links(&mut self) {
         for link in self.outgoing.idle.shed(self.now, |link| self.engine.has_deliveries(link)) {
+            if let Some(state) = self.outgoing.links.get_mut(&link) {
+                state.idle = false;
+            }
             self.engine.detach(link, None);
             self.link_gone(link);
+        }
+        if self.outgoing.idle.settled() {
+            self.shrink();
         }
     }
 
     /// A link is gone.
     pub(in crate::net) fn outgoing_detached(&mut self, link: LinkKey) -> Option<Purpose> {
         let state = self.outgoing.links.remove(&link)?;
-        self.outgoing.idle.remove(link);
+        if state.idle {
+            self.outgoing.idle.remove(link);
+        }
         match state.purpose {
             Purpose::Queue(queue) => {
                 self.outgoing.queues[queue].link = None;

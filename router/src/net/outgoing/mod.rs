@@ -202,6 +202,20 @@ impl Outgoing {
         links.into_values().map(drop).chain(slots)
     }
 
+    /// Gives back the room that a burst of deliveries has left.
+    fn shrink(&mut self) {
+        self.slots.shrink_to_fit();
+        self.by_key.shrink_to_fit();
+        self.links.shrink_to_fit();
+        for queue in [&mut self.ready, &mut self.waiting] {
+            queue.shrink_to_fit();
+        }
+        for list in [&mut self.parked, &mut self.held] {
+            list.shrink_to_fit();
+        }
+        self.idle.shrink();
+    }
+
     /// Whether streams wait for the peer to hold less unread.
     const fn is_holding(&self) -> bool {
         !self.held.is_empty()
@@ -228,6 +242,14 @@ impl Outgoing {
     }
 }
 impl Connection {
+    /// Gives back the room that a burst of links and deliveries has left in this connection.
+    fn shrink(&mut self) {
+        self.engine.shrink();
+        self.incoming.shrink();
+        self.outgoing.shrink();
+        self.known.shrink_to_fit();
+    }
+
     /// Does what is due by now.
     pub(super) fn handle_outgoing_timeout(&mut self) {
         if self.outgoing.idle.due().is_some_and(|due| due <= self.now) {
