@@ -10,6 +10,7 @@ use skupper_proto::management::{Request, Response, Status, Table, property};
 use std::sync::{Arc, Mutex};
 
 mod rights;
+mod slices;
 
 const LISTENER: &str = "io.skupper.router.listener";
 const DUMMY: &str = "io.skupper.router.dummy";
@@ -159,7 +160,7 @@ fn names_may_come_as_an_array() {
     let some = table(ask(&memory, query(vec![text("name"), text("port")])));
     assert_eq!(some.attribute_names, ["name", "port"]);
     assert_eq!(some.results, [[text("l0"), text("5672")]]);
-    let all: Vec<_> = entity_type("listener").unwrap().attributes().map(|attribute| attribute.name).collect();
+    let all: Vec<_> = entity_type("listener").unwrap().common_attributes().map(|attribute| attribute.name).collect();
     assert_eq!(table(ask(&memory, query(vec![]))).attribute_names, all);
     let no_list = Request::query(Some(LISTENER), &[]).with_body(map(&[(Table::NAMES, text("name"))]));
     assert_eq!(refused(&memory, no_list).0, 400);
@@ -509,10 +510,14 @@ fn the_log_and_the_nodes() {
 type Sent = Arc<Mutex<Vec<(String, Response)>>>;
 
 fn service() -> (Arc<Service<Memory>>, Sent) {
+    service_of(Memory::default())
+}
+
+fn service_of(memory: Memory) -> (Arc<Service<Memory>>, Sent) {
     let sent = Sent::default();
     let outlet = Arc::clone(&sent);
     let service = Service::new(
-        Arc::new(Memory::default()),
+        Arc::new(memory),
         tokio::runtime::Handle::current(),
         Arc::new(move |to: &str, octets: Bytes| {
             outlet.lock().unwrap().push((to.to_owned(), Response::decode(&octets).unwrap()));
