@@ -133,8 +133,7 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
             log!(Agent, Warning, "{warning}");
         }
         match descriptors {
-            Ok(Some(limit)) => log!(Server, Debug, "{limit} descriptors may be open"),
-            Ok(None) => {}
+            Ok(limit) => limit_descriptors(limit, node.shards.count() + 1),
             Err(error) => log!(Server, Warning, "the limit of open descriptors cannot be raised: {error}"),
         }
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
@@ -160,6 +159,22 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
         let _ = tokio::time::timeout(FAREWELL, stop.finished()).await;
         Ok::<(), String>(())
     })
+}
+
+/// Stops clients before the process is out of descriptors.
+fn limit_descriptors(limit: Option<u64>, threads: usize) {
+    /// Connections that a router should have room for.
+    const FEW: usize = 256;
+    let (Some(limit), Some(left)) = (limit, socket::limit_descriptors(limit, threads)) else { return };
+    if left < FEW {
+        log!(
+            Server,
+            Warning,
+            "{limit} descriptors may be open: room for {left} connections at most; raise the limit (ulimit -n)"
+        );
+    } else {
+        log!(Server, Debug, "{limit} descriptors may be open");
+    }
 }
 
 /// Says in the configured log files why nothing follows there; standard error has it anyway.

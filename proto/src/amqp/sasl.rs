@@ -55,6 +55,8 @@ pub mod outcome {
     pub const OK: u8 = 0;
     /// Not authenticated: the credentials are wrong.
     pub const AUTH: u8 = 1;
+    /// Not authenticated for now: the server cannot tell, and may later.
+    pub const SYS_TEMP: u8 = 4;
 }
 
 /// A SASL frame's body.

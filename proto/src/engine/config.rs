@@ -24,6 +24,17 @@ pub enum Layer {
     },
 }
 
+/// What a server says of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They are right.
+    Right,
+    /// They are wrong.
+    Wrong,
+    /// They were not looked at: the client may try again.
+    Unknown,
+}
+
 /// A user name and a password, for PLAIN. Its `Debug` form leaves the password out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {

@@ -1,6 +1,6 @@
 //! What comes before open: protocol headers and SASL.
 
-use super::config::{Credentials, Layer};
+use super::config::{Credentials, Layer, Verdict};
 use super::connection::{Connection, Phase};
 use super::event::Event;
 use crate::amqp::decode::Decode;
@@ -134,33 +134,38 @@ impl Connection {
                 let chosen = mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied();
                 self.mechanism = chosen;
                 if chosen != Some(sasl::PLAIN) {
-                    return self.conclude(chosen.is_some(), init.mechanism.as_str());
+                    let verdict = if chosen.is_some() { Verdict::Right } else { Verdict::Wrong };
+                    return self.conclude(verdict, init.mechanism.as_str());
                 }
                 match init.initial_response.as_deref().and_then(Credentials::parse) {
                     Some(credentials) => {
                         self.verifying = true;
                         self.events.push_back(Event::Credentials(credentials));
                     }
-                    None => self.conclude(false, sasl::PLAIN),
+                    None => self.conclude(Verdict::Wrong, sasl::PLAIN),
                 }
             }
             _ => self.fail(Error::new(condition::NOT_ALLOWED, "SASL frame out of order")),
         }
     }
 
-    /// Says whether the credentials of [`Event::Credentials`] were right. Thereafter
+    /// Says what came of the credentials of [`Event::Credentials`]. Thereafter
     /// [`Connection::handle_input`] takes what has come behind them.
-    pub fn authenticate(&mut self, accepted: bool) {
+    pub fn authenticate(&mut self, verdict: Verdict) {
         if core::mem::take(&mut self.verifying) && self.phase == Phase::Sasl {
-            self.conclude(accepted, sasl::PLAIN);
+            self.conclude(verdict, sasl::PLAIN);
         }
     }
 
     /// As server: ends SASL, well or badly.
-    fn conclude(&mut self, accepted: bool, mechanism: &str) {
-        let code = if accepted { sasl::outcome::OK } else { sasl::outcome::AUTH };
+    fn conclude(&mut self, verdict: Verdict, mechanism: &str) {
+        let code = match verdict {
+            Verdict::Right => sasl::outcome::OK,
+            Verdict::Wrong => sasl::outcome::AUTH,
+            Verdict::Unknown => sasl::outcome::SYS_TEMP,
+        };
         self.send_sasl(&SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
-        if accepted {
+        if verdict == Verdict::Right {
             self.authenticated();
             self.phase = Phase::AmqpHeader;
         } else {

@@ -50,7 +50,7 @@ mod tests;
 mod transfers;
 mod unsettled;
 
-pub use config::{Config, Credentials, Layer};
+pub use config::{Config, Credentials, Layer, Verdict};
 pub use connection::{Connection, Usage};
 pub use delivery::{IncomingKey, OutgoingKey};
 pub use event::{Closed, Ending, Event, Initiator};

@@ -76,6 +76,7 @@ impl HttpPort {
             metrics: http.metrics,
             files: http.root.clone().map(Folder::new),
             websockets: http.websockets.then(|| self.websockets(&running)),
+            neighbors: Arc::clone(&running.node.access.neighbors),
             ..Options::default()
         };
         let mut tasks = JoinSet::new();
@@ -110,9 +111,9 @@ impl HttpPort {
     fn websockets(&self, running: &Arc<Running>) -> WebSockets {
         let node = Arc::clone(&running.node);
         let listener = AmqpListener::without_port(&node, self.config.clone(), self.acceptor.clone());
-        Arc::new(move |released: Released| {
+        Arc::new(move |released: Released, descriptor| {
             let websocket = WebSocket::new(released.session, released.read);
-            if let Err(error) = listener.adopt(&node, released.socket, websocket) {
+            if let Err(error) = listener.adopt(&node, (released.socket, descriptor), websocket) {
                 log!(Http, Error, "a WebSocket's socket is lost: {error}");
             }
         })

@@ -1,5 +1,7 @@
 //! The accept loop under every HTTP port: one request a connection, a bound on connections, a deadline on everything.
 //!
+//! Places are shared between the sources of connections (`socket::Places`): a crowd that says nothing keeps no probe out.
+//!
 //! A request may ask for another protocol: then the connection is handed to whoever speaks it, and is no longer HTTP's.
 //!
 //! Connections are not kept alive: the askers are probes, scrapers and a command, a few requests a second at most, and a
@@ -21,10 +23,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::files::Content;
+use crate::socket::{Descriptor, Neighbors, Phase, Place, Places, Purpose, Source};
 use crate::tls::Session;
 
 /// An answer: whole in memory, or a file's content.
@@ -40,10 +42,16 @@ const HEAD_LIMIT: usize = 8 * 1024;
 /// again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection may stay without a request. Probes and browsers send theirs at once.
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
+
+/// The part of the places that is kept for this machine and for neighbors: one in so many.
+const KEPT: usize = 8;
+
 /// What one port grants to all of its clients together, and to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections served at the same time; more wait in the backlog.
+    /// Connections served at the same time; a bounded number more wait.
     pub connections: usize,
     /// For the request's head, once the connection is open.
     pub head: Duration,
@@ -53,7 +61,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 64, head: Duration::from_secs(10), whole: Duration::from_secs(30) }
+        Self { connections: 64, head: SILENCE, whole: Duration::from_secs(30) }
     }
 }
 
@@ -63,13 +71,15 @@ pub trait Accept: Send {
     type Raw: Send + 'static;
     /// What HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What its descriptors are for.
+    const PURPOSE: Purpose = Purpose::Http;
 
-    /// Waits for the next; must be cancel safe.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Raw>> + Send;
+    /// Waits for the next, and tells where it comes from; must be cancel safe.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
 
     /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that fails. It has a deadline of its
-    /// own, to tell why it failed.
-    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
+    /// own, to tell why it failed. It says of `place` when the client has begun to speak.
+    fn open(&self, raw: Self::Raw, place: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
 
     /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to speak here.
     fn release(_stream: Self::Stream) -> Option<Released> {
@@ -95,11 +105,11 @@ impl Accept for TcpListener {
     type Raw = tokio::net::TcpStream;
     type Stream = Self::Raw;
 
-    async fn accept(&self) -> io::Result<Self::Raw> {
-        Self::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
+        Self::accept(self).await.map(|(stream, peer)| (stream, Source::of(peer.ip())))
     }
 
-    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+    fn open(&self, raw: Self::Raw, _: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
         std::future::ready(Some(raw))
     }
 
@@ -111,12 +121,13 @@ impl Accept for TcpListener {
 impl Accept for UnixListener {
     type Raw = tokio::net::UnixStream;
     type Stream = Self::Raw;
+    const PURPOSE: Purpose = Purpose::Admin;
 
-    async fn accept(&self) -> io::Result<Self::Raw> {
-        Self::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
+        Self::accept(self).await.map(|(stream, _)| (stream, Source::Local))
     }
 
-    fn open(&self, raw: Self::Raw) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+    fn open(&self, raw: Self::Raw, _: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
         std::future::ready(Some(raw))
     }
 }
@@ -137,26 +148,46 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Serves `listener` for as long as the future is polled. Dropped, it closes the port and every connection.
 pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H) -> Infallible {
+    run_beside(listener, limits, Arc::default(), handler).await
+}
+
+/// As [`run`], on a port where some places are kept for `neighbors`.
+pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neighbors: Arc<Neighbors>, handler: H) -> Infallible {
     let handler = Arc::new(handler);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections, limits.connections / KEPT, neighbors);
+    // Of the listening socket itself, and of a connection that waits for a descriptor.
+    let _own = [Descriptor::held(), Descriptor::held()];
     let mut connections = JoinSet::new();
     let mut failing = false;
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            // Nobody closes the semaphore; if somebody did, no connection may be accepted any more.
-            std::future::pending().await
-        };
         match listener.accept().await {
-            Ok(raw) => {
+            Ok((raw, source)) => {
                 failing = false;
+                let descriptor = places.descriptor(source, L::PURPOSE).await;
+                let place = Arc::new(places.arrive(source));
+                let opening = listener.open(raw, Arc::clone(&place));
                 let handler = Arc::clone(&handler);
-                let opening = listener.open(raw);
                 connections.spawn(async move {
-                    if let Some(stream) = opening.await {
-                        serve::<L, H>(stream, limits, handler).await;
+                    let _descriptor = descriptor;
+                    if !tokio::time::timeout(limits.whole, place.granted()).await.unwrap_or_default() {
+                        crate::log_limited!(source, Http, Warning, "too many HTTP connections: one from {source} is turned away");
+                        return;
                     }
-                    drop(place);
+                    let served = async {
+                        if let Some(stream) = opening.await {
+                            serve::<L, H>(stream, limits, handler, &place).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = served => {}
+                        () = place.ended() => crate::log_limited!(
+                            source,
+                            Http,
+                            Warning,
+                            "all places are taken: an HTTP connection from {source} gives way to another"
+                        ),
+                    }
                 });
             }
             Err(error) => {
@@ -169,9 +200,12 @@ pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H)
     }
 }
 
-async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>) {
+async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>, place: &Place) {
     let leaves: Mutex<Option<(OnUpgrade, Successor)>> = Mutex::default();
-    let service = service_fn(|request| answer_to(request, &*handler, &leaves));
+    let service = service_fn(|request| {
+        place.advance(Phase::Served);
+        answer_to(request, &*handler, &leaves)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

@@ -17,6 +17,7 @@ use super::aside::Aside;
 use super::connections::{self, Accept, Answer, Handler, Limits, Released, Successor, text};
 use super::files::{Folder, Found};
 use super::metrics::{self, Metrics};
+use crate::socket::{Descriptor, Neighbors, Purpose};
 use crate::websocket::handshake;
 
 /// What we call ourselves, as the C router does.
@@ -37,8 +38,8 @@ pub trait HttpSource: Send + Sync + 'static {
 /// How long a client of a listener that serves files may take for one: even a slow one gets some MiB in this time.
 const FILE_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Who goes on with a client that has opened a WebSocket.
-pub type WebSockets = Arc<dyn Fn(Released) + Send + Sync>;
+/// Who goes on with a client that has opened a WebSocket, and with the descriptor that is counted for it.
+pub type WebSockets = Arc<dyn Fn(Released, Descriptor) + Send + Sync>;
 
 /// What a listener serves.
 #[derive(Clone)]
@@ -53,11 +54,20 @@ pub struct Options {
     pub websockets: Option<WebSockets>,
     /// What its clients are granted.
     pub limits: Limits,
+    /// For whom some places are kept.
+    pub neighbors: Arc<Neighbors>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { healthz: true, metrics: true, files: None, websockets: None, limits: Limits::default() }
+        Self {
+            healthz: true,
+            metrics: true,
+            files: None,
+            websockets: None,
+            limits: Limits::default(),
+            neighbors: Arc::default(),
+        }
     }
 }
 
@@ -79,7 +89,9 @@ pub async fn serve_on<L: Accept>(listener: L, options: Options, source: Arc<dyn 
     if options.files.is_some() {
         limits.whole = limits.whole.max(FILE_DEADLINE);
     }
-    match connections::run(listener, limits, Port { options, source, aside: Aside::default() }).await {}
+    let neighbors = Arc::clone(&options.neighbors);
+    let port = Port { options, source, aside: Aside::default() };
+    match connections::run_beside(listener, limits, neighbors, port).await {}
 }
 
 struct Port {
@@ -116,9 +128,13 @@ impl Handler for Port {
         };
         match handshake::answer(request) {
             Ok(answer) => {
+                // It is a client from here on, and those are stopped before probes are.
+                let Some(descriptor) = Descriptor::claim(Purpose::Client) else {
+                    return Some((text(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open\n"), None));
+                };
                 let mut answer = answer.map(|()| Either::Left(Full::default()));
                 answer.headers_mut().insert(SERVER, PRODUCT);
-                Some((answer, Some(Box::new(move |released| websockets(released)))))
+                Some((answer, Some(Box::new(move |released| websockets(released, descriptor)))))
             }
             Err((status, reason)) => {
                 let mut answer = text(status, reason);

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::connections::{Accept, Released};
+use super::connections::{Accept, Released, SILENCE};
+use crate::socket::{Phase, Place, Source};
 use crate::tls::{Acceptor, Flushed, HandshakeError, Session, SessionError, speaks_tls};
 
 /// What is read from the socket at once: a TLS record at its longest and its overhead.
@@ -47,16 +48,18 @@ impl Accept for Secured {
     type Raw = (TcpStream, SocketAddr);
     type Stream = Stream;
 
-    async fn accept(&self) -> io::Result<Self::Raw> {
-        self.listener.accept().await
+    async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
+        self.listener.accept().await.map(|(socket, client)| ((socket, client), Source::of(client.ip())))
     }
 
-    fn open(&self, (socket, client): Self::Raw) -> impl Future<Output = Option<Stream>> + Send + 'static {
+    fn open(&self, (socket, client): Self::Raw, place: Arc<Place>) -> impl Future<Output = Option<Stream>> + Send + 'static {
         let (acceptor, required, deadline) = (self.acceptor.clone(), self.required, self.deadline);
         let refused = Arc::clone(&self.refused);
         async move {
             let start = Instant::now();
-            if !speaks_tls(&socket, deadline).await.ok()?? {
+            let begins_tls = speaks_tls(&socket, deadline.min(SILENCE)).await.ok()??;
+            place.advance(Phase::Opening);
+            if !begins_tls {
                 if required {
                     refused(client, None);
                     return None;

@@ -18,6 +18,7 @@ use crate::core::{Charge, Class, Command, Holder, Mailbox};
 use crate::log;
 use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::policy::{Admission, Arrival};
+use crate::socket::{Descriptor, Place};
 use crate::tls::{Flushed, SessionError};
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::Error;
@@ -109,10 +110,14 @@ pub(super) struct Connection {
     pub(super) admission: Option<Admission>,
     /// Counts it among the clients that are connected.
     pub(super) arrival: Option<Arrival>,
+    /// As listener: the place that it holds until the peer's open has come.
+    pub(super) place: Option<Place>,
+    /// Counts its socket.
+    pub(super) descriptor: Option<Descriptor>,
     /// The address of the other end.
     pub(super) remote: Option<IpAddr>,
     /// Whether the peer's password is right, once that is known.
-    pub(super) verdict: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    pub(super) verdict: Option<Pin<Box<dyn Future<Output = engine::Verdict> + Send>>>,
     stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
@@ -184,6 +189,8 @@ impl Connection {
             user: None,
             admission: None,
             arrival: None,
+            place: None,
+            descriptor: None,
             remote: remote.map(|peer| peer.ip()),
             verdict: None,
             stage: follow(node.follow_stage(), Stage::Closing),
@@ -419,6 +426,10 @@ impl Connection {
             return false;
         }
         if self.closes(cx) {
+            return false;
+        }
+        if self.closed.is_none() && self.place.as_ref().is_some_and(|place| place.poll_ended(cx)) {
+            self.end(Why::GaveWay);
             return false;
         }
         let of_links = [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];

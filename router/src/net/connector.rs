@@ -12,7 +12,7 @@ use crate::node::{Node, Stage, Stop, Stopping, reached};
 use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
 use crate::schema::{ManagementAccess, Password, PasswordError, Role, SaslMechanism};
-use crate::socket::{self, DialError, DialOptions, Kind as SocketKind};
+use crate::socket::{self, Descriptor, DialError, DialOptions, Kind as SocketKind, Purpose};
 use crate::tls::{self, HandshakeError, Session, SessionError};
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::amqp::{condition, sasl};
@@ -366,20 +366,22 @@ impl SiteLink {
     }
 
     /// Makes the TCP connection and its TLS session.
-    async fn connect(&self, node: &Node, target: &Target) -> Result<(TcpStream, Session), LinkTrouble> {
+    async fn connect(&self, node: &Node, target: &Target) -> Result<(TcpStream, Session, Descriptor), LinkTrouble> {
         let config = &self.config;
+        let descriptor = Descriptor::claim(Purpose::Router).ok_or_else(|| LinkTrouble::Lost(socket::NO_DESCRIPTOR.to_owned()))?;
         let family = super::family(config.family);
         let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
         let socket = socket::dial(&node.resolver, &target.host, target.port, &options)
             .await
             .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;
-        match &self.tls {
+        let (socket, session) = match &self.tls {
             Some(tls) => {
                 let host = if self.trusts(target) { &target.host } else { &config.host };
-                tls.connect(socket, host, HANDSHAKE).await.map_err(LinkTrouble::Tls)
+                tls.connect(socket, host, HANDSHAKE).await.map_err(LinkTrouble::Tls)?
             }
-            None => Ok((socket, Session::plain())),
-        }
+            None => (socket, Session::plain()),
+        };
+        Ok((socket, session, descriptor))
     }
 
     /// Whether an address is as good as if it were configured.
@@ -402,7 +404,7 @@ impl SiteLink {
         }
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let target = self.targets.current();
-        let (socket, session) = tokio::select! {
+        let (socket, session, descriptor) = tokio::select! {
             connected = self.connect(node, &target) => connected?,
             () = stopping.asked() => return Err(LinkTrouble::Lost("the connector was deleted".to_owned())),
         };
@@ -413,7 +415,8 @@ impl SiteLink {
         let standing = if data { Arc::default() } else { Arc::clone(&set.standing) };
         let correlator = self.lock().correlator.clone();
         let settings = self.settings(&target, data, set.ordinal, correlator);
-        let connection = Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
+        let mut connection = Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
+        connection.descriptor = Some(descriptor);
         let mailbox = Arc::clone(&connection.mailbox);
         {
             let mut state = self.lock();

@@ -1,9 +1,10 @@
 //! Who the peer of a connection is, by SASL.
 
 use super::connection::Connection;
-use crate::log;
+use crate::socket::Source;
+use crate::{log, log_limited};
 use skupper_proto::amqp::sasl;
-use skupper_proto::engine;
+use skupper_proto::engine::{self, Verdict};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -24,35 +25,40 @@ impl Connection {
         };
     }
 
-    /// Has a password checked, on a thread where that may take its time. Nothing is read meanwhile.
+    /// Has a password checked when its turn comes. Nothing is read meanwhile.
     pub(super) fn judge(&mut self, credentials: engine::Credentials) {
         let access = &self.node.access;
-        let Some(passwords) = access.passwords.clone() else { return self.engine.authenticate(false) };
-        let (checks, id) = (Arc::clone(&access.checks), self.id);
+        let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.remote) else {
+            return self.engine.authenticate(Verdict::Wrong);
+        };
+        let (checks, id, source) = (Arc::clone(&access.checks), self.id, Source::of(remote));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        self.user = Some(credentials.user().to_owned());
+        let user = credentials.user().to_owned();
+        self.user = Some(user.clone());
         self.verdict = Some(Box::pin(async move {
-            let Ok(permit) = checks.acquire_owned().await else { return false };
-            let check = move || {
-                let _permit = permit;
-                passwords.verify(credentials.user(), credentials.password(), &host)
-            };
-            match tokio::task::spawn_blocking(check).await {
-                Ok(Ok(right)) => right,
-                Ok(Err(error)) => {
+            let check = move || match passwords.verify(credentials.user(), credentials.password(), &host) {
+                Ok(right) => right,
+                Err(error) => {
                     log!(Server, Error, "[C{id}] no password can be checked: {error}");
                     false
                 }
-                Err(_) => false,
+            };
+            match checks.run(source, &user, check).await {
+                Ok(true) => Verdict::Right,
+                Ok(false) => Verdict::Wrong,
+                Err(too_many) => {
+                    log_limited!(source, Server, Warning, "[C{id}] login from {source} put off: {too_many}");
+                    Verdict::Unknown
+                }
             }
         }));
     }
 
     /// Whether word has come of a password. What the peer has sent behind it is read now.
     pub(super) fn judged(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(Poll::Ready(right)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
+        let Some(Poll::Ready(verdict)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
         self.verdict = None;
-        self.engine.authenticate(right);
+        self.engine.authenticate(verdict);
         self.more = true;
         true
     }

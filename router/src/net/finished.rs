@@ -35,6 +35,8 @@ pub(super) enum Why {
     Eof,
     /// The transport failed.
     Transport(String),
+    /// It had not opened yet, and its place went to another.
+    GaveWay,
     /// The peer's TLS alert, which with TLS 1.3 comes after the handshake.
     Tls(Arc<SessionError>),
 }
@@ -50,6 +52,7 @@ impl std::fmt::Display for Why {
             Self::Closed(_) => f.write_str("closed"),
             Self::Eof => f.write_str("connection aborted: the peer closed the transport without AMQP close"),
             Self::Transport(error) => f.write_str(error),
+            Self::GaveWay => f.write_str(super::listener::GIVES_WAY),
             Self::Tls(error) => error.fmt(f),
         }
     }

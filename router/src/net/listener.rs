@@ -1,14 +1,18 @@
 //! AMQP listeners.
+//!
+//! A connection holds one of the listener's places from the accept until its AMQP open. Places are shared between the sources
+//! of connections (`socket::Places`), so that silent ones keep nobody out.
 
 use super::connection::{Connection, HANDSHAKE};
+use super::finished::Why;
 use super::settings::Settings;
-use super::standing::Standing;
+use super::standing::{Roster, Standing};
 use super::transport::Transport;
 use super::wire::Wire;
 use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{Role, SaslMechanism, StripAnnotations};
-use crate::socket::{self, Kind as SocketKind};
+use crate::socket::{self, Descriptor, Kind as SocketKind, Phase, Place, Places, Purpose, Source};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::websocket::WebSocket;
 use crate::{log, log_limited};
@@ -16,8 +20,7 @@ use skupper_proto::amqp::sasl;
 use skupper_proto::engine::Layer;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -25,8 +28,15 @@ use tokio::time::timeout;
 /// Connections of one listener that have not opened yet. Each holds a descriptor for as long as a handshake may take.
 const MAX_HANDSHAKES: usize = 1024;
 
+/// How many of these places are kept for this machine and for neighbors.
+const KEPT: usize = 64;
+
 /// The backlog of AMQP listeners.
 const BACKLOG: u32 = 1024;
+
+/// What is said of a client that must leave its place to another, and of one that gets none.
+pub(super) const GIVES_WAY: &str = "too many connections are opening: it gives way to a newer one";
+const NO_PLACE: &str = "too many connections are opening";
 
 /// What is said of a client in clear where TLS is demanded.
 const UNENCRYPTED: &str = "amqp:connection:policy-error Client connection unencrypted - forbidden";
@@ -40,8 +50,26 @@ pub struct AmqpListener {
     access_id: String,
     status: PortStatus,
     stop: Stop,
-    handshakes: AtomicUsize,
-    connections: Mutex<Vec<(std::sync::Weak<Standing>, u64)>>,
+    places: Places,
+    connections: Arc<Roster>,
+}
+
+/// A client on its way to its open.
+struct Arriving {
+    peer: SocketAddr,
+    place: Place,
+    descriptor: Descriptor,
+}
+
+/// Counts a client whose task panics, of which the panic hook has logged where and why.
+struct PanicCount<'task>(&'task Node, &'task str);
+
+impl Drop for PanicCount<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.registry.refuse(self.1, "panic");
+        }
+    }
 }
 
 impl AmqpListener {
@@ -62,8 +90,8 @@ impl AmqpListener {
             acceptor,
             status: PortStatus::default(),
             stop: Stop::default(),
-            handshakes: AtomicUsize::new(0),
-            connections: Mutex::default(),
+            places: Places::new(MAX_HANDSHAKES, KEPT, Arc::clone(&node.access.neighbors)),
+            connections: Arc::default(),
         })
     }
 
@@ -71,16 +99,24 @@ impl AmqpListener {
     ///
     /// # Errors
     /// The socket cannot be taken from the runtime that it belonged to.
-    pub fn adopt(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream, websocket: WebSocket) -> io::Result<()> {
+    pub fn adopt(
+        self: &Arc<Self>,
+        node: &Arc<Node>,
+        (socket, descriptor): (TcpStream, Descriptor),
+        websocket: WebSocket,
+    ) -> io::Result<()> {
         let peer = socket::canonical(socket.peer_addr()?);
         let socket = socket.into_std()?;
         let (listener, shard) = (Arc::clone(self), Arc::clone(node));
         node.shards.spawn(0, async move {
+            let client = Arriving { peer, place: listener.places.arrive(Source::of(peer.ip())), descriptor };
             match TcpStream::from_std(socket) {
-                Ok(socket) => {
+                Ok(socket) if timeout(listener.patience(), client.place.granted()).await.unwrap_or_default() => {
+                    client.place.advance(Phase::Opening);
                     socket::configure(&socket, SocketKind::Amqp);
-                    listener.welcome(shard, socket, websocket.into(), peer).await;
+                    listener.welcome(shard, socket, websocket.into(), client).await;
                 }
+                Ok(_) => listener.refuse(&shard, peer, "busy", NO_PLACE),
                 Err(error) => listener.refuse(&shard, peer, "busy", &error.to_string()),
             }
         });
@@ -114,9 +150,7 @@ impl AmqpListener {
 
     /// Its open connections, by number.
     pub fn connections(&self) -> Vec<(u64, Arc<Standing>)> {
-        let mut known = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(standing, _)| standing.strong_count() > 0);
-        known.iter().filter_map(|(standing, id)| Some((*id, standing.upgrade()?))).collect()
+        self.connections.connections()
     }
 
     async fn serve(self: Arc<Self>, node: Arc<Node>, mut stopping: Stopping) {
@@ -139,6 +173,9 @@ impl AmqpListener {
 
     async fn accept(self: Arc<Self>, node: Arc<Node>, listener: TcpListener, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
+        // Of the listening socket itself, and of a connection that waits for a descriptor.
+        let _own = [Descriptor::held(), Descriptor::held()];
+        let purpose = if self.config.role.is_router() { Purpose::Router } else { Purpose::Client };
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -151,13 +188,16 @@ impl AmqpListener {
                 }
             };
             match accepted {
-                Ok((_, peer)) if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES => {
-                    let reason = format!("{MAX_HANDSHAKES} connections are opening already");
-                    self.refuse(&node, socket::canonical(peer), "busy", &reason);
-                }
                 Ok((socket, peer)) => {
-                    self.handshakes.fetch_add(1, Ordering::Relaxed);
-                    drop(tokio::spawn(Arc::clone(&self).handshake(Arc::clone(&node), socket, socket::canonical(peer))));
+                    let peer = socket::canonical(peer);
+                    let source = Source::of(peer.ip());
+                    let descriptor = tokio::select! {
+                        descriptor = self.places.descriptor(source, purpose) => descriptor,
+                        () = reached(&mut stage, Stage::Draining) => return,
+                        () = stopping.asked() => continue,
+                    };
+                    let client = Arriving { peer, place: self.places.arrive(source), descriptor };
+                    drop(tokio::spawn(Arc::clone(&self).handshake(Arc::clone(&node), socket, client)));
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: the connection stays in the backlog until some are free.
@@ -184,25 +224,34 @@ impl AmqpListener {
         if self.config.handshake_timeout.is_zero() { HANDSHAKE } else { self.config.handshake_timeout }
     }
 
-    async fn handshake(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, peer: SocketAddr) {
-        let session = self.secure(socket).await;
-        self.handshakes.fetch_sub(1, Ordering::Relaxed);
+    async fn handshake(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, client: Arriving) {
+        let _panics = PanicCount(&node, &self.name);
+        let peer = client.peer;
+        if !timeout(self.patience(), client.place.granted()).await.unwrap_or_default() {
+            return self.refuse(&node, peer, "busy", NO_PLACE);
+        }
+        let session = tokio::select! {
+            session = self.secure(socket, &client.place) => session,
+            () = client.place.ended() => Err(("busy", GIVES_WAY.to_owned())),
+        };
         let (socket, session) = match session {
             Ok(Some(session)) => session,
             // A probe: it connected and went away without a word.
             Ok(None) => return,
             Err((kind, reason)) => return self.refuse(&node, peer, kind, &reason),
         };
-        self.welcome(node, socket, session.into(), peer).await;
+        Arc::clone(&self).welcome(Arc::clone(&node), socket, session.into(), client).await;
     }
 
     /// Runs the connection of a client whose transport stands.
-    async fn welcome(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, transport: Transport, peer: SocketAddr) {
+    async fn welcome(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, transport: Transport, client: Arriving) {
+        let Arriving { peer, place, descriptor } = client;
         let id = node.registry.number();
         let settings = self.settings(&node, &transport);
         if self.forbids(&transport) {
             // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
-            let connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, Arc::default());
+            let mut connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, Arc::default());
+            (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
@@ -219,27 +268,28 @@ impl AmqpListener {
                 }
             },
         };
-        let standing = Arc::new(Standing::default());
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::downgrade(&standing), id));
-        let mut connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, standing);
+        let wire = Wire::new(socket, transport);
+        let mut connection = Connection::new(&node, id, settings, wire, 0, self.connections.enter(id));
+        (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
         connection.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
         {
-            node.registry.refuse(&self.name, "amqp");
+            node.registry.refuse(&self.name, if matches!(finished.why, Why::GaveWay) { "busy" } else { "amqp" });
             self.log_refusal(peer, format_args!("[C{id}] Connection from {peer}"), &finished.why.to_string());
         }
     }
 
     /// Waits for the client's first octet, and for TLS where the listener has it and the client begins it. `None`: the client
     /// went away without a word.
-    async fn secure(&self, socket: TcpStream) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
+    async fn secure(&self, socket: TcpStream, place: &Place) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
         let patience = self.patience();
         let begins_tls = match timeout(patience, speaks_tls(&socket, patience * 2)).await {
             Ok(Ok(Some(begins_tls))) => begins_tls,
             Ok(Ok(None) | Err(_)) => return Ok(None),
             Err(_) => return Err(("timeout", format!("nothing was received within {} s", patience.as_secs()))),
         };
+        place.advance(Phase::Opening);
         match (&self.acceptor, begins_tls) {
             (Some(acceptor), true) => match acceptor.accept(socket, patience).await {
                 Ok(session) => Ok(Some(session)),

@@ -7,6 +7,7 @@ use crate::core::{GroupKey, Mailbox};
 use crate::log;
 use crate::node::{Closer, ConnectionRecord, Host, OUTDATED, PeerInfo};
 use crate::schema::Role;
+use crate::socket::Source;
 use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::show::{Show, Unsigned};
 use skupper_proto::amqp::{Value, condition};
@@ -40,6 +41,7 @@ impl Connection {
     /// The peer's open has arrived. Returns the shard where the connection belongs when that is another.
     pub(super) fn peer_opened(&mut self) -> Option<usize> {
         self.opened = true;
+        self.place = None;
         if self.mechanism.is_none() && !self.settings.outgoing {
             // As the C router names those who leave SASL out.
             self.user = Some("anonymous".to_owned());
@@ -83,6 +85,9 @@ impl Connection {
         if self.wire.info().is_some_and(|info| info.is_outdated()) {
             self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.now);
             return None;
+        }
+        if let Some(remote) = self.remote.filter(|_| self.settings.role.is_router()) {
+            self.node.access.neighbors.remember(Source::of(remote));
         }
         self.begin_service(&container);
         (!self.settings.outgoing && shard != 0).then_some(shard)

@@ -2,7 +2,8 @@
 
 use crate::core::{EdgeConnection, Trunk};
 use crate::tls::SessionInfo;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What is known of one connection.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +28,50 @@ pub struct Known {
 
 /// A cell with what is known of one connection.
 #[derive(Debug, Default)]
-pub struct Standing(Mutex<Known>);
+pub struct Standing {
+    known: Mutex<Known>,
+    _entry: Option<Entry>,
+}
+
+/// The connections of one listener that have not ended, by number.
+#[derive(Debug, Default)]
+pub(super) struct Roster(Mutex<BTreeMap<u64, Weak<Standing>>>);
+
+/// A connection's place in a roster, which it leaves when this is dropped.
+#[derive(Debug)]
+struct Entry {
+    roster: Arc<Roster>,
+    id: u64,
+}
+
+impl Roster {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Standing>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a connection. It leaves the roster with the last handle of what is returned.
+    pub(super) fn enter(self: &Arc<Self>, id: u64) -> Arc<Standing> {
+        let entry = Some(Entry { roster: Arc::clone(self), id });
+        let standing = Arc::new(Standing { known: Mutex::default(), _entry: entry });
+        self.lock().insert(id, Arc::downgrade(&standing));
+        standing
+    }
+
+    /// Who is there.
+    pub(super) fn connections(&self) -> Vec<(u64, Arc<Standing>)> {
+        self.lock().iter().filter_map(|(id, standing)| Some((*id, standing.upgrade()?))).collect()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.roster.lock().remove(&self.id);
+    }
+}
 
 impl Standing {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known now.
@@ -67,5 +107,23 @@ impl Standing {
     pub(super) fn reset(&self) {
         let mut known = self.lock();
         *known = Known { container: known.container.take(), version: known.version.take(), ..Known::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roster_keeps_nothing_of_connections_that_have_ended() {
+        let roster = Arc::<Roster>::default();
+        let first = roster.enter(0);
+        for id in 1..10_000 {
+            drop(roster.enter(id));
+        }
+        assert_eq!(roster.lock().len(), 1);
+        assert_eq!(roster.connections().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0]);
+        drop(first);
+        assert!(roster.lock().is_empty());
     }
 }

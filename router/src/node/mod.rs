@@ -4,6 +4,7 @@
 
 mod access;
 mod auto_links;
+mod checks;
 mod clock;
 mod links;
 mod port;
@@ -16,6 +17,7 @@ mod walk;
 
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
+pub use checks::Checks;
 pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};

@@ -7,13 +7,15 @@
 //! A password file has a line `NAME:HASH` for each user; `#` begins a comment line. HASH is scrypt in the PHC form,
 //! `$scrypt$ln=15,r=8,p=1$SALT$HASH`, as `skup password USER` makes it.
 //!
-//! Checks take time and memory on purpose. They block: call them where that may be.
+//! Checks take time and memory on purpose. They block: call them where that may be, in the order of [`Turns`].
 
 mod database;
 mod file;
 mod settings;
+mod turns;
 
 pub use settings::{Passwords, SaslError};
+pub use turns::{Ticket, TooMany, Turns};
 
 /// A line for a password file.
 pub fn line(user: &str, password: &str) -> Result<String, SaslError> {

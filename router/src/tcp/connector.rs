@@ -5,7 +5,7 @@ use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
 use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
 use crate::schema::typed as schema;
-use crate::socket::{self, DialOptions, Kind};
+use crate::socket::{self, Descriptor, DialOptions, Kind, Purpose};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
 use skupper_proto::amqp::condition;
@@ -20,6 +20,9 @@ use tokio::net::TcpStream;
 
 /// A server's TLS handshake must be over within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a client of ours waits until other connections give a descriptor back for its server.
+const DESCRIPTOR: Duration = Duration::from_secs(10);
 
 /// A connector to a server of a service.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl TcpConnector {
 
     async fn join(&self, node: &Arc<Node>, download: &Arc<Delivery>, coming: Coming) -> Result<Service, DeliveryState> {
         let head = read_head(download)?;
-        let (socket, session) = match self.dial(node, head.alpn.as_deref()).await {
+        let (socket, session, descriptor) = match self.dial(node, head.alpn.as_deref()).await {
             Ok(connected) => connected,
             Err(error) => {
                 log_limited!(
@@ -117,6 +120,7 @@ impl TcpConnector {
         let local = socket.local_addr().ok();
         let beginning = Beginning {
             socket,
+            descriptor,
             session,
             entity: &self.name,
             service: &self.service,
@@ -137,17 +141,20 @@ impl TcpConnector {
         Ok(service)
     }
 
-    async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session), String> {
+    async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session, Descriptor), String> {
+        let descriptor = tokio::time::timeout(DESCRIPTOR, Descriptor::wait(Purpose::Server)).await;
+        let descriptor = descriptor.map_err(|_| socket::NO_DESCRIPTOR.to_owned())?;
         let options = DialOptions::new(Kind::Service);
         let socket = socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
             .await
             .map_err(|error| error.to_string())?;
-        let Some(tls) = &self.tls else { return Ok((socket, Session::plain())) };
+        let Some(tls) = &self.tls else { return Ok((socket, Session::plain(), descriptor)) };
         let tls = match alpn {
             Some(protocol) => tls.clone().with_alpn(&[protocol]),
             None => tls.clone(),
         };
-        tls.connect(socket, &self.config.host, HANDSHAKE).await.map_err(|error| error.to_string())
+        let connected = tls.connect(socket, &self.config.host, HANDSHAKE).await;
+        connected.map(|(socket, session)| (socket, session, descriptor)).map_err(|error| error.to_string())
     }
 }
 

@@ -7,13 +7,13 @@ use super::stats::Stats;
 use crate::core::Choice;
 use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable};
 use crate::schema::typed as schema;
-use crate::socket::{self, Family, Kind};
+use crate::socket::{self, Descriptor, Family, Kind, Phase, Places, Purpose, Source as Origin};
 use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
 use skupper_proto::stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -27,6 +27,9 @@ const EARLY: usize = 16 * 1024;
 /// Clients of one listener whose TLS handshake is under way.
 const MAX_HANDSHAKES: usize = 4096;
 
+/// How many of these places are kept for this machine and for neighbors.
+const KEPT: usize = 64;
+
 /// The backlog where none is configured: the system's limit applies.
 const BACKLOG: u32 = 4096;
 
@@ -39,7 +42,8 @@ pub struct TcpListener {
     addresses: Addresses,
     status: PortStatus,
     listening: AtomicBool,
-    handshakes: AtomicUsize,
+    /// Places of clients whose TLS handshake is under way.
+    handshakes: Places,
     stats: Arc<Stats>,
     stop: Stop,
 }
@@ -54,7 +58,7 @@ impl TcpListener {
             acceptor,
             status: PortStatus::default(),
             listening: AtomicBool::new(false),
-            handshakes: AtomicUsize::new(0),
+            handshakes: Places::new(MAX_HANDSHAKES, KEPT, Arc::clone(&node.access.neighbors)),
             stats: Arc::default(),
             stop: Stop::default(),
         });
@@ -174,10 +178,18 @@ impl TcpListener {
         listener: tokio::net::TcpListener,
         mut done: tokio::sync::watch::Receiver<bool>,
     ) {
+        // Of the listening socket itself, and of a connection that waits for a descriptor.
+        let _own = [Descriptor::held(), Descriptor::held()];
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.take(&node, socket, peer),
+                    Ok((socket, peer)) => {
+                        let descriptor = tokio::select! {
+                            descriptor = self.handshakes.descriptor(Origin::of(peer.ip()), Purpose::Client) => descriptor,
+                            () = closed(&mut done) => Descriptor::held(),
+                        };
+                        self.take(&node, (socket, descriptor), peer);
+                    }
                     Err(error) => {
                         log_limited!(&*self.name, TcpAdaptor, Error, "tcpListener {} cannot accept: {error}", self.name);
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -191,36 +203,46 @@ impl TcpListener {
             if let Ok(peer) = socket.peer_addr()
                 && let Ok(socket) = TcpStream::from_std(socket)
             {
-                self.take(&node, socket, peer);
+                self.take(&node, (socket, Descriptor::held()), peer);
             }
         }
     }
 
     /// Takes a client's connection to the shard that will carry it.
-    fn take(self: &Arc<Self>, node: &Arc<Node>, socket: TcpStream, peer: SocketAddr) {
+    fn take(self: &Arc<Self>, node: &Arc<Node>, (socket, descriptor): (TcpStream, Descriptor), peer: SocketAddr) {
         let peer = socket::canonical(peer);
         if let Some(acceptor) = self.acceptor.clone() {
-            if self.handshakes.load(Ordering::Relaxed) >= MAX_HANDSHAKES {
-                log_limited!(
-                    &*self.name,
-                    TcpAdaptor,
-                    Error,
-                    "tcpListener {}: {MAX_HANDSHAKES} clients are opening TLS",
-                    self.name
-                );
-                return socket::reset(socket);
-            }
-            self.handshakes.fetch_add(1, Ordering::Relaxed);
+            let place = self.handshakes.arrive(Origin::of(peer.ip()));
             let (listener, node, coming) = (Arc::clone(self), Arc::clone(node), node.registry.coming());
             drop(tokio::spawn(in_turn(async move {
                 let _coming = coming;
-                let result = acceptor.accept(socket, HANDSHAKE).await;
-                listener.handshakes.fetch_sub(1, Ordering::Relaxed);
+                let shake = async {
+                    if !tokio::time::timeout(HANDSHAKE, place.granted()).await.unwrap_or_default() {
+                        return None;
+                    }
+                    place.advance(Phase::Opening);
+                    Some(acceptor.accept(socket, HANDSHAKE).await)
+                };
+                let result = tokio::select! {
+                    result = shake => result,
+                    () = place.ended() => None,
+                };
+                drop(place);
+                let Some(result) = result else {
+                    node.registry.refuse(&listener.name, "busy");
+                    return log_limited!(
+                        &*listener.name,
+                        TcpAdaptor,
+                        Error,
+                        "tcpListener {}: too many clients are opening TLS: one gives way",
+                        listener.name
+                    );
+                };
                 match result {
                     Ok((socket, session)) => {
                         if let Some(address) = listener.addresses.pick() {
                             let choice = node.core.choose(&address.record);
-                            listener.begin(&node, (&address, choice), (socket, peer), session, 0);
+                            listener.begin(&node, (&address, choice), (socket, descriptor, peer), session, 0);
                         }
                     }
                     Err(error) => {
@@ -242,13 +264,13 @@ impl TcpListener {
         let choice = node.core.choose(&address.record);
         let shard = choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
         if shard == 0 {
-            return self.begin(node, (&address, choice), (socket, peer), Session::plain(), 0);
+            return self.begin(node, (&address, choice), (socket, descriptor, peer), Session::plain(), 0);
         }
         let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
         node.shards.handle(shard).clone().spawn(in_turn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                listener.begin(&node, (&address, choice), (socket, peer), Session::plain(), shard);
+                listener.begin(&node, (&address, choice), (socket, descriptor, peer), Session::plain(), shard);
             }
         }));
     }
@@ -258,7 +280,7 @@ impl TcpListener {
         &self,
         node: &Arc<Node>,
         (address, choice): (&ListenerAddress, Option<Choice>),
-        (socket, peer): (TcpStream, SocketAddr),
+        (socket, descriptor, peer): (TcpStream, Descriptor, SocketAddr),
         session: Session,
         shard: usize,
     ) {
@@ -276,6 +298,7 @@ impl TcpListener {
         address.open();
         let beginning = Beginning {
             socket,
+            descriptor,
             session,
             entity: &self.name,
             service,

@@ -10,7 +10,7 @@ use crate::node::{
     stands_back,
 };
 use crate::schema::ManagementAccess;
-use crate::socket;
+use crate::socket::{self, Descriptor};
 use crate::tls::{Flushed, Session, SessionError};
 use bytes::{Buf, Bytes};
 use skupper_proto::amqp::condition;
@@ -62,6 +62,7 @@ pub(super) struct Service {
     node: Arc<Node>,
     id: u64,
     socket: TcpStream,
+    _descriptor: Descriptor,
     session: Session,
     stats: Arc<Stats>,
     octets: Arc<Octets>,
@@ -102,6 +103,8 @@ pub(super) struct Service {
 /// What a service connection begins with, whichever end of the network it is at.
 pub(super) struct Beginning<'entity> {
     pub(super) socket: TcpStream,
+    /// Counts the socket.
+    pub(super) descriptor: Descriptor,
     pub(super) session: Session,
     /// The tcpListener or tcpConnector: its name, its address, its counts.
     pub(super) entity: &'entity Arc<str>,
@@ -165,8 +168,22 @@ impl Drop for Service {
 impl Service {
     /// Enters it into the record of connections; returns it with the stream that it feeds, which is to be delivered.
     pub(super) fn begin(node: &Arc<Node>, id: u64, beginning: Beginning<'_>) -> (Self, Arc<Delivery>) {
-        let Beginning { socket, session, entity, service, stats, memory, outgoing, host, local, flow, head, source, early } =
-            beginning;
+        let Beginning {
+            socket,
+            descriptor,
+            session,
+            entity,
+            service,
+            stats,
+            memory,
+            outgoing,
+            host,
+            local,
+            flow,
+            head,
+            source,
+            early,
+        } = beginning;
         let message = Message {
             sections: Bytes::from(head.into_boxed_slice()),
             streaming: true,
@@ -208,6 +225,7 @@ impl Service {
             node: Arc::clone(node),
             id,
             socket,
+            _descriptor: descriptor,
             session,
             stats: Arc::clone(stats),
             octets,

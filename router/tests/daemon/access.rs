@@ -51,7 +51,7 @@ macro_rules! visits {
     };
 }
 
-fn password_line(user: &str, password: &str) -> String {
+pub(crate) fn password_line(user: &str, password: &str) -> String {
     let mut command = Command::new(peers::ours());
     let mut child =
         command.args(["skup", "password", user]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("skup starts");

@@ -26,6 +26,7 @@ mod management;
 mod memory;
 mod messages;
 mod operator;
+mod places;
 mod refusals;
 mod rights;
 mod service;

@@ -30,13 +30,13 @@ placed!(counters_move_with_traffic, counters, [Ours]);
 placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
 
 /// A router with an admin socket where the test can find it.
-struct Watched {
-    router: Router,
+pub(crate) struct Watched {
+    pub(crate) router: Router,
     socket: PathBuf,
 }
 
 impl Watched {
-    fn start(lab: &Lab, spec: &Spec) -> Self {
+    pub(crate) fn start(lab: &Lab, spec: &Spec) -> Self {
         let router = spec.start(lab);
         let line = router.await_log(&["Admin socket at "]);
         let socket = line.split("Admin socket at ").nth(1).expect("a path").trim().into();
@@ -44,7 +44,7 @@ impl Watched {
         Self { router, socket }
     }
 
-    fn skup(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn skup(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(peers::ours());
         command.arg("skup").args(arguments).arg("--socket").arg(&self.socket);
         command.output().expect("skup starts")

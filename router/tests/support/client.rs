@@ -1,10 +1,10 @@
 //! Clients of a service, and what both ends of a TCP connection can say about how it went.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::pattern::{self, Check};
 use super::wait;
@@ -68,6 +68,16 @@ pub fn try_connect(port: u16) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(wait::patience()))?;
     stream.set_write_timeout(Some(wait::patience()))?;
+    Ok(stream)
+}
+
+/// Connects from an address of this machine other than the usual, such as 127.0.0.2.
+pub fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(wait::patience()))?;
     Ok(stream)
 }
 

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 
 use super::lab::Lab;
 use super::peers::Kind;
-use super::spec::Spec;
+use super::spec::{Bounds, Spec};
 use super::wait;
 
 /// A running router.
@@ -22,7 +22,7 @@ pub struct Router {
     /// Whose it is.
     pub kind: Kind,
     config: PathBuf,
-    ceiling: Option<u64>,
+    bounds: Bounds,
     folder: PathBuf,
     starts: usize,
     running: Running,
@@ -33,9 +33,9 @@ impl Router {
     pub fn start(lab: &Lab, spec: &Spec) -> Self {
         let config = lab.path().join(format!("{}.json", spec.id));
         std::fs::write(&config, spec.text()).expect("the configuration is written");
-        let running = Running::start(router_command(spec.kind, &config, spec.ceiling), lab.path(), &format!("{}-1", spec.id));
+        let running = Running::start(router_command(spec.kind, &config, spec.bounds()), lab.path(), &format!("{}-1", spec.id));
         let (id, folder) = (spec.id.clone(), lab.path().to_owned());
-        Self { id, kind: spec.kind, config, ceiling: spec.ceiling, folder, starts: 1, running }
+        Self { id, kind: spec.kind, config, bounds: spec.bounds(), folder, starts: 1, running }
     }
 
     /// Starts a process again after the former one ended, with the same configuration.
@@ -43,7 +43,7 @@ impl Router {
         assert!(self.running.exit().is_some(), "{} still runs", self.id);
         self.starts += 1;
         let name = format!("{}-{}", self.id, self.starts);
-        self.running = Running::start(router_command(self.kind, &self.config, self.ceiling), &self.folder, &name);
+        self.running = Running::start(router_command(self.kind, &self.config, self.bounds), &self.folder, &name);
     }
 
     /// Waits until the process listens on `port`.
@@ -132,10 +132,16 @@ impl Drop for Router {
     }
 }
 
-fn router_command(kind: Kind, config: &Path, ceiling: Option<u64>) -> Command {
+fn router_command(kind: Kind, config: &Path, bounds: Bounds) -> Command {
     let mut command = kind.command();
     command.arg("-c").arg(config);
-    if let Some(ceiling) = ceiling {
+    if let Some(descriptors) = bounds.descriptors {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string()]);
+        limited.arg(command.get_program()).args(command.get_args());
+        command = limited;
+    }
+    if let Some(ceiling) = bounds.ceiling {
         command.env("SKUPPER_ROUTER_MEMORY_CEILING", ceiling.to_string());
     }
     command

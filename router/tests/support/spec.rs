@@ -7,6 +7,13 @@ use super::peers::Kind;
 use super::pki::Identity;
 use super::process::Router;
 
+/// What a router's process may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub ceiling: Option<u64>,
+    pub descriptors: Option<u32>,
+}
+
 /// The configuration of one router.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -16,6 +23,8 @@ pub struct Spec {
     pub kind: Kind,
     /// Of our router: octets of memory that it may hold for its peers.
     pub ceiling: Option<u64>,
+    /// Descriptors that its process may have open.
+    pub descriptors: Option<u32>,
     entities: Vec<Value>,
 }
 
@@ -23,7 +32,8 @@ impl Spec {
     /// An interior router without data connections.
     pub fn new(id: &str, kind: Kind) -> Self {
         let router = json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
-        Self { id: id.to_owned(), kind, ceiling: None, entities: vec![json!(["router", router])] }
+        let entities = vec![json!(["router", router])];
+        Self { id: id.to_owned(), kind, ceiling: None, descriptors: None, entities }
     }
 
     /// An edge router.
@@ -146,6 +156,11 @@ impl Spec {
             "tcpConnector",
             json!({ "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1", "port": port.to_string() }),
         )
+    }
+
+    /// What its process may use.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { ceiling: self.ceiling, descriptors: self.descriptors }
     }
 
     /// The file's text.

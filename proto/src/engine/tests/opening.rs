@@ -437,18 +437,25 @@ fn a_server_waits_for_word_of_a_password() {
     let Some(Event::Credentials(credentials)) = raw.events().pop() else { panic!("no credentials") };
     assert_eq!((credentials.user(), credentials.password()), ("user@there", "secret"));
     raw.sent();
-    raw.engine.authenticate(true);
+    raw.engine.authenticate(Verdict::Right);
     raw.octets(&[]);
     assert_eq!(raw.events(), [Event::Authenticated { mechanism: "PLAIN" }]);
     assert_eq!(raw.sent(), [outcome(sasl::outcome::OK), Item::Header(ProtocolHeader::Amqp)]);
-    raw.engine.authenticate(false);
+    raw.engine.authenticate(Verdict::Wrong);
     assert_eq!(raw.events(), [], "it is said once");
 
     let mut raw = open(b"user\0user\0wrong");
     raw.events();
     raw.sent();
-    raw.engine.authenticate(false);
+    raw.engine.authenticate(Verdict::Wrong);
     assert_eq!(raw.sent(), [outcome(sasl::outcome::AUTH)]);
+    assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
+
+    let mut raw = open(b"\0user\0late");
+    raw.events();
+    raw.sent();
+    raw.engine.authenticate(Verdict::Unknown);
+    assert_eq!(raw.sent(), [outcome(sasl::outcome::SYS_TEMP)]);
     assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
 
     for malformed in [&b"user\0secret"[..], b"\0\0secret", b"\0user\0", b"other\0user\0secret", b"\0a\0b\0c", b"\0\xff\0b", b""] {

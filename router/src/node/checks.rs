@@ -1,0 +1,133 @@
+//! Has passwords checked in the order of [`Turns`], each on a thread where that may take its time.
+
+use crate::sasl::{Ticket, TooMany, Turns};
+use crate::socket::Source;
+use skupper_proto::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Passwords that are checked at a time: half as many as there are processors, and no more than this. Each check takes a
+/// thread, a tenth of a second and 32 MiB.
+const MOST: usize = 4;
+
+/// Password checks that wait, and those under way.
+#[derive(Debug)]
+pub struct Checks {
+    state: Mutex<State>,
+    start: tokio::time::Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    turns: Turns<Source>,
+    /// How those who wait hear of their turn. Dropped: of being turned away.
+    waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    checking: HashSet<Ticket>,
+}
+
+/// A login that waits or is being checked. Dropped, it makes room for the next.
+#[derive(Debug)]
+struct Login {
+    checks: Arc<Checks>,
+    source: Source,
+    ticket: Ticket,
+    right: bool,
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        let mut state = self.checks.lock();
+        if state.waiting.remove(&self.ticket).is_some() {
+            state.turns.withdraw(self.source, self.ticket);
+        } else if state.checking.remove(&self.ticket) {
+            state.turns.done(self.source, self.right, self.checks.now());
+        }
+        self.checks.settle(state);
+    }
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = Turns::new((processors / 2).clamp(1, MOST));
+        let state = State { turns, waiting: HashMap::new(), checking: HashSet::new() };
+        Self { state: Mutex::new(state), start: tokio::time::Instant::now() }
+    }
+}
+
+impl Checks {
+    /// Runs `check` for a login of `user` from `source` when its turn comes, on a thread for what blocks. Dropped while it
+    /// waits, the check is not made; one that has begun is counted whoever waits for it.
+    ///
+    /// # Errors
+    /// Too many logins wait.
+    pub async fn run(
+        self: &Arc<Self>,
+        source: Source,
+        user: &str,
+        check: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<bool, TooMany> {
+        let (login, mut turn) = self.ask(source, user)?;
+        loop {
+            let due = self.lock().turns.due(source, self.now());
+            let due = due.map(|due| self.start + Duration::from_micros(due.as_micros()));
+            let pause = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                granted = &mut turn => {
+                    granted.map_err(|_| TooMany)?;
+                    break;
+                }
+                () = pause => self.settle(self.lock()),
+            }
+        }
+        let check = move || {
+            let mut login = login;
+            // Until it has said otherwise, and if it panics, the password is wrong.
+            login.right = false;
+            login.right = check();
+            login.right
+        };
+        Ok(tokio::task::spawn_blocking(check).await.unwrap_or_default())
+    }
+
+    fn ask(self: &Arc<Self>, source: Source, user: &str) -> Result<(Login, oneshot::Receiver<()>), TooMany> {
+        let mut state = self.lock();
+        let (ticket, turned_away) = state.turns.ask(source, user)?;
+        if let Some(ticket) = turned_away {
+            state.waiting.remove(&ticket);
+        }
+        let (sender, turn) = oneshot::channel();
+        state.waiting.insert(ticket, sender);
+        self.settle(state);
+        Ok((Login { checks: Arc::clone(self), source, ticket, right: true }, turn))
+    }
+
+    /// Tells those whose turn it is.
+    fn settle(&self, mut state: MutexGuard<'_, State>) {
+        while let Some(ticket) = state.turns.next(self.now()) {
+            state.checking.insert(ticket);
+            if let Some(sender) = state.waiting.remove(&ticket) {
+                // Who has gone in this moment gives its turn back when its `Login` is dropped.
+                let _ = sender.send(());
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Whose password is checked next: pure, in the caller's time.
+//!
+//! Sources of connections have their turns one after the other, each with one check at a time. A source whose passwords are
+//! wrong waits longer and longer between two checks, up to [`SLOWEST`]. Few of its logins may wait, so that one who shares the
+//! source with a guesser has an answer within [`WAITING`] times that.
+
+use skupper_proto::time::Instant;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// Wrong passwords of a source that slow nothing down: people mistype.
+const FREE: u32 = 3;
+
+/// The pause after the first wrong password beyond these. It doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(125);
+
+/// The longest pause between two checks of one source. A guesser has 86,400 guesses a day then; a right password that waits
+/// behind [`WAITING`] wrong ones is still in time for a handshake's 10 s, on a slow machine too.
+const SLOWEST: Duration = Duration::from_secs(1);
+
+/// The time that makes up for one wrong password.
+const FORGIVEN: Duration = Duration::from_secs(10);
+
+/// Logins of one source that wait, and of all sources together. What waits holds a connection that has not opened.
+const WAITING: usize = 4;
+const ALL_WAITING: usize = 1024;
+
+/// Sources that are remembered. Beyond these, the one whose last wrong password is longest ago is forgotten.
+const SOURCES: usize = 4096;
+
+/// Names a login that waits or is being checked.
+pub type Ticket = u64;
+
+/// The logins that wait, and the record of their sources.
+#[derive(Debug)]
+pub struct Turns<S> {
+    at_once: usize,
+    checking: usize,
+    waiting: usize,
+    tickets: Ticket,
+    turn: u64,
+    sources: HashMap<S, Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// Logins and their users, oldest first.
+    waiting: VecDeque<(Ticket, Box<str>)>,
+    checking: bool,
+    /// When it had its last turn, counted in turns.
+    turn: u64,
+    failures: u32,
+    /// When its last wrong password was told.
+    failed: Instant,
+    /// When its next check may begin.
+    due: Instant,
+}
+
+impl Record {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.checking
+    }
+
+    /// Enters a wrong password.
+    fn fail(&mut self, now: Instant) {
+        let forgiven = now.since(self.failed).as_millis() / FORGIVEN.as_millis();
+        self.failures = self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)).saturating_add(1);
+        self.failed = now;
+        if let Some(doublings) = self.failures.checked_sub(FREE + 1) {
+            self.due = now + FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(SLOWEST);
+        }
+    }
+
+    /// The user with the most logins waiting, and how many.
+    fn crowd(&self) -> (usize, &str) {
+        let count = |user: &str| self.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
+        self.waiting.iter().map(|(_, user)| (count(user), &**user)).max_by_key(|(count, _)| *count).unwrap_or((0, ""))
+    }
+}
+
+impl<S: Copy + Eq + Hash + Ord> Turns<S> {
+    /// Turns in which `at_once` passwords are checked at a time.
+    pub fn new(at_once: usize) -> Self {
+        Self { at_once, checking: 0, waiting: 0, tickets: 0, turn: 0, sources: HashMap::new() }
+    }
+
+    /// Has a login wait for its turn. `Err`: too many wait.
+    ///
+    /// Among the logins of one source those of one user do not push out those of another. So a login that waited may be turned
+    /// away for this one; it is named then.
+    pub fn ask(&mut self, source: S, user: &str) -> Result<(Ticket, Option<Ticket>), TooMany> {
+        self.make_room();
+        let ticket = self.tickets;
+        let record = self.sources.entry(source).or_default();
+        let mut turned_away = None;
+        if record.waiting.len() >= WAITING {
+            let (most, crowd) = record.crowd();
+            let mine = record.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
+            let last = record.waiting.iter().rposition(|(_, waiting)| **waiting == *crowd).filter(|_| most > mine + 1);
+            turned_away = Some(last.and_then(|at| record.waiting.remove(at)).ok_or(TooMany)?.0);
+        } else if self.waiting >= ALL_WAITING {
+            return Err(TooMany);
+        } else {
+            self.waiting += 1;
+        }
+        record.waiting.push_back((ticket, user.into()));
+        self.tickets += 1;
+        Ok((ticket, turned_away))
+    }
+
+    /// Forgets a source if there are too many.
+    fn make_room(&mut self) {
+        if self.sources.len() >= SOURCES {
+            let idle = self.sources.iter().filter(|(_, record)| record.is_idle());
+            if let Some((_, source)) = idle.map(|(source, record)| (record.failed, *source)).min() {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    /// Ends a wait: its connection has gone.
+    pub fn withdraw(&mut self, source: S, ticket: Ticket) {
+        let Some(record) = self.sources.get_mut(&source) else { return };
+        let before = record.waiting.len();
+        record.waiting.retain(|(waiting, _)| *waiting != ticket);
+        self.waiting -= before - record.waiting.len();
+        self.forget(source);
+    }
+
+    /// The login whose turn it is. Call it after each change, until it gives none, and when [`Turns::due`] says.
+    pub fn next(&mut self, now: Instant) -> Option<Ticket> {
+        if self.checking >= self.at_once {
+            return None;
+        }
+        let ready = |record: &Record| !record.checking && !record.waiting.is_empty() && record.due <= now;
+        let ready = self.sources.iter().filter(|(_, record)| ready(record));
+        let (_, _, source) =
+            ready.filter_map(|(source, record)| Some((record.turn, record.waiting.front()?.0, *source))).min()?;
+        let record = self.sources.get_mut(&source)?;
+        let (ticket, _) = record.waiting.pop_front()?;
+        self.turn += 1;
+        record.turn = self.turn;
+        record.checking = true;
+        self.waiting -= 1;
+        self.checking += 1;
+        Some(ticket)
+    }
+
+    /// Enters what came of a check.
+    pub fn done(&mut self, source: S, right: bool, now: Instant) {
+        let Some(record) = self.sources.get_mut(&source) else { return };
+        if std::mem::take(&mut record.checking) {
+            self.checking -= 1;
+        }
+        if !right {
+            record.fail(now);
+        }
+        self.forget(source);
+    }
+
+    /// When a source may have its next check, if time alone is in its way.
+    pub fn due(&self, source: S, now: Instant) -> Option<Instant> {
+        self.sources.get(&source).map(|record| record.due).filter(|due| *due > now)
+    }
+
+    /// Forgets a source of which there is nothing to remember.
+    fn forget(&mut self, source: S) {
+        if self.sources.get(&source).is_some_and(|record| record.is_idle() && record.failures == 0) {
+            self.sources.remove(&source);
+        }
+    }
+}
+
+/// Too many logins wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many logins of this source wait for their check")]
+pub struct TooMany;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! How many descriptors are open, and who may still have one.
+//!
+//! A process that runs out of descriptors accepts nobody: no probe, no operator, no neighbor. So whoever opens sockets for
+//! others claims each here first, for a [`Purpose`], and clients are stopped below the limit. What the process opens for
+//! itself is estimated once, at the start.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// Descriptors that clients leave to others, where the limit is high. Half of it serves connections to servers and probes,
+/// which need at most a place each of the usual 64; the rest is for neighbors, operators and files.
+const RESERVE: usize = 128;
+
+/// What a process has open beside sockets for others: standard streams, logs, the admin socket, its lock, signals, look-ups
+/// of names, files that are read for a moment.
+const OWN: usize = 24;
+
+/// What the runtime of each thread has open.
+const OWN_OF_THREAD: usize = 4;
+
+/// Why nothing can be opened when a claim fails.
+pub const NO_DESCRIPTOR: &str = "too many descriptors are open in this process; raise its limit (ulimit -n)";
+
+/// What a descriptor is for. Each purpose leaves a part of the reserve to those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client's connection.
+    Client,
+    /// A connection to a server, for a client that was accepted somewhere.
+    Server,
+    /// A probe, a scrape, or whatever else comes by HTTP.
+    Http,
+    /// A connection to or from another router.
+    Router,
+    /// An operator's request.
+    Admin,
+}
+
+impl Purpose {
+    const ALL: [Self; 5] = [Self::Client, Self::Server, Self::Http, Self::Router, Self::Admin];
+
+    /// The eighths of the reserve that it leaves.
+    const fn leaves(self) -> usize {
+        match self {
+            Self::Client => 8,
+            Self::Server => 6,
+            Self::Http => 4,
+            Self::Router => 2,
+            Self::Admin => 1,
+        }
+    }
+}
+
+/// A count of descriptors with a limit.
+#[derive(Debug)]
+struct Ledger {
+    open: AtomicUsize,
+    limit: AtomicUsize,
+    waiting: [AtomicUsize; Purpose::ALL.len()],
+    released: [Notify; Purpose::ALL.len()],
+}
+
+static PROCESS: Ledger = Ledger::new();
+
+impl Ledger {
+    const fn new() -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
+            waiting: [const { AtomicUsize::new(0) }; Purpose::ALL.len()],
+            released: [const { Notify::const_new() }; Purpose::ALL.len()],
+        }
+    }
+
+    /// How many may be open at most after a claim for `purpose`.
+    fn ceiling(&self, purpose: Purpose) -> usize {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit - (limit / 2).min(RESERVE) * purpose.leaves() / 8
+    }
+
+    fn claim(&self, purpose: Purpose) -> bool {
+        let ceiling = self.ceiling(purpose);
+        let more = |open| (open < ceiling).then_some(open + 1);
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    async fn wait(&self, purpose: Purpose) {
+        /// Counts a waiting task for as long as it waits. A task that was woken and has gone wakes another in its place.
+        struct Waits<'ledger>(&'ledger Ledger, Purpose);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.waiting[self.1 as usize].fetch_sub(1, Ordering::SeqCst);
+                self.0.wake(self.0.open.load(Ordering::SeqCst));
+            }
+        }
+        if self.claim(purpose) {
+            return;
+        }
+        self.waiting[purpose as usize].fetch_add(1, Ordering::SeqCst);
+        let _waits = Waits(self, purpose);
+        loop {
+            let mut released = pin!(self.released[purpose as usize].notified());
+            // Registered before the claim, so that no release between the two is missed.
+            released.as_mut().enable();
+            if self.claim(purpose) {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    fn release(&self) {
+        self.wake(self.open.fetch_sub(1, Ordering::SeqCst) - 1);
+    }
+
+    /// Wakes one that can have a descriptor while `open` are.
+    fn wake(&self, open: usize) {
+        // Who may go furthest comes first.
+        let waits = |purpose: &&Purpose| self.waiting[**purpose as usize].load(Ordering::SeqCst) > 0;
+        if let Some(next) = Purpose::ALL.iter().rev().find(waits).filter(|next| open < self.ceiling(**next)) {
+            self.released[*next as usize].notify_one();
+        }
+    }
+}
+
+/// Sets the limit of this process. `limit` is that of the system, `None` without one; `threads` have a runtime each.
+///
+/// Returns the descriptors that are left for others, or `None` without a limit.
+pub fn limit_descriptors(limit: Option<u64>, threads: usize) -> Option<usize> {
+    let limit = usize::try_from(limit?).ok()?;
+    let left = limit.saturating_sub(OWN + OWN_OF_THREAD * threads);
+    PROCESS.limit.store(left, Ordering::Relaxed);
+    Some(left)
+}
+
+/// A descriptor that is counted for as long as this lives. Keep it beside what has it open.
+#[derive(Debug)]
+#[must_use]
+pub struct Descriptor(());
+
+impl Descriptor {
+    /// Claims a descriptor, if one is left for the purpose.
+    pub fn claim(purpose: Purpose) -> Option<Self> {
+        // Lazily: one that is made and dropped would be given back.
+        PROCESS.claim(purpose).then(|| Self(()))
+    }
+
+    /// Waits until a descriptor is left for the purpose. It may be cancelled.
+    pub async fn wait(purpose: Purpose) -> Self {
+        PROCESS.wait(purpose).await;
+        Self(())
+    }
+
+    /// Counts a descriptor that is open in any case.
+    pub fn held() -> Self {
+        PROCESS.open.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        PROCESS.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn ledger(limit: usize) -> Ledger {
+        let ledger = Ledger::new();
+        ledger.limit.store(limit, Ordering::Relaxed);
+        ledger
+    }
+
+    fn claims(ledger: &Ledger, purpose: Purpose) -> usize {
+        std::iter::from_fn(|| ledger.claim(purpose).then_some(())).count()
+    }
+
+    #[test]
+    fn each_purpose_leaves_something_to_those_behind_it() {
+        for limit in [16, 40, 1000, 1_000_000] {
+            let ledger = ledger(limit);
+            let claimed = Purpose::ALL.map(|purpose| claims(&ledger, purpose));
+            assert!(claimed.iter().all(|claimed| *claimed > 0), "{limit}: {claimed:?}");
+            assert!(claimed.iter().sum::<usize>() < limit);
+            assert!(claimed[0] >= limit / 2, "{limit}: {claimed:?}");
+        }
+        let unlimited = Ledger::new();
+        assert!(Purpose::ALL.iter().all(|purpose| unlimited.claim(*purpose)));
+    }
+
+    #[tokio::test]
+    async fn a_release_wakes_one_that_can_use_it() {
+        let ledger = Arc::new(ledger(16));
+        for purpose in Purpose::ALL {
+            claims(&ledger, purpose);
+        }
+        let wait = |purpose| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move { ledger.wait(purpose).await })
+        };
+        let [client, router] = [wait(Purpose::Client), wait(Purpose::Router)];
+        let given_up = wait(Purpose::Router);
+        tokio::task::yield_now().await;
+        given_up.abort();
+        assert!(given_up.await.unwrap_err().is_cancelled());
+        while !router.is_finished() {
+            ledger.release();
+            tokio::task::yield_now().await;
+        }
+        assert!(!client.is_finished());
+        while ledger.open.load(Ordering::SeqCst) >= ledger.ceiling(Purpose::Client) {
+            ledger.release();
+        }
+        client.await.unwrap();
+        assert_eq!(ledger.waiting.each_ref().map(|waiting| waiting.load(Ordering::SeqCst)), [0; 5]);
+    }
+}
