@@ -11,7 +11,7 @@ use crate::node::{Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
 use crate::socket::{Family, Kind};
 use crate::tls::{Acceptor, HandshakeError};
-use crate::websocket::WebSocket;
+use crate::websocket::{Origins, WebSocket};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +74,10 @@ impl HttpPort {
         let options = Options {
             healthz: http.healthz,
             metrics: http.metrics,
+            certified: self.config.authenticate_peer,
             files: http.root.clone().map(Folder::new),
             websockets: http.websockets.then(|| self.websockets(&running)),
+            origins: http.origins.clone().map_or_else(Origins::default, |listed| Origins { own: true, listed }),
             neighbors: Arc::clone(&running.node.access.neighbors),
             ..Options::default()
         };
@@ -89,7 +91,7 @@ impl HttpPort {
                 None => drop(tasks.spawn(http_server::serve_on(socket, options.clone(), source))),
                 Some(acceptor) => {
                     let refused = self.refused(&running);
-                    let required = self.config.require_encryption;
+                    let required = self.config.refuses_clear_text();
                     let secured = Secured::new(socket, acceptor.clone(), required, Duration::from_secs(10), refused);
                     drop(tasks.spawn(http_server::serve_on(secured, options.clone(), source)));
                 }

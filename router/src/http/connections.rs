@@ -81,6 +81,11 @@ pub trait Accept: Send {
     /// own, to tell why it failed. It says of `place` when the client has begun to speak.
     fn open(&self, raw: Self::Raw, place: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
 
+    /// Whether the client has shown a certificate, and it is good.
+    fn is_certified(_stream: &Self::Stream) -> bool {
+        false
+    }
+
     /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to speak here.
     fn release(_stream: Self::Stream) -> Option<Released> {
         None
@@ -139,6 +144,11 @@ pub trait Handler: Send + Sync + 'static {
 
     /// The answer to a request for another protocol, and who goes on if it is a yes. `None`: the request is none, or is answered as if it were none.
     fn upgrade(&self, _request: &Request<()>) -> Option<(Answer, Option<Successor>)> {
+        None
+    }
+
+    /// The answer to a client that may not ask anything here, by whether it has shown a certificate. `None`: it may.
+    fn refuse(&self, _certified: bool) -> Option<Answer> {
         None
     }
 
@@ -202,9 +212,10 @@ pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neig
 
 async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>, place: &Place) {
     let leaves: Mutex<Option<(OnUpgrade, Successor)>> = Mutex::default();
+    let certified = L::is_certified(&stream);
     let service = service_fn(|request| {
         place.advance(Phase::Served);
-        answer_to(request, &*handler, &leaves)
+        answer_to(request, &*handler, certified, &leaves)
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -235,6 +246,7 @@ fn release<L: Accept>(upgraded: Upgraded) -> Option<Released> {
 async fn answer_to<H: Handler>(
     mut request: Request<Incoming>,
     handler: &H,
+    certified: bool,
     leaves: &Mutex<Option<(OnUpgrade, Successor)>>,
 ) -> Result<Answer, Infallible> {
     let upgrade = hyper::upgrade::on(&mut request);
@@ -249,7 +261,9 @@ async fn answer_to<H: Handler>(
     }
     // Its content is of no interest, and whether it came whole neither.
     let _ = Limited::new(body, BODY_LIMIT).collect().await;
-    let mut answer = if matches!(*head.method(), Method::GET | Method::HEAD) {
+    let mut answer = if let Some(refusal) = handler.refuse(certified) {
+        refusal
+    } else if matches!(*head.method(), Method::GET | Method::HEAD) {
         handler.answer(head.uri().path()).await
     } else {
         let mut refusal = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"only GET and HEAD are served here"}"#);

@@ -8,5 +8,7 @@ pub mod aside;
 pub mod connections;
 pub mod files;
 pub mod metrics;
+#[cfg(any(test, fuzzing))]
+pub mod opening;
 pub mod server;
 pub mod tls;

@@ -18,7 +18,7 @@ use super::connections::{self, Accept, Answer, Handler, Limits, Released, Succes
 use super::files::{Folder, Found};
 use super::metrics::{self, Metrics};
 use crate::socket::{Descriptor, Neighbors, Purpose};
-use crate::websocket::handshake;
+use crate::websocket::{Origins, handshake};
 
 /// What we call ourselves, as the C router does.
 const PRODUCT: HeaderValue = HeaderValue::from_static("skupper-router");
@@ -48,10 +48,14 @@ pub struct Options {
     pub healthz: bool,
     /// Serve `/metrics`.
     pub metrics: bool,
+    /// Answer only clients that have shown a certificate. (A WebSocket's client shows its identity by AMQP.)
+    pub certified: bool,
     /// Serve the files of a folder.
     pub files: Option<Folder>,
     /// Open WebSockets for AMQP.
     pub websockets: Option<WebSockets>,
+    /// From whose pages browsers may open one.
+    pub origins: Origins,
     /// What its clients are granted.
     pub limits: Limits,
     /// For whom some places are kept.
@@ -63,8 +67,10 @@ impl Default for Options {
         Self {
             healthz: true,
             metrics: true,
+            certified: false,
             files: None,
             websockets: None,
+            origins: Origins::default(),
             limits: Limits::default(),
             neighbors: Arc::default(),
         }
@@ -126,6 +132,10 @@ impl Handler for Port {
         let Some(websockets) = self.options.websockets.clone() else {
             return Some((text(StatusCode::FORBIDDEN, "AMQP over WebSocket is not spoken here\n"), None));
         };
+        if !self.options.origins.admit(request.headers()) {
+            let reason = "pages of this origin may not open a WebSocket here; see websocketOrigins of the listener\n";
+            return Some((text(StatusCode::FORBIDDEN, reason), None));
+        }
         match handshake::answer(request) {
             Ok(answer) => {
                 // It is a client from here on, and those are stopped before probes are.
@@ -142,6 +152,11 @@ impl Handler for Port {
                 Some((answer, None))
             }
         }
+    }
+
+    fn refuse(&self, certified: bool) -> Option<Answer> {
+        let refused = self.options.certified && !certified;
+        refused.then(|| text(StatusCode::FORBIDDEN, "only clients with a certificate are answered here\n"))
     }
 
     fn finish(&self, answer: &mut Answer) {

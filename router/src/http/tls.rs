@@ -76,6 +76,10 @@ impl Accept for Secured {
         }
     }
 
+    fn is_certified(stream: &Stream) -> bool {
+        stream.session.info().is_some_and(|info| info.peer.is_some())
+    }
+
     fn release(stream: Stream) -> Option<Released> {
         Some(Released { socket: stream.socket, session: stream.session, read: stream.plaintext })
     }

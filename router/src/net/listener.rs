@@ -301,7 +301,7 @@ impl AmqpListener {
 
     /// Whether such a transport may not be used: it is in clear, and TLS or a certificate is demanded.
     fn forbids(&self, transport: &Transport) -> bool {
-        !transport.is_tls() && (self.config.require_encryption || self.acceptor.is_some() && self.config.authenticate_peer)
+        !transport.is_tls() && self.config.refuses_clear_text()
     }
 
     pub(super) fn settings(&self, node: &Node, transport: &Transport) -> Settings {

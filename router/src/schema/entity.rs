@@ -1,6 +1,6 @@
 //! An entity: a type and its checked attributes, and how typed code reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +59,8 @@ pub struct AttributeError {
 pub struct Entity {
     kind: &'static EntityType,
     values: BTreeMap<&'static str, Value>,
+    /// Attributes that were given, where another has its default.
+    given: BTreeSet<&'static str>,
 }
 
 impl Entity {
@@ -87,6 +89,7 @@ impl Entity {
             }
             values.insert(attribute.name, value);
         }
+        let given = values.keys().copied().collect();
         for attribute in kind.attributes().filter(|attribute| !values.contains_key(attribute.name)).collect::<Vec<_>>() {
             match attribute.default {
                 _ if attribute.name == "type" => _ = values.insert("type", Value::String(kind.long_name())),
@@ -95,7 +98,7 @@ impl Entity {
                 None => {}
             }
         }
-        Ok(Self { kind, values })
+        Ok(Self { kind, values, given })
     }
 
     /// Its type.
@@ -111,6 +114,11 @@ impl Entity {
     /// The value of an attribute, default included.
     pub fn value(&self, attribute: &str) -> Option<&Value> {
         self.values.get(attribute)
+    }
+
+    /// Whether an attribute was given, be it with the value that it has by default.
+    pub fn is_given(&self, attribute: &str) -> bool {
+        self.given.contains(attribute)
     }
 
     /// The value of an attribute, if it is text that is not empty.

@@ -269,6 +269,26 @@ fn listeners_become_types() {
         typed::<Listener>("listener", json!({"httpRootDir": "disabled", "metrics": "no"})).expect("sound").http.expect("http");
     assert!(http.healthz && !http.metrics);
 
+    let origins = |attributes| typed::<Listener>("listener", attributes).map(|listener| listener.http.expect("http").origins);
+    let listed = |origins: &[&str]| Ok(Some(origins.iter().map(|origin| (*origin).to_owned()).collect()));
+    assert_eq!(origins(json!({"http": true})), listed(&[]));
+    assert_eq!(origins(json!({"http": true, "healthz": true, "metrics": "no"})), Ok(None));
+    assert_eq!(origins(json!({"http": true, "healthz": "no"})), listed(&[]));
+    assert_eq!(origins(json!({"http": true, "metrics": true, "websockets": true})), listed(&[]));
+    for text in ["*", "null", "https://a", "http://a:8080", "http://[::1]:80", "chrome-extension://abc"] {
+        assert_eq!(origins(json!({"http": true, "healthz": true, "websocketOrigins": text})), listed(&[text]));
+    }
+    assert_eq!(
+        origins(json!({"http": true, "websocketOrigins": " https://a, https://b:1,"})),
+        listed(&["https://a", "https://b:1"])
+    );
+    for text in ["a", "a.example", "https://", "://a", "https://a/", "https://a/b", "https://u@a", "https://a b"] {
+        assert!(
+            origins(json!({"http": true, "websocketOrigins": text})).is_err_and(|error| error.contains("is no origin")),
+            "{text}"
+        );
+    }
+
     let told = |attributes| typed::<Listener>("listener", attributes).expect_err("a mistake");
     assert!(told(json!({"requireSsl": true})).starts_with("attribute 'requireSsl': TLS is demanded"));
     assert!(told(json!({"requireEncryption": true})).starts_with("attribute 'requireEncryption': TLS is demanded"));

@@ -4,8 +4,10 @@
 //! messages whose limits mean nothing. This is the one place that knows the WebSocket library; sockets and HTTP belong to others.
 
 pub mod handshake;
+mod origin;
 mod session;
 
+pub use origin::Origins;
 pub use session::WebSocket;
 
 #[cfg(test)]

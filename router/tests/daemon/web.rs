@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{Kind, Lab, Router, Spec, amqp, client, peers, ports, websocket};
+use crate::support::{Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, websocket};
 
 fn start(lab: &Lab, spec: Spec, listener: Value) -> (Router, u16) {
     let port = ports::free();
@@ -160,4 +160,65 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     let (_router, port) = start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
     let answer = exchange(client::connect(port), &request("13", "amqp"));
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[test]
+fn who_must_show_an_identity_gets_nothing_in_clear() {
+    let lab = Lab::new("who_must_show_an_identity_gets_nothing_in_clear");
+    let root = lab.path().join("root");
+    fs::create_dir_all(&root).expect("a folder");
+    fs::write(root.join("secret.txt"), "secret").expect("written");
+    let profile = |name: &str| Spec::new(name, Kind::Ours).profile(&lab.identity(name));
+    let external = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "EXTERNAL", "httpRootDir": root });
+    let plain = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN", "httpRootDir": root });
+    let (router, port) = start(&lab, profile("north"), external);
+    for path in ["/healthz", "/metrics", "/secret.txt"] {
+        assert_eq!(get(port, path), "", "{path} in clear");
+    }
+    assert!(websocket::open(port, None).is_err(), "in clear");
+    router.await_log(&["Connection from 127.0.0.1", "clear text where TLS is required"]);
+    let ask = |port: u16, identity| {
+        let stream = tls::connect(port, identity).expect("TLS");
+        exchange(stream, "GET /secret.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    };
+    let identity = lab.identity("client");
+    assert!(ask(port, &identity).ends_with("secret"));
+    // Without TLS there is no identity to show, and by password there is none for what is no AMQP.
+    let (_router, port) = start(&lab, Spec::new("south", Kind::Ours), json!({ "authenticatePeer": true, "httpRootDir": root }));
+    assert!(get(port, "/secret.txt").starts_with("HTTP/1.1 403"), "{}", get(port, "/secret.txt"));
+    let passwords = lab.path().join("users");
+    fs::write(&passwords, "").expect("written");
+    fs::write(lab.path().join("skrouterd.conf"), format!("password_file: {}\n", passwords.display())).expect("written");
+    let spec = profile("east").attribute("saslConfigDir", lab.path().to_string_lossy().into());
+    let (_router, port) = start(&lab, spec, plain);
+    let answer = ask(port, &lab.identity("client").anonymous());
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[test]
+fn browsers_open_websockets_from_pages_of_the_listener_alone() {
+    let lab = Lab::new("browsers_open_websockets_from_pages_of_the_listener_alone");
+    let status = |port: u16, origin: Option<&str>| {
+        let origin = origin.map_or_else(String::new, |origin| format!("Origin: {origin}\r\n"));
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: amqp\r\n{origin}\r\n"
+        );
+        let mut stream = client::connect(port);
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("an answer");
+        String::from_utf8_lossy(&status[9..]).into_owned()
+    };
+    let statuses = |listener: Value| {
+        let (_router, port) = start(&lab, spec(), listener);
+        let own = format!("http://localhost:{port}");
+        [None, Some(&*own), Some("https://evil.example"), Some("null")].map(|origin| status(port, origin))
+    };
+    assert_eq!(statuses(json!({})), ["101", "101", "403", "403"]);
+    // A port for health and metrics is for no page at all, unless it says that it is for WebSockets.
+    assert_eq!(statuses(json!({ "healthz": true, "metrics": true })), ["101", "403", "403", "403"]);
+    assert_eq!(statuses(json!({ "healthz": true, "websockets": true })), ["101", "101", "403", "403"]);
+    let listed = json!({ "healthz": true, "websocketOrigins": "https://console.example, https://evil.example:443" });
+    assert_eq!(statuses(listed), ["101", "101", "101", "403"]);
 }

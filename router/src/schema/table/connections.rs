@@ -190,6 +190,14 @@ pub(super) static LISTENER: EntityType = EntityType {
         .implied(Text("full"))
         .create()
         .guards(),
+        text(
+            "websocketOrigins",
+            "With http: from whose pages browsers may open WebSockets beside those of this host and port, as origins separated \
+             by commas. * is any page, which is safe only where clients show a password.",
+        )
+        .example("https://console.example.com")
+        .create()
+        .works(),
     ],
     ..configuration(
         "listener",

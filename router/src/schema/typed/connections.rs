@@ -47,6 +47,8 @@ pub struct HttpListener {
     pub healthz: bool,
     pub metrics: bool,
     pub websockets: bool,
+    /// Whose pages a browser may open WebSockets from, beside those of the listener itself. `None`: from no page.
+    pub origins: Option<Vec<String>>,
     /// The folder whose files are served.
     pub root: Option<PathBuf>,
 }
@@ -92,6 +94,11 @@ impl Listener {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Whether clear text is refused: TLS is demanded, or an identity where there is TLS to show one by.
+    pub const fn refuses_clear_text(&self) -> bool {
+        self.require_encryption || self.ssl_profile.is_some() && self.authenticate_peer
+    }
+
     /// Whether TLS clients are asked for a certificate: where the identity may come from it, or must, for want of a password.
     pub fn asks_for_certificate(&self) -> bool {
         let named = |mechanism| self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(mechanism));
@@ -135,6 +142,7 @@ impl TryFrom<&Entity> for Listener {
                     healthz: entity.get("healthz")?,
                     metrics: entity.get("metrics")?,
                     websockets: entity.get("websockets")?,
+                    origins: origins(entity)?,
                     root: entity.text("httpRootDir").map(PathBuf::from),
                 }),
                 false => None,
@@ -222,6 +230,32 @@ impl TryFrom<&Entity> for Connector {
             trust_failover: entity.find("trustFailover")?.unwrap_or(false),
         })
     }
+}
+
+/// Whose pages may open WebSockets. A port that is there for health or metrics carries them only because the attribute's
+/// default says so, which no page needs.
+fn origins(entity: &Entity) -> Result<Option<Vec<String>>, AttributeError> {
+    const LISTED: &str = "websocketOrigins";
+    let listed = entity.text(LISTED).unwrap_or_default().split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    let listed: Vec<_> = listed.map(str::to_owned).collect();
+    if let Some(wrong) = listed.iter().find(|origin| !is_origin(origin)) {
+        let problem = format!("{} is no origin: expected SCHEME://HOST or SCHEME://HOST:PORT, or *", quote(wrong));
+        return Err(Problem::Invalid(problem).of(LISTED));
+    }
+    let chosen = |name| Ok(entity.is_given(name) && entity.get::<bool>(name)?);
+    let observed = chosen("healthz")? || chosen("metrics")?;
+    let meant = entity.is_given("websockets") || !listed.is_empty() || !observed;
+    Ok(meant.then_some(listed))
+}
+
+/// Whether a text can be an origin as browsers send them, or is `*`.
+fn is_origin(text: &str) -> bool {
+    let named = |(scheme, host): (&str, &str)| {
+        let plain = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'/' | b'?' | b'#' | b'@');
+        let of_scheme = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
+        !scheme.is_empty() && scheme.bytes().all(of_scheme) && !host.is_empty() && host.bytes().all(plain)
+    };
+    text == "*" || text == "null" || text.split_once("://").is_some_and(named)
 }
 
 /// Properties of the AMQP open that only the router itself may set.
