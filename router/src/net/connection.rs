@@ -239,12 +239,12 @@ impl Connection {
     /// Goes on on another shard.
     fn hand_over(mut self, shard: usize) {
         let node = Arc::clone(&self.node);
-        let handle = match self.wire.handle() {
-            Ok(handle) => handle,
+        let socket = match self.wire.depart() {
+            Ok(socket) => socket,
             Err(error) => return self.not_moved(&error),
         };
         node.shards.handle(shard).clone().spawn(async move {
-            match self.wire.arrive(handle) {
+            match self.wire.arrive(socket) {
                 Ok(()) => {
                     self.timer = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
                     self.armed = None;
@@ -266,7 +266,7 @@ impl Connection {
         });
     }
 
-    /// The process has no descriptor left, say. The core knows a data connection by now, and would go on giving it streams.
+    /// The system has no memory left, say. The core knows a data connection by now, and would go on giving it streams.
     fn not_moved(self, error: &io::Error) {
         let text = format!("cannot be moved to its shard: {error}");
         log!(Server, Error, "[C{}] {text}", self.id);

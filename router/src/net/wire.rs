@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
+    /// None: it is on its way to another runtime.
+    Away,
     /// Memory in the place of a socket, so that a connection runs without the kernel and in virtual time.
     #[cfg(fuzzing)]
     Pipe(Pipe),
@@ -24,6 +26,7 @@ impl Input for Socket {
     fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => Input::try_read(socket, to),
+            Self::Away => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(fuzzing)]
             Self::Pipe(pipe) => pipe.try_read(to),
         }
@@ -32,6 +35,7 @@ impl Input for Socket {
     fn try_append(&self, to: &mut BytesMut, limit: usize) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_append(to, limit),
+            Self::Away => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(fuzzing)]
             Self::Pipe(pipe) => pipe.try_append(to, limit),
         }
@@ -42,6 +46,7 @@ impl Output for Socket {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_write_vectored(slices),
+            Self::Away => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(fuzzing)]
             Self::Pipe(pipe) => pipe.try_write_vectored(slices),
         }
@@ -71,6 +76,7 @@ impl Wire {
     pub(super) fn remote(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(socket) => socket.peer_addr().ok().map(crate::socket::canonical),
+            Socket::Away => None,
             #[cfg(fuzzing)]
             Socket::Pipe(pipe) => Some(pipe.remote()),
         }
@@ -110,6 +116,7 @@ impl Wire {
     pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
         match &self.socket {
             Socket::Tcp(socket) => socket.poll_read_ready(cx).is_ready(),
+            Socket::Away => true,
             #[cfg(fuzzing)]
             Socket::Pipe(pipe) => pipe.is_readable(cx),
         }
@@ -119,30 +126,33 @@ impl Wire {
     pub(super) fn is_writable(&self, cx: &mut Context<'_>) -> bool {
         match &self.socket {
             Socket::Tcp(socket) => socket.poll_write_ready(cx).is_ready(),
+            Socket::Away => true,
             #[cfg(fuzzing)]
             Socket::Pipe(pipe) => pipe.is_writable(cx),
         }
     }
 
-    /// Makes a second handle on the socket, with which it can be moved to another runtime: the first goes with the runtime that it
-    /// belongs to. A pipe belongs to none and has no handle.
+    /// Takes the socket out of the runtime that it belongs to, for [`Self::arrive`] in another. It needs no second descriptor. A
+    /// pipe belongs to no runtime and stays.
     ///
     /// # Errors
-    /// The process has no descriptor left.
-    pub(super) fn handle(&self) -> io::Result<Option<std::net::TcpStream>> {
-        match &self.socket {
-            Socket::Tcp(socket) => Ok(Some(std::os::fd::AsFd::as_fd(socket).try_clone_to_owned()?.into())),
-            #[cfg(fuzzing)]
-            Socket::Pipe(_) => Ok(None),
+    /// The runtime does not let go of the socket.
+    pub(super) fn depart(&mut self) -> io::Result<Option<std::net::TcpStream>> {
+        match std::mem::replace(&mut self.socket, Socket::Away) {
+            Socket::Tcp(socket) => socket.into_std().map(Some),
+            other => {
+                self.socket = other;
+                Ok(None)
+            }
         }
     }
 
-    /// Goes on in the runtime that this is called in, with the handle that [`Self::handle`] made.
+    /// Goes on in the runtime that this is called in, with what [`Self::depart`] gave.
     ///
     /// # Errors
     /// The runtime cannot take the socket.
-    pub(super) fn arrive(&mut self, handle: Option<std::net::TcpStream>) -> io::Result<()> {
-        if let Some(socket) = handle {
+    pub(super) fn arrive(&mut self, socket: Option<std::net::TcpStream>) -> io::Result<()> {
+        if let Some(socket) = socket {
             self.socket = Socket::Tcp(TcpStream::from_std(socket)?);
         }
         Ok(())
