@@ -8,6 +8,7 @@
 
 use crate::time::Instant;
 use core::time::Duration;
+use std::collections::VecDeque;
 
 /// Octets that may be under way unacknowledged on one stream: twice what a C router acknowledges at once.
 pub const WINDOW: u64 = 2 * 521_216;
@@ -82,10 +83,10 @@ impl SendWindow {
 const SHORT: Duration = Duration::from_millis(4);
 
 /// How many times as large a window becomes at once, at least and at most.
-const GROWTH: (u64, u64) = (2, 4);
+const GROWTH: (u64, u64) = (2, 8);
 
-/// The part of a round trip that a reader waits, at least, for a window that is too small.
-const WAIT: u32 = 4;
+/// The part of the time that a reader waits, at least, for a window that is too small.
+const WAIT: u32 = 16;
 
 /// How many times what is carried in a round trip a window may be. Growth makes up to twice what was enough, and losses make
 /// a round trip seem twice as long.
@@ -104,7 +105,7 @@ const MEMORY: Duration = Duration::from_secs(10);
 pub struct Receipt {
     written: u64,
     acknowledged: u64,
-    /// Where the sender stops until it hears of the acknowledgement that is timed. `u64::MAX` while none is.
+    /// Where the sender stops next, unless it has heard of a further acknowledgement. `u64::MAX` where none is under way.
     stop: u64,
     /// A stream that ends before its first acknowledgement has none.
     pace: Option<Box<Pace>>,
@@ -127,23 +128,14 @@ impl Receipt {
         }
         let now = now();
         let pace = self.pace.get_or_insert_with(|| Box::new(Pace::new(self.written, now)));
-        if self.written > self.stop {
-            self.stop = u64::MAX;
-            pace.heard(self.written, now);
+        pace.heard(self.written, now);
+        if due {
+            self.acknowledged = self.written;
+            pace.judge(self.written, waiting(), now);
+            pace.tell(self.written, now);
         }
-        if !due {
-            return None;
-        }
-        self.acknowledged = self.written;
-        pace.judge(self.written, waiting(), now);
-        let stop = pace.tell(self.written);
-        if self.stop == u64::MAX
-            && let Some(stop) = stop
-        {
-            self.stop = stop;
-            (pace.timed, pace.stopped) = (now, None);
-        }
-        Some(self.written)
+        self.stop = pace.stop();
+        due.then_some(self.written)
     }
 
     /// Says that the reader has taken all there was.
@@ -167,23 +159,33 @@ impl Receipt {
     }
 }
 
+/// An acknowledgement that the sender may not have heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// Where the sender stops until it hears of it, and the allowance that this comes from.
+    stop: u64,
+    allowance: u64,
+    at: Instant,
+}
+
 /// What a receiver has seen of a stream's way and of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pace {
     /// What the reader is worth, and what of it the last acknowledgement told.
     allowance: u64,
-    told: u64,
+    last: u64,
     /// The furthest octet that the sender has been allowed.
     reach: u64,
-    /// When the acknowledgement that is timed was told, and whether those before it told the same allowance.
-    timed: Instant,
-    steady: bool,
+    /// Acknowledgements under way: no more than a window has.
+    told: VecDeque<Told>,
     /// When the reader had nothing left just where the sender stops.
     stopped: Option<Instant>,
     round_trip: Shortest,
-    /// When the window was judged last, and how much was written by then.
+    /// Since when it is seen what the window is used for, and how much was written by then.
     since: Instant,
     judged: u64,
+    /// How long the reader has waited since then where the sender stopped.
+    waited: Duration,
     /// The least that has waited since when it was acknowledged, and whether the reader has had nothing left.
     least: u64,
     starved: bool,
@@ -193,14 +195,14 @@ impl Pace {
     fn new(written: u64, now: Instant) -> Self {
         Self {
             allowance: 0,
-            told: 0,
+            last: 0,
             reach: SENT_AHEAD,
-            timed: now,
-            steady: true,
+            told: VecDeque::new(),
             stopped: None,
             round_trip: Shortest::default(),
             since: now,
             judged: written,
+            waited: Duration::ZERO,
             least: u64::MAX,
             // What was before the first acknowledgement is not known.
             starved: true,
@@ -215,23 +217,39 @@ impl Pace {
         self.allowance = (octets.saturating_sub(WINDOW) / ALLOWANCE_UNIT * ALLOWANCE_UNIT).min(MAX_ALLOWANCE);
     }
 
-    /// Counts an acknowledgement of all octets up to `written`. Returns where the sender stops until it hears of it, if it allows
-    /// anything beyond.
-    fn tell(&mut self, written: u64) -> Option<u64> {
-        self.steady = self.told == self.allowance;
-        self.told = self.allowance;
-        let reach = written + SENT_AHEAD + self.allowance;
-        (reach > self.reach).then(|| core::mem::replace(&mut self.reach, reach))
+    fn stop(&self) -> u64 {
+        self.told.front().map_or(u64::MAX, |told| told.stop)
     }
 
-    /// The octet behind the stop has come: the sender has heard of the acknowledgement that is timed.
+    /// Counts an acknowledgement of all octets up to `written`.
+    fn tell(&mut self, written: u64, now: Instant) {
+        let reach = written + SENT_AHEAD + self.allowance;
+        // One that allows no more is not answered by anything.
+        if reach > self.reach {
+            self.told.push_back(Told { stop: self.reach, allowance: self.last, at: now });
+            self.reach = reach;
+        }
+        self.last = self.allowance;
+    }
+
+    /// Octets up to `written` have come: the sender has heard of the acknowledgements that allowed them.
     fn heard(&mut self, written: u64, now: Instant) {
-        let took = now.since(self.timed);
-        self.round_trip.take(took, now);
-        let waited = self.stopped.map_or(Duration::ZERO, |stopped| now.since(stopped));
-        if self.steady && waited > took / WAIT && self.round_trip.get().is_some_and(|round_trip| round_trip > SHORT) {
+        let stopped = self.stopped.take();
+        let mut heard = None;
+        while let Some(told) = self.told.pop_front_if(|told| told.stop < written) {
+            self.round_trip.take(now.since(told.at), now);
+            // Where it stopped was the first of them.
+            heard = heard.or(Some(told));
+        }
+        let (Some(told), Some(stopped)) = (heard, stopped) else { return };
+        if told.allowance == self.allowance {
+            self.waited += now.since(stopped);
+        }
+        let took = now.since(self.since);
+        let Some(round_trip) = self.round_trip.get().filter(|round_trip| *round_trip > SHORT) else { return };
+        if self.waited > took.max(round_trip) / WAIT {
             // So many times as much could have come while the reader waited.
-            let busy = took.saturating_sub(waited).as_micros().max(1);
+            let busy = took.saturating_sub(self.waited).as_micros().max(1);
             let factor = u64::try_from(took.as_micros() / busy).unwrap_or(u64::MAX);
             self.set_window(factor.clamp(GROWTH.0, GROWTH.1) * self.window());
             self.begin(written, now);
@@ -240,7 +258,8 @@ impl Pace {
 
     /// From here on it is seen what the window is used for.
     fn begin(&mut self, written: u64, now: Instant) {
-        (self.since, self.judged, self.least, self.starved) = (now, written, u64::MAX, false);
+        (self.since, self.judged, self.waited) = (now, written, Duration::ZERO);
+        (self.least, self.starved) = (u64::MAX, false);
     }
 
     /// Once a window, or once in several round trips: what is not used of the window is not allowed any more.

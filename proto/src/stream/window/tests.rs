@@ -203,6 +203,19 @@ fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() 
     assert!(stream.most <= MAX_ALLOWANCE / 2, "{}", stream.most);
 }
 
+#[test]
+fn losses_do_not_keep_a_window_small() {
+    for seed in 0..6 {
+        let mut stream = Stream::over(Way { loss: 0.01, ..far() }, Receiver::Ours);
+        for weather in [&mut stream.forth, &mut stream.back] {
+            weather.1 = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        }
+        let octets = stream.run(12 * SECOND);
+        println!("{octets} octets a second");
+        assert!(octets > 20_000_000, "{octets}");
+    }
+}
+
 /// A way around the world.
 const fn far() -> Way {
     Way { round_trip: 200_000, rate: RATE, loss: 0.0 }
