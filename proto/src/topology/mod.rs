@@ -47,8 +47,9 @@ pub use status::{Arrival, NeighborStatus, RouterStatus};
 /// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a mistake or an attack.
 pub const MAX_ID_LENGTH: usize = 255;
 
-/// Most routers that are kept track of, this one included: several times the largest network in sight, and still a few megabytes.
-/// What one neighbor tells of others takes half of them at most.
+/// Most routers that are kept track of, this one included: several times the largest network in sight. What one neighbor tells of
+/// others takes half of them at most. They take a few megabytes; with the trees of all, if all send messages to everybody, the
+/// square of their number times 12 octets: 50 MiB for what one neighbor may tell.
 pub const MAX_ROUTERS: usize = 4096;
 
 /// Most connections between routers that are kept track of, over all link states, each direction for itself: those of 360 routers

@@ -223,10 +223,9 @@ impl Routes {
         (before != NOWHERE).then_some(RouterIndex(before))
     }
 
-    /// The cost of the way from a router to this one.
-    pub(super) fn cost_from(&self, origin: RouterIndex) -> Option<u64> {
-        let cost = self.tree(origin)?.cost(RouterIndex::OWN);
-        (cost != UNREACHABLE).then_some(cost)
+    /// Whether the tree of another router is at hand.
+    pub(super) fn has_tree(&self, origin: RouterIndex) -> bool {
+        self.trees.get(origin.get()).is_some_and(|cell| cell.get().is_some())
     }
 
     /// The control links on which a flooded message goes on: to all neighbors but those it passed.

@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 use super::belief::Word;
 use super::machine::{self, Topology};
-use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, Message, mobile_address};
+use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, MauContent, Message, mobile_address};
 use super::neighbors::LinkStatus;
 use super::routes::{RouterIndex, Routes};
 use super::status::{Arrival, NeighborStatus, RouterStatus};
@@ -142,7 +142,8 @@ impl Routing {
             // Those of unknown routers are lost; the RA that makes a router known brings its addresses too.
             Message::Mau(mau) => match self.other(&mau.id) {
                 Some(router) => {
-                    let on_tree = self.topology.is_on_tree(arrival, router);
+                    let takes_any_way = word == Word::Own || matches!(mau.content, MauContent::Whole(_));
+                    let on_tree = takes_any_way || self.topology.is_on_tree(arrival, router, now);
                     let source = Source { via: arrival.link, word, on_tree };
                     if self.mobile.handle_mau(router, mau, source, now) { self.tree_links(arrival, router) } else { Vec::new() }
                 }
