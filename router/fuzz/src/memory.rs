@@ -1,0 +1,55 @@
+//! An allocator that counts, so that a target can say how much memory an input took.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, with a count of the octets that it has given out. A target makes it its `#[global_allocator]`.
+#[derive(Debug)]
+pub struct Counting;
+
+fn grown(octets: usize) {
+    let live = LIVE.fetch_add(octets, Relaxed) + octets;
+    PEAK.fetch_max(live, Relaxed);
+}
+
+// SAFETY: every call goes on to the system's allocator with the arguments that it came with; the counts are atomic.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, octets: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(octets, layout) }
+    }
+
+    unsafe fn realloc(&self, octets: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        grown(size);
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.realloc(octets, layout, size) }
+    }
+}
+
+/// Returns the octets that are allocated.
+pub fn live() -> usize {
+    LIVE.load(Relaxed)
+}
+
+/// Returns the most octets that were allocated at a time since [`reset_peak`].
+pub fn peak() -> usize {
+    PEAK.load(Relaxed)
+}
+
+/// Begins to look for the peak anew.
+pub fn reset_peak() {
+    PEAK.store(live(), Relaxed);
+}
