@@ -13,7 +13,10 @@ impl Connection {
     pub(super) fn give_up(&mut self) -> bool {
         let mut remains = match self.remains.take() {
             Some(remains) => remains,
-            None => self.remaining(),
+            None => {
+                self.log_resources();
+                self.remaining()
+            }
         };
         let done = loop {
             if remains.next().is_none() {
@@ -29,7 +32,6 @@ impl Connection {
 
     /// All that there is. What others still ask of the connection it refuses.
     fn remaining(&mut self) -> Remains {
-        self.log_resources();
         // Links first: what a consumer had is free to go elsewhere once it is no consumer any more.
         let links = self.outgoing.give_up();
         let producers = std::mem::take(&mut self.clients.producers).into_values().map(drop);
@@ -39,8 +41,9 @@ impl Connection {
 
     /// Gives up at once what is left.
     pub(super) fn give_up_all(&mut self) {
-        if let Some(remains) = self.remains.take() {
-            remains.for_each(drop);
+        match self.remains.take() {
+            Some(remains) => remains.for_each(drop),
+            None => self.log_resources(),
         }
         self.remaining().for_each(drop);
     }
