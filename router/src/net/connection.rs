@@ -419,7 +419,8 @@ impl Connection {
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.may_read() && (self.more || self.ended || self.wire.is_readable(cx)) {
+        // Nobody wakes the connection for what the engine has yet to tell.
+        if self.untold || self.may_read() && (self.more || self.ended || self.wire.is_readable(cx)) {
             return false;
         }
         if self.wire.wants_write() && self.wire.is_writable(cx) {
