@@ -1,5 +1,8 @@
 //! Deliveries that arrive by a connection.
 
+#[cfg(test)]
+mod tests;
+
 use super::clients::LINK;
 use super::connection::Connection;
 use super::edge::EDGE;

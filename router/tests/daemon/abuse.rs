@@ -127,6 +127,55 @@ fn who_ignores_credit_is_ended() {
     scene.assert_unharmed(GROWTH);
 }
 
+/// An open of 15 KB whose properties have many small members.
+fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
+    let list = amqp::compound(0xd0, members, &member.repeat(members));
+    let properties = amqp::map(&[amqp::symbol("x"), list]);
+    let fields = [
+        amqp::string("greedy"),
+        null(),
+        uint(16_384),
+        amqp::ushort(100),
+        uint(60_000),
+        null(),
+        null(),
+        null(),
+        null(),
+        properties,
+    ];
+    let init = performative(code::SASL_INIT, &[amqp::symbol("ANONYMOUS"), amqp::binary(b""), null()]);
+    [amqp::SASL_HEADER, &amqp::sasl_frame(&init), amqp::HEADER, &frame(0, &performative(code::OPEN, &fields))].concat()
+}
+
+#[test]
+fn what_an_open_says_beyond_what_is_used_costs_nothing() {
+    let lab = Lab::new("what_an_open_says_beyond_what_is_used_costs_nothing");
+    let scene = Scene::start(&lab);
+    // Members that take far more memory than octets are refused.
+    let heard = say(&client::connect(scene.port), &huge_open(&[0x40], 15_000));
+    assert!(tells(&heard, "amqp:decode-error"), "nothing was refused");
+    // Of those that are taken nothing is kept. The router has answered each before it is asked for the next.
+    let open = huge_open(&[0xa1, 1, b'x'], 4_800);
+    let connections: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut stream = client::connect(scene.port);
+            stream.write_all(&[&open[..], &frame(0, &amqp::begin())].concat()).expect("sent");
+            let mut heard = Vec::new();
+            while count(&heard, code::BEGIN) == 0 {
+                let mut buffer = [0; 4096];
+                let octets = stream.read(&mut buffer).expect("an answer");
+                assert!(octets > 0, "the open was refused");
+                heard.extend_from_slice(&buffer[..octets]);
+            }
+            stream
+        })
+        .collect();
+    // One takes 160 KB while it is read.
+    let grown = scene.router.resident().saturating_sub(scene.resident);
+    assert!(grown < 24 * MIB, "the router grew by {} MiB for {} connections", grown / MIB, connections.len());
+    scene.assert_unharmed(GROWTH);
+}
+
 #[test]
 fn a_receiver_that_never_grants_credit_costs_little() {
     let lab = Lab::new("a_receiver_that_never_grants_credit_costs_little");
