@@ -204,15 +204,16 @@ impl Holder {
         self.held() < self.limit() / 2
     }
 
-    /// Whether nothing more may be read for it: a client holds more than who heeds closed windows can, a window's worth beyond its allowance, or
-    /// the memory of all is spent.
-    pub fn is_far_beyond(&self) -> bool {
+    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send no more. What was on its way may still come: a
+    /// window's worth, or part of what is free if that is less. A client that heeds closed windows brings no more while memory is not short.
+    pub fn is_far_beyond(&self, then: usize) -> bool {
         match self.class {
             Class::Router | Class::Service => false,
             Class::Neighbor => self.account.is_spent(),
             Class::Client => {
-                let (held, allowance) = (self.held(), self.account.allowance());
-                held > allowance + allowance / 4 || self.account.is_spent() && held > CLIENT_LEAST
+                let (held, window) = (self.held(), self.account.allowance() / 4);
+                let margin = window.min(self.account.free() / 4).max(CLIENT_LEAST);
+                held > self.account.allowance() + window || held > self.limit().max(then) + margin
             }
         }
     }
@@ -332,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_may_bring_a_window_more_than_it_may_hold_and_less_when_little_is_free() {
+        let account = Account::new(64 * MIB);
+        let [client, other] = [Class::Client; 2].map(|class| Holder::new(&account, class));
+        let mut charge = client.charge(10 * MIB);
+        assert!(!client.has_room() && !client.is_far_beyond(8 * MIB));
+        charge.set(10 * MIB + 1);
+        assert!(client.is_far_beyond(8 * MIB));
+        // With 4 MiB free, it may hold 2, and a quarter of what is free beyond that.
+        let _other = other.charge(54 * MIB);
+        charge.set(6 * MIB);
+        assert!(client.is_far_beyond(2 * MIB) && !client.is_far_beyond(5 * MIB));
+    }
+
+    #[test]
     fn past_the_ceiling_neighbors_wait_and_the_router_itself_does_not() {
         let account = Account::new(64 * MIB);
         let [router, neighbor, client] =
@@ -340,12 +355,12 @@ mod tests {
         assert!(router.has_room() && neighbor.has_room() && client.has_room());
         charge.set(64 * MIB);
         assert!(router.has_room() && !neighbor.has_room() && client.has_room());
-        let small = client.charge(CLIENT_LEAST + 1);
-        assert!(!client.has_room() && !client.is_far_beyond() && !neighbor.is_far_beyond());
+        let mut small = client.charge(CLIENT_LEAST + 1);
+        assert!(!client.has_room() && !client.is_far_beyond(0) && !neighbor.is_far_beyond(0));
         charge.set(72 * MIB);
-        assert!(client.is_far_beyond() && neighbor.is_far_beyond() && !router.is_far_beyond());
-        drop(small);
-        assert!(!client.has_room() && !client.is_far_beyond(), "its next small message waits, and its words are read");
+        assert!(!client.has_room() && neighbor.is_far_beyond(0) && !router.is_far_beyond(0));
+        small.set(3 * CLIENT_LEAST);
+        assert!(client.is_far_beyond(CLIENT_LEAST) && !client.is_far_beyond(2 * CLIENT_LEAST), "what it had it may keep");
         assert!(!account.lend(1), "nothing is lent that is not free");
     }
 

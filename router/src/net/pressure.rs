@@ -32,6 +32,8 @@ pub(super) struct Pressure {
     /// Sessions whose windows are left to close.
     sessions: HashSet<SessionKey>,
     due: Instant,
+    /// Octets that it held when it was told to send no more.
+    then: usize,
     /// Since when nothing is read.
     stopped: Option<Instant>,
 }
@@ -65,10 +67,11 @@ impl Connection {
     }
 
     fn hold_back(&mut self) {
-        let far_beyond = self.holder.is_far_beyond();
+        let held = self.holder.held();
+        let far_beyond = self.holder.is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
         let client = self.kind == Kind::Normal;
         let due = self.now + if far_beyond && !client { SLOWLY } else { LOOK };
-        let pressure = self.pressure.get_or_insert_with(|| Pressure { sessions: HashSet::new(), due, stopped: None });
+        let pressure = self.pressure.get_or_insert_with(|| Pressure { sessions: HashSet::new(), due, then: held, stopped: None });
         let looks = pressure.due <= self.now;
         if looks {
             pressure.due = due;
