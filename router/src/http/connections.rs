@@ -165,8 +165,8 @@ pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H)
 pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neighbors: Arc<Neighbors>, handler: H) -> Infallible {
     let handler = Arc::new(handler);
     let places = Places::new(limits.connections, limits.connections / KEPT, neighbors);
-    // Of the listening socket itself, and of a connection that waits for a descriptor.
-    let _own = [Descriptor::held(), Descriptor::held()];
+    // Of the listening socket itself.
+    let _own = Descriptor::held();
     let mut connections = JoinSet::new();
     let mut failing = false;
     loop {

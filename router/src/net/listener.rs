@@ -173,8 +173,8 @@ impl AmqpListener {
 
     async fn accept(self: Arc<Self>, node: Arc<Node>, listener: TcpListener, mut stopping: Stopping) {
         let mut stage = node.follow_stage();
-        // Of the listening socket itself, and of a connection that waits for a descriptor.
-        let _own = [Descriptor::held(), Descriptor::held()];
+        // Of the listening socket itself.
+        let _own = Descriptor::held();
         let purpose = if self.config.role.is_router() { Purpose::Router } else { Purpose::Client };
         loop {
             let accepted = tokio::select! {

@@ -79,13 +79,14 @@ impl Ledger {
         limit - (limit / 2).min(RESERVE) * purpose.leaves() / 8
     }
 
-    fn claim(&self, purpose: Purpose) -> bool {
+    /// Claims `more` descriptors: one, or none for one that is counted already and stays if the purpose allows it.
+    fn claim(&self, purpose: Purpose, more: usize) -> bool {
         let ceiling = self.ceiling(purpose);
-        let more = |open| (open < ceiling).then_some(open + 1);
+        let more = |open| (open + more <= ceiling).then_some(open + more);
         self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
 
-    async fn wait(&self, purpose: Purpose) {
+    async fn wait(&self, purpose: Purpose, more: usize) {
         /// Counts a waiting task for as long as it waits. A task that was woken and has gone wakes another in its place.
         struct Waits<'ledger>(&'ledger Ledger, Purpose);
         impl Drop for Waits<'_> {
@@ -94,7 +95,7 @@ impl Ledger {
                 self.0.wake(self.0.open.load(Ordering::SeqCst));
             }
         }
-        if self.claim(purpose) {
+        if self.claim(purpose, more) {
             return;
         }
         self.waiting[purpose as usize].fetch_add(1, Ordering::SeqCst);
@@ -103,7 +104,7 @@ impl Ledger {
             let mut released = pin!(self.released[purpose as usize].notified());
             // Registered before the claim, so that no release between the two is missed.
             released.as_mut().enable();
-            if self.claim(purpose) {
+            if self.claim(purpose, more) {
                 return;
             }
             released.await;
@@ -118,7 +119,7 @@ impl Ledger {
     fn wake(&self, open: usize) {
         // Who may go furthest comes first.
         let waits = |purpose: &&Purpose| self.waiting[**purpose as usize].load(Ordering::SeqCst) > 0;
-        if let Some(next) = Purpose::ALL.iter().rev().find(waits).filter(|next| open < self.ceiling(**next)) {
+        if let Some(next) = Purpose::ALL.iter().rev().find(waits).filter(|next| open <= self.ceiling(**next)) {
             self.released[*next as usize].notify_one();
         }
     }
@@ -143,13 +144,18 @@ impl Descriptor {
     /// Claims a descriptor, if one is left for the purpose.
     pub fn claim(purpose: Purpose) -> Option<Self> {
         // Lazily: one that is made and dropped would be given back.
-        PROCESS.claim(purpose).then(|| Self(()))
+        PROCESS.claim(purpose, 1).then(|| Self(()))
     }
 
     /// Waits until a descriptor is left for the purpose. It may be cancelled.
     pub async fn wait(purpose: Purpose) -> Self {
-        PROCESS.wait(purpose).await;
+        PROCESS.wait(purpose, 1).await;
         Self(())
+    }
+
+    /// Waits until one that is open in any case may stay for the purpose. It may be cancelled.
+    pub async fn wait_to_stay(&self, purpose: Purpose) {
+        PROCESS.wait(purpose, 0).await;
     }
 
     /// Counts a descriptor that is open in any case.
@@ -177,7 +183,7 @@ mod tests {
     }
 
     fn claims(ledger: &Ledger, purpose: Purpose) -> usize {
-        std::iter::from_fn(|| ledger.claim(purpose).then_some(())).count()
+        std::iter::from_fn(|| ledger.claim(purpose, 1).then_some(())).count()
     }
 
     #[test]
@@ -190,7 +196,7 @@ mod tests {
             assert!(claimed[0] >= limit / 2, "{limit}: {claimed:?}");
         }
         let unlimited = Ledger::new();
-        assert!(Purpose::ALL.iter().all(|purpose| unlimited.claim(*purpose)));
+        assert!(Purpose::ALL.iter().all(|purpose| unlimited.claim(*purpose, 1)));
     }
 
     #[tokio::test]
@@ -201,7 +207,7 @@ mod tests {
         }
         let wait = |purpose| {
             let ledger = Arc::clone(&ledger);
-            tokio::spawn(async move { ledger.wait(purpose).await })
+            tokio::spawn(async move { ledger.wait(purpose, 1).await })
         };
         let [client, router] = [wait(Purpose::Client), wait(Purpose::Router)];
         let given_up = wait(Purpose::Router);

@@ -178,8 +178,8 @@ impl TcpListener {
         listener: tokio::net::TcpListener,
         mut done: tokio::sync::watch::Receiver<bool>,
     ) {
-        // Of the listening socket itself, and of a connection that waits for a descriptor.
-        let _own = [Descriptor::held(), Descriptor::held()];
+        // Of the listening socket itself.
+        let _own = Descriptor::held();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {

@@ -106,13 +106,17 @@ impl Places {
 
     /// Waits for a descriptor for a connection that has come from `source`. Connections that hold places here give way for it.
     pub async fn descriptor(&self, source: Source, purpose: Purpose) -> Descriptor {
+        // The connection is in hand, and so open.
+        let descriptor = Descriptor::held();
         loop {
-            if let Some(descriptor) = Descriptor::claim(purpose) {
-                return descriptor;
-            }
-            let pause = self.press(source).map_or(PAUSE, |pause| pause.clamp(BREATH, PAUSE));
-            if let Ok(descriptor) = tokio::time::timeout(pause, Descriptor::wait(purpose)).await {
-                return descriptor;
+            let pause = async {
+                let pause = self.press(source).map_or(PAUSE, |pause| pause.clamp(BREATH, PAUSE));
+                tokio::time::sleep(pause).await;
+            };
+            tokio::select! {
+                biased;
+                () = descriptor.wait_to_stay(purpose) => return descriptor,
+                () = pause => {}
             }
         }
     }
