@@ -41,8 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long what a peer said before it went away may take to arrive. A router ends both streams at the same time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Octets of memory that a service connection takes at rest: its task, its record, its socket's registration (measured: 3.5 KiB).
-const TAKES: usize = 3584;
+/// Octets of memory that a service connection takes at rest, beside the deliveries of its two streams: its task, its record, its socket's registration.
+/// (`skbench idle` tells 5 KiB a connection in each router, the deliveries included.)
+const TAKES: usize = 2560;
 
 /// How soon a service that found its share of the router's memory used up looks again.
 const BREATH: Duration = Duration::from_millis(20);
