@@ -246,3 +246,17 @@ fn link_states_share_the_places() {
     let known = me.routing.routers().find(|router| &*router.id == "b").map(|router| router.peers.len());
     assert_eq!(known, Some(1000), "another neighbor has places");
 }
+
+#[test]
+fn a_change_is_believed_and_passed_on_along_the_tree_of_its_router_only() {
+    let mut me = neighbors();
+    let entry = AddressEntry { key: AddressKey::mobile("s"), attributes: Attributes::new(Treatment::Balanced) };
+    let content = MauContent::Change { add: vec![entry], del: vec![] };
+    let change = || Message::Mau(Mau { id: "x".into(), mobile_seq: 1, content: content.clone() });
+    me.ra(A, &["x", "a"], 1, 1, 1);
+    let x = me.routing.routes().router("x").unwrap();
+    me.take(B, &["x", "b"], true, change());
+    assert_eq!((me.relayed.clone(), me.routing.addresses(x).count()), (vec![], 0));
+    me.take(A, &["x", "a"], true, change());
+    assert_eq!((me.relayed.clone(), me.routing.addresses(x).count()), (vec![B], 1));
+}
