@@ -16,6 +16,8 @@ impl Connection {
             session.handles.shrink_to_fit();
             session.remote_handles.shrink_to_fit();
             session.attaching.shrink_to_fit();
+            session.incoming.shrink();
+            session.outgoing.shrink();
         }
     }
 }

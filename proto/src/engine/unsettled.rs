@@ -1,46 +1,122 @@
 //! The deliveries of a session by their ids, for as long as the peer can say anything about them.
 
 use crate::amqp::performative::DeliveryState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many ids behind the newest a delivery has a place in the ring. Most deliveries are settled within
+/// a link's credit, of 250 mostly; a place takes 8 octets.
+const RECENT: usize = 256;
 
 /// Deliveries of one direction by their ids, which are serial numbers (RFC 1982).
 ///
 /// It finds those of a range in order, at a cost that follows what it finds and not what the range names.
+/// The newest ids have places in a ring, which allocates nothing once it has grown. Deliveries that stay
+/// longer move to a tree, so that an old one does not keep room for all that came after it.
 #[derive(Debug)]
 pub(super) struct Numbered<K> {
-    keys: BTreeMap<u32, K>,
+    /// The id of the ring's first place.
+    base: u32,
+    recent: VecDeque<Option<K>>,
+    old: BTreeMap<u32, K>,
 }
 
 impl<K: Copy> Numbered<K> {
     pub(super) const fn new() -> Self {
-        Self { keys: BTreeMap::new() }
+        Self { base: 0, recent: VecDeque::new(), old: BTreeMap::new() }
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.recent.iter().flatten().count() + self.old.len()
     }
 
+    /// Gives back the room of the ring that it does not need.
+    pub(super) fn shrink(&mut self) {
+        self.recent.shrink_to_fit();
+    }
+
+    /// The place of an id in the ring, which may be behind its end.
+    fn place(&self, id: u32) -> usize {
+        id.wrapping_sub(self.base) as usize
+    }
+
+    /// Adds a delivery. The cost is constant over many calls if ids go up by at most [`RECENT`] a call.
     pub(super) fn insert(&mut self, id: u32, key: K) {
-        self.keys.insert(id, key);
+        if self.recent.is_empty() {
+            self.base = id;
+        }
+        // An id comes again after four billion others.
+        if !self.old.is_empty() {
+            self.old.remove(&id);
+        }
+        let place = self.place(id);
+        if let Some(known) = self.recent.get_mut(place) {
+            *known = Some(key);
+        } else if place > i32::MAX as usize {
+            // It is older than the ring.
+            self.old.insert(id, key);
+        } else {
+            self.make_room(place);
+            // Nothing may be left of the ring.
+            let place = if self.recent.is_empty() { 0 } else { self.place(id) };
+            self.base = if place == 0 { id } else { self.base };
+            self.recent.resize(place, None);
+            self.recent.push_back(Some(key));
+        }
+    }
+
+    /// Moves what is too old for the ring to the tree, once the ring has a place so far behind its first.
+    fn make_room(&mut self, place: usize) {
+        for _ in 0..(place + 1).saturating_sub(RECENT).min(self.recent.len()) {
+            if let Some(Some(key)) = self.recent.pop_front() {
+                self.old.insert(self.base, key);
+            }
+            self.base = self.base.wrapping_add(1);
+        }
+        self.trim();
+    }
+
+    /// Drops the empty places before the first delivery of the ring.
+    fn trim(&mut self) {
+        while let Some(None) = self.recent.front() {
+            self.recent.pop_front();
+            self.base = self.base.wrapping_add(1);
+        }
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<K> {
-        self.keys.remove(&id)
+        let place = self.place(id);
+        let key = self.recent.get_mut(place).and_then(Option::take);
+        if key.is_none() {
+            return self.old.remove(&id);
+        }
+        if place == 0 {
+            self.trim();
+        }
+        key
     }
 
     pub(super) fn get(&self, id: u32) -> Option<K> {
-        self.keys.get(&id).copied()
+        self.recent.get(self.place(id)).copied().flatten().or_else(|| self.old.get(&id).copied())
     }
 
     /// The first delivery from `first` to `last`, where `last` is not before `first`.
     pub(super) fn first_of(&self, first: u32, last: u32) -> Option<(u32, K)> {
-        let mut found = if first <= last {
-            self.keys.range(first..=last).next()
+        let mut old = if first <= last {
+            self.old.range(first..=last).next()
         } else {
-            self.keys.range(first..).next().or_else(|| self.keys.range(..=last).next())
+            self.old.range(first..).next().or_else(|| self.old.range(..=last).next())
         };
-        found.take().map(|(id, key)| (*id, *key))
+        let old = old.take().map(|(id, key)| (*id, *key));
+        [old, self.first_recent(first, last)].into_iter().flatten().min_by_key(|(id, _)| id.wrapping_sub(first))
+    }
+
+    fn first_recent(&self, first: u32, last: u32) -> Option<(u32, K)> {
+        // The range begins in the ring, or before it.
+        let from = if self.place(first) < self.recent.len() { self.place(first) } else { 0 };
+        let within = |id: u32| id.wrapping_sub(first) <= last.wrapping_sub(first);
+        let ids = (from..self.recent.len()).map(|place| self.base.wrapping_add(place as u32));
+        ids.zip(self.recent.range(from..)).take_while(|(id, _)| within(*id)).find_map(|(id, known)| Some((id, (*known)?)))
     }
 }
 
@@ -84,6 +160,12 @@ impl<K: Copy> Sent<K> {
         }
     }
 
+    /// Gives back the room that is not needed.
+    pub(super) fn shrink(&mut self) {
+        self.open.shrink();
+        self.decided.shrink();
+    }
+
     pub(super) fn get(&self, id: u32) -> Option<K> {
         self.open.get(id).or_else(|| self.decided.get(id))
     }
@@ -103,6 +185,46 @@ impl<K: Copy> Sent<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// It answers as a plain map does whose ids do not begin anew.
+        #[test]
+        fn it_does_what_a_map_does(
+            base in prop_oneof![Just(0), Just(u32::MAX - 300), any::<u32>()],
+            calls in proptest::collection::vec((0..8_u8, any::<u16>(), any::<u16>()), 1..400),
+        ) {
+            let (mut numbered, mut model) = (Numbered::new(), BTreeMap::new());
+            let mut next = 0_u32;
+            for (call, a, b) in calls {
+                let known = |n: u16| u32::from(n) % (next + 2);
+                match call {
+                    0..4 => {
+                        next += if call == 0 { u32::from(a) % 600 } else { 1 };
+                        numbered.insert(base.wrapping_add(next), next);
+                        model.insert(next, next);
+                    }
+                    4 => {
+                        // As those are added whose outcome was told: in any order.
+                        numbered.insert(base.wrapping_add(known(a)), known(a));
+                        model.insert(known(a), known(a));
+                    }
+                    5 | 6 => {
+                        prop_assert_eq!(numbered.remove(base.wrapping_add(known(a))), model.remove(&known(a)));
+                    }
+                    _ => {
+                        let (first, last) = (known(a).min(known(b)), known(a).max(known(b)));
+                        let found = numbered.first_of(base.wrapping_add(first), base.wrapping_add(last));
+                        let wanted = model.range(first..=last).next().map(|(n, key)| (base.wrapping_add(*n), *key));
+                        prop_assert_eq!(found, wanted);
+                        prop_assert_eq!(numbered.get(base.wrapping_add(first)), model.get(&first).copied());
+                    }
+                }
+                prop_assert_eq!(numbered.len(), model.len());
+                prop_assert!(numbered.recent.len() <= RECENT);
+            }
+        }
+    }
 
     #[test]
     fn a_range_is_found_in_order_wherever_its_numbers_begin_anew() {
