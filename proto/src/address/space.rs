@@ -62,12 +62,14 @@ impl<'a> Canonical<'a> {
 
     /// The texts that a rule may name the address by: one, or each of the three for a name at this router.
     ///
-    /// None of an empty address, nor where the next router would read another address in the text, as in `a:/b:/c`.
+    /// None of an empty address, nor of an edge router without an id, nor where the next router would read another address in
+    /// the text, as in `a:/b:/c`.
     pub fn spellings(&self) -> impl Iterator<Item = Cow<'a, str>> {
         let own = &self.space.id;
         let one = |text| [Some(text), None, None];
         let spellings: [Option<Cow<'a, str>>; 3] = match self.space.meaning(self.text) {
             _ if self.text.is_empty() || strip(self.text) != self.text => [const { None }; 3],
+            Meaning::Edge("") => [const { None }; 3],
             Meaning::Mobile | Meaning::Area(_) | Meaning::Network(_) => one(Cow::Borrowed(self.text)),
             Meaning::Own(name) => [
                 Some(Cow::Owned(format!("_local/{name}"))),
