@@ -103,8 +103,9 @@ impl Mailbox {
         Ok(())
     }
 
-    /// For the connection's task: moves what waits into the two buffers, but a bounded number of commands. When nothing waited, `waker` will be
-    /// woken by what comes. Returns whether anything was there.
+    /// Moves what waits into the two buffers of the connection's task, which may hold what a former call has left. Fills `commands`
+    /// up to a bound, control commands first. When nothing waited, `waker` will be woken by what comes. Returns whether anything
+    /// waited.
     pub fn take(&self, ready: &mut Vec<u32>, commands: &mut VecDeque<Command>, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.ready.is_empty() && state.commands.is_empty() && state.control.is_empty() {
@@ -116,10 +117,16 @@ impl Mailbox {
         ready.append(&mut state.ready);
         // Mostly there are none, and to append nothing takes a hundred instructions.
         if !state.control.is_empty() {
+            // Behind control commands that a former call has left, and in front of everything else.
+            let is_control = |command: &Command| matches!(command, Command::Deliver(_, Via::Control));
+            let at = commands.iter().take_while(|command| is_control(command)).count();
+            let mut others = commands.split_off(at);
             commands.append(&mut state.control);
+            commands.append(&mut others);
         }
-        if state.commands.len() > AT_ONCE {
-            commands.extend(state.commands.drain(..AT_ONCE));
+        let room = AT_ONCE.saturating_sub(commands.len());
+        if state.commands.len() > room {
+            commands.extend(state.commands.drain(..room));
         } else if !state.commands.is_empty() {
             commands.append(&mut state.commands);
         }

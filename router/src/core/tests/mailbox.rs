@@ -117,3 +117,28 @@ fn the_control_link_goes_before_any_number_of_streams_and_these_come_in_order_an
     deliver(2, Via::Control);
     assert_eq!(mailbox.close().len(), 2);
 }
+
+#[test]
+fn the_control_link_goes_before_what_a_turn_has_left_over() {
+    let mailbox = Mailbox::new(0);
+    let holder = Holder::new(&Account::new(1 << 20), Class::Router);
+    let deliver = |number: u8, via| {
+        let message = Message { priority: number, ..Message::default() };
+        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &holder), via)).is_ok());
+    };
+    let mut number = 0;
+    let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), Vec::new());
+    // Turns that carry out one command each, while more come.
+    for turn in 0..10 {
+        for _ in 0..20 {
+            deliver(number, Via::Stream);
+            number += 1;
+        }
+        deliver(240 + turn, Via::Control);
+        mailbox.take(&mut ready, &mut commands, Waker::noop());
+        assert!(commands.len() <= 65, "{} at once", commands.len());
+        let Some(Command::Deliver(delivery, _)) = commands.pop_front() else { panic!("nothing") };
+        taken.push(delivery.message().priority);
+    }
+    assert_eq!(taken, (240..250).collect::<Vec<_>>());
+}
