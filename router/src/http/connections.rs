@@ -213,10 +213,7 @@ pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neig
 async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>, place: &Place) {
     let leaves: Mutex<Option<(OnUpgrade, Successor)>> = Mutex::default();
     let certified = L::is_certified(&stream);
-    let service = service_fn(|request| {
-        place.advance(Phase::Served);
-        answer_to(request, &*handler, certified, &leaves)
-    });
+    let service = service_fn(|request| answer_to(request, &*handler, certified, &leaves, place));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -248,11 +245,13 @@ async fn answer_to<H: Handler>(
     handler: &H,
     certified: bool,
     leaves: &Mutex<Option<(OnUpgrade, Successor)>>,
+    place: &Place,
 ) -> Result<Answer, Infallible> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let head = Request::from_parts(head, ());
     if let Some((mut answer, successor)) = handler.upgrade(&head) {
+        place.advance(Phase::Served);
         match successor {
             Some(successor) => *leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, successor)),
             None => finish(handler, &mut answer),
@@ -261,6 +260,8 @@ async fn answer_to<H: Handler>(
     }
     // Its content is of no interest, and whether it came whole neither.
     let _ = Limited::new(body, BODY_LIMIT).collect().await;
+    // A client that owes the rest of its request gives way as a silent one does.
+    place.advance(Phase::Served);
     let mut answer = if let Some(refusal) = handler.refuse(certified) {
         refusal
     } else if matches!(*head.method(), Method::GET | Method::HEAD) {

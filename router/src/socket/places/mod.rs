@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use table::{Change, Key, Table};
+use tokio::task::AbortHandle;
 
 /// Sources that are remembered as neighbors. A router has some hundreds of neighbors at most.
 const NEIGHBORS: usize = 1024;
@@ -66,8 +67,8 @@ struct State {
     table: Table,
     seats: HashMap<Key, Seat>,
     changes: Vec<Change>,
-    /// A task is waiting for the time at which somebody may have to give way.
-    timed: bool,
+    /// When somebody may have to give way, and the task that waits for that time.
+    timed: Option<(Instant, AbortHandle)>,
 }
 
 /// What the owner of an arrival knows of it.
@@ -88,7 +89,7 @@ enum Standing {
 impl Places {
     /// Makes `places`, of which `kept` are for this machine and for `neighbors`.
     pub fn new(places: usize, kept: usize, neighbors: Arc<Neighbors>) -> Self {
-        let state = State { table: Table::new(places, kept), seats: HashMap::new(), changes: Vec::new(), timed: false };
+        let state = State { table: Table::new(places, kept), seats: HashMap::new(), changes: Vec::new(), timed: None };
         Self(Arc::new(Shared { state: Mutex::new(state), neighbors, start: tokio::time::Instant::now() }))
     }
 
@@ -162,13 +163,17 @@ impl Shared {
             }
         }
         state.changes = changes;
-        let timer = due.filter(|_| !state.timed);
-        state.timed |= timer.is_some();
+        if let Some(due) = due.filter(|due| state.timed.as_ref().is_none_or(|(timed, _)| due < timed))
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let at = self.start + Duration::from_micros(due.as_micros());
+            let task = runtime.spawn(settle_at(Arc::downgrade(self), at)).abort_handle();
+            if let Some((_, later)) = state.timed.replace((due, task)) {
+                later.abort();
+            }
+        }
         drop(state);
         woken.into_iter().for_each(Waker::wake);
-        if let (Some(due), Ok(runtime)) = (timer, tokio::runtime::Handle::try_current()) {
-            drop(runtime.spawn(settle_at(Arc::downgrade(self), self.start + Duration::from_micros(due.as_micros()))));
-        }
     }
 }
 
@@ -177,7 +182,7 @@ async fn settle_at(places: Weak<Shared>, due: tokio::time::Instant) {
     tokio::time::sleep_until(due).await;
     if let Some(places) = places.upgrade() {
         let mut state = places.lock();
-        state.timed = false;
+        state.timed = None;
         places.settle(state);
     }
 }
