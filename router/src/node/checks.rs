@@ -42,7 +42,9 @@ impl Drop for Login {
         if state.waiting.remove(&self.ticket).is_some() {
             state.turns.withdraw(self.source, self.ticket);
         } else if state.checking.remove(&self.ticket) {
-            state.turns.done(self.source, self.right, self.checks.now());
+            for ticket in state.turns.done(self.source, self.right, self.checks.now()) {
+                state.waiting.remove(&ticket);
+            }
         }
         self.checks.settle(state);
     }
@@ -99,7 +101,7 @@ impl Checks {
 
     fn ask(self: &Arc<Self>, source: Source, user: &str) -> Result<(Login, oneshot::Receiver<()>), TooMany> {
         let mut state = self.lock();
-        let (ticket, turned_away) = state.turns.ask(source, user)?;
+        let (ticket, turned_away) = state.turns.ask(source, user, self.now())?;
         if let Some(ticket) = turned_away {
             state.waiting.remove(&ticket);
         }

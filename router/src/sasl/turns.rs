@@ -1,8 +1,8 @@
 //! Whose password is checked next: pure, in the caller's time.
 //!
 //! Sources of connections have their turns one after the other, each with one check at a time. A source whose passwords are
-//! wrong waits longer and longer between two checks, up to [`SLOWEST`]. Few of its logins may wait, so that one who shares the
-//! source with a guesser has an answer within [`WAITING`] times that.
+//! wrong waits longer and longer between two checks, up to [`SLOWEST`]. Few of its logins may wait then, so that one who shares
+//! the source with a guesser has an answer within [`WAITING`] times that.
 
 use skupper_proto::time::Instant;
 use std::collections::{HashMap, VecDeque};
@@ -22,8 +22,11 @@ const SLOWEST: Duration = Duration::from_secs(1);
 /// The time that makes up for one wrong password.
 const FORGIVEN: Duration = Duration::from_secs(10);
 
-/// Logins of one source that wait, and of all sources together. What waits holds a connection that has not opened.
+/// Logins that wait of one source that is slowed down, of another source, and of all sources together. What waits holds a
+/// connection that has not opened. A pool of clients that starts, or a site behind one address, logs in all at once; so many
+/// checks of a tenth of a second are over within a handshake's 10 s.
 const WAITING: usize = 4;
+const HONEST_WAITING: usize = 64;
 const ALL_WAITING: usize = 1024;
 
 /// Sources that are remembered. Beyond these, the one whose last wrong password is longest ago is forgotten.
@@ -62,10 +65,20 @@ impl Record {
         self.waiting.is_empty() && !self.checking
     }
 
+    /// Wrong passwords that time has not made up for.
+    fn unforgiven(&self, now: Instant) -> u32 {
+        let forgiven = now.since(self.failed).as_millis() / FORGIVEN.as_millis();
+        self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+
+    /// How many of its logins may wait.
+    fn room(&self, now: Instant) -> usize {
+        if self.unforgiven(now) > FREE { WAITING } else { HONEST_WAITING }
+    }
+
     /// Enters a wrong password.
     fn fail(&mut self, now: Instant) {
-        let forgiven = now.since(self.failed).as_millis() / FORGIVEN.as_millis();
-        self.failures = self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)).saturating_add(1);
+        self.failures = self.unforgiven(now).saturating_add(1);
         self.failed = now;
         if let Some(doublings) = self.failures.checked_sub(FREE + 1) {
             self.due = now + FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(SLOWEST);
@@ -89,12 +102,12 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
     ///
     /// Among the logins of one source those of one user do not push out those of another. So a login that waited may be turned
     /// away for this one; it is named then.
-    pub fn ask(&mut self, source: S, user: &str) -> Result<(Ticket, Option<Ticket>), TooMany> {
+    pub fn ask(&mut self, source: S, user: &str, now: Instant) -> Result<(Ticket, Option<Ticket>), TooMany> {
         self.make_room();
         let ticket = self.tickets;
         let record = self.sources.entry(source).or_default();
         let mut turned_away = None;
-        if record.waiting.len() >= WAITING {
+        if record.waiting.len() >= record.room(now) {
             let (most, crowd) = record.crowd();
             let mine = record.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
             let last = record.waiting.iter().rposition(|(_, waiting)| **waiting == *crowd).filter(|_| most > mine + 1);
@@ -147,16 +160,25 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         Some(ticket)
     }
 
-    /// Enters what came of a check.
-    pub fn done(&mut self, source: S, right: bool, now: Instant) {
-        let Some(record) = self.sources.get_mut(&source) else { return };
+    /// Enters what came of a check. Returns the logins that waited and are turned away: a source that is slowed down has fewer
+    /// places.
+    pub fn done(&mut self, source: S, right: bool, now: Instant) -> Vec<Ticket> {
+        let Some(record) = self.sources.get_mut(&source) else { return Vec::new() };
         if std::mem::take(&mut record.checking) {
             self.checking -= 1;
         }
+        let mut turned_away = Vec::new();
         if !right {
             record.fail(now);
+            while record.waiting.len() > record.room(now) {
+                let (_, crowd) = record.crowd();
+                let last = record.waiting.iter().rposition(|(_, waiting)| **waiting == *crowd);
+                turned_away.extend(last.and_then(|at| record.waiting.remove(at)).map(|(ticket, _)| ticket));
+            }
+            self.waiting -= turned_away.len();
         }
         self.forget(source);
+        turned_away
     }
 
     /// When a source may have its next check, if time alone is in its way.
