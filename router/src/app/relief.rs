@@ -6,6 +6,10 @@ use crate::node::{Closer, Node, OUT_OF_MEMORY};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The time between two watches: short against the patience with readers.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Watches the account of the process while more than half of it is used.
 pub(super) async fn watch(node: Arc<Node>) {
@@ -15,11 +19,13 @@ pub(super) async fn watch(node: Arc<Node>) {
         while let Some(next) = relieve(&node, &mut relief) {
             tokio::time::sleep(next).await;
         }
+        // Where what is held hovers about the half, each look would follow the last at once.
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Looks at every service connection and resets those that must go. Returns when to look again, if at all.
-fn relieve(node: &Node, relief: &mut Relief) -> Option<std::time::Duration> {
+fn relieve(node: &Node, relief: &mut Relief) -> Option<Duration> {
     let account = node.core.account();
     let services = node.core.services().all();
     let held: Vec<usize> = services.iter().map(|(_, memory)| memory.unwritten.held()).collect();

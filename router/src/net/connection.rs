@@ -48,6 +48,9 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// dispositions and flows of one write's time.
 const MAX_OWED: usize = 1024 * 1024;
 
+/// The same for a connection that holds what it may: one write.
+const LITTLE_OWED: usize = 64 * 1024;
+
 /// Octets of output and ciphertext that a connection's end waits for at most, in time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -453,7 +456,7 @@ impl Connection {
         self.closed.is_none()
             && !self.untold
             && self.verdict.is_none()
-            && self.engine.output().len() < MAX_OWED
+            && self.engine.output().len() < if self.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
             && !self.pressure.as_ref().is_some_and(Pressure::is_stopped)
     }
 

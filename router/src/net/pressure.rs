@@ -60,7 +60,8 @@ pub(super) fn opening(open: &Open) -> usize {
 impl Connection {
     /// Charges what the connection's structures take. To be called once a turn.
     pub(super) fn charge_structures(&mut self) {
-        self.charge.set(self.opening + self.engine.usage().octets + self.input.len());
+        let owed = self.engine.output().len() + self.wire.unflushed();
+        self.charge.set(self.opening + self.engine.usage().octets + self.input.len() + owed);
         if self.pressure.is_some() || !self.holder.has_room() {
             self.hold_back();
         }

@@ -74,6 +74,14 @@ impl Transport {
         }
     }
 
+    /// Octets that wait for the socket, at most.
+    pub(super) fn unflushed(&self) -> usize {
+        match self {
+            Self::Session(session) => session.unflushed(),
+            Self::WebSocket(websocket) => websocket.unflushed(),
+        }
+    }
+
     /// Says that nothing follows. Flush afterwards; sending afterwards is an error.
     pub(super) fn send_close_notify(&mut self) {
         match self {

@@ -107,6 +107,11 @@ impl Wire {
         self.transport.wants_write()
     }
 
+    /// Octets that wait for the socket, at most; a record's overhead is not counted.
+    pub(super) fn unflushed(&self) -> usize {
+        self.transport.unflushed()
+    }
+
     /// Says that nothing follows. Flush afterwards; sending afterwards is an error.
     pub(super) fn send_close_notify(&mut self) {
         self.transport.send_close_notify();

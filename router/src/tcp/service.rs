@@ -29,6 +29,9 @@ use tokio::time::Sleep;
 /// Octets taken for one write to the socket.
 const WRITE: usize = 256 * 1024;
 
+/// The same of a TLS session while memory is short: one record.
+const SEALED: usize = 16 * 1024;
+
 /// Slices of one write.
 const SLICES: usize = 64;
 
@@ -323,7 +326,8 @@ impl Service {
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let unwritten = self.writing.octets();
+        let sealed = if self.session.is_tls() { self.session.unflushed() } else { 0 };
+        let unwritten = self.writing.octets() + sealed;
         if unwritten != self.unwritten.octets() {
             self.unwritten.set(unwritten);
             self.octets.set_unwritten(unwritten);
@@ -474,7 +478,12 @@ impl Service {
         }
         let Source::Here(delivery) = &self.source else { return Ok(false) };
         if self.writing.is_empty() && self.ended.is_none() {
-            (_, self.ended) = delivery.take(WRITE, &mut self.writing);
+            (_, self.ended) = if self.session.is_tls() && self.node.core.account().is_short() {
+                // What is sealed counts as written at once: in small pieces a slow reader is seen to read.
+                delivery.take_within(SEALED, &mut self.writing)
+            } else {
+                delivery.take(WRITE, &mut self.writing)
+            };
             if self.writing.is_empty() {
                 self.receipt.starve(|| self.node.clock.now());
             }

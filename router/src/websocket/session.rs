@@ -203,6 +203,11 @@ impl WebSocket {
         self.waits || self.pipe.session.wants_write()
     }
 
+    /// Octets that wait for the socket, at most; what the library has not framed yet is not counted.
+    pub fn unflushed(&self) -> usize {
+        self.pipe.session.unflushed()
+    }
+
     /// Tells the client that nothing follows. Flush afterwards; sending afterwards is an error.
     pub fn send_close_notify(&mut self) {
         // What cannot be said any more need not be.
