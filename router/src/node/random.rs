@@ -1,6 +1,9 @@
 //! Random numbers that nobody can guess: the operating system's, fetched in portions.
 
+use rustix::io::retry_on_intr;
+use rustix::rand::{GetRandomFlags, getrandom};
 use std::cell::RefCell;
+use std::io;
 
 /// Octets that a thread fetches at a time: one call serves 32 addresses of service connections.
 const PORTION: usize = 256;
@@ -19,8 +22,14 @@ struct Pool {
 ///
 /// # Errors
 /// When the system has no random numbers.
-pub fn check() -> Result<(), getrandom::Error> {
-    getrandom::fill(&mut [0; 8])
+pub fn check() -> io::Result<()> {
+    fill(&mut [0; 8])
+}
+
+/// Fills at most [`PORTION`] octets. Asks the kernel itself: the image has no devices to read from.
+fn fill(octets: &mut [u8]) -> io::Result<()> {
+    // A call for so few octets fills all of them (getrandom(2)).
+    retry_on_intr(|| getrandom(&mut *octets, GetRandomFlags::empty())).map(|_| ()).map_err(io::Error::from)
 }
 
 /// A number for what others must not guess: nonces of answers, names of temporary addresses.
@@ -30,7 +39,7 @@ pub fn check() -> Result<(), getrandom::Error> {
 pub fn unguessable() -> u64 {
     POOL.with_borrow_mut(|pool| {
         if pool.octets.len() - pool.used < size_of::<u64>() {
-            getrandom::fill(&mut pool.octets).expect("the operating system's random numbers");
+            fill(&mut pool.octets).expect("the operating system's random numbers");
             pool.used = 0;
         }
         let (_, rest) = pool.octets.split_at_mut(pool.used);

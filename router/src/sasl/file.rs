@@ -54,7 +54,8 @@ fn hash(password: &str) -> Result<String, SaslError> {
     let failed = |problem: &dyn std::fmt::Display| SaslError::Hash(problem.to_string());
     let params = Params::new(LOG_ROUNDS, 8, 1).map_err(|problem| failed(&problem))?;
     let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|problem| failed(&problem))?;
+    // So few octets come at once, from the kernel itself: the image has no devices to read from.
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(|problem| failed(&problem))?;
     let hashed = Scrypt::new().hash_password_customized(password.as_bytes(), &salt, None, None, params);
     hashed.map(|hash| hash.to_string()).map_err(|problem| failed(&problem))
 }
