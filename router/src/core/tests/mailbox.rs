@@ -94,14 +94,17 @@ fn no_wake_up_is_lost_between_threads() {
     assert_eq!(holder.held(), 0);
 }
 
+/// Sends a delivery that is known by its number.
+fn deliver(mailbox: &Mailbox, holder: &Arc<Holder>, number: u8, via: Via) {
+    let message = Message { priority: number, ..Message::default() };
+    assert!(mailbox.send(Command::Deliver(Delivery::new(message, holder), via)).is_ok());
+}
+
 #[test]
 fn the_control_link_goes_before_any_number_of_streams_and_these_come_in_order_and_few_at_a_time() {
     let mailbox = Mailbox::new(0);
     let holder = Holder::new(&Account::new(1 << 20), Class::Router);
-    let deliver = |number: u8, via| {
-        let message = Message { priority: number, ..Message::default() };
-        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &holder), via)).is_ok());
-    };
+    let deliver = |number, via| deliver(&mailbox, &holder, number, via);
     (0..200).for_each(|number| deliver(number, Via::Stream));
     deliver(255, Via::Control);
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), Vec::new());
@@ -122,10 +125,7 @@ fn the_control_link_goes_before_any_number_of_streams_and_these_come_in_order_an
 fn the_control_link_goes_before_what_a_turn_has_left_over() {
     let mailbox = Mailbox::new(0);
     let holder = Holder::new(&Account::new(1 << 20), Class::Router);
-    let deliver = |number: u8, via| {
-        let message = Message { priority: number, ..Message::default() };
-        assert!(mailbox.send(Command::Deliver(Delivery::new(message, &holder), via)).is_ok());
-    };
+    let deliver = |number, via| deliver(&mailbox, &holder, number, via);
     let mut number = 0;
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), Vec::new());
     // Turns that carry out one command each, while more come.
