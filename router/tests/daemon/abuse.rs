@@ -9,44 +9,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::amqp::{self, code, frame, null, performative, uint};
-use crate::support::backend::Serve;
-use crate::support::{Backend, Kind, Lab, Router, Spec, client, peers, ports, wait};
+use crate::support::scene::assert_bounded;
+use crate::support::{Kind, Lab, Scene, Spec, client, peers, ports, wait};
 
 const MIB: u64 = 1024 * 1024;
 
 /// What a router may grow by for one client that is out to harm it.
 const GROWTH: u64 = 64 * MIB;
 
-/// A router with a client's port, and a service that a bystander uses.
-struct Scene {
-    router: Router,
-    port: u16,
-    service: u16,
-    resident: u64,
-    _hello: Backend,
-}
-
-impl Scene {
-    fn start(lab: &Lab) -> Self {
-        let hello = Backend::start(Serve::Hello);
-        let [port, service] = [ports::free(), ports::free()];
-        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
-        let router = spec.start(lab);
-        router.await_port(port);
-        client::await_hello(service);
-        let resident = router.resident();
-        Self { router, port, service, resident, _hello: hello }
-    }
-
-    #[track_caller]
-    fn assert_unharmed(&self, growth: u64) {
-        assert!(self.router.is_running());
-        assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
-        let grown = self.router.peak_resident().saturating_sub(self.resident);
-        assert!(grown < growth, "the router grew by {} MiB", grown / MIB);
-        let log = self.router.log();
-        assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
-    }
+/// Asserts that the bystander is served, and that the router has never grown by `growth` octets.
+#[track_caller]
+fn assert_unharmed(scene: &Scene, growth: u64) {
+    scene.assert_serves();
+    assert_bounded(&scene.router, scene.resident, growth);
 }
 
 /// Says all of it and a close, as far as it is heard, reading what comes meanwhile; gives what came until the router ended the connection.
@@ -87,31 +62,31 @@ fn begun() -> Vec<u8> {
 #[test]
 fn links_and_sessions_without_end_are_refused() {
     let lab = Lab::new("links_and_sessions_without_end_are_refused");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     let attach =
         |handle: u32| frame(0, &amqp::attach(&handle.to_string(), handle, handle.is_multiple_of(2), &format!("a/{handle}")));
     let links: Vec<u8> = (0..60_000).flat_map(attach).collect();
     let heard = say(&client::connect(scene.port), &[begun(), links].concat());
     assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
-    scene.assert_unharmed(2 * GROWTH);
+    assert_unharmed(&scene, 2 * GROWTH);
 
     let sessions: Vec<u8> = (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
     let heard = say(&client::connect(scene.port), &[amqp::opening("greedy"), sessions].concat());
     assert_eq!(count(&heard, code::CLOSE), 1);
     assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
-    scene.assert_unharmed(2 * GROWTH);
+    assert_unharmed(&scene, 2 * GROWTH);
 
     // One name, attached and detached again and again.
     let detach = performative(code::DETACH, &[uint(0), amqp::boolean(true)]);
     let round = [frame(0, &amqp::attach("again", 0, true, "a")), frame(0, &detach)].concat();
     say(&client::connect(scene.port), &[begun(), round.repeat(20_000)].concat());
-    scene.assert_unharmed(2 * GROWTH);
+    assert_unharmed(&scene, 2 * GROWTH);
 }
 
 #[test]
 fn who_ignores_credit_is_ended() {
     let lab = Lab::new("who_ignores_credit_is_ended");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     let receiver = client::connect(scene.port);
     (&mut &receiver).write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
     let message = amqp::described(0x75, &amqp::binary(&[7; 10_000]));
@@ -124,7 +99,7 @@ fn who_ignores_credit_is_ended() {
     let heard = say(&client::connect(scene.port), &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat());
     let reasons = ["amqp:link:transfer-limit-exceeded", "amqp:session:window-violation"];
     assert!(reasons.iter().any(|reason| tells(&heard, reason)), "nothing was refused");
-    scene.assert_unharmed(GROWTH);
+    assert_unharmed(&scene, GROWTH);
 }
 
 /// An open of 15 KB whose properties have many small members.
@@ -150,7 +125,7 @@ fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
 #[test]
 fn what_an_open_says_beyond_what_is_used_costs_nothing() {
     let lab = Lab::new("what_an_open_says_beyond_what_is_used_costs_nothing");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     // Members that take far more memory than octets are refused.
     let heard = say(&client::connect(scene.port), &huge_open(&[0x40], 15_000));
     assert!(tells(&heard, "amqp:decode-error"), "nothing was refused");
@@ -173,13 +148,13 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
     // One takes 160 KB while it is read.
     let grown = scene.router.resident().saturating_sub(scene.resident);
     assert!(grown < 24 * MIB, "the router grew by {} MiB for {} connections", grown / MIB, connections.len());
-    scene.assert_unharmed(GROWTH);
+    assert_unharmed(&scene, GROWTH);
 }
 
 #[test]
 fn a_receiver_that_never_grants_credit_costs_little() {
     let lab = Lab::new("a_receiver_that_never_grants_credit_costs_little");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     let receivers: Vec<_> = (0..50).map(|_| client::connect(scene.port)).collect();
     for mut receiver in &receivers {
         receiver.write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
@@ -209,16 +184,16 @@ fn a_receiver_that_never_grants_credit_costs_little() {
         let _ = attached.write_all(&transfers);
         senders.push(attached);
     }
-    scene.assert_unharmed(2 * GROWTH);
+    assert_unharmed(&scene, 2 * GROWTH);
     drop(receivers);
     drop(senders);
-    scene.assert_unharmed(2 * GROWTH);
+    assert_unharmed(&scene, 2 * GROWTH);
 }
 
 #[test]
 fn requesters_that_vanish_leave_nothing_behind() {
     let lab = Lab::new("requesters_that_vanish_leave_nothing_behind");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     let text = |value: &str| amqp::string(value);
     let properties = [null(), null(), null(), null(), text("_topo/0/north/temp.nobody"), uint(1)];
     let application =
@@ -239,7 +214,7 @@ fn requesters_that_vanish_leave_nothing_behind() {
         client::reset_on_close(&stream);
     }
     assert!(query(scene.port, "connection").as_array().is_some_and(|connections| !connections.is_empty()));
-    scene.assert_unharmed(GROWTH);
+    assert_unharmed(&scene, GROWTH);
 }
 
 /// What policy refuses is counted, by vhost and by kind.
@@ -289,7 +264,7 @@ fn many_connections_are_told_in_one_answer() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted).expect("descriptors");
-    let scene = Scene::start(&lab);
+    let scene = Scene::start(&lab, |spec| spec);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
             let mut client = client::connect(scene.port);
@@ -304,6 +279,6 @@ fn many_connections_are_told_in_one_answer() {
         (clients.count() == CLIENTS).then_some(told.len())
     });
     assert!(told > CLIENTS);
-    scene.assert_unharmed(600 * MIB);
+    assert_unharmed(&scene, 600 * MIB);
     drop(clients);
 }

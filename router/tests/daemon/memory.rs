@@ -8,60 +8,38 @@ use std::time::{Duration, Instant};
 
 use crate::support::amqp::{self, code, frame, null, performative, uint};
 use crate::support::backend::Serve;
-use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports};
+use crate::support::scene::assert_bounded;
+use crate::support::{Backend, Kind, Lab, Scene, Spec, client, ports};
 
 const MIB: u64 = 1024 * 1024;
 
 /// What the routers of these tests may hold for their peers.
 const CEILING: u64 = 64 * MIB;
 
+/// What they may grow by.
+const LIMIT: u64 = CEILING + CEILING / 4;
+
 /// How long an attacker waits before it takes it that the router wants no more from it.
 const HELD_BACK: Duration = Duration::from_millis(300);
 
-/// A router with a small ceiling, a port for clients, and a service that a bystander uses.
-struct Scene {
-    router: Router,
-    port: u16,
-    service: u16,
-    resident: u64,
-    _hello: Backend,
+/// Starts a scene whose router has a small ceiling.
+fn start(lab: &Lab) -> Scene {
+    Scene::start(lab, |spec| spec.ceiling(CEILING))
 }
 
-impl Scene {
-    fn start(lab: &Lab) -> Self {
-        let hello = Backend::start(Serve::Hello);
-        let [port, service] = [ports::free(), ports::free()];
-        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
-        let router = spec.ceiling(CEILING).start(lab);
-        router.await_port(port);
-        client::await_hello(service);
-        let resident = router.resident();
-        Self { router, port, service, resident, _hello: hello }
-    }
-
-    /// The ceiling held, services are served, and so is another client: a message passes from one link of its to another.
-    #[track_caller]
-    fn assert_unharmed(&self) {
-        assert!(self.router.is_running());
-        assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
-        let mut bystander = Attacker::connect(self.port, "bystander");
-        bystander.say(&frame(0, &amqp::attach("r", 0, true, "of the bystander")));
-        bystander.say(&frame(0, &amqp::flow(10)));
-        bystander.say(&frame(0, &amqp::attach("s", 1, false, "of the bystander")));
-        bystander.await_credit(1);
-        bystander.say(&frame(0, &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))].concat()));
-        bystander.await_words(b"are you there");
-        assert_bounded(&self.router, self.resident);
-    }
-}
-
+/// Asserts that the ceiling held, that the service answers, and that another client is served: a message passes from one
+/// link of its to another.
 #[track_caller]
-fn assert_bounded(router: &Router, resident: u64) {
-    let grown = router.peak_resident().saturating_sub(resident);
-    println!("the router grew by {} MiB", grown / MIB);
-    assert!(grown < CEILING + CEILING / 4, "the router grew by {} MiB", grown / MIB);
-    let log = router.log();
-    assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
+fn assert_unharmed(scene: &Scene) {
+    scene.assert_serves();
+    let mut bystander = Attacker::connect(scene.port, "bystander");
+    bystander.say(&frame(0, &amqp::attach("r", 0, true, "of the bystander")));
+    bystander.say(&frame(0, &amqp::flow(10)));
+    bystander.say(&frame(0, &amqp::attach("s", 1, false, "of the bystander")));
+    bystander.await_credit(1);
+    bystander.say(&frame(0, &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))].concat()));
+    bystander.await_words(b"are you there");
+    assert_bounded(&scene.router, scene.resident, LIMIT);
 }
 
 /// The head of a transfer, of delivery `id` on the link of `handle`.
@@ -227,7 +205,7 @@ fn fields(body: &[u8]) -> Option<(u8, Vec<u32>)> {
 fn heads_that_never_end() {
     const LINKS: u32 = 5_000;
     let lab = Lab::new("heads_that_never_end");
-    let scene = Scene::start(&lab);
+    let scene = start(&lab);
     let mut attacker = Attacker::connect(scene.port, "attacker");
     let attach = |handle: u32| {
         let end = |code| performative(code, &[null()]);
@@ -265,14 +243,14 @@ fn heads_that_never_end() {
     }
     println!("{} MiB were taken", sent / MIB);
     assert!(sent < CEILING / 4, "{} MiB were taken", sent / MIB);
-    scene.assert_unharmed();
+    assert_unharmed(&scene);
 }
 
 /// Messages for somebody who never takes them, by many connections and by many sessions of one.
 #[test]
 fn queues_that_nobody_empties() {
     let lab = Lab::new("queues_that_nobody_empties");
-    let scene = Scene::start(&lab);
+    let scene = start(&lab);
     let mut idler = Attacker::connect(scene.port, "idler");
     idler.say(&frame(0, &amqp::attach("r", 0, true, "q")));
     let payload = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
@@ -309,7 +287,7 @@ fn queues_that_nobody_empties() {
         idler.say(&frame(0, &[]));
     }
     println!("{} MiB were taken", sent / MIB);
-    scene.assert_unharmed();
+    assert_unharmed(&scene);
 }
 
 /// Who was held back because nobody took what it had sent goes on, on the links and in the session that it has, once somebody does.
@@ -318,7 +296,7 @@ fn who_was_held_back_goes_on() {
     // Twice an allowance.
     const MESSAGES: u32 = 160;
     let lab = Lab::new("who_was_held_back_goes_on");
-    let scene = Scene::start(&lab);
+    let scene = start(&lab);
     let mut receiver = Attacker::connect(scene.port, "receiver");
     receiver.say(&frame(0, &amqp::attach("r", 0, true, "q")));
     let mut sender = Attacker::connect(scene.port, "sender");
@@ -339,14 +317,14 @@ fn who_was_held_back_goes_on() {
     while sender.sent[0] < 7 * MESSAGES {
         assert!(part(&mut sender) || Instant::now() < limit, "it goes on: {} of {}", sender.sent[0], 7 * MESSAGES);
     }
-    scene.assert_unharmed();
+    assert_unharmed(&scene);
 }
 
 /// Links with names, and receivers with addresses, as long as a frame.
 #[test]
 fn long_names_and_addresses() {
     let lab = Lab::new("long_names_and_addresses");
-    let scene = Scene::start(&lab);
+    let scene = start(&lab);
     let mut attackers = Vec::new();
     for number in 0..4 {
         let mut attacker = Attacker::connect(scene.port, &format!("attacker-{number}"));
@@ -359,7 +337,7 @@ fn long_names_and_addresses() {
         }
         attackers.push(attacker);
     }
-    scene.assert_unharmed();
+    assert_unharmed(&scene);
 }
 
 /// Eighty clients of one service that download and read nothing: they are reset as memory becomes short, and nobody else waits.
@@ -396,7 +374,7 @@ fn downloads_that_nobody_reads() {
     }
     println!("the slowest answer took {slowest:?}");
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert_bounded(&near, resident);
+    assert_bounded(&near, resident, LIMIT);
     assert!(far.is_running());
     let figures = http_get(http, "/metrics");
     let resets = figures.lines().find(|line| line.starts_with("skrouterd_stalled_resets_total") && line.contains("bulk"));

@@ -1,0 +1,47 @@
+//! A router that somebody attacks, and a service of it that a bystander uses.
+
+use super::backend::Serve;
+use super::{Backend, Kind, Lab, Router, Spec, client, ports};
+
+/// A router with a port for clients, and a service.
+pub struct Scene {
+    pub router: Router,
+    /// Where clients connect.
+    pub port: u16,
+    /// Where the service is.
+    pub service: u16,
+    /// Octets that the router had resident before anybody attacked it.
+    pub resident: u64,
+    _hello: Backend,
+}
+
+impl Scene {
+    /// Starts the router, with what `with` adds to its configuration, and waits until the service answers.
+    pub fn start(lab: &Lab, with: impl FnOnce(Spec) -> Spec) -> Self {
+        let hello = Backend::start(Serve::Hello);
+        let [port, service] = [ports::free(), ports::free()];
+        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
+        let router = with(spec).start(lab);
+        router.await_port(port);
+        client::await_hello(service);
+        let resident = router.resident();
+        Self { router, port, service, resident, _hello: hello }
+    }
+
+    /// Asserts that the router runs and the service answers.
+    #[track_caller]
+    pub fn assert_serves(&self) {
+        assert!(self.router.is_running());
+        assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
+    }
+}
+
+/// Asserts that a router has never grown by `limit` octets since it had `resident`, and has caught no panic.
+#[track_caller]
+pub fn assert_bounded(router: &Router, resident: u64, limit: u64) {
+    let grown = router.peak_resident().saturating_sub(resident);
+    println!("the router grew by {} MiB", grown >> 20);
+    assert!(grown < limit, "the router grew by {} MiB", grown >> 20);
+    let log = router.log();
+    assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
+}
