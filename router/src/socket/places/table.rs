@@ -156,9 +156,15 @@ impl Table {
 
     /// Gives places to those who wait, as far as it can. Returns when to call again, if time alone can change something.
     pub(super) fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
-        let ordinary = self.settle_some(false, now, changes);
-        let favored = self.settle_some(true, now, changes);
-        ordinary.into_iter().chain(favored).min()
+        loop {
+            let ordinary = self.settle_some(false, now, changes);
+            let before = changes.len();
+            let favored = self.settle_some(true, now, changes);
+            // Whom the second pass has placed may have to give way to one that the first left waiting. Each round ends waits.
+            if changes.len() == before {
+                return ordinary.into_iter().chain(favored).min();
+            }
+        }
     }
 
     fn settle_some(&mut self, favored: bool, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
