@@ -10,6 +10,7 @@ pub mod agent;
 pub mod app;
 pub mod bin;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod core;
 pub mod files;

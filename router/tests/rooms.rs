@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `router/src`, lowest first, each with the rooms it may name. Rooms on one level do not know each other.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("clock", &[]),
     ("text", &[]),
     ("files", &[]),
     ("log", &["text", "files"]),
@@ -17,11 +18,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sasl", &[]),
     ("policy", &[]),
     ("config", &["schema", "log"]),
-    ("socket", &["log"]),
+    ("socket", &["clock", "log"]),
     ("tls", &["schema", "socket", "log"]),
     ("websocket", &["tls"]),
-    ("client", &["socket", "tls", "log"]),
-    ("node", &["core", "sasl", "policy", "socket", "tls", "schema", "log"]),
+    ("client", &["clock", "socket", "tls", "log"]),
+    ("node", &["clock", "core", "sasl", "policy", "socket", "tls", "schema", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),
     ("http", BELOW_NET),

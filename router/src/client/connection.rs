@@ -18,6 +18,7 @@ use tokio::time::{Instant as Deadline, sleep_until, timeout_at};
 
 use super::error::{ClientError, Doing};
 use super::options::Options;
+use crate::clock::Clock;
 use crate::socket::{DialOptions, Kind, Resolver, dial};
 use crate::tls::{HandshakeError, Session, SessionError};
 
@@ -47,7 +48,7 @@ pub(super) struct Connection {
     engine: engine::Connection,
     input: BytesMut,
     scratch: Vec<u8>,
-    start: Deadline,
+    clock: Clock,
     /// Where to, for errors.
     pub(super) url: String,
     container: String,
@@ -73,8 +74,8 @@ impl Connection {
         let limit = options.timeout.min(LONGEST);
         let (connector, layer) = (options.connector()?, options.layer()?);
         let url = options.url.to_string();
-        let start = Deadline::now();
-        let deadline = start + limit;
+        let clock = Clock::start();
+        let deadline = Deadline::now() + limit;
         let timed_out = |_| ClientError::TimedOut { url: url.clone(), doing: Doing::Opening, limit };
         // The deadline around it is the one that counts.
         let spare = limit.saturating_add(FAREWELL);
@@ -112,7 +113,7 @@ impl Connection {
             engine: engine::Connection::new(config, Instant::ZERO),
             input: BytesMut::new(),
             scratch: vec![0; READ],
-            start,
+            clock,
             url,
             container,
             limit,
@@ -202,7 +203,7 @@ impl Connection {
 
     /// Says good-bye. Whatever comes of it, the connection is over.
     pub(super) async fn close(mut self) {
-        self.engine.close(None, self.now());
+        self.engine.close(None, self.clock.now());
         let deadline = Deadline::now() + FAREWELL.min(self.limit);
         while !self.engine.is_closed() && self.turn(deadline).await.is_ok_and(|in_time| in_time) {
             while self.engine.poll_event().is_some() {}
@@ -213,10 +214,6 @@ impl Connection {
 
     fn sender(&self) -> Option<LinkKey> {
         self.sender.as_ref().map(|sender| sender.key)
-    }
-
-    fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     fn disconnected(&self, why: String) -> ClientError {
@@ -255,7 +252,7 @@ impl Connection {
             return Ok(Deadline::now() < deadline);
         }
         let interest = if self.session.wants_write() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let timer = self.engine.poll_timeout().map(|at| self.start + Duration::from_micros(at.as_micros()));
+        let timer = self.engine.poll_timeout().map(|at| self.clock.at(at));
         let beat = async {
             match timer {
                 Some(at) => sleep_until(at).await,
@@ -267,7 +264,7 @@ impl Connection {
                 ready.map_err(|error| self.broken(error.into()))?;
             }
             () = beat => {
-                let now = self.now();
+                let now = self.clock.now();
                 self.engine.handle_timeout(now);
             }
             () = sleep_until(deadline) => return Ok(false),
@@ -277,7 +274,7 @@ impl Connection {
 
     /// Acts on what has been read.
     fn hear(&mut self) -> Result<(), ClientError> {
-        let now = self.now();
+        let now = self.clock.now();
         while self.engine.handle_input(&mut self.input, now) {
             self.handle_events()?;
         }
@@ -292,7 +289,7 @@ impl Connection {
             let sent = self.session.send(&self.socket, &slices);
             drop(slices);
             self.engine.output().clear();
-            let now = self.now();
+            let now = self.clock.now();
             self.engine.sent(now);
             sent
         };

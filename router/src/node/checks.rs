@@ -1,11 +1,10 @@
 //! Has passwords checked in the order of [`Turns`], each on a thread where that may take its time.
 
+use crate::clock::Clock;
 use crate::sasl::{Ticket, TooMany, Turns};
 use crate::socket::Source;
-use skupper_proto::time::Instant;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Passwords that are checked at a time: half as many as there are processors, and no more than this. Each check takes a
@@ -16,7 +15,7 @@ const MOST: usize = 4;
 #[derive(Debug)]
 pub struct Checks {
     state: Mutex<State>,
-    start: tokio::time::Instant,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Drop for Login {
         if state.waiting.remove(&self.ticket).is_some() {
             state.turns.withdraw(self.source, self.ticket);
         } else if state.checking.remove(&self.ticket) {
-            for ticket in state.turns.done(self.source, self.right, self.checks.now()) {
+            for ticket in state.turns.done(self.source, self.right, self.checks.clock.now()) {
                 state.waiting.remove(&ticket);
             }
         }
@@ -55,7 +54,7 @@ impl Default for Checks {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Turns::new((processors / 2).clamp(1, MOST));
         let state = State { turns, waiting: HashMap::new(), checking: HashSet::new() };
-        Self { state: Mutex::new(state), start: tokio::time::Instant::now() }
+        Self { state: Mutex::new(state), clock: Clock::start() }
     }
 }
 
@@ -73,8 +72,7 @@ impl Checks {
     ) -> Result<bool, TooMany> {
         let (login, mut turn) = self.ask(source, user)?;
         loop {
-            let due = self.lock().turns.due(source, self.now());
-            let due = due.map(|due| self.start + Duration::from_micros(due.as_micros()));
+            let due = self.lock().turns.due(source, self.clock.now()).map(|due| self.clock.at(due));
             let pause = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -101,7 +99,7 @@ impl Checks {
 
     fn ask(self: &Arc<Self>, source: Source, user: &str) -> Result<(Login, oneshot::Receiver<()>), TooMany> {
         let mut state = self.lock();
-        let (ticket, turned_away) = state.turns.ask(source, user, self.now())?;
+        let (ticket, turned_away) = state.turns.ask(source, user, self.clock.now())?;
         if let Some(ticket) = turned_away {
             state.waiting.remove(&ticket);
         }
@@ -113,7 +111,7 @@ impl Checks {
 
     /// Tells those whose turn it is.
     fn settle(&self, mut state: MutexGuard<'_, State>) {
-        while let Some(ticket) = state.turns.next(self.now()) {
+        while let Some(ticket) = state.turns.next(self.clock.now()) {
             state.checking.insert(ticket);
             if let Some(sender) = state.waiting.remove(&ticket) {
                 // Who has gone in this moment gives its turn back when its `Login` is dropped.
@@ -124,10 +122,6 @@ impl Checks {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -5,7 +5,6 @@
 mod access;
 mod auto_links;
 mod checks;
-mod clock;
 mod links;
 mod port;
 mod random;
@@ -18,7 +17,6 @@ mod walk;
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use checks::Checks;
-pub use clock::Clock;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
 pub use random::{check as check_randomness, unguessable};
@@ -27,6 +25,7 @@ pub use shards::{Shards, run_aside, runtime};
 pub use stop::{Dismissal, Stop, Stopping};
 pub use turns::{Place, charge, in_turn, stands_back};
 
+use crate::clock::Clock;
 use crate::core::Core;
 #[cfg(any(test, fuzzing))]
 use crate::core::Settings;

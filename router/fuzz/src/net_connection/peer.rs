@@ -4,7 +4,7 @@ use super::frames;
 use super::world::Script;
 use bytes::{Bytes, BytesMut};
 use skrouterd::net::{FarEnd, Hangup};
-use skrouterd::node::Clock;
+use skrouterd::clock::Clock;
 use skupper_proto::amqp::performative::{DeliveryState, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Multiple, Symbol, show};

@@ -1,7 +1,7 @@
 use super::*;
 use std::net::Ipv4Addr;
 use std::sync::mpsc;
-use std::time::Instant as SystemInstant;
+use std::time::{Duration, Instant as SystemInstant};
 
 fn source(number: u8) -> Source {
     Source::V4(Ipv4Addr::new(127, 0, 0, number))

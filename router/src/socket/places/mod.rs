@@ -10,6 +10,7 @@ pub use table::Phase;
 
 use super::descriptors::{Descriptor, Purpose};
 use super::source::Source;
+use crate::clock::Clock;
 use skupper_proto::time::Instant;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -59,7 +60,7 @@ pub struct Places(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     neighbors: Arc<Neighbors>,
-    start: tokio::time::Instant,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Places {
     /// Makes `places`, of which `kept` are for this machine and for `neighbors`.
     pub fn new(places: usize, kept: usize, neighbors: Arc<Neighbors>) -> Self {
         let state = State { table: Table::new(places, kept), seats: HashMap::new(), changes: Vec::new(), timed: None };
-        Self(Arc::new(Shared { state: Mutex::new(state), neighbors, start: tokio::time::Instant::now() }))
+        Self(Arc::new(Shared { state: Mutex::new(state), neighbors, clock: Clock::start() }))
     }
 
     /// Takes a connection in, which waits for its place. To be called within a runtime.
@@ -126,7 +127,7 @@ impl Places {
     /// yields at once; `None` where nobody does.
     fn press(&self, newcomer: Source) -> Option<Duration> {
         let mut state = self.0.lock();
-        let now = self.0.now();
+        let now = self.0.clock.now();
         match state.table.give_way(newcomer, now)? {
             Ok(victim) => {
                 state.changes.push(Change::Ended(victim));
@@ -143,14 +144,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-
     /// Places whom it can, and wakes all to whom something has happened.
     fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut changes = std::mem::take(&mut state.changes);
-        let due = state.table.settle(self.now(), &mut changes);
+        let due = state.table.settle(self.clock.now(), &mut changes);
         let mut woken = Vec::new();
         for change in changes.drain(..) {
             let (key, standing) = match change {
@@ -166,8 +163,7 @@ impl Shared {
         if let Some(due) = due.filter(|due| state.timed.as_ref().is_none_or(|(timed, _)| due < timed))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let at = self.start + Duration::from_micros(due.as_micros());
-            let task = runtime.spawn(settle_at(Arc::downgrade(self), at)).abort_handle();
+            let task = runtime.spawn(settle_at(Arc::downgrade(self), self.clock.at(due))).abort_handle();
             if let Some((_, later)) = state.timed.replace((due, task)) {
                 later.abort();
             }
@@ -208,7 +204,7 @@ impl Place {
 
     /// Says how far the connection has come.
     pub fn advance(&self, phase: Phase) {
-        let now = self.places.now();
+        let now = self.places.clock.now();
         self.places.lock().table.advance(self.source, self.key, phase, now);
     }
 

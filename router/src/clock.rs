@@ -1,10 +1,10 @@
-//! The one place where data-path code reads time.
+//! The one place where the clock of the state machines is read.
 
 use skupper_proto::time::Instant;
 use std::time::Duration;
 use tokio::time::Instant as SystemInstant;
 
-/// Monotonic time since the process's start, as the state machines count it. In a runtime whose time is paused it is that runtime's.
+/// Monotonic time since a start, as the state machines count it. In a runtime whose time is paused it is that runtime's.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: SystemInstant,
