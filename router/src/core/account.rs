@@ -143,9 +143,20 @@ impl Account {
         self.held() >= self.ceiling / SLICES
     }
 
+    /// Octets that a client may bring after it was told to send no more: the windows of two sessions.
+    const fn margin(&self) -> usize {
+        self.allowance() / 4
+    }
+
+    /// Octets of a client's session window, at most.
+    pub const fn client_window(&self) -> usize {
+        self.margin() / 2
+    }
+
     /// Whether so much is held that streams are given up.
     pub fn is_short(&self) -> bool {
-        self.held() > self.standing().short()
+        let standing = self.standing();
+        standing.held > standing.short()
     }
 
     /// Octets that are lent now.
@@ -204,16 +215,17 @@ impl Holder {
         self.held() < self.limit() / 2
     }
 
-    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send no more. What was on its way may still come: a
-    /// window's worth, or part of what is free if that is less. A client that heeds closed windows brings no more while memory is not short.
+    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send no more. What was on its way may
+    /// still come: two windows' worth, or part of what is free if that is less. A client that heeds closed windows on no more
+    /// sessions brings no more while memory is not short.
     pub fn is_far_beyond(&self, then: usize) -> bool {
         match self.class {
             Class::Router | Class::Service => false,
             Class::Neighbor => self.account.is_spent(),
             Class::Client => {
-                let (held, window) = (self.held(), self.account.allowance() / 4);
-                let margin = window.min(self.account.free() / 4).max(CLIENT_LEAST);
-                held > self.account.allowance() + window || held > self.limit().max(then) + margin
+                let (held, most) = (self.held(), self.account.margin());
+                let margin = most.min(self.account.free() / 4).max(CLIENT_LEAST);
+                held > self.account.allowance() + most || held > self.limit().max(then) + margin
             }
         }
     }

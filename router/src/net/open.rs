@@ -85,9 +85,7 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         properties.push("qd.annotations-version", Value::Int(2));
     }
     properties.0.extend(settings.properties.0.iter().cloned());
-    // What a client may send unasked once it holds all that it may is within its allowance, too: the windows of two sessions, for
-    // each frame takes some memory beside its octets.
-    let share = u32::try_from(node.core.account().allowance() / 8).unwrap_or(u32::MAX);
+    let share = u32::try_from(node.core.account().client_window()).unwrap_or(u32::MAX);
     let window: u32 = if router { 128 << 20 } else { share.min(8 << 20) };
     engine::Config {
         container_id: node.core.id().to_string(),
