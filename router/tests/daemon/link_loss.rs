@@ -1,6 +1,7 @@
 //! Links that break under streams, stand still, and come back.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -108,12 +109,8 @@ fn upload_until(port: u16, backend: &Backend, client_is_told: bool, server_is_to
     });
 }
 
-/// The link is reset in the middle of a download: the client must not take it for complete. (Two routers of the other kind now
-/// and then stall such a download after 200 kB, before the link is touched, if they have data connections.)
-fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
-    let backend = Backend::start(Serve::Exchange(u64::MAX));
-    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("source", backend.port)]);
-    let mut stream = client::connect(pair.port("source"));
+/// Reads some of a download that goes on.
+fn some_of(stream: &mut TcpStream) -> Check {
     let mut check = Check::default();
     let mut buffer = vec![0; 64 * 1024];
     while check.received() < SOME {
@@ -121,6 +118,16 @@ fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
         assert_ne!(count, 0, "the download ended by itself");
         check.take(&buffer[..count]);
     }
+    check
+}
+
+/// The link is reset in the middle of a download: the client must not take it for complete. (Two routers of the other kind now
+/// and then stall such a download after 200 kB, before the link is touched, if they have data connections.)
+fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
+    let backend = Backend::start(Serve::Exchange(u64::MAX));
+    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("source", backend.port)]);
+    let mut stream = client::connect(pair.port("source"));
+    let mut check = some_of(&mut stream);
     pair.relay().cut();
     let end = client::drain(&mut stream, &mut check);
     assert_eq!(check.wrong_at(), None);
@@ -167,13 +174,7 @@ fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("source", backend.port)]);
     let mut stream = client::connect(pair.port("source"));
-    let mut check = Check::default();
-    let mut buffer = vec![0; 64 * 1024];
-    while check.received() < SOME {
-        let count = stream.read(&mut buffer).expect("the download goes on");
-        assert_ne!(count, 0, "the download ended by itself");
-        check.take(&buffer[..count]);
-    }
+    let mut check = some_of(&mut stream);
     kill(&mut pair, side);
     let end = client::drain(&mut stream, &mut check);
     assert_eq!((check.wrong_at(), end), (None, End::Reset), "the client takes {} octets for all", check.received());
