@@ -4,13 +4,13 @@
 #[path = "../instructions/src/frames.rs"]
 mod frames;
 
+use std::hint::black_box;
+
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use skupper_proto::amqp::message;
 use skupper_proto::amqp::performative::{DeliveryState, Disposition, Performative, Role};
-use skupper_proto::amqp::{Encode, Reader};
+use skupper_proto::amqp::{Encode, Reader, message};
 use skupper_proto::stream;
-use std::hint::black_box;
 
 fn performatives() -> [(&'static str, Performative); 5] {
     let accepted = Disposition {
@@ -46,13 +46,20 @@ fn written_and_read(c: &mut Criterion) {
     for (name, performative) in performatives() {
         let mut octets = Vec::new();
         performative.encode(&mut octets);
-        decode.bench_function(name, |b| b.iter(|| Performative::decode(&mut Reader::new(black_box(&octets)))));
+        decode.bench_function(name, |b| {
+            b.iter(|| Performative::decode(&mut Reader::new(black_box(&octets))))
+        });
     }
     decode.finish();
 }
 
 fn heads(c: &mut Criterion) {
-    let octets = stream::encode_head("hello:80", Some("amqp:/_topo/0/north/temp.9mgGPUBRVsJyxaJ"), Some("a5f3b:17"), None);
+    let octets = stream::encode_head(
+        "hello:80",
+        Some("amqp:/_topo/0/north/temp.9mgGPUBRVsJyxaJ"),
+        Some("a5f3b:17"),
+        None,
+    );
     let octets = Bytes::from(octets);
     let mut group = c.benchmark_group("head of a stream");
     group.throughput(Throughput::Elements(1));

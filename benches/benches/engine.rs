@@ -1,24 +1,29 @@
-//! Two connections in memory: how many octets and messages they carry on one core, both ends together.
+//! Two connections in memory: how many octets and messages they carry on one core, both ends
+//! together.
 #![allow(missing_docs)]
 
 #[path = "../instructions/src/pair.rs"]
 mod pair;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pair::{carry, pair};
 use skupper_proto::amqp::performative::{DeliveryState, Role};
 use skupper_proto::engine::{AttachRequest, Event, IncomingKey};
-use std::collections::VecDeque;
 
 /// Streams that never end, served in turn, a block of about 64 KiB at a time.
 fn streams(c: &mut Criterion) {
     let mut group = c.benchmark_group("streams");
-    for (name, links, size, parts) in
-        [("1 x 16 KiB", 1, 16 * 1024, 4), ("1000 x 16 KiB", 1000, 16 * 1024, 4), ("1000 x 64", 1000, 64, 500)]
-    {
+    for (name, links, size, parts) in [
+        ("1 x 16 KiB", 1, 16 * 1024, 4),
+        ("1000 x 16 KiB", 1000, 16 * 1024, 4),
+        ("1000 x 64", 1000, 64, 500),
+    ] {
         let (mut client, mut server, links) = pair(links);
-        let deliveries: Vec<_> = links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
+        let deliveries: Vec<_> =
+            links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
         let octets = Bytes::from(vec![7; size]);
         let mut chunks = VecDeque::new();
         let mut turn = deliveries.iter().cycle();
@@ -75,7 +80,8 @@ fn messages(c: &mut Criterion) {
                 server.disposition(key, Some(DeliveryState::Accepted), true);
             }
             carry(&mut server, &mut client);
-            let outcomes = std::iter::from_fn(|| client.poll_event()).filter(|event| matches!(event, Event::Outcome { .. }));
+            let outcomes = std::iter::from_fn(|| client.poll_event())
+                .filter(|event| matches!(event, Event::Outcome { .. }));
             assert_eq!(outcomes.count(), BATCH);
         });
     });
@@ -91,7 +97,11 @@ fn links(c: &mut Criterion) {
     let Some(session) = links.first().and_then(|link| client.session_of(*link)) else { return };
     c.bench_function("attach and detach beside 1000 streams", |b| {
         b.iter(|| {
-            let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
+            let request = AttachRequest {
+                name: "link".to_owned(),
+                role: Role::Sender,
+                ..AttachRequest::default()
+            };
             let link = client.attach(session, request).expect("a handle");
             carry(&mut client, &mut server);
             while let Some(event) = server.poll_event() {

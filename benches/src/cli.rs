@@ -1,25 +1,19 @@
 //! The command line: what is asked for, and the exit status.
 //!
-//! 0: the run was made and failures did not exceed `--max-errors`. 1: they did, or the run could not be made. 2: the
-//! command line is wrong.
+//! 0: the run was made and failures did not exceed `--max-errors`. 1: they did, or the run could
+//! not be made. 2: the command line is wrong.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    process::ExitCode,
-    sync::atomic::Ordering,
-};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    BenchError, Common, connections,
-    fleet::conduct,
-    idle, latency, relay,
-    report::Report,
-    server::{self, Server},
-    streams, throughput,
-};
+use crate::fleet::conduct;
+use crate::report::Report;
+use crate::server::{self, Server};
+use crate::{BenchError, Common, connections, idle, latency, relay, streams, throughput};
 
 mod help;
 mod parse;
@@ -78,7 +72,11 @@ impl Command {
             Self::Relay(options) => relay(options),
             Self::Run(run) => {
                 let report = run.report()?;
-                print(&if run.json { format!("{}\n", report.to_json()) } else { report.to_string() })?;
+                print(&if run.json {
+                    format!("{}\n", report.to_json())
+                } else {
+                    report.to_string()
+                })?;
                 Ok(ExitCode::from(u8::from(report.errors.total() > run.max_errors)))
             }
         }
@@ -111,7 +109,8 @@ fn relay(options: relay::Options) -> Result<ExitCode, BenchError> {
     conduct(async {
         let (address, relay) = relay::start(options).await?;
         print(&format!("{address}\n"))?;
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
             () = relay => {}
             _ = interrupt.recv() => {}
@@ -126,7 +125,8 @@ fn serve(options: &server::Options) -> Result<ExitCode, BenchError> {
     let server = Server::start(options)?;
     print(&format!("{}\n", server.address()))?;
     conduct(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -135,7 +135,10 @@ fn serve(options: &server::Options) -> Result<ExitCode, BenchError> {
     })?;
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let totals = server.totals();
-    let (accepted, failed, received, sent) = (of(&totals.accepted), of(&totals.failed), of(&totals.received), of(&totals.sent));
-    eprintln!("{accepted} connections, {failed} ended by an error or a reset; {received} octets received, {sent} sent");
+    let (accepted, failed, received, sent) =
+        (of(&totals.accepted), of(&totals.failed), of(&totals.received), of(&totals.sent));
+    eprintln!(
+        "{accepted} connections, {failed} ended by an error or a reset; {received} octets received, {sent} sent"
+    );
     Ok(ExitCode::SUCCESS)
 }

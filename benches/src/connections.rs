@@ -1,29 +1,24 @@
 //! How many new connections a second: connect, send, receive the echo, close.
 //!
-//! Every worker has one connection at a time. What is counted is whole lives: a connection whose echo did not come back, or
-//! which could not be closed as asked, is a failure.
+//! Every worker has one connection at a time. What is counted is whole lives: a connection whose
+//! echo did not come back, or which could not be closed as asked, is a failure.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{
-    BenchError, Common,
-    exchange::{Echo, half_close},
-    failure::{Failure, Failures},
-    fleet::{Fleet, Seat, Shared, Window, conduct},
-    histogram::{Histogram, Summary},
-    latency::{PAUSE, per_second, quota},
-    limits,
-    process::Monitor,
-    report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json},
-    table::{Table, number},
-    target::{Target, reset_on_close},
-};
+use crate::exchange::{Echo, half_close};
+use crate::failure::{Failure, Failures};
+use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
+use crate::histogram::{Histogram, Summary};
+use crate::latency::{PAUSE, per_second, quota};
+use crate::process::Monitor;
+use crate::report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json};
+use crate::table::{Table, number};
+use crate::target::{Target, reset_on_close};
+use crate::{BenchError, Common, limits};
 
 /// How a connection is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -55,7 +50,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 8, size: 64, close: Close::Fin, seconds: Duration::from_secs(5), count: None }
+        Self {
+            workers: 8,
+            size: 64,
+            close: Close::Fin,
+            seconds: Duration::from_secs(5),
+            count: None,
+        }
     }
 }
 
@@ -104,7 +105,13 @@ pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
         let to = monitor.mark();
         let seconds = window.start.elapsed().as_secs_f64();
         let tallies = fleet.finish(patience, &mut monitor).await?;
-        Ok(conclude(common, options, &window, tallies, &Measured { monitor: &monitor, from: &from, to: &to, seconds }))
+        Ok(conclude(
+            common,
+            options,
+            &window,
+            tallies,
+            &Measured { monitor: &monitor, from: &from, to: &to, seconds },
+        ))
     })
 }
 
@@ -159,7 +166,13 @@ impl Tally {
     }
 }
 
-fn conclude(common: &Common, options: &Options, window: &Window, tallies: Vec<Tally>, measured: &Measured<'_>) -> Report {
+fn conclude(
+    common: &Common,
+    options: &Options,
+    window: &Window,
+    tallies: Vec<Tally>,
+    measured: &Measured<'_>,
+) -> Report {
     let mut all = Tally::default();
     for tally in tallies {
         all.connect.merge(&tally.connect);
@@ -171,7 +184,12 @@ fn conclude(common: &Common, options: &Options, window: &Window, tallies: Vec<Ta
     }
     let figures = Figures {
         connections: all.whole.count(),
-        connections_per_second: per_second(all.in_window, window, all.last, options.count.is_some()),
+        connections_per_second: per_second(
+            all.in_window,
+            window,
+            all.last,
+            options.count.is_some(),
+        ),
         connect_us: all.connect.summary(),
         answered_us: all.answered.summary(),
         whole_us: all.whole.summary(),
@@ -181,7 +199,10 @@ fn conclude(common: &Common, options: &Options, window: &Window, tallies: Vec<Ta
         Close::Half => "half-closed, then closed by the server",
         Close::Rst => "reset",
     };
-    let mut done = Table::new(format!("{} workers, {} octets there and back, then {close}", options.workers, options.size));
+    let mut done = Table::new(format!(
+        "{} workers, {} octets there and back, then {close}",
+        options.workers, options.size
+    ));
     done.row(["connections", "a second"]);
     done.row([figures.connections.to_string(), number(figures.connections_per_second)]);
     let mut latency = Table::new("latency since the connect began");

@@ -1,24 +1,22 @@
 //! One request and its echo.
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::{
-    failure::{Failure, Kind},
-    pattern,
-};
+use crate::failure::{Failure, Kind};
+use crate::pattern;
 
-/// Up to this size a request is written whole before its answer is read; the kernel's buffers always hold it. Above, both
-/// go on at once, for an echo that answers as it reads would otherwise be blocked by us, and we by it.
+/// Up to this size a request is written whole before its answer is read; the kernel's buffers
+/// always hold it. Above, both go on at once, for an echo that answers as it reads would otherwise
+/// be blocked by us, and we by it.
 const SEQUENTIAL: usize = 16 * 1024;
 
-/// The requests of one connection: successive pieces of one pattern, so that an answer that belongs to another request
-/// or to another connection is seen.
+/// The requests of one connection: successive pieces of one pattern, so that an answer that belongs
+/// to another request or to another connection is seen.
 #[derive(Debug)]
 pub(crate) struct Echo {
     seed: u64,
@@ -33,7 +31,11 @@ impl Echo {
     }
 
     /// Sends the next request, reads as many octets back, and compares them.
-    pub(crate) async fn exchange(&mut self, stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
+    pub(crate) async fn exchange(
+        &mut self,
+        stream: &mut TcpStream,
+        limit: Duration,
+    ) -> Result<(), Failure> {
         let request = pattern::slice(self.seed, self.offset, self.answer.len());
         match timeout(limit, echo(stream, request, &mut self.answer)).await {
             Ok(done) => done?,
@@ -50,7 +52,9 @@ impl Echo {
 async fn echo(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) -> Result<(), Failure> {
     let write_error = |e: io::Error| Failure::io("write", &e);
     let read_error = |e: io::Error| match e.kind() {
-        io::ErrorKind::UnexpectedEof => Failure::new(Kind::EarlyEnd, "read: closed before the whole answer"),
+        io::ErrorKind::UnexpectedEof => {
+            Failure::new(Kind::EarlyEnd, "read: closed before the whole answer")
+        }
         _ => Failure::io("read", &e),
     };
     if request.len() <= SEQUENTIAL {
@@ -65,7 +69,8 @@ async fn echo(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) -> Resu
     Ok(())
 }
 
-/// Ends our direction and waits until the other end has ended its own; further octets are a failure.
+/// Ends our direction and waits until the other end has ended its own; further octets are a
+/// failure.
 pub(crate) async fn half_close(stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
     let close = async {
         stream.shutdown().await.map_err(|e| Failure::io("shutdown", &e))?;

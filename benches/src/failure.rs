@@ -1,6 +1,8 @@
 //! What went wrong with single connections: kinds, counts, and the first example of each.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -72,7 +74,9 @@ impl Failure {
         use io::ErrorKind as E;
         let kind = match error.kind() {
             E::ConnectionRefused => Kind::Refused,
-            E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::NotConnected => Kind::Reset,
+            E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::NotConnected => {
+                Kind::Reset
+            }
             E::HostUnreachable | E::NetworkUnreachable | E::NetworkDown => Kind::Unreachable,
             E::AddrNotAvailable | E::AddrInUse => Kind::NoLocalPort,
             E::TimedOut => Kind::Timeout,

@@ -1,27 +1,25 @@
 //! The worker threads and their conductor.
 //!
-//! Every worker thread has a current-thread runtime and a share of the tasks; no task moves between threads, so that what
-//! is measured is not the generator's own hand-overs. A run is a sequence of stages: each task *arrives* at the end of a
-//! stage's preparation, and when all have arrived or ended, the conductor opens the next [`Window`] for all of them at
-//! one moment. Tasks of a thread add their figures to a tally they share; a thread hands it back when its tasks have ended.
+//! Every worker thread has a current-thread runtime and a share of the tasks; no task moves between
+//! threads, so that what is measured is not the generator's own hand-overs. A run is a sequence of
+//! stages: each task *arrives* at the end of a stage's preparation, and when all have arrived or
+//! ended, the conductor opens the next [`Window`] for all of them at one moment. Tasks of a thread
+//! add their figures to a tally they share; a thread hands it back when its tasks have ended.
 
-use std::{
-    cell::RefCell,
-    future::Future,
-    io,
-    rc::Rc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::{mpsc, watch},
-    task::{JoinSet, LocalSet},
-    time::{sleep_until, timeout_at},
-};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{sleep_until, timeout_at};
 
-use crate::{BenchError, process::Monitor};
+use crate::BenchError;
+use crate::process::Monitor;
 
 /// The most stages a run may have.
 const STAGES: usize = 8;
@@ -78,7 +76,8 @@ impl Seat {
     /// Waits for the window that the last arrival asked for. May be dropped and called again.
     pub(crate) async fn window(&mut self) -> Result<Window, Gone> {
         let wanted = self.arrived;
-        let windows = self.windows.wait_for(|windows| windows.len() >= wanted).await.map_err(|_| Gone)?;
+        let windows =
+            self.windows.wait_for(|windows| windows.len() >= wanted).await.map_err(|_| Gone)?;
         windows.get(wanted.saturating_sub(1)).copied().ok_or(Gone)
     }
 }
@@ -118,7 +117,12 @@ impl<A: Default + Send + 'static> Fleet<A> {
                 let (work, results) = (work.clone(), results.clone());
                 let seats: Vec<Seat> = (thread..tasks)
                     .step_by(threads)
-                    .map(|index| Seat { index, arrived: 0, windows: seen.clone(), events: events.clone() })
+                    .map(|index| Seat {
+                        index,
+                        arrived: 0,
+                        windows: seen.clone(),
+                        events: events.clone(),
+                    })
                     .collect();
                 std::thread::Builder::new().name(format!("worker-{thread}")).spawn(move || {
                     let tally = Shared::<A>::default();
@@ -141,11 +145,25 @@ impl<A: Default + Send + 'static> Fleet<A> {
             })
             .collect::<io::Result<_>>()?;
         let reached = [0; STAGES];
-        Ok(Self { tasks, reached, opened: Vec::new(), windows, events: received, tallies, threads: handles })
+        Ok(Self {
+            tasks,
+            reached,
+            opened: Vec::new(),
+            windows,
+            events: received,
+            tallies,
+            threads: handles,
+        })
     }
 
-    /// Waits until every task has arrived at the next stage or has ended, looking at the processes meanwhile.
-    pub(crate) async fn gather(&mut self, phase: &'static str, limit: Duration, monitor: &mut Monitor) -> Result<(), BenchError> {
+    /// Waits until every task has arrived at the next stage or has ended, looking at the processes
+    /// meanwhile.
+    pub(crate) async fn gather(
+        &mut self,
+        phase: &'static str,
+        limit: Duration,
+        monitor: &mut Monitor,
+    ) -> Result<(), BenchError> {
         let stage = self.opened.len();
         let until = Instant::now() + limit;
         while self.reached.get(stage).is_none_or(|reached| *reached < self.tasks) {
@@ -191,7 +209,11 @@ impl<A: Default + Send + 'static> Fleet<A> {
     }
 
     /// Waits for all threads to end and gives back their tallies.
-    pub(crate) async fn finish(mut self, limit: Duration, monitor: &mut Monitor) -> Result<Vec<A>, BenchError> {
+    pub(crate) async fn finish(
+        mut self,
+        limit: Duration,
+        monitor: &mut Monitor,
+    ) -> Result<Vec<A>, BenchError> {
         let until = Instant::now() + limit;
         let mut tallies = Vec::new();
         while tallies.len() < self.threads.len() {
@@ -222,7 +244,9 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 /// Runs the conductor on the calling thread.
-pub(crate) fn conduct<T>(future: impl Future<Output = Result<T, BenchError>>) -> Result<T, BenchError> {
+pub(crate) fn conduct<T>(
+    future: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
     let runtime = runtime()?;
     let result = runtime.block_on(future);
     // A name look-up that never ends must not hold the program.
@@ -240,11 +264,15 @@ mod tests {
     fn all_tasks_see_the_same_windows_and_are_tallied_once() {
         let seen = conduct(async {
             let mut monitor = Monitor::new(&[])?;
-            let mut fleet = Fleet::<Vec<(usize, Instant, Instant)>>::launch(3, 10, |mut seat, tally| async move {
-                let Ok(first) = seat.next_window().await else { return };
-                let Ok(second) = seat.next_window().await else { return };
-                tally.borrow_mut().push((seat.index, first.start, second.end));
-            })?;
+            let mut fleet = Fleet::<Vec<(usize, Instant, Instant)>>::launch(
+                3,
+                10,
+                |mut seat, tally| async move {
+                    let Ok(first) = seat.next_window().await else { return };
+                    let Ok(second) = seat.next_window().await else { return };
+                    tally.borrow_mut().push((seat.index, first.start, second.end));
+                },
+            )?;
             fleet.gather("first", LIMIT, &mut monitor).await?;
             let first = fleet.open(Duration::ZERO);
             fleet.gather("second", LIMIT, &mut monitor).await?;
@@ -281,7 +309,9 @@ mod tests {
     fn a_panic_is_no_success() {
         let result = conduct(async {
             let mut monitor = Monitor::new(&[])?;
-            let mut fleet = Fleet::<()>::launch(1, 1, |_seat, _tally| async { panic!("a defect, on purpose") })?;
+            let mut fleet = Fleet::<()>::launch(1, 1, |_seat, _tally| async {
+                panic!("a defect, on purpose")
+            })?;
             fleet.gather("first", LIMIT, &mut monitor).await?;
             fleet.open(Duration::ZERO);
             fleet.finish(LIMIT, &mut monitor).await

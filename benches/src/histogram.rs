@@ -18,7 +18,8 @@ pub struct Histogram {
     max: u64,
 }
 
-/// The bucket of a value: the first `2 * STEPS` are the values themselves, then `STEPS` for each power of two.
+/// The bucket of a value: the first `2 * STEPS` are the values themselves, then `STEPS` for each
+/// power of two.
 fn bucket(value: u64) -> usize {
     let shift = (u64::BITS - value.leading_zeros()).saturating_sub(STEP_BITS + 1);
     (u64::from(shift) * STEPS + (value >> shift)) as usize
@@ -85,9 +86,11 @@ impl Histogram {
         Duration::from_nanos(self.max)
     }
 
-    /// The value that the share `quantile` (0 to 1) of all counted do not exceed; zero if none was counted.
+    /// The value that the share `quantile` (0 to 1) of all counted do not exceed; zero if none was
+    /// counted.
     pub fn quantile(&self, quantile: f64) -> Duration {
-        let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
+        let rank = ((quantile.clamp(0.0, 1.0) * self.total as f64).ceil() as u64)
+            .clamp(1, self.total.max(1));
         let mut seen = 0u64;
         for (index, count) in self.counts.iter().enumerate() {
             seen = seen.saturating_add(*count);
@@ -149,7 +152,10 @@ mod tests {
         while value < u64::MAX / 3 {
             let top = highest(bucket(value));
             assert!(top >= value, "{value} above its bucket's end {top}");
-            assert!((top - value) as f64 <= value as f64 / STEPS as f64, "{value} reported as {top}");
+            assert!(
+                (top - value) as f64 <= value as f64 / STEPS as f64,
+                "{value} reported as {top}"
+            );
             assert_eq!(bucket(top), bucket(value), "{value}");
             assert_eq!(bucket(top + 1), bucket(value) + 1, "{value}: no bucket is skipped");
             value = value + value / 97 + 1;
@@ -163,7 +169,9 @@ mod tests {
         let mut values = Vec::new();
         let mut state = 12_345u64;
         for _ in 0..10_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let value = (state >> 33) % 5_000_000;
             values.push(value);
             histogram.record(ns(value));
@@ -173,14 +181,18 @@ mod tests {
             let rank = ((quantile * values.len() as f64).ceil() as usize).clamp(1, values.len());
             let exact = values[rank - 1];
             let found = histogram.quantile(quantile).as_nanos() as u64;
-            assert!(found >= exact && found as f64 <= exact as f64 * 1.008 + 1.0, "{quantile}: {found} for {exact}");
+            assert!(
+                found >= exact && found as f64 <= exact as f64 * 1.008 + 1.0,
+                "{quantile}: {found} for {exact}"
+            );
         }
         assert_eq!(histogram.max(), ns(*values.last().expect("filled")));
     }
 
     #[test]
     fn merging_is_counting_both() {
-        let (mut one, mut two, mut both) = (Histogram::default(), Histogram::default(), Histogram::default());
+        let (mut one, mut two, mut both) =
+            (Histogram::default(), Histogram::default(), Histogram::default());
         for value in 0..1000u64 {
             let value = value * value * 1000;
             if value % 3 == 0 { &mut one } else { &mut two }.record(ns(value));

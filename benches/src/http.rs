@@ -1,20 +1,19 @@
-//! As much of HTTP/1.1 as a load test needs: requests without a body, answers with a length, connections kept alive.
+//! As much of HTTP/1.1 as a load test needs: requests without a body, answers with a length,
+//! connections kept alive.
 //!
-//! The server repeats the path of a request in the header `X-Path` of its answer, so that an answer to another request
-//! is seen.
+//! The server repeats the path of a request in the header `X-Path` of its answer, so that an answer
+//! to another request is seen.
 
-use std::{io, sync::atomic::Ordering, time::Duration};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::{
-    failure::{Failure, Kind},
-    server::Totals,
-};
+use crate::failure::{Failure, Kind};
+use crate::server::Totals;
 
 /// The longest head that is read, and the most of an answer's body that a client takes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -28,13 +27,16 @@ pub(crate) fn body(size: Option<usize>) -> Vec<u8> {
     size.map_or_else(|| HELLO.to_vec(), |size| vec![b'x'; size.min(MAX_BODY)])
 }
 
-/// Reads from `stream` until `buffer` holds a whole head; gives the position after it, or `None` at a clean end.
+/// Reads from `stream` until `buffer` holds a whole head; gives the position after it, or `None` at
+/// a clean end.
 async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
     let mut searched = 0usize;
     loop {
         // The blank line may begin in what was searched before.
         let from = searched.saturating_sub(3);
-        if let Some(at) = buffer.get(from..).and_then(|part| part.windows(4).position(|w| w == b"\r\n\r\n")) {
+        if let Some(at) =
+            buffer.get(from..).and_then(|part| part.windows(4).position(|w| w == b"\r\n\r\n"))
+        {
             return Ok(Some(from + at + 4));
         }
         searched = buffer.len();
@@ -42,7 +44,11 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<O
             return Err(io::Error::new(io::ErrorKind::InvalidData, "head too long"));
         }
         if stream.read_buf(buffer).await? == 0 {
-            return if buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            return if buffer.is_empty() {
+                Ok(None)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            };
         }
     }
 }
@@ -68,13 +74,16 @@ impl<'a> Request<'a> {
     fn parse(head: &'a str) -> Result<Self, &'static str> {
         const BAD: &str = "400 Bad Request";
         let mut line = head.lines().next().unwrap_or_default().split(' ');
-        let (Some(method), Some(path), Some(version), None) = (line.next(), line.next(), line.next(), line.next()) else {
+        let (Some(method), Some(path), Some(version), None) =
+            (line.next(), line.next(), line.next(), line.next())
+        else {
             return Err(BAD);
         };
         if header(head, "transfer-encoding").is_some() {
             return Err("501 Not Implemented");
         }
-        let length = header(head, "content-length").map_or(Ok(0), |v| v.parse().map_err(|_| BAD))?;
+        let length =
+            header(head, "content-length").map_or(Ok(0), |v| v.parse().map_err(|_| BAD))?;
         let wanted = header(head, "connection").unwrap_or_default();
         let close = match version {
             "HTTP/1.1" => wanted.eq_ignore_ascii_case("close"),
@@ -97,7 +106,10 @@ pub(crate) async fn serve(stream: &mut TcpStream, body: &[u8], totals: &Totals) 
                 let close = if request.close { "Connection: close\r\n" } else { "" };
                 let (path, size) = (request.path, body.len());
                 answer.extend_from_slice(
-                    format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nX-Path: {path}\r\n{close}\r\n").as_bytes(),
+                    format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nX-Path: {path}\r\n{close}\r\n"
+                    )
+                    .as_bytes(),
                 );
                 if !request.head_only {
                     answer.extend_from_slice(body);
@@ -105,8 +117,10 @@ pub(crate) async fn serve(stream: &mut TcpStream, body: &[u8], totals: &Totals) 
                 (request.length, request.close)
             }
             Err(status) => {
-                answer
-                    .extend_from_slice(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+                answer.extend_from_slice(
+                    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                        .as_bytes(),
+                );
                 (0, true)
             }
         };
@@ -122,7 +136,12 @@ pub(crate) async fn serve(stream: &mut TcpStream, body: &[u8], totals: &Totals) 
 }
 
 /// Drops a head of `end` octets and a body of `length` octets from the input.
-async fn skip_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, end: usize, length: usize) -> io::Result<()> {
+async fn skip_body(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    end: usize,
+    length: usize,
+) -> io::Result<()> {
     let held = buffer.len().saturating_sub(end).min(length);
     buffer.drain(..end.saturating_add(held).min(buffer.len()));
     let mut left = length.saturating_sub(held);
@@ -155,12 +174,20 @@ impl Client {
     }
 
     /// Sends the next request and reads its answer whole.
-    pub(crate) async fn exchange(&mut self, stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
+    pub(crate) async fn exchange(
+        &mut self,
+        stream: &mut TcpStream,
+        limit: Duration,
+    ) -> Result<(), Failure> {
         self.number += 1;
         let path = format!("/{}/{}", self.index, self.number);
         self.request.clear();
-        self.request.extend_from_slice(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).as_bytes());
-        timeout(limit, self.answer(stream, &path)).await.unwrap_or_else(|_| Err(Failure::timeout("exchange", limit)))
+        self.request.extend_from_slice(
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).as_bytes(),
+        );
+        timeout(limit, self.answer(stream, &path))
+            .await
+            .unwrap_or_else(|_| Err(Failure::timeout("exchange", limit)))
     }
 
     async fn answer(&mut self, stream: &mut TcpStream, path: &str) -> Result<(), Failure> {
@@ -181,10 +208,17 @@ impl Client {
         }
         // A server that is not ours sends no such header.
         if let Some(other) = header(&head, "x-path").filter(|other| *other != path) {
-            return Err(Failure::new(Kind::Content, format!("the answer to {path} is that to {other:.80}")));
+            return Err(Failure::new(
+                Kind::Content,
+                format!("the answer to {path} is that to {other:.80}"),
+            ));
         }
-        let length = header(&head, "content-length").and_then(|v| v.parse::<usize>().ok()).filter(|length| *length <= MAX_BODY);
-        let length = length.ok_or_else(|| Failure::new(Kind::Protocol, "answer without a usable Content-Length"))?;
+        let length = header(&head, "content-length")
+            .and_then(|v| v.parse::<usize>().ok())
+            .filter(|length| *length <= MAX_BODY);
+        let length = length.ok_or_else(|| {
+            Failure::new(Kind::Protocol, "answer without a usable Content-Length")
+        })?;
         let whole = end.saturating_add(length);
         while self.buffer.len() < whole {
             match stream.read_buf(&mut self.buffer).await {
@@ -194,7 +228,10 @@ impl Client {
             }
         }
         if self.buffer.len() > whole {
-            return Err(Failure::new(Kind::Count, format!("{} octets after the answer", self.buffer.len() - whole)));
+            return Err(Failure::new(
+                Kind::Count,
+                format!("{} octets after the answer", self.buffer.len() - whole),
+            ));
         }
         Ok(())
     }
@@ -206,9 +243,15 @@ mod tests {
 
     #[test]
     fn requests_are_understood_or_refused() {
-        let request = Request::parse("HEAD /a HTTP/1.1\r\nHost: x\r\ncontent-LENGTH: 7\r\nConnection: Close\r\n\r\n").ok();
+        let request = Request::parse(
+            "HEAD /a HTTP/1.1\r\nHost: x\r\ncontent-LENGTH: 7\r\nConnection: Close\r\n\r\n",
+        )
+        .ok();
         let request = request.expect("well-formed");
-        assert_eq!((request.path, request.head_only, request.length, request.close), ("/a", true, 7, true));
+        assert_eq!(
+            (request.path, request.head_only, request.length, request.close),
+            ("/a", true, 7, true)
+        );
         for (head, status) in [
             ("", "400"),
             ("GET /\r\n\r\n", "400"),

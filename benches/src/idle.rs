@@ -1,33 +1,26 @@
 //! What many connections at rest cost, and whether they stay alive.
 //!
-//! Each connection is opened and proved by one exchange, held without an octet, and proved again. One that ends while it
-//! is held is a failure at that moment.
+//! Each connection is opened and proved by one exchange, held without an octet, and proved again.
+//! One that ends while it is held is a failure at that moment.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::{
-    net::TcpStream,
-    sync::Semaphore,
-    time::{sleep_until, timeout_at},
-};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep_until, timeout_at};
 
-use crate::{
-    BenchError, Common,
-    exchange::Echo,
-    failure::{Failure, Failures, Kind},
-    fleet::{Fleet, Seat, Shared, Window, conduct},
-    histogram::{Histogram, Summary},
-    limits,
-    process::{Mark, Monitor, Usage},
-    report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json},
-    table::{Table, number, octets},
-    target::Target,
-};
+use crate::exchange::Echo;
+use crate::failure::{Failure, Failures, Kind};
+use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
+use crate::histogram::{Histogram, Summary};
+use crate::process::{Mark, Monitor, Usage};
+use crate::report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json};
+use crate::table::{Table, number, octets};
+use crate::target::Target;
+use crate::{BenchError, Common, limits};
 
 /// What to measure.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +41,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 1000, size: 64, hold: Duration::from_secs(5), parallel: 64, limit: Duration::from_secs(120) }
+        Self {
+            connections: 1000,
+            size: 64,
+            hold: Duration::from_secs(5),
+            parallel: 64,
+            limit: Duration::from_secs(120),
+        }
     }
 }
 
@@ -124,10 +123,12 @@ pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
         fleet.pass(held.end, &mut monitor).await;
         fleet.gather("the hold", patience, &mut monitor).await?;
         let to = monitor.mark();
-        let (hold_seconds, seconds) = (held.start.elapsed().as_secs_f64(), start.elapsed().as_secs_f64());
+        let (hold_seconds, seconds) =
+            (held.start.elapsed().as_secs_f64(), start.elapsed().as_secs_f64());
         fleet.open(options.limit);
         let tallies = fleet.finish(patience, &mut monitor).await?;
-        let marks = Marks { before: &before, open: &open, held: &to, opening, hold_seconds, seconds };
+        let marks =
+            Marks { before: &before, open: &open, held: &to, opening, hold_seconds, seconds };
         Ok(conclude(common, options, tallies, &monitor, &marks))
     })
 }
@@ -161,7 +162,9 @@ async fn connection(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
             tally.alive += 1;
             tally.again.record(took);
         }
-        Ok(Err(failure)) => fail(Failure::new(failure.kind, format!("after the hold: {}", failure.text))),
+        Ok(Err(failure)) => {
+            fail(Failure::new(failure.kind, format!("after the hold: {}", failure.text)))
+        }
         Err(_) => fail(Failure::timeout("proving all after the hold", plan.options.limit)),
     }
 }
@@ -175,10 +178,13 @@ async fn open(plan: &Plan, echo: &mut Echo) -> Result<(TcpStream, Duration), Fai
         echo.exchange(&mut stream, plan.timeout).await?;
         Ok((stream, begun.elapsed()))
     };
-    timeout_at(plan.by.into(), open).await.unwrap_or_else(|_| Err(Failure::timeout("opening all", plan.options.limit)))
+    timeout_at(plan.by.into(), open)
+        .await
+        .unwrap_or_else(|_| Err(Failure::timeout("opening all", plan.options.limit)))
 }
 
-/// Waits until the window's end; sooner, with what happened, if the connection ends or says something.
+/// Waits until the window's end; sooner, with what happened, if the connection ends or says
+/// something.
 async fn hold(stream: &TcpStream, window: &Window) -> Result<(), Failure> {
     let over = sleep_until(window.end.into());
     tokio::pin!(over);
@@ -189,8 +195,15 @@ async fn hold(stream: &TcpStream, window: &Window) -> Result<(), Failure> {
             ready = stream.readable() => ready.map_err(|e| Failure::io("while held", &e))?,
         }
         match stream.try_read(&mut [0; 64]) {
-            Ok(0) => return Err(Failure::new(Kind::EarlyEnd, "while held: ended by the other end")),
-            Ok(_) => return Err(Failure::new(Kind::Content, "while held: octets that nobody asked for")),
+            Ok(0) => {
+                return Err(Failure::new(Kind::EarlyEnd, "while held: ended by the other end"));
+            }
+            Ok(_) => {
+                return Err(Failure::new(
+                    Kind::Content,
+                    "while held: octets that nobody asked for",
+                ));
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(Failure::io("while held", &error)),
         }
@@ -206,7 +219,13 @@ struct Marks<'a> {
     seconds: f64,
 }
 
-fn conclude(common: &Common, options: &Options, tallies: Vec<Tally>, monitor: &Monitor, marks: &Marks<'_>) -> Report {
+fn conclude(
+    common: &Common,
+    options: &Options,
+    tallies: Vec<Tally>,
+    monitor: &Monitor,
+    marks: &Marks<'_>,
+) -> Report {
     let mut all = Tally::default();
     for tally in tallies {
         all.opened += tally.opened;
@@ -224,19 +243,24 @@ fn conclude(common: &Common, options: &Options, tallies: Vec<Tally>, monitor: &M
     let during = monitor.usage(marks.open, marks.held, marks.hold_seconds);
     let opened = monitor.usage(marks.before, marks.open, marks.opening.as_secs_f64());
     let kept = monitor.usage(marks.before, marks.held, marks.seconds);
-    let processes = during.into_iter().zip(opened.iter().zip(&kept)).map(|(during, (opened, kept))| Held {
-        resident_per_connection_opened: gained(opened, all.opened),
-        resident_per_connection_held: gained(kept, held),
-        pid: during.pid,
-        cpus: during.cpus,
-        name: during.name,
-    });
+    let processes =
+        during.into_iter().zip(opened.iter().zip(&kept)).map(|(during, (opened, kept))| Held {
+            resident_per_connection_opened: gained(opened, all.opened),
+            resident_per_connection_held: gained(kept, held),
+            pid: during.pid,
+            cpus: during.cpus,
+            name: during.name,
+        });
     let opening_seconds = marks.opening.as_secs_f64();
     let figures = Figures {
         asked: options.connections,
         opened: all.opened,
         opening_seconds,
-        opened_per_second: if opening_seconds > 0.0 { all.opened as f64 / opening_seconds } else { 0.0 },
+        opened_per_second: if opening_seconds > 0.0 {
+            all.opened as f64 / opening_seconds
+        } else {
+            0.0
+        },
         lost_while_held: all.lost,
         alive: all.alive,
         open_us: all.open.summary(),
@@ -256,10 +280,16 @@ fn conclude(common: &Common, options: &Options, tallies: Vec<Tally>, monitor: &M
 }
 
 fn tables(options: &Options, figures: &Figures) -> Vec<Table> {
-    let mut life = Table::new(format!("{} connections held for {} s", options.connections, number(options.hold.as_secs_f64())));
+    let mut life = Table::new(format!(
+        "{} connections held for {} s",
+        options.connections,
+        number(options.hold.as_secs_f64())
+    ));
     life.row(["opened", "a second", "lost while held", "alive at the end"]);
     let counts = [figures.lost_while_held.to_string(), figures.alive.to_string()];
-    life.row([figures.opened.to_string(), number(figures.opened_per_second)].into_iter().chain(counts));
+    life.row(
+        [figures.opened.to_string(), number(figures.opened_per_second)].into_iter().chain(counts),
+    );
     let mut latency = Table::new("latency");
     latency.row(LATENCY_HEAD);
     latency.row(latency_row("open and first echo", &figures.open_us));

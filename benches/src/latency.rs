@@ -1,33 +1,31 @@
 //! How long a request takes to come back.
 //!
-//! Every connection has one request outstanding. *Closed loop*: the next is sent when the answer has come, so that a slow
-//! server is asked less often and its pauses are seen by one request a connection only. *Open loop* (`rate`): requests
-//! are due at fixed times whatever happened to those before, and a latency is counted from the time it was due; requests
-//! that were due and could not be sent count with the time they had waited when the run ended.
+//! Every connection has one request outstanding. *Closed loop*: the next is sent when the answer
+//! has come, so that a slow server is asked less often and its pauses are seen by one request a
+//! connection only. *Open loop* (`rate`): requests are due at fixed times whatever happened to
+//! those before, and a latency is counted from the time it was due; requests that were due and
+//! could not be sent count with the time they had waited when the run ended.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
-use crate::{
-    BenchError, Common,
-    exchange::Echo,
-    failure::{Failure, Failures},
-    fleet::{Fleet, Seat, Shared, Window, conduct},
-    histogram::{Histogram, Summary},
-    http, limits,
-    precise::Timer,
-    process::Monitor,
-    report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json},
-    table::{Table, number},
-    target::Target,
-};
+use crate::exchange::Echo;
+use crate::failure::{Failure, Failures};
+use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
+use crate::histogram::{Histogram, Summary};
+use crate::precise::Timer;
+use crate::process::Monitor;
+use crate::report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json};
+use crate::table::{Table, number};
+use crate::target::Target;
+use crate::{BenchError, Common, http, limits};
 
-/// How long a connection that failed waits before it is opened again: a target that refuses is not stormed.
+/// How long a connection that failed waits before it is opened again: a target that refuses is not
+/// stormed.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// Requests that were never sent are counted in at most so many steps a connection.
@@ -53,7 +51,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 1, size: 64, rate: None, seconds: Duration::from_secs(5), count: None, http: false }
+        Self {
+            connections: 1,
+            size: 64,
+            rate: None,
+            seconds: Duration::from_secs(5),
+            count: None,
+            http: false,
+        }
     }
 }
 
@@ -71,7 +76,8 @@ struct Figures {
 struct OpenLoop {
     /// Microseconds from sending to the whole answer.
     service_us: Summary,
-    /// Microseconds by which requests that nothing held up left late: the generator's own share of the latency.
+    /// Microseconds by which requests that nothing held up left late: the generator's own share of
+    /// the latency.
     lag_us: Summary,
     /// Requests that were due and could not be sent before the run ended.
     overdue: u64,
@@ -113,12 +119,20 @@ impl Talk {
 /// Runs the mode.
 pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
     // An open loop has a timer for every connection.
-    limits::need_descriptors(options.connections * if options.rate.is_some() { 2 } else { 1 }, common.threads)?;
+    limits::need_descriptors(
+        options.connections * if options.rate.is_some() { 2 } else { 1 },
+        common.threads,
+    )?;
     conduct(async {
         let target = Target::resolve(common).await?;
         let mut monitor = Monitor::new(&common.pids)?;
         let patience = target.patience();
-        let plan = Plan { target, options: options.clone(), timeout: common.timeout, host: common.target.clone() };
+        let plan = Plan {
+            target,
+            options: options.clone(),
+            timeout: common.timeout,
+            host: common.target.clone(),
+        };
         let plan = Arc::new(plan);
         let work = move |seat, tally| connection(seat, tally, Arc::clone(&plan));
         let mut fleet = Fleet::launch(common.threads, options.connections, work)?;
@@ -129,7 +143,13 @@ pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
         let to = monitor.mark();
         let seconds = window.start.elapsed().as_secs_f64();
         let tallies = fleet.finish(patience, &mut monitor).await?;
-        Ok(conclude(common, options, window, tallies, &Measured { monitor: &monitor, from: &from, to: &to, seconds }))
+        Ok(conclude(
+            common,
+            options,
+            window,
+            tallies,
+            &Measured { monitor: &monitor, from: &from, to: &to, seconds },
+        ))
     })
 }
 
@@ -160,7 +180,12 @@ async fn connection(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         return fail(failure);
     }
     let Ok(window) = seat.next_window().await else { return };
-    let schedule = Schedule { window, rate: options.rate, index: seat.index, connections: options.connections };
+    let schedule = Schedule {
+        window,
+        rate: options.rate,
+        index: seat.index,
+        connections: options.connections,
+    };
     let quota = quota(options.count, seat.index, options.connections);
     let mut connected = Some(stream);
     let mut number = 0;
@@ -232,21 +257,25 @@ impl Schedule {
     /// The connections take turns, evenly spaced.
     fn due(&self, number: u64) -> Instant {
         let turn = number as f64 * self.connections as f64 + self.index as f64;
-        let after = Duration::try_from_secs_f64(turn / self.rate.unwrap_or(1.0)).unwrap_or(Duration::MAX);
+        let after =
+            Duration::try_from_secs_f64(turn / self.rate.unwrap_or(1.0)).unwrap_or(Duration::MAX);
         self.window.start.checked_add(after).unwrap_or(self.window.end).min(self.window.end)
     }
 
-    /// Counts the requests from `number` on that were due and have not been sent: each has waited to the window's end.
+    /// Counts the requests from `number` on that were due and have not been sent: each has waited
+    /// to the window's end.
     fn overdue(&self, number: u64, quota: u64, tally: &mut Tally) {
         let length = self.window.end.saturating_duration_since(self.window.start).as_secs_f64();
-        let all = (length * self.rate.unwrap_or(0.0) - self.index as f64) / self.connections.max(1) as f64;
+        let all = (length * self.rate.unwrap_or(0.0) - self.index as f64)
+            / self.connections.max(1) as f64;
         let missing = (all.ceil().max(0.0) as u64).min(quota).saturating_sub(number);
         let step = missing.div_ceil(OVERDUE_STEPS).max(1);
         let mut done = 0;
         while done < missing {
             let part = step.min(missing - done);
             // The middle one of a step stands for all of it.
-            let waited = self.window.end.saturating_duration_since(self.due(number + done + part / 2));
+            let waited =
+                self.window.end.saturating_duration_since(self.due(number + done + part / 2));
             tally.latency.record_many(waited, part);
             done += part;
         }
@@ -254,7 +283,13 @@ impl Schedule {
     }
 }
 
-fn conclude(common: &Common, options: &Options, window: Window, tallies: Vec<Tally>, measured: &Measured<'_>) -> Report {
+fn conclude(
+    common: &Common,
+    options: &Options,
+    window: Window,
+    tallies: Vec<Tally>,
+    measured: &Measured<'_>,
+) -> Report {
     let mut all = Tally::default();
     for tally in tallies {
         all.latency.merge(&tally.latency);
@@ -266,11 +301,19 @@ fn conclude(common: &Common, options: &Options, window: Window, tallies: Vec<Tal
         all.last = all.last.max(tally.last);
         all.failures.merge(tally.failures);
     }
-    let open_loop =
-        options.rate.map(|_| OpenLoop { service_us: all.service.summary(), lag_us: all.lag.summary(), overdue: all.overdue });
+    let open_loop = options.rate.map(|_| OpenLoop {
+        service_us: all.service.summary(),
+        lag_us: all.lag.summary(),
+        overdue: all.overdue,
+    });
     let figures = Figures {
         requests: all.answered,
-        requests_per_second: per_second(all.answered_in_window, &window, all.last, options.count.is_some()),
+        requests_per_second: per_second(
+            all.answered_in_window,
+            &window,
+            all.last,
+            options.count.is_some(),
+        ),
         latency_us: all.latency.summary(),
         open_loop,
     };
@@ -285,12 +328,16 @@ fn conclude(common: &Common, options: &Options, window: Window, tallies: Vec<Tal
     };
     let mut report = Report::new(common, findings, measured);
     if all.overdue > 0 {
-        report.note(format!("{} requests were due and not sent: the rate asked for is above what is answered", all.overdue));
+        report.note(format!(
+            "{} requests were due and not sent: the rate asked for is above what is answered",
+            all.overdue
+        ));
     }
     report
 }
 
-/// How many a second: by the window's length, or, where a count ended it, by the time until the `last`.
+/// How many a second: by the window's length, or, where a count ended it, by the time until the
+/// `last`.
 pub(crate) fn per_second(done: u64, window: &Window, last: Option<Instant>, counted: bool) -> f64 {
     let end = last.filter(|_| counted).unwrap_or(window.end).min(window.end);
     let seconds = end.saturating_duration_since(window.start).as_secs_f64();
@@ -298,9 +345,15 @@ pub(crate) fn per_second(done: u64, window: &Window, last: Option<Instant>, coun
 }
 
 fn tables(options: &Options, figures: &Figures) -> Vec<Table> {
-    let what = if options.http { "HTTP requests".to_owned() } else { format!("requests of {} octets", options.size) };
-    let how =
-        options.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("open loop, {} a second asked for", number(rate)));
+    let what = if options.http {
+        "HTTP requests".to_owned()
+    } else {
+        format!("requests of {} octets", options.size)
+    };
+    let how = options.rate.map_or_else(
+        || "closed loop".to_owned(),
+        |rate| format!("open loop, {} a second asked for", number(rate)),
+    );
     let mut done = Table::new(format!("{} connections, {what}, {how}", options.connections));
     done.row(["requests", "a second"]);
     done.row([figures.requests.to_string(), number(figures.requests_per_second)]);
@@ -323,7 +376,12 @@ mod tests {
 
     fn schedule(rate: f64, index: usize, connections: usize) -> Schedule {
         let start = Instant::now();
-        Schedule { window: Window { start, end: start + Duration::from_secs(1) }, rate: Some(rate), index, connections }
+        Schedule {
+            window: Window { start, end: start + Duration::from_secs(1) },
+            rate: Some(rate),
+            index,
+            connections,
+        }
     }
 
     #[test]
@@ -336,7 +394,8 @@ mod tests {
 
     #[test]
     fn requests_never_sent_have_waited() {
-        // A server that stops after the first of 100 requests: the others waited 990 ms down to 10 ms.
+        // A server that stops after the first of 100 requests: the others waited 990 ms down to 10
+        // ms.
         let mut tally = Tally::default();
         schedule(100.0, 0, 1).overdue(1, u64::MAX, &mut tally);
         assert_eq!((tally.overdue, tally.latency.count()), (99, 99));

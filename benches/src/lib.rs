@@ -1,11 +1,12 @@
 //! `skbench`: the load generator for TCP services and for routers that carry them.
 //!
-//! A library with a thin executable, so that the tests run a server and every mode in one process. Each mode is a file:
-//! [`throughput`], [`latency`], [`connections`], [`idle`], [`streams`]; all of them return a [`report::Report`]. The other
-//! end of the conversation is [`server`], and a long way between them [`relay`].
+//! A library with a thin executable, so that the tests run a server and every mode in one process.
+//! Each mode is a file: [`throughput`], [`latency`], [`connections`], [`idle`], [`streams`]; all of
+//! them return a [`report::Report`]. The other end of the conversation is [`server`], and a long
+//! way between them [`relay`].
 //!
-//! A run has one conductor (the calling thread) and a fleet of worker threads ([`fleet`]): the conductor opens and ends
-//! the phases and reads the processes' cost, the workers own the sockets.
+//! A run has one conductor (the calling thread) and a fleet of worker threads ([`fleet`]): the
+//! conductor opens and ends the phases and reads the processes' cost, the workers own the sockets.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -41,7 +42,8 @@ pub struct Common {
     pub target: String,
     /// Worker threads, each with a current-thread runtime of its own.
     pub threads: usize,
-    /// How long one step on a connection (connect, exchange, drain) may take before it counts as failed.
+    /// How long one step on a connection (connect, exchange, drain) may take before it counts as
+    /// failed.
     #[serde(serialize_with = "report::seconds")]
     pub timeout: Duration,
     /// Processes whose processor time and memory are reported.
@@ -51,11 +53,17 @@ pub struct Common {
 impl Common {
     /// One thread, ten seconds a step, no process watched.
     pub fn new(target: impl Into<String>) -> Self {
-        Self { target: target.into(), threads: 1, timeout: Duration::from_secs(10), pids: Vec::new() }
+        Self {
+            target: target.into(),
+            threads: 1,
+            timeout: Duration::from_secs(10),
+            pids: Vec::new(),
+        }
     }
 }
 
-/// Why a run could not be made at all. Failures of single connections are counted in the report instead.
+/// Why a run could not be made at all. Failures of single connections are counted in the report
+/// instead.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The target's name could not be turned into an address.
@@ -77,7 +85,9 @@ pub enum BenchError {
         limit: u64,
     },
     /// A process to watch cannot be read.
-    #[error("cannot read process {pid} in /proc: {reason}; is it running, and visible to this user?")]
+    #[error(
+        "cannot read process {pid} in /proc: {reason}; is it running, and visible to this user?"
+    )]
     Process {
         /// The process.
         pid: u32,

@@ -1,20 +1,20 @@
 //! What the process and its sockets may hold of the system's: descriptors, and octets of buffers.
 
-use std::{io, os::fd::AsFd};
+use std::io;
+use std::os::fd::AsFd;
 
-use rustix::{
-    io::Errno,
-    process::{Resource, getrlimit, setrlimit},
-};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 
 use crate::BenchError;
 
-/// Descriptors a run needs besides its connections: standard streams, and per thread an epoll instance, its wake-up and
-/// the resolver's sockets.
+/// Descriptors a run needs besides its connections: standard streams, and per thread an epoll
+/// instance, its wake-up and the resolver's sockets.
 const RESERVE: u64 = 64;
 
-/// Raises the soft descriptor limit to the hard one and returns it. A refusal leaves the limit as it is.
+/// Raises the soft descriptor limit to the hard one and returns it. A refusal leaves the limit as
+/// it is.
 pub(crate) fn raise_descriptors() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
@@ -24,10 +24,13 @@ pub(crate) fn raise_descriptors() -> u64 {
     now.unwrap_or(u64::MAX)
 }
 
-/// Makes sure `connections` sockets and as many descriptors as the threads need can be open at once.
+/// Makes sure `connections` sockets and as many descriptors as the threads need can be open at
+/// once.
 pub(crate) fn need_descriptors(connections: usize, threads: usize) -> Result<(), BenchError> {
     let limit = raise_descriptors();
-    let needed = (connections as u64).saturating_add((threads as u64).saturating_mul(8)).saturating_add(RESERVE);
+    let needed = (connections as u64)
+        .saturating_add((threads as u64).saturating_mul(8))
+        .saturating_add(RESERVE);
     if needed > limit { Err(BenchError::Descriptors { needed, limit }) } else { Ok(()) }
 }
 

@@ -1,9 +1,10 @@
 //! The octets that are sent, such that any octet of any stream can be checked by its offset alone.
 //!
-//! One table of pseudo-random octets with a prime period; a stream is the table read from a start that its seed gives.
-//! The period being prime, octets that were lost, repeated or swapped by any block size a program uses are seen, and so
-//! are octets of another stream. Reading a table costs no more than a memory compare, so that checking does not slow the
-//! generator to less than the path it measures.
+//! One table of pseudo-random octets with a prime period; a stream is the table read from a start
+//! that its seed gives. The period being prime, octets that were lost, repeated or swapped by any
+//! block size a program uses are seen, and so are octets of another stream. Reading a table costs
+//! no more than a memory compare, so that checking does not slow the generator to less than the
+//! path it measures.
 
 use std::sync::LazyLock;
 
@@ -39,7 +40,8 @@ pub fn seed(index: usize) -> u64 {
     mix(index as u64) % PERIOD
 }
 
-/// At most `len` octets of the stream of `seed` from `offset` on; fewer only if `len` is above [`MAX_CHUNK`].
+/// At most `len` octets of the stream of `seed` from `offset` on; fewer only if `len` is above
+/// [`MAX_CHUNK`].
 pub fn slice(seed: u64, offset: u64, len: usize) -> &'static [u8] {
     let start = ((seed % PERIOD + offset % PERIOD) % PERIOD) as usize;
     let end = start + len.min(MAX_CHUNK);
@@ -59,7 +61,11 @@ pub struct Mismatch {
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "first wrong octet at offset {}: 0x{:02x} instead of 0x{:02x}", self.offset, self.found, self.expected)
+        write!(
+            f,
+            "first wrong octet at offset {}: 0x{:02x} instead of 0x{:02x}",
+            self.offset, self.found, self.expected
+        )
     }
 }
 
@@ -69,9 +75,17 @@ pub fn check(seed: u64, offset: u64, data: &[u8]) -> Result<(), Mismatch> {
     for part in data.chunks(MAX_CHUNK) {
         let expected = slice(seed, at, part.len());
         if expected != part {
-            let (index, (expected, found)) =
-                expected.iter().zip(part).enumerate().find(|(_, (e, f))| e != f).unwrap_or((0, (&0, &0)));
-            return Err(Mismatch { offset: at.wrapping_add(index as u64), expected: *expected, found: *found });
+            let (index, (expected, found)) = expected
+                .iter()
+                .zip(part)
+                .enumerate()
+                .find(|(_, (e, f))| e != f)
+                .unwrap_or((0, (&0, &0)));
+            return Err(Mismatch {
+                offset: at.wrapping_add(index as u64),
+                expected: *expected,
+                found: *found,
+            });
         }
         at = at.wrapping_add(part.len() as u64);
     }
@@ -85,7 +99,8 @@ mod tests {
     #[test]
     fn a_stream_continues_across_the_end_of_the_table() {
         let seed = seed(3);
-        let whole: Vec<u8> = (0..40).flat_map(|i| slice(seed, i * 100_000, 100_000).to_vec()).collect();
+        let whole: Vec<u8> =
+            (0..40).flat_map(|i| slice(seed, i * 100_000, 100_000).to_vec()).collect();
         assert_eq!(whole.len(), 4_000_000);
         assert_eq!(check(seed, 0, &whole), Ok(()));
         assert_eq!(whole[PERIOD as usize..PERIOD as usize + 1000], whole[..1000]);

@@ -1,12 +1,14 @@
-//! A timer that is not rounded to milliseconds, as the runtime's is: open-loop requests are due at microseconds.
+//! A timer that is not rounded to milliseconds, as the runtime's is: open-loop requests are due at
+//! microseconds.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
-
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 use tokio::io::unix::AsyncFd;
 
 /// One timer of the kernel.
@@ -16,7 +18,10 @@ pub(crate) struct Timer(AsyncFd<OwnedFd>);
 impl Timer {
     /// Makes one on the current runtime.
     pub(crate) fn new() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
         #[expect(
             deprecated,
             reason = "its successor is `unsafe` to demand a descriptor that stays open and the same: an `OwnedFd` does"
@@ -32,9 +37,16 @@ impl Timer {
         if wait.is_zero() {
             return Ok(());
         }
-        let it_value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) as _ };
+        let it_value = Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: i64::from(wait.subsec_nanos()) as _,
+        };
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+        timerfd_settime(
+            self.0.get_ref(),
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval, it_value },
+        )?;
         loop {
             let mut ready = self.0.readable().await?;
             match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut [0u8; 8])?)) {

@@ -1,6 +1,7 @@
 //! What processes cost: processor time and resident memory, read from `/proc`.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,7 +14,8 @@ pub struct Sample {
     pub cpu: Duration,
     /// Resident memory in octets.
     pub resident: u64,
-    /// When the process started, in ticks since boot: tells a process from a later one of the same number.
+    /// When the process started, in ticks since boot: tells a process from a later one of the same
+    /// number.
     started: u64,
 }
 
@@ -26,7 +28,8 @@ pub fn read(pid: u32) -> Option<Sample> {
     )
 }
 
-/// Understands a line of `/proc/PID/stat` (proc(5)). The name, in parentheses, may itself hold blanks and parentheses.
+/// Understands a line of `/proc/PID/stat` (proc(5)). The name, in parentheses, may itself hold
+/// blanks and parentheses.
 fn parse(stat: &str, ticks: u64, page: usize) -> Option<Sample> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -54,7 +57,10 @@ struct Watched {
 impl Watched {
     fn begin(pid: u32) -> Option<Self> {
         let first = read(pid)?;
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned();
+        let name = fs::read_to_string(format!("/proc/{pid}/comm"))
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned();
         Some(Self { pid, name, first, last: first, peak: first.resident, ended: false })
     }
 
@@ -100,7 +106,8 @@ pub struct Usage {
     pub resident_after: u64,
     /// The most resident octets seen since the run began.
     pub resident_peak: u64,
-    /// Whether the process ended during the run; its figures then are those of its last moment seen.
+    /// Whether the process ended during the run; its figures then are those of its last moment
+    /// seen.
     pub ended: bool,
 }
 
@@ -114,7 +121,8 @@ impl Monitor {
                     Err(error) => error.to_string(),
                     Ok(_) => "its stat file is not understood".to_owned(),
                 };
-                Watched::begin(*pid).ok_or_else(|| BenchError::Process { pid: *pid, reason: reason() })
+                Watched::begin(*pid)
+                    .ok_or_else(|| BenchError::Process { pid: *pid, reason: reason() })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { watched, own: Watched::begin(std::process::id()) })
@@ -164,13 +172,15 @@ fn usage(watched: &Watched, from: &Sample, to: &Sample, seconds: f64) -> Usage {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 7 8 20 0 3 0 9876 1000000 25 18446744073709551615 1 1 0";
+    const LINE: &str = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 7 8 20 0 3 0 9876 1000000 25 18446744073709551615 1 1 0";
 
     #[test]
     fn a_stat_line_with_an_odd_name_is_understood() {
         let sample = parse(LINE, 100, 4096).expect("well-formed");
-        assert_eq!(sample, Sample { cpu: Duration::from_secs(2), resident: 25 * 4096, started: 9876 });
+        assert_eq!(
+            sample,
+            Sample { cpu: Duration::from_secs(2), resident: 25 * 4096, started: 9876 }
+        );
     }
 
     #[test]
@@ -185,7 +195,9 @@ mod tests {
         let mut monitor = Monitor::new(&[std::process::id()]).expect("this process is readable");
         let from = monitor.mark();
         let mut number = 1u64;
-        while read(std::process::id()).expect("this process").cpu < from.samples[0].cpu + Duration::from_millis(30) {
+        while read(std::process::id()).expect("this process").cpu
+            < from.samples[0].cpu + Duration::from_millis(30)
+        {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
         let to = monitor.mark();

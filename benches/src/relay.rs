@@ -1,23 +1,18 @@
-//! A way that takes its time: a relay that delivers octets late, and those behind a lost segment later.
+//! A way that takes its time: a relay that delivers octets late, and those behind a lost segment
+//! later.
 //!
-//! What it imitates is the time that a segment and its repetition take. What a loss does to the rate at which a kernel sends, it does not:
-//! the kernels at both ends see two short ways.
+//! What it imitates is the time that a segment and its repetition take. What a loss does to the
+//! rate at which a kernel sends, it does not: the kernels at both ends see two short ways.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::mpsc,
-    time::{sleep, sleep_until},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
 
 /// Octets of a segment, each of which may be lost.
 const SEGMENT: usize = 1448;
@@ -121,7 +116,8 @@ impl Weather {
     }
 
     fn arrival(&mut self, now: Instant, octets: usize) -> Instant {
-        let lost = self.loss > 0.0 && (0..octets.div_ceil(SEGMENT)).any(|_| self.random() < self.loss);
+        let lost =
+            self.loss > 0.0 && (0..octets.div_ceil(SEGMENT)).any(|_| self.random() < self.loss);
         // What is lost is missed by the receiver, and comes again a round trip later.
         let due = now + if lost { self.delay * 3 } else { self.delay };
         let due = self.last.map_or(due, |last| due.max(last));
@@ -136,7 +132,12 @@ mod tests {
 
     #[test]
     fn what_is_lost_comes_later_and_what_is_behind_it_waits() {
-        let options = Options { listen: String::new(), to: String::new(), delay: Duration::from_millis(25), loss: 0.01 };
+        let options = Options {
+            listen: String::new(),
+            to: String::new(),
+            delay: Duration::from_millis(25),
+            loss: 0.01,
+        };
         let mut weather = Weather::new(&options, 7);
         let start = Instant::now();
         let mut late = 0;

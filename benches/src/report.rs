@@ -1,22 +1,19 @@
 //! The result of a run, for people and for programs.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    time::Duration,
-};
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{
-    Common,
-    failure::Failures,
-    histogram::Summary,
-    process::{Mark, Monitor, Usage},
-    table::{Table, number, octets},
-};
+use crate::Common;
+use crate::failure::Failures;
+use crate::histogram::Summary;
+use crate::process::{Mark, Monitor, Usage};
+use crate::table::{Table, number, octets};
 
-/// The result of a run. Serialized, it is the JSON object that `--json` prints; displayed, the table.
+/// The result of a run. Serialized, it is the JSON object that `--json` prints; displayed, the
+/// table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The program's version.
@@ -90,11 +87,13 @@ pub(crate) struct Findings {
 }
 
 impl Report {
-    /// Puts a report together. Tables of cost and of errors are added to the mode's own when it is displayed.
+    /// Puts a report together. Tables of cost and of errors are added to the mode's own when it is
+    /// displayed.
     pub(crate) fn new(common: &Common, findings: Findings, measured: &Measured<'_>) -> Self {
         let Findings { mode, options, figures, errors, work, tables } = findings;
         let &Measured { monitor, from, to, seconds } = measured;
-        let processes: Vec<Cost> = monitor.usage(from, to, seconds).into_iter().map(|usage| cost(usage, work)).collect();
+        let processes: Vec<Cost> =
+            monitor.usage(from, to, seconds).into_iter().map(|usage| cost(usage, work)).collect();
         let generator = monitor.own_usage(from, to, seconds);
         let mut notes = Vec::new();
         if let Some(own) = generator.as_ref().filter(|own| own.cpus > 0.9 * common.threads as f64) {
@@ -108,12 +107,9 @@ impl Report {
                 "built without optimization: the generator's own share is several times that of a release build".to_owned(),
             );
         }
-        notes.extend(
-            processes
-                .iter()
-                .filter(|cost| cost.usage.ended)
-                .map(|cost| format!("process {} ended during the run: its figures stop there", cost.usage.pid)),
-        );
+        notes.extend(processes.iter().filter(|cost| cost.usage.ended).map(|cost| {
+            format!("process {} ended during the run: its figures stop there", cost.usage.pid)
+        }));
         Self {
             skbench: env!("CARGO_PKG_VERSION"),
             mode,
@@ -142,7 +138,8 @@ impl Report {
 
 /// Plain data always has a JSON form; were it not so, the failure is shown in its place.
 pub(crate) fn to_json(value: &impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("not serializable: {error}")))
+    serde_json::to_value(value)
+        .unwrap_or_else(|error| Value::String(format!("not serializable: {error}")))
 }
 
 fn cost(usage: Usage, work: Work) -> Cost {
@@ -150,21 +147,32 @@ fn cost(usage: Usage, work: Work) -> Cost {
     Cost {
         unit: work.unit,
         cpu_seconds_per_unit: (work.amount > 0.0).then(|| usage.cpu_seconds / work.amount),
-        resident_per_connection: work.connections.filter(|count| *count > 0).map(|count| gained / count as f64),
+        resident_per_connection: work
+            .connections
+            .filter(|count| *count > 0)
+            .map(|count| gained / count as f64),
         usage,
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "skbench {} {} {}, {:.2} s", self.skbench, self.mode, self.common.target, self.seconds)?;
+        writeln!(
+            f,
+            "skbench {} {} {}, {:.2} s",
+            self.skbench, self.mode, self.common.target, self.seconds
+        )?;
         for table in &self.tables {
             write!(f, "{table}")?;
         }
         write!(f, "{}", self.cost_table())?;
         let mut errors = Table::new(format!("errors: {}", self.errors.total()));
         for (kind, counted) in self.errors.kinds() {
-            errors.row([kind.name().to_owned(), counted.count.to_string(), format!("first: {}", counted.first)]);
+            errors.row([
+                kind.name().to_owned(),
+                counted.count.to_string(),
+                format!("first: {}", counted.first),
+            ]);
         }
         if self.errors.total() == 0 {
             writeln!(f, "errors: 0")?;
@@ -177,7 +185,8 @@ impl Display for Report {
 
 impl Report {
     fn cost_table(&self) -> Table {
-        let by_connection = self.processes.iter().any(|cost| cost.resident_per_connection.is_some());
+        let by_connection =
+            self.processes.iter().any(|cost| cost.resident_per_connection.is_some());
         let unit = self.processes.first().map(|cost| cost.unit);
         // Seconds for the large unit, microseconds for the small ones.
         let (scale, scale_name) = if unit == Some(GIGABYTE) { (1.0, "s") } else { (1e6, "us") };
@@ -188,14 +197,25 @@ impl Report {
         head.extend(["rss before", "rss after", "rss peak"].map(str::to_owned));
         head.extend(by_connection.then(|| "rss/connection".to_owned()));
         table.row(head);
-        let processes =
-            self.processes.iter().map(|cost| (format!("{} {}", cost.usage.pid, cost.usage.name), &cost.usage, Some(cost)));
+        let processes = self.processes.iter().map(|cost| {
+            (format!("{} {}", cost.usage.pid, cost.usage.name), &cost.usage, Some(cost))
+        });
         let own = self.generator.iter().map(|usage| ("(skbench itself)".to_owned(), usage, None));
         for (name, usage, cost) in processes.chain(own) {
             let mut cells = vec![name, number(usage.cpu_seconds), format!("{:.2}", usage.cpus)];
-            cells.extend(unit.map(|_| cost.and_then(|c| c.cpu_seconds_per_unit).map_or_else(dash, |cpu| number(cpu * scale))));
-            cells.extend([usage.resident_before, usage.resident_after, usage.resident_peak].map(|v| octets(v as f64)));
-            cells.extend(by_connection.then(|| cost.and_then(|c| c.resident_per_connection).map_or_else(dash, octets)));
+            cells.extend(unit.map(|_| {
+                cost.and_then(|c| c.cpu_seconds_per_unit)
+                    .map_or_else(dash, |cpu| number(cpu * scale))
+            }));
+            cells.extend(
+                [usage.resident_before, usage.resident_after, usage.resident_peak]
+                    .map(|v| octets(v as f64)),
+            );
+            cells.extend(
+                by_connection.then(|| {
+                    cost.and_then(|c| c.resident_per_connection).map_or_else(dash, octets)
+                }),
+            );
             table.row(cells);
         }
         table
@@ -203,7 +223,8 @@ impl Report {
 }
 
 /// The heading of a table of latencies, in microseconds.
-pub(crate) const LATENCY_HEAD: [&str; 8] = ["us", "p50", "p90", "p99", "p99.9", "max", "mean", "count"];
+pub(crate) const LATENCY_HEAD: [&str; 8] =
+    ["us", "p50", "p90", "p99", "p99.9", "max", "mean", "count"];
 
 /// A row of a table of latencies.
 pub(crate) fn latency_row(name: &str, summary: &Summary) -> Vec<String> {

@@ -1,41 +1,36 @@
 //! The other end: a server that echoes, swallows, produces or answers HTTP.
 //!
-//! One thread accepts and gives connections to all threads in turn, so that long-lived connections are spread evenly. A
-//! connection at rest holds no buffer.
+//! One thread accepts and gives connections to all threads in turn, so that long-lived connections
+//! are spread evenly. A connection at rest holds no buffer.
 //!
 //! # What sink and source say
 //!
-//! A stream of a *source* begins with a [`Preamble`], by which the client knows the pattern that follows. If a stream
-//! to a *sink* begins with one, the sink answers the end of the stream with a [`Receipt`]; the octets of any other
-//! client are swallowed without an answer.
+//! A stream of a *source* begins with a [`Preamble`], by which the client knows the pattern that
+//! follows. If a stream to a *sink* begins with one, the sink answers the end of the stream with a
+//! [`Receipt`]; the octets of any other client are swallowed without an answer.
 
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    pin::Pin,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    task::Poll,
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
-    task::{LocalSet, spawn_local, yield_now},
-    time::sleep,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::sleep;
 
-use crate::{BenchError, fleet::runtime, http, limits, pattern};
+use crate::fleet::runtime;
+use crate::{BenchError, http, limits, pattern};
 
 mod marks;
 pub use marks::{Preamble, Receipt};
@@ -82,15 +77,22 @@ pub struct Options {
     pub bytes: Option<u64>,
     /// HTTP: octets of an answer's body; none for a greeting.
     pub body: Option<usize>,
-    /// The size of each connection's socket buffers; none for the system's, which grow to megabytes: too much for thousands of
-    /// streams that never end.
+    /// The size of each connection's socket buffers; none for the system's, which grow to
+    /// megabytes: too much for thousands of streams that never end.
     pub buffer: Option<usize>,
 }
 
 impl Options {
     /// A server of `mode` on a free port of 127.0.0.1, with one thread.
     pub fn new(mode: Mode) -> Self {
-        Self { listen: "127.0.0.1:0".to_owned(), mode, threads: 1, bytes: None, body: None, buffer: None }
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            mode,
+            threads: 1,
+            bytes: None,
+            body: None,
+            buffer: None,
+        }
     }
 }
 
@@ -136,7 +138,8 @@ impl Server {
         let totals = Arc::<Totals>::default();
         let next = Arc::<AtomicUsize>::default();
         let (stop, stopped) = watch::channel(false);
-        let (inlets, outlets): (Vec<_>, Vec<_>) = (0..options.threads.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+        let (inlets, outlets): (Vec<_>, Vec<_>) =
+            (0..options.threads.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut listener = Some((listener, inlets));
         let mut threads = Vec::new();
         for (index, outlet) in outlets.into_iter().enumerate() {
@@ -144,16 +147,25 @@ impl Server {
             let (mode, bytes, body) = (options.mode, options.bytes, http::body(options.body));
             let (totals, next, stopped) = (Arc::clone(&totals), Arc::clone(&next), stopped.clone());
             let listener = listener.take();
-            threads.push(std::thread::Builder::new().name(format!("server-{index}")).spawn(move || {
-                let shard = Rc::new(Shard { mode, bytes, body, totals, next, buffers: RefCell::default() });
-                let work = async {
-                    if let Some((listener, inlets)) = listener {
-                        spawn_local(Rc::clone(&shard).accept(listener, inlets));
-                    }
-                    Rc::clone(&shard).run(outlet).await;
-                };
-                runtime.block_on(LocalSet::new().run_until(until_stopped(stopped, work)));
-            })?);
+            threads.push(std::thread::Builder::new().name(format!("server-{index}")).spawn(
+                move || {
+                    let shard = Rc::new(Shard {
+                        mode,
+                        bytes,
+                        body,
+                        totals,
+                        next,
+                        buffers: RefCell::default(),
+                    });
+                    let work = async {
+                        if let Some((listener, inlets)) = listener {
+                            spawn_local(Rc::clone(&shard).accept(listener, inlets));
+                        }
+                        Rc::clone(&shard).run(outlet).await;
+                    };
+                    runtime.block_on(LocalSet::new().run_until(until_stopped(stopped, work)));
+                },
+            )?);
         }
         Ok(Self { address, totals, stop, threads })
     }
@@ -181,13 +193,17 @@ impl Drop for Server {
 
 /// Opens the listening socket. What is set on it holds for the connections it accepts.
 fn listen(address: &str, buffer: Option<usize>) -> io::Result<std::net::TcpListener> {
-    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no address"));
+    let mut refused =
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no address"));
     for address in address.to_socket_addrs()? {
         let open = || {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            let socket =
+                Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
             socket.set_reuse_address(true)?;
             socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+            socket.set_tcp_keepalive(
+                &TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE),
+            )?;
             if let Some(octets) = buffer {
                 limits::bound_buffers(&socket, octets)?;
             }
@@ -216,7 +232,11 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>, work: impl Future<Out
 
 impl Shard {
     /// Gives the connections to all threads in turn, this one being the first.
-    async fn accept(self: Rc<Self>, listener: std::net::TcpListener, inlets: Vec<mpsc::UnboundedSender<std::net::TcpStream>>) {
+    async fn accept(
+        self: Rc<Self>,
+        listener: std::net::TcpListener,
+        inlets: Vec<mpsc::UnboundedSender<std::net::TcpStream>>,
+    ) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return eprintln!("skbench server: cannot accept: {error}"),
@@ -239,7 +259,9 @@ impl Shard {
                 Err(error) => {
                     if limits::is_descriptor_shortage(&error) && !complained {
                         complained = true;
-                        eprintln!("skbench server: cannot accept for now: {error}; clients wait (said once)");
+                        eprintln!(
+                            "skbench server: cannot accept for now: {error}; clients wait (said once)"
+                        );
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -317,7 +339,11 @@ impl Shard {
         stream.shutdown().await
     }
 
-    async fn swallow(&self, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Option<Receipt>> {
+    async fn swallow(
+        &self,
+        stream: &mut TcpStream,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<Receipt>> {
         let mut held = 0usize;
         while held < Preamble::SIZE {
             let read = stream.read(buffer.get_mut(held..).unwrap_or_default()).await?;
@@ -333,7 +359,8 @@ impl Shard {
         while held > 0 {
             let data = buffer.get(from..held).unwrap_or_default();
             if let Some(seed) = preamble.and_then(|p| p.seed).filter(|_| receipt.wrong.is_none()) {
-                receipt.wrong = pattern::check(seed, receipt.received, data).err().map(|wrong| wrong.offset);
+                receipt.wrong =
+                    pattern::check(seed, receipt.received, data).err().map(|wrong| wrong.offset);
             }
             receipt.received = receipt.received.saturating_add(data.len() as u64);
             from = 0;
@@ -352,11 +379,13 @@ impl Shard {
             let sent = stream.write(pattern::slice(seed, offset, left.min(CHUNK))).await?;
             offset = offset.saturating_add(sent as u64);
             self.totals.sent.fetch_add(sent as u64, Ordering::Relaxed);
-            // A reader that keeps up would have this thread for as long as a task may run, and thousands of streams wait their turn.
+            // A reader that keeps up would have this thread for as long as a task may run, and
+            // thousands of streams wait their turn.
             yield_now().await;
         }
         stream.shutdown().await?;
-        // Closing with octets unread would reset the connection and destroy what is still on its way.
+        // Closing with octets unread would reset the connection and destroy what is still on its
+        // way.
         let mut scratch = [0; 1024];
         while stream.read(&mut scratch).await? > 0 {}
         Ok(())

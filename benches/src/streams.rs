@@ -1,35 +1,29 @@
 //! Whether streams that stand still hold up those that move, and what they cost.
 //!
-//! Through an echo server, in four phases: *baseline*, the live streams alone, one request outstanding each; *fill*, the
-//! other streams send without reading until nothing more is taken; *during*, the live streams again, while the stalled
-//! ones stand still and the slow ones read a little; *release*, stalled and slow streams end their direction and read what
-//! they are owed, every octet checked.
+//! Through an echo server, in four phases: *baseline*, the live streams alone, one request
+//! outstanding each; *fill*, the other streams send without reading until nothing more is taken;
+//! *during*, the live streams again, while the stalled ones stand still and the slow ones read a
+//! little; *release*, stalled and slow streams end their direction and read what they are owed,
+//! every octet checked.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{sleep_until, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout};
 
-use crate::{
-    BenchError, Common,
-    exchange::Echo,
-    failure::{Failure, Failures, Kind},
-    fleet::{Fleet, Seat, Shared, Window, conduct},
-    histogram::{Histogram, Summary},
-    limits, pattern,
-    process::{Monitor, Usage},
-    report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json},
-    table::{Table, number, octets},
-    target::Target,
-};
+use crate::exchange::Echo;
+use crate::failure::{Failure, Failures, Kind};
+use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
+use crate::histogram::{Histogram, Summary};
+use crate::process::{Monitor, Usage};
+use crate::report::{self, Findings, LATENCY_HEAD, Measured, Report, Work, latency_row, to_json};
+use crate::table::{Table, number, octets};
+use crate::target::Target;
+use crate::{BenchError, Common, limits, pattern};
 
 /// What is offered to one write and asked of one read.
 const CHUNK: usize = 64 * 1024;
@@ -62,7 +56,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { live: 4, size: 64, stalled: 12, slow: 0, slow_rate: 64 * 1024, park: 64 << 20, seconds: Duration::from_secs(5) }
+        Self {
+            live: 4,
+            size: 64,
+            stalled: 12,
+            slow: 0,
+            slow_rate: 64 * 1024,
+            park: 64 << 20,
+            seconds: Duration::from_secs(5),
+        }
     }
 }
 
@@ -158,7 +160,11 @@ fn drain_limit(timeout: Duration, octets: u64) -> Duration {
 }
 
 async fn stream(seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
-    let result = if seat.index < plan.options.live { live(seat, &tally, &plan).await } else { still(seat, &tally, &plan).await };
+    let result = if seat.index < plan.options.live {
+        live(seat, &tally, &plan).await
+    } else {
+        still(seat, &tally, &plan).await
+    };
     if let Err(failure) = result {
         tally.borrow_mut().failures.add(failure);
     }
@@ -169,12 +175,20 @@ async fn live(mut seat: Seat, tally: &Shared<Tally>, plan: &Plan) -> Result<(), 
     let mut stream = plan.target.connect().await?;
     echo.exchange(&mut stream, plan.timeout).await?;
     let Ok(baseline) = seat.next_window().await else { return Ok(()) };
-    measure(&mut stream, &mut echo, &baseline, plan.timeout, |took| tally.borrow_mut().baseline.record(took)).await?;
+    measure(&mut stream, &mut echo, &baseline, plan.timeout, |took| {
+        tally.borrow_mut().baseline.record(took)
+    })
+    .await?;
     // The fill, in which live streams rest.
     let Ok(_) = seat.next_window().await else { return Ok(()) };
     let Ok(during) = seat.next_window().await else { return Ok(()) };
-    let result = measure(&mut stream, &mut echo, &during, plan.timeout, |took| tally.borrow_mut().during.record(took)).await;
-    result.map_err(|failure| Failure::new(failure.kind, format!("live stream beside stalled ones: {}", failure.text)))
+    let result = measure(&mut stream, &mut echo, &during, plan.timeout, |took| {
+        tally.borrow_mut().during.record(took)
+    })
+    .await;
+    result.map_err(|failure| {
+        Failure::new(failure.kind, format!("live stream beside stalled ones: {}", failure.text))
+    })
 }
 
 async fn measure(
@@ -206,7 +220,8 @@ async fn still(mut seat: Seat, tally: &Shared<Tally>, plan: &Plan) -> Result<(),
     let slow = seat.index >= plan.options.live + plan.options.stalled;
     let stream = plan.target.connect().await?;
     let seed = pattern::seed(seat.index);
-    let mut still = Still { stream, seed, sent: 0, received: 0, most: plan.options.park, buffer: Vec::new() };
+    let mut still =
+        Still { stream, seed, sent: 0, received: 0, most: plan.options.park, buffer: Vec::new() };
     // The baseline, in which the others rest.
     let Ok(_) = seat.next_window().await else { return Ok(()) };
     let Ok(fill) = seat.next_window().await else { return Ok(()) };
@@ -220,9 +235,14 @@ async fn still(mut seat: Seat, tally: &Shared<Tally>, plan: &Plan) -> Result<(),
     }
     let Ok(_) = seat.next_window().await else { return Ok(()) };
     let limit = drain_limit(plan.timeout, still.sent - still.received);
-    let released = timeout(limit, still.release()).await.unwrap_or_else(|_| Err(Failure::timeout("release", limit)));
+    let released = timeout(limit, still.release())
+        .await
+        .unwrap_or_else(|_| Err(Failure::timeout("release", limit)));
     released.map_err(|failure| {
-        let text = format!("stream {}, {} sent, {} read: {}", seat.index, still.sent, still.received, failure.text);
+        let text = format!(
+            "stream {}, {} sent, {} read: {}",
+            seat.index, still.sent, still.received, failure.text
+        );
         Failure::new(failure.kind, text)
     })?;
     tally.borrow_mut().released += 1;
@@ -253,7 +273,8 @@ impl Still {
         while tick < window.end {
             tick = (tick + SLOW_TICK).min(window.end);
             sleep_until(tick.into()).await;
-            let share = usize::try_from((rate / 10).max(1)).unwrap_or(usize::MAX).min(pattern::MAX_CHUNK);
+            let share =
+                usize::try_from((rate / 10).max(1)).unwrap_or(usize::MAX).min(pattern::MAX_CHUNK);
             self.buffer.resize(share, 0);
             let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
             match self.stream.try_read(&mut self.buffer) {
@@ -275,7 +296,10 @@ impl Still {
     /// Checks what has been read into the buffer.
     fn take(&mut self, read: usize) -> Result<(), Failure> {
         if read == 0 {
-            return Err(Failure::new(Kind::EarlyEnd, "the other end ended the stream before we did"));
+            return Err(Failure::new(
+                Kind::EarlyEnd,
+                "the other end ended the stream before we did",
+            ));
         }
         pattern::check(self.seed, self.received, self.buffer.get(..read).unwrap_or_default())
             .map_err(|wrong| Failure::new(Kind::Content, wrong.to_string()))?;
@@ -288,9 +312,19 @@ impl Still {
         self.stream.shutdown().await.map_err(|e| Failure::io("release", &e))?;
         self.buffer.resize(CHUNK, 0);
         loop {
-            match self.stream.read(&mut self.buffer).await.map_err(|e| Failure::io("release", &e))? {
+            match self
+                .stream
+                .read(&mut self.buffer)
+                .await
+                .map_err(|e| Failure::io("release", &e))?
+            {
                 0 if self.received == self.sent => return Ok(()),
-                0 => return Err(Failure::new(Kind::Count, format!("{} octets are missing", self.sent.abs_diff(self.received)))),
+                0 => {
+                    return Err(Failure::new(
+                        Kind::Count,
+                        format!("{} octets are missing", self.sent.abs_diff(self.received)),
+                    ));
+                }
                 read => self.take(read)?,
             }
         }
@@ -316,7 +350,8 @@ fn conclude(
     all.parked.sort_unstable();
     let live = |histogram: &Histogram| Live {
         requests: histogram.count(),
-        requests_per_second: histogram.count() as f64 / options.seconds.as_secs_f64().max(f64::MIN_POSITIVE),
+        requests_per_second: histogram.count() as f64
+            / options.seconds.as_secs_f64().max(f64::MIN_POSITIVE),
         latency_us: histogram.summary(),
     };
     let (baseline, during) = (live(&all.baseline), live(&all.during));
@@ -326,7 +361,8 @@ fn conclude(
     let holder = |usage: &Usage| Holder {
         pid: usage.pid,
         name: usage.name.clone(),
-        resident_per_stream: (usage.resident_after as f64 - usage.resident_before as f64) / others.max(1) as f64,
+        resident_per_stream: (usage.resident_after as f64 - usage.resident_before as f64)
+            / others.max(1) as f64,
     };
     let figures = Figures {
         p50_ratio: ratio(baseline.latency_us.p50, during.latency_us.p50),
@@ -356,24 +392,42 @@ fn conclude(
 
 fn tables(options: &Options, figures: &Figures) -> Vec<Table> {
     let title = format!("{} live streams, requests of {} octets", options.live, options.size);
-    let mut latency = Table::new(format!("{title}, beside {} stalled and {} slow ones", options.stalled, options.slow));
+    let mut latency = Table::new(format!(
+        "{title}, beside {} stalled and {} slow ones",
+        options.stalled, options.slow
+    ));
     latency.row(LATENCY_HEAD);
     latency.row(latency_row("alone", &figures.baseline.latency_us));
     latency.row(latency_row("beside", &figures.during.latency_us));
-    latency.row(["times".to_owned(), number(figures.p50_ratio), String::new(), number(figures.p99_ratio)]);
+    latency.row([
+        "times".to_owned(),
+        number(figures.p50_ratio),
+        String::new(),
+        number(figures.p99_ratio),
+    ]);
     let mut parked = Table::new("octets sent into a stream that is not read");
     parked.row(["streams", "min", "median", "max"]);
     let p = &figures.parked;
-    parked.row([p.streams.to_string()].into_iter().chain([p.min, p.median, p.max].map(|v| octets(v as f64))));
+    parked.row(
+        [p.streams.to_string()]
+            .into_iter()
+            .chain([p.min, p.median, p.max].map(|v| octets(v as f64))),
+    );
     let mut release = Table::new("release");
     release.row(["streams that got back every octet", "seconds"]);
-    release.row([format!("{} of {}", figures.released, options.stalled + options.slow), number(figures.release_seconds)]);
+    release.row([
+        format!("{} of {}", figures.released, options.stalled + options.slow),
+        number(figures.release_seconds),
+    ]);
     let mut held = Table::new("memory");
     if !figures.processes.is_empty() {
         held.row(["process", "rss/stalled stream"]);
     }
     for process in &figures.processes {
-        held.row([format!("{} {}", process.pid, process.name), octets(process.resident_per_stream)]);
+        held.row([
+            format!("{} {}", process.pid, process.name),
+            octets(process.resident_per_stream),
+        ]);
     }
     vec![latency, parked, release, held]
 }

@@ -27,8 +27,14 @@ impl Display for Table {
             return Ok(());
         }
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width =
-            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|c| c.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         writeln!(f, "{}", self.title)?;
         for row in &self.rows {
@@ -78,13 +84,22 @@ mod tests {
         table.row(["", "p50", "max"]);
         table.row(["all", "12.5", "1000"]);
         table.row(["short"]);
-        assert_eq!(table.to_string(), "latency\n          p50   max\n  all    12.5  1000\n  short\n");
+        assert_eq!(
+            table.to_string(),
+            "latency\n          p50   max\n  all    12.5  1000\n  short\n"
+        );
         assert_eq!(Table::new("empty").to_string(), "");
     }
 
     #[test]
     fn numbers_keep_three_digits() {
-        assert_eq!([0.0, 0.1234, 1.234, 12.34, 123.4].map(number), ["0", "0.123", "1.23", "12.3", "123"]);
-        assert_eq!([0.0, 1023.0, 1536.0, 3.0 * 1024.0 * 1024.0].map(octets), ["0 B", "1023 B", "1.50 KiB", "3.00 MiB"]);
+        assert_eq!(
+            [0.0, 0.1234, 1.234, 12.34, 123.4].map(number),
+            ["0", "0.123", "1.23", "12.3", "123"]
+        );
+        assert_eq!(
+            [0.0, 1023.0, 1536.0, 3.0 * 1024.0 * 1024.0].map(octets),
+            ["0 B", "1023 B", "1.50 KiB", "3.00 MiB"]
+        );
     }
 }

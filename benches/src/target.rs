@@ -1,27 +1,23 @@
 //! The other end: its addresses, and how a connection to it is opened.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
-use crate::{BenchError, Common, failure::Failure};
+use crate::failure::Failure;
+use crate::{BenchError, Common};
 
 /// A resolved target.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     addresses: Arc<[SocketAddr]>,
-    /// The address that last took a connection: tried first, so that a name with a dead address costs one refusal a run.
+    /// The address that last took a connection: tried first, so that a name with a dead address
+    /// costs one refusal a run.
     good: Arc<AtomicUsize>,
     timeout: Duration,
 }
@@ -41,8 +37,8 @@ impl Target {
         Ok(Self { addresses, good: Arc::default(), timeout: common.timeout })
     }
 
-    /// How long a task may take to open its connection, exchange once, and end, if every step takes its whole time-out:
-    /// the conductor's bound, which is only met by a defect.
+    /// How long a task may take to open its connection, exchange once, and end, if every step takes
+    /// its whole time-out: the conductor's bound, which is only met by a defect.
     pub(crate) fn patience(&self) -> Duration {
         let steps = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).saturating_add(4);
         self.timeout.saturating_mul(steps).saturating_add(Duration::from_secs(30))
@@ -63,11 +59,16 @@ impl Target {
                     stream.set_nodelay(true).map_err(|e| Failure::io("TCP_NODELAY", &e))?;
                     return Ok(stream);
                 }
-                Ok(Err(error)) => failure = Some(Failure::io(&format!("connect to {address}"), &error)),
-                Err(_) => failure = Some(Failure::timeout(&format!("connect to {address}"), self.timeout)),
+                Ok(Err(error)) => {
+                    failure = Some(Failure::io(&format!("connect to {address}"), &error))
+                }
+                Err(_) => {
+                    failure = Some(Failure::timeout(&format!("connect to {address}"), self.timeout))
+                }
             }
         }
-        Err(failure.unwrap_or_else(|| Failure::new(crate::failure::Kind::Other, "connect: no address")))
+        Err(failure
+            .unwrap_or_else(|| Failure::new(crate::failure::Kind::Other, "connect: no address")))
     }
 }
 

@@ -1,29 +1,26 @@
 //! How many octets a second go through, and how evenly parallel streams share them.
 //!
-//! * *down*: the octets a `source` sends, counted as they arrive until the time is over. The time begins when all streams have begun.
-//! * *up*: the octets a `sink` has confirmed to have received, by the time until the confirmation. What only filled the
-//!   buffers on the way does not count.
-//! * *both*: the octets an `echo` server sends back, counted as they arrive until the time is over. After that the stream
-//!   is ended and read to its end: as many octets must have come back as were sent.
+//! * *down*: the octets a `source` sends, counted as they arrive until the time is over. The time
+//!   begins when all streams have begun.
+//! * *up*: the octets a `sink` has confirmed to have received, by the time until the confirmation.
+//!   What only filled the buffers on the way does not count.
+//! * *both*: the octets an `echo` server sends back, counted as they arrive until the time is over.
+//!   After that the stream is ended and read to its end: as many octets must have come back as were
+//!   sent.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::time::{timeout, timeout_at};
 
-use crate::{
-    BenchError, Common,
-    failure::{Failure, Failures},
-    fleet::{Fleet, Seat, Shared, conduct},
-    limits,
-    process::Monitor,
-    report::{self, Findings, GIGABYTE, Measured, Report, Work, to_json},
-    table::{Table, number},
-    target::Target,
-};
+use crate::failure::{Failure, Failures};
+use crate::fleet::{Fleet, Seat, Shared, conduct};
+use crate::process::Monitor;
+use crate::report::{self, Findings, GIGABYTE, Measured, Report, Work, to_json};
+use crate::table::{Table, number};
+use crate::target::Target;
+use crate::{BenchError, Common, limits};
 
 mod carry;
 use carry::Meter;
@@ -59,7 +56,8 @@ pub struct Options {
     pub bytes: Option<u64>,
     /// Whether every octet is checked.
     pub verify: bool,
-    /// The size of each socket's buffers; none for the system's, which grow to megabytes: too much for thousands of streams.
+    /// The size of each socket's buffers; none for the system's, which grow to megabytes: too much
+    /// for thousands of streams.
     pub buffer: Option<usize>,
 }
 
@@ -94,7 +92,8 @@ pub struct Stream {
     pub megabytes_per_second: f64,
     /// The longest time without an octet received (up: accepted), in milliseconds.
     pub longest_gap_ms: f64,
-    /// Up: whether the other end confirmed the octets; otherwise whether the stream came to its proper end.
+    /// Up: whether the other end confirmed the octets; otherwise whether the stream came to its
+    /// proper end.
     pub confirmed: bool,
 }
 
@@ -153,7 +152,12 @@ pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
         let to = monitor.mark();
         let seconds = window.start.elapsed().as_secs_f64();
         let tallies = fleet.finish(patience, &mut monitor).await?;
-        Ok(conclude(common, options, tallies, &Measured { monitor: &monitor, from: &from, to: &to, seconds }))
+        Ok(conclude(
+            common,
+            options,
+            tallies,
+            &Measured { monitor: &monitor, from: &from, to: &to, seconds },
+        ))
     })
 }
 
@@ -163,28 +167,39 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         Ok(stream) => stream,
         Err(failure) => return tally.borrow_mut().failures.add(failure),
     };
-    if let Err(error) = plan.options.buffer.map_or(Ok(()), |octets| limits::bound_buffers(&stream, octets)) {
+    if let Err(error) =
+        plan.options.buffer.map_or(Ok(()), |octets| limits::bound_buffers(&stream, octets))
+    {
         return tally.borrow_mut().failures.add(Failure::io("SO_SNDBUF and SO_RCVBUF", &error));
     }
     // A source's stream stands when it begins: only then has everything on the way been opened.
     if plan.options.direction == Direction::Down {
         let begun = timeout(plan.timeout, stream.peek(&mut [0])).await;
         let begun = begun.map_err(|_| Failure::timeout("the beginning of a stream", plan.timeout));
-        if let Err(failure) = begun.and_then(|begun| begun.map_err(|error| Failure::io("read", &error))) {
+        if let Err(failure) =
+            begun.and_then(|begun| begun.map_err(|error| Failure::io("read", &error)))
+        {
             return tally.borrow_mut().failures.add(failure);
         }
     }
     let Ok(window) = seat.next_window().await else { return };
     let meter = Meter::new(index, window);
     let limit = window.end + plan.timeout;
-    let result = match timeout_at(limit.into(), carry::carry(&mut stream, &plan.options, &meter)).await {
+    let result = match timeout_at(limit.into(), carry::carry(&mut stream, &plan.options, &meter))
+        .await
+    {
         Ok(result) => result,
         Err(_) => Err(Failure::timeout("end of the stream after the time was over", plan.timeout)),
     };
     let mut tally = tally.borrow_mut();
     tally.streams.push(meter.figures(plan.options.direction, Instant::now()));
     if let Err(failure) = result {
-        let text = format!("stream {index}, {} sent, {} received: {}", meter.sent(), meter.received(), failure.text);
+        let text = format!(
+            "stream {index}, {} sent, {} received: {}",
+            meter.sent(),
+            meter.received(),
+            failure.text
+        );
         tally.failures.add(Failure::new(failure.kind, text));
     }
 }
@@ -192,15 +207,29 @@ async fn stream(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
 fn fairness(streams: &[Stream]) -> Fairness {
     let mut rates: Vec<f64> = streams.iter().map(|stream| stream.megabytes_per_second).collect();
     rates.sort_by(f64::total_cmp);
-    let (Some(&min), Some(&max), Some(&median)) = (rates.first(), rates.last(), rates.get(rates.len() / 2)) else {
+    let (Some(&min), Some(&max), Some(&median)) =
+        (rates.first(), rates.last(), rates.get(rates.len() / 2))
+    else {
         return Fairness::default();
     };
-    let (sum, squares) = rates.iter().fold((0.0, 0.0), |(sum, squares), rate| (sum + rate, squares + rate * rate));
+    let (sum, squares) =
+        rates.iter().fold((0.0, 0.0), |(sum, squares), rate| (sum + rate, squares + rate * rate));
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-    Fairness { min, median, max, min_to_max: share(min, max), jain: share(sum * sum, rates.len() as f64 * squares) }
+    Fairness {
+        min,
+        median,
+        max,
+        min_to_max: share(min, max),
+        jain: share(sum * sum, rates.len() as f64 * squares),
+    }
 }
 
-fn conclude(common: &Common, options: &Options, tallies: Vec<Tally>, measured: &Measured<'_>) -> Report {
+fn conclude(
+    common: &Common,
+    options: &Options,
+    tallies: Vec<Tally>,
+    measured: &Measured<'_>,
+) -> Report {
     let mut failures = Failures::default();
     let mut streams = Vec::new();
     for tally in tallies {
@@ -209,7 +238,8 @@ fn conclude(common: &Common, options: &Options, tallies: Vec<Tally>, measured: &
     }
     streams.sort_by_key(|stream| stream.stream);
     let octets: u64 = streams.iter().map(|stream| stream.octets).sum();
-    let (sent, received) = streams.iter().fold((0u64, 0u64), |(s, r), stream| (s + stream.sent, r + stream.received));
+    let (sent, received) =
+        streams.iter().fold((0u64, 0u64), |(s, r), stream| (s + stream.sent, r + stream.received));
     let longest = streams.iter().map(|stream| stream.seconds).fold(0.0, f64::max);
     let rate = if longest > 0.0 { octets as f64 / longest / 1e6 } else { 0.0 };
     let unconfirmed = streams.iter().filter(|stream| !stream.confirmed).count();
@@ -249,15 +279,27 @@ fn tables(options: &Options, figures: &Figures) -> Vec<Table> {
         Direction::Both => "both ways (counted: what came back)",
     };
     let checked = if options.verify { ", every octet checked" } else { "" };
-    let mut total = Table::new(format!("{} streams {direction}, chunks of {}{checked}", options.streams, options.chunk));
+    let mut total = Table::new(format!(
+        "{} streams {direction}, chunks of {}{checked}",
+        options.streams, options.chunk
+    ));
     total.row(["".to_owned(), "MB/s".to_owned(), "Gbit/s".to_owned(), "octets".to_owned()]);
-    let cells = [number(figures.megabytes_per_second), number(figures.gigabits_per_second), figures.octets.to_string()];
+    let cells = [
+        number(figures.megabytes_per_second),
+        number(figures.gigabits_per_second),
+        figures.octets.to_string(),
+    ];
     total.row(["all".to_owned()].into_iter().chain(cells));
     let mut listed = Table::new("by stream");
     listed.row(["stream", "MB/s", "octets", "longest gap ms"]);
     for stream in figures.streams.iter().take(LISTED) {
         let rate = number(stream.megabytes_per_second);
-        listed.row([stream.stream.to_string(), rate, stream.octets.to_string(), number(stream.longest_gap_ms)]);
+        listed.row([
+            stream.stream.to_string(),
+            rate,
+            stream.octets.to_string(),
+            number(stream.longest_gap_ms),
+        ]);
     }
     if figures.streams.len() > LISTED {
         listed.row([format!("and {} more", figures.streams.len() - LISTED)]);

@@ -5,15 +5,18 @@ mod common;
 use std::time::Duration;
 
 use common::{echo_with, figure, misbehaving, reset, server, without_errors};
-use skbench::{
-    connections::{self, Close},
-    failure::Kind,
-    latency,
-    server::Mode,
-};
+use skbench::connections::{self, Close};
+use skbench::failure::Kind;
+use skbench::latency;
+use skbench::server::Mode;
 
 fn closed_loop() -> latency::Options {
-    latency::Options { connections: 4, size: 300, seconds: Duration::from_millis(300), ..latency::Options::default() }
+    latency::Options {
+        connections: 4,
+        size: 300,
+        seconds: Duration::from_millis(300),
+        ..latency::Options::default()
+    }
 }
 
 #[test]
@@ -25,7 +28,8 @@ fn closed_loop_requests_are_answered_and_counted() {
     without_errors(&report);
     let requests = figure(&report, "/figures/requests");
     assert!(requests > 0.0 && requests == figure(&report, "/figures/latency_us/count"));
-    let percentiles = ["p50", "p90", "p99", "p99_9", "max"].map(|p| figure(&report, &format!("/figures/latency_us/{p}")));
+    let percentiles = ["p50", "p90", "p99", "p99_9", "max"]
+        .map(|p| figure(&report, &format!("/figures/latency_us/{p}")));
     assert!(percentiles.is_sorted() && percentiles[0] > 0.0, "{report}");
 }
 
@@ -34,8 +38,14 @@ fn a_count_ends_the_run_exactly() {
     let server = server(Mode::Echo);
     // Above the kernel's buffers, so that writing and reading must go on at once.
     for size in [1, 1 << 20] {
-        let options = latency::Options { count: Some(10), size, seconds: Duration::from_secs(60), ..closed_loop() };
-        let report = latency::run(&common::common(server.address(), 20_000), &options).expect("a run");
+        let options = latency::Options {
+            count: Some(10),
+            size,
+            seconds: Duration::from_secs(60),
+            ..closed_loop()
+        };
+        let report =
+            latency::run(&common::common(server.address(), 20_000), &options).expect("a run");
         without_errors(&report);
         assert_eq!(figure(&report, "/figures/requests"), 10.0);
         assert!(report.seconds < 60.0);
@@ -45,7 +55,12 @@ fn a_count_ends_the_run_exactly() {
 #[test]
 fn http_requests_are_answered() {
     let server = server(Mode::Http);
-    let options = latency::Options { http: true, count: Some(50), seconds: Duration::from_secs(60), ..closed_loop() };
+    let options = latency::Options {
+        http: true,
+        count: Some(50),
+        seconds: Duration::from_secs(60),
+        ..closed_loop()
+    };
     let report = latency::run(&common::common(server.address(), 10_000), &options).expect("a run");
     without_errors(&report);
     assert_eq!(figure(&report, "/figures/requests"), 50.0);
@@ -57,8 +72,8 @@ fn http_requests_are_answered() {
 
 #[test]
 fn an_open_loop_charges_a_pause_to_all_that_were_due() {
-    // 200 a second, and the server pauses for half a second once: 100 requests were due in the pause, though only one
-    // was outstanding.
+    // 200 a second, and the server pauses for half a second once: 100 requests were due in the
+    // pause, though only one was outstanding.
     let address = echo_with(|offset, _| {
         if offset == 3000 {
             std::thread::park_timeout(Duration::from_millis(500));
@@ -75,7 +90,8 @@ fn an_open_loop_charges_a_pause_to_all_that_were_due() {
     let report = latency::run(&common::common(address, 10_000), &options).expect("a run");
     without_errors(&report);
     assert_eq!(figure(&report, "/figures/latency_us/count"), 200.0, "{report}");
-    // The pause began after 30 requests: of 200, about half waited in it, a quarter of them above 250 ms.
+    // The pause began after 30 requests: of 200, about half waited in it, a quarter of them above
+    // 250 ms.
     assert!(figure(&report, "/figures/latency_us/p90") > 200_000.0, "{report}");
     assert!(figure(&report, "/figures/open_loop/service_us/p90") < 200_000.0, "{report}");
 }
@@ -86,12 +102,21 @@ fn a_rate_that_cannot_be_met_is_said() {
         std::thread::park_timeout(Duration::from_millis(20));
         true
     });
-    let options = latency::Options { connections: 2, rate: Some(1000.0), seconds: Duration::from_millis(500), ..closed_loop() };
+    let options = latency::Options {
+        connections: 2,
+        rate: Some(1000.0),
+        seconds: Duration::from_millis(500),
+        ..closed_loop()
+    };
     let report = latency::run(&common::common(slow, 10_000), &options).expect("a run");
     without_errors(&report);
-    let (answered, overdue) = (figure(&report, "/figures/requests"), figure(&report, "/figures/open_loop/overdue"));
+    let (answered, overdue) =
+        (figure(&report, "/figures/requests"), figure(&report, "/figures/open_loop/overdue"));
     assert_eq!(answered + overdue, 500.0, "{report}");
-    assert!(overdue > 300.0 && report.notes.iter().any(|note| note.contains("due and not sent")), "{report}");
+    assert!(
+        overdue > 300.0 && report.notes.iter().any(|note| note.contains("due and not sent")),
+        "{report}"
+    );
 }
 
 #[test]
@@ -124,10 +149,11 @@ fn latency_goes_on_after_resets() {
         let _ = std::io::Read::read_exact(&mut stream, &mut request);
         reset(stream);
     });
-    let options = latency::Options { count: Some(80), seconds: Duration::from_secs(60), ..closed_loop() };
+    let options =
+        latency::Options { count: Some(80), seconds: Duration::from_secs(60), ..closed_loop() };
     let report = latency::run(&common::common(address, 5000), &options).expect("a run");
-    // Of 20 requests of each connection the 5th, 11th and 17th are reset, the first connection having proved itself by one
-    // more.
+    // Of 20 requests of each connection the 5th, 11th and 17th are reset, the first connection
+    // having proved itself by one more.
     assert_eq!((report.errors.of(Kind::Reset), report.errors.total()), (12, 12), "{report}");
     assert_eq!(figure(&report, "/figures/requests"), 68.0, "{report}");
 }
@@ -146,11 +172,13 @@ fn opening(close: Close) -> connections::Options {
 fn connections_are_opened_and_ended_in_every_way() {
     for close in [Close::Fin, Close::Half, Close::Rst] {
         let server = server(Mode::Echo);
-        let report = connections::run(&common::common(server.address(), 10_000), &opening(close)).expect("a run");
+        let report = connections::run(&common::common(server.address(), 10_000), &opening(close))
+            .expect("a run");
         without_errors(&report);
         assert_eq!(figure(&report, "/figures/connections"), 60.0);
         assert!(figure(&report, "/figures/connections_per_second") > 0.0);
-        let (connect, whole) = (figure(&report, "/figures/connect_us/p50"), figure(&report, "/figures/whole_us/p50"));
+        let (connect, whole) =
+            (figure(&report, "/figures/connect_us/p50"), figure(&report, "/figures/whole_us/p50"));
         assert!(connect <= whole, "{report}");
         assert_eq!(server.totals().accepted.load(std::sync::atomic::Ordering::Relaxed), 60);
     }
@@ -158,13 +186,21 @@ fn connections_are_opened_and_ended_in_every_way() {
 
 #[test]
 fn failed_connections_are_counted_by_kind() {
-    let short = || connections::Options { seconds: Duration::from_millis(200), count: None, ..opening(Close::Half) };
+    let short = || connections::Options {
+        seconds: Duration::from_millis(200),
+        count: None,
+        ..opening(Close::Half)
+    };
     let resets = misbehaving(|mut stream| {
         let _ = std::io::Read::read(&mut stream, &mut [0; 8]);
         reset(stream);
     });
     let report = connections::run(&common::common(resets, 2000), &short()).expect("a run");
-    assert!(report.errors.of(Kind::Reset) >= 3 && report.errors.of(Kind::Reset) == report.errors.total(), "{report}");
+    assert!(
+        report.errors.of(Kind::Reset) >= 3
+            && report.errors.of(Kind::Reset) == report.errors.total(),
+        "{report}"
+    );
     assert_eq!(figure(&report, "/figures/connections"), 0.0);
 
     let early = misbehaving(|mut stream| {
@@ -176,12 +212,17 @@ fn failed_connections_are_counted_by_kind() {
     // Never ends its own direction.
     let stays = misbehaving(|mut stream| {
         let mut data = [0; 64];
-        if std::io::Read::read_exact(&mut stream, &mut data).is_ok() && std::io::Write::write_all(&mut stream, &data).is_ok() {
+        if std::io::Read::read_exact(&mut stream, &mut data).is_ok()
+            && std::io::Write::write_all(&mut stream, &data).is_ok()
+        {
             std::thread::park();
         }
     });
     let report = connections::run(&common::common(stays, 100), &short()).expect("a run");
-    assert!(report.errors.of(Kind::Timeout) >= 3 && report.to_string().contains("half-close: not done"), "{report}");
+    assert!(
+        report.errors.of(Kind::Timeout) >= 3 && report.to_string().contains("half-close: not done"),
+        "{report}"
+    );
 
     let nobody = server(Mode::Echo).address();
     let report = connections::run(&common::common(nobody, 2000), &short()).expect("a run");

@@ -2,20 +2,23 @@
 
 mod common;
 
-use std::{
-    io::{Read, Write},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use common::{figure, misbehaving, reset, server, without_errors};
-use skbench::{BenchError, failure::Kind, idle, server::Mode, streams};
+use skbench::failure::Kind;
+use skbench::server::Mode;
+use skbench::{BenchError, idle, streams};
 
 fn held() -> idle::Options {
-    idle::Options { connections: 50, hold: Duration::from_millis(200), parallel: 8, ..idle::Options::default() }
+    idle::Options {
+        connections: 50,
+        hold: Duration::from_millis(200),
+        parallel: 8,
+        ..idle::Options::default()
+    }
 }
 
 #[test]
@@ -37,7 +40,9 @@ fn idle_connections_are_proved_twice() {
 }
 
 /// Echoes once, and then does what `then` says to every third connection.
-fn every_third(then: impl Fn(std::net::TcpStream) + Clone + Send + 'static) -> std::net::SocketAddr {
+fn every_third(
+    then: impl Fn(std::net::TcpStream) + Clone + Send + 'static,
+) -> std::net::SocketAddr {
     let number = Arc::new(AtomicUsize::new(0));
     misbehaving(move |mut stream| {
         let third = number.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
@@ -55,7 +60,10 @@ fn connections_lost_while_held_are_counted() {
     let options = || idle::Options { connections: 9, ..held() };
     let report = idle::run(&common::common(every_third(drop), 2000), &options()).expect("a run");
     assert_eq!((report.errors.of(Kind::EarlyEnd), report.errors.total()), (3, 3), "{report}");
-    assert_eq!((figure(&report, "/figures/lost_while_held"), figure(&report, "/figures/alive")), (3.0, 6.0));
+    assert_eq!(
+        (figure(&report, "/figures/lost_while_held"), figure(&report, "/figures/alive")),
+        (3.0, 6.0)
+    );
 
     let report = idle::run(&common::common(every_third(reset), 2000), &options()).expect("a run");
     assert_eq!((report.errors.of(Kind::Reset), report.errors.total()), (3, 3), "{report}");
@@ -67,7 +75,10 @@ fn connections_lost_while_held_are_counted() {
     });
     let report = idle::run(&common::common(mute, 1000), &options()).expect("a run");
     assert_eq!((report.errors.of(Kind::Timeout), report.errors.total()), (3, 3), "{report}");
-    assert_eq!((figure(&report, "/figures/lost_while_held"), figure(&report, "/figures/alive")), (0.0, 6.0));
+    assert_eq!(
+        (figure(&report, "/figures/lost_while_held"), figure(&report, "/figures/alive")),
+        (0.0, 6.0)
+    );
 }
 
 #[test]
@@ -77,7 +88,8 @@ fn opening_ends_in_time_even_if_nobody_answers() {
         drop(stream);
     });
     // One at a time, each up to ten seconds: the limit of all ends it.
-    let options = idle::Options { connections: 20, parallel: 1, limit: Duration::from_millis(200), ..held() };
+    let options =
+        idle::Options { connections: 20, parallel: 1, limit: Duration::from_millis(200), ..held() };
     let report = idle::run(&common::common(silent, 10_000), &options).expect("a run");
     assert_eq!((report.errors.of(Kind::Timeout), report.errors.total()), (20, 20), "{report}");
     assert!(report.seconds < 9.0, "{report}");
@@ -87,7 +99,8 @@ fn opening_ends_in_time_even_if_nobody_answers() {
 fn more_connections_than_descriptors_are_refused_before_anything_is_opened() {
     let server = server(Mode::Echo);
     let options = idle::Options { connections: usize::MAX, ..held() };
-    let error = idle::run(&common::common(server.address(), 1000), &options).expect_err("more than any limit");
+    let error = idle::run(&common::common(server.address(), 1000), &options)
+        .expect_err("more than any limit");
     assert!(matches!(error, BenchError::Descriptors { .. }), "{error}");
     assert_eq!(server.totals().accepted.load(Ordering::Relaxed), 0);
 }
@@ -111,15 +124,22 @@ fn stalled_streams_are_filled_held_and_read_to_the_end() {
     let report = streams::run(&common, &still()).expect("a run");
     without_errors(&report);
     assert_eq!(figure(&report, "/figures/parked/streams"), 5.0);
-    assert!(figure(&report, "/figures/parked/min") > 65_536.0, "the kernel's buffers hold more: {report}");
+    assert!(
+        figure(&report, "/figures/parked/min") > 65_536.0,
+        "the kernel's buffers hold more: {report}"
+    );
     assert_eq!(figure(&report, "/figures/released"), 5.0);
-    assert!(figure(&report, "/figures/baseline/requests") > 0.0 && figure(&report, "/figures/during/requests") > 0.0);
+    assert!(
+        figure(&report, "/figures/baseline/requests") > 0.0
+            && figure(&report, "/figures/during/requests") > 0.0
+    );
     assert!(figure(&report, "/figures/p50_ratio") > 0.0);
 }
 
 #[test]
 fn a_stalled_stream_that_is_cut_short_is_no_success() {
-    // Echoes one mebioctet of a stream and ends it as if that were all; live streams, known by their small requests, whole.
+    // Echoes one mebioctet of a stream and ends it as if that were all; live streams, known by
+    // their small requests, whole.
     let short = misbehaving(|mut stream| {
         let mut data = vec![0; 1 << 16];
         let mut left = usize::MAX;
@@ -142,7 +162,8 @@ fn a_stalled_stream_that_is_cut_short_is_no_success() {
 
 #[test]
 fn a_server_whose_stalled_streams_hold_up_others_is_found_out() {
-    // All connections share one writer: who writes into a stream that is not read holds up everybody.
+    // All connections share one writer: who writes into a stream that is not read holds up
+    // everybody.
     let writer = Arc::new(Mutex::new(()));
     let blocking = misbehaving(move |mut stream| {
         let mut data = vec![0; 1 << 16];

@@ -2,18 +2,23 @@
 
 mod common;
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
+use std::time::Duration;
 
 use common::{echo_with, figure, misbehaving, reset, server, without_errors};
-use skbench::{
-    failure::Kind,
-    pattern,
-    server::{Mode, Options as ServerOptions, Preamble, Server},
-    throughput::{Direction, Options, run},
-};
+use skbench::failure::Kind;
+use skbench::pattern;
+use skbench::server::{Mode, Options as ServerOptions, Preamble, Server};
+use skbench::throughput::{Direction, Options, run};
 
 fn options(direction: Direction) -> Options {
-    Options { streams: 3, seconds: Duration::from_millis(300), direction, verify: true, ..Options::default() }
+    Options {
+        streams: 3,
+        seconds: Duration::from_millis(300),
+        direction,
+        verify: true,
+        ..Options::default()
+    }
 }
 
 #[test]
@@ -28,7 +33,11 @@ fn what_goes_through_an_echo_server_is_checked_and_counted() {
     assert_eq!(streams.len(), 3);
     for stream in &streams {
         assert!(stream["sent"].as_u64() > Some(0), "{stream}");
-        assert_eq!((&stream["sent"], &stream["confirmed"]), (&stream["received"], &true.into()), "{stream}");
+        assert_eq!(
+            (&stream["sent"], &stream["confirmed"]),
+            (&stream["received"], &true.into()),
+            "{stream}"
+        );
     }
     assert!(figure(&report, "/figures/megabytes_per_second") > 0.0);
     assert!(figure(&report, "/processes/0/cpu_seconds_per_unit") > 0.0);
@@ -40,7 +49,8 @@ fn what_goes_through_an_echo_server_is_checked_and_counted() {
 #[test]
 fn an_upload_counts_what_the_sink_confirms() {
     let server = server(Mode::Sink);
-    let report = run(&common::common(server.address(), 10_000), &options(Direction::Up)).expect("a run");
+    let report =
+        run(&common::common(server.address(), 10_000), &options(Direction::Up)).expect("a run");
     without_errors(&report);
     let received = server.totals().received.load(std::sync::atomic::Ordering::Relaxed);
     // Besides the octets that count, every stream has a preamble of 16.
@@ -50,7 +60,8 @@ fn an_upload_counts_what_the_sink_confirms() {
 #[test]
 fn a_download_is_checked_and_ends_in_time() {
     let server = server(Mode::Source);
-    let report = run(&common::common(server.address(), 10_000), &options(Direction::Down)).expect("a run");
+    let report =
+        run(&common::common(server.address(), 10_000), &options(Direction::Down)).expect("a run");
     without_errors(&report);
     assert!(figure(&report, "/figures/fairness/min") > 0.0);
 }
@@ -58,10 +69,17 @@ fn a_download_is_checked_and_ends_in_time() {
 #[test]
 fn octets_can_be_asked_for_instead_of_a_time() {
     let (echo, sink, source) = (server(Mode::Echo), server(Mode::Sink), server(Mode::Source));
-    for (server, direction) in [(&echo, Direction::Both), (&sink, Direction::Up), (&source, Direction::Down)] {
+    for (server, direction) in
+        [(&echo, Direction::Both), (&sink, Direction::Up), (&source, Direction::Down)]
+    {
         for (chunk, verify) in [(1000, true), (64 * 1024, false)] {
-            let options =
-                Options { bytes: Some(1_234_567), seconds: Duration::from_secs(30), chunk, verify, ..options(direction) };
+            let options = Options {
+                bytes: Some(1_234_567),
+                seconds: Duration::from_secs(30),
+                chunk,
+                verify,
+                ..options(direction)
+            };
             let report = run(&common::common(server.address(), 10_000), &options).expect("a run");
             without_errors(&report);
             assert_eq!(figure(&report, "/figures/octets"), 3.0 * 1_234_567.0, "{direction:?}");
@@ -73,7 +91,8 @@ fn octets_can_be_asked_for_instead_of_a_time() {
 #[test]
 fn one_wrong_octet_is_found_and_named() {
     let address = echo_with(|offset, data| {
-        if let Some(octet) = 100_000u64.checked_sub(offset).and_then(|at| data.get_mut(at as usize)) {
+        if let Some(octet) = 100_000u64.checked_sub(offset).and_then(|at| data.get_mut(at as usize))
+        {
             *octet ^= 0x10;
         }
         true
@@ -137,8 +156,11 @@ fn resets_early_ends_and_refusals_have_their_kinds() {
     let report = run(&common::common(resets, 2000), &options(Direction::Both)).expect("a run");
     assert_eq!((report.errors.of(Kind::Reset), report.errors.total()), (3, 3), "{report}");
 
-    let short = Server::start(&ServerOptions { bytes: Some(1000), ..ServerOptions::new(Mode::Source) }).expect("a server");
-    let report = run(&common::common(short.address(), 2000), &options(Direction::Down)).expect("a run");
+    let short =
+        Server::start(&ServerOptions { bytes: Some(1000), ..ServerOptions::new(Mode::Source) })
+            .expect("a server");
+    let report =
+        run(&common::common(short.address(), 2000), &options(Direction::Down)).expect("a run");
     assert_eq!((report.errors.of(Kind::EarlyEnd), report.errors.total()), (3, 3), "{report}");
 
     let nobody = server(Mode::Echo).address();
@@ -163,9 +185,11 @@ fn a_server_that_takes_nothing_is_a_time_out_and_a_gap() {
 #[test]
 fn the_wrong_server_for_a_direction_is_named() {
     let (echo, sink) = (server(Mode::Echo), server(Mode::Sink));
-    let report = run(&common::common(echo.address(), 2000), &options(Direction::Up)).expect("a run");
+    let report =
+        run(&common::common(echo.address(), 2000), &options(Direction::Up)).expect("a run");
     assert_eq!(report.errors.of(Kind::Protocol), 3, "{report}");
-    let report = run(&common::common(sink.address(), 2000), &options(Direction::Both)).expect("a run");
+    let report =
+        run(&common::common(sink.address(), 2000), &options(Direction::Both)).expect("a run");
     assert_eq!(report.errors.of(Kind::Count), 3, "{report}");
     // A foreign sink, which sends no receipt: the note says what the figure is worth.
     let foreign = misbehaving(|mut stream| {

@@ -1,8 +1,9 @@
 //! Addresses: from the text a message carries to the class and key by which routers know it.
 //!
-//! An address such as `hello`, `amqp:/_topo/0/north/temp.x` or `_edge/e1/temp.y` is first stripped of scheme, host and one
-//! trailing separator and then classified by an [`AddressSpace`], which knows the router's own id. The result is a borrowed
-//! [`AddressRef`]: classifying allocates nothing, and a map keyed by [`AddressKey`] is asked with it directly.
+//! An address such as `hello`, `amqp:/_topo/0/north/temp.x` or `_edge/e1/temp.y` is first stripped
+//! of scheme, host and one trailing separator and then classified by an [`AddressSpace`], which
+//! knows the router's own id. The result is a borrowed [`AddressRef`]: classifying allocates
+//! nothing, and a map keyed by [`AddressKey`] is asked with it directly.
 //!
 //! What is *not* here: who serves an address (`mobile`), and what a router does with it (the core).
 
@@ -11,18 +12,18 @@ mod space;
 #[cfg(test)]
 mod tests;
 
-pub use space::{AddressSpace, Canonical, strip_origin};
-
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+pub use space::{AddressSpace, Canonical, strip_origin};
+
 /// Longest address key, in octets, that is accepted from another router or at the attach of a link.
 ///
-/// Far above any name in use (Kubernetes names end at 253 octets, and a few of them may be joined); what is longer is a mistake
-/// or an attempt to fill memory.
+/// Far above any name in use (Kubernetes names end at 253 octets, and a few of them may be joined);
+/// what is longer is a mistake or an attempt to fill memory.
 pub const MAX_KEY_LENGTH: usize = 4096;
 
 /// The class of an address: the character that begins its key on the wire.
@@ -73,8 +74,8 @@ impl AddressClass {
 
 /// A classified address that borrows its text.
 ///
-/// It equals, hashes and orders like the [`AddressKey`] of the same class and text. To look one up without allocating, ask the
-/// map with a trait object: `map.get(&address as &dyn AddressParts)`.
+/// It equals, hashes and orders like the [`AddressKey`] of the same class and text. To look one up
+/// without allocating, ask the map with a trait object: `map.get(&address as &dyn AddressParts)`.
 #[derive(Clone, Copy, Debug)]
 pub struct AddressRef<'a> {
     /// The class.
@@ -104,7 +105,10 @@ impl<'a> AddressRef<'a> {
         }
         let mut chars = key.chars();
         let first = chars.next().ok_or(KeyError::Empty)?;
-        let class = u8::try_from(first).ok().and_then(AddressClass::from_octet).ok_or(KeyError::Class(first))?;
+        let class = u8::try_from(first)
+            .ok()
+            .and_then(AddressClass::from_octet)
+            .ok_or(KeyError::Class(first))?;
         Ok(Self { class, text: chars.as_str() })
     }
 
@@ -175,7 +179,8 @@ impl AddressKey {
     }
 }
 
-/// What [`AddressKey`] and [`AddressRef`] have in common, so that a map of the former is asked with the latter.
+/// What [`AddressKey`] and [`AddressRef`] have in common, so that a map of the former is asked with
+/// the latter.
 pub trait AddressParts {
     /// The address, borrowed.
     fn parts(&self) -> AddressRef<'_>;

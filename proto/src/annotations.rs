@@ -1,8 +1,10 @@
-//! Router annotations: the section that routers put before everything else in a message they pass to each other.
+//! Router annotations: the section that routers put before everything else in a message they pass
+//! to each other.
 //!
-//! It says where the message entered the network, through which routers it came, and how it wants to be forwarded. The section is
-//! parsed from the front of a delivery that may still be arriving ([`parse`]), borrowing from it, and composed anew for every
-//! outgoing copy ([`Outgoing`]), because each router adds itself to the trace.
+//! It says where the message entered the network, through which routers it came, and how it wants
+//! to be forwarded. The section is parsed from the front of a delivery that may still be arriving
+//! ([`parse`]), borrowing from it, and composed anew for every outgoing copy ([`Outgoing`]),
+//! because each router adds itself to the trace.
 
 #[cfg(test)]
 mod tests;
@@ -14,12 +16,12 @@ use bytes::BufMut;
 /// The section's descriptor: the unsigned long `SKPR--RA`. Only this long form is recognized.
 pub const DESCRIPTOR: [u8; 10] = [0x00, 0x80, 0x53, 0x4b, 0x50, 0x52, 0x2d, 0x2d, 0x52, 0x41];
 
-/// Most entries of a trace: a message passes each router at most once or twice on its way, and the longest line of routers that
-/// is worth carrying for is far shorter.
+/// Most entries of a trace: a message passes each router at most once or twice on its way, and the
+/// longest line of routers that is worth carrying for is far shorter.
 pub const MAX_TRACE_ENTRIES: usize = 1024;
 
-/// Most octets of the section, descriptor included: what a delivery may hold back from forwarding while its section arrives.
-/// Room for [`MAX_TRACE_ENTRIES`] ids of ordinary length.
+/// Most octets of the section, descriptor included: what a delivery may hold back from forwarding
+/// while its section arrives. Room for [`MAX_TRACE_ENTRIES`] ids of ordinary length.
 pub const MAX_SECTION_LENGTH: usize = 64 * 1024;
 
 /// How a message wants to be forwarded. Bits that are not known are kept and passed on.
@@ -143,7 +145,9 @@ pub enum AnnotationError {
         length: usize,
     },
     /// It names too many routers.
-    #[error("the router annotations name {entries} routers passed; at most {MAX_TRACE_ENTRIES} are taken")]
+    #[error(
+        "the router annotations name {entries} routers passed; at most {MAX_TRACE_ENTRIES} are taken"
+    )]
     TraceTooLong {
         /// Entries of the trace.
         entries: usize,
@@ -159,13 +163,19 @@ pub enum AnnotationError {
 pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     let Some(rest) = front.strip_prefix(&DESCRIPTOR) else {
         let short = front.len() < DESCRIPTOR.len() && DESCRIPTOR.starts_with(front);
-        return Ok(if short { Parsed::Incomplete { needed: DESCRIPTOR.len() } } else { Parsed::Absent });
+        return Ok(if short {
+            Parsed::Incomplete { needed: DESCRIPTOR.len() }
+        } else {
+            Parsed::Absent
+        });
     };
     let (size_octets, size) = match *rest {
         [] => (1, None),
         [LIST8, ref tail @ ..] => (1, tail.first().map(|octet| usize::from(*octet))),
         [LIST0, ..] => return Err(AnnotationError::TooFew { items: 0 }),
-        [LIST32, ref tail @ ..] => (4, tail.first_chunk().map(|octets| u32::from_be_bytes(*octets) as usize)),
+        [LIST32, ref tail @ ..] => {
+            (4, tail.first_chunk().map(|octets| u32::from_be_bytes(*octets) as usize))
+        }
         _ => return Err(AnnotationError::NotAList),
     };
     let head = DESCRIPTOR.len() + 1 + size_octets;
@@ -174,7 +184,9 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     if length > MAX_SECTION_LENGTH {
         return Err(AnnotationError::TooLong { length });
     }
-    let Some(content) = front.get(head..length) else { return Ok(Parsed::Incomplete { needed: length }) };
+    let Some(content) = front.get(head..length) else {
+        return Ok(Parsed::Incomplete { needed: length });
+    };
     let mut cursor = Cursor(content);
     let count = cursor.size(size_octets)?;
     if count < 4 {
@@ -190,7 +202,14 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     } else {
         None
     };
-    Ok(Parsed::Present(Annotations { flags: Flags(flags), to_override, ingress, trace, ingress_mesh, length }))
+    Ok(Parsed::Present(Annotations {
+        flags: Flags(flags),
+        to_override,
+        ingress,
+        trace,
+        ingress_mesh,
+        length,
+    }))
 }
 
 impl<'a> Annotations<'a> {
@@ -227,12 +246,27 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// Of a message that enters the network at this router, `own` = `0/<id>`.
     pub fn originated(flags: Flags, own: &'a str) -> Self {
-        Self { flags, to_override: None, ingress: Some(own), trace: Trace::default(), own: Some(own), ingress_mesh: None }
+        Self {
+            flags,
+            to_override: None,
+            ingress: Some(own),
+            trace: Trace::default(),
+            own: Some(own),
+            ingress_mesh: None,
+        }
     }
 
-    /// Of what an edge router of mesh `ingress_mesh` sends: the interior router that takes it is the ingress.
+    /// Of what an edge router of mesh `ingress_mesh` sends: the interior router that takes it is
+    /// the ingress.
     pub fn of_edge(flags: Flags, ingress_mesh: Option<&'a str>) -> Self {
-        Self { flags, to_override: None, ingress: None, trace: Trace::default(), own: None, ingress_mesh }
+        Self {
+            flags,
+            to_override: None,
+            ingress: None,
+            trace: Trace::default(),
+            own: None,
+            ingress_mesh,
+        }
     }
 
     /// With an address that goes before the message's own `to`.
@@ -247,7 +281,8 @@ impl<'a> Outgoing<'a> {
         self
     }
 
-    /// In the form an edge router gives it, and that leaves for another network: no ingress, no trace.
+    /// In the form an edge router gives it, and that leaves for another network: no ingress, no
+    /// trace.
     pub fn stripped(mut self) -> Self {
         self.ingress = None;
         self.trace = Trace::default();
@@ -380,8 +415,8 @@ impl ItemError {
 
 /// Reads items from the front of the rest of a list.
 ///
-/// The section has a parser of its own, not the general decoder: it is read once for every message and stream, holds four fixed
-/// items of three types, and this reads them without a copy.
+/// The section has a parser of its own, not the general decoder: it is read once for every message
+/// and stream, holds four fixed items of three types, and this reads them without a copy.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -396,11 +431,18 @@ impl<'a> Cursor<'a> {
     }
 
     fn octets4(&mut self) -> Result<u32, ItemError> {
-        self.take(4)?.first_chunk().map(|octets| u32::from_be_bytes(*octets)).ok_or(ItemError::Malformed)
+        self.take(4)?
+            .first_chunk()
+            .map(|octets| u32::from_be_bytes(*octets))
+            .ok_or(ItemError::Malformed)
     }
 
     fn size(&mut self, octets: usize) -> Result<usize, AnnotationError> {
-        let size = if octets == 1 { self.octet().map(usize::from) } else { self.octets4().map(|size| size as usize) };
+        let size = if octets == 1 {
+            self.octet().map(usize::from)
+        } else {
+            self.octets4().map(|size| size as usize)
+        };
         size.map_err(|_| AnnotationError::Malformed)
     }
 
@@ -441,6 +483,10 @@ impl<'a> Cursor<'a> {
         for _ in 0..count {
             content.string().map_err(|e| e.at(3))?.ok_or(AnnotationError::Type(3))?;
         }
-        if content.0.is_empty() { Ok(Trace { items, count }) } else { Err(AnnotationError::Malformed) }
+        if content.0.is_empty() {
+            Ok(Trace { items, count })
+        } else {
+            Err(AnnotationError::Malformed)
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! What an edge router and its interior router say to each other beyond messages: which addresses can be reached, and the mesh of
-//! edge routers that one belongs to.
+//! What an edge router and its interior router say to each other beyond messages: which addresses
+//! can be reached, and the mesh of edge routers that one belongs to.
 //!
-//! An edge router takes no part in the routing protocol. It attaches a link for each address that somebody consumes or produces for
-//! behind it, and is told by [`Tracking`] which of the latter have consumers elsewhere. With [`encode_mesh`] it says which mesh it
-//! belongs to, so that nothing that comes from there is sent back. The sections here are those behind the router annotations.
+//! An edge router takes no part in the routing protocol. It attaches a link for each address that
+//! somebody consumes or produces for behind it, and is told by [`Tracking`] which of the latter
+//! have consumers elsewhere. With [`encode_mesh`] it says which mesh it belongs to, so that nothing
+//! that comes from there is sent back. The sections here are those behind the router annotations.
 
 use crate::address::{AddressKey, AddressRef, KeyError};
 use crate::amqp::decode::DecodeError;
@@ -17,10 +18,12 @@ pub const TRACKING_ADDRESS: &str = "_$qd.edge_addr_tracking";
 /// The target of the link on which an edge router says which mesh it belongs to.
 pub const MESH_ADDRESS: &str = "_$qd.mesh_discovery";
 
-/// The target of the link on which an edge router bids for the id of the mesh that it forms with another.
+/// The target of the link on which an edge router bids for the id of the mesh that it forms with
+/// another.
 pub const BID_ADDRESS: &str = "_$qd.mesh_id_negotiation";
 
-/// Marks what is between two edge routers: the capability of their connections, and of the links for messages by a router's id.
+/// Marks what is between two edge routers: the capability of their connections, and of the links
+/// for messages by a router's id.
 pub const INTER_EDGE: &str = "qd.router-inter-edge";
 
 /// Marks the link on which an edge router gets what is for itself, by its id.
@@ -80,8 +83,13 @@ impl Tracking {
     /// # Errors
     /// It is no such message.
     pub fn decode(sections: &[u8]) -> Result<Self, EdgeMessageError> {
-        let Scan::Complete(head) = scan(sections, true, true)? else { return Err(EdgeMessageError::Body) };
-        let body = head.body.filter(|body| body.code == section::AMQP_VALUE).ok_or(EdgeMessageError::Body)?;
+        let Scan::Complete(head) = scan(sections, true, true)? else {
+            return Err(EdgeMessageError::Body);
+        };
+        let body = head
+            .body
+            .filter(|body| body.code == section::AMQP_VALUE)
+            .ok_or(EdgeMessageError::Body)?;
         let value = body.of(sections).value()?;
         match value.as_list() {
             Some([address, Value::Bool(reachable)]) => {
@@ -109,7 +117,9 @@ pub fn encode_mesh(id: &str) -> Vec<u8> {
 /// # Errors
 /// There is none.
 pub fn decode_mesh(sections: &[u8]) -> Result<String, EdgeMessageError> {
-    let Scan::Complete(head) = scan(sections, true, false)? else { return Err(EdgeMessageError::MeshId) };
+    let Scan::Complete(head) = scan(sections, true, false)? else {
+        return Err(EdgeMessageError::MeshId);
+    };
     let properties = head.application_properties.ok_or(EdgeMessageError::MeshId)?;
     let id = application_property(&properties, sections, MESH_KEY)?;
     match id.as_ref().and_then(Value::as_text) {
@@ -146,12 +156,16 @@ impl Bid {
     /// # Errors
     /// It is no such message.
     pub fn decode(sections: &[u8]) -> Result<Self, EdgeMessageError> {
-        let Scan::Complete(head) = scan(sections, true, false)? else { return Err(EdgeMessageError::MeshId) };
+        let Scan::Complete(head) = scan(sections, true, false)? else {
+            return Err(EdgeMessageError::MeshId);
+        };
         let properties = head.application_properties.ok_or(EdgeMessageError::MeshId)?;
         let ordinal = application_property(&properties, sections, "ordinal")?;
         let id = application_property(&properties, sections, "id")?;
         match (ordinal.as_ref().and_then(Value::as_i64), id.as_ref().and_then(Value::as_text)) {
-            (Some(ordinal), Some(id)) if id.len() == MESH_ID_LENGTH => Ok(Self { ordinal, id: id.to_owned() }),
+            (Some(ordinal), Some(id)) if id.len() == MESH_ID_LENGTH => {
+                Ok(Self { ordinal, id: id.to_owned() })
+            }
             _ => Err(EdgeMessageError::MeshId),
         }
     }
@@ -171,7 +185,8 @@ mod tests {
 
     #[test]
     fn mesh_is_what_c_routers_send() {
-        let octets = b"\x00St\xd1\x00\x00\x00\x1d\x00\x00\x00\x02\xa3\x06meshid\xa1\x0fEQ1lP_g3e6IrQxU";
+        let octets =
+            b"\x00St\xd1\x00\x00\x00\x1d\x00\x00\x00\x02\xa3\x06meshid\xa1\x0fEQ1lP_g3e6IrQxU";
         assert_eq!(encode_mesh("EQ1lP_g3e6IrQxU"), octets);
         assert_eq!(decode_mesh(octets).as_deref(), Ok("EQ1lP_g3e6IrQxU"));
     }
@@ -185,14 +200,19 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused() {
-        for octets in
-            [&b""[..], b"\x00Sw@", b"\x00Sw\xc0\x04\x02\xa1\x00A", b"\x00Sw\xc0\x05\x02\xa1\x01?A", b"\x00St\xc1\x01\x00"]
-        {
+        for octets in [
+            &b""[..],
+            b"\x00Sw@",
+            b"\x00Sw\xc0\x04\x02\xa1\x00A",
+            b"\x00Sw\xc0\x05\x02\xa1\x01?A",
+            b"\x00St\xc1\x01\x00",
+        ] {
             assert!(Tracking::decode(octets).is_err(), "{octets:?}");
             assert!(decode_mesh(octets).is_err(), "{octets:?}");
         }
         assert_eq!(decode_mesh(&encode_mesh("short")), Err(EdgeMessageError::MeshId));
-        let mut octets = Tracking { address: AddressKey::mobile("service"), reachable: false }.encode();
+        let mut octets =
+            Tracking { address: AddressKey::mobile("service"), reachable: false }.encode();
         while octets.pop().is_some() {
             assert!(Tracking::decode(&octets).is_err());
         }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map by a key of the engine, or by another small number that counts up. A hash that withstands chosen keys costs ten times as much, and
-/// of a short connection's instructions it was one in fifteen; what a peer numbers as it likes belongs in a map of the usual kind.
+/// A map by a key of the engine, or by another small number that counts up. A hash that withstands
+/// chosen keys costs ten times as much, and of a short connection's instructions it was one in
+/// fifteen; what a peer numbers as it likes belongs in a map of the usual kind.
 pub type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes one small number.
@@ -25,7 +26,8 @@ impl Hasher for KeyHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // Numbers that follow each other keep apart in the low bits, which choose the place; the high ones tell those of one place apart.
+        // Numbers that follow each other keep apart in the low bits, which choose the place; the
+        // high ones tell those of one place apart.
         self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
@@ -36,14 +38,16 @@ impl Hasher for KeyHasher {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::hash::BuildHasher;
+
+    use super::*;
 
     #[test]
     fn numbers_in_a_row_share_no_place() {
         let hasher = BuildHasherDefault::<KeyHasher>::default();
         for first in [0, 77, u32::MAX - 1000] {
-            let places: std::collections::HashSet<_> = (first..first + 1000).map(|n| hasher.hash_one(n) & 1023).collect();
+            let places: std::collections::HashSet<_> =
+                (first..first + 1000).map(|n| hasher.hash_one(n) & 1023).collect();
             assert_eq!(places.len(), 1000);
         }
         assert_ne!(hasher.hash_one((1_u16, 2_u16)), hasher.hash_one((2_u16, 1_u16)));

@@ -1,8 +1,9 @@
 //! What a Skupper router can decide without a socket, a clock or a thread.
 //!
-//! Everything here takes octets, events and the time as arguments and gives back octets, events and deadlines. Time is an
-//! [`time::Instant`] that the caller measures; names and random ids come from a generator that the caller seeds. So every
-//! scenario, however slow or rare in the world, is a test that runs in virtual time.
+//! Everything here takes octets, events and the time as arguments and gives back octets, events and
+//! deadlines. Time is an [`time::Instant`] that the caller measures; names and random ids come from
+//! a generator that the caller seeds. So every scenario, however slow or rare in the world, is a
+//! test that runs in virtual time.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

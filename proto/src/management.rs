@@ -1,8 +1,10 @@
-//! Requests to a management node and its responses (AMQP Management 1.0, working draft 9, as routers speak it).
+//! Requests to a management node and its responses (AMQP Management 1.0, working draft 9, as
+//! routers speak it).
 //!
-//! A request is a message whose application properties say what is asked for: `operation`, the `type` and the `name` or
-//! `identity` of an entity, and what else the operation needs; its body is a map of attributes, or nothing. The response goes to the
-//! request's `reply-to` and carries its `correlation-id`, `statusCode`, `statusDescription` and a body.
+//! A request is a message whose application properties say what is asked for: `operation`, the
+//! `type` and the `name` or `identity` of an entity, and what else the operation needs; its body is
+//! a map of attributes, or nothing. The response goes to the request's `reply-to` and carries its
+//! `correlation-id`, `statusCode`, `statusDescription` and a body.
 //!
 //! Here are both sides of both; what an operation does is the management node's to know.
 
@@ -14,11 +16,12 @@ use crate::amqp::encode::{self, Encode};
 use crate::amqp::message::{Head, Header, Properties, Scan, Span, scan, section};
 use crate::amqp::{DecodeError, Reader, Value};
 
-/// Most octets of a request. The largest that anybody sends creates a vhost with all its groups, some tens of KiB; what is read
-/// takes up to some thirty times as much.
+/// Most octets of a request. The largest that anybody sends creates a vhost with all its groups,
+/// some tens of KiB; what is read takes up to some thirty times as much.
 pub const MAX_REQUEST: usize = 256 * 1024;
 
-/// Most octets of a response that a client takes, and a management node gives: room for a query of a hundred thousand connections.
+/// Most octets of a response that a client takes, and a management node gives: room for a query of
+/// a hundred thousand connections.
 pub const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 
 /// Most application properties that are read of a message: the operations use ten.
@@ -59,7 +62,8 @@ pub struct Request {
     pub correlation_id: Option<Value>,
     /// What is to be done; `None` when the message does not say it as text.
     pub operation: Option<String>,
-    /// The other application properties, in the order of the wire. A name that comes twice counts the first time.
+    /// The other application properties, in the order of the wire. A name that comes twice counts
+    /// the first time.
     pub properties: Vec<(String, Value)>,
     /// The body, null if there is none.
     pub body: Value,
@@ -127,8 +131,8 @@ impl Request {
         Self { body, ..self }
     }
 
-    /// A query for entities of a type, or of all types: the attributes of these names, or all attributes if there are none.
-    /// Of each, names and results come back as a [`Table`].
+    /// A query for entities of a type, or of all types: the attributes of these names, or all
+    /// attributes if there are none. Of each, names and results come back as a [`Table`].
     pub fn query(entity_type: Option<&str>, attribute_names: &[&str]) -> Self {
         let names = attribute_names.iter().map(|name| Value::string(*name)).collect();
         let request = Self::new("QUERY")
@@ -151,7 +155,8 @@ impl Request {
         self.property(name)?.as_text()
     }
 
-    /// The application property of this name, if it is an integer of any type, or text that is one: tools send both.
+    /// The application property of this name, if it is an integer of any type, or text that is one:
+    /// tools send both.
     pub fn integer(&self, name: &str) -> Option<i64> {
         let value = self.property(name)?;
         value.as_i64().or_else(|| value.as_text()?.trim().parse().ok())
@@ -165,7 +170,10 @@ impl Request {
             correlation_id: self.correlation_id.clone(),
             ..Properties::default()
         };
-        let operation = self.operation.as_ref().map(|operation| (property::OPERATION, Value::string(operation.as_str())));
+        let operation = self
+            .operation
+            .as_ref()
+            .map(|operation| (property::OPERATION, Value::string(operation.as_str())));
         let named = self.properties.iter().map(|(name, value)| (name.as_str(), value.clone()));
         message(&properties, operation.into_iter().chain(named), &self.body)
     }
@@ -173,17 +181,21 @@ impl Request {
     /// Reads a message, which begins at the start of `octets`, router annotations excluded.
     ///
     /// # Errors
-    /// Octets that are no message or too many, and a body that is no value; with the reply address as far as it could be read.
+    /// Octets that are no message or too many, and a body that is no value; with the reply address
+    /// as far as it could be read.
     pub fn decode(octets: &[u8]) -> Result<Self, Malformed> {
         let nameless = |problem| Malformed { problem, reply_to: None, correlation_id: None };
         // Too large a message is not looked into, but for where an answer goes.
         let complete = octets.len() <= MAX_REQUEST;
         let head = match scan(octets, complete, complete) {
             Ok(Scan::Complete(head)) => head,
-            Ok(Scan::Incomplete) => return Err(nameless(Problem::Size { size: octets.len(), most: MAX_REQUEST })),
+            Ok(Scan::Incomplete) => {
+                return Err(nameless(Problem::Size { size: octets.len(), most: MAX_REQUEST }));
+            }
             Err(error) => return Err(nameless(Problem::Octets { section: "the message", error })),
         };
-        let Properties { to, reply_to, correlation_id, .. } = properties(&head, octets).map_err(nameless)?;
+        let Properties { to, reply_to, correlation_id, .. } =
+            properties(&head, octets).map_err(nameless)?;
         let content = match complete {
             true => content(&head, octets, |body| body.value()),
             false => Err(Problem::Size { size: octets.len(), most: MAX_REQUEST }),
@@ -191,7 +203,8 @@ impl Request {
         match content {
             Ok((mut properties, body)) => {
                 let place = properties.iter().position(|(name, _)| name == property::OPERATION);
-                let operation = place.and_then(|place| properties.remove(place).1.as_text().map(str::to_owned));
+                let operation =
+                    place.and_then(|place| properties.remove(place).1.as_text().map(str::to_owned));
                 Ok(Self { to, reply_to, correlation_id, operation, properties, body })
             }
             Err(problem) => Err(Malformed { problem, reply_to, correlation_id }),
@@ -271,7 +284,11 @@ impl Response {
 
     /// The octets of the message.
     pub fn encode(&self) -> Vec<u8> {
-        let properties = Properties { to: self.to.clone(), correlation_id: self.correlation_id.clone(), ..Properties::default() };
+        let properties = Properties {
+            to: self.to.clone(),
+            correlation_id: self.correlation_id.clone(),
+            ..Properties::default()
+        };
         let status = [
             (property::STATUS_CODE, Value::Int(self.status.0)),
             (property::STATUS_DESCRIPTION, Value::string(self.description.as_str())),
@@ -282,22 +299,35 @@ impl Response {
     /// Reads a message, which begins at the start of `octets`.
     ///
     /// # Errors
-    /// Octets that are no message or too many, a body that is no value, and a message without a status.
+    /// Octets that are no message or too many, a body that is no value, and a message without a
+    /// status.
     pub fn decode(octets: &[u8]) -> Result<Self, Problem> {
         if octets.len() > MAX_RESPONSE {
             return Err(Problem::Size { size: octets.len(), most: MAX_RESPONSE });
         }
         let head = match scan(octets, true, true) {
             Ok(Scan::Complete(head)) => head,
-            Ok(Scan::Incomplete) => return Err(Problem::Octets { section: "the message", error: DecodeError::Truncated }),
+            Ok(Scan::Incomplete) => {
+                return Err(Problem::Octets {
+                    section: "the message",
+                    error: DecodeError::Truncated,
+                });
+            }
             Err(error) => return Err(Problem::Octets { section: "the message", error }),
         };
         let Properties { to, correlation_id, .. } = properties(&head, octets)?;
         let (properties, body) = content(&head, octets, |body| body.trusted_value())?;
-        let find = |wanted: &str| properties.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let code = find(property::STATUS_CODE).and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
+        let find = |wanted: &str| {
+            properties.iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
+        };
+        let code = find(property::STATUS_CODE)
+            .and_then(Value::as_i64)
+            .and_then(|code| i32::try_from(code).ok());
         let status = code.map(Status).ok_or(Problem::NoStatus)?;
-        let description = find(property::STATUS_DESCRIPTION).and_then(Value::as_text).unwrap_or_default().to_owned();
+        let description = find(property::STATUS_DESCRIPTION)
+            .and_then(Value::as_text)
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self { to, correlation_id, status, description, body })
     }
 }
@@ -320,12 +350,19 @@ impl Table {
     /// The body of a response.
     pub fn into_body(self) -> Value {
         Value::Map(vec![
-            (Value::string(Self::NAMES), Value::List(self.attribute_names.into_iter().map(Value::String).collect())),
-            (Value::string(Self::RESULTS), Value::List(self.results.into_iter().map(Value::List).collect())),
+            (
+                Value::string(Self::NAMES),
+                Value::List(self.attribute_names.into_iter().map(Value::String).collect()),
+            ),
+            (
+                Value::string(Self::RESULTS),
+                Value::List(self.results.into_iter().map(Value::List).collect()),
+            ),
         ])
     }
 
-    /// Reads the body of a response; `None` if it is no answer to a query. A name that is no text is empty.
+    /// Reads the body of a response; `None` if it is no answer to a query. A name that is no text
+    /// is empty.
     pub fn from_body(body: Value) -> Option<Self> {
         let Value::Map(pairs) = body else { return None };
         let (mut names, mut rows) = (None, None);
@@ -337,7 +374,10 @@ impl Table {
             }
         }
         Some(Self {
-            attribute_names: names?.iter().map(|name| name.as_text().unwrap_or_default().to_owned()).collect(),
+            attribute_names: names?
+                .iter()
+                .map(|name| name.as_text().unwrap_or_default().to_owned())
+                .collect(),
             results: rows?.into_iter().map(Value::into_list).collect::<Option<_>>()?,
         })
     }
@@ -348,12 +388,17 @@ impl Table {
     }
 }
 
-fn message<'a>(properties: &Properties, application: impl Iterator<Item = (&'a str, Value)>, body: &Value) -> Vec<u8> {
+fn message<'a>(
+    properties: &Properties,
+    application: impl Iterator<Item = (&'a str, Value)>,
+    body: &Value,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     Header { durable: Some(false), ..Header::default() }.encode(&mut out);
     properties.encode(&mut out);
     encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
-    Value::Map(application.map(|(name, value)| (Value::string(name), value)).collect()).encode(&mut out);
+    Value::Map(application.map(|(name, value)| (Value::string(name), value)).collect())
+        .encode(&mut out);
     encode::descriptor(&mut out, section::AMQP_VALUE);
     body.encode(&mut out);
     out
@@ -362,28 +407,39 @@ fn message<'a>(properties: &Properties, application: impl Iterator<Item = (&'a s
 fn properties(head: &Head, octets: &[u8]) -> Result<Properties, Problem> {
     let read = |span: Span| Properties::decode_fields(&mut span.of(octets));
     let properties = head.properties.map(read).transpose();
-    properties.map(Option::unwrap_or_default).map_err(|error| Problem::Octets { section: "the properties section", error })
+    properties
+        .map(Option::unwrap_or_default)
+        .map_err(|error| Problem::Octets { section: "the properties section", error })
 }
 
 /// Reads a body.
 type ReadBody = fn(&mut Reader<'_>) -> Result<Value, DecodeError>;
 
 /// Application properties and body.
-fn content(head: &Head, octets: &[u8], read: ReadBody) -> Result<(Vec<(String, Value)>, Value), Problem> {
+fn content(
+    head: &Head,
+    octets: &[u8],
+    read: ReadBody,
+) -> Result<(Vec<(String, Value)>, Value), Problem> {
     let of = |section| move |error| Problem::Octets { section, error };
-    let application = head.application_properties.map(|span| application_properties(&mut span.of(octets)));
+    let application =
+        head.application_properties.map(|span| application_properties(&mut span.of(octets)));
     let application = application.transpose().map_err(of("the application-properties section"))?;
     let application = application.unwrap_or_else(|| Some(Vec::new())).ok_or(Problem::Properties)?;
     let body = match head.body {
         None => Value::Null,
-        Some(span) if span.code == section::AMQP_VALUE => read(&mut span.of(octets)).map_err(of("the body"))?,
+        Some(span) if span.code == section::AMQP_VALUE => {
+            read(&mut span.of(octets)).map_err(of("the body"))?
+        }
         Some(_) => return Err(Problem::Body),
     };
     Ok((application, body))
 }
 
 /// `None` when there are too many.
-fn application_properties(reader: &mut Reader<'_>) -> Result<Option<Vec<(String, Value)>>, DecodeError> {
+fn application_properties(
+    reader: &mut Reader<'_>,
+) -> Result<Option<Vec<(String, Value)>>, DecodeError> {
     if reader.null() {
         return Ok(Some(Vec::new()));
     }

@@ -1,14 +1,16 @@
 //! Who serves which address: MAU and MAR.
 //!
-//! Each router numbers the changes of the addresses that it serves. It floods each change (a differential MAU) under the next
-//! number, then an RA with that number. Who finds a number missing asks (MAR) for all of them (an absolute MAU).
+//! Each router numbers the changes of the addresses that it serves. It floods each change (a
+//! differential MAU) under the next number, then an RA with that number. Who finds a number missing
+//! asks (MAR) for all of them (an absolute MAU).
 //!
 //! | file | subject |
 //! | --- | --- |
 //! | `announcement` | what this router tells of its own addresses, and what does not fit |
 //! | `remote` | what is kept of another router's addresses, and what of its messages is believed |
 //!
-//! This machine knows nothing of ways; [`Routing`](crate::topology::Routing) composes it with the topology's.
+//! This machine knows nothing of ways; [`Routing`](crate::topology::Routing) composes it with the
+//! topology's.
 
 mod announcement;
 mod remote;
@@ -20,24 +22,26 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use announcement::Announcement;
+use remote::{Places, Remote};
+
 use crate::address::{AddressKey, Treatment};
 use crate::time::Instant;
 use crate::topology::message::{AddressEntry, Mar, Mau, MauContent};
 use crate::topology::{Gate, LinkId, RouterIndex, SPACING, Word};
 
-use announcement::Announcement;
-use remote::{Places, Remote};
-
-/// Most addresses that are kept of one router, taken in one message, and announced: ten times the services of the largest sites in
-/// sight.
+/// Most addresses that are kept of one router, taken in one message, and announced: ten times the
+/// services of the largest sites in sight.
 pub const MAX_ADDRESSES: usize = 65_536;
 
-/// Most octets of address keys that are kept of one router, and announced: an address is seldom over 64 octets.
+/// Most octets of address keys that are kept of one router, and announced: an address is seldom
+/// over 64 octets.
 pub const MAX_ADDRESS_OCTETS: usize = 4 * 1024 * 1024;
 
-/// Most addresses that are kept of all routers together, one that several serve counted for each. What one neighbor tells takes
-/// half of them at most: as many as are kept of one router. An address takes 0.3 KiB here and, with what the core keeps of it, 1 KiB
-/// in all: 128 MiB if all places are filled.
+/// Most addresses that are kept of all routers together, one that several serve counted for each.
+/// What one neighbor tells takes half of them at most: as many as are kept of one router. An
+/// address takes 0.3 KiB here and, with what the core keeps of it, 1 KiB in all: 128 MiB if all
+/// places are filled.
 pub const MAX_TOTAL_ADDRESSES: usize = 2 * MAX_ADDRESSES;
 
 /// Most octets of address keys that are kept of all routers together.
@@ -159,8 +163,15 @@ impl Mobile {
 
     // What other routers say.
 
-    /// A router advertised the number of its last change, and the digest of its addresses unless it is a C router.
-    pub(crate) fn advertised(&mut self, router: RouterIndex, seq: u64, digest: Option<u64>, now: Instant) {
+    /// A router advertised the number of its last change, and the digest of its addresses unless it
+    /// is a C router.
+    pub(crate) fn advertised(
+        &mut self,
+        router: RouterIndex,
+        seq: u64,
+        digest: Option<u64>,
+        now: Instant,
+    ) {
         let remote = self.remotes.entry(router).or_default();
         remote.advertised(router, seq, digest, now, &mut self.places, &mut self.events);
         self.ready.insert(router);
@@ -179,8 +190,9 @@ impl Mobile {
         }
     }
 
-    /// All addresses of a router are void: it has been unreachable long enough, or `restarted`. If not, they are asked for as soon
-    /// as there is a way again; it need not have missed this router, and so need not introduce itself.
+    /// All addresses of a router are void: it has been unreachable long enough, or `restarted`. If
+    /// not, they are asked for as soon as there is a way again; it need not have missed this
+    /// router, and so need not introduce itself.
     pub(crate) fn flush(&mut self, router: RouterIndex, restarted: bool) {
         let Some(remote) = self.remotes.get_mut(&router) else { return };
         remote.flush(router, restarted, &mut self.places, &mut self.events);
@@ -192,7 +204,13 @@ impl Mobile {
     }
 
     /// Takes a MAU. Says whether it may be passed on to others, who judge it themselves.
-    pub(crate) fn handle_mau(&mut self, router: RouterIndex, mau: &Mau, source: Source, now: Instant) -> bool {
+    pub(crate) fn handle_mau(
+        &mut self,
+        router: RouterIndex,
+        mau: &Mau,
+        source: Source,
+        now: Instant,
+    ) -> bool {
         let remote = self.remotes.entry(router).or_default();
         let goes_on = remote.take_mau(router, mau, source, now, &mut self.places, &mut self.events);
         self.ready.insert(router);
@@ -200,14 +218,24 @@ impl Mobile {
     }
 
     /// Answers a request if there is anything to answer and `allow` says yes to so many octets.
-    pub(crate) fn handle_mar(&mut self, router: RouterIndex, mar: &Mar, now: Instant, allow: impl FnOnce(usize) -> bool) {
+    pub(crate) fn handle_mar(
+        &mut self,
+        router: RouterIndex,
+        mar: &Mar,
+        now: Instant,
+        allow: impl FnOnce(usize) -> bool,
+    ) {
         let remote = self.remotes.entry(router).or_default();
         let copy = remote.replied.is_some_and(|(at, seq)| seq == self.seq && now < at + SPACING);
         if mar.have_seq == self.seq || copy || !allow(self.own.octets()) {
             return;
         }
         remote.replied = Some((now, self.seq));
-        let mau = Mau { id: Arc::clone(&self.id), mobile_seq: self.seq, content: MauContent::Whole(self.own.entries()) };
+        let mau = Mau {
+            id: Arc::clone(&self.id),
+            mobile_seq: self.seq,
+            content: MauContent::Whole(self.own.entries()),
+        };
         self.events.push_back(Event::Whole(router, mau));
     }
 
@@ -225,7 +253,9 @@ impl Mobile {
             self.announce(now);
         }
         for router in core::mem::take(&mut self.ready) {
-            let Some(remote) = self.remotes.get(&router).filter(|remote| remote.is_wanted()) else { continue };
+            let Some(remote) = self.remotes.get(&router).filter(|remote| remote.is_wanted()) else {
+                continue;
+            };
             if remote.due() <= now {
                 self.request(router, now);
             } else {
@@ -254,7 +284,10 @@ impl Mobile {
     }
 
     /// The addresses that a router serves.
-    pub(crate) fn addresses(&self, router: RouterIndex) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
+    pub(crate) fn addresses(
+        &self,
+        router: RouterIndex,
+    ) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
         self.remotes.get(&router).into_iter().flat_map(Remote::addresses)
     }
 
@@ -267,13 +300,18 @@ impl Mobile {
         let Some(content) = change else { return };
         self.gate.pass(now);
         self.seq = self.seq.saturating_add(1);
-        self.events.push_back(Event::Changed(Mau { id: Arc::clone(&self.id), mobile_seq: self.seq, content }));
+        self.events.push_back(Event::Changed(Mau {
+            id: Arc::clone(&self.id),
+            mobile_seq: self.seq,
+            content,
+        }));
     }
 
     fn request(&mut self, router: RouterIndex, now: Instant) {
         if let Some(remote) = self.remotes.get_mut(&router) {
             let have_seq = remote.ask(now);
-            self.events.push_back(Event::Request(router, Mar { id: Arc::clone(&self.id), have_seq }));
+            self.events
+                .push_back(Event::Request(router, Mar { id: Arc::clone(&self.id), have_seq }));
             self.arm(router);
         }
     }

@@ -1,13 +1,16 @@
 //! How long a peer has been silent: only time counts in which somebody listened.
 //!
-//! A process may be stopped for a while, or its whole machine be paused, moved or starved. When it runs again its timers are late, and
-//! what its peers said meanwhile lies unread; or they were stopped with it, and could say nothing.
+//! A process may be stopped for a while, or its whole machine be paused, moved or starved. When it
+//! runs again its timers are late, and what its peers said meanwhile lies unread; or they were
+//! stopped with it, and could say nothing.
 
-use crate::time::Instant;
 use core::time::Duration;
 
-/// A machine that is called later than this after its deadline did not run meanwhile: tasks of a loaded machine are late by some tenths
-/// of a second. In as much time it reads, when it runs again, what has come.
+use crate::time::Instant;
+
+/// A machine that is called later than this after its deadline did not run meanwhile: tasks of a
+/// loaded machine are late by some tenths of a second. In as much time it reads, when it runs
+/// again, what has come.
 const LATE: Duration = Duration::from_millis(500);
 
 /// Time in which a machine did not run.
@@ -19,12 +22,14 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// The pause, if there was one, before a machine that wanted to be called at `due` and no later was called `now`.
+    /// The pause, if there was one, before a machine that wanted to be called at `due` and no later
+    /// was called `now`.
     pub(crate) fn between(due: Option<Instant>, now: Instant) -> Option<Self> {
         due.filter(|due| now.since(*due) > LATE).map(|due| Self { due, end: now })
     }
 
-    /// A deadline that had not passed before, later by the pause, and not before what has come is read.
+    /// A deadline that had not passed before, later by the pause, and not before what has come is
+    /// read.
     pub(crate) fn postpone(self, deadline: Instant) -> Instant {
         if deadline < self.due {
             return deadline;
@@ -32,7 +37,8 @@ impl Pause {
         (deadline + self.end.since(self.due)).max(self.end + LATE)
     }
 
-    /// From when on a silence counts that was counted from `since` and may last for `age`. It lasts one age from here at the longest.
+    /// From when on a silence counts that was counted from `since` and may last for `age`. It lasts
+    /// one age from here at the longest.
     pub(crate) fn leave_out(self, since: Instant, age: Duration) -> Instant {
         let deadline = since + age;
         (since + self.postpone(deadline).since(deadline)).min(self.end)
@@ -60,7 +66,8 @@ mod tests {
     fn a_silence_goes_on_where_it_stood() {
         let pause = Pause::between(Some(at(1000)), at(11_000)).unwrap();
         let age = Duration::from_secs(3);
-        // Heard half a second before, and nearly for too long not heard, and not for too long already.
+        // Heard half a second before, and nearly for too long not heard, and not for too long
+        // already.
         let cases = [(500, 10_500), (0, 10_000), (1000, 11_000)];
         for (since, left) in cases {
             assert_eq!(pause.leave_out(at(since), age), at(left));

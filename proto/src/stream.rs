@@ -1,18 +1,23 @@
 //! A TCP connection as two streaming messages, and its window of octets.
 //!
-//! One service connection is two deliveries: the client stream, from the router with the tcpListener to the router with the
-//! tcpConnector, and the server stream back. Each is as long as its half of the connection. The octets follow the sections of
-//! [`encode_head`] without any framing of their own.
+//! One service connection is two deliveries: the client stream, from the router with the
+//! tcpListener to the router with the tcpConnector, and the server stream back. Each is as long as
+//! its half of the connection. The octets follow the sections of [`encode_head`] without any
+//! framing of their own.
 //!
-//! A receiver acknowledges by RECEIVED, whose section-offset counts the octets it has written out; [`WINDOW`] octets may be under way beyond
-//! that. On a long way this is what bounds a stream: 5 MB/s at a round trip of 200 ms. So between two routers of ours the receiver may allow
-//! more: RECEIVED has a section-number, which means nothing here and is 0 from C routers, and there it counts units of
-//! [`ALLOWANCE_UNIT`] octets beyond the window. It is told hop by hop, and only to a neighbor that is known to be ours; a C router anywhere
-//! on the way neither gets it nor passes it on, and the window there is as it always was.
+//! A receiver acknowledges by RECEIVED, whose section-offset counts the octets it has written out;
+//! [`WINDOW`] octets may be under way beyond that. On a long way this is what bounds a stream: 5
+//! MB/s at a round trip of 200 ms. So between two routers of ours the receiver may allow
+//! more: RECEIVED has a section-number, which means nothing here and is 0 from C routers, and there
+//! it counts units of [`ALLOWANCE_UNIT`] octets beyond the window. It is told hop by hop, and only
+//! to a neighbor that is known to be ours; a C router anywhere on the way neither gets it nor
+//! passes it on, and the window there is as it always was.
 
 mod window;
 
-pub use window::{ACKNOWLEDGE, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, WINDOW};
+pub use window::{
+    ACKNOWLEDGE, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, WINDOW,
+};
 
 use crate::amqp::encode::{self, Null};
 use crate::amqp::message::{self, Head, PropertyReader, section};
@@ -21,13 +26,21 @@ use crate::amqp::{DecodeError, Encode};
 /// What a stream's messages say their content is.
 pub const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// The sections of a stream's message up to the octets. The server stream has neither `reply_to` nor `correlation_id`.
-pub fn encode_head(to: &str, reply_to: Option<&str>, correlation_id: Option<&str>, alpn: Option<&str>) -> Vec<u8> {
+/// The sections of a stream's message up to the octets. The server stream has neither `reply_to`
+/// nor `correlation_id`.
+pub fn encode_head(
+    to: &str,
+    reply_to: Option<&str>,
+    correlation_id: Option<&str>,
+    alpn: Option<&str>,
+) -> Vec<u8> {
     let text = |text: &str| text.len() + if text.len() < 256 { 2 } else { 5 };
-    let fields =
-        text(to) + text(CONTENT_TYPE) + [reply_to, correlation_id].map(|field| field.map_or(1, text)).iter().sum::<usize>();
+    let fields = text(to)
+        + text(CONTENT_TYPE)
+        + [reply_to, correlation_id].map(|field| field.map_or(1, text)).iter().sum::<usize>();
     // To the octet: it is kept for as long as the stream lives.
-    let mut out = Vec::with_capacity(36 + fields + alpn.map_or(0, |protocol| text("alpn") + text(protocol)));
+    let mut out =
+        Vec::with_capacity(36 + fields + alpn.map_or(0, |protocol| text("alpn") + text(protocol)));
     encode::descriptor(&mut out, section::PROPERTIES);
     encode::compound32(&mut out, 0xd0, 7, |out| {
         Null.encode(out);
@@ -71,7 +84,9 @@ pub enum NotAStream {
     #[error("the message does not decode: {0}")]
     Malformed(#[from] DecodeError),
     /// Its content is something else; a peer of release 2.x sends such.
-    #[error("the content type is {0:?}, not {CONTENT_TYPE}: the peer may be of release 2.x, whose services cannot be carried")]
+    #[error(
+        "the content type is {0:?}, not {CONTENT_TYPE}: the peer may be of release 2.x, whose services cannot be carried"
+    )]
     ContentType(Option<String>),
 }
 
@@ -92,7 +107,11 @@ pub fn decode_head<'a>(sections: &'a [u8], head: &Head) -> Result<StreamHead<'a>
         Some(span) => message::application_property(span, sections, "alpn")?,
         None => None,
     };
-    Ok(StreamHead { reply_to, correlation_id, alpn: alpn.and_then(|value| value.as_text().map(str::to_owned)) })
+    Ok(StreamHead {
+        reply_to,
+        correlation_id,
+        alpn: alpn.and_then(|value| value.as_text().map(str::to_owned)),
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 /// A point in monotonic time: microseconds since an origin of the caller's choice.
 ///
-/// It is the caller's clock, so tests move it by hand. Arithmetic saturates: a deadline too far to express is never reached.
+/// It is the caller's clock, so tests move it by hand. Arithmetic saturates: a deadline too far to
+/// express is never reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

@@ -1,31 +1,38 @@
 //! What a C router may hold unread of the streams that a connection sends it.
 //!
-//! A C router takes in a little of a stream whose server reads nothing and leaves the rest in its AMQP engine, which ends a connection that
-//! holds 4 MiB (since mid-2026). It acknowledges only every 521,216 octets that the server has taken, and its session window is far larger than
+//! A C router takes in a little of a stream whose server reads nothing and leaves the rest in its
+//! AMQP engine, which ends a connection that holds 4 MiB (since mid-2026). It acknowledges only
+//! every 521,216 octets that the server has taken, and its session window is far larger than
 //! what its engine holds, so neither says in time what it has left unread.
 //!
-//! So the sender counts: all of a stream may be unread that is neither acknowledged nor known to be read. When a stream has no room left, the
-//! peer is asked how much it really holds of each; [`Connection::ask`](crate::engine::Connection::ask) is how. What is left unread stays so for
+//! So the sender counts: all of a stream may be unread that is neither acknowledged nor known to be
+//! read. When a stream has no room left, the peer is asked how much it really holds of each;
+//! [`Connection::ask`](crate::engine::Connection::ask) is how. What is left unread stays so for
 //! as long as a server stands still, so it is given out with care:
 //!
-//! * A stream may leave as much unread as is left free of [`BULK`] (dynamic thresholds, Choudhury and Hahne 1998): a few have room for all that may
-//!   be under way. Once less than half of that is free, it gets no more than what has been read of it, beyond what the router takes in for
-//!   a server that reads nothing.
-//! * Of [`RESERVE`] each may leave a small part of what is free there. So one that moves goes on beside hundreds that stand still.
+//! * A stream may leave as much unread as is left free of [`BULK`] (dynamic thresholds, Choudhury
+//!   and Hahne 1998): a few have room for all that may be under way. Once less than half of that is
+//!   free, it gets no more than what has been read of it, beyond what the router takes in for a
+//!   server that reads nothing.
+//! * Of [`RESERVE`] each may leave a small part of what is free there. So one that moves goes on
+//!   beside hundreds that stand still.
+
+use core::time::Duration;
 
 use crate::time::Instant;
-use core::time::Duration;
 
 /// Octets that may be unread at a peer of those streams whose servers read, or may yet do so.
 pub const BULK: u64 = 2560 * 1024;
 
-/// Octets that are kept for streams with little unread. Both together leave half a MiB of the peer's limit for whole messages.
+/// Octets that are kept for streams with little unread. Both together leave half a MiB of the
+/// peer's limit for whole messages.
 pub const RESERVE: u64 = 1024 * 1024;
 
 /// The part of the reserve's free octets that one stream may take.
 const PART: u64 = 64;
 
-/// Octets that a C router takes in for a server that reads nothing: seven transfers, of 16 KiB here, and those that came before it had dialed.
+/// Octets that a C router takes in for a server that reads nothing: seven transfers, of 16 KiB
+/// here, and those that came before it had dialed.
 const TAKEN_IN: u64 = 128 * 1024;
 
 /// Less than this is not worth a transfer.
@@ -59,8 +66,8 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Octets that may be sent now: half of what the stream is below its limit, for sending moves that too. Little is none, so that what is
-    /// sent does not become ever smaller.
+    /// Octets that may be sent now: half of what the stream is below its limit, for sending moves
+    /// that too. Little is none, so that what is sent does not become ever smaller.
     pub fn room(&self, total: Total) -> u64 {
         let free = (BULK + RESERVE).saturating_sub(total.0);
         let bulk = free.saturating_sub(RESERVE);
@@ -83,7 +90,8 @@ impl Unread {
         total.0 += octets;
     }
 
-    /// The peer's server has taken so many octets, all in all. Returns whether less may be unread now.
+    /// The peer's server has taken so many octets, all in all. Returns whether less may be unread
+    /// now.
     pub fn acknowledged(&mut self, octets: u64, total: &mut Total) -> bool {
         self.at_most(self.sent.saturating_sub(octets), total)
     }
@@ -103,8 +111,8 @@ impl Unread {
         self.asked = Some(self.sent);
     }
 
-    /// The peer's answer: octets that it held when it had received all that was sent before it was asked. Returns whether less may be
-    /// unread now.
+    /// The peer's answer: octets that it held when it had received all that was sent before it was
+    /// asked. Returns whether less may be unread now.
     pub fn told(&mut self, octets: u64, now: Instant, total: &mut Total) -> bool {
         let Some(asked) = self.asked.take() else { return false };
         let less = self.at_most(octets.saturating_add(self.sent - asked), total);
@@ -115,7 +123,8 @@ impl Unread {
         less
     }
 
-    /// The peer holds nothing of the stream any more, or has no use for it. Returns whether it may have held something.
+    /// The peer holds nothing of the stream any more, or has no use for it. Returns whether it may
+    /// have held something.
     pub fn gone(&mut self, total: &mut Total) -> bool {
         self.asked = None;
         self.at_most(0, total)
@@ -134,13 +143,15 @@ impl Unread {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// What ends a connection.
     const KILLS: u64 = 4 * 1024 * 1024;
     const FRAME: u64 = 16 * 1024;
-    /// A C router takes in at least seven transfers of a stream whose server reads nothing, and acknowledges this much at once.
+    /// A C router takes in at least seven transfers of a stream whose server reads nothing, and
+    /// acknowledges this much at once.
     const RING: u64 = 7 * FRAME;
     const ACKNOWLEDGED: u64 = 521_216;
 
@@ -148,7 +159,8 @@ mod tests {
     struct Stream {
         unread: Unread,
         rate: u64,
-        /// Octets that the router has, those it took from its engine, those the server has, and those that were acknowledged.
+        /// Octets that the router has, those it took from its engine, those the server has, and
+        /// those that were acknowledged.
         arrived: u64,
         taken: u64,
         served: u64,
@@ -157,7 +169,8 @@ mod tests {
         left: u64,
     }
 
-    /// A connection over a way of so many milliseconds each way, with what is on it by the time when it arrives.
+    /// A connection over a way of so many milliseconds each way, with what is on it by the time
+    /// when it arrives.
     struct World {
         now: Instant,
         total: Total,
@@ -185,7 +198,15 @@ mod tests {
 
         fn add(&mut self, rate: u64, left: u64) -> usize {
             let unread = Unread::default();
-            self.streams.push(Stream { unread, rate, arrived: 0, taken: 0, served: 0, acknowledged: 0, left });
+            self.streams.push(Stream {
+                unread,
+                rate,
+                arrived: 0,
+                taken: 0,
+                served: 0,
+                acknowledged: 0,
+                left,
+            });
             self.streams.len() - 1
         }
 
@@ -214,7 +235,12 @@ mod tests {
                 }
             }
             if short {
-                for (number, stream) in self.streams.iter_mut().enumerate().filter(|(_, it)| it.unread.wants_to_know(now)) {
+                for (number, stream) in self
+                    .streams
+                    .iter_mut()
+                    .enumerate()
+                    .filter(|(_, it)| it.unread.wants_to_know(now))
+                {
                     stream.unread.asked();
                     self.questions += 1;
                     self.there.push((arrives, number, None));
@@ -275,7 +301,10 @@ mod tests {
             world.run(1000, 0);
             world.questions = 0;
             let rate = world.run(1000, 0) / 1000;
-            println!("{count} on a way of 100 ms: {rate} octets a millisecond each, {} questions", world.questions);
+            println!(
+                "{count} on a way of 100 ms: {rate} octets a millisecond each, {} questions",
+                world.questions
+            );
             assert!(rate >= ACKNOWLEDGED / 110, "{rate} octets a millisecond");
         }
     }
@@ -290,7 +319,10 @@ mod tests {
             }
             let moves = world.add(u64::MAX / 2, u64::MAX);
             let rate = world.run(1000, moves) / 1000;
-            println!("beside {stalled} that stand still: {rate} octets a millisecond, {} questions", world.questions);
+            println!(
+                "beside {stalled} that stand still: {rate} octets a millisecond, {} questions",
+                world.questions
+            );
             assert!(rate > least, "{rate} octets a millisecond beside {stalled}");
             assert!(world.most < KILLS, "{} octets were held", world.most);
         }
@@ -321,10 +353,15 @@ mod tests {
             world.add(0, 1024 * 1024);
         }
         world.run(1000, 0);
-        // The pauses between questions grow: most of those there are were asked in the first moments.
+        // The pauses between questions grow: most of those there are were asked in the first
+        // moments.
         let before = world.questions;
         world.run(1000, 0);
-        assert!(world.questions - before <= 40 * 5, "{} questions in a second", world.questions - before);
+        assert!(
+            world.questions - before <= 40 * 5,
+            "{} questions in a second",
+            world.questions - before
+        );
         for stream in &mut world.streams {
             stream.rate = 10_000;
         }

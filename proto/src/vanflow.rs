@@ -1,16 +1,20 @@
-//! Flow records (VanFlow): what a router tells collectors of itself, of its links and of its services.
+//! Flow records (VanFlow): what a router tells collectors of itself, of its links and of its
+//! services.
 //!
-//! A source says that it is there by beacons, at an address that all sources share, and by heartbeats at one of its own; what it tells are
-//! records, each a set of attributes under an identity. A record is told as far as it changed since it was last told; who has just come asks for all
-//! of it. [`Records`] is that memory, [`Source`] has the addresses and the messages. When to send what is for the caller to know.
+//! A source says that it is there by beacons, at an address that all sources share, and by
+//! heartbeats at one of its own; what it tells are records, each a set of attributes under an
+//! identity. A record is told as far as it changed since it was last told; who has just come asks
+//! for all of it. [`Records`] is that memory, [`Source`] has the addresses and the messages. When
+//! to send what is for the caller to know.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use crate::amqp::encode::{self, Encode};
 use crate::amqp::message::{Properties, Scan, scan, section};
 use crate::amqp::{Reader, Symbol, Value};
-use std::collections::BTreeMap;
 
 /// The address of all sources' beacons.
 pub const BEACONS: &str = "mc/sfe.all";
@@ -113,7 +117,10 @@ impl From<u64> for Fact {
 
 impl From<&str> for Fact {
     fn from(text: &str) -> Self {
-        let end = (0..=text.len().min(MAX_TEXT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        let end = (0..=text.len().min(MAX_TEXT))
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or_default();
         Self::Text(text.get(..end).unwrap_or_default().to_owned())
     }
 }
@@ -154,8 +161,14 @@ pub struct Records {
 }
 
 impl Records {
-    /// Sets attributes of a record, which begins with this if it was not there. What is not among them stays as it is.
-    pub fn put(&mut self, identity: &str, kind: Kind, facts: impl IntoIterator<Item = (u32, Fact)>) {
+    /// Sets attributes of a record, which begins with this if it was not there. What is not among
+    /// them stays as it is.
+    pub fn put(
+        &mut self,
+        identity: &str,
+        kind: Kind,
+        facts: impl IntoIterator<Item = (u32, Fact)>,
+    ) {
         let begun = || Record { kind, facts: BTreeMap::new(), changed: Vec::new(), ended: false };
         let record = self.records.entry(identity.to_owned()).or_insert_with(begun);
         facts.into_iter().for_each(|(attribute, fact)| record.set(attribute, fact));
@@ -287,18 +300,29 @@ impl Source {
 
     /// A heartbeat at `now`, in microseconds since the epoch.
     pub fn heartbeat(&self, number: u64, now: u64) -> Vec<u8> {
-        let properties = [("v", Value::Uint(1)), ("now", Value::Ulong(now)), ("id", Value::string(self.id.as_str()))];
+        let properties = [
+            ("v", Value::Uint(1)),
+            ("now", Value::Ulong(now)),
+            ("id", Value::string(self.id.as_str())),
+        ];
         message(number, &self.address(), "HEARTBEAT", &properties, &Value::Null)
     }
 }
 
 /// A message of records, at most [`MAX_RECORDS`], for an address.
 pub fn records(number: u64, to: &str, records: &[Told]) -> Vec<u8> {
-    let map = |told: &Told| Value::Map(told.iter().map(|(attribute, value)| (Value::Uint(*attribute), value.clone())).collect());
+    let map = |told: &Told| {
+        Value::Map(
+            told.iter()
+                .map(|(attribute, value)| (Value::Uint(*attribute), value.clone()))
+                .collect(),
+        )
+    };
     message(number, to, "RECORD", &[], &Value::List(records.iter().map(map).collect()))
 }
 
-/// What the router of the server may say of a connection; the rest of its record is for the router of the client.
+/// What the router of the server may say of a connection; the rest of its record is for the router
+/// of the client.
 const CO_RECORD: [u32; 6] = [
     attribute::TRACE,
     attribute::CONNECTOR,
@@ -308,10 +332,14 @@ const CO_RECORD: [u32; 6] = [
     attribute::ERROR_CONNECTOR_SIDE,
 ];
 
-/// Reads what another router knows of connections: by identity, the attributes that it may set. What is none of that is passed over.
+/// Reads what another router knows of connections: by identity, the attributes that it may set.
+/// What is none of that is passed over.
 pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
     let Ok(Scan::Complete(head)) = scan(octets, true, true) else { return Vec::new() };
-    let body = head.body.filter(|span| span.code == section::AMQP_VALUE).and_then(|span| octets.get(span.value..span.end));
+    let body = head
+        .body
+        .filter(|span| span.code == section::AMQP_VALUE)
+        .and_then(|span| octets.get(span.value..span.end));
     let body = body.and_then(|body| Reader::new(body).value().ok());
     let Some(records) = body.and_then(Value::into_list) else { return Vec::new() };
     let read = |record: Value| {
@@ -322,8 +350,12 @@ pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
             let Some(key) = key.as_u64().and_then(|key| u32::try_from(key).ok()) else { continue };
             match (key, value.as_text(), value.as_u64()) {
                 (attribute::IDENTITY, Some(text), _) => identity = Some(text.to_owned()),
-                (key, Some(text), _) if CO_RECORD.contains(&key) => facts.push((key, Fact::from(text))),
-                (key, None, Some(number)) if CO_RECORD.contains(&key) => facts.push((key, Fact::Number(number))),
+                (key, Some(text), _) if CO_RECORD.contains(&key) => {
+                    facts.push((key, Fact::from(text)))
+                }
+                (key, None, Some(number)) if CO_RECORD.contains(&key) => {
+                    facts.push((key, Fact::Number(number)))
+                }
                 _ => {}
             }
         }
@@ -332,7 +364,13 @@ pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
     records.into_iter().take(MAX_RECORDS).filter_map(read).collect()
 }
 
-fn message(number: u64, to: &str, subject: &str, application: &[(&'static str, Value)], body: &Value) -> Vec<u8> {
+fn message(
+    number: u64,
+    to: &str,
+    subject: &str,
+    application: &[(&'static str, Value)],
+    body: &Value,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let properties = Properties {
         message_id: Some(Value::Long(i64::try_from(number).unwrap_or_default())),
@@ -343,7 +381,9 @@ fn message(number: u64, to: &str, subject: &str, application: &[(&'static str, V
     properties.encode(&mut out);
     if !application.is_empty() {
         encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
-        let symbol = |(name, value): &(&'static str, Value)| (Value::Symbol(Symbol::from_static(name)), value.clone());
+        let symbol = |(name, value): &(&'static str, Value)| {
+            (Value::Symbol(Symbol::from_static(name)), value.clone())
+        };
         Value::Map(application.iter().map(symbol).collect()).encode(&mut out);
     }
     encode::descriptor(&mut out, section::AMQP_VALUE);

@@ -1,18 +1,23 @@
-//! What C routers said to each other, replayed: the engine plays either of them. It must take every frame of the other, tell what
-//! those frames say, and, when its application does what the C router did, say what the C router said.
+//! What C routers said to each other, replayed: the engine plays either of them. It must take every
+//! frame of the other, tell what those frames say, and, when its application does what the C router
+//! did, say what the C router said.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::decode::Decode;
 use skupper_proto::amqp::frame::{self, FrameHeader, ProtocolHeader};
-use skupper_proto::amqp::performative::{Attach, DeliveryState, Disposition, Flow, Open, Performative, Role, Transfer};
+use skupper_proto::amqp::performative::{
+    Attach, DeliveryState, Disposition, Flow, Open, Performative, Role, Transfer,
+};
 use skupper_proto::amqp::sasl::{self, SaslFrame};
 use skupper_proto::amqp::{Multiple, Reader};
 use skupper_proto::engine::{
-    AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey, SessionKey,
+    AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey,
+    SessionKey,
 };
 use skupper_proto::time::Instant;
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
 const CONTROL: &[u8] = include_bytes!("captures/control.bin");
 const DATA_STREAMS: &[u8] = include_bytes!("captures/data-streams.bin");
@@ -65,7 +70,9 @@ fn turns(mut capture: &[u8]) -> Vec<(usize, &[u8])> {
 /// How many frames of each kind a side sent.
 fn census(capture: &[u8], side: usize) -> HashMap<&'static str, usize> {
     let mut counts = HashMap::new();
-    for item in turns(capture).into_iter().filter(|turn| turn.0 == side).flat_map(|turn| parse(turn.1)) {
+    for item in
+        turns(capture).into_iter().filter(|turn| turn.0 == side).flat_map(|turn| parse(turn.1))
+    {
         if let Item::Frame(_, performative, _) = item {
             *counts.entry(performative.name()).or_default() += 1;
         }
@@ -76,7 +83,8 @@ fn census(capture: &[u8], side: usize) -> HashMap<&'static str, usize> {
 /// A delivery as its sender's session knows it: the channel it is sent on, and its id.
 type Id = (u16, u32);
 
-/// An engine in the place of one of the routers, and the application that does what that router did.
+/// An engine in the place of one of the routers, and the application that does what that router
+/// did.
 struct Puppet {
     engine: Connection,
     input: BytesMut,
@@ -119,17 +127,27 @@ fn config(open: &Open, layer: Layer) -> Config {
 
 impl Puppet {
     fn new(capture: &[u8], side: usize) -> Self {
-        let items: Vec<_> = turns(capture).into_iter().filter(|turn| turn.0 == side).flat_map(|turn| parse(turn.1)).collect();
+        let items: Vec<_> = turns(capture)
+            .into_iter()
+            .filter(|turn| turn.0 == side)
+            .flat_map(|turn| parse(turn.1))
+            .collect();
         let open = items.iter().find_map(|item| match item {
             Item::Frame(0, Performative::Open(open), _) => Some(open),
             _ => None,
         });
         let identity = items.iter().find_map(|item| match item {
-            Item::Sasl(SaslFrame::Init(init)) => Some(String::from_utf8(init.initial_response.clone()?.to_vec()).unwrap()),
+            Item::Sasl(SaslFrame::Init(init)) => {
+                Some(String::from_utf8(init.initial_response.clone()?.to_vec()).unwrap())
+            }
             _ => None,
         });
         let layer = match side {
-            0 => Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: identity.unwrap(), credentials: None },
+            0 => Layer::Client {
+                mechanisms: vec!["ANONYMOUS"],
+                identity: identity.unwrap(),
+                credentials: None,
+            },
             _ => Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false },
         };
         let now = Instant::from_millis(1);
@@ -155,7 +173,10 @@ impl Puppet {
         let events: Vec<_> = core::iter::from_fn(|| self.engine.poll_event()).collect();
         self.output.extend(self.engine.output().to_vec());
         self.engine.output().clear();
-        assert!(!events.iter().any(|event| matches!(event, Event::Ended { .. } | Event::Closed(_))), "{events:?}");
+        assert!(
+            !events.iter().any(|event| matches!(event, Event::Ended { .. } | Event::Closed(_))),
+            "{events:?}"
+        );
         for event in &events {
             *self.events.entry(name(event)).or_default() += 1;
         }
@@ -172,10 +193,15 @@ impl Puppet {
             match item {
                 Item::Header(_) | Item::Empty => {}
                 Item::Sasl(SaslFrame::Outcome(_) | SaslFrame::Init(_)) => {
-                    assert_eq!(events.pop_front(), Some(Event::Authenticated { mechanism: "ANONYMOUS" }));
+                    assert_eq!(
+                        events.pop_front(),
+                        Some(Event::Authenticated { mechanism: "ANONYMOUS" })
+                    );
                 }
                 Item::Sasl(_) => {}
-                Item::Frame(channel, performative, payload) => self.expect(channel, performative, payload, &mut events),
+                Item::Frame(channel, performative, payload) => {
+                    self.expect(channel, performative, payload, &mut events)
+                }
             }
         }
         assert_eq!(events, [], "events that no frame speaks of");
@@ -185,14 +211,22 @@ impl Puppet {
         }
     }
 
-    fn expect(&mut self, channel: u16, performative: Performative, payload: Bytes, events: &mut VecDeque<Event>) {
+    fn expect(
+        &mut self,
+        channel: u16,
+        performative: Performative,
+        payload: Bytes,
+        events: &mut VecDeque<Event>,
+    ) {
         match performative {
             Performative::Open(open) => {
                 assert_eq!(events.pop_front(), Some(Event::Opened));
                 assert_eq!(self.engine.remote(), Some(&*open));
             }
             Performative::Begin(begin) => {
-                let Some(Event::Begun { session }) = events.pop_front() else { panic!("{begin:?}") };
+                let Some(Event::Begun { session }) = events.pop_front() else {
+                    panic!("{begin:?}")
+                };
                 match begin.remote_channel {
                     Some(ours) => assert_eq!(self.sessions.get(&ours), Some(&session)),
                     // The router in our place answers on the same channel in all captures.
@@ -201,24 +235,36 @@ impl Puppet {
                 self.channels.insert(begin.remote_channel.unwrap_or(channel), channel);
             }
             Performative::Attach(attach) => {
-                let Some(Event::Attached { link, ours, attach: told }) = events.pop_front() else { panic!("{attach:?}") };
+                let Some(Event::Attached { link, ours, attach: told }) = events.pop_front() else {
+                    panic!("{attach:?}")
+                };
                 assert_eq!(*told, *attach);
                 if !ours {
                     self.asked.insert(attach.name.clone(), link);
                     self.roles.insert(link, attach.role.other());
                 }
-                assert_eq!(self.roles.get(&link), Some(&attach.role.other()), "an answer to what was asked");
+                assert_eq!(
+                    self.roles.get(&link),
+                    Some(&attach.role.other()),
+                    "an answer to what was asked"
+                );
                 assert_eq!(self.engine.session_of(link), self.sessions.get(&channel).copied());
             }
             Performative::Flow(flow) => {
                 // A flow of the other sender's is no news.
-                let Some(Event::Credit { link, drain }) = events.pop_front() else { panic!("{flow:?}") };
+                let Some(Event::Credit { link, drain }) = events.pop_front() else {
+                    panic!("{flow:?}")
+                };
                 assert_eq!(drain, flow.drain == Some(true));
-                let on_its_way = self.begun.get(&link).copied().unwrap_or(0) - flow.delivery_count.unwrap();
+                let on_its_way =
+                    self.begun.get(&link).copied().unwrap_or(0) - flow.delivery_count.unwrap();
                 self.credit.insert(link, flow.link_credit.unwrap() - on_its_way);
             }
             Performative::Transfer(transfer) => {
-                let Some(Event::Transfer { delivery, first, settled, payload: told, ending, .. }) = events.pop_front() else {
+                let Some(Event::Transfer {
+                    delivery, first, settled, payload: told, ending, ..
+                }) = events.pop_front()
+                else {
                     panic!("{transfer:?}")
                 };
                 let id = (channel, transfer.delivery_id.unwrap());
@@ -235,18 +281,26 @@ impl Puppet {
             }
             Performative::Disposition(said) if said.role == Role::Receiver => {
                 for id in said.first..=said.last.unwrap_or(said.first) {
-                    let Some(Event::Outcome { delivery, state, settled }) = events.pop_front() else { panic!("{said:?}") };
-                    let ours = self.channels.iter().find(|(_, theirs)| **theirs == channel).unwrap().0;
+                    let Some(Event::Outcome { delivery, state, settled }) = events.pop_front()
+                    else {
+                        panic!("{said:?}")
+                    };
+                    let ours =
+                        self.channels.iter().find(|(_, theirs)| **theirs == channel).unwrap().0;
                     assert_eq!(self.sent.get(&(*ours, id)), Some(&delivery));
                     assert_eq!((state, settled), (said.state.clone(), said.settled == Some(true)));
                 }
             }
             Performative::Disposition(said) => {
                 if let Some(wanted) = said.state.clone() {
-                    let Some(Event::SenderState { state, .. }) = events.pop_front() else { panic!("{said:?}") };
+                    let Some(Event::SenderState { state, .. }) = events.pop_front() else {
+                        panic!("{said:?}")
+                    };
                     assert_eq!(state, wanted);
                 }
-                let Some(Event::SenderSettled { delivery }) = events.pop_front() else { panic!("{said:?}") };
+                let Some(Event::SenderSettled { delivery }) = events.pop_front() else {
+                    panic!("{said:?}")
+                };
                 assert_eq!(self.received.get(&(channel, said.first)), Some(&delivery));
             }
             other => panic!("{other:?} is in no capture"),
@@ -266,7 +320,11 @@ impl Puppet {
                 Performative::Attach(attach) => self.attach(channel, *attach),
                 Performative::Flow(flow) => {
                     let link = self.links[&(channel, flow.handle.unwrap())];
-                    self.engine.set_credit(link, flow.link_credit.unwrap(), flow.drain == Some(true));
+                    self.engine.set_credit(
+                        link,
+                        flow.link_credit.unwrap(),
+                        flow.drain == Some(true),
+                    );
                 }
                 Performative::Transfer(transfer) => {
                     let id = (channel, transfer.delivery_id.unwrap());
@@ -275,7 +333,9 @@ impl Puppet {
                     let more = transfer.more == Some(true);
                     let delivery = *self.sent.entry(id).or_insert_with(|| {
                         *self.begun.entry(link).or_default() += 1;
-                        self.engine.deliver(link, settled && transfer.aborted != Some(true)).expect("credit")
+                        self.engine
+                            .deliver(link, settled && transfer.aborted != Some(true))
+                            .expect("credit")
                     });
                     if transfer.aborted == Some(true) {
                         assert!(self.engine.abort(delivery));
@@ -285,7 +345,9 @@ impl Puppet {
                         self.engine.settle(delivery);
                     }
                     let mut chunks = VecDeque::from([payload]);
-                    while self.engine.send_part(delivery, &mut chunks, !more) && !chunks.is_empty() {}
+                    while self.engine.send_part(delivery, &mut chunks, !more) && !chunks.is_empty()
+                    {
+                    }
                     assert!(chunks.is_empty());
                 }
                 Performative::Disposition(said) => {
@@ -294,7 +356,11 @@ impl Puppet {
                             Role::Receiver => {
                                 let theirs = self.channels[&channel];
                                 let delivery = self.received[&(theirs, id)];
-                                self.engine.disposition(delivery, said.state.clone(), said.settled == Some(true));
+                                self.engine.disposition(
+                                    delivery,
+                                    said.state.clone(),
+                                    said.settled == Some(true),
+                                );
                             }
                             Role::Sender => self.engine.settle(self.sent[&(channel, id)]),
                         }
@@ -353,8 +419,9 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
         let item = match item {
             Item::Frame(channel, performative, payload) => match performative {
                 Performative::Flow(flow) => {
-                    // C opens the session's window with every flow. How much either had seen when it spoke is a matter of time,
-                    // and numbers of what was taken out do not agree.
+                    // C opens the session's window with every flow. How much either had seen when
+                    // it spoke is a matter of time, and numbers of what was
+                    // taken out do not agree.
                     let next_outgoing_id = if whole { flow.next_outgoing_id } else { 0 };
                     let flow = Flow {
                         next_incoming_id: None,
@@ -367,10 +434,14 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
                     Item::Frame(channel, Performative::Flow(flow), payload)
                 }
                 Performative::Transfer(transfer) => {
-                    // Tags are anybody's. How a message is cut into frames is, too: join what goes on.
-                    let transfer = Transfer { delivery_tag: None, message_format: None, ..transfer };
-                    if let Some(Item::Frame(before, Performative::Transfer(last), octets)) = found.last_mut()
-                        && (*before, last.handle, last.delivery_id) == (channel, transfer.handle, transfer.delivery_id)
+                    // Tags are anybody's. How a message is cut into frames is, too: join what goes
+                    // on.
+                    let transfer =
+                        Transfer { delivery_tag: None, message_format: None, ..transfer };
+                    if let Some(Item::Frame(before, Performative::Transfer(last), octets)) =
+                        found.last_mut()
+                        && (*before, last.handle, last.delivery_id)
+                            == (channel, transfer.handle, transfer.delivery_id)
                     {
                         *octets = [&octets[..], &payload[..]].concat().into();
                         *last = transfer;
@@ -381,7 +452,8 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
                 Performative::Disposition(said) => {
                     // A sender that settles need not say why.
                     let state = said.state.filter(|_| said.role == Role::Receiver);
-                    let said = Disposition { last: Some(said.last.unwrap_or(said.first)), state, ..said };
+                    let said =
+                        Disposition { last: Some(said.last.unwrap_or(said.first)), state, ..said };
                     Item::Frame(channel, Performative::Disposition(said), payload)
                 }
                 other => Item::Frame(channel, other, payload),
@@ -390,7 +462,9 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
             // What a router offers is its configuration.
             Item::Sasl(SaslFrame::Mechanisms(_)) => continue,
             // Which host was meant is said in open; C leaves it out here.
-            Item::Sasl(SaslFrame::Init(init)) => Item::Sasl(SaslFrame::Init(sasl::Init { hostname: None, ..init })),
+            Item::Sasl(SaslFrame::Init(init)) => {
+                Item::Sasl(SaslFrame::Init(sasl::Init { hostname: None, ..init }))
+            }
             other => other,
         };
         found.push(item);
@@ -429,7 +503,12 @@ fn replay_both(capture: &[u8], whole: bool, kinds: &[(&'static str, [usize; 2])]
             assert_eq!(events.get(kind), sent.get(kind), "{kind} by side {}", 1 - side);
         }
         for (kind, counts) in kinds {
-            assert_eq!(events.get(kind).copied().unwrap_or(0), counts[1 - side], "{kind} by side {}", 1 - side);
+            assert_eq!(
+                events.get(kind).copied().unwrap_or(0),
+                counts[1 - side],
+                "{kind} by side {}",
+                1 - side
+            );
         }
     }
 }
@@ -451,24 +530,42 @@ fn a_control_connection() {
 
 #[test]
 fn a_data_connection() {
-    let kinds = [("begin", [2, 2]), ("attach", [2, 2]), ("flow", [7, 6]), ("transfer", [13, 16]), ("outcome", [9, 1])];
+    let kinds = [
+        ("begin", [2, 2]),
+        ("attach", [2, 2]),
+        ("flow", [7, 6]),
+        ("transfer", [13, 16]),
+        ("outcome", [9, 1]),
+    ];
     replay_both(DATA_STREAMS, false, &kinds);
 }
 
 #[test]
 fn an_edge_connection() {
-    let kinds = [("begin", [4, 4]), ("attach", [13, 13]), ("flow", [9, 6]), ("transfer", [4, 6]), ("outcome", [2, 2])];
+    let kinds = [
+        ("begin", [4, 4]),
+        ("attach", [13, 13]),
+        ("flow", [9, 6]),
+        ("transfer", [4, 6]),
+        ("outcome", [2, 2]),
+    ];
     replay_both(EDGE_LISTENER, true, &kinds);
 }
 
 #[test]
 fn a_line_with_a_released_message_and_an_abort() {
-    let kinds = [("begin", [13, 13]), ("attach", [24, 24]), ("flow", [66, 53]), ("transfer", [61, 66]), ("outcome", [3, 2])];
+    let kinds = [
+        ("begin", [13, 13]),
+        ("attach", [24, 24]),
+        ("flow", [66, 53]),
+        ("transfer", [61, 66]),
+        ("outcome", [3, 2]),
+    ];
     replay_both(LINE, true, &kinds);
 }
 
-/// The eleven sessions and 22 links by which an inter-router connection comes up: what the engine says is, frame by frame, what the
-/// C router said; begins and attaches octet for octet.
+/// The eleven sessions and 22 links by which an inter-router connection comes up: what the engine
+/// says is, frame by frame, what the C router said; begins and attaches octet for octet.
 #[test]
 fn the_link_comes_up_octet_for_octet() {
     for side in [0, 1] {
@@ -482,18 +579,36 @@ fn the_link_comes_up_octet_for_octet() {
             } else {
                 puppet.hear(octets);
             }
-            if parse(octets).iter().any(|item| matches!(item, Item::Frame(_, Performative::Transfer(_), _))) {
+            if parse(octets)
+                .iter()
+                .any(|item| matches!(item, Item::Frame(_, Performative::Transfer(_), _)))
+            {
                 break;
             }
         }
         let setup = |octets: &[u8]| -> Vec<Item> {
-            let wanted = |item: &Item| !matches!(item, Item::Frame(_, Performative::Transfer(_) | Performative::Flow(_), _));
+            let wanted = |item: &Item| {
+                !matches!(
+                    item,
+                    Item::Frame(_, Performative::Transfer(_) | Performative::Flow(_), _)
+                )
+            };
             essence(parse(octets).into_iter().filter(wanted).collect(), true)
         };
         let (ours, theirs) = (setup(&puppet.output), setup(&recorded));
         assert_eq!(ours, theirs);
-        assert!(ours.iter().filter(|item| matches!(item, Item::Frame(_, Performative::Begin(_), _))).count() == 11);
-        assert!(ours.iter().filter(|item| matches!(item, Item::Frame(_, Performative::Attach(_), _))).count() == 22);
+        assert!(
+            ours.iter()
+                .filter(|item| matches!(item, Item::Frame(_, Performative::Begin(_), _)))
+                .count()
+                == 11
+        );
+        assert!(
+            ours.iter()
+                .filter(|item| matches!(item, Item::Frame(_, Performative::Attach(_), _)))
+                .count()
+                == 22
+        );
         // And in octets, begins and attaches.
         let octets = |octets: &[u8]| -> Vec<u8> {
             let mut frames = Vec::new();
@@ -523,7 +638,12 @@ fn states_seen_in_captures() {
             Item::Frame(_, Performative::Disposition(said), _) => said.state,
             _ => None,
         };
-        turns(capture).into_iter().filter(|turn| turn.0 == side).flat_map(|turn| parse(turn.1)).filter_map(state).collect()
+        turns(capture)
+            .into_iter()
+            .filter(|turn| turn.0 == side)
+            .flat_map(|turn| parse(turn.1))
+            .filter_map(state)
+            .collect()
     };
     let south = states(CONTROL, 0);
     assert_eq!(south.iter().filter(|state| matches!(state, DeliveryState::Received(_))).count(), 4);

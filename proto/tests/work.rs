@@ -1,20 +1,22 @@
-//! Processor time for each octet received, of the conversations that could cost the most beside much that a connection holds. It is
-//! compared with that of ordinary transfers, so that it does not matter how fast the machine is or what else it does.
+//! Processor time for each octet received, of the conversations that could cost the most beside
+//! much that a connection holds. It is compared with that of ordinary transfers, so that it does
+//! not matter how fast the machine is or what else it does.
 
-use bytes::BytesMut;
-use skupper_proto::amqp::frame;
-use skupper_proto::amqp::performative::{
-    Attach, Begin, DeliveryState, Detach, Disposition, End, Flow, Open, Performative, Role, Transfer,
-};
-use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value};
-use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
-use skupper_proto::time::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How much more than an octet of an ordinary transfer any octet may cost. What is in proportion to all that a connection holds costs
-/// hundreds of times as much.
+use bytes::BytesMut;
+use skupper_proto::amqp::performative::{
+    Attach, Begin, DeliveryState, Detach, Disposition, End, Flow, Open, Performative, Role,
+    Transfer,
+};
+use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
+use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value, frame};
+use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
+use skupper_proto::time::Instant;
+
+/// How much more than an octet of an ordinary transfer any octet may cost. What is in proportion to
+/// all that a connection holds costs hundreds of times as much.
 const MOST: f64 = 10.0;
 
 /// Links that a connection has: nearly all that it may.
@@ -42,7 +44,8 @@ fn octets_of(channel: u16, performative: &Performative, payload: &[u8]) -> Vec<u
 
 fn open(properties: Option<Fields>) -> Vec<u8> {
     let open = Open { container_id: "peer".to_owned(), properties, ..Open::default() };
-    [b"AMQP\x00\x01\x00\x00".to_vec(), octets_of(0, &Performative::Open(Box::new(open)), b"")].concat()
+    [b"AMQP\x00\x01\x00\x00".to_vec(), octets_of(0, &Performative::Open(Box::new(open)), b"")]
+        .concat()
 }
 
 fn begin(channel: u16) -> Vec<u8> {
@@ -56,7 +59,10 @@ fn attach(handle: u32, role: Role) -> Vec<u8> {
         handle,
         role,
         source: Some(Source { address: Some("a".to_owned()), ..Source::default() }),
-        target: Some(Target::Message(MessageTarget { address: Some("a".to_owned()), ..MessageTarget::default() })),
+        target: Some(Target::Message(MessageTarget {
+            address: Some("a".to_owned()),
+            ..MessageTarget::default()
+        })),
         initial_delivery_count: (role == Role::Sender).then_some(0),
         ..Attach::default()
     };
@@ -64,8 +70,14 @@ fn attach(handle: u32, role: Role) -> Vec<u8> {
 }
 
 fn disposition(first: u32, last: u32, state: Option<DeliveryState>, settled: bool) -> Vec<u8> {
-    let disposition =
-        Disposition { role: Role::Receiver, first, last: Some(last), state, settled: Some(settled), ..Disposition::default() };
+    let disposition = Disposition {
+        role: Role::Receiver,
+        first,
+        last: Some(last),
+        state,
+        settled: Some(settled),
+        ..Disposition::default()
+    };
     octets_of(0, &Performative::Disposition(disposition), b"")
 }
 
@@ -90,7 +102,11 @@ impl Server {
             properties: Fields::default(),
             layer: Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: true },
         };
-        Self { connection: Connection::new(config, Instant::ZERO), input: BytesMut::new(), links: Vec::new() }
+        Self {
+            connection: Connection::new(config, Instant::ZERO),
+            input: BytesMut::new(),
+            links: Vec::new(),
+        }
     }
 
     /// One whose peer has opened and begun a session.
@@ -146,7 +162,8 @@ fn ordinary() -> Option<f64> {
     server.hear(&attach(0, Role::Sender));
     let transfers: Vec<u8> = (0..20_000)
         .flat_map(|id| {
-            let transfer = Transfer { delivery_id: Some(id), settled: Some(true), ..Transfer::default() };
+            let transfer =
+                Transfer { delivery_id: Some(id), settled: Some(true), ..Transfer::default() };
             octets_of(0, &Performative::Transfer(transfer), b"0123456789")
         })
         .collect();
@@ -159,10 +176,16 @@ fn others() -> Option<Vec<(&'static str, f64)>> {
     let mut server = Server::begun();
     (0..LINKS).for_each(|handle| server.hear(&attach(handle, Role::Sender)));
     let end = octets_of(1, &Performative::End(End::default()), b"");
-    costs.push(("sessions that begin and end beside many links", server.cost(&[begin(1), end].concat())?));
+    costs.push((
+        "sessions that begin and end beside many links",
+        server.cost(&[begin(1), end].concat())?,
+    ));
     let detach = Detach { handle: LINKS, closed: Some(true), error: None };
     let detach = octets_of(0, &Performative::Detach(detach), b"");
-    costs.push(("links that come and go beside many", server.cost(&[attach(LINKS, Role::Sender), detach].concat())?));
+    costs.push((
+        "links that come and go beside many",
+        server.cost(&[attach(LINKS, Role::Sender), detach].concat())?,
+    ));
 
     let mut server = Server::begun();
     server.hear(&attach(0, Role::Receiver));
@@ -179,21 +202,34 @@ fn others() -> Option<Vec<(&'static str, f64)>> {
     let link = server.links[0];
     for _ in 0..DELIVERIES {
         let delivery = server.connection.deliver(link, false).expect("credit");
-        assert!(server.connection.send_part(delivery, &mut VecDeque::from([b"x"[..].into()]), true));
+        assert!(server.connection.send_part(
+            delivery,
+            &mut VecDeque::from([b"x"[..].into()]),
+            true
+        ));
         server.connection.output().clear();
     }
     let all = |state, settled| disposition(0, i32::MAX as u32, state, settled);
     // The first time it is news, once for each.
     server.hear(&all(Some(DeliveryState::Accepted), false));
-    costs.push(("outcomes of all that was sent", server.cost(&all(Some(DeliveryState::Accepted), false))?));
-    costs.push(("word of all that was sent", server.cost(&all(Some(DeliveryState::received(1)), false))?));
+    costs.push((
+        "outcomes of all that was sent",
+        server.cost(&all(Some(DeliveryState::Accepted), false))?,
+    ));
+    costs.push((
+        "word of all that was sent",
+        server.cost(&all(Some(DeliveryState::received(1)), false))?,
+    ));
     costs.push(("nothing of all that was sent", server.cost(&all(None, false))?));
     server.hear(&disposition(10, DELIVERIES - 10, None, true));
-    let many = server.cost(&disposition(10, DELIVERIES - 10, Some(DeliveryState::Released), true))?;
+    let many =
+        server.cost(&disposition(10, DELIVERIES - 10, Some(DeliveryState::Released), true))?;
     costs.push(("outcomes of what is settled", many));
 
-    let nulls = |count| Fields(vec![(Symbol::from_static("x"), Value::List(vec![Value::Null; count]))]);
-    for (name, count) in [("opens with many members", 450), ("opens with too many members", 15_000)] {
+    let nulls =
+        |count| Fields(vec![(Symbol::from_static("x"), Value::List(vec![Value::Null; count]))]);
+    for (name, count) in [("opens with many members", 450), ("opens with too many members", 15_000)]
+    {
         let said = open(Some(nulls(count)));
         let (rounds, before) = (OCTETS.div_ceil(said.len()), used()?);
         for _ in 0..rounds {
@@ -209,13 +245,18 @@ fn others() -> Option<Vec<(&'static str, f64)>> {
 #[test]
 fn no_octet_costs_much_more_than_that_of_an_ordinary_transfer() {
     let (Some(ordinary), Some(costs)) = (ordinary(), others()) else {
-        return eprintln!("skipped: no_octet_costs_much_more_than_that_of_an_ordinary_transfer: no /proc/thread-self/schedstat");
+        return eprintln!(
+            "skipped: no_octet_costs_much_more_than_that_of_an_ordinary_transfer: no /proc/thread-self/schedstat"
+        );
     };
     eprintln!("an octet of a transfer: {ordinary:.1} ns");
     for (name, cost) in &costs {
         eprintln!("{name}: {cost:.1} ns an octet");
     }
     for (name, cost) in costs {
-        assert!(cost < MOST * ordinary, "{name}: {cost:.1} ns an octet, where an ordinary one costs {ordinary:.1}");
+        assert!(
+            cost < MOST * ordinary,
+            "{name}: {cost:.1} ns an octet, where an ordinary one costs {ordinary:.1}"
+        );
     }
 }

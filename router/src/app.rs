@@ -15,18 +15,14 @@ mod running;
 mod shutdown;
 mod source;
 
-use crate::admin::server as admin_server;
-use crate::admin::socket::AdminSocket;
-use crate::agent::{Outlet, Service as AgentService};
-use crate::clock::Clock;
-use crate::config::launch;
-use crate::config::{Config, ConfigError, Reach};
-use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
-use crate::log;
-use crate::node::{Access, Node, Registry, Shards, Stage, Stop, run_aside};
-use crate::schema::typed::LogConfig;
-use crate::schema::{Entity, Mode};
-use crate::socket::{self, Resolver};
+use std::ffi::OsString;
+use std::future::poll_fn;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
 use arguments::{Arguments, Request};
 use bytes::Bytes;
 use plan::{Parts, Plan, Trouble, logs};
@@ -35,15 +31,20 @@ use shutdown::FAREWELL;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::topology;
-use std::ffi::OsString;
-use std::future::poll_fn;
-use std::io::Write;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+
+use crate::admin::server as admin_server;
+use crate::admin::socket::AdminSocket;
+use crate::agent::{Outlet, Service as AgentService};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Reach, launch};
+use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
+use crate::log;
+use crate::node::{Access, Node, Registry, Shards, Stage, Stop, run_aside};
+use crate::schema::typed::LogConfig;
+use crate::schema::{Entity, Mode};
+use crate::socket::{self, Resolver};
 
 /// The daemon's main function: `args` are what follows its name.
 pub fn main(args: Vec<OsString>) -> ExitCode {
@@ -86,7 +87,8 @@ fn load(arguments: &Arguments) -> Result<(Config, Reach), String> {
     };
     let (config, files) = match launch {
         Some(launch) => {
-            let mut config = Config::read(&launch.documents, fastrand::u64(..)).map_err(|error| error.to_string())?;
+            let mut config = Config::read(&launch.documents, fastrand::u64(..))
+                .map_err(|error| error.to_string())?;
             config.warnings.extend(launch.warnings);
             (config, launch.files)
         }
@@ -102,15 +104,21 @@ fn load(arguments: &Arguments) -> Result<(Config, Reach), String> {
 /// Runs a router until it is told to stop.
 fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String> {
     // Everything that a configuration can be wrong in is found before anything is opened or said.
-    let planned = plan(&config).map_err(|error| error.to_string()).and_then(|steps| match access::of(&config) {
-        Ok(access) => Ok((steps, access)),
-        Err(error) => Err(error.to_string()),
-    });
-    let ((logs, others, passed_over), access) = planned.inspect_err(|text| log_failed_start(&config, text))?;
+    let planned =
+        plan(&config).map_err(|error| error.to_string()).and_then(|steps| {
+            match access::of(&config) {
+                Ok(access) => Ok((steps, access)),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    let ((logs, others, passed_over), access) =
+        planned.inspect_err(|text| log_failed_start(&config, text))?;
     log::set_timestamps(config.router.timestamp_format.as_deref(), config.router.timestamps_in_utc);
     let descriptors = socket::raise_descriptor_limit();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
     // Whoever asks about the router or changes it does not hold up the thread of health probes,
     // signals and routing timers.
     let aside = crate::node::runtime().map_err(|error| format!("cannot start: {error}"))?;
@@ -119,38 +127,61 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
     let mut lent = Some(aside);
     runtime.block_on(async {
         // Before anything is opened: a signal that comes during start-up stops the router too.
-        let signals = shutdown::Signals::install().map_err(|error| format!("cannot handle signals: {error}"))?;
+        let signals = shutdown::Signals::install()
+            .map_err(|error| format!("cannot handle signals: {error}"))?;
         let (node, instance) = start_node(&config, access)?;
         let running = Running::new(&node, &config, reach, instance, Handle::current());
-        let wrong = |(entity, trouble): (Box<Entity>, Trouble)| located(&config, &entity, &trouble).to_string();
+        let wrong = |(entity, trouble): (Box<Entity>, Trouble)| {
+            located(&config, &entity, &trouble).to_string()
+        };
         // Last of what may fail: a log file is not made by a router that does not start.
         running.apply(logs).map_err(wrong)?;
         log!(Server, Info, "Container Name: {}", node.core.id());
-        log!(Router, Info, "Router started in {} mode, area=0 id={}", mode_text(&config), node.core.id());
+        log!(
+            Router,
+            Info,
+            "Router started in {} mode, area=0 id={}",
+            mode_text(&config),
+            node.core.id()
+        );
         log!(Router, Info, "Version: {}", env!("CARGO_PKG_VERSION"));
-        let found = if config.router.data_connections_calculated { "calculated at" } else { "set to" };
+        let found =
+            if config.router.data_connections_calculated { "calculated at" } else { "set to" };
         log!(Router, Info, "Inter-router data connections {found} {}", node.data_connections);
         for warning in config.warnings.iter().chain(&passed_over) {
             log!(Agent, Warning, "{warning}");
         }
         match descriptors {
             Ok(limit) => limit_descriptors(limit, node.shards.count() + 1),
-            Err(error) => log!(Server, Warning, "the limit of open descriptors cannot be raised: {error}"),
+            Err(error) => {
+                log!(Server, Warning, "the limit of open descriptors cannot be raised: {error}")
+            }
         }
         drop(tokio::spawn(keep_time(Arc::clone(&node))));
         drop(tokio::spawn(relief::watch(Arc::clone(&node))));
         let served = manage(&running, &management);
-        drop(management.spawn(crate::flow::run(Arc::clone(&node), Arc::clone(&running) as Arc<dyn crate::flow::Describe>)));
+        drop(management.spawn(crate::flow::run(
+            Arc::clone(&node),
+            Arc::clone(&running) as Arc<dyn crate::flow::Describe>,
+        )));
         running.apply(others).map_err(wrong)?;
         running.listens().await?;
         // From here on requests are carried out: nobody changes a router that is not complete.
         let stop = Stop::default();
-        let thread = lent.take().map(|runtime| run_aside("management".to_owned(), runtime, stop.follow()));
+        let thread =
+            lent.take().map(|runtime| run_aside("management".to_owned(), runtime, stop.follow()));
         thread.transpose().map_err(|error| format!("cannot start: {error}"))?;
         let admin = admin(&running, arguments);
-        log!(Server, Info, "Operational, {} Threads Running (process ID {})", node.shards.count() + 1, std::process::id());
+        log!(
+            Server,
+            Info,
+            "Operational, {} Threads Running (process ID {})",
+            node.shards.count() + 1,
+            std::process::id()
+        );
         if arguments.in_background {
-            background::ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
+            background::ready()
+                .map_err(|error| format!("cannot let go of the terminal: {error}"))?;
         }
         drop(tokio::spawn(footprint::shrink_after_start()));
         drop(tokio::spawn(footprint::shrink_after_peaks(Arc::clone(&node))));
@@ -166,7 +197,9 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
 fn limit_descriptors(limit: Option<u64>, threads: usize) {
     /// Connections that a router should have room for.
     const FEW: usize = 256;
-    let (Some(limit), Some(left)) = (limit, socket::limit_descriptors(limit, threads)) else { return };
+    let (Some(limit), Some(left)) = (limit, socket::limit_descriptors(limit, threads)) else {
+        return;
+    };
     if left < FEW {
         log!(
             Server,
@@ -180,9 +213,14 @@ fn limit_descriptors(limit: Option<u64>, threads: usize) {
 
 /// Says in the configured log files why nothing follows there; standard error has it anyway.
 fn log_failed_start(config: &Config, text: &str) {
-    let logs = config.entities.iter().filter(|entity| entity.kind().name == "log" && entity.text("outputFile").is_some());
+    let logs = config
+        .entities
+        .iter()
+        .filter(|entity| entity.kind().name == "log" && entity.text("outputFile").is_some());
     // A log that cannot be had may be what is wrong.
-    let configured = logs.filter_map(|log| LogConfig::try_from(log).ok()).filter(|log| configure_log(log).is_ok());
+    let configured = logs
+        .filter_map(|log| LogConfig::try_from(log).ok())
+        .filter(|log| configure_log(log).is_ok());
     if configured.count() > 0 {
         log!(Router, Critical, "Router start-up failed: {text}");
     }
@@ -205,7 +243,8 @@ fn plan(config: &Config) -> Result<(Steps, Steps, Vec<String>), ConfigError> {
             added => added.map_err(|trouble| located(config, &kept, &trouble))?,
         }
     }
-    let (logs, others) = plan.into_steps().into_iter().partition(|(entity, _)| entity.kind().name == "log");
+    let (logs, others) =
+        plan.into_steps().into_iter().partition(|(entity, _)| entity.kind().name == "log");
     Ok((logs, others, passed_over))
 }
 
@@ -223,13 +262,20 @@ fn located(config: &Config, entity: &Entity, trouble: &Trouble) -> ConfigError {
 /// network.
 fn manage(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption> {
     const NAME: &str = "$management";
-    /// A second name that it has in C routers, for itself; there, too, it is an address like others.
+    /// A second name that it has in C routers, for itself; there, too, it is an address like
+    /// others.
     const INTERNAL: &str = "$_management_internal";
     let core = Arc::clone(&running.node.core);
     let outlet: Outlet = {
         let core = Arc::clone(&core);
         Arc::new(move |to, octets| {
-            let message = Message { sections: octets, presettled: true, priority: 4, internal: true, ..Message::default() };
+            let message = Message {
+                sections: octets,
+                presettled: true,
+                priority: 4,
+                internal: true,
+                ..Message::default()
+            };
             if !core.send_to(to, message, Bytes::new()) {
                 log!(Agent, Debug, "nobody is there to take the response for {to}");
             }
@@ -238,7 +284,8 @@ fn manage(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption> {
     let service = AgentService::new(Arc::clone(running), runtime.clone(), outlet);
     log!(Agent, Info, "Activating management agent on {NAME}");
     let now = running.node.clock.now();
-    let serve = |key| core.serve(key, LocalConsumer::own(Arc::clone(&service) as Arc<dyn Endpoint>), now);
+    let serve =
+        |key| core.serve(key, LocalConsumer::own(Arc::clone(&service) as Arc<dyn Endpoint>), now);
     let local = |name| AddressKey::new(AddressClass::Local, name);
     vec![serve(local(NAME)), serve(local(INTERNAL)), serve(AddressKey::mobile(NAME))]
 }
@@ -258,7 +305,8 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = cores.min(usize::try_from(router.worker_threads).unwrap_or(1)).max(1);
     // Milliseconds, so that a router that starts again within the second is another life of itself.
-    let instance = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let instance =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
     let instance = i64::try_from(instance).unwrap_or(i64::MAX);
     let settings = Settings {
         mode: if router.mode == Mode::Edge { RouterMode::Edge } else { RouterMode::Interior },
@@ -278,7 +326,8 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
         shards,
         ceiling: memory_ceiling(),
     };
-    crate::node::check_randomness().map_err(|error| format!("the operating system gives no random numbers: {error}"))?;
+    crate::node::check_randomness()
+        .map_err(|error| format!("the operating system gives no random numbers: {error}"))?;
     let shards = Shards::start(shards).map_err(|error| format!("cannot start threads: {error}"))?;
     let node = Arc::new(Node {
         flow_prefix: crate::flow::source_prefix(std::env::var("HOSTNAME").ok().as_deref()),
@@ -295,18 +344,24 @@ fn start_node(config: &Config, access: Access) -> Result<(Arc<Node>, i64), Strin
     Ok((node, instance))
 }
 
-/// Octets that streams may hold in memory: half of what the control group or the machine has, or what the environment says.
+/// Octets that streams may hold in memory: half of what the control group or the machine has, or
+/// what the environment says.
 fn memory_ceiling() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
-    let configured = std::env::var("SKUPPER_ROUTER_MEMORY_CEILING").ok().and_then(|text| text.parse().ok());
-    let group = read("/sys/fs/cgroup/memory.max").or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    let configured =
+        std::env::var("SKUPPER_ROUTER_MEMORY_CEILING").ok().and_then(|text| text.parse().ok());
+    let group = read("/sys/fs/cgroup/memory.max")
+        .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
     let machine = std::fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| {
-            text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok())
+            text.lines().find_map(|line| {
+                line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok()
+            })
         })
         .map(|kib| kib * 1024);
-    let ceiling = configured.or_else(|| group.into_iter().chain(machine).min().map(|limit| limit / 2));
+    let ceiling =
+        configured.or_else(|| group.into_iter().chain(machine).min().map(|limit| limit / 2));
     ceiling.unwrap_or(2 << 30).max(64 << 20)
 }
 
@@ -350,7 +405,12 @@ fn admin(running: &Arc<Running>, arguments: &Arguments) -> tokio::task::JoinSet<
             log!(Agent, Info, "Admin socket at {}", socket.path().display());
             let source = Arc::clone(running);
             tasks.spawn(async move {
-                let Err(error) = admin_server::serve(socket, source, crate::http::connections::Limits::default()).await;
+                let Err(error) = admin_server::serve(
+                    socket,
+                    source,
+                    crate::http::connections::Limits::default(),
+                )
+                .await;
                 log!(Agent, Error, "the admin socket failed: {error}");
             });
         }

@@ -36,23 +36,30 @@ pub enum Writing {
 /// The system refuses, or what is there is a link or of another kind.
 pub fn open(path: &Path, writing: Writing) -> io::Result<File> {
     // A pipe that nobody reads does not hold up who opens it.
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::APPEND;
+    let flags =
+        OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::APPEND;
     let of_system = path.parent() == Some(Path::new(DEVICES));
     let links = if of_system { OFlags::empty() } else { OFlags::CREATE | OFlags::NOFOLLOW };
     let opened = match rustix::fs::open(path, flags | links, Mode::from_raw_mode(MODE)) {
         // Held open for reading too, a pipe can be written to before its reader comes.
-        Err(Errno::NXIO) => {
-            rustix::fs::open(path, flags.difference(OFlags::WRONLY) | OFlags::RDWR | OFlags::NOFOLLOW, Mode::empty())
-        }
+        Err(Errno::NXIO) => rustix::fs::open(
+            path,
+            flags.difference(OFlags::WRONLY) | OFlags::RDWR | OFlags::NOFOLLOW,
+            Mode::empty(),
+        ),
         opened => opened,
     };
     let file = opened.map_err(|error| match error {
-        Errno::LOOP => io::Error::other("it is a symbolic link, which is not followed: name the file that it leads to"),
+        Errno::LOOP => io::Error::other(
+            "it is a symbolic link, which is not followed: name the file that it leads to",
+        ),
         error => error.into(),
     })?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
     let fits = match writing {
-        Writing::Behind => matches!(kind, FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice),
+        Writing::Behind => {
+            matches!(kind, FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice)
+        }
         Writing::Anew => kind == FileType::RegularFile,
     };
     if !fits {
@@ -93,7 +100,8 @@ mod tests {
     #[test]
     fn a_link_is_refused_and_what_it_leads_to_unharmed() {
         let folder = tempfile::tempdir().unwrap();
-        let [target, link, fresh] = ["target", "link", "fresh"].map(|name| folder.path().join(name));
+        let [target, link, fresh] =
+            ["target", "link", "fresh"].map(|name| folder.path().join(name));
         std::fs::write(&target, "precious").unwrap();
         symlink(&target, &link).unwrap();
         for writing in [Writing::Behind, Writing::Anew] {
@@ -112,7 +120,11 @@ mod tests {
         for (name, writing) in [("log", Writing::Behind), ("pid", Writing::Anew)] {
             let path = folder.path().join(name);
             open(&path, writing).unwrap().write_all(b"one\n").unwrap();
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777 & !MODE, 0, "{name}");
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777 & !MODE,
+                0,
+                "{name}"
+            );
             open(&path, writing).unwrap().write_all(b"two\n").unwrap();
             let expected = if writing == Writing::Behind { "one\ntwo\n" } else { "two\n" };
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
@@ -126,7 +138,8 @@ mod tests {
         open(Path::new("/dev/null"), Writing::Anew).unwrap_err();
         open(Path::new("/dev/stderr"), Writing::Behind).unwrap();
         let pipe = folder.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
         // Nobody reads yet, and opening does not wait for somebody who does.
         open(&pipe, Writing::Anew).unwrap_err();
         let mut written = open(&pipe, Writing::Behind).unwrap();

@@ -59,8 +59,9 @@ fn escape(text: &str, obeyed: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn what_is_obeyed_is_escaped() {

@@ -1,10 +1,12 @@
-//! Which code of others is built in: licenses, bans and sources, of all that the workspace is built and tested with on this machine.
+//! Which code of others is built in: licenses, bans and sources, of all that the workspace is built
+//! and tested with on this machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Licenses that ask for no more than their text. MPL-2.0 is copyleft by the file; such files are used as they are.
+/// Licenses that ask for no more than their text. MPL-2.0 is copyleft by the file; such files are
+/// used as they are.
 const LICENSES: [&str; 11] = [
     "0BSD",
     "Apache-2.0",
@@ -34,7 +36,8 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// `name version` and license of each package that is built, of the whole workspace or of one member.
+/// `name version` and license of each package that is built, of the whole workspace or of one
+/// member.
 fn packages(arguments: &[&str]) -> BTreeMap<String, String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p}\t{l}"])
@@ -114,8 +117,12 @@ fn licenses_are_allowed() {
 fn banned_packages_are_not_built_in() {
     let built = packages(&["--workspace", "--edges", "normal,build,dev"]);
     for (banned, reason) in BANNED {
-        let found: Vec<_> = built.keys().filter(|package| package.split(' ').next() == Some(banned)).collect();
-        assert!(found.is_empty(), "{found:?}: {reason}; `cargo tree --invert {banned}` says who wants it");
+        let found: Vec<_> =
+            built.keys().filter(|package| package.split(' ').next() == Some(banned)).collect();
+        assert!(
+            found.is_empty(),
+            "{found:?}: {reason}; `cargo tree --invert {banned}` says who wants it"
+        );
     }
 }
 
@@ -124,7 +131,10 @@ fn the_protocol_crate_needs_no_runtime() {
     let built = packages(&["--package", "skupper-proto", "--edges", "normal,build"]);
     for package in built.keys() {
         let name = package.split(' ').next().unwrap_or_default();
-        assert!(!["tokio", "mio", "socket2", "rustix", "libc", "rustls"].contains(&name), "skupper-proto depends on {package}");
+        assert!(
+            !["tokio", "mio", "socket2", "rustix", "libc", "rustls"].contains(&name),
+            "skupper-proto depends on {package}"
+        );
     }
 }
 
@@ -135,7 +145,8 @@ fn sources_are_the_registry_alone() {
     let mut members = Vec::new();
     for package in lock.split("[[package]]").skip(1) {
         let field = |name: &str| {
-            let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            let line =
+                package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
             line.map(|value| value.trim_matches('"').to_owned())
         };
         let name = field("name").unwrap();
@@ -152,14 +163,26 @@ fn sources_are_the_registry_alone() {
 
 #[test]
 fn expressions_are_read_as_spdx_does() {
-    for good in
-        ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(GPL-3.0 OR MIT) AND ISC", "MPL-2.0+", "Apache-2.0 WITH LLVM-exception"]
-    {
+    for good in [
+        "MIT",
+        "MIT/Apache-2.0",
+        "GPL-3.0 OR MIT",
+        "(GPL-3.0 OR MIT) AND ISC",
+        "MPL-2.0+",
+        "Apache-2.0 WITH LLVM-exception",
+    ] {
         assert!(allowed(good), "{good}");
     }
-    for bad in
-        ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT AND (GPL-3.0 OR AGPL-3.0)", "MIT WITH odd-exception", "(MIT", "MIT ISC", "MIT)"]
-    {
+    for bad in [
+        "",
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "MIT AND (GPL-3.0 OR AGPL-3.0)",
+        "MIT WITH odd-exception",
+        "(MIT",
+        "MIT ISC",
+        "MIT)",
+    ] {
         assert!(!allowed(bad), "{bad}");
     }
     assert!(allowed("GPL-3.0 AND ISC OR MIT"), "AND binds tighter");

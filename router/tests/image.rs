@@ -1,18 +1,18 @@
-//! The file tree of the container image, run as a container runs it: in its own root, under a user id nobody knows, with nothing writable
-//! but `/tmp`, and by the command of the `Dockerfile`.
+//! The file tree of the container image, run as a container runs it: in its own root, under a user
+//! id nobody knows, with nothing writable but `/tmp`, and by the command of the `Dockerfile`.
 //!
-//! Needs root (for `chroot`) and a statically linked executable, named by `SKROUTERD_STATIC`; `.ci/run` builds one.
+//! Needs root (for `chroot`) and a statically linked executable, named by `SKROUTERD_STATIC`;
+//! `.ci/run` builds one.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use rustix::process::{Pid, Signal};
 
@@ -76,11 +76,24 @@ fn holds_one_small_file_under_its_names() {
     list(&tree, "", &mut paths);
     assert_eq!(
         paths,
-        ["bin", "tmp", "usr", "usr/bin", "usr/bin/skmanage", "usr/bin/skrouterd", "usr/bin/skstat", "usr/bin/skup"]
+        [
+            "bin",
+            "tmp",
+            "usr",
+            "usr/bin",
+            "usr/bin/skmanage",
+            "usr/bin/skrouterd",
+            "usr/bin/skstat",
+            "usr/bin/skup"
+        ]
     );
     assert_eq!(fs::read_link(tree.join("bin")).unwrap(), Path::new("usr/bin"));
     for name in ["skup", "skstat", "skmanage"] {
-        assert_eq!(fs::read_link(tree.join("usr/bin").join(name)).unwrap(), Path::new("skrouterd"), "{name}");
+        assert_eq!(
+            fs::read_link(tree.join("usr/bin").join(name)).unwrap(),
+            Path::new("skrouterd"),
+            "{name}"
+        );
     }
     assert_eq!(fs::metadata(tree.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
     let file = fs::metadata(tree.join("usr/bin/skrouterd")).unwrap();
@@ -96,9 +109,15 @@ fn commands_answer_under_their_names() {
     for path in ["/usr/bin/skrouterd", "/bin/skrouterd"] {
         let version = inside(&tree, path).arg("--version").output().unwrap();
         assert!(version.status.success(), "{path}: {}", String::from_utf8_lossy(&version.stderr));
-        assert_eq!(String::from_utf8(version.stdout).unwrap().trim().split('.').count(), 3, "{path}: the bare version");
+        assert_eq!(
+            String::from_utf8(version.stdout).unwrap().trim().split('.').count(),
+            3,
+            "{path}: the bare version"
+        );
     }
-    for (name, word) in [("skup", "link status"), ("skstat", "--all-routers"), ("skmanage", "get-mgmt-nodes")] {
+    for (name, word) in
+        [("skup", "link status"), ("skstat", "--all-routers"), ("skmanage", "get-mgmt-nodes")]
+    {
         for folder in ["/usr/bin", "/bin"] {
             let path = format!("{folder}/{name}");
             let help = inside(&tree, &path).arg("--help").output().unwrap();
@@ -133,14 +152,19 @@ fn runs_by_the_launch_contract() {
         ports[1].port(),
     );
     let mut command = inside(&tree, "/usr/bin/skrouterd");
-    command.env("QDROUTERD_CONF", configuration).env("QDROUTERD_CONF_TYPE", "json").env("HOSTNAME", "site-north-7");
+    command
+        .env("QDROUTERD_CONF", configuration)
+        .env("QDROUTERD_CONF_TYPE", "json")
+        .env("HOSTNAME", "site-north-7");
     let mut router = Router(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let log = follow(router.0.stderr.take().unwrap());
     await_line(&log, "SERVER (info) Operational, ");
 
     let mut health = TcpStream::connect(ports[0]).unwrap();
     health.set_read_timeout(Some(START_LIMIT)).unwrap();
-    health.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    health
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     health.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -168,7 +192,11 @@ fn free_port() -> SocketAddr {
 fn follow(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
+        BufReader::new(stream)
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+            .ok();
     });
     receiver
 }

@@ -1,13 +1,14 @@
 //! Which room may name which. `ARCHITECTURE.md` draws the rooms; this table is the rule.
 //!
-//! Read from the sources of both crates, without comments, texts and tests: paths that begin with `crate::`, or with as many `super::` as lead
-//! to the root of the crate.
+//! Read from the sources of both crates, without comments, texts and tests: paths that begin with
+//! `crate::`, or with as many `super::` as lead to the root of the crate.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of `router/src`, lowest first, each with the rooms it may name. Rooms on one level do not know each other.
+/// The rooms of `router/src`, lowest first, each with the rooms it may name. Rooms on one level do
+/// not know each other.
 const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("text", &[]),
@@ -31,8 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("flow", BELOW_ADMIN),
     ("site", BELOW_ADMIN),
 ];
-const BELOW_NET: &[&str] = &["sasl", "policy", "node", "socket", "websocket", "tls", "core", "config", "schema", "log"];
-const BELOW_ADMIN: &[&str] = &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
+const BELOW_NET: &[&str] =
+    &["sasl", "policy", "node", "socket", "websocket", "tls", "core", "config", "schema", "log"];
+const BELOW_ADMIN: &[&str] =
+    &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
 
 /// Above the rooms: what puts them together. These may name everything, and no room may name them.
 const ABOVE: &[&str] = &["app", "bin", "demo", "launch", "lib", "main"];
@@ -309,7 +312,10 @@ fn imports_point_one_way() {
             continue;
         }
         let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            wrong.push(format!("{}: a room that the table of this test does not have", source.path.display()));
+            wrong.push(format!(
+                "{}: a room that the table of this test does not have",
+                source.path.display()
+            ));
             continue;
         };
         for other in named(&source) {
@@ -331,7 +337,10 @@ fn packages_stay_in_their_rooms() {
         let words: BTreeSet<&str> = tokens(&source.code).into_iter().collect();
         for (package, owner) in KEPT {
             if room != *owner && !ABOVE.contains(&room) && words.contains(package) {
-                wrong.push(format!("{}: {package} is the business of {owner}", source.path.display()));
+                wrong.push(format!(
+                    "{}: {package} is the business of {owner}",
+                    source.path.display()
+                ));
             }
         }
     }
@@ -340,21 +349,29 @@ fn packages_stay_in_their_rooms() {
 
 #[test]
 fn pure_code_names_nothing_of_the_world() {
-    let core = sources("router/src").into_iter().filter(|source| source.modules.first().is_some_and(|room| room == "core"));
+    let core = sources("router/src")
+        .into_iter()
+        .filter(|source| source.modules.first().is_some_and(|room| room == "core"));
     let mut wrong = Vec::new();
     for source in core.chain(sources("proto/src")) {
         let joined = tokens(&source.code).join(" ").replace(" :: ", "::");
         let words: Vec<&str> = joined.split(' ').collect();
         for impure in IMPURE {
             let parts: Vec<&str> = impure.split("::").collect();
-            let is_named =
-                words.iter().any(|word| word.split("::").collect::<Vec<_>>().windows(parts.len()).any(|window| window == parts));
+            let is_named = words.iter().any(|word| {
+                word.split("::")
+                    .collect::<Vec<_>>()
+                    .windows(parts.len())
+                    .any(|window| window == parts)
+            });
             if is_named {
                 wrong.push(format!("{}: {impure}", source.path.display()));
             }
         }
         // The free functions of this package draw from a generator that is seeded by the system.
-        if words.iter().any(|word| word.strip_prefix("fastrand::").is_some_and(|name| name.starts_with(char::is_lowercase))) {
+        if words.iter().any(|word| {
+            word.strip_prefix("fastrand::").is_some_and(|name| name.starts_with(char::is_lowercase))
+        }) {
             wrong.push(format!("{}: a random number without a given seed", source.path.display()));
         }
     }
@@ -376,12 +393,42 @@ fn the_reader_finds_what_it_should() {
     let read = |modules: &[&str], text: &str| {
         let code = without_tests(&without_texts(text));
         let modules = modules.iter().map(|module| (*module).to_owned()).collect();
-        named(&Source { path: PathBuf::new(), modules, code }).into_iter().collect::<Vec<_>>().join(" ")
+        named(&Source { path: PathBuf::new(), modules, code })
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    assert_eq!(read(&["net"], "use crate::tls::Profile; fn f() { crate::log!(Server, Info, \"crate::admin\") }"), "log tls");
-    assert_eq!(read(&["net"], "use crate::{admin::{self, model}, http, core::{a, b}};"), "admin core http");
-    assert_eq!(read(&["net", "trunk"], "use super::super::tcp; use super::tls; use super::super::super::x;"), "tcp");
-    assert_eq!(read(&["net"], "// crate::a\n/* /* crate::b */ crate::c */ r#\"crate::d\"# '\"' crate::e '\\'' crate::g"), "e g");
-    assert_eq!(read(&["net"], "#[cfg(test)] mod tests { fn f() { crate::a } } #[cfg(test)] use crate::b; use crate::c;"), "c");
+    assert_eq!(
+        read(
+            &["net"],
+            "use crate::tls::Profile; fn f() { crate::log!(Server, Info, \"crate::admin\") }"
+        ),
+        "log tls"
+    );
+    assert_eq!(
+        read(&["net"], "use crate::{admin::{self, model}, http, core::{a, b}};"),
+        "admin core http"
+    );
+    assert_eq!(
+        read(
+            &["net", "trunk"],
+            "use super::super::tcp; use super::tls; use super::super::super::x;"
+        ),
+        "tcp"
+    );
+    assert_eq!(
+        read(
+            &["net"],
+            "// crate::a\n/* /* crate::b */ crate::c */ r#\"crate::d\"# '\"' crate::e '\\'' crate::g"
+        ),
+        "e g"
+    );
+    assert_eq!(
+        read(
+            &["net"],
+            "#[cfg(test)] mod tests { fn f() { crate::a } } #[cfg(test)] use crate::b; use crate::c;"
+        ),
+        "c"
+    );
     assert_eq!(read(&["net"], "fn f<'a>(x: &'a str) { pub(crate) y; $crate::z; crate::w }"), "w");
 }

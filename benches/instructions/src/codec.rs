@@ -1,12 +1,14 @@
 //! Writing and reading frames, and the head of a stream.
 
-use super::frames::{attach, flow, received, transfer};
-use super::{Scenario, measured};
+use std::hint::black_box;
+
 use bytes::Bytes;
 use skupper_proto::amqp::performative::Performative;
 use skupper_proto::amqp::{Encode, Reader, message};
 use skupper_proto::stream;
-use std::hint::black_box;
+
+use super::frames::{attach, flow, received, transfer};
+use super::{Scenario, measured};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "codec/transfer", run: |times| both_ways(&transfer(), times), times: 4000 },
@@ -29,10 +31,16 @@ fn both_ways(performative: &Performative, times: usize) {
 
 /// Finds the sections of a stream's head, and reads it.
 fn stream_head(times: usize) {
-    let octets = stream::encode_head("hello:80", Some("amqp:/_topo/0/north/temp.9mgGPUBRVsJyxaJ"), Some("a5f3b:17"), None);
+    let octets = stream::encode_head(
+        "hello:80",
+        Some("amqp:/_topo/0/north/temp.9mgGPUBRVsJyxaJ"),
+        Some("a5f3b:17"),
+        None,
+    );
     let octets = Bytes::from(octets);
     measured(times, &mut |_| {
-        let Ok(message::Scan::Complete(head)) = message::scan(black_box(&octets), false, true) else {
+        let Ok(message::Scan::Complete(head)) = message::scan(black_box(&octets), false, true)
+        else {
             panic!("the head is whole");
         };
         assert!(black_box(stream::decode_head(&octets, &head)).is_ok());

@@ -1,8 +1,13 @@
 //! Streams through the tables of one router: chosen, carried, acknowledged, ended.
 
-use super::{Scenario, measured};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
 use bytes::Bytes;
-use skrouterd::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Mailbox, Message, Notify, Settings, TrunkUp};
+use skrouterd::core::{
+    Core, Delivery, Ended, Endpoint, LocalConsumer, Mailbox, Message, Notify, Settings, TrunkUp,
+};
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
@@ -10,9 +15,8 @@ use skupper_proto::annotations::{Flags, Outgoing, node_text};
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::Config;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::task::Waker;
+
+use super::{Scenario, measured};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "core/stream", run: |times| streams(1, times), times: 2000 },
@@ -54,8 +58,10 @@ fn core() -> Arc<Core> {
 /// A client stream as it comes from another router.
 fn message() -> Message {
     let mut annotations = Vec::new();
-    Outgoing::originated(Flags::STREAMING.with(Flags::DISABLE_Q2), &node_text("there")).encode(&mut annotations);
-    let head = stream::encode_head("service-0", Some("amqp:/_topo/0/there/reply.0.0.0"), None, None);
+    Outgoing::originated(Flags::STREAMING.with(Flags::DISABLE_Q2), &node_text("there"))
+        .encode(&mut annotations);
+    let head =
+        stream::encode_head("service-0", Some("amqp:/_topo/0/there/reply.0.0.0"), None, None);
     Message {
         annotations: Bytes::from(annotations),
         sections: Bytes::from(head),
@@ -69,7 +75,13 @@ fn message() -> Message {
 /// Streams of one request each, to the first of a number of services.
 fn streams(services: usize, times: usize) {
     let (core, sink) = (core(), Arc::new(Sink::default()));
-    let consume = |n| core.consume(&format!("service-{n}"), LocalConsumer::new(Arc::clone(&sink) as Arc<_>), Instant::ZERO);
+    let consume = |n| {
+        core.consume(
+            &format!("service-{n}"),
+            LocalConsumer::new(Arc::clone(&sink) as Arc<_>),
+            Instant::ZERO,
+        )
+    };
     let _services: Vec<_> = (0..services).map(consume).collect();
     let (producer, consumer) = (Mailbox::new(0), Mailbox::new(0));
     let (message, request) = (message(), Bytes::from_static(&[7; 64]));
@@ -120,9 +132,18 @@ fn chunks(times: usize) {
 fn addresses(times: usize) {
     let core = core();
     let sink = Arc::new(Sink::default());
-    let up = TrunkUp { group: None, neighbor: Arc::from("there"), cost: 1, ordinal: 0, control: Mailbox::new(0), trunking: true };
+    let up = TrunkUp {
+        group: None,
+        neighbor: Arc::from("there"),
+        cost: 1,
+        ordinal: 0,
+        control: Mailbox::new(0),
+        trunking: true,
+    };
     let _trunk = core.trunk_up(up, Instant::ZERO);
-    let consume = |name: &str| core.consume(name, LocalConsumer::new(Arc::clone(&sink) as Arc<_>), Instant::ZERO);
+    let consume = |name: &str| {
+        core.consume(name, LocalConsumer::new(Arc::clone(&sink) as Arc<_>), Instant::ZERO)
+    };
     let _services: Vec<_> = (0..1000).map(|n| consume(&format!("service-{n}"))).collect();
     measured(times, &mut |n| drop(consume(&format!("new-{n}"))));
 }

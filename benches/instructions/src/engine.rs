@@ -1,11 +1,13 @@
 //! Two connections in memory, both ends counted together.
 
-use super::pair::{carry, pair};
-use super::{Scenario, measured};
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use skupper_proto::amqp::performative::{DeliveryState, Role};
 use skupper_proto::engine::{AttachRequest, Event};
-use std::collections::VecDeque;
+
+use super::pair::{carry, pair};
+use super::{Scenario, measured};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     // Four frames in one block.
@@ -19,7 +21,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 /// Parts of streams that never end, served in turn.
 fn streams(links: usize, size: usize, parts: usize, times: usize) {
     let (mut client, mut server, links) = pair(links);
-    let deliveries: Vec<_> = links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
+    let deliveries: Vec<_> =
+        links.iter().map(|link| client.deliver(*link, false).expect("credit")).collect();
     let octets = Bytes::from(vec![7; size]);
     let mut chunks = VecDeque::new();
     let mut turn = deliveries.iter().cycle();
@@ -60,7 +63,8 @@ fn messages(times: usize) {
             }
         }
         carry(&mut server, &mut client);
-        let outcomes = std::iter::from_fn(|| client.poll_event()).filter(|event| matches!(event, Event::Outcome { .. }));
+        let outcomes = std::iter::from_fn(|| client.poll_event())
+            .filter(|event| matches!(event, Event::Outcome { .. }));
         assert_eq!(outcomes.count(), 1);
     });
 }
@@ -73,7 +77,11 @@ fn attach_and_detach(times: usize) {
     }
     let session = links.first().and_then(|link| client.session_of(*link)).expect("a session");
     measured(times, &mut |_| {
-        let request = AttachRequest { name: "link".to_owned(), role: Role::Sender, ..AttachRequest::default() };
+        let request = AttachRequest {
+            name: "link".to_owned(),
+            role: Role::Sender,
+            ..AttachRequest::default()
+        };
         let link = client.attach(session, request).expect("a handle");
         carry(&mut client, &mut server);
         while let Some(event) = server.poll_event() {

@@ -1,6 +1,8 @@
 //! The performatives that routers send most, and the largest.
 
-use skupper_proto::amqp::performative::{Attach, DeliveryState, DeliveryTag, Disposition, Flow, Performative, Role, Transfer};
+use skupper_proto::amqp::performative::{
+    Attach, DeliveryState, DeliveryTag, Disposition, Flow, Performative, Role, Transfer,
+};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Multiple, Symbol};
 
@@ -48,7 +50,11 @@ pub(crate) fn attach() -> Performative {
         name: "qdlink.hrPMnARVEhprcR7".to_owned(),
         snd_settle_mode: Some(2),
         rcv_settle_mode: Some(0),
-        source: Some(Source { expiry_policy: expiry(), capabilities: capabilities(), ..Source::default() }),
+        source: Some(Source {
+            expiry_policy: expiry(),
+            capabilities: capabilities(),
+            ..Source::default()
+        }),
         target: Some(Target::Message(MessageTarget {
             expiry_policy: expiry(),
             capabilities: capabilities(),

@@ -1,13 +1,15 @@
 //! Counts, kept counts, and the comparison of both.
 
-use super::{Scenario, scenarios};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What a count may differ by, in hundredths, when the compiler is the one that the kept counts were made with. The same executable counts the
-/// same to 0.1; but the compiler inlines otherwise when code elsewhere changes, which has moved the smallest scenarios by 13.
+use super::{Scenario, scenarios};
+
+/// What a count may differ by, in hundredths, when the compiler is the one that the kept counts
+/// were made with. The same executable counts the same to 0.1; but the compiler inlines otherwise
+/// when code elsewhere changes, which has moved the smallest scenarios by 13.
 const TOLERANCE: u64 = 15;
 
 /// The same for another compiler, which makes other code of the same source.
@@ -18,7 +20,10 @@ fn kept_path() -> PathBuf {
 }
 
 fn compiler() -> Result<String, String> {
-    let output = Command::new("rustc").arg("--version").output().map_err(|error| format!("rustc: {error}"))?;
+    let output = Command::new("rustc")
+        .arg("--version")
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -27,7 +32,11 @@ fn count(scenario: &Scenario) -> Result<u64, String> {
     let name = scenario.name;
     let executable = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=instructions::measured*"])
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "--toggle-collect=instructions::measured*",
+        ])
         .arg(executable)
         .args(["run", name, &scenario.times.to_string()])
         .output()
@@ -36,15 +45,23 @@ fn count(scenario: &Scenario) -> Result<u64, String> {
     if !output.status.success() {
         return Err(format!("{name} under valgrind: {}\n{said}", output.status));
     }
-    let collected = said.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, count)| count.trim());
-    let collected: Option<u64> = collected.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
-    let collected = collected.ok_or_else(|| format!("{name}: no count in what valgrind said:\n{said}"))?;
+    let collected = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .map(|(_, count)| count.trim());
+    let collected: Option<u64> =
+        collected.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+    let collected =
+        collected.ok_or_else(|| format!("{name}: no count in what valgrind said:\n{said}"))?;
     Ok(collected / scenario.times as u64)
 }
 
 /// Counts everything and writes it down.
 pub(crate) fn renew() -> Result<(), String> {
-    let mut text = format!("# Instructions of one repetition. `instructions renew` writes this file.\n{}\n", compiler()?);
+    let mut text = format!(
+        "# Instructions of one repetition. `instructions renew` writes this file.\n{}\n",
+        compiler()?
+    );
     for scenario in scenarios() {
         let count = count(scenario)?;
         println!("{:24} {count:>9}", scenario.name);
@@ -55,11 +72,14 @@ pub(crate) fn renew() -> Result<(), String> {
 
 /// Counts everything and compares.
 pub(crate) fn check() -> Result<(), String> {
-    let text = std::fs::read_to_string(kept_path()).map_err(|error| format!("{}: {error}", kept_path().display()))?;
+    let text = std::fs::read_to_string(kept_path())
+        .map_err(|error| format!("{}: {error}", kept_path().display()))?;
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let (with, now) = (lines.next().unwrap_or_default(), compiler()?);
-    let kept: BTreeMap<&str, u64> =
-        lines.filter_map(|line| line.split_once(' ')).filter_map(|(name, count)| Some((name, count.parse().ok()?))).collect();
+    let kept: BTreeMap<&str, u64> = lines
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(name, count)| Some((name, count.parse().ok()?)))
+        .collect();
     let tolerance = if with == now { TOLERANCE } else { OTHER_COMPILER };
     if with != now {
         println!("kept counts are of {with:?}, this is {now:?}: {tolerance} % are allowed");

@@ -1,4 +1,5 @@
-//! Counts the instructions of what every frame and every stream pays for, and compares them with the counts that are kept.
+//! Counts the instructions of what every frame and every stream pays for, and compares them with
+//! the counts that are kept.
 //!
 //! ```text
 //! instructions check           count, compare with expected.txt; exit status 1 when one is off by more than the tolerance
@@ -6,8 +7,9 @@
 //! instructions run NAME TIMES  one scenario, for whoever profiles it
 //! ```
 //!
-//! The executable runs itself under valgrind's callgrind, which counts what happens within [`measured`] and nothing else. Other work on the
-//! machine does not change the counts; another compiler does.
+//! The executable runs itself under valgrind's callgrind, which counts what happens within
+//! [`measured`] and nothing else. Other work on the machine does not change the counts; another
+//! compiler does.
 
 mod codec;
 mod core;

@@ -1,11 +1,12 @@
 //! Two connections in memory, for whatever counts or times what they do.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use skupper_proto::amqp::performative::Role;
 use skupper_proto::amqp::{Fields, Multiple};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
 use skupper_proto::time::Instant;
-use std::time::Duration;
 
 fn connection(layer: Layer) -> Connection {
     let config = Config {
@@ -41,7 +42,11 @@ pub(crate) fn carry(from: &mut Connection, to: &mut Connection) {
 
 /// Two connections with links from the first to the second.
 pub(crate) fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
-    let mut client = connection(Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None });
+    let mut client = connection(Layer::Client {
+        mechanisms: vec![],
+        identity: String::new(),
+        credentials: None,
+    });
     let mut server = connection(Layer::Server { mechanisms: vec![], allow_bare: true });
     for _ in 0..4 {
         carry(&mut client, &mut server);
@@ -49,7 +54,11 @@ pub(crate) fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
     }
     let session = client.begin().expect("a channel");
     let attach = |n: usize| {
-        let request = AttachRequest { name: format!("link {n}"), role: Role::Sender, ..AttachRequest::default() };
+        let request = AttachRequest {
+            name: format!("link {n}"),
+            role: Role::Sender,
+            ..AttachRequest::default()
+        };
         client.attach(session, request).expect("a handle")
     };
     let links = (0..links).map(attach).collect();

@@ -1,15 +1,17 @@
-//! How often the engine asks for memory: in the steady state, not at all to send, and once for each block that is read to receive.
+//! How often the engine asks for memory: in the steady state, not at all to send, and once for each
+//! block that is read to receive.
 
 #[path = "../src/pair.rs"]
 mod pair;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{Connection, Ending, Event, LinkKey};
 use skupper_proto::time::Instant;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::VecDeque;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -85,7 +87,8 @@ fn a_stream() {
         let mut events = 0;
         let polled = count(|| {
             while let Some(event) = server.poll_event() {
-                events += usize::from(matches!(event, Event::Transfer { ending: Ending::More, .. }));
+                events +=
+                    usize::from(matches!(event, Event::Transfer { ending: Ending::More, .. }));
             }
         });
         assert_eq!(events, 8);
@@ -142,7 +145,8 @@ fn acknowledgements() {
     carry(&mut client, &mut server);
     let Some(Event::Transfer { delivery, .. }) = server.poll_event() else { panic!("transfer") };
     for round in 0..100 {
-        let said = count(|| server.disposition(delivery, Some(DeliveryState::received(round)), false));
+        let said =
+            count(|| server.disposition(delivery, Some(DeliveryState::received(round)), false));
         let heard = carry(&mut server, &mut client);
         drain(&mut client);
         if round > 2 {

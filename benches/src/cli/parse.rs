@@ -1,6 +1,8 @@
 //! Arguments into a [`Command`], every number within its bounds.
 
-use std::{ffi::OsString, ops::RangeInclusive, time::Duration};
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -11,7 +13,9 @@ use crate::{Common, connections, idle, latency, pattern, relay, server, streams,
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// No mode, or one that does not exist.
-    #[error("{0}; modes are server, relay, throughput, latency, connections, idle, streams; see skbench --help")]
+    #[error(
+        "{0}; modes are server, relay, throughput, latency, connections, idle, streams; see skbench --help"
+    )]
     Mode(String),
     /// The target is missing.
     #[error("{mode} needs a target: skbench {mode} HOST:PORT")]
@@ -50,7 +54,9 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
     match parser.next()? {
         None => Err(UsageError::Mode("no mode".to_owned())),
         Some(Arg::Long("help") | Arg::Short('h')) => Ok(Command::Print(help::GENERAL.to_owned())),
-        Some(Arg::Long("version") | Arg::Short('V')) => Ok(Command::Print(format!("skbench {}\n", env!("CARGO_PKG_VERSION")))),
+        Some(Arg::Long("version") | Arg::Short('V')) => {
+            Ok(Command::Print(format!("skbench {}\n", env!("CARGO_PKG_VERSION"))))
+        }
         Some(Arg::Value(mode)) => match mode.to_str() {
             Some("server") => server(&mut parser),
             Some("relay") => relay(&mut parser),
@@ -77,7 +83,11 @@ impl Value {
     }
 
     fn refuse(&self, want: impl Into<String>) -> UsageError {
-        UsageError::Value { option: self.option.clone(), value: self.text.clone(), want: want.into() }
+        UsageError::Value {
+            option: self.option.clone(),
+            value: self.text.clone(),
+            want: want.into(),
+        }
     }
 
     fn size(&self, bounds: RangeInclusive<u64>) -> Result<u64, UsageError> {
@@ -103,12 +113,17 @@ impl Value {
     }
 
     fn rate(&self) -> Result<f64, UsageError> {
-        let want = || self.refuse(format!("want a number from {} to {}", RATES.start(), RATES.end()));
+        let want =
+            || self.refuse(format!("want a number from {} to {}", RATES.start(), RATES.end()));
         self.text.parse().ok().filter(|rate| RATES.contains(rate)).ok_or_else(want)
     }
 
     fn share(&self) -> Result<f64, UsageError> {
-        self.text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| self.refuse("want a number from 0 to 1"))
+        self.text
+            .parse()
+            .ok()
+            .filter(|share| (0.0..=1.0).contains(share))
+            .ok_or_else(|| self.refuse("want a number from 0 to 1"))
     }
 
     fn pids(&self) -> Result<Vec<u32>, UsageError> {
@@ -119,7 +134,9 @@ impl Value {
     fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, UsageError> {
         let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let found = choices.iter().find(|(name, _)| *name == self.text);
-        found.map(|(_, value)| *value).ok_or_else(|| self.refuse(format!("want one of {}", names())))
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| self.refuse(format!("want one of {}", names())))
     }
 }
 
@@ -130,8 +147,8 @@ struct Shared {
     max_errors: u64,
 }
 
-/// Reads the arguments of a mode that runs. `own` takes the mode's own options and says whether it knew the one given;
-/// gives `None` if help was asked for.
+/// Reads the arguments of a mode that runs. `own` takes the mode's own options and says whether it
+/// knew the one given; gives `None` if help was asked for.
 fn run_arguments(
     parser: &mut Parser,
     mode: &'static str,
@@ -172,11 +189,14 @@ fn run_arguments(
 fn command(shared: Option<Shared>, help: &str, mode: Mode) -> Command {
     match shared {
         None => Command::Print(format!("{help}\nOptions of every mode: see skbench --help.\n")),
-        Some(Shared { common, json, max_errors }) => Command::Run(Run { common, mode, json, max_errors }),
+        Some(Shared { common, json, max_errors }) => {
+            Command::Run(Run { common, mode, json, max_errors })
+        }
     }
 }
 
-/// The time of a run: as given, or else long enough for a `count` to be reached, or else the `usual`.
+/// The time of a run: as given, or else long enough for a `count` to be reached, or else the
+/// `usual`.
 fn limit(given: Option<Duration>, count: Option<u64>, usual: Duration) -> Duration {
     given.unwrap_or(match count {
         Some(_) => COUNTED,
@@ -245,7 +265,9 @@ fn throughput(parser: &mut Parser) -> Result<Command, UsageError> {
         let ways = [("both", Direction::Both), ("up", Direction::Up), ("down", Direction::Down)];
         match option {
             "direction" => options.direction = Value::next(parser, option)?.choice(&ways)?,
-            "streams" => options.streams = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
+            "streams" => {
+                options.streams = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?
+            }
             "seconds" => seconds = Some(Value::next(parser, option)?.time()?),
             "bytes" => options.bytes = Some(Value::next(parser, option)?.size(1..=MAX_BYTES)?),
             "chunk" => options.chunk = Value::next(parser, option)?.chunk()?,
@@ -264,7 +286,9 @@ fn latency(parser: &mut Parser) -> Result<Command, UsageError> {
     let mut seconds = None;
     let shared = run_arguments(parser, "latency", |option, parser| {
         match option {
-            "connections" => options.connections = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
+            "connections" => {
+                options.connections = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?
+            }
             "size" => options.size = Value::next(parser, option)?.chunk()?,
             "http" => options.http = true,
             "rate" => options.rate = Some(Value::next(parser, option)?.rate()?),
@@ -284,7 +308,9 @@ fn connections(parser: &mut Parser) -> Result<Command, UsageError> {
     let mut seconds = None;
     let shared = run_arguments(parser, "connections", |option, parser| {
         match option {
-            "workers" => options.workers = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
+            "workers" => {
+                options.workers = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?
+            }
             "size" => options.size = Value::next(parser, option)?.chunk()?,
             "close" => {
                 let ways = [("fin", Close::Fin), ("half", Close::Half), ("rst", Close::Rst)];
@@ -304,10 +330,14 @@ fn idle(parser: &mut Parser) -> Result<Command, UsageError> {
     let mut options = idle::Options::default();
     let shared = run_arguments(parser, "idle", |option, parser| {
         match option {
-            "connections" => options.connections = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
+            "connections" => {
+                options.connections = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?
+            }
             "size" => options.size = Value::next(parser, option)?.chunk()?,
             "seconds" => options.hold = Value::next(parser, option)?.time()?,
-            "parallel" => options.parallel = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
+            "parallel" => {
+                options.parallel = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?
+            }
             "limit" => options.limit = Value::next(parser, option)?.time()?,
             _ => return Ok(false),
         }
@@ -322,7 +352,9 @@ fn streams(parser: &mut Parser) -> Result<Command, UsageError> {
         match option {
             "live" => options.live = Value::next(parser, option)?.count(1..=MAX_CONNECTIONS)?,
             "size" => options.size = Value::next(parser, option)?.chunk()?,
-            "stalled" => options.stalled = Value::next(parser, option)?.count(0..=MAX_CONNECTIONS)?,
+            "stalled" => {
+                options.stalled = Value::next(parser, option)?.count(0..=MAX_CONNECTIONS)?
+            }
             "slow" => options.slow = Value::next(parser, option)?.count(0..=MAX_CONNECTIONS)?,
             "slow-rate" => options.slow_rate = Value::next(parser, option)?.size(1..=1 << 40)?,
             "park" => options.park = Value::next(parser, option)?.size(1..=1 << 34)?,
@@ -354,10 +386,19 @@ mod tests {
         let run = run(
             "throughput --streams 4 localhost:80 --chunk=16K --verify --pid 1,2 --pid 3 --json --max-errors 7 --timeout 250ms",
         );
-        assert_eq!((run.common.target.as_str(), run.json, run.max_errors), ("localhost:80", true, 7));
-        assert_eq!((run.common.pids, run.common.timeout), (vec![1, 2, 3], Duration::from_millis(250)));
+        assert_eq!(
+            (run.common.target.as_str(), run.json, run.max_errors),
+            ("localhost:80", true, 7)
+        );
+        assert_eq!(
+            (run.common.pids, run.common.timeout),
+            (vec![1, 2, 3], Duration::from_millis(250))
+        );
         let Mode::Throughput(options) = run.mode else { panic!("{:?}", run.mode) };
-        assert_eq!((options.streams, options.chunk, options.verify, options.seconds), (4, 16_384, true, Duration::from_secs(5)));
+        assert_eq!(
+            (options.streams, options.chunk, options.verify, options.seconds),
+            (4, 16_384, true, Duration::from_secs(5))
+        );
     }
 
     #[test]
@@ -402,7 +443,9 @@ mod tests {
     #[test]
     fn help_needs_no_target() {
         for mode in ["server", "throughput", "latency", "connections", "idle", "streams"] {
-            let Ok(Command::Print(text)) = line(&format!("{mode} --help")) else { panic!("{mode}") };
+            let Ok(Command::Print(text)) = line(&format!("{mode} --help")) else {
+                panic!("{mode}")
+            };
             assert!(text.starts_with(&format!("usage: skbench {mode}")), "{text}");
         }
         assert!(matches!(line("--help"), Ok(Command::Print(_))));

@@ -11,7 +11,8 @@ pub(super) fn size(text: &str) -> Option<u64> {
         _ => (text, 0),
     };
     // `parse` would take a sign.
-    let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok())??;
+    let number =
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok())??;
     number.checked_mul(1 << shift)
 }
 
@@ -37,13 +38,22 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(["0", "512", "64K", "1m", "2G"].map(size), [0, 512, 65_536, 1 << 20, 2 << 30].map(Some));
+        assert_eq!(
+            ["0", "512", "64K", "1m", "2G"].map(size),
+            [0, 512, 65_536, 1 << 20, 2 << 30].map(Some)
+        );
         assert_eq!(["", "K", "-1", "+1", "1.5K", "1KB", "17179869184G", "é"].map(size), [None; 8]);
     }
 
     #[test]
     fn times() {
-        assert_eq!(["5", "0.5s", "250ms", "2m"].map(time), [5000, 500, 250, 120_000].map(Duration::from_millis).map(Some));
-        assert_eq!(["", "s", "-1", "1e3", "inf", "1.2.3", "99999999999999999999999m"].map(time), [None; 7]);
+        assert_eq!(
+            ["5", "0.5s", "250ms", "2m"].map(time),
+            [5000, 500, 250, 120_000].map(Duration::from_millis).map(Some)
+        );
+        assert_eq!(
+            ["", "s", "-1", "1e3", "inf", "1.2.3", "99999999999999999999999m"].map(time),
+            [None; 7]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What a stream begins with, and what a sink answers.
 
-/// The beginning of a stream whose receiver shall know what it is: 8 octets of mark, 8 of seed, in network order.
+/// The beginning of a stream whose receiver shall know what it is: 8 octets of mark, 8 of seed, in
+/// network order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preamble {
     /// The seed of the pattern that follows; none if what follows is not to be checked.
@@ -55,7 +56,9 @@ impl Receipt {
     /// As sent.
     pub fn encode(self) -> [u8; Self::SIZE] {
         let mut octets = [0; Self::SIZE];
-        for (to, from) in octets.chunks_exact_mut(8).zip([RECEIPT, self.received, self.wrong.unwrap_or(NONE)]) {
+        for (to, from) in
+            octets.chunks_exact_mut(8).zip([RECEIPT, self.received, self.wrong.unwrap_or(NONE)])
+        {
             to.copy_from_slice(&from.to_be_bytes());
         }
         octets

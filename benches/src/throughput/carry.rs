@@ -1,26 +1,22 @@
 //! One stream, carried as its direction says.
 
-use std::{cell::Cell, time::Instant};
+use std::cell::Cell;
+use std::time::Instant;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
-    task::yield_now,
-    time::sleep_until,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::task::yield_now;
+use tokio::time::sleep_until;
 
 use super::{Direction, Options, Stream};
-use crate::{
-    failure::{Failure, Kind},
-    fleet::Window,
-    pattern,
-    server::{Preamble, Receipt},
-};
+use crate::failure::{Failure, Kind};
+use crate::fleet::Window;
+use crate::pattern;
+use crate::server::{Preamble, Receipt};
 
-/// Counts what a stream carries. Shared by its two halves, and read even when the stream failed or timed out.
+/// Counts what a stream carries. Shared by its two halves, and read even when the stream failed or
+/// timed out.
 #[derive(Debug)]
 pub(super) struct Meter {
     index: usize,
@@ -96,7 +92,9 @@ impl Meter {
         self.note_gap(finished);
         let (octets, until) = match direction {
             Direction::Up => (self.sent.get(), finished),
-            Direction::Down | Direction::Both => (self.in_window.get(), finished.min(self.window.end)),
+            Direction::Down | Direction::Both => {
+                (self.in_window.get(), finished.min(self.window.end))
+            }
         };
         let seconds = until.saturating_duration_since(self.window.start).as_secs_f64();
         Stream {
@@ -113,7 +111,11 @@ impl Meter {
 }
 
 /// Carries one stream to its end.
-pub(super) async fn carry(stream: &mut TcpStream, options: &Options, meter: &Meter) -> Result<(), Failure> {
+pub(super) async fn carry(
+    stream: &mut TcpStream,
+    options: &Options,
+    meter: &Meter,
+) -> Result<(), Failure> {
     let (mut reader, mut writer) = stream.split();
     let mut buffer = vec![0; options.chunk];
     let seed = pattern::seed(meter.index);
@@ -126,7 +128,10 @@ pub(super) async fn carry(stream: &mut TcpStream, options: &Options, meter: &Met
                 sent_all.set(true);
                 Ok(())
             };
-            tokio::try_join!(send, echoed(&mut reader, &mut buffer, seed, options, meter, &sent_all))?;
+            tokio::try_join!(
+                send,
+                echoed(&mut reader, &mut buffer, seed, options, meter, &sent_all)
+            )?;
             Ok(())
         }
         Direction::Up => {
@@ -145,7 +150,12 @@ pub(super) async fn carry(stream: &mut TcpStream, options: &Options, meter: &Met
 }
 
 /// Sends until the time is over or all octets are sent, and ends our direction.
-async fn send(writer: &mut WriteHalf<'_>, seed: u64, options: &Options, meter: &Meter) -> Result<(), Failure> {
+async fn send(
+    writer: &mut WriteHalf<'_>,
+    seed: u64,
+    options: &Options,
+    meter: &Meter,
+) -> Result<(), Failure> {
     let limit = options.bytes.unwrap_or(u64::MAX);
     let over = sleep_until(meter.window.end.into());
     tokio::pin!(over);
@@ -173,8 +183,9 @@ async fn send(writer: &mut WriteHalf<'_>, seed: u64, options: &Options, meter: &
     }
 }
 
-/// After each chunk it is another stream's turn: one whose other end keeps up would have this thread for as long as a task may run, and
-/// what the streams get would be what the generator gives them.
+/// After each chunk it is another stream's turn: one whose other end keeps up would have this
+/// thread for as long as a task may run, and what the streams get would be what the generator gives
+/// them.
 async fn take_turns(options: &Options) {
     if options.streams > 1 {
         yield_now().await;
@@ -211,14 +222,22 @@ async fn echoed(
         return Err(Failure::new(Kind::EarlyEnd, "the other end ended the stream before we did"));
     }
     if meter.received() < meter.sent() {
-        return Err(Failure::new(Kind::Count, format!("{} octets did not come back", meter.sent() - meter.received())));
+        return Err(Failure::new(
+            Kind::Count,
+            format!("{} octets did not come back", meter.sent() - meter.received()),
+        ));
     }
     meter.finish();
     Ok(())
 }
 
 /// Reads what a source sends, until the time is over or enough octets have come.
-async fn down(reader: &mut ReadHalf<'_>, buffer: &mut [u8], options: &Options, meter: &Meter) -> Result<(), Failure> {
+async fn down(
+    reader: &mut ReadHalf<'_>,
+    buffer: &mut [u8],
+    options: &Options,
+    meter: &Meter,
+) -> Result<(), Failure> {
     let limit = options.bytes.unwrap_or(u64::MAX);
     let over = sleep_until(meter.window.end.into());
     tokio::pin!(over);
@@ -238,11 +257,15 @@ async fn down(reader: &mut ReadHalf<'_>, buffer: &mut [u8], options: &Options, m
         }
         seed = Preamble::decode(&head).and_then(|preamble| preamble.seed);
         if seed.is_none() {
-            return Err(Failure::new(Kind::Protocol, "no preamble: --verify needs `skbench server --mode source`"));
+            return Err(Failure::new(
+                Kind::Protocol,
+                "no preamble: --verify needs `skbench server --mode source`",
+            ));
         }
     }
     while meter.received() < limit {
-        let most = usize::try_from(limit - meter.received()).unwrap_or(usize::MAX).min(buffer.len());
+        let most =
+            usize::try_from(limit - meter.received()).unwrap_or(usize::MAX).min(buffer.len());
         let part = buffer.get_mut(..most).unwrap_or_default();
         let read = tokio::select! {
             biased;
@@ -250,7 +273,10 @@ async fn down(reader: &mut ReadHalf<'_>, buffer: &mut [u8], options: &Options, m
             read = reader.read(part) => read.map_err(|e| Failure::io("read", &e))?,
         };
         if read == 0 {
-            return Err(Failure::new(Kind::EarlyEnd, "the other end ended the stream before the time was over"));
+            return Err(Failure::new(
+                Kind::EarlyEnd,
+                "the other end ended the stream before the time was over",
+            ));
         }
         if let Some(seed) = seed {
             verify(seed, meter.received(), part.get(..read).unwrap_or_default())?;
@@ -266,20 +292,32 @@ async fn down(reader: &mut ReadHalf<'_>, buffer: &mut [u8], options: &Options, m
 }
 
 fn verify(seed: u64, offset: u64, data: &[u8]) -> Result<(), Failure> {
-    pattern::check(seed, offset, data).map_err(|wrong| Failure::new(Kind::Content, wrong.to_string()))
+    pattern::check(seed, offset, data)
+        .map_err(|wrong| Failure::new(Kind::Content, wrong.to_string()))
 }
 
 /// Reads a sink's receipt, which comes once our direction has ended.
-async fn receipt(reader: &mut ReadHalf<'_>, options: &Options, meter: &Meter, sent_all: &Cell<bool>) -> Result<(), Failure> {
+async fn receipt(
+    reader: &mut ReadHalf<'_>,
+    options: &Options,
+    meter: &Meter,
+    sent_all: &Cell<bool>,
+) -> Result<(), Failure> {
     let mut octets = [0; Receipt::SIZE + 1];
     let mut held = 0;
     loop {
-        let read = reader.read(octets.get_mut(held..).unwrap_or_default()).await.map_err(|e| Failure::io("read", &e))?;
+        let read = reader
+            .read(octets.get_mut(held..).unwrap_or_default())
+            .await
+            .map_err(|e| Failure::io("read", &e))?;
         held += read;
         if !sent_all.get() {
             return Err(match read {
                 0 => Failure::new(Kind::EarlyEnd, "the other end ended the stream before we did"),
-                _ => Failure::new(Kind::Protocol, "the server answers while it is being sent to: an upload needs a sink"),
+                _ => Failure::new(
+                    Kind::Protocol,
+                    "the server answers while it is being sent to: an upload needs a sink",
+                ),
             });
         }
         if read == 0 || held > Receipt::SIZE {
@@ -297,9 +335,10 @@ async fn receipt(reader: &mut ReadHalf<'_>, options: &Options, meter: &Meter, se
             meter.finished.set(Some(Instant::now()));
             Ok(())
         }
-        Some(Receipt { wrong: Some(offset), .. }) => {
-            Err(Failure::new(Kind::Content, format!("the sink saw the first wrong octet at offset {offset}")))
-        }
+        Some(Receipt { wrong: Some(offset), .. }) => Err(Failure::new(
+            Kind::Content,
+            format!("the sink saw the first wrong octet at offset {offset}"),
+        )),
         Some(receipt) if receipt.received != meter.sent() => {
             Err(Failure::new(Kind::Count, format!("the sink received {} octets", receipt.received)))
         }

@@ -1,19 +1,15 @@
 //! Servers that misbehave, and what the tests ask of reports.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread,
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
-use skbench::{
-    Common,
-    report::Report,
-    server::{Mode, Options, Server},
-};
+use skbench::Common;
+use skbench::report::Report;
+use skbench::server::{Mode, Options, Server};
 
 /// A server of `mode` on a free port.
 pub(crate) fn server(mode: Mode) -> Server {
@@ -25,7 +21,8 @@ pub(crate) fn common(address: SocketAddr, timeout_ms: u64) -> Common {
     Common { timeout: Duration::from_millis(timeout_ms), ..Common::new(address.to_string()) }
 }
 
-/// A server that gives every connection to `work`, on a thread of its own. It lives as long as the test's process.
+/// A server that gives every connection to `work`, on a thread of its own. It lives as long as the
+/// test's process.
 pub(crate) fn misbehaving(work: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener on loopback");
     let address = listener.local_addr().expect("a bound listener");
@@ -38,9 +35,11 @@ pub(crate) fn misbehaving(work: impl Fn(TcpStream) + Clone + Send + 'static) -> 
     address
 }
 
-/// An echo server that hands what it read, and its offset, to `change` before sending it back; it closes when that
-/// returns false.
-pub(crate) fn echo_with(change: impl Fn(u64, &mut Vec<u8>) -> bool + Clone + Send + 'static) -> SocketAddr {
+/// An echo server that hands what it read, and its offset, to `change` before sending it back; it
+/// closes when that returns false.
+pub(crate) fn echo_with(
+    change: impl Fn(u64, &mut Vec<u8>) -> bool + Clone + Send + 'static,
+) -> SocketAddr {
     misbehaving(move |mut stream| {
         let (mut offset, mut buffer) = (0u64, vec![0; 64 * 1024]);
         while let Ok(read @ 1..) = stream.read(&mut buffer) {
@@ -62,7 +61,9 @@ pub(crate) fn reset(stream: TcpStream) {
 /// The number at `path` in a report's JSON form.
 pub(crate) fn figure(report: &Report, path: &str) -> f64 {
     let json = report.to_json();
-    json.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number at {path} in {json:#}"))
+    json.pointer(path)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number at {path} in {json:#}"))
 }
 
 /// Fails, showing the report, if anything failed.

@@ -1,4 +1,8 @@
-//! What each fuzz target does with its octets, and what must hold. Also run by the crate's tests over the corpora.
+//! What each fuzz target does with its octets, and what must hold. Also run by the crate's tests
+//! over the corpora.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::decode::{self, Decode};
@@ -11,12 +15,12 @@ use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::{self, Tracking};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
 use skupper_proto::management::{MAX_REQUEST, Request, Response, Table, property};
-use skupper_proto::stream::{self, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, StreamHead};
+use skupper_proto::stream::{
+    self, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, StreamHead,
+};
 use skupper_proto::time::Instant;
 use skupper_proto::topology::{self, Arrival, LinkId, Message, Routing};
 use skupper_proto::vanflow::{self, Fact};
-use std::collections::VecDeque;
-use std::time::Duration;
 
 fn encoded(value: &impl Encode) -> Vec<u8> {
     let mut out = Vec::new();
@@ -24,14 +28,14 @@ fn encoded(value: &impl Encode) -> Vec<u8> {
     out
 }
 
-/// Memory that values of so many octets may take. What is constant in it is a few messages' worth; what grows may be had by a peer
-/// for as little as it likes to send.
+/// Memory that values of so many octets may take. What is constant in it is a few messages' worth;
+/// what grows may be had by a peer for as little as it likes to send.
 const fn allowed(octets: usize) -> usize {
     octets * 16 + decode::ALLOWANCE
 }
 
-/// Values and message sections: what is read can be written and read again, takes bounded memory, and is passed over alike; the
-/// sections of a message are found alike wherever it is cut.
+/// Values and message sections: what is read can be written and read again, takes bounded memory,
+/// and is passed over alike; the sections of a message are found alike wherever it is cut.
 pub fn codec(octets: &[u8]) {
     let mut reader = Reader::new(octets);
     if let Ok(value) = reader.value() {
@@ -76,7 +80,8 @@ pub fn frames(mut octets: &[u8]) {
         if header.kind == frame::TYPE_SASL {
             if let Ok(frame) = SaslFrame::decode(&mut reader) {
                 let again = encoded(&frame);
-                let read = SaslFrame::decode(&mut Reader::new(&again)).expect("what was written can be read");
+                let read = SaslFrame::decode(&mut Reader::new(&again))
+                    .expect("what was written can be read");
                 assert_eq!(encoded(&read), again);
             }
         } else if let Ok(performative) = Performative::decode(&mut reader) {
@@ -91,13 +96,20 @@ pub fn frames(mut octets: &[u8]) {
     }
 }
 
-/// A connection to a peer that says anything. The first octet chooses the set-up and how the rest is cut.
+/// A connection to a peer that says anything. The first octet chooses the set-up and how the rest
+/// is cut.
 fn engine(octets: &[u8], client: bool) {
     let Some((&choice, octets)) = octets.split_first() else { return };
     let bare = choice & 1 == 0;
     let layer = match client {
-        true if bare => Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None },
-        true => Layer::Client { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], identity: "fuzz".to_owned(), credentials: None },
+        true if bare => {
+            Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None }
+        }
+        true => Layer::Client {
+            mechanisms: vec!["EXTERNAL", "ANONYMOUS"],
+            identity: "fuzz".to_owned(),
+            credentials: None,
+        },
         false => Layer::Server { mechanisms: vec!["EXTERNAL", "ANONYMOUS"], allow_bare: bare },
     };
     let config = Config {
@@ -172,7 +184,8 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
         Event::Opened => {
             if let Some(session) = connection.begin() {
                 for role in [Role::Sender, Role::Receiver] {
-                    let request = AttachRequest { name: "fuzz".to_owned(), role, ..AttachRequest::default() };
+                    let request =
+                        AttachRequest { name: "fuzz".to_owned(), role, ..AttachRequest::default() };
                     if let Some(link) = connection.attach(session, request) {
                         connection.keep_credit(link, 10);
                     }
@@ -186,7 +199,9 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
         Event::Credit { link, drain } => {
             if let Some(delivery) = connection.deliver(link, choice & 64 != 0) {
                 let mut chunks = VecDeque::from([Bytes::from_static(b"some octets")]);
-                if connection.send_part(delivery, &mut chunks, choice & 32 == 0) && sending.len() < 100 {
+                if connection.send_part(delivery, &mut chunks, choice & 32 == 0)
+                    && sending.len() < 100
+                {
                     sending.push(delivery);
                 }
             }
@@ -195,14 +210,20 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
             }
         }
         Event::Transfer { delivery, ending, .. } => {
-            let state = if ending == Ending::More { DeliveryState::received(1) } else { DeliveryState::Accepted };
+            let state = if ending == Ending::More {
+                DeliveryState::received(1)
+            } else {
+                DeliveryState::Accepted
+            };
             connection.disposition(delivery, Some(state), choice & 16 == 0);
         }
         Event::Outcome { delivery, settled: false, state: Some(state) } if state.is_outcome() => {
             connection.settle(delivery);
             connection.send_part(delivery, &mut VecDeque::new(), true);
         }
-        Event::SenderState { delivery, state } => connection.disposition(delivery, Some(state), false),
+        Event::SenderState { delivery, state } => {
+            connection.disposition(delivery, Some(state), false)
+        }
         Event::SenderSettled { delivery } => connection.disposition(delivery, None, true),
         Event::Window { .. } => {
             for delivery in sending.drain(..) {
@@ -227,8 +248,8 @@ pub fn engine_server(octets: &[u8]) {
     engine(octets, false);
 }
 
-/// Router annotations: what is read can be forwarded and read again, and more octets never make an error of what was incomplete but
-/// sound.
+/// Router annotations: what is read can be forwarded and read again, and more octets never make an
+/// error of what was incomplete but sound.
 pub fn annotations(octets: &[u8]) {
     let Ok(parsed) = annotations::parse(octets) else { return };
     match parsed {
@@ -237,7 +258,9 @@ pub fn annotations(octets: &[u8]) {
         Parsed::Present(present) => {
             assert!(present.length <= octets.len());
             for cut in 0..present.length.min(300) {
-                assert!(matches!(annotations::parse(&octets[..cut]), Ok(Parsed::Incomplete { needed }) if needed > cut));
+                assert!(
+                    matches!(annotations::parse(&octets[..cut]), Ok(Parsed::Incomplete { needed }) if needed > cut)
+                );
             }
             let passed: Vec<&str> = present.trace.routers().collect();
             let outgoing = present.forwarded("0/fuzz");
@@ -248,17 +271,25 @@ pub fn annotations(octets: &[u8]) {
                 // The longest that may come cannot be forwarded any further.
                 return;
             };
-            assert_eq!((again.length, again.flags, again.to_override), (out.len(), present.flags, present.to_override));
+            assert_eq!(
+                (again.length, again.flags, again.to_override),
+                (out.len(), present.flags, present.to_override)
+            );
             assert!(again.trace.routers().count() >= passed.len());
         }
     }
 }
 
-/// Requests to a management node, its responses and their tables: what is read takes bounded memory, and is written alike each time.
+/// Requests to a management node, its responses and their tables: what is read takes bounded
+/// memory, and is written alike each time.
 pub fn management(octets: &[u8]) {
     match Request::decode(octets) {
         Ok(request) => {
-            let values = request.properties.iter().map(|(name, value)| name.len() + value.memory()).sum::<usize>();
+            let values = request
+                .properties
+                .iter()
+                .map(|(name, value)| name.len() + value.memory())
+                .sum::<usize>();
             assert!(values + request.body.memory() <= allowed(octets.len()) + decode::ALLOWANCE);
             let _ = (request.integer(property::COUNT), request.text(property::NAME));
             // What stands twice is written first, so that only the second round is the same again.
@@ -268,7 +299,9 @@ pub fn management(octets: &[u8]) {
                 match again(&written) {
                     Ok(first) => assert_eq!(again(&first).as_ref(), Ok(&first)),
                     // Values of many members may have too few octets then.
-                    Err(error) => assert!(error.to_string().contains("too many members"), "{error}"),
+                    Err(error) => {
+                        assert!(error.to_string().contains("too many members"), "{error}")
+                    }
                 }
             }
         }
@@ -288,30 +321,38 @@ pub fn management(octets: &[u8]) {
     }
 }
 
-/// The head of a stream, the records of another router about streams, and the two sides of a stream's window.
+/// The head of a stream, the records of another router about streams, and the two sides of a
+/// stream's window.
 ///
-/// What is read of a head can be written and read again to the same, and what a message of records takes is bounded by its octets.
+/// What is read of a head can be written and read again to the same, and what a message of records
+/// takes is bounded by its octets.
 pub fn streams(octets: &[u8]) {
     if let Ok(Scan::Complete(head)) = message::scan(octets, false, true)
         && let Ok(read) = stream::decode_head(octets, &head)
     {
         let StreamHead { reply_to, correlation_id, alpn } = &read;
         let again = stream::encode_head("to", *reply_to, *correlation_id, alpn.as_deref());
-        let Ok(Scan::Complete(head)) = message::scan(&again, false, true) else { panic!("a head that was written is whole") };
+        let Ok(Scan::Complete(head)) = message::scan(&again, false, true) else {
+            panic!("a head that was written is whole")
+        };
         assert_eq!(stream::decode_head(&again, &head), Ok(read));
     }
     for cut in [octets.len(), octets.len() / 2] {
         let records = vanflow::read_co_records(&octets[..cut]);
         assert!(records.len() <= vanflow::MAX_RECORDS);
         let text = |fact: &Fact| if let Fact::Text(text) = fact { text.len() } else { 1 };
-        let weight = |facts: &[(u32, Fact)]| facts.iter().map(|(_, fact)| 1 + text(fact)).sum::<usize>();
-        assert!(records.iter().map(|(identity, facts)| identity.len() + weight(facts)).sum::<usize>() <= cut);
+        let weight =
+            |facts: &[(u32, Fact)]| facts.iter().map(|(_, fact)| 1 + text(fact)).sum::<usize>();
+        assert!(
+            records.iter().map(|(identity, facts)| identity.len() + weight(facts)).sum::<usize>()
+                <= cut
+        );
     }
     window(octets);
 }
 
-/// A stream over a way whose delays, and whose reader, are as the octets say. However they are, the sender has no more under way than
-/// may be held, and it is never stuck once all is read and told.
+/// A stream over a way whose delays, and whose reader, are as the octets say. However they are, the
+/// sender has no more under way than may be held, and it is never stuck once all is read and told.
 fn window(octets: &[u8]) {
     let (mut sender, mut receipt) = (SendWindow::default(), Receipt::default());
     let (mut waiting, mut now) = (0, Instant::from_millis(1));
@@ -323,7 +364,10 @@ fn window(octets: &[u8]) {
             && let Some(total) = receipt.written(octets, || *waiting, || now)
         {
             assert_eq!(total, receipt.total());
-            assert!(receipt.allowance() <= MAX_ALLOWANCE && receipt.allowance().is_multiple_of(ALLOWANCE_UNIT));
+            assert!(
+                receipt.allowance() <= MAX_ALLOWANCE
+                    && receipt.allowance().is_multiple_of(ALLOWANCE_UNIT)
+            );
             told.push_back((total, receipt.allowance()));
         }
         if *waiting == 0 {
@@ -355,8 +399,8 @@ fn window(octets: &[u8]) {
     assert!(sender.room() > 0);
 }
 
-/// Routing messages, one after the other behind two octets of length: what is read can be written and read again to the same, and a
-/// router that hears them stays sound.
+/// Routing messages, one after the other behind two octets of length: what is read can be written
+/// and read again to the same, and a router that hears them stays sound.
 pub fn routing_messages(mut octets: &[u8]) {
     let mut now = Instant::from_millis(1);
     let mut routing = Routing::new(topology::Config::new("fuzz", 7), now);
@@ -365,18 +409,22 @@ pub fn routing_messages(mut octets: &[u8]) {
     routing.link_up(links[1], 3, now);
     let mut turn = 0;
     while let [high, low, rest @ ..] = octets {
-        let (message, rest) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
+        let (message, rest) =
+            rest.split_at(rest.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
         octets = rest;
         turn += 1;
         if let Ok(message) = Message::decode(message) {
             let again = message.encode("to", "0/fuzz");
-            let Ok(Parsed::Present(annotations)) = annotations::parse(&again) else { panic!("annotations") };
+            let Ok(Parsed::Present(annotations)) = annotations::parse(&again) else {
+                panic!("annotations")
+            };
             let read = Message::decode(&again[annotations.length..]);
             if !matches!(message, Message::Newer { .. }) {
                 // An instance that is missing is written as 0, so compare what is written.
                 assert_eq!(read.map(|read| read.encode("to", "0/fuzz")), Ok(again.clone()));
             }
-            let arrival = Arrival { link: links[turn % 2], trace: annotations.trace, flooded: turn % 3 == 0 };
+            let arrival =
+                Arrival { link: links[turn % 2], trace: annotations.trace, flooded: turn % 3 == 0 };
             let _ = routing.handle_message(&arrival, &message, now);
         }
         let mut actions = 0;

@@ -1,11 +1,12 @@
 //! Patterns of `address` entities: which configured entry speaks for an address.
 //!
-//! A pattern is tokens separated by `.` or `/`; `*` stands for exactly one token, `#` for none or more. At each token an exact
-//! one goes before `*` and `*` before `#`.
+//! A pattern is tokens separated by `.` or `/`; `*` stands for exactly one token, `#` for none or
+//! more. At each token an exact one goes before `*` and `*` before `#`.
 
 use std::collections::HashMap;
 
-/// Most tokens in one pattern: matching recurses once a token, and no address in use has nearly as many.
+/// Most tokens in one pattern: matching recurses once a token, and no address in use has nearly as
+/// many.
 pub const MAX_PATTERN_TOKENS: usize = 128;
 
 const SEPARATORS: [char; 2] = ['.', '/'];
@@ -52,7 +53,10 @@ impl<T> Node<T> {
     }
 
     fn is_empty(&self) -> bool {
-        self.value.is_none() && self.exact.is_empty() && self.any_one.is_none() && self.any_many.is_none()
+        self.value.is_none()
+            && self.exact.is_empty()
+            && self.any_one.is_none()
+            && self.any_many.is_none()
     }
 }
 
@@ -129,15 +133,16 @@ impl<T> Patterns<T> {
         descend(&mut self.root, &normal_form(pattern).ok()?)
     }
 
-    /// The value of the pattern that speaks for `address` (its text without class; scheme and host are not looked at).
+    /// The value of the pattern that speaks for `address` (its text without class; scheme and host
+    /// are not looked at).
     pub fn find(&self, address: &str) -> Option<&T> {
         let tokens: Vec<&str> = tokens_of(super::strip_origin(address)).collect();
         Search { tokens: &tokens, failed: HashMap::new() }.children(&self.root, 0)
     }
 }
 
-/// One search. It remembers from which token on a `#` was tried in vain, so that many of them cost no more than their product
-/// with the tokens, whatever address a peer sends.
+/// One search. It remembers from which token on a `#` was tried in vain, so that many of them cost
+/// no more than their product with the tokens, whatever address a peer sends.
 struct Search<'s> {
     tokens: &'s [&'s str],
     failed: HashMap<usize, usize>,
@@ -187,7 +192,8 @@ fn tokens_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(SEPARATORS).filter(move |_| !empty)
 }
 
-/// The tokens of a pattern, rewritten so that equal patterns are equal texts: `#.#` is `#`, and `#.*` is `*.#`.
+/// The tokens of a pattern, rewritten so that equal patterns are equal texts: `#.#` is `#`, and
+/// `#.*` is `*.#`.
 fn normal_form(pattern: &str) -> Result<Vec<&str>, PatternError> {
     let mut tokens = Vec::new();
     let mut pending_glob = false;

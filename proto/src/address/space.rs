@@ -1,8 +1,9 @@
 //! How one router reads addresses: the one place where text becomes a [`Canonical`] address.
 
-use super::{AddressClass, AddressRef, EDGE_UPLINK, RouterMode};
 use core::fmt;
 use std::borrow::Cow;
+
+use super::{AddressClass, AddressRef, EDGE_UPLINK, RouterMode};
 
 /// How one router reads addresses: its mode, its id and its network.
 #[derive(Clone, Debug)]
@@ -14,8 +15,9 @@ pub struct AddressSpace {
 
 /// An address as a router reads it, whatever its spelling.
 ///
-/// The core routes by [`Canonical::key`] and policy judges [`Canonical::spellings`]. Both come from one reading, so what policy
-/// allows is what the core routes to. Only [`AddressSpace::read`] makes one.
+/// The core routes by [`Canonical::key`] and policy judges [`Canonical::spellings`]. Both come from
+/// one reading, so what policy allows is what the core routes to. Only [`AddressSpace::read`] makes
+/// one.
 #[derive(Clone, Copy)]
 pub struct Canonical<'a> {
     space: &'a AddressSpace,
@@ -60,17 +62,20 @@ impl<'a> Canonical<'a> {
         Self { key: EDGE_UPLINK, ..self }
     }
 
-    /// The texts that a rule may name the address by: one, or each of the three for a name at this router.
+    /// The texts that a rule may name the address by: one, or each of the three for a name at this
+    /// router.
     ///
-    /// None of an empty address, nor of an edge router without an id, nor where the next router would read another address in
-    /// the text, as in `a:/b:/c`.
+    /// None of an empty address, nor of an edge router without an id, nor where the next router
+    /// would read another address in the text, as in `a:/b:/c`.
     pub fn spellings(&self) -> impl Iterator<Item = Cow<'a, str>> {
         let own = &self.space.id;
         let one = |text| [Some(text), None, None];
         let spellings: [Option<Cow<'a, str>>; 3] = match self.space.meaning(self.text) {
             _ if self.text.is_empty() || strip(self.text) != self.text => [const { None }; 3],
             Meaning::Edge("") => [const { None }; 3],
-            Meaning::Mobile | Meaning::Area(_) | Meaning::Network(_) => one(Cow::Borrowed(self.text)),
+            Meaning::Mobile | Meaning::Area(_) | Meaning::Network(_) => {
+                one(Cow::Borrowed(self.text))
+            }
             Meaning::Own(name) => [
                 Some(Cow::Owned(format!("_local/{name}"))),
                 Some(Cow::Owned(format!("_topo/0/{own}/{name}"))),
@@ -91,14 +96,15 @@ impl fmt::Debug for Canonical<'_> {
 }
 
 impl AddressSpace {
-    /// The address space of router `id`. A `network` of `None`, `""` or `"0"` means that none is configured: the network element
-    /// of an address is then skipped.
+    /// The address space of router `id`. A `network` of `None`, `""` or `"0"` means that none is
+    /// configured: the network element of an address is then skipped.
     pub fn new(mode: RouterMode, id: &str, network: Option<&str>) -> Self {
         let network = network.filter(|n| !n.is_empty() && *n != "0").map(Box::from);
         Self { mode, id: id.into(), network }
     }
 
-    /// Reads an address as it stands in a message's `to`, in a terminus or in the annotations' to-override.
+    /// Reads an address as it stands in a message's `to`, in a terminus or in the annotations'
+    /// to-override.
     pub fn read<'a>(&'a self, text: &'a str) -> Canonical<'a> {
         let text = strip(text);
         Canonical { space: self, key: self.key(text), text }
@@ -109,8 +115,8 @@ impl AddressSpace {
         self.key(strip(text))
     }
 
-    /// The key of a stripped text. What is neither ours nor flooded is known by its class in an interior router, and behind the
-    /// uplink in an edge router.
+    /// The key of a stripped text. What is neither ours nor flooded is known by its class in an
+    /// interior router, and behind the uplink in an edge router.
     fn key<'a>(&self, text: &'a str) -> AddressRef<'a> {
         let (class, text) = match self.meaning(text) {
             Meaning::Mobile => (AddressClass::Mobile, text),
@@ -175,7 +181,8 @@ fn strip(text: &str) -> &str {
     text.strip_suffix(['.', '/']).unwrap_or(text)
 }
 
-/// The address without scheme and host: of `scheme://host/rest`, `scheme:/rest`, `//host/rest` and `/rest` it is `rest`.
+/// The address without scheme and host: of `scheme://host/rest`, `scheme:/rest`, `//host/rest` and
+/// `/rest` it is `rest`.
 ///
 /// An address with `:/` anywhere is taken to begin with a scheme, as C routers take it.
 pub fn strip_origin(text: &str) -> &str {

@@ -113,9 +113,11 @@ fn spelled(space: &AddressSpace, text: &str) -> Vec<String> {
 #[test]
 fn every_spelling_of_an_address_is_known() {
     let own = ["_local/$management", "_topo/0/me/$management", "_edge/me/$management"];
-    for text in
-        own.into_iter().chain(["amqp:/_topo/all/me/$management", "//h/_xedge/net/me/$management", "x:/_local/$management."])
-    {
+    for text in own.into_iter().chain([
+        "amqp:/_topo/all/me/$management",
+        "//h/_xedge/net/me/$management",
+        "x:/_local/$management.",
+    ]) {
         assert_eq!(spelled(&interior(), text), own, "{text}");
     }
     for (text, only) in [
@@ -241,9 +243,9 @@ fn plain_match(pattern: &[&str], tokens: &[&str]) -> bool {
     match pattern.split_first() {
         None => tokens.is_empty(),
         Some((&"#", rest)) => (0..=tokens.len()).any(|n| plain_match(rest, &tokens[n..])),
-        Some((&first, rest)) => {
-            tokens.split_first().is_some_and(|(t, others)| (first == "*" || first == *t) && plain_match(rest, others))
-        }
+        Some((&first, rest)) => tokens
+            .split_first()
+            .is_some_and(|(t, others)| (first == "*" || first == *t) && plain_match(rest, others)),
     }
 }
 

@@ -1,21 +1,24 @@
 //! Reading AMQP values from octets.
 
-use super::types::{Fields, Multiple, Symbol, Value};
 use bytes::Bytes;
 
-/// How deep lists, maps, arrays and descriptions may be nested. The deepest that AMQP itself defines is an attach with a filter
-/// set, seven levels; each level costs a stack frame here.
+use super::types::{Fields, Multiple, Symbol, Value};
+
+/// How deep lists, maps, arrays and descriptions may be nested. The deepest that AMQP itself
+/// defines is an attach with a filter set, seven levels; each level costs a stack frame here.
 pub const MAX_DEPTH: u8 = 32;
 
-/// How many members one compound value may claim. An array of a type without octets (null, list0) costs its sender nothing a
-/// member; this bounds what it costs us.
+/// How many members one compound value may claim. An array of a type without octets (null, list0)
+/// costs its sender nothing a member; this bounds what it costs us.
 pub const MAX_MEMBERS: u32 = 1 << 20;
 
-/// Memory that values may take, in octets for each octet that they have on the wire. A peer chooses members that cost it little:
-/// a null has one octet there and 32 here. Ordinary values take less than half of it.
+/// Memory that values may take, in octets for each octet that they have on the wire. A peer chooses
+/// members that cost it little: a null has one octet there and 32 here. Ordinary values take less
+/// than half of it.
 pub const GROWTH: usize = 16;
 
-/// Memory that values may take whatever octets they have: that of 256 members, more than AMQP itself puts into any value.
+/// Memory that values may take whatever octets they have: that of 256 members, more than AMQP
+/// itself puts into any value.
 pub const ALLOWANCE: usize = 256 * size_of::<Value>();
 
 /// Why octets are not the AMQP value they should be.
@@ -67,7 +70,8 @@ pub struct Reader<'a> {
     depth: u8,
 }
 
-/// What is left of the memory that values may take, their texts aside: those take as many octets as they have on the wire.
+/// What is left of the memory that values may take, their texts aside: those take as many octets as
+/// they have on the wire.
 #[derive(Debug)]
 pub struct Memory(usize);
 
@@ -78,12 +82,16 @@ impl Memory {
     }
 
     fn take(&mut self, members: usize, each: usize) -> Result<()> {
-        self.0 = members.checked_mul(each).and_then(|wanted| self.0.checked_sub(wanted)).ok_or(DecodeError::Memory)?;
+        self.0 = members
+            .checked_mul(each)
+            .and_then(|wanted| self.0.checked_sub(wanted))
+            .ok_or(DecodeError::Memory)?;
         Ok(())
     }
 }
 
-/// The constructor of an array's members: the descriptors before it, outermost first, and the format code.
+/// The constructor of an array's members: the descriptors before it, outermost first, and the
+/// format code.
 struct Constructor {
     descriptors: Vec<Value>,
     code: u8,
@@ -186,7 +194,8 @@ impl<'a> Reader<'a> {
         Ok((count, body))
     }
 
-    /// A descriptor, whose marker `00` is next, as its numeric code. A symbolic one is [`DecodeError::Descriptor`] 0.
+    /// A descriptor, whose marker `00` is next, as its numeric code. A symbolic one is
+    /// [`DecodeError::Descriptor`] 0.
     pub fn descriptor(&mut self) -> Result<u64> {
         match self.u8()? {
             0x00 => {}
@@ -345,7 +354,10 @@ impl<'a> Reader<'a> {
                 }
                 self.depth += 1;
                 memory.take(2, size_of::<Value>())?;
-                let described = Value::Described(Box::new((self.value_within(memory)?, self.value_within(memory)?)));
+                let described = Value::Described(Box::new((
+                    self.value_within(memory)?,
+                    self.value_within(memory)?,
+                )));
                 self.depth -= 1;
                 described
             }
@@ -434,12 +446,17 @@ impl<'a> Reader<'a> {
                 memory.take(count, size_of::<Value>())?;
                 // On the wire a descriptor stands once; here every member has its own.
                 if !constructor.descriptors.is_empty() {
-                    memory.take(count, constructor.descriptors.len() * size_of::<(Value, Value)>() + described)?;
+                    memory.take(
+                        count,
+                        constructor.descriptors.len() * size_of::<(Value, Value)>() + described,
+                    )?;
                 }
                 let mut items = Vec::with_capacity(count);
                 for _ in 0..count {
                     let value = body.value_of(constructor.code, memory)?;
-                    let describe = |value, descriptor: &Value| Value::Described(Box::new((descriptor.clone(), value)));
+                    let describe = |value, descriptor: &Value| {
+                        Value::Described(Box::new((descriptor.clone(), value)))
+                    };
                     items.push(constructor.descriptors.iter().rev().fold(value, describe));
                 }
                 body.end()?;
@@ -463,8 +480,11 @@ impl<'a> Reader<'a> {
                     // Each description is a level of the members too.
                     self.depth += 1;
                     match self.value_within(memory)? {
-                        // All other types are reserved as descriptors (part 1.5), and a compound one has no bound in memory.
-                        descriptor @ (Value::Ulong(_) | Value::Symbol(_)) => descriptors.push(descriptor),
+                        // All other types are reserved as descriptors (part 1.5), and a compound
+                        // one has no bound in memory.
+                        descriptor @ (Value::Ulong(_) | Value::Symbol(_)) => {
+                            descriptors.push(descriptor)
+                        }
                         _ => return Err(DecodeError::Descriptor(0)),
                     }
                 }
@@ -480,7 +500,8 @@ pub trait Decode: Sized {
     fn decode(reader: &mut Reader<'_>) -> Result<Self>;
 }
 
-/// The next field of a composite: `None` when it is null or the list has ended (`left` counts down).
+/// The next field of a composite: `None` when it is null or the list has ended (`left` counts
+/// down).
 pub fn field<T: Decode>(reader: &mut Reader<'_>, left: &mut u32) -> Result<Option<T>> {
     if *left == 0 {
         return Ok(None);

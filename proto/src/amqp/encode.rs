@@ -1,7 +1,8 @@
 //! Writing AMQP values as octets, each in its shortest form.
 
-use super::types::{Fields, Multiple, Symbol, Value};
 use bytes::{BufMut, Bytes};
+
+use super::types::{Fields, Multiple, Symbol, Value};
 
 /// What can be written as an AMQP value.
 pub trait Encode {
@@ -145,7 +146,8 @@ impl Encode for Null {
     }
 }
 
-/// A compound value of `count` members that `members` writes: list (`0xc0`) or map (`0xc1`), in the short form where it fits.
+/// A compound value of `count` members that `members` writes: list (`0xc0`) or map (`0xc1`), in the
+/// short form where it fits.
 pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[short, 0, 0]);
@@ -164,8 +166,8 @@ pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&
     out.extend_from_slice(&body);
 }
 
-/// A compound value in its 32-bit form, whatever its size: the router's own messages are written so, and some of their
-/// readers take nothing else.
+/// A compound value in its 32-bit form, whatever its size: the router's own messages are written
+/// so, and some of their readers take nothing else.
 pub fn compound32(out: &mut Vec<u8>, code: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     out.push(code);
     let start = out.len();
@@ -271,7 +273,9 @@ impl Encode for Value {
             Self::Binary(v) => v.encode(out),
             Self::String(v) => v.encode(out),
             Self::Symbol(v) => v.encode(out),
-            Self::List(items) => list(out, count(items.len()), |out| items.iter().for_each(|item| item.encode(out))),
+            Self::List(items) => {
+                list(out, count(items.len()), |out| items.iter().for_each(|item| item.encode(out)))
+            }
             Self::Map(pairs) => compound(out, 0xc1, count(pairs.len() * 2), |out| {
                 for (key, value) in pairs {
                     key.encode(out);
@@ -288,8 +292,8 @@ impl Encode for Value {
     }
 }
 
-/// An array, with the widest constructor of its members' type. Members of different types have no form as an array; they are
-/// written as a list.
+/// An array, with the widest constructor of its members' type. Members of different types have no
+/// form as an array; they are written as a list.
 fn array(out: &mut Vec<u8>, items: &[Value]) {
     let Some(first) = items.first() else {
         // An empty array needs a constructor all the same.
@@ -362,7 +366,8 @@ fn format_code(value: &Value) -> u8 {
     }
 }
 
-/// A member of an array: the value's octets in the form of [`format_code`], without descriptors and format code.
+/// A member of an array: the value's octets in the form of [`format_code`], without descriptors and
+/// format code.
 fn member(out: &mut Vec<u8>, value: &Value) {
     let wide = |out: &mut Vec<u8>, octets: &[u8]| {
         out.put_u32(count(octets.len()));

@@ -59,7 +59,12 @@ impl FrameHeader {
     /// Reads a header; `None` while there are fewer than eight octets.
     pub fn parse(octets: &[u8]) -> Option<Self> {
         let [s0, s1, s2, s3, data_offset, kind, c0, c1] = *octets.first_chunk::<HEADER_SIZE>()?;
-        Some(Self { size: u32::from_be_bytes([s0, s1, s2, s3]), data_offset, kind, channel: u16::from_be_bytes([c0, c1]) })
+        Some(Self {
+            size: u32::from_be_bytes([s0, s1, s2, s3]),
+            data_offset,
+            kind,
+            channel: u16::from_be_bytes([c0, c1]),
+        })
     }
 
     /// Where in the frame its body begins.
@@ -68,7 +73,11 @@ impl FrameHeader {
     /// [`DecodeError::Size`] when the header contradicts itself.
     pub fn body_offset(&self) -> Result<usize, DecodeError> {
         let offset = usize::from(self.data_offset) * 4;
-        if offset < HEADER_SIZE || (self.size as usize) < offset { Err(DecodeError::Size) } else { Ok(offset) }
+        if offset < HEADER_SIZE || (self.size as usize) < offset {
+            Err(DecodeError::Size)
+        } else {
+            Ok(offset)
+        }
     }
 }
 

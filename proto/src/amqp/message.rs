@@ -1,7 +1,7 @@
 //! Message sections (part 3.2), as far as a router looks into them.
 //!
-//! A router reads the sections up to the body and leaves them as they are. [`scan`] finds them in a message that may still be
-//! arriving.
+//! A router reads the sections up to the body and leaves them as they are. [`scan`] finds them in a
+//! message that may still be arriving.
 
 use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
@@ -22,8 +22,8 @@ pub mod section {
     pub const FOOTER: u8 = 0x78;
 }
 
-/// The most octets that the sections before the body may take. What a router must hold before it can route a message; C routers
-/// hold 260,608 octets of a message before they forward it.
+/// The most octets that the sections before the body may take. What a router must hold before it
+/// can route a message; C routers hold 260,608 octets of a message before they forward it.
 pub const MAX_HEAD: usize = 256 * 1024;
 
 composite! {
@@ -114,16 +114,18 @@ pub struct Head {
 /// What [`scan`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// The head is whole, up to the end of the first body section (of which a data section need not have arrived whole).
+    /// The head is whole, up to the end of the first body section (of which a data section need not
+    /// have arrived whole).
     Complete(Head),
     /// More octets are needed.
     Incomplete,
 }
 
-/// Finds the sections of a message that begins at the start of `octets`, router annotations excluded.
+/// Finds the sections of a message that begins at the start of `octets`, router annotations
+/// excluded.
 ///
-/// `complete` says that no more octets will come. The first body section must be whole only when `whole_body` is set, as it must be
-/// for a stream, whose octets begin behind it.
+/// `complete` says that no more octets will come. The first body section must be whole only when
+/// `whole_body` is set, as it must be for a stream, whose octets begin behind it.
 ///
 /// # Errors
 /// Sections that do not decode or stand in the wrong order.
@@ -189,7 +191,8 @@ impl Span {
     }
 }
 
-/// The fields of a properties section one after the other, of which nothing is built: of a message that passes through, two or three count.
+/// The fields of a properties section one after the other, of which nothing is built: of a message
+/// that passes through, two or three count.
 #[derive(Clone, Debug)]
 pub struct PropertyReader<'a> {
     body: Reader<'a>,
@@ -262,7 +265,10 @@ impl<'a> PropertyReader<'a> {
 ///
 /// # Errors
 /// Properties that do not decode, up to it.
-pub fn destination<'a>(properties: Option<&Span>, octets: &'a [u8]) -> Result<Option<&'a str>, DecodeError> {
+pub fn destination<'a>(
+    properties: Option<&Span>,
+    octets: &'a [u8],
+) -> Result<Option<&'a str>, DecodeError> {
     let mut fields = PropertyReader::new(properties, octets)?;
     fields.pass(2)?;
     fields.string()
@@ -272,7 +278,11 @@ pub fn destination<'a>(properties: Option<&Span>, octets: &'a [u8]) -> Result<Op
 ///
 /// # Errors
 /// A section that is no map.
-pub fn application_property(span: &Span, octets: &[u8], name: &str) -> Result<Option<Value>, DecodeError> {
+pub fn application_property(
+    span: &Span,
+    octets: &[u8],
+    name: &str,
+) -> Result<Option<Value>, DecodeError> {
     let (count, mut body) = span.of(octets).map()?;
     for _ in 0..count / 2 {
         let matches = match body.peek()? {

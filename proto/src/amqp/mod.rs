@@ -1,6 +1,8 @@
-//! AMQP 1.0 on the wire (OASIS AMQP 1.0, parts 1 to 3 and 5): types, codec, frames, performatives, SASL, message sections.
+//! AMQP 1.0 on the wire (OASIS AMQP 1.0, parts 1 to 3 and 5): types, codec, frames, performatives,
+//! SASL, message sections.
 //!
-//! Nothing here holds state between two frames; the conversation is the [`engine`](crate::engine)'s.
+//! Nothing here holds state between two frames; the conversation is the
+//! [`engine`](crate::engine)'s.
 
 pub mod decode;
 pub mod encode;

@@ -5,8 +5,9 @@ use super::encode::{self, Encode};
 use super::terminus::{Source, Target};
 use super::types::{Fields, Multiple, Symbol, Value};
 
-/// Defines composite types: a struct, its descriptor, and its fields in the order of the wire. A field is `Option` unless the
-/// specification makes it mandatory, which `!` marks; trailing nulls are not written.
+/// Defines composite types: a struct, its descriptor, and its fields in the order of the wire. A
+/// field is `Option` unless the specification makes it mandatory, which `!` marks; trailing nulls
+/// are not written.
 macro_rules! composite {
     ($($(#[$meta:meta])* $name:ident = $code:literal { $($(#[$fmeta:meta])* $field:ident : $type:ty $(, $must:tt)?;)* })+) => {$(
         $(#[$meta])*
@@ -331,7 +332,11 @@ impl Default for Symbol {
 impl Error {
     /// An error of `condition` with a text for people.
     pub fn new(condition: &'static str, description: impl Into<String>) -> Self {
-        Self { condition: Symbol::from_static(condition), description: Some(description.into()), info: None }
+        Self {
+            condition: Symbol::from_static(condition),
+            description: Some(description.into()),
+            info: None,
+        }
     }
 }
 
@@ -377,9 +382,14 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// MODIFIED with delivery-failed set: what became of a delivery that began to travel and was lost.
+    /// MODIFIED with delivery-failed set: what became of a delivery that began to travel and was
+    /// lost.
     pub const fn failed() -> Self {
-        Self::Modified(Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None })
+        Self::Modified(Modified {
+            delivery_failed: Some(true),
+            undeliverable_here: None,
+            message_annotations: None,
+        })
     }
 
     /// RECEIVED, with `octets` of the stream taken.
@@ -392,8 +402,9 @@ impl DeliveryState {
         Self::Received(Received { section_number: section, section_offset: octets })
     }
 
-    /// What is kept of a state, or passed on: a peer may send as much as its frames hold, of each of many deliveries at once. An error that is
-    /// larger than so many octets, 384 or more, is cut to its condition and the beginning of its description, annotations and a state of an
+    /// What is kept of a state, or passed on: a peer may send as much as its frames hold, of each
+    /// of many deliveries at once. An error that is larger than so many octets, 384 or more, is
+    /// cut to its condition and the beginning of its description, annotations and a state of an
     /// extension are left out.
     #[must_use]
     pub fn bounded(self, most: usize) -> Option<Self> {
@@ -411,20 +422,28 @@ impl DeliveryState {
                 let room = most.saturating_sub(32);
                 let condition = Symbol::from(cut(condition.as_str(), room / 2).to_owned());
                 let description = description.map(|text| cut(&text, room / 2).to_owned());
-                Some(Self::Rejected(Rejected { error: Some(Error { condition, description, info: None }) }))
+                Some(Self::Rejected(Rejected {
+                    error: Some(Error { condition, description, info: None }),
+                }))
             }
-            Self::Modified(state) => Some(Self::Modified(Modified { message_annotations: None, ..state })),
+            Self::Modified(state) => {
+                Some(Self::Modified(Modified { message_annotations: None, ..state }))
+            }
             _ => None,
         }
     }
 
-    /// Octets of memory that its values take. What is passed on may have fewer octets than it came with, and the next router must
-    /// take it all the same: so it stays within [`ALLOWANCE`].
+    /// Octets of memory that its values take. What is passed on may have fewer octets than it came
+    /// with, and the next router must take it all the same: so it stays within [`ALLOWANCE`].
     fn memory(&self) -> usize {
         match self {
             Self::Received(_) | Self::Accepted | Self::Released => 0,
-            Self::Rejected(Rejected { error }) => error.as_ref().and_then(|error| error.info.as_ref()).map_or(0, Fields::memory),
-            Self::Modified(Modified { message_annotations, .. }) => message_annotations.as_ref().map_or(0, Value::memory),
+            Self::Rejected(Rejected { error }) => {
+                error.as_ref().and_then(|error| error.info.as_ref()).map_or(0, Fields::memory)
+            }
+            Self::Modified(Modified { message_annotations, .. }) => {
+                message_annotations.as_ref().map_or(0, Value::memory)
+            }
             Self::Other(value) => value.memory(),
         }
     }

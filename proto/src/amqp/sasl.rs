@@ -1,12 +1,14 @@
 //! SASL frames (part 5.3).
 
+use bytes::Bytes;
+
 use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
 use super::performative::composite;
 use super::types::{Multiple, Symbol};
-use bytes::Bytes;
 
-/// Both sides know who they talk to from outside, that is from TLS certificates (RFC 4422 appendix A).
+/// Both sides know who they talk to from outside, that is from TLS certificates (RFC 4422 appendix
+/// A).
 pub const EXTERNAL: &str = "EXTERNAL";
 
 /// Nobody says who they are (RFC 4505).

@@ -1,8 +1,10 @@
-//! AMQP values and frames as text, in the form that logs of AMQP programs have them: `@transfer(20) [handle=0x0, settled=true]`.
+//! AMQP values and frames as text, in the form that logs of AMQP programs have them: `@transfer(20)
+//! [handle=0x0, settled=true]`.
+
+use core::fmt::{self, Formatter, Write};
 
 use super::frame::{FrameHeader, TYPE_SASL};
 use super::{Reader, Symbol, Value};
-use core::fmt::{self, Formatter, Write};
 
 /// Octets of a frame's payload that are shown.
 const PAYLOAD: usize = 64;
@@ -45,9 +47,15 @@ impl fmt::Display for Show<'_> {
             Value::Double(n) => write!(f, "{n}"),
             Value::Char(character) => write!(f, "{character:?}"),
             Value::Uuid(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
-            Value::Decimal32(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
-            Value::Decimal64(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
-            Value::Decimal128(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
+            Value::Decimal32(octets) => {
+                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+            Value::Decimal64(octets) => {
+                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+            Value::Decimal128(octets) => {
+                octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
             Value::Binary(octets) => binary(f, octets),
             Value::String(text) => write!(f, "{:?}", Plain(text)),
             Value::Symbol(symbol) => show_symbol(f, symbol),
@@ -103,7 +111,9 @@ fn binary(f: &mut Formatter<'_>, octets: &[u8]) -> fmt::Result {
 
 fn show_symbol(f: &mut Formatter<'_>, symbol: &Symbol) -> fmt::Result {
     let text = symbol.as_str();
-    match !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+    match !text.is_empty()
+        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    {
         true => write!(f, ":{text}"),
         false => write!(f, ":{:?}", Plain(text)),
     }
@@ -133,10 +143,17 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A described list, with the names of its fields where they are known; fields without a value are left out.
-fn composite(f: &mut Formatter<'_>, descriptor: &Value, value: &Value, unsigned: Unsigned) -> fmt::Result {
+/// A described list, with the names of its fields where they are known; fields without a value are
+/// left out.
+fn composite(
+    f: &mut Formatter<'_>,
+    descriptor: &Value,
+    value: &Value,
+    unsigned: Unsigned,
+) -> fmt::Result {
     let code = descriptor.as_u64();
-    let known = code.and_then(|code| COMPOSITES.iter().find(|(known, ..)| u64::from(*known) == code));
+    let known =
+        code.and_then(|code| COMPOSITES.iter().find(|(known, ..)| u64::from(*known) == code));
     let (Some((code, name, fields)), Value::List(items)) = (known, value) else {
         return match code {
             Some(code) => write!(f, "@({code}) {}", Show(value, unsigned)),
@@ -270,7 +287,19 @@ const COMPOSITES: &[(u8, &str, &[&str])] = &[
             "capabilities",
         ],
     ),
-    (0x29, "target", &["address", "durable", "expiry-policy", "timeout", "dynamic", "dynamic-node-properties", "capabilities"]),
+    (
+        0x29,
+        "target",
+        &[
+            "address",
+            "durable",
+            "expiry-policy",
+            "timeout",
+            "dynamic",
+            "dynamic-node-properties",
+            "capabilities",
+        ],
+    ),
     (0x40, "sasl-mechanisms", &["sasl-server-mechanisms"]),
     (0x41, "sasl-init", &["mechanism", "initial-response", "hostname"]),
     (0x42, "sasl-challenge", &["challenge"]),
@@ -278,8 +307,9 @@ const COMPOSITES: &[(u8, &str, &[&str])] = &[
     (0x44, "sasl-outcome", &["code", "additional-data"]),
 ];
 
-/// The complete frames and protocol headers at the start of `octets`, which begin at a boundary, each as a line for a log:
-/// `AMQP:FRAME:0 -> @open(16) [...]` where `arrow` is `->`. What SASL carries is left out: there are passwords in it.
+/// The complete frames and protocol headers at the start of `octets`, which begin at a boundary,
+/// each as a line for a log: `AMQP:FRAME:0 -> @open(16) [...]` where `arrow` is `->`. What SASL
+/// carries is left out: there are passwords in it.
 pub fn frames(mut octets: &[u8], arrow: &str, mut line: impl FnMut(&str)) {
     while !octets.is_empty() {
         if let [b'A', b'M', b'Q', b'P', protocol, _, _, _, rest @ ..] = octets {
@@ -289,7 +319,9 @@ pub fn frames(mut octets: &[u8], arrow: &str, mut line: impl FnMut(&str)) {
             continue;
         }
         let Some(header) = FrameHeader::parse(octets) else { return };
-        let (Ok(size), Ok(offset)) = (usize::try_from(header.size), header.body_offset()) else { return };
+        let (Ok(size), Ok(offset)) = (usize::try_from(header.size), header.body_offset()) else {
+            return;
+        };
         let Some((frame, rest)) = octets.split_at_checked(size.max(8)) else { return };
         octets = rest;
         let body = frame.get(offset..).unwrap_or_default();
@@ -300,7 +332,10 @@ pub fn frames(mut octets: &[u8], arrow: &str, mut line: impl FnMut(&str)) {
             Ok(Value::Described(described)) if header.kind == TYPE_SASL => {
                 let (descriptor, _) = *described;
                 let code = descriptor.as_u64().unwrap_or_default();
-                let name = COMPOSITES.iter().find(|(known, ..)| u64::from(*known) == code).map_or("sasl", |(_, name, _)| name);
+                let name = COMPOSITES
+                    .iter()
+                    .find(|(known, ..)| u64::from(*known) == code)
+                    .map_or("sasl", |(_, name, _)| name);
                 text.push_str(&format!("@{name}({code})"));
             }
             Ok(value) => {
@@ -330,9 +365,10 @@ fn payload(text: &mut String, octets: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::amqp::encode::Encode;
-    use proptest::prelude::*;
 
     fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(body.len() + 8).unwrap();
@@ -349,7 +385,10 @@ mod tests {
     fn values_as_logs_show_them() {
         let show = |value: Value| Show(&value, Unsigned::Decimal).to_string();
         assert_eq!(show(Value::string("a \"b\"\n")), r#""a \"b\"\n""#);
-        assert_eq!(show(Value::symbol("text/html; charset=utf-8")), ":\"text/html; charset=utf-8\"");
+        assert_eq!(
+            show(Value::symbol("text/html; charset=utf-8")),
+            ":\"text/html; charset=utf-8\""
+        );
         assert_eq!(
             (show(Value::symbol("link-detach")), show(Value::symbol("O_one"))),
             (":link-detach".into(), ":\"O_one\"".into())
@@ -358,20 +397,34 @@ mod tests {
         let list = Value::List(vec![Value::Long(10), Value::Int(-1), Value::Null]);
         assert_eq!(show(Value::Map(vec![(Value::string("k"), list)])), "{\"k\"=[10, -1, null]}");
         assert_eq!(Show(&Value::Uint(16), Unsigned::Hexadecimal).to_string(), "0x10");
-        assert_eq!(show(Value::Array(vec![Value::symbol("a"), Value::symbol("b")])), "@<symbol>[:a, :b]");
+        assert_eq!(
+            show(Value::Array(vec![Value::symbol("a"), Value::symbol("b")])),
+            "@<symbol>[:a, :b]"
+        );
     }
 
     #[test]
     fn frames_as_logs_show_them() {
         let mut attach = Vec::new();
-        let source = Value::Described(Box::new((Value::Ulong(0x28), Value::List(vec![Value::string("here")]))));
-        let fields = vec![Value::string("n"), Value::Uint(1), Value::Bool(true), Value::Null, Value::Null, source];
+        let source = Value::Described(Box::new((
+            Value::Ulong(0x28),
+            Value::List(vec![Value::string("here")]),
+        )));
+        let fields = vec![
+            Value::string("n"),
+            Value::Uint(1),
+            Value::Bool(true),
+            Value::Null,
+            Value::Null,
+            source,
+        ];
         Value::Described(Box::new((Value::Ulong(0x12), Value::List(fields)))).encode(&mut attach);
         let mut octets = b"AMQP\x00\x01\x00\x00".to_vec();
         octets.extend(frame(0, &attach));
         octets.extend(frame(0, &[]));
         let mut transfer = Vec::new();
-        Value::Described(Box::new((Value::Ulong(0x14), Value::List(vec![Value::Uint(0)])))).encode(&mut transfer);
+        Value::Described(Box::new((Value::Ulong(0x14), Value::List(vec![Value::Uint(0)]))))
+            .encode(&mut transfer);
         octets.extend(frame(0, &[&transfer[..], b"payload"].concat()));
         let expected = [
             "AMQP:FRAME:  -> AMQP",
@@ -388,7 +441,11 @@ mod tests {
     fn passwords_are_not_shown() {
         let mut init = Vec::new();
         let secret = Value::Binary(Box::from(*b"\0user\0geheim"));
-        Value::Described(Box::new((Value::Ulong(0x41), Value::List(vec![Value::symbol("PLAIN"), secret])))).encode(&mut init);
+        Value::Described(Box::new((
+            Value::Ulong(0x41),
+            Value::List(vec![Value::symbol("PLAIN"), secret]),
+        )))
+        .encode(&mut init);
         assert_eq!(lines(&frame(1, &init)), ["AMQP:FRAME:7 -> @sasl-init(65)"]);
     }
 

@@ -1,18 +1,19 @@
 //! Round trips, hostile octets, and octets of another implementation.
 
-use super::decode::{ALLOWANCE, Decode, GROWTH, MAX_DEPTH};
-use super::message::{self, Head, Scan, Span};
-use super::performative::{
-    Attach, Begin, Close, DeliveryState, DeliveryTag, Detach, Disposition, End, Error, Flow, MAX_STATE, Modified, Open,
-    Performative, Received, Rejected, Role, Transfer,
-};
-use super::sasl::{self, SaslFrame};
-use super::terminus::{MessageTarget, Source, Target};
-use super::{DecodeError, Encode, Fields, Multiple, Reader, Symbol, Value};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+use super::decode::{ALLOWANCE, Decode, GROWTH, MAX_DEPTH};
+use super::message::{self, Head, Scan, Span};
+use super::performative::{
+    Attach, Begin, Close, DeliveryState, DeliveryTag, Detach, Disposition, End, Error, Flow,
+    MAX_STATE, Modified, Open, Performative, Received, Rejected, Role, Transfer,
+};
+use super::sasl::{self, SaslFrame};
+use super::terminus::{MessageTarget, Source, Target};
+use super::{DecodeError, Encode, Fields, Multiple, Reader, Symbol, Value};
 
 fn encoded(value: &(impl Encode + ?Sized)) -> Vec<u8> {
     let mut out = Vec::new();
@@ -26,7 +27,10 @@ fn decoded(octets: &[u8]) -> Result<Value, DecodeError> {
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 // ----- strategies -----
@@ -56,8 +60,14 @@ fn scalar(kind: u8) -> BoxedStrategy<Value> {
         7 => any::<i16>().prop_map(Value::Short).boxed(),
         8 => prop_oneof![-200..200i32, any::<i32>()].prop_map(Value::Int).boxed(),
         9 => prop_oneof![-200..200i64, any::<i64>()].prop_map(Value::Long).boxed(),
-        10 => any::<f32>().prop_filter("NaN equals nothing", |n| !n.is_nan()).prop_map(Value::Float).boxed(),
-        11 => any::<f64>().prop_filter("NaN equals nothing", |n| !n.is_nan()).prop_map(Value::Double).boxed(),
+        10 => any::<f32>()
+            .prop_filter("NaN equals nothing", |n| !n.is_nan())
+            .prop_map(Value::Float)
+            .boxed(),
+        11 => any::<f64>()
+            .prop_filter("NaN equals nothing", |n| !n.is_nan())
+            .prop_map(Value::Double)
+            .boxed(),
         12 => any::<[u8; 4]>().prop_map(Value::Decimal32).boxed(),
         13 => any::<[u8; 8]>().prop_map(Value::Decimal64).boxed(),
         14 => any::<[u8; 16]>().prop_map(Value::Decimal128).boxed(),
@@ -85,7 +95,9 @@ fn describe(descriptor: &Value, value: Value) -> Value {
 }
 
 /// Arrays of one type, of one type behind one or two descriptors, of lists, of arrays.
-fn any_array(inner: impl Strategy<Value = Value> + Clone + 'static) -> impl Strategy<Value = Value> {
+fn any_array(
+    inner: impl Strategy<Value = Value> + Clone + 'static,
+) -> impl Strategy<Value = Value> {
     let scalars = (0..SCALARS).prop_flat_map(|kind| vec(scalar(kind), 0..12));
     let lists = vec(vec(inner.clone(), 0..4).prop_map(Value::List), 0..6);
     let maps = vec(vec((any_scalar(), inner), 0..3).prop_map(Value::Map), 0..6);
@@ -93,7 +105,9 @@ fn any_array(inner: impl Strategy<Value = Value> + Clone + 'static) -> impl Stra
     let arrays = vec(members.clone().prop_map(Value::Array), 0..4);
     let members = prop_oneof![4 => members, 1 => arrays];
     (members, vec(any_descriptor(), 0..3)).prop_map(|(members, descriptors)| {
-        let wrap = |member| descriptors.iter().rev().fold(member, |value, descriptor| describe(descriptor, value));
+        let wrap = |member| {
+            descriptors.iter().rev().fold(member, |value, descriptor| describe(descriptor, value))
+        };
         Value::Array(members.into_iter().map(wrap).collect())
     })
 }
@@ -104,8 +118,10 @@ fn any_value() -> BoxedStrategy<Value> {
             prop_oneof![
                 vec(inner.clone(), 0..8).prop_map(Value::List),
                 vec((inner.clone(), inner.clone()), 0..6).prop_map(Value::Map),
-                (any_descriptor(), inner.clone()).prop_map(|(descriptor, value)| describe(&descriptor, value)),
-                (inner.clone(), inner.clone()).prop_map(|(descriptor, value)| describe(&descriptor, value)),
+                (any_descriptor(), inner.clone())
+                    .prop_map(|(descriptor, value)| describe(&descriptor, value)),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(descriptor, value)| describe(&descriptor, value)),
                 any_array(inner),
             ]
         })
@@ -133,27 +149,44 @@ fn any_error() -> BoxedStrategy<Error> {
 
 fn any_state() -> BoxedStrategy<DeliveryState> {
     prop_oneof![
-        (any::<u32>(), any::<u64>())
-            .prop_map(|(section_number, section_offset)| DeliveryState::Received(Received { section_number, section_offset })),
+        (any::<u32>(), any::<u64>()).prop_map(|(section_number, section_offset)| {
+            DeliveryState::Received(Received { section_number, section_offset })
+        }),
         Just(DeliveryState::Accepted),
         option::of(any_error()).prop_map(|error| DeliveryState::Rejected(Rejected { error })),
         Just(DeliveryState::Released),
-        (option::of(any::<bool>()), option::of(any::<bool>()), option::of(any_field_value())).prop_map(
-            |(delivery_failed, undeliverable_here, message_annotations)| {
-                DeliveryState::Modified(Modified { delivery_failed, undeliverable_here, message_annotations })
-            }
-        ),
-        (0x30..0x40u64, any_value()).prop_map(|(code, value)| DeliveryState::Other(describe(&Value::Ulong(code), value))),
-        ("x:[a-z]{1,10}", any_value())
-            .prop_map(|(name, value)| DeliveryState::Other(describe(&Value::symbol(Symbol::from(name)), value))),
+        (option::of(any::<bool>()), option::of(any::<bool>()), option::of(any_field_value()))
+            .prop_map(|(delivery_failed, undeliverable_here, message_annotations)| {
+                DeliveryState::Modified(Modified {
+                    delivery_failed,
+                    undeliverable_here,
+                    message_annotations,
+                })
+            }),
+        (0x30..0x40u64, any_value())
+            .prop_map(|(code, value)| DeliveryState::Other(describe(&Value::Ulong(code), value))),
+        ("x:[a-z]{1,10}", any_value()).prop_map(|(name, value)| DeliveryState::Other(describe(
+            &Value::symbol(Symbol::from(name)),
+            value
+        ))),
     ]
     .boxed()
 }
 
 fn any_source() -> BoxedStrategy<Source> {
     (
-        (option::of(any_text()), option::of(any::<u32>()), option::of(any_symbol()), option::of(any::<u32>())),
-        (option::of(any::<bool>()), option::of(any_fields()), option::of(any_symbol()), option::of(any_field_value())),
+        (
+            option::of(any_text()),
+            option::of(any::<u32>()),
+            option::of(any_symbol()),
+            option::of(any::<u32>()),
+        ),
+        (
+            option::of(any::<bool>()),
+            option::of(any_fields()),
+            option::of(any_symbol()),
+            option::of(any_field_value()),
+        ),
         (option::of(any_field_value()), option::of(any_symbols()), option::of(any_symbols())),
     )
         .prop_map(|(a, b, c)| Source {
@@ -174,7 +207,12 @@ fn any_source() -> BoxedStrategy<Source> {
 
 fn any_target() -> BoxedStrategy<Target> {
     let message = (
-        (option::of(any_text()), option::of(any::<u32>()), option::of(any_symbol()), option::of(any::<u32>())),
+        (
+            option::of(any_text()),
+            option::of(any::<u32>()),
+            option::of(any_symbol()),
+            option::of(any::<u32>()),
+        ),
         (option::of(any::<bool>()), option::of(any_fields()), option::of(any_symbols())),
     )
         .prop_map(|(a, b)| MessageTarget {
@@ -194,7 +232,8 @@ fn any_target() -> BoxedStrategy<Target> {
 }
 
 fn any_tag() -> impl Strategy<Value = DeliveryTag> {
-    vec(any::<u8>(), 0..=32).prop_map(|octets| DeliveryTag::decode(&mut Reader::new(&encoded(&*octets))).unwrap())
+    vec(any::<u8>(), 0..=32)
+        .prop_map(|octets| DeliveryTag::decode(&mut Reader::new(&encoded(&*octets))).unwrap())
 }
 
 fn any_role() -> impl Strategy<Value = Role> {
@@ -203,8 +242,19 @@ fn any_role() -> impl Strategy<Value = Role> {
 
 fn any_open() -> BoxedStrategy<Performative> {
     (
-        (any_text(), option::of(any_text()), option::of(any::<u32>()), option::of(any::<u16>()), option::of(any::<u32>())),
-        (option::of(any_symbols()), option::of(any_symbols()), option::of(any_symbols()), option::of(any_symbols())),
+        (
+            any_text(),
+            option::of(any_text()),
+            option::of(any::<u32>()),
+            option::of(any::<u16>()),
+            option::of(any::<u32>()),
+        ),
+        (
+            option::of(any_symbols()),
+            option::of(any_symbols()),
+            option::of(any_symbols()),
+            option::of(any_symbols()),
+        ),
         option::of(any_fields()),
     )
         .prop_map(|(a, b, properties)| {
@@ -226,7 +276,13 @@ fn any_open() -> BoxedStrategy<Performative> {
 
 fn any_begin() -> BoxedStrategy<Performative> {
     (
-        (option::of(any::<u16>()), any::<u32>(), any::<u32>(), any::<u32>(), option::of(any::<u32>())),
+        (
+            option::of(any::<u16>()),
+            any::<u32>(),
+            any::<u32>(),
+            any::<u32>(),
+            option::of(any::<u32>()),
+        ),
         (option::of(any_symbols()), option::of(any_symbols()), option::of(any_fields())),
     )
         .prop_map(|(a, b)| {
@@ -247,7 +303,12 @@ fn any_begin() -> BoxedStrategy<Performative> {
 fn any_attach() -> BoxedStrategy<Performative> {
     (
         (any_text(), any::<u32>(), any_role(), option::of(any::<u8>()), option::of(any::<u8>())),
-        (option::of(any_source()), option::of(any_target()), option::of(any_field_value()), option::of(any::<bool>())),
+        (
+            option::of(any_source()),
+            option::of(any_target()),
+            option::of(any_field_value()),
+            option::of(any::<bool>()),
+        ),
         (option::of(any::<u32>()), option::of(any::<u64>())),
         (option::of(any_symbols()), option::of(any_symbols()), option::of(any_fields())),
     )
@@ -275,7 +336,12 @@ fn any_attach() -> BoxedStrategy<Performative> {
 fn any_flow() -> BoxedStrategy<Performative> {
     (
         (option::of(any::<u32>()), any::<u32>(), any::<u32>(), any::<u32>()),
-        (option::of(any::<u32>()), option::of(any::<u32>()), option::of(any::<u32>()), option::of(any::<u32>())),
+        (
+            option::of(any::<u32>()),
+            option::of(any::<u32>()),
+            option::of(any::<u32>()),
+            option::of(any::<u32>()),
+        ),
         (option::of(any::<bool>()), option::of(any::<bool>()), option::of(any_fields())),
     )
         .prop_map(|(a, b, c)| {
@@ -327,7 +393,14 @@ fn any_performative() -> BoxedStrategy<Performative> {
         (option::of(any::<bool>()), option::of(any_state()), option::of(any::<bool>())),
     )
         .prop_map(|(a, b)| {
-            Performative::Disposition(Disposition { role: a.0, first: a.1, last: a.2, settled: b.0, state: b.1, batchable: b.2 })
+            Performative::Disposition(Disposition {
+                role: a.0,
+                first: a.1,
+                last: a.2,
+                settled: b.0,
+                state: b.1,
+                batchable: b.2,
+            })
         });
     let detach = (any::<u32>(), option::of(any::<bool>()), option::of(any_error()))
         .prop_map(|(handle, closed, error)| Performative::Detach(Detach { handle, closed, error }));
@@ -348,20 +421,26 @@ fn any_performative() -> BoxedStrategy<Performative> {
 fn any_sasl() -> BoxedStrategy<SaslFrame> {
     prop_oneof![
         any_symbols().prop_map(|mechanisms| SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms })),
-        (any_symbol(), option::of(any_binary()), option::of(any_text())).prop_map(|(mechanism, initial_response, hostname)| {
-            SaslFrame::Init(sasl::Init { mechanism, initial_response, hostname })
-        }),
+        (any_symbol(), option::of(any_binary()), option::of(any_text())).prop_map(
+            |(mechanism, initial_response, hostname)| {
+                SaslFrame::Init(sasl::Init { mechanism, initial_response, hostname })
+            }
+        ),
         any_binary().prop_map(|challenge| SaslFrame::Challenge(sasl::Challenge { challenge })),
         any_binary().prop_map(|response| SaslFrame::Response(sasl::Response { response })),
-        (any::<u8>(), option::of(any_binary()))
-            .prop_map(|(code, additional_data)| SaslFrame::Outcome(sasl::Outcome { code, additional_data })),
+        (any::<u8>(), option::of(any_binary())).prop_map(|(code, additional_data)| {
+            SaslFrame::Outcome(sasl::Outcome { code, additional_data })
+        }),
     ]
     .boxed()
 }
 
 /// Octets that are nearly right: those of a value or a performative, some of them changed.
 fn nearly() -> BoxedStrategy<Vec<u8>> {
-    let whole = prop_oneof![any_value().prop_map(|value| encoded(&value)), any_performative().prop_map(|p| encoded(&p))];
+    let whole = prop_oneof![
+        any_value().prop_map(|value| encoded(&value)),
+        any_performative().prop_map(|p| encoded(&p))
+    ];
     (whole, vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), any::<prop::sample::Index>())
         .prop_map(|(mut octets, changes, end)| {
             for (index, octet) in changes {
@@ -482,7 +561,11 @@ fn members_that_cost_their_sender_little_are_few() {
         (0xd0, &accepted, 200, 15_000),
     ] {
         assert!(decoded(&compound(code, few, member)).is_ok(), "{few} of {member:?}");
-        assert_eq!(decoded(&compound(code, many, member)), Err(DecodeError::Memory), "{many} of {member:?}");
+        assert_eq!(
+            decoded(&compound(code, many, member)),
+            Err(DecodeError::Memory),
+            "{many} of {member:?}"
+        );
     }
     // What programs send is far from it, in any number.
     for member in [&[0xa1, 3, b'k', b'e', b'y'][..], &[0x71, 0, 0, 1, 0], &[0x60, 1, 0]] {
@@ -503,8 +586,12 @@ fn members_that_cost_their_sender_little_are_few() {
 #[test]
 fn what_is_passed_on_can_be_read_by_whoever_takes_it() {
     // Of eight octets each, which are written as one.
-    let wide =
-        |members: u32| describe(&Value::Ulong(0x34), decoded(&compound(0xd0, members, &[0x80, 0, 0, 0, 0, 0, 0, 0, 0])).unwrap());
+    let wide = |members: u32| {
+        describe(
+            &Value::Ulong(0x34),
+            decoded(&compound(0xd0, members, &[0x80, 0, 0, 0, 0, 0, 0, 0, 0])).unwrap(),
+        )
+    };
     for members in [100, 200] {
         let state = DeliveryState::Other(wide(members)).bounded(MAX_STATE).unwrap();
         assert_eq!(DeliveryState::decode(&mut Reader::new(&encoded(&state))), Ok(state));
@@ -603,7 +690,10 @@ fn every_form_of_a_value_is_read() {
 #[test]
 fn arrays_that_cannot_be_are_lists() {
     let mixed = Value::Array(vec![Value::Uint(1), Value::string("a")]);
-    assert_eq!(decoded(&encoded(&mixed)), Ok(Value::List(vec![Value::Uint(1), Value::string("a")])));
+    assert_eq!(
+        decoded(&encoded(&mixed)),
+        Ok(Value::List(vec![Value::Uint(1), Value::string("a")]))
+    );
     // Also within an array.
     let outer = Value::Array(vec![mixed.clone(), mixed]);
     let list = Value::List(vec![Value::Uint(1), Value::string("a")]);
@@ -643,7 +733,8 @@ fn sasl_of_qpid_proton() {
         initial_response: Some(Bytes::from_static(b"anonymous@vm")),
         hostname: None,
     });
-    let octets = body("0000002702010000005341c01a02a309414e4f4e594d4f5553a00c616e6f6e796d6f757340766d");
+    let octets =
+        body("0000002702010000005341c01a02a309414e4f4e594d4f5553a00c616e6f6e796d6f757340766d");
     assert_eq!(SaslFrame::decode(&mut Reader::new(&octets)).as_ref(), Ok(&init));
     assert_eq!(encoded(&init), octets);
 
@@ -662,7 +753,8 @@ fn open_of_qpid_proton() {
          c1690aa30770726f64756374a10e736b75707065722d726f75746572a30776657273696f6ea105332e352e30a30a71642e636f6e6e2d69645401\
          a30c71642e6163636573732d6964a107655f4635773a31a31671642e616e6e6f746174696f6e732d76657273696f6e5402",
     );
-    let capabilities = Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]);
+    let capabilities =
+        Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]);
     let mut properties = Fields::default();
     properties.push("product", Value::string("skupper-router"));
     properties.push("version", Value::string("3.5.0"));
@@ -762,7 +854,9 @@ fn transfer_of_qpid_proton() {
     let transfer = Performative::Transfer(Transfer {
         handle: 0,
         delivery_id: Some(1),
-        delivery_tag: Some(DeliveryTag::decode(&mut Reader::new(b"\xa0\x08i\0\0\0\0\0\0\0")).unwrap()),
+        delivery_tag: Some(
+            DeliveryTag::decode(&mut Reader::new(b"\xa0\x08i\0\0\0\0\0\0\0")).unwrap(),
+        ),
         message_format: Some(0),
         settled: Some(true),
         aborted: Some(true),
@@ -777,7 +871,13 @@ fn transfer_of_qpid_proton() {
 #[test]
 fn disposition_of_qpid_proton() {
     let disposition = |role, first, settled, state| {
-        Performative::Disposition(Disposition { role, first, settled, state: Some(state), ..Disposition::default() })
+        Performative::Disposition(Disposition {
+            role,
+            first,
+            settled,
+            state: Some(state),
+            ..Disposition::default()
+        })
     };
     let modified = DeliveryState::Modified(Modified {
         delivery_failed: Some(true),
@@ -786,13 +886,22 @@ fn disposition_of_qpid_proton() {
     });
     let (receiver, sender) = (Role::Receiver, Role::Sender);
     for (frame, expected) in [
-        ("000000160200000b005315c009054143404100532445", disposition(receiver, 0, Some(true), DeliveryState::Accepted)),
-        ("0000001702000005005315c00a05415201404000532645", disposition(receiver, 1, None, DeliveryState::Released)),
+        (
+            "000000160200000b005315c009054143404100532445",
+            disposition(receiver, 0, Some(true), DeliveryState::Accepted),
+        ),
+        (
+            "0000001702000005005315c00a05415201404000532645",
+            disposition(receiver, 1, None, DeliveryState::Released),
+        ),
         (
             "000000230200000b005315c016054152024040005323c00b0243800000000000081b6f",
             disposition(receiver, 2, None, DeliveryState::received(0x81b6f)),
         ),
-        ("0000001a0200000c005315c00d0542434041005327c003024142", disposition(sender, 0, Some(true), modified)),
+        (
+            "0000001a0200000c005315c00d0542434041005327c003024142",
+            disposition(sender, 0, Some(true), modified),
+        ),
     ] {
         assert_eq!(performative(frame).0, expected);
         assert_eq!(encoded(&expected), body(frame), "{expected:?}");
@@ -805,15 +914,24 @@ fn disposition_of_qpid_proton() {
 fn composites_take_what_later_versions_add() {
     // An end with an error and a field that no version knows yet.
     let octets = hex("00 53 17 c0 06 02 40 a3 02 6869");
-    assert_eq!(Performative::decode(&mut Reader::new(&octets)), Ok(Performative::End(End { error: None })));
+    assert_eq!(
+        Performative::decode(&mut Reader::new(&octets)),
+        Ok(Performative::End(End { error: None }))
+    );
 }
 
 #[test]
 fn mandatory_fields_are_missed() {
     let begin = hex("00 53 11 45");
-    assert_eq!(Performative::decode(&mut Reader::new(&begin)), Err(DecodeError::Missing("next_outgoing_id")));
+    assert_eq!(
+        Performative::decode(&mut Reader::new(&begin)),
+        Err(DecodeError::Missing("next_outgoing_id"))
+    );
     let transfer = hex("00 53 14 c0 02 01 40");
-    assert_eq!(Performative::decode(&mut Reader::new(&transfer)), Err(DecodeError::Missing("handle")));
+    assert_eq!(
+        Performative::decode(&mut Reader::new(&transfer)),
+        Err(DecodeError::Missing("handle"))
+    );
 }
 
 #[test]
@@ -847,14 +965,17 @@ fn message() -> (Vec<u8>, Head) {
     };
     let header = section(&mut octets, false, 0x70, &|out| out.extend(hex("c0 04 02 42 50 09")));
     section(&mut octets, false, 0x71, &|out| out.extend(hex("d1 00000004 00000000")));
-    section(&mut octets, true, 0x72, &|out| Value::Map(vec![(Value::symbol("k"), Value::Null)]).encode(out));
+    section(&mut octets, true, 0x72, &|out| {
+        Value::Map(vec![(Value::symbol("k"), Value::Null)]).encode(out)
+    });
     let properties = section(&mut octets, false, 0x73, &|out| {
         encoded(&message::Properties { to: Some("service".to_owned()), ..Default::default() })[3..]
             .iter()
             .for_each(|o| out.push(*o));
     });
     let application_properties = section(&mut octets, true, 0x74, &|out| {
-        Value::Map(vec![(Value::Uint(1), Value::Null), (Value::string("V"), Value::Uint(1))]).encode(out);
+        Value::Map(vec![(Value::Uint(1), Value::Null), (Value::string("V"), Value::Uint(1))])
+            .encode(out);
     });
     let body = section(&mut octets, false, 0x77, &|out| Value::Null.encode(out));
     head.header = Some(header);
@@ -874,12 +995,17 @@ fn scan_finds_the_sections_wherever_the_message_is_cut() {
         let part = &octets[..cut];
         let expected = if cut < body.end { Scan::Incomplete } else { Scan::Complete(head.clone()) };
         assert_eq!(message::scan(part, false, true), Ok(expected), "whole body, {cut}");
-        let expected = if cut < body.value { Scan::Incomplete } else { Scan::Complete(early.clone()) };
+        let expected =
+            if cut < body.value { Scan::Incomplete } else { Scan::Complete(early.clone()) };
         assert_eq!(message::scan(part, false, false), Ok(expected), "any body, {cut}");
         let whole = |span: Option<Span>| span.filter(|span| span.end <= cut);
         let (header, properties) = (whole(head.header), whole(head.properties));
-        let arrived =
-            Head { header, properties, application_properties: whole(head.application_properties), body: whole(early.body) };
+        let arrived = Head {
+            header,
+            properties,
+            application_properties: whole(head.application_properties),
+            body: whole(early.body),
+        };
         assert_eq!(message::arrived(part), Ok(arrived), "what has arrived, {cut}");
         // A message that ends here: either between two sections, or it is broken.
         if let Ok(scan) = message::scan(part, true, true) {
@@ -888,15 +1014,29 @@ fn scan_finds_the_sections_wherever_the_message_is_cut() {
             assert!(cut < body.end, "{cut}");
         }
     }
-    assert_eq!(message::application_property(&head.application_properties.unwrap(), &octets, "V"), Ok(Some(Value::Uint(1))));
-    assert_eq!(message::application_property(&head.application_properties.unwrap(), &octets, "W"), Ok(None));
-    let properties = message::Properties::decode_fields(&mut head.properties.unwrap().of(&octets)).unwrap();
+    assert_eq!(
+        message::application_property(&head.application_properties.unwrap(), &octets, "V"),
+        Ok(Some(Value::Uint(1)))
+    );
+    assert_eq!(
+        message::application_property(&head.application_properties.unwrap(), &octets, "W"),
+        Ok(None)
+    );
+    let properties =
+        message::Properties::decode_fields(&mut head.properties.unwrap().of(&octets)).unwrap();
     assert_eq!(properties.to.as_deref(), Some("service"));
 }
 
 #[test]
 fn scan_refuses_sections_out_of_order() {
-    for octets in ["00 53 73 45 00 53 70 45", "00 53 70 45 00 53 70 45", "00 53 6f 45", "00 53 79 45", "00 a3 01 61 45", "45"] {
+    for octets in [
+        "00 53 73 45 00 53 70 45",
+        "00 53 70 45 00 53 70 45",
+        "00 53 6f 45",
+        "00 53 79 45",
+        "00 a3 01 61 45",
+        "45",
+    ] {
         assert!(message::scan(&hex(octets), false, true).is_err(), "{octets}");
     }
     assert_eq!(message::scan(&[], true, true), Ok(Scan::Complete(Head::default())));

@@ -51,7 +51,8 @@ impl fmt::Display for Symbol {
 
 /// Any AMQP value.
 ///
-/// Maps keep the order of the wire and may hold a key twice, as a hostile peer's may; look-ups take the first.
+/// Maps keep the order of the wire and may hold a key twice, as a hostile peer's may; look-ups take
+/// the first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// Indicates an empty value.
@@ -140,8 +141,9 @@ impl Value {
         }
     }
 
-    /// Returns the members of a list or an array. Some libraries, Go's among them, write a list as an array where
-    /// all members have one type (part 1.6.24), so both mean the same to whoever reads a sequence.
+    /// Returns the members of a list or an array. Some libraries, Go's among them, write a list as
+    /// an array where all members have one type (part 1.6.24), so both mean the same to whoever
+    /// reads a sequence.
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
             Self::List(items) | Self::Array(items) => Some(items),
@@ -177,7 +179,9 @@ impl Value {
             Self::String(text) => text.len(),
             Self::Symbol(symbol) => symbol.as_str().len(),
             Self::List(items) | Self::Array(items) => items.iter().map(Self::memory).sum(),
-            Self::Map(pairs) => pairs.iter().map(|(key, value)| key.memory() + value.memory()).sum(),
+            Self::Map(pairs) => {
+                pairs.iter().map(|(key, value)| key.memory() + value.memory()).sum()
+            }
             Self::Described(described) => described.0.memory() + described.1.memory(),
             _ => 0,
         };
@@ -224,7 +228,10 @@ pub struct Fields(pub Vec<(Symbol, Value)>);
 impl Fields {
     /// Octets of memory that the entries take.
     pub fn memory(&self) -> usize {
-        self.0.iter().map(|(key, value)| size_of::<Symbol>() + key.as_str().len() + value.memory()).sum()
+        self.0
+            .iter()
+            .map(|(key, value)| size_of::<Symbol>() + key.as_str().len() + value.memory())
+            .sum()
     }
 
     /// The value of the first entry with this key.

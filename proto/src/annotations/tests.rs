@@ -22,17 +22,23 @@ fn encoded(outgoing: &Outgoing<'_>) -> Vec<u8> {
     out
 }
 
-// A TCP stream that enters at A; an RA of c that b forwarded (captured); what an edge of a mesh sends.
-const STREAM: &str = "0080534b50522d2d5241 d0 0000001a 00000004 5205 40 a103302f41 d0 00000009 00000001 a103302f41";
+// A TCP stream that enters at A; an RA of c that b forwarded (captured); what an edge of a mesh
+// sends.
+const STREAM: &str =
+    "0080534b50522d2d5241 d0 0000001a 00000004 5205 40 a103302f41 d0 00000009 00000001 a103302f41";
 const RELAYED: &str = "0080534b50522d2d5241 d0 0000001e 00000004 43 40 a103302f63 d0 0000000e 00000002 a103302f63 a103302f62";
-const EDGE: &str = "0080534b50522d2d5241 d0 0000001a 00000005 5205 40 40 45 a10f 303132333435363738396162636465";
+const EDGE: &str =
+    "0080534b50522d2d5241 d0 0000001a 00000005 5205 40 40 45 a10f 303132333435363738396162636465";
 
 #[test]
 fn sections_of_c_routers_are_read_and_written_alike() {
     let octets = hex(STREAM);
     let stream = present(&octets);
     assert_eq!(stream.flags, Flags::STREAMING.with(Flags::DISABLE_Q2));
-    assert_eq!((stream.to_override, stream.ingress, stream.ingress_mesh), (None, Some("0/A"), None));
+    assert_eq!(
+        (stream.to_override, stream.ingress, stream.ingress_mesh),
+        (None, Some("0/A"), None)
+    );
     assert_eq!(stream.trace.iter().collect::<Vec<_>>(), ["0/A"]);
     assert_eq!(stream.length, octets.len());
     assert_eq!(encoded(&Outgoing::originated(Flags(5), "0/A")), octets);
@@ -46,7 +52,10 @@ fn sections_of_c_routers_are_read_and_written_alike() {
 
     let octets = hex(EDGE);
     let edge = present(&octets);
-    assert_eq!((edge.ingress, edge.trace.len(), edge.ingress_mesh), (None, 0, Some("0123456789abcde")));
+    assert_eq!(
+        (edge.ingress, edge.trace.len(), edge.ingress_mesh),
+        (None, 0, Some("0123456789abcde"))
+    );
     assert_eq!(encoded(&Outgoing::of_edge(Flags(5), Some("0123456789abcde"))), octets);
 }
 
@@ -63,9 +72,13 @@ fn what_comes_from_an_edge_enters_here() {
 #[test]
 fn stripped_keeps_flags_and_address() {
     let octets = hex(RELAYED);
-    let stripped = encoded(&present(&octets).forwarded("0/b").with_to_override(Some("x")).stripped());
+    let stripped =
+        encoded(&present(&octets).forwarded("0/b").with_to_override(Some("x")).stripped());
     let stripped = present(&stripped);
-    assert_eq!((stripped.ingress, stripped.trace.len(), stripped.to_override), (None, 0, Some("x")));
+    assert_eq!(
+        (stripped.ingress, stripped.trace.len(), stripped.to_override),
+        (None, 0, Some("x"))
+    );
 }
 
 #[test]
@@ -74,7 +87,9 @@ fn any_prefix_is_incomplete_and_says_what_it_needs() {
         let octets = hex(text);
         for end in 0..octets.len() {
             match parse(&octets[..end]) {
-                Ok(Parsed::Incomplete { needed }) => assert!(needed > end && needed <= octets.len()),
+                Ok(Parsed::Incomplete { needed }) => {
+                    assert!(needed > end && needed <= octets.len())
+                }
                 other => panic!("{end}: {other:?}"),
             }
         }
@@ -93,12 +108,19 @@ fn other_sections_are_not_annotations() {
 
 #[test]
 fn short_forms_and_later_items_are_read() {
-    let octets = hex("0080534b50522d2d5241 c0 1a 06 7000000100 a10178 b100000001 79 c0 08 02 a101 7a b10000 0001 7a a1016d 41");
+    let octets = hex(
+        "0080534b50522d2d5241 c0 1a 06 7000000100 a10178 b100000001 79 c0 08 02 a101 7a b10000 0001 7a a1016d 41",
+    );
     assert!(parse(&octets).is_err(), "a trace longer than its list");
-    let octets = hex("0080534b50522d2d5241 c0 1e 06 7000000100 a10178 b100000001 79 c0 0a 02 a1017a b100000001 7a a1016d 41");
+    let octets = hex(
+        "0080534b50522d2d5241 c0 1e 06 7000000100 a10178 b100000001 79 c0 0a 02 a1017a b100000001 7a a1016d 41",
+    );
     let read = present(&octets);
     assert_eq!(read.flags.0, 256);
-    assert_eq!((read.to_override, read.ingress, read.ingress_mesh), (Some("x"), Some("y"), Some("m")));
+    assert_eq!(
+        (read.to_override, read.ingress, read.ingress_mesh),
+        (Some("x"), Some("y"), Some("m"))
+    );
     assert_eq!(read.trace.iter().collect::<Vec<_>>(), ["z", "z"]);
 }
 
@@ -124,8 +146,14 @@ fn errors() {
     assert_eq!(section("c0 00"), AnnotationError::Malformed);
     assert_eq!(section("c0 07 04 43 a101ff 40 45"), AnnotationError::Malformed);
     assert_eq!(section("d0 00fffff1 00000004"), AnnotationError::TooLong { length: 0x0100_0000 });
-    assert_eq!(section("d0 0000000d 00000004 43 40 40 d0 00000004 00000401"), AnnotationError::Malformed);
-    assert_eq!(section("d0 00000010 00000004 43 40 40 d0 00000004 00000401"), AnnotationError::TraceTooLong { entries: 1025 });
+    assert_eq!(
+        section("d0 0000000d 00000004 43 40 40 d0 00000004 00000401"),
+        AnnotationError::Malformed
+    );
+    assert_eq!(
+        section("d0 00000010 00000004 43 40 40 d0 00000004 00000401"),
+        AnnotationError::TraceTooLong { entries: 1025 }
+    );
 }
 
 #[test]

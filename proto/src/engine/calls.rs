@@ -22,10 +22,11 @@ impl Connection {
         Some(key)
     }
 
-    /// Attaches a link. A receiver that is to be kept in credit says so with [`Connection::keep_credit`].
+    /// Attaches a link. A receiver that is to be kept in credit says so with
+    /// [`Connection::keep_credit`].
     ///
-    /// Returns `None` when the session is gone, the peer's handle-max or [`MAX_LINKS`] is reached, or an attach of the same name and
-    /// role is not answered yet.
+    /// Returns `None` when the session is gone, the peer's handle-max or [`MAX_LINKS`] is reached,
+    /// or an attach of the same name and role is not answered yet.
     pub fn attach(&mut self, session: SessionKey, request: AttachRequest) -> Option<LinkKey> {
         if self.links.len() >= MAX_LINKS || self.phase != Phase::Opened {
             return None;
@@ -35,8 +36,13 @@ impl Connection {
         if entry.attaching.contains_key(&name) {
             return None;
         }
-        let handle = u32::try_from(entry.handles.vacant_key()).ok().filter(|handle| *handle <= entry.remote_handle_max)?;
-        let link = Link { attach_sent: true, ..Link::new(session, request.name.clone(), request.role, handle) };
+        let handle = u32::try_from(entry.handles.vacant_key())
+            .ok()
+            .filter(|handle| *handle <= entry.remote_handle_max)?;
+        let link = Link {
+            attach_sent: true,
+            ..Link::new(session, request.name.clone(), request.role, handle)
+        };
         self.names += request.name.len();
         let link = LinkKey(self.links.insert(link));
         entry.handles.insert(link);
@@ -47,9 +53,12 @@ impl Connection {
 
     /// Answers the peer's attach. The request's name and role are taken from the link.
     pub fn accept(&mut self, link: LinkKey, answer: AttachRequest) {
-        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.attach_sent) else { return };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.attach_sent) else {
+            return;
+        };
         entry.attach_sent = true;
-        let (session, handle, name, role) = (entry.session, entry.local_handle, entry.name.clone(), entry.role);
+        let (session, handle, name, role) =
+            (entry.session, entry.local_handle, entry.name.clone(), entry.role);
         let announce = role == Role::Receiver && entry.credit() > 0;
         self.send_attach(session, handle, AttachRequest { name, role, ..answer });
         if announce {
@@ -57,34 +66,43 @@ impl Connection {
         }
     }
 
-    /// Refuses the peer's attach: an attach whose far terminus is null, then a detach with the reason.
+    /// Refuses the peer's attach: an attach whose far terminus is null, then a detach with the
+    /// reason.
     pub fn refuse(&mut self, link: LinkKey, error: Error) {
         self.accept(link, AttachRequest { snd_settle_mode: 2, ..AttachRequest::default() });
         self.detach(link, Some(error));
     }
 
-    /// Keeps a link that we receive on in credit: `capacity` deliveries now, and topped up whenever half is used.
+    /// Keeps a link that we receive on in credit: `capacity` deliveries now, and topped up whenever
+    /// half is used.
     pub fn keep_credit(&mut self, link: LinkKey, capacity: u32) {
-        let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver) else { return };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver)
+        else {
+            return;
+        };
         entry.capacity = capacity;
         self.set_credit(link, capacity, false);
     }
 
     /// Tops a link that is kept in credit up now, if some of it is used.
     pub fn renew_credit(&mut self, link: LinkKey) {
-        let used = |entry: &&Link| entry.role == Role::Receiver && !entry.drain && entry.credit() < entry.capacity;
+        let used = |entry: &&Link| {
+            entry.role == Role::Receiver && !entry.drain && entry.credit() < entry.capacity
+        };
         if let Some(capacity) = self.link(link).filter(used).map(|entry| entry.capacity) {
             self.set_credit(link, capacity, false);
         }
     }
 
-    /// Gives credit for `credit` deliveries on a link that we receive on, counted from now; with `drain` the peer is to use it
-    /// or give it back.
+    /// Gives credit for `credit` deliveries on a link that we receive on, counted from now; with
+    /// `drain` the peer is to use it or give it back.
     pub fn set_credit(&mut self, link: LinkKey, credit: u32, drain: bool) {
-        if let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver) {
+        if let Some(entry) = self.links.get_mut(link.0).filter(|entry| entry.role == Role::Receiver)
+        {
             entry.grant(credit);
             entry.drain = drain;
-            // Before both ends have attached there is nothing that a flow could name; it goes when they have.
+            // Before both ends have attached there is nothing that a flow could name; it goes when
+            // they have.
             if entry.is_attached() {
                 let session = entry.session;
                 self.send_flow(session, Some(link), false);
@@ -92,28 +110,35 @@ impl Connection {
         }
     }
 
-    /// With `hold`, lets a session's incoming window close as the peer uses it up; without, opens it again.
+    /// With `hold`, lets a session's incoming window close as the peer uses it up; without, opens
+    /// it again.
     pub fn hold_window(&mut self, session: SessionKey, hold: bool) {
-        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return };
+        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent)
+        else {
+            return;
+        };
         entry.held = hold;
         if !hold && entry.incoming_window <= entry.window / 2 {
             entry.incoming_window = entry.window;
-            let receiver =
-                |link: &&LinkKey| self.link(**link).is_some_and(|link| link.role == Role::Receiver && link.is_attached());
-            let carrier = self
-                .sessions
-                .get(session.0.into())
-                .and_then(|entry| entry.handles.iter().map(|(_, link)| link).find(receiver).copied());
+            let receiver = |link: &&LinkKey| {
+                self.link(**link)
+                    .is_some_and(|link| link.role == Role::Receiver && link.is_attached())
+            };
+            let carrier = self.sessions.get(session.0.into()).and_then(|entry| {
+                entry.handles.iter().map(|(_, link)| link).find(receiver).copied()
+            });
             self.send_flow(session, carrier, false);
         }
     }
 
-    /// Gives back all credit of a link that we send on, as an answer to drain. A delivery that has begun keeps its own: the answer goes
-    /// behind its first transfer.
+    /// Gives back all credit of a link that we send on, as an answer to drain. A delivery that has
+    /// begun keeps its own: the answer goes behind its first transfer.
     pub fn drained(&mut self, link: LinkKey) {
         let sender = |entry: &&mut Link| entry.role == Role::Sender && entry.is_attached();
         if let Some(entry) = self.links.get_mut(link.0).filter(sender) {
-            let unsent = |key: OutgoingKey| self.outgoing.get(key.0).is_some_and(|delivery| delivery.id.is_none());
+            let unsent = |key: OutgoingKey| {
+                self.outgoing.get(key.0).is_some_and(|delivery| delivery.id.is_none())
+            };
             entry.gives_back = entry.sending.is_some_and(unsent);
             if entry.gives_back {
                 return;
@@ -126,13 +151,19 @@ impl Connection {
 
     /// Detaches a link for good. The key is void from here on.
     pub fn detach(&mut self, link: LinkKey, error: Option<Error>) {
-        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else { return };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else {
+            return;
+        };
         let (session, handle) = (entry.session, entry.local_handle);
         entry.detach_sent = true;
         if !entry.attach_sent {
             // AMQP has no detach without an attach. One without termini creates nothing.
             entry.attach_sent = true;
-            let request = AttachRequest { name: entry.name.clone(), role: entry.role, ..AttachRequest::default() };
+            let request = AttachRequest {
+                name: entry.name.clone(),
+                role: entry.role,
+                ..AttachRequest::default()
+            };
             self.send_attach(session, handle, request);
         }
         self.send_on(session, &Performative::Detach(Detach { handle, closed: Some(true), error }));
@@ -146,7 +177,8 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; [`Event::Closed`] comes when the peer has answered or 2 s have passed.
+    /// Closes the connection; [`Event::Closed`] comes when the peer has answered or 2 s have
+    /// passed.
     pub fn close(&mut self, error: Option<Error>, now: Instant) {
         match self.phase {
             Phase::Opened => {

@@ -1,5 +1,5 @@
-//! The deliveries of one link, oldest first: a list through the deliveries themselves, so that those of a link are found without
-//! looking at those of all others.
+//! The deliveries of one link, oldest first: a list through the deliveries themselves, so that
+//! those of a link are found without looking at those of all others.
 
 use super::slots::Slots;
 
@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn what_is_left_stays_in_order() {
         for gone in 0..3 {
-            let (mut slots, mut chain, mut other) = (Slots::new(), Chain::default(), Chain::default());
+            let (mut slots, mut chain, mut other) =
+                (Slots::new(), Chain::default(), Chain::default());
             let keys: Vec<u32> = (0..3)
                 .map(|_| {
                     other.insert(&mut slots, Value(Place::default()));

@@ -1,7 +1,8 @@
 //! What a connection is made with.
 
-use crate::amqp::{Fields, Multiple, Symbol};
 use core::time::Duration;
+
+use crate::amqp::{Fields, Multiple, Symbol};
 
 /// Which end of the transport we are, and what comes before open.
 #[derive(Clone, Debug)]
@@ -43,13 +44,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials; `None` when either holds a NUL, which is what PLAIN puts between them (RFC 4616).
+    /// Credentials; `None` when either holds a NUL, which is what PLAIN puts between them (RFC
+    /// 4616).
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Option<Self> {
         let (user, password) = (user.into(), password.into());
         (!user.contains('\0') && !password.contains('\0')).then_some(Self { user, password })
     }
 
-    /// Reads the message of PLAIN. Nobody may act for another: an authorization identity must be the user's own.
+    /// Reads the message of PLAIN. Nobody may act for another: an authorization identity must be
+    /// the user's own.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let mut parts = core::str::from_utf8(message).ok()?.split('\0');
         let (authority, user, password) = (parts.next()?, parts.next()?, parts.next()?);
@@ -68,7 +71,8 @@ impl Credentials {
         &self.password
     }
 
-    /// The message of PLAIN. Nobody is asked to act for another: the authorization identity stays empty.
+    /// The message of PLAIN. Nobody is asked to act for another: the authorization identity stays
+    /// empty.
     pub(super) fn plain(&self) -> String {
         format!("\0{}\0{}", self.user, self.password)
     }
@@ -91,7 +95,8 @@ pub struct Config {
     pub max_frame_size: u32,
     /// The highest channel we take.
     pub channel_max: u16,
-    /// The connection ends when nothing is heard for this long; the peer is told half of it. Zero: never.
+    /// The connection ends when nothing is heard for this long; the peer is told half of it. Zero:
+    /// never.
     pub idle_timeout: Duration,
     /// The peer's open must arrive within this. Zero: no limit.
     pub handshake_timeout: Duration,

@@ -1,5 +1,11 @@
 //! The connection: frames in, timers, and the life of sessions and links.
 
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+
+use bytes::{Buf, Bytes, BytesMut};
+use slab::Slab;
+
 use super::STEPS;
 use super::config::Config;
 use super::delivery::{Incoming, IncomingKey, Outgoing, OutgoingKey};
@@ -15,10 +21,6 @@ use crate::amqp::{Reader, condition};
 use crate::keys::KeyMap;
 use crate::silence::Pause;
 use crate::time::Instant;
-use bytes::{Buf, Bytes, BytesMut};
-use core::time::Duration;
-use slab::Slab;
-use std::collections::{HashMap, VecDeque};
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,21 +52,24 @@ pub struct Usage {
     pub incoming: usize,
     /// Deliveries of ours that are incomplete or unsettled.
     pub outgoing: usize,
-    /// Octets of memory that sessions, links with their names, and the peer's deliveries take here, without their payloads.
+    /// Octets of memory that sessions, links with their names, and the peer's deliveries take
+    /// here, without their payloads.
     pub octets: usize,
 }
 
 /// How long the peer's close is awaited after ours.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The shortest time between two empty frames, however short the idle-time-out that the peer announces: a peer is not to make us
-/// work by a number in its open.
+/// The shortest time between two empty frames, however short the idle-time-out that the peer
+/// announces: a peer is not to make us work by a number in its open.
 pub(super) const MIN_HEARTBEAT: Duration = Duration::from_millis(50);
 
-/// The most octets of a transfer's frame header with its performative: 8 of the frame, 40 of the tag, 36 of all else.
+/// The most octets of a transfer's frame header with its performative: 8 of the frame, 40 of the
+/// tag, 36 of all else.
 const TRANSFER_OVERHEAD: u32 = 96;
 
-/// Octets of the least window that follows what the peer sends: a second's worth of a way of 8 Mbit/s.
+/// Octets of the least window that follows what the peer sends: a second's worth of a way of 8
+/// Mbit/s.
 const LEAST_WINDOW: u32 = 1024 * 1024;
 
 /// One AMQP connection. See the [module](super) for how it is driven.
@@ -86,7 +91,8 @@ pub struct Connection {
     pub(super) remote_channel_max: u16,
     pub(super) open_sent: bool,
     pub(super) sessions: Slots<Session>,
-    /// Sessions by the channels that the peer sends on: of 16 bits, so that few can share a place whatever it chooses.
+    /// Sessions by the channels that the peer sends on: of 16 bits, so that few can share a place
+    /// whatever it chooses.
     pub(super) channels: KeyMap<u16, SessionKey>,
     /// Sessions by the channels that we send on.
     pub(super) local_channels: Slab<SessionKey>,
@@ -112,7 +118,8 @@ pub struct Connection {
 impl Connection {
     /// A connection over a transport that was just established.
     pub fn new(config: Config, now: Instant) -> Self {
-        let deadline = (!config.handshake_timeout.is_zero()).then(|| now + config.handshake_timeout);
+        let deadline =
+            (!config.handshake_timeout.is_zero()).then(|| now + config.handshake_timeout);
         let mut connection = Self {
             config,
             phase: Phase::SaslHeader,
@@ -198,10 +205,13 @@ impl Connection {
 
     /// Octets of payload that one transfer can hold.
     pub fn max_payload(&self) -> usize {
-        self.remote_max_frame.saturating_sub(TRANSFER_OVERHEAD).max(frame::MIN_MAX_FRAME_SIZE - TRANSFER_OVERHEAD) as usize
+        self.remote_max_frame
+            .saturating_sub(TRANSFER_OVERHEAD)
+            .max(frame::MIN_MAX_FRAME_SIZE - TRANSFER_OVERHEAD) as usize
     }
 
-    /// Octets of a delivery's state that one frame can hold beside the rest of a disposition, or of a transfer and some payload.
+    /// Octets of a delivery's state that one frame can hold beside the rest of a disposition, or of
+    /// a transfer and some payload.
     pub(super) fn max_state(&self) -> usize {
         MAX_STATE.min(self.max_payload() - 32)
     }
@@ -217,25 +227,33 @@ impl Connection {
         self.links.get(key.0)
     }
 
-    /// As server, to be called at once: our open waits for [`Connection::admit`], which is due when [`Event::Opened`] tells of the
-    /// peer's.
+    /// As server, to be called at once: our open waits for [`Connection::admit`], which is due when
+    /// [`Event::Opened`] tells of the peer's.
     pub fn hold_open(&mut self) {
         self.holds_open = true;
     }
 
-    /// Sends our open, with other limits than those of the configuration where some are given: octets of a frame, the highest channel,
-    /// transfers that a session takes. Thereafter [`Connection::handle_input`] takes what has come behind the peer's open.
-    pub fn admit(&mut self, max_frame_size: Option<u32>, channel_max: Option<u16>, incoming_window: Option<u32>) {
+    /// Sends our open, with other limits than those of the configuration where some are given:
+    /// octets of a frame, the highest channel, transfers that a session takes. Thereafter
+    /// [`Connection::handle_input`] takes what has come behind the peer's open.
+    pub fn admit(
+        &mut self,
+        max_frame_size: Option<u32>,
+        channel_max: Option<u16>,
+        incoming_window: Option<u32>,
+    ) {
         if core::mem::take(&mut self.holds_open) && self.phase == Phase::Opened {
-            self.config.max_frame_size = max_frame_size.unwrap_or(self.config.max_frame_size).max(frame::MIN_MAX_FRAME_SIZE);
+            self.config.max_frame_size =
+                max_frame_size.unwrap_or(self.config.max_frame_size).max(frame::MIN_MAX_FRAME_SIZE);
             self.config.channel_max = channel_max.unwrap_or(self.config.channel_max);
             self.config.incoming_window = incoming_window.unwrap_or(self.config.incoming_window);
             self.send_open();
         }
     }
 
-    /// From now on a session's window is what the peer sends in about a second, between 1 MiB and what is configured. Of a peer that puts all
-    /// it has for one session before what it has for the next, no more than that is on its way: on a slow path its other sessions would
+    /// From now on a session's window is what the peer sends in about a second, between 1 MiB and
+    /// what is configured. Of a peer that puts all it has for one session before what it has
+    /// for the next, no more than that is on its way: on a slow path its other sessions would
     /// wait for many seconds.
     pub fn adapt_windows(&mut self) {
         self.adapts_windows = true;
@@ -247,7 +265,9 @@ impl Connection {
             let window = self.config.incoming_window;
             let sessions: Vec<_> = self.channels.values().copied().collect();
             for key in sessions {
-                if let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) {
+                if let Some(session) =
+                    self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent)
+                {
                     session.window = window;
                     session.bring_back(None, self.last_received);
                     self.send_flow(key, None, false);
@@ -259,7 +279,8 @@ impl Connection {
     /// The least and the most transfers of a window that follows what the peer sends.
     pub(super) fn window_limits(&self) -> Option<(u32, u32)> {
         let most = self.config.incoming_window;
-        self.adapts_windows.then(|| ((LEAST_WINDOW / self.config.max_frame_size).clamp(2.min(most), most), most))
+        self.adapts_windows
+            .then(|| ((LEAST_WINDOW / self.config.max_frame_size).clamp(2.min(most), most), most))
     }
 
     // ----- outputs -----
@@ -281,7 +302,8 @@ impl Connection {
         &mut self.output
     }
 
-    /// To be told when octets of the output were handed to the transport, and only then: the peer hears from us.
+    /// To be told when octets of the output were handed to the transport, and only then: the peer
+    /// hears from us.
     pub fn sent(&mut self, now: Instant) {
         self.last_sent = now;
     }
@@ -293,13 +315,17 @@ impl Connection {
         }
         let silence = (!self.config.idle_timeout.is_zero() && self.phase == Phase::Opened)
             .then(|| self.last_received + self.config.idle_timeout);
-        let heartbeat = self.heartbeat.filter(|_| self.phase == Phase::Opened).map(|interval| self.last_sent + interval);
+        let heartbeat = self
+            .heartbeat
+            .filter(|_| self.phase == Phase::Opened)
+            .map(|interval| self.last_sent + interval);
         [self.deadline, silence, heartbeat].into_iter().flatten().min()
     }
 
     // ----- inputs -----
 
-    /// Acts on deadlines that have come. If that is long ago the process did not run, and what the peer said meanwhile may come yet.
+    /// Acts on deadlines that have come. If that is long ago the process did not run, and what the
+    /// peer said meanwhile may come yet.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.phase == Phase::Closed {
             return;
@@ -312,14 +338,19 @@ impl Connection {
             self.deadline = None;
             match self.phase {
                 Phase::Closing => self.closed(Closed { initiator: Initiator::Local, error: None }),
-                _ => self.fail(Error::new(condition::NOT_ALLOWED, "Timeout waiting for initial handshake")),
+                _ => self.fail(Error::new(
+                    condition::NOT_ALLOWED,
+                    "Timeout waiting for initial handshake",
+                )),
             }
             return;
         }
         if self.phase != Phase::Opened {
             return;
         }
-        if !self.config.idle_timeout.is_zero() && self.last_received + self.config.idle_timeout <= now {
+        if !self.config.idle_timeout.is_zero()
+            && self.last_received + self.config.idle_timeout <= now
+        {
             self.fail(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "local-idle-timeout expired"));
         } else if self.heartbeat.is_some_and(|interval| self.last_sent + interval <= now) {
             let out = self.output.buffer();
@@ -331,9 +362,9 @@ impl Connection {
 
     /// Takes octets from the transport. One call takes [`STEPS`] steps at most.
     ///
-    /// Returns whether there is more to do at once: poll the events, then call it again, with or without more octets. Otherwise what
-    /// is left in `input` is the start of a frame that has not arrived whole, or what came behind credentials, or an open, that are
-    /// looked at.
+    /// Returns whether there is more to do at once: poll the events, then call it again, with or
+    /// without more octets. Otherwise what is left in `input` is the start of a frame that has
+    /// not arrived whole, or what came behind credentials, or an open, that are looked at.
     #[must_use = "there may be more to do at once"]
     pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> bool {
         if !input.is_empty() {
@@ -385,9 +416,13 @@ impl Connection {
                     return false;
                 }
                 let body = input.split_to(size).freeze().slice(offset..);
-                let wanted = if self.phase == Phase::Sasl { frame::TYPE_SASL } else { frame::TYPE_AMQP };
+                let wanted =
+                    if self.phase == Phase::Sasl { frame::TYPE_SASL } else { frame::TYPE_AMQP };
                 if header.kind != wanted {
-                    self.fail(Error::new(condition::FRAMING_ERROR, format!("frame of type {} out of order", header.kind)));
+                    self.fail(Error::new(
+                        condition::FRAMING_ERROR,
+                        format!("frame of type {} out of order", header.kind),
+                    ));
                     return false;
                 }
                 if self.phase == Phase::Sasl {
@@ -414,7 +449,9 @@ impl Connection {
         }
         let result = match performative {
             Performative::Open(open) if self.phase == Phase::Open => self.handle_open(open),
-            _ if self.phase != Phase::Opened => Err(not_allowed(format!("{} before open", performative.name()))),
+            _ if self.phase != Phase::Opened => {
+                Err(not_allowed(format!("{} before open", performative.name())))
+            }
             Performative::Open(_) => Err(not_allowed("a second open".to_owned())),
             Performative::Begin(begin) => self.handle_begin(channel, &begin),
             Performative::Close(close) => {
@@ -423,9 +460,16 @@ impl Connection {
                 Ok(())
             }
             performative => match self.channels.get(&channel).copied() {
-                None => Err(not_allowed(format!("{} on channel {channel}, where no session has begun", performative.name()))),
+                None => Err(not_allowed(format!(
+                    "{} on channel {channel}, where no session has begun",
+                    performative.name()
+                ))),
                 // What the peer sent before it saw our end.
-                Some(session) if self.has_ended(session) && !matches!(performative, Performative::End(_)) => Ok(()),
+                Some(session)
+                    if self.has_ended(session) && !matches!(performative, Performative::End(_)) =>
+                {
+                    Ok(())
+                }
                 Some(session) => match performative {
                     Performative::Transfer(transfer) => {
                         let payload = body.slice(body.len() - reader.rest().len()..);
@@ -433,13 +477,17 @@ impl Connection {
                     }
                     Performative::Attach(attach) => self.handle_attach(session, attach),
                     Performative::Flow(flow) => self.handle_flow(session, &flow),
-                    Performative::Disposition(disposition) => self.handle_disposition(session, &disposition),
+                    Performative::Disposition(disposition) => {
+                        self.handle_disposition(session, &disposition)
+                    }
                     Performative::Detach(detach) => self.handle_detach(session, detach),
                     Performative::End(end) => {
                         self.handle_end(session, channel, end);
                         Ok(())
                     }
-                    Performative::Open(_) | Performative::Begin(_) | Performative::Close(_) => Ok(()),
+                    Performative::Open(_) | Performative::Begin(_) | Performative::Close(_) => {
+                        Ok(())
+                    }
                 },
             },
         };
@@ -498,8 +546,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Forgets the links of a session that has ended, and their deliveries. `told` is called with those that the application has.
-    pub(super) fn drop_links(&mut self, session: SessionKey, told: impl Fn(&mut VecDeque<Event>, LinkKey)) {
+    /// Forgets the links of a session that has ended, and their deliveries. `told` is called with
+    /// those that the application has.
+    pub(super) fn drop_links(
+        &mut self,
+        session: SessionKey,
+        told: impl Fn(&mut VecDeque<Event>, LinkKey),
+    ) {
         let Some(entry) = self.sessions.get_mut(session.0.into()) else { return };
         let links = core::mem::take(&mut entry.handles);
         entry.remote_handles = HashMap::new();
@@ -568,7 +621,13 @@ impl Connection {
                 }
                 Role::Sender => {
                     let Some(state) = deliveries.remove(&mut self.outgoing, key) else { return };
-                    (state.id, Event::OutgoingLost { delivery: OutgoingKey(key), sent: state.id.is_some() })
+                    (
+                        state.id,
+                        Event::OutgoingLost {
+                            delivery: OutgoingKey(key),
+                            sent: state.id.is_some(),
+                        },
+                    )
                 }
             };
             if let (Some(id), Some(session)) = (id, self.sessions.get_mut(session.0.into())) {

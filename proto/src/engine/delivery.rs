@@ -26,8 +26,10 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and its place in its session's table.
-    pub(super) const TAKES: usize = 2 * (size_of::<Option<Self>>() + size_of::<(u32, IncomingKey)>());
+    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and its
+    /// place in its session's table.
+    pub(super) const TAKES: usize =
+        2 * (size_of::<Option<Self>>() + size_of::<(u32, IncomingKey)>());
 }
 
 impl Chained for Incoming {

@@ -1,11 +1,12 @@
 //! What a connection tells its owner.
 
+use bytes::Bytes;
+
 use super::config::Credentials;
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
 use super::session::SessionKey;
 use crate::amqp::performative::{Attach, DeliveryState, Error};
-use bytes::Bytes;
 
 /// Who brought something about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub enum Event {
         /// The mechanism's name.
         mechanism: &'static str,
     },
-    /// A client says who it is, by PLAIN. Nothing goes on until [`Connection::authenticate`](super::Connection::authenticate).
+    /// A client says who it is, by PLAIN. Nothing goes on until
+    /// [`Connection::authenticate`](super::Connection::authenticate).
     Credentials(Credentials),
     /// The peer's open has arrived, see [`Connection::remote`](super::Connection::remote).
     Opened,
@@ -55,7 +57,8 @@ pub enum Event {
         /// The session.
         session: SessionKey,
     },
-    /// The peer ended a session, or broke its rules; its links and deliveries are gone, which was told before.
+    /// The peer ended a session, or broke its rules; its links and deliveries are gone, which was
+    /// told before.
     Ended {
         /// The session.
         session: SessionKey,
@@ -100,8 +103,8 @@ pub enum Event {
     Held {
         /// The session.
         session: SessionKey,
-        /// The most octets of the session's transfers that it held when it answered: as many as the transfers that its window lacked
-        /// could have.
+        /// The most octets of the session's transfers that it held when it answered: as many as
+        /// the transfers that its window lacked could have.
         octets: u64,
     },
     /// Part of a delivery arrived.

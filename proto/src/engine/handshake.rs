@@ -1,5 +1,7 @@
 //! What comes before open: protocol headers and SASL.
 
+use bytes::Bytes;
+
 use super::config::{Credentials, Layer, Verdict};
 use super::connection::{Connection, Phase};
 use super::event::Event;
@@ -8,7 +10,6 @@ use crate::amqp::frame::{self, ProtocolHeader};
 use crate::amqp::performative::Error;
 use crate::amqp::sasl::{self, SaslFrame};
 use crate::amqp::{Encode, Multiple, Reader, Symbol, condition};
-use bytes::Bytes;
 
 impl Connection {
     /// Sends what a client says first.
@@ -34,7 +35,10 @@ impl Connection {
                 } else if octets[0] == 0x16 && octets[1] == 3 {
                     "a TLS handshake arrived where plain AMQP is spoken".to_owned()
                 } else {
-                    format!("no AMQP protocol header: the first octets are {}", octets.escape_ascii())
+                    format!(
+                        "no AMQP protocol header: the first octets are {}",
+                        octets.escape_ascii()
+                    )
                 },
             );
             return self.refuse_header(error);
@@ -54,10 +58,16 @@ impl Connection {
                     self.phase = Phase::Open;
                 }
                 Layer::Server { .. } => {
-                    self.refuse_header(Error::new(condition::POLICY_ERROR, "Client skipped authentication - forbidden"));
+                    self.refuse_header(Error::new(
+                        condition::POLICY_ERROR,
+                        "Client skipped authentication - forbidden",
+                    ));
                 }
                 Layer::Client { .. } => {
-                    self.refuse_header(Error::new(condition::POLICY_ERROR, "the server skipped the SASL exchange"));
+                    self.refuse_header(Error::new(
+                        condition::POLICY_ERROR,
+                        "the server skipped the SASL exchange",
+                    ));
                 }
             },
             (Phase::AmqpHeader, ProtocolHeader::Amqp) => {
@@ -75,7 +85,8 @@ impl Connection {
         }
     }
 
-    /// Answers a header that cannot be taken with the one that can (part 2.2), and with the reason where a reason has a place.
+    /// Answers a header that cannot be taken with the one that can (part 2.2), and with the reason
+    /// where a reason has a place.
     fn refuse_header(&mut self, error: Error) {
         if matches!(self.config.layer, Layer::Server { .. }) {
             match self.phase {
@@ -95,14 +106,23 @@ impl Connection {
     pub(super) fn handle_sasl(&mut self, body: &Bytes) {
         let frame = match SaslFrame::decode(&mut Reader::new(body)) {
             Ok(frame) => frame,
-            Err(error) => return self.fail(Error::new(condition::DECODE_ERROR, format!("SASL frame: {error}"))),
+            Err(error) => {
+                return self
+                    .fail(Error::new(condition::DECODE_ERROR, format!("SASL frame: {error}")));
+            }
         };
         match (&self.config.layer, frame) {
-            (Layer::Client { mechanisms, identity, credentials }, SaslFrame::Mechanisms(offer)) if self.mechanism.is_none() => {
-                let usable = |name: &&&str| offer.mechanisms.contains(name) && (**name != sasl::PLAIN || credentials.is_some());
+            (Layer::Client { mechanisms, identity, credentials }, SaslFrame::Mechanisms(offer))
+                if self.mechanism.is_none() =>
+            {
+                let usable = |name: &&&str| {
+                    offer.mechanisms.contains(name)
+                        && (**name != sasl::PLAIN || credentials.is_some())
+                };
                 let Some(mechanism) = mechanisms.iter().find(usable) else {
                     let names: Vec<_> = offer.mechanisms.0.iter().map(Symbol::as_str).collect();
-                    let text = format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));
+                    let text =
+                        format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));
                     return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
                 };
                 self.mechanism = Some(mechanism);
@@ -121,8 +141,10 @@ impl Connection {
             (Layer::Client { .. }, SaslFrame::Outcome(outcome)) if self.mechanism.is_some() => {
                 if outcome.code != sasl::outcome::OK {
                     let mechanism = self.mechanism.unwrap_or_default();
-                    let text =
-                        format!("Authentication failed [mech={mechanism}]: the peer refused us with code {}", outcome.code);
+                    let text = format!(
+                        "Authentication failed [mech={mechanism}]: the peer refused us with code {}",
+                        outcome.code
+                    );
                     return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
                 }
                 self.authenticated();
@@ -130,8 +152,11 @@ impl Connection {
                 self.send_header(ProtocolHeader::Amqp);
                 self.send_open();
             }
-            (Layer::Server { mechanisms, .. }, SaslFrame::Init(init)) if self.mechanism.is_none() => {
-                let chosen = mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied();
+            (Layer::Server { mechanisms, .. }, SaslFrame::Init(init))
+                if self.mechanism.is_none() =>
+            {
+                let chosen =
+                    mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied();
                 self.mechanism = chosen;
                 if chosen != Some(sasl::PLAIN) {
                     let verdict = if chosen.is_some() { Verdict::Right } else { Verdict::Wrong };

@@ -47,9 +47,11 @@ pub(super) struct Link {
     pub(super) delivery_count: u32,
     /// The delivery-count at which the credit is used up, as last announced.
     pub(super) limit: u32,
-    /// As receiver: the furthest limit ever announced. A peer that has not heard yet of a lower one may go as far.
+    /// As receiver: the furthest limit ever announced. A peer that has not heard yet of a lower
+    /// one may go as far.
     pub(super) promised: u32,
-    /// As receiver: credit is brought back to this when half of it is used; 0 while the application counts itself.
+    /// As receiver: credit is brought back to this when half of it is used; 0 while the
+    /// application counts itself.
     pub(super) capacity: u32,
     /// As receiver: the delivery whose transfers are arriving.
     pub(super) arriving: Option<IncomingKey>,
@@ -63,7 +65,8 @@ pub(super) struct Link {
     pub(super) deliveries: Chain,
 }
 
-/// More credit than this is as good as this: delivery-counts are compared as serial numbers (RFC 1982).
+/// More credit than this is as good as this: delivery-counts are compared as serial numbers (RFC
+/// 1982).
 pub(super) const MAX_CREDIT: u32 = i32::MAX as u32;
 
 /// How far `to` is ahead of `from`, as serial numbers; 0 when it is behind.
@@ -73,12 +76,18 @@ pub(super) const fn ahead(to: u32, from: u32) -> u32 {
 }
 
 impl Link {
-    /// Octets of memory that one takes beside its name: itself, with the room that a slab keeps for growth, and its places in the two tables
-    /// of its session.
-    pub(super) const TAKES: usize = 2 * (size_of::<Option<Self>>() + 2 * size_of::<(u32, LinkKey)>() + 16);
+    /// Octets of memory that one takes beside its name: itself, with the room that a slab keeps for
+    /// growth, and its places in the two tables of its session.
+    pub(super) const TAKES: usize =
+        2 * (size_of::<Option<Self>>() + 2 * size_of::<(u32, LinkKey)>() + 16);
 
     /// A link of which one end has attached. Deliveries are counted from 0.
-    pub(super) const fn new(session: SessionKey, name: String, role: Role, local_handle: u32) -> Self {
+    pub(super) const fn new(
+        session: SessionKey,
+        name: String,
+        role: Role,
+        local_handle: u32,
+    ) -> Self {
         Self {
             session,
             name,
@@ -112,7 +121,8 @@ impl Link {
         }
     }
 
-    /// As receiver: takes over the sender's delivery-count at the start; credit given before counts from there.
+    /// As receiver: takes over the sender's delivery-count at the start; credit given before counts
+    /// from there.
     pub(super) fn start_at(&mut self, delivery_count: u32) {
         let credit = self.credit();
         self.delivery_count = delivery_count;

@@ -1,19 +1,22 @@
-//! One AMQP 1.0 connection as a state machine: protocol headers, SASL, open, sessions, links, deliveries, credit, windows.
+//! One AMQP 1.0 connection as a state machine: protocol headers, SASL, open, sessions, links,
+//! deliveries, credit, windows.
 //!
 //! # Driving it
 //!
-//! * inputs: [`Connection::handle_input`] with the octets that arrived, [`Connection::handle_timeout`] when the deadline of
-//!   [`Connection::poll_timeout`] has come;
+//! * inputs: [`Connection::handle_input`] with the octets that arrived,
+//!   [`Connection::handle_timeout`] when the deadline of [`Connection::poll_timeout`] has come;
 //! * application calls: begin, attach, accept, deliver, send, disposition, detach, end, close;
-//! * outputs: [`Connection::poll_event`] until it gives nothing, then [`Connection::output`], whose octets go to the transport in
-//!   order; then [`Connection::poll_timeout`].
+//! * outputs: [`Connection::poll_event`] until it gives nothing, then [`Connection::output`], whose
+//!   octets go to the transport in order; then [`Connection::poll_timeout`].
 //!
-//! After every input and every application call both outputs are drained. Time never goes back. What the application does not take
-//! back stays valid: a [`LinkKey`] until [`Event::Detached`] or [`Event::LinkLost`] (or until the application ends its session), an [`IncomingKey`] until it is settled or
-//! [`Event::IncomingLost`], an [`OutgoingKey`] until the delivery is complete and settled or [`Event::OutgoingLost`]; and all of them
-//! until [`Event::Closed`]. A key that was given back names nothing until all events have been polled, so an event never speaks of
-//! another than it seems to. Every delivery that arrives is to be settled here, also when its sender has settled or aborted it: it is
-//! what gives its key back.
+//! After every input and every application call both outputs are drained. Time never goes back.
+//! What the application does not take back stays valid: a [`LinkKey`] until [`Event::Detached`] or
+//! [`Event::LinkLost`] (or until the application ends its session), an [`IncomingKey`] until it is
+//! settled or [`Event::IncomingLost`], an [`OutgoingKey`] until the delivery is complete and
+//! settled or [`Event::OutgoingLost`]; and all of them until [`Event::Closed`]. A key that was
+//! given back names nothing until all events have been polled, so an event never speaks of
+//! another than it seems to. Every delivery that arrives is to be settled here, also when its
+//! sender has settled or aborted it: it is what gives its key back.
 //!
 //! ```text
 //!            client                                   server
@@ -58,8 +61,8 @@ pub use link::{AttachRequest, LinkKey};
 pub use output::Output;
 pub use session::SessionKey;
 
-/// Links on one connection, all sessions together. Ten thousand streams at once need as many links each way; beyond this a peer is
-/// refused with `amqp:resource-limit-exceeded`.
+/// Links on one connection, all sessions together. Ten thousand streams at once need as many links
+/// each way; beyond this a peer is refused with `amqp:resource-limit-exceeded`.
 pub const MAX_LINKS: usize = 65_536;
 
 /// Unsettled or incomplete deliveries that a peer may have on one connection.
@@ -68,6 +71,7 @@ pub const MAX_INCOMING: usize = 262_144;
 /// Sessions on one connection, whatever channel-max says: a C router opens twelve.
 pub const MAX_SESSIONS: usize = 4_096;
 
-/// Steps of one [`Connection::handle_input`]: frames, and deliveries and links that a frame touches. A step costs some
-/// microseconds with what the application does in answer, so that an owner who watches the time can look at it in between.
+/// Steps of one [`Connection::handle_input`]: frames, and deliveries and links that a frame
+/// touches. A step costs some microseconds with what the application does in answer, so that an
+/// owner who watches the time can look at it in between.
 pub const STEPS: u32 = 64;

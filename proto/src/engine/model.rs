@@ -1,15 +1,21 @@
-//! Two connections and two applications that do anything at any time, with what must hold all the while: for tests and fuzzing.
+//! Two connections and two applications that do anything at any time, with what must hold all the
+//! while: for tests and fuzzing.
 //!
-//! Octets choose what happens next. Every delivery begins with a number that is used once and goes on with octets that follow from
-//! it, so the receiver knows what should arrive.
+//! Octets choose what happens next. Every delivery begins with a number that is used once and goes
+//! on with octets that follow from it, so the receiver knows what should arrive.
 
-use super::{AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey, SessionKey, Usage};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey,
+    SessionKey, Usage,
+};
 use crate::amqp::performative::{DeliveryState, Error, Role};
 use crate::amqp::{Fields, Multiple};
 use crate::time::Instant;
-use bytes::{Bytes, BytesMut};
-use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The octet of a delivery at an offset.
 fn octet(number: u64, offset: usize) -> u8 {
@@ -122,7 +128,11 @@ impl End {
 
 impl World {
     fn new(choice: u8) -> Self {
-        let client = Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "model".to_owned(), credentials: None };
+        let client = Layer::Client {
+            mechanisms: vec!["ANONYMOUS"],
+            identity: "model".to_owned(),
+            credentials: None,
+        };
         let server = Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false };
         let ends = [End::new(config(client, choice)), End::new(config(server, choice >> 2))];
         Self { ends, fates: BTreeMap::new(), now: Instant::from_millis(1), next: 1 }
@@ -153,14 +163,20 @@ impl World {
                 Event::Ended { session, error } => {
                     assert_eq!(error, None, "a session ended by error");
                     assert!(end.sessions.remove(&session), "unknown session ended");
-                    assert!(end.links.values().all(|link| link.session != session), "a link of it is left");
+                    assert!(
+                        end.links.values().all(|link| link.session != session),
+                        "a link of it is left"
+                    );
                 }
                 Event::Attached { link, ours, attach } => {
                     let role = attach.role.other();
                     if ours {
                         assert_eq!(end.links.get(&link).expect("link of ours").role, role);
                     } else if let Some(session) = end.connection.session_of(link) {
-                        assert!(end.links.insert(link, Link { session, role }).is_none(), "link key in use");
+                        assert!(
+                            end.links.insert(link, Link { session, role }).is_none(),
+                            "link key in use"
+                        );
                         end.unanswered.insert(link);
                     } else {
                         // An event that follows says that it is gone again.
@@ -169,29 +185,46 @@ impl World {
                 }
                 Event::LinkLost { link } => {
                     Self::lose(&mut self.fates, at, |lost| lost == link);
-                    assert!(end.links.remove(&link).is_some() || end.gone.remove(&link), "unknown link lost");
+                    assert!(
+                        end.links.remove(&link).is_some() || end.gone.remove(&link),
+                        "unknown link lost"
+                    );
                     end.unanswered.remove(&link);
                 }
                 Event::Detached { link, error } => {
                     let refused = error.as_ref().is_none_or(|error| error.condition == *"refused");
                     assert!(refused, "a link detached by error: {error:?}");
                     Self::lose(&mut self.fates, at, |lost| lost == link);
-                    assert!(end.links.remove(&link).is_some() || end.gone.remove(&link), "unknown link detached");
+                    assert!(
+                        end.links.remove(&link).is_some() || end.gone.remove(&link),
+                        "unknown link detached"
+                    );
                     end.unanswered.remove(&link);
                 }
                 Event::Transfer { delivery, link, first, payload, ending, .. } => {
                     let on = end.links.get(&link).map(|link| link.role);
-                    assert!(on == Some(Role::Receiver) || end.gone.contains(&link), "a transfer on {on:?}");
+                    assert!(
+                        on == Some(Role::Receiver) || end.gone.contains(&link),
+                        "a transfer on {on:?}"
+                    );
                     if first {
                         let fresh = Received { octets: Vec::new(), ended: false, link };
-                        assert!(end.received.insert(delivery, fresh).is_none(), "incoming key in use");
+                        assert!(
+                            end.received.insert(delivery, fresh).is_none(),
+                            "incoming key in use"
+                        );
                     }
                     let received = end.received.get_mut(&delivery).expect("known delivery");
                     assert!(!received.ended && received.link == link);
                     received.octets.extend_from_slice(&payload);
                     received.ended = ending != Ending::More;
-                    let Some(number) = received.octets.first_chunk().map(|head| u64::from_be_bytes(*head)) else {
-                        assert!(ending == Ending::Aborted, "the number goes with the first transfer");
+                    let Some(number) =
+                        received.octets.first_chunk().map(|head| u64::from_be_bytes(*head))
+                    else {
+                        assert!(
+                            ending == Ending::Aborted,
+                            "the number goes with the first transfer"
+                        );
                         continue;
                     };
                     let fate = self.fates.get_mut(&number).expect("a delivery that was sent");
@@ -200,12 +233,20 @@ impl World {
                         fate.begun = true;
                     }
                     for (offset, found) in received.octets.iter().enumerate() {
-                        assert_eq!(*found, octet(number, offset), "octet {offset} of delivery {number}");
+                        assert_eq!(
+                            *found,
+                            octet(number, offset),
+                            "octet {offset} of delivery {number}"
+                        );
                     }
                     match ending {
                         Ending::More => {}
                         Ending::Complete => {
-                            assert_eq!(fate.whole, Some(received.octets.len()), "octets of delivery {number}");
+                            assert_eq!(
+                                fate.whole,
+                                Some(received.octets.len()),
+                                "octets of delivery {number}"
+                            );
                             fate.arrived = true;
                         }
                         Ending::Aborted => assert!(fate.lost, "nobody aborted delivery {number}"),
@@ -226,7 +267,10 @@ impl World {
                 Event::IncomingLost { delivery } => {
                     let received = end.received.remove(&delivery).expect("known delivery");
                     if let Some(head) = received.octets.first_chunk() {
-                        self.fates.get_mut(&u64::from_be_bytes(*head)).expect("a delivery that was sent").lost |= !received.ended;
+                        self.fates
+                            .get_mut(&u64::from_be_bytes(*head))
+                            .expect("a delivery that was sent")
+                            .lost |= !received.ended;
                     }
                 }
                 Event::OutgoingLost { delivery, sent: _ } => {
@@ -294,19 +338,28 @@ impl World {
                 }
             }
             1 | 2 => {
-                let Some(session) = End::pick(end.sessions.iter().copied(), choice >> 1) else { return };
+                let Some(session) = End::pick(end.sessions.iter().copied(), choice >> 1) else {
+                    return;
+                };
                 // A name may be used again, but not by the other end: that would be the same link.
                 let name = format!("{at} {}", if choice & 0x80 == 0 { 0 } else { self.next });
                 self.next += 1;
-                if let Some(link) = connection.attach(session, AttachRequest { name, role, ..AttachRequest::default() }) {
-                    assert!(end.links.insert(link, Link { session, role }).is_none(), "link key in use");
+                if let Some(link) = connection
+                    .attach(session, AttachRequest { name, role, ..AttachRequest::default() })
+                {
+                    assert!(
+                        end.links.insert(link, Link { session, role }).is_none(),
+                        "link key in use"
+                    );
                     if role == Role::Receiver && choice & 0x40 == 0 {
                         connection.keep_credit(link, u32::from(choice % 11));
                     }
                 }
             }
             3 | 4 => {
-                let Some(link) = End::pick(end.unanswered.iter().copied(), choice >> 1) else { return };
+                let Some(link) = End::pick(end.unanswered.iter().copied(), choice >> 1) else {
+                    return;
+                };
                 end.unanswered.remove(&link);
                 if choice == 255 {
                     connection.refuse(link, Error::new("refused", "refused"));
@@ -321,7 +374,11 @@ impl World {
                 match size % 4 {
                     0 => connection.keep_credit(link, u32::from(choice) % 20),
                     1 => connection.set_credit(link, u32::from(choice) % 20, choice & 32 == 0),
-                    2 => connection.set_credit(link, if choice & 1 == 0 { u32::MAX } else { 0 }, false),
+                    2 => connection.set_credit(
+                        link,
+                        if choice & 1 == 0 { u32::MAX } else { 0 },
+                        false,
+                    ),
                     _ => connection.drained(link),
                 }
             }
@@ -333,25 +390,49 @@ impl World {
                     let number = self.next;
                     self.next += 1;
                     let presettled = role == Role::Sender;
-                    let sent = Sent { number, link, octets: 0, presettled, ended: false, settled: presettled };
+                    let sent = Sent {
+                        number,
+                        link,
+                        octets: 0,
+                        presettled,
+                        ended: false,
+                        settled: presettled,
+                    };
                     assert!(end.sent.insert(delivery, sent).is_none(), "outgoing key in use");
-                    self.fates.insert(number, Fate { end: at, link, whole: None, lost: false, begun: false, arrived: false });
+                    self.fates.insert(
+                        number,
+                        Fate {
+                            end: at,
+                            link,
+                            whole: None,
+                            lost: false,
+                            begun: false,
+                            arrived: false,
+                        },
+                    );
                 }
             }
             9..=11 => {
-                let open: Vec<_> = end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
+                let open: Vec<_> =
+                    end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
                 let Some(delivery) = End::pick(open.into_iter(), choice >> 1) else { return };
                 let Some(sent) = end.sent.get_mut(&delivery) else { return };
                 let last = choice & 1 == 0;
                 let size = if sent.octets == 0 { size.max(8) } else { size };
-                let octets: Vec<u8> = (sent.octets..sent.octets + size).map(|offset| octet(sent.number, offset)).collect();
+                let octets: Vec<u8> = (sent.octets..sent.octets + size)
+                    .map(|offset| octet(sent.number, offset))
+                    .collect();
                 // In two chunks and an empty one.
                 let mut octets = Bytes::from(octets);
                 let tail = octets.split_off(octets.len() / 3);
                 let mut chunks = VecDeque::from([octets, Bytes::new(), tail]);
                 let window = connection.window(sent.link);
                 let went = connection.send_part(delivery, &mut chunks, last);
-                assert_eq!(went, window > 0 || (size == 0 && !last) || connection.is_closed(), "window {window}");
+                assert_eq!(
+                    went,
+                    window > 0 || (size == 0 && !last) || connection.is_closed(),
+                    "window {window}"
+                );
                 let left: usize = chunks.iter().map(Bytes::len).sum();
                 if went {
                     sent.octets += size - left;
@@ -369,7 +450,8 @@ impl World {
                 }
             }
             12 => {
-                let open: Vec<_> = end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
+                let open: Vec<_> =
+                    end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
                 let Some(delivery) = End::pick(open.into_iter(), choice) else { return };
                 if connection.abort(delivery)
                     && let Some(sent) = end.sent.remove(&delivery)
@@ -393,7 +475,9 @@ impl World {
                 }
             }
             14 | 15 => {
-                let Some(delivery) = End::pick(end.received.keys().copied(), choice >> 2) else { return };
+                let Some(delivery) = End::pick(end.received.keys().copied(), choice >> 2) else {
+                    return;
+                };
                 let Some(received) = end.received.get(&delivery) else { return };
                 let settle = choice & 1 == 0;
                 let state = match size % 5 {
@@ -419,7 +503,9 @@ impl World {
                 let Some(session) = End::pick(end.sessions.iter().copied(), choice) else { return };
                 connection.end(session, None);
                 end.sessions.remove(&session);
-                Self::lose(&mut self.fates, at, |link| end.links.get(&link).is_some_and(|link| link.session == session));
+                Self::lose(&mut self.fates, at, |link| {
+                    end.links.get(&link).is_some_and(|link| link.session == session)
+                });
                 end.links.retain(|_, link| link.session != session);
                 let links = &end.links;
                 end.unanswered.retain(|link| links.contains_key(link));
@@ -439,7 +525,8 @@ impl World {
     /// Acts on deadlines.
     fn beat(&mut self) {
         for at in 0..2 {
-            if self.ends[at].connection.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+            if self.ends[at].connection.poll_timeout().is_some_and(|deadline| deadline <= self.now)
+            {
                 self.ends[at].connection.handle_timeout(self.now);
                 // Neither end may starve the other: a beat is carried at once.
                 self.carry(at);
@@ -457,7 +544,9 @@ impl World {
                 while !self.ends[at].unanswered.is_empty() {
                     self.act(at, 3, 0, 0);
                 }
-                while let Some((&delivery, _)) = self.ends[at].sent.iter().find(|(_, sent)| !sent.ended) {
+                while let Some((&delivery, _)) =
+                    self.ends[at].sent.iter().find(|(_, sent)| !sent.ended)
+                {
                     let number = self.ends[at].sent[&delivery].number;
                     if self.ends[at].sent[&delivery].octets == 0 {
                         assert!(self.ends[at].connection.abort(delivery));
@@ -468,7 +557,10 @@ impl World {
                             if !self.ends[at].sent.contains_key(&delivery) {
                                 continue;
                             }
-                            assert!(self.ends[at].connection.send_part(delivery, &mut chunks, true), "the window never opens");
+                            assert!(
+                                self.ends[at].connection.send_part(delivery, &mut chunks, true),
+                                "the window never opens"
+                            );
                         }
                     }
                     let sent = self.ends[at].sent.remove(&delivery).expect("known delivery");
@@ -486,7 +578,10 @@ impl World {
             self.settle_down();
         }
         for (number, fate) in &self.fates {
-            assert!(fate.lost || (fate.whole.is_some() && fate.arrived), "delivery {number} did not arrive");
+            assert!(
+                fate.lost || (fate.whole.is_some() && fate.arrived),
+                "delivery {number} did not arrive"
+            );
         }
         for at in 0..2 {
             let deliveries: Vec<_> = self.ends[at].received.keys().copied().collect();
@@ -553,7 +648,12 @@ pub fn run(octets: &[u8]) {
         let at = usize::from(what & 1);
         match what >> 1 & 31 {
             // Reading is the most common thing.
-            operation @ 0..19 => world.act(at, operation, choice, usize::from(size) * if choice & 4 == 0 { 1 } else { 20 }),
+            operation @ 0..19 => world.act(
+                at,
+                operation,
+                choice,
+                usize::from(size) * if choice & 4 == 0 { 1 } else { 20 },
+            ),
             19..27 => {
                 world.carry(1 - at);
                 let octets = if choice & 1 == 0 { usize::MAX } else { usize::from(size) };

@@ -1,7 +1,8 @@
 //! Octets on their way out.
 
-use bytes::Bytes;
 use std::io::IoSlice;
+
+use bytes::Bytes;
 
 #[derive(Debug)]
 enum Segment {
@@ -11,7 +12,8 @@ enum Segment {
     Payload(Bytes),
 }
 
-/// Frames to be written, as a list of slices: headers in one buffer that is used again, payloads as they came.
+/// Frames to be written, as a list of slices: headers in one buffer that is used again, payloads as
+/// they came.
 #[derive(Debug, Default)]
 pub struct Output {
     arena: Vec<u8>,
@@ -65,7 +67,9 @@ impl Output {
     pub fn slices(&mut self) -> impl Iterator<Item = IoSlice<'_>> {
         self.seal();
         self.segments.iter().map(|segment| match segment {
-            Segment::Arena { start, end } => IoSlice::new(self.arena.get(*start..*end).unwrap_or_default()),
+            Segment::Arena { start, end } => {
+                IoSlice::new(self.arena.get(*start..*end).unwrap_or_default())
+            }
             Segment::Payload(payload) => IoSlice::new(payload),
         })
     }

@@ -1,5 +1,9 @@
 //! What the frames of the peer do.
 
+use core::time::Duration;
+
+use bytes::Bytes;
+
 use super::chain::Place;
 use super::connection::{Connection, MIN_HEARTBEAT, Phase, not_allowed};
 use super::delivery::{Incoming, IncomingKey, OutgoingKey};
@@ -8,11 +12,10 @@ use super::link::{Link, LinkKey, MAX_CREDIT, ahead};
 use super::session::SessionKey;
 use super::{MAX_INCOMING, MAX_LINKS, MAX_SESSIONS};
 use crate::amqp::performative::{
-    Attach, Begin, DeliveryState, Detach, Disposition, End, Error, Flow, MAX_STATE, Open, Performative, Role, Transfer,
+    Attach, Begin, DeliveryState, Detach, Disposition, End, Error, Flow, MAX_STATE, Open,
+    Performative, Role, Transfer,
 };
 use crate::amqp::{condition, frame};
-use bytes::Bytes;
-use core::time::Duration;
 
 impl Connection {
     pub(super) fn handle_open(&mut self, open: Box<Open>) -> Result<(), Error> {
@@ -24,7 +27,10 @@ impl Connection {
             ));
         }
         self.remote_max_frame = max_frame;
-        let idle = open.idle_time_out.filter(|idle| *idle > 0).map(|idle| Duration::from_millis(idle.into()));
+        let idle = open
+            .idle_time_out
+            .filter(|idle| *idle > 0)
+            .map(|idle| Duration::from_millis(idle.into()));
         self.heartbeat = idle.map(|idle| (idle / 2).max(MIN_HEARTBEAT));
         self.remote_channel_max = open.channel_max.unwrap_or(u16::MAX);
         self.remote = Some(open);
@@ -44,13 +50,20 @@ impl Connection {
         let key = match begin.remote_channel {
             Some(ours) => {
                 let key = self.local_channels.get(ours.into()).copied();
-                let asked = |key: &SessionKey| self.sessions.get(key.0.into()).is_some_and(|it| it.remote_channel.is_none());
-                key.filter(asked).ok_or_else(|| not_allowed(format!("begin answers channel {ours}, where none was asked for")))?
+                let asked = |key: &SessionKey| {
+                    self.sessions.get(key.0.into()).is_some_and(|it| it.remote_channel.is_none())
+                };
+                key.filter(asked).ok_or_else(|| {
+                    not_allowed(format!("begin answers channel {ours}, where none was asked for"))
+                })?
             }
             None => {
                 if channel > self.config.channel_max || !self.has_channel() {
                     self.events.push_back(Event::SessionRefused);
-                    return Err(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("no session left for channel {channel}")));
+                    return Err(Error::new(
+                        condition::RESOURCE_LIMIT_EXCEEDED,
+                        format!("no session left for channel {channel}"),
+                    ));
                 }
                 let key = self.new_session();
                 self.send_begin(key, Some(channel));
@@ -80,11 +93,18 @@ impl Connection {
             && u16::try_from(self.sessions.vacant_key()).is_ok()
     }
 
-    pub(super) fn handle_attach(&mut self, key: SessionKey, attach: Box<Attach>) -> Result<(), Error> {
+    pub(super) fn handle_attach(
+        &mut self,
+        key: SessionKey,
+        attach: Box<Attach>,
+    ) -> Result<(), Error> {
         let links = self.links.len();
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(()) };
         if session.remote_handles.contains_key(&attach.handle) {
-            return self.end_session(key, Error::new(condition::HANDLE_IN_USE, format!("handle {} is in use", attach.handle)));
+            return self.end_session(
+                key,
+                Error::new(condition::HANDLE_IN_USE, format!("handle {} is in use", attach.handle)),
+            );
         }
         let role = attach.role.other();
         let ours = session.attaching.remove(&(attach.name.clone(), role));
@@ -92,16 +112,26 @@ impl Connection {
             Some(link) => link,
             None => {
                 if links >= MAX_LINKS {
-                    let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("{MAX_LINKS} links are attached"));
+                    let error = Error::new(
+                        condition::RESOURCE_LIMIT_EXCEEDED,
+                        format!("{MAX_LINKS} links are attached"),
+                    );
                     return self.end_session(key, error);
                 }
                 let local_handle = u32::try_from(session.handles.vacant_key()).unwrap_or(u32::MAX);
                 if local_handle > session.remote_handle_max {
-                    let text = format!("an attach beyond the handle-max of {}", session.remote_handle_max);
-                    return self.end_session(key, Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
+                    let text =
+                        format!("an attach beyond the handle-max of {}", session.remote_handle_max);
+                    return self
+                        .end_session(key, Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
                 }
                 self.names += attach.name.len();
-                let link = LinkKey(self.links.insert(Link::new(key, attach.name.clone(), role, local_handle)));
+                let link = LinkKey(self.links.insert(Link::new(
+                    key,
+                    attach.name.clone(),
+                    role,
+                    local_handle,
+                )));
                 session.handles.insert(link);
                 link
             }
@@ -133,7 +163,8 @@ impl Connection {
             session.blocked = false;
             self.events.push_back(Event::Window { session: key });
         }
-        let seen = |asked: &mut u32| flow.next_incoming_id.is_some_and(|next| ahead(*asked, next) == 0);
+        let seen =
+            |asked: &mut u32| flow.next_incoming_id.is_some_and(|next| ahead(*asked, next) == 0);
         if session.asked.take_if(seen).is_some() {
             let transfers = session.remote_window.saturating_sub(flow.incoming_window);
             let octets = u64::from(transfers) * u64::from(self.remote_max_frame);
@@ -146,23 +177,33 @@ impl Connection {
             return Ok(());
         };
         let Some(&link) = session.remote_handles.get(&handle) else {
-            let error = Error::new(condition::UNATTACHED_HANDLE, format!("flow for handle {handle}, which is not attached"));
+            let error = Error::new(
+                condition::UNATTACHED_HANDLE,
+                format!("flow for handle {handle}, which is not attached"),
+            );
             return self.end_session(key, error);
         };
-        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else { return Ok(()) };
+        let Some(entry) = self.links.get_mut(link.0).filter(|entry| !entry.detach_sent) else {
+            return Ok(());
+        };
         match entry.role {
             Role::Sender => {
                 if let Some(credit) = flow.link_credit {
-                    // A receiver that does not know our delivery-count yet counts from where we began.
-                    entry.limit = flow.delivery_count.unwrap_or(0).wrapping_add(credit.min(MAX_CREDIT));
+                    // A receiver that does not know our delivery-count yet counts from where we
+                    // began.
+                    entry.limit =
+                        flow.delivery_count.unwrap_or(0).wrapping_add(credit.min(MAX_CREDIT));
                     self.events.push_back(Event::Credit { link, drain: flow.drain == Some(true) });
                 }
             }
             Role::Receiver => {
                 if let Some(count) = flow.delivery_count {
                     // The sender moves its count on without sending when it gives credit back.
-                    if ahead(count, entry.delivery_count) <= ahead(entry.promised, entry.delivery_count) {
-                        entry.delivery_count = entry.delivery_count.wrapping_add(ahead(count, entry.delivery_count));
+                    if ahead(count, entry.delivery_count)
+                        <= ahead(entry.promised, entry.delivery_count)
+                    {
+                        entry.delivery_count =
+                            entry.delivery_count.wrapping_add(ahead(count, entry.delivery_count));
                     }
                     if entry.credit() == 0 {
                         entry.drain = false;
@@ -176,10 +217,18 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn handle_transfer(&mut self, key: SessionKey, transfer: &Transfer, payload: Bytes) -> Result<(), Error> {
+    pub(super) fn handle_transfer(
+        &mut self,
+        key: SessionKey,
+        transfer: &Transfer,
+        payload: Bytes,
+    ) -> Result<(), Error> {
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(()) };
         if session.incoming_window == 0 {
-            return self.end_session(key, Error::new(condition::WINDOW_VIOLATION, "the session's incoming window is used up"));
+            return self.end_session(
+                key,
+                Error::new(condition::WINDOW_VIOLATION, "the session's incoming window is used up"),
+            );
         }
         session.incoming_window -= 1;
         session.next_incoming_id = session.next_incoming_id.wrapping_add(1);
@@ -193,7 +242,10 @@ impl Connection {
         let granted = self.receive(key, link, transfer, payload)?;
         let (limits, now) = (self.window_limits(), self.last_received);
         // Whatever became of the transfer, it took its place in the window.
-        let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(key.0.into()).filter(|session| !session.end_sent)
+        else {
+            return Ok(());
+        };
         let reopen = !session.held && session.incoming_window <= session.window / 2;
         if reopen {
             session.bring_back(limits, now);
@@ -204,25 +256,45 @@ impl Connection {
         Ok(())
     }
 
-    /// Which link a flow about the session's window names: a C router that waits for the window wakes on flows of links only.
+    /// Which link a flow about the session's window names: a C router that waits for the window
+    /// wakes on flows of links only.
     pub(super) fn flow_carrier(&self, session: SessionKey, preferred: LinkKey) -> Option<LinkKey> {
-        let usable = |key: &LinkKey| self.link(*key).is_some_and(|link| link.role == Role::Receiver && link.is_attached());
-        let others = || self.sessions.get(session.0.into())?.handles.iter().map(|(_, link)| *link).find(usable);
+        let usable = |key: &LinkKey| {
+            self.link(*key).is_some_and(|link| link.role == Role::Receiver && link.is_attached())
+        };
+        let others = || {
+            self.sessions.get(session.0.into())?.handles.iter().map(|(_, link)| *link).find(usable)
+        };
         Some(preferred).filter(usable).or_else(others)
     }
 
-    /// Takes a transfer that is within the session's window. Returns whether it made the link's credit be topped up, which is still
-    /// to be announced.
-    pub(super) fn receive(&mut self, key: SessionKey, link: LinkKey, transfer: &Transfer, payload: Bytes) -> Result<bool, Error> {
+    /// Takes a transfer that is within the session's window. Returns whether it made the link's
+    /// credit be topped up, which is still to be announced.
+    pub(super) fn receive(
+        &mut self,
+        key: SessionKey,
+        link: LinkKey,
+        transfer: &Transfer,
+        payload: Bytes,
+    ) -> Result<bool, Error> {
         let deliveries = self.incoming.len();
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(false) };
         let Some(entry) = self.links.get_mut(link.0) else { return Ok(false) };
         if entry.role != Role::Receiver {
-            return self.end_session(key, not_allowed("a transfer on a link whose sender is here".to_owned())).map(|()| false);
+            return self
+                .end_session(
+                    key,
+                    not_allowed("a transfer on a link whose sender is here".to_owned()),
+                )
+                .map(|()| false);
         }
         if entry.detach_sent {
-            // What the peer sent before it saw our detach. A delivery that begins so has its number all the same.
-            if let Some(id) = transfer.delivery_id.filter(|id| session.expected_delivery_id.is_none_or(|next| next == *id)) {
+            // What the peer sent before it saw our detach. A delivery that begins so has its number
+            // all the same.
+            if let Some(id) = transfer
+                .delivery_id
+                .filter(|id| session.expected_delivery_id.is_none_or(|next| next == *id))
+            {
                 session.expected_delivery_id = Some(id.wrapping_add(1));
             }
             return Ok(false);
@@ -243,7 +315,10 @@ impl Connection {
                 if let (Some(id), Some(state)) = (transfer.delivery_id, &state)
                     && id != state.id
                 {
-                    let text = format!("delivery {id} begins while delivery {} is incomplete on its link", state.id);
+                    let text = format!(
+                        "delivery {id} begins while delivery {} is incomplete on its link",
+                        state.id
+                    );
                     return self.end_session(key, not_allowed(text)).map(|()| false);
                 }
                 if let Some(state) = state
@@ -257,21 +332,34 @@ impl Connection {
             }
             None => {
                 let Some(id) = transfer.delivery_id else {
-                    let error = Error::new(condition::INVALID_FIELD, "a delivery begins without delivery-id");
+                    let error = Error::new(
+                        condition::INVALID_FIELD,
+                        "a delivery begins without delivery-id",
+                    );
                     return self.end_session(key, error).map(|()| false);
                 };
-                if let Some(expected) = session.expected_delivery_id.filter(|expected| *expected != id) {
-                    let text = format!("sequencing error, delivery-id {id} where {expected} is next");
-                    return self.end_session(key, Error::new(condition::SESSION_INVALID_FIELD, text)).map(|()| false);
+                if let Some(expected) =
+                    session.expected_delivery_id.filter(|expected| *expected != id)
+                {
+                    let text =
+                        format!("sequencing error, delivery-id {id} where {expected} is next");
+                    return self
+                        .end_session(key, Error::new(condition::SESSION_INVALID_FIELD, text))
+                        .map(|()| false);
                 }
                 session.expected_delivery_id = Some(id.wrapping_add(1));
                 if ahead(entry.promised, entry.delivery_count) == 0 {
-                    let error = Error::new(condition::TRANSFER_LIMIT_EXCEEDED, "the link's credit is used up");
+                    let error = Error::new(
+                        condition::TRANSFER_LIMIT_EXCEEDED,
+                        "the link's credit is used up",
+                    );
                     return self.detach_with(link, Some(error)).map(|()| false);
                 }
                 if deliveries >= MAX_INCOMING {
-                    let error =
-                        Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("{MAX_INCOMING} deliveries are unsettled"));
+                    let error = Error::new(
+                        condition::RESOURCE_LIMIT_EXCEEDED,
+                        format!("{MAX_INCOMING} deliveries are unsettled"),
+                    );
                     return self.end_session(key, error).map(|()| false);
                 }
                 entry.delivery_count = entry.delivery_count.wrapping_add(1);
@@ -281,7 +369,13 @@ impl Connection {
                 }
                 let delivery = entry.deliveries.insert(
                     &mut self.incoming,
-                    Incoming { link, id, sender_settled: settled, ended: false, place: Place::default() },
+                    Incoming {
+                        link,
+                        id,
+                        sender_settled: settled,
+                        ended: false,
+                        place: Place::default(),
+                    },
                 );
                 let delivery = IncomingKey(delivery);
                 if !settled {
@@ -301,15 +395,30 @@ impl Connection {
             }
         }
         let (settled, state) = (settled || aborted, kept(transfer.state.as_ref()).map(Box::new));
-        self.events.push_back(Event::Transfer { delivery, link, first, settled, payload, ending, state });
+        self.events.push_back(Event::Transfer {
+            delivery,
+            link,
+            first,
+            settled,
+            payload,
+            ending,
+            state,
+        });
         Ok(granted)
     }
 
-    pub(super) fn handle_disposition(&mut self, key: SessionKey, disposition: &Disposition) -> Result<(), Error> {
+    pub(super) fn handle_disposition(
+        &mut self,
+        key: SessionKey,
+        disposition: &Disposition,
+    ) -> Result<(), Error> {
         let Some(session) = self.sessions.get(key.0.into()) else { return Ok(()) };
         let (first, last) = (disposition.first, disposition.last.unwrap_or(disposition.first));
         if first != last && ahead(last, first) == 0 {
-            let error = Error::new(condition::INVALID_FIELD, format!("a disposition from {first} to {last}, which is before"));
+            let error = Error::new(
+                condition::INVALID_FIELD,
+                format!("a disposition from {first} to {last}, which is before"),
+            );
             return self.end_session(key, error);
         }
         let settled = disposition.settled == Some(true);
@@ -326,7 +435,8 @@ impl Connection {
                 }
                 let span = last.wrapping_sub(first).min(known.wrapping_sub(1).wrapping_sub(first));
                 let last = first.wrapping_add(span);
-                let told = Told { session: key, role: disposition.role, first, last, settled, state };
+                let told =
+                    Told { session: key, role: disposition.role, first, last, settled, state };
                 self.told = Some(Box::new(told));
                 self.tell();
             }
@@ -344,17 +454,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Carries out a disposition over several deliveries, as far as the steps of this call go. What is left is carried out before
-    /// the next frame.
+    /// Carries out a disposition over several deliveries, as far as the steps of this call go. What
+    /// is left is carried out before the next frame.
     pub(super) fn tell(&mut self) {
         let Some(mut told) = self.told.take() else { return };
         loop {
             let Told { session: key, first, last, settled, .. } = *told;
             // The application may have ended the session meanwhile.
-            let Some(session) = self.sessions.get(key.0.into()).filter(|session| !session.end_sent) else { return };
+            let Some(session) = self.sessions.get(key.0.into()).filter(|session| !session.end_sent)
+            else {
+                return;
+            };
             let id = match told.role {
                 Role::Receiver => {
-                    let Some((id, delivery)) = session.outgoing.first_of(first, last, told.state.as_ref(), settled) else {
+                    let Some((id, delivery)) =
+                        session.outgoing.first_of(first, last, told.state.as_ref(), settled)
+                    else {
                         return;
                     };
                     self.outcome(key, id, delivery, told.state.clone(), settled);
@@ -363,7 +478,9 @@ impl Connection {
                 // How a delivery stands at its sender is said of one delivery.
                 Role::Sender if !settled => return,
                 Role::Sender => {
-                    let Some((id, delivery)) = session.incoming.first_of(first, last) else { return };
+                    let Some((id, delivery)) = session.incoming.first_of(first, last) else {
+                        return;
+                    };
                     self.sender_told(key, id, delivery, told.state.clone(), true);
                     id
                 }
@@ -380,8 +497,16 @@ impl Connection {
         }
     }
 
-    /// Tells the application what the sender of a delivery says of it, which it has not settled so far.
-    fn sender_told(&mut self, key: SessionKey, id: u32, delivery: IncomingKey, state: Option<DeliveryState>, settled: bool) {
+    /// Tells the application what the sender of a delivery says of it, which it has not settled so
+    /// far.
+    fn sender_told(
+        &mut self,
+        key: SessionKey,
+        id: u32,
+        delivery: IncomingKey,
+        state: Option<DeliveryState>,
+        settled: bool,
+    ) {
         if let Some(state) = state {
             self.events.push_back(Event::SenderState { delivery, state });
         }
@@ -396,8 +521,8 @@ impl Connection {
         }
     }
 
-    /// Tells the application what became of a delivery. A peer may repeat itself over many deliveries in few octets, so an outcome is
-    /// told once, and so is its settling.
+    /// Tells the application what became of a delivery. A peer may repeat itself over many
+    /// deliveries in few octets, so an outcome is told once, and so is its settling.
     pub(super) fn outcome(
         &mut self,
         key: SessionKey,
@@ -406,7 +531,10 @@ impl Connection {
         state: Option<DeliveryState>,
         settled: bool,
     ) {
-        let Some(outgoing) = self.outgoing.get_mut(delivery.0).filter(|outgoing| !outgoing.settled) else { return };
+        let Some(outgoing) = self.outgoing.get_mut(delivery.0).filter(|outgoing| !outgoing.settled)
+        else {
+            return;
+        };
         let is_outcome = state.as_ref().is_some_and(DeliveryState::is_outcome);
         if !settled && (state.is_none() || (is_outcome && outgoing.outcome_told)) {
             return;
@@ -430,14 +558,19 @@ impl Connection {
     pub(super) fn handle_detach(&mut self, key: SessionKey, detach: Detach) -> Result<(), Error> {
         let Some(session) = self.sessions.get_mut(key.0.into()) else { return Ok(()) };
         let Some(link) = session.remote_handles.remove(&detach.handle) else {
-            let error =
-                Error::new(condition::UNATTACHED_HANDLE, format!("detach of handle {}, which is not attached", detach.handle));
+            let error = Error::new(
+                condition::UNATTACHED_HANDLE,
+                format!("detach of handle {}, which is not attached", detach.handle),
+            );
             return self.end_session(key, error);
         };
         let Some(entry) = self.links.get_mut(link.0) else { return Ok(()) };
         if detach.closed != Some(true) && !entry.detach_sent {
             // Nothing of a link is kept here that it could be attached to again.
-            return Err(Error::new(condition::NOT_IMPLEMENTED, "Link detach/reattach not supported"));
+            return Err(Error::new(
+                condition::NOT_IMPLEMENTED,
+                "Link detach/reattach not supported",
+            ));
         }
         entry.remote_handle = None;
         if !entry.detach_sent {

@@ -3,7 +3,8 @@
 use super::connection::Connection;
 
 impl Connection {
-    /// Gives back the room that the tables do not need for what they hold. Call it once a burst is over: it copies what is left.
+    /// Gives back the room that the tables do not need for what they hold. Call it once a burst is
+    /// over: it copies what is left.
     pub fn shrink(&mut self) {
         self.links.shrink();
         self.incoming.shrink();

@@ -23,15 +23,20 @@ impl Connection {
             idle_time_out: (half > 0).then_some(half),
             outgoing_locales: None,
             incoming_locales: None,
-            offered_capabilities: (!config.capabilities.0.is_empty()).then(|| config.capabilities.clone()),
-            desired_capabilities: (!config.capabilities.0.is_empty()).then(|| config.capabilities.clone()),
+            offered_capabilities: (!config.capabilities.0.is_empty())
+                .then(|| config.capabilities.clone()),
+            desired_capabilities: (!config.capabilities.0.is_empty())
+                .then(|| config.capabilities.clone()),
             properties: (!config.properties.0.is_empty()).then(|| config.properties.clone()),
         };
         self.send(0, &Performative::Open(Box::new(open)));
     }
 
     pub(super) fn send_begin(&mut self, key: SessionKey, remote_channel: Option<u16>) {
-        let incoming_window = self.sessions.get(key.0.into()).map_or(self.config.incoming_window, |session| session.window);
+        let incoming_window = self
+            .sessions
+            .get(key.0.into())
+            .map_or(self.config.incoming_window, |session| session.window);
         let begin = Begin {
             remote_channel,
             next_outgoing_id: 0,
@@ -45,7 +50,10 @@ impl Connection {
 
     /// Sends end, unless that was done before.
     pub(super) fn send_end(&mut self, session: SessionKey, error: Option<Error>) -> bool {
-        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent) else { return false };
+        let Some(entry) = self.sessions.get_mut(session.0.into()).filter(|entry| !entry.end_sent)
+        else {
+            return false;
+        };
         entry.end_sent = true;
         self.send_on(session, &Performative::End(End { error }));
         true
@@ -72,9 +80,12 @@ impl Connection {
     pub(super) fn send_flow(&mut self, key: SessionKey, link: Option<LinkKey>, drained: bool) {
         let Some(session) = self.sessions.get(key.0.into()) else { return };
         let link = link.and_then(|link| self.link(link)).filter(|link| link.is_attached());
-        // A delivery that has begun and of which nothing was sent may yet be taken back: the peer is not told of it.
-        let unsent = |key: OutgoingKey| self.outgoing.get(key.0).is_some_and(|state| state.id.is_none());
-        let count = |link: &Link| link.delivery_count.wrapping_sub(link.sending.is_some_and(unsent).into());
+        // A delivery that has begun and of which nothing was sent may yet be taken back: the peer
+        // is not told of it.
+        let unsent =
+            |key: OutgoingKey| self.outgoing.get(key.0).is_some_and(|state| state.id.is_none());
+        let count =
+            |link: &Link| link.delivery_count.wrapping_sub(link.sending.is_some_and(unsent).into());
         let flow = Flow {
             next_incoming_id: session.remote_channel.map(|_| session.next_incoming_id),
             incoming_window: session.incoming_window,

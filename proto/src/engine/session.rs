@@ -1,16 +1,18 @@
 //! Sessions: windows, handles and delivery numbers.
 
+use core::time::Duration;
+use std::collections::HashMap;
+
+use slab::Slab;
+
 use super::delivery::{IncomingKey, OutgoingKey};
 use super::link::LinkKey;
 use super::unsettled::{Numbered, Sent};
 use crate::amqp::performative::Role;
 use crate::time::Instant;
-use core::time::Duration;
-use slab::Slab;
-use std::collections::HashMap;
 
-/// A window that is used up sooner than this is doubled, and one that lasts longer than that is halved: between them lies what may be on
-/// its way, which so never takes much more than a second.
+/// A window that is used up sooner than this is doubled, and one that lasts longer than that is
+/// halved: between them lies what may be on its way, which so never takes much more than a second.
 const QUICK: Duration = Duration::from_millis(500);
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -57,7 +59,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and the first places of its tables.
+    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and the
+    /// first places of its tables.
     pub(super) const TAKES: usize = 2 * size_of::<Option<Self>>() + 512;
 
     pub(super) fn new(channel: u16, window: u32) -> Self {
@@ -86,7 +89,8 @@ impl Session {
         }
     }
 
-    /// Half of the window is used and it is brought back. With limits, it becomes what the peer sends in about a second.
+    /// Half of the window is used and it is brought back. With limits, it becomes what the peer
+    /// sends in about a second.
     pub(super) fn bring_back(&mut self, limits: Option<(u32, u32)>, now: Instant) {
         if let Some((least, most)) = limits {
             let whole = now.since(self.brought_back.0);

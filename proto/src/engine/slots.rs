@@ -2,8 +2,8 @@
 
 use slab::Slab;
 
-/// A slab whose keys stay out of use until [`Slots::release`]. Events that wait to be polled may still name a key whose owner is gone;
-/// a new owner of the key must not be taken for it.
+/// A slab whose keys stay out of use until [`Slots::release`]. Events that wait to be polled may
+/// still name a key whose owner is gone; a new owner of the key must not be taken for it.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     slab: Slab<Option<T>>,
@@ -44,7 +44,9 @@ impl<T> Slots<T> {
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slab.iter().filter_map(|(key, value)| Some((u32::try_from(key).ok()?, value.as_ref()?)))
+        self.slab
+            .iter()
+            .filter_map(|(key, value)| Some((u32::try_from(key).ok()?, value.as_ref()?)))
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {

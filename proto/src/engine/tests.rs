@@ -1,21 +1,26 @@
-//! Scripted conversations in virtual time: two engines ([`Pair`]), or one whose peer is made of frames ([`Raw`]).
+//! Scripted conversations in virtual time: two engines ([`Pair`]), or one whose peer is made of
+//! frames ([`Raw`]).
 
 mod deliveries;
 mod links;
 mod opening;
 mod violations;
 
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+
 use super::*;
 use crate::amqp::decode::Decode;
 use crate::amqp::frame::{self, FrameHeader, ProtocolHeader};
-use crate::amqp::performative::{Attach, Begin, Disposition, Flow, Open, Performative, Role, Transfer};
+use crate::amqp::performative::{
+    Attach, Begin, Disposition, Flow, Open, Performative, Role, Transfer,
+};
 use crate::amqp::sasl::SaslFrame;
 use crate::amqp::{Encode, Fields, Multiple, Reader};
 use crate::time::Instant;
-use bytes::{Bytes, BytesMut};
-use core::time::Duration;
-use proptest::prelude::*;
-use std::collections::VecDeque;
 
 /// A frame, or what else stands between frames.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +35,9 @@ enum Item {
 fn parse(mut octets: &[u8]) -> Vec<Item> {
     let mut items = Vec::new();
     while !octets.is_empty() {
-        if let Some(header) = octets.first_chunk::<8>().and_then(|head| ProtocolHeader::parse(*head)) {
+        if let Some(header) =
+            octets.first_chunk::<8>().and_then(|head| ProtocolHeader::parse(*head))
+        {
             items.push(Item::Header(header));
             octets = &octets[8..];
             continue;
@@ -78,7 +85,14 @@ fn config(container_id: &str, layer: Layer) -> Config {
 }
 
 fn client() -> Config {
-    config("client", Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "me".to_owned(), credentials: None })
+    config(
+        "client",
+        Layer::Client {
+            mechanisms: vec!["ANONYMOUS"],
+            identity: "me".to_owned(),
+            credentials: None,
+        },
+    )
 }
 
 fn server() -> Config {
@@ -137,7 +151,12 @@ struct Pair {
 impl Pair {
     fn new(client: Config, server: Config) -> Self {
         let now = Instant::from_millis(1000);
-        Self { client: Side::new(client, now), server: Side::new(server, now), now, latency: Duration::from_millis(10) }
+        Self {
+            client: Side::new(client, now),
+            server: Side::new(server, now),
+            now,
+            latency: Duration::from_millis(10),
+        }
     }
 
     /// A pair that is open at both ends.
@@ -184,7 +203,11 @@ impl Pair {
     }
 
     fn next_arrival(&self) -> Option<Instant> {
-        [&self.client, &self.server].iter().filter_map(|side| side.wire.front()).map(|(at, _)| *at).min()
+        [&self.client, &self.server]
+            .iter()
+            .filter_map(|side| side.wire.front())
+            .map(|(at, _)| *at)
+            .min()
     }
 
     /// Carries octets until none are on the way.
@@ -203,7 +226,12 @@ impl Pair {
         loop {
             self.flush();
             let deadlines = [&self.client, &self.server].map(|side| side.engine.poll_timeout());
-            let Some(next) = deadlines.into_iter().flatten().chain(self.next_arrival()).min().filter(|next| *next <= until)
+            let Some(next) = deadlines
+                .into_iter()
+                .flatten()
+                .chain(self.next_arrival())
+                .min()
+                .filter(|next| *next <= until)
             else {
                 self.now = until;
                 return;
@@ -228,11 +256,15 @@ impl Pair {
         (session, theirs)
     }
 
-    /// A link on which the client sends, with credit that is kept; its keys at the client and at the server.
+    /// A link on which the client sends, with credit that is kept; its keys at the client and at
+    /// the server.
     fn link(&mut self, session: SessionKey, name: &str, credit: u32) -> (LinkKey, LinkKey) {
-        let link = self.client.engine.attach(session, request(name, Role::Sender)).expect("a handle");
+        let link =
+            self.client.engine.attach(session, request(name, Role::Sender)).expect("a handle");
         self.drive();
-        let [Event::Attached { link: theirs, ours: false, .. }] = self.server.events()[..] else { panic!("attached") };
+        let [Event::Attached { link: theirs, ours: false, .. }] = self.server.events()[..] else {
+            panic!("attached")
+        };
         self.server.engine.accept(theirs, AttachRequest::default());
         self.server.engine.keep_credit(theirs, credit);
         self.drive();
@@ -251,7 +283,12 @@ fn chunks(octets: &'static [u8]) -> VecDeque<Bytes> {
 }
 
 /// Sends a delivery in one transfer.
-fn send(engine: &mut Connection, link: LinkKey, octets: &'static [u8], presettled: bool) -> OutgoingKey {
+fn send(
+    engine: &mut Connection,
+    link: LinkKey,
+    octets: &'static [u8],
+    presettled: bool,
+) -> OutgoingKey {
     let delivery = engine.deliver(link, presettled).expect("credit");
     assert!(engine.send_part(delivery, &mut chunks(octets), true));
     delivery
@@ -282,7 +319,8 @@ impl Raw {
         (raw, session)
     }
 
-    /// The same with a link on which the peer sends, attached as handle 0 with credit that the application counts.
+    /// The same with a link on which the peer sends, attached as handle 0 with credit that the
+    /// application counts.
     fn receiving(config: Config, credit: u32) -> (Self, SessionKey, LinkKey) {
         let (mut raw, session) = Self::begun(config);
         let link = raw.attach(0, Role::Sender);
@@ -304,7 +342,9 @@ impl Raw {
     /// Attaches a link as the peer, in a role and as a handle, and accepts it.
     fn attach(&mut self, handle: u32, role: Role) -> LinkKey {
         self.feed(0, attach(&format!("link {handle}"), handle, role));
-        let [Event::Attached { link, ours: false, .. }] = self.events()[..] else { panic!("attached") };
+        let [Event::Attached { link, ours: false, .. }] = self.events()[..] else {
+            panic!("attached")
+        };
         self.engine.accept(link, AttachRequest::default());
         link
     }
@@ -335,7 +375,8 @@ impl Raw {
         parse(&octets)
     }
 
-    /// The condition of the error by which the engine closed, ended or detached, from its last frame.
+    /// The condition of the error by which the engine closed, ended or detached, from its last
+    /// frame.
     fn refusal(&mut self) -> String {
         let error = match self.sent().pop() {
             Some(Item::Frame(_, Performative::Close(close), _)) => close.error,
@@ -352,11 +393,20 @@ fn open() -> Performative {
 }
 
 fn begin() -> Performative {
-    Performative::Begin(Box::new(Begin { incoming_window: 2048, outgoing_window: 2048, ..Begin::default() }))
+    Performative::Begin(Box::new(Begin {
+        incoming_window: 2048,
+        outgoing_window: 2048,
+        ..Begin::default()
+    }))
 }
 
 fn attach(name: &str, handle: u32, role: Role) -> Performative {
-    Performative::Attach(Box::new(Attach { name: name.to_owned(), handle, role, ..Attach::default() }))
+    Performative::Attach(Box::new(Attach {
+        name: name.to_owned(),
+        handle,
+        role,
+        ..Attach::default()
+    }))
 }
 
 /// A flow that gives credit on a handle, of a peer that has seen nothing.

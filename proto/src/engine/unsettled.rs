@@ -1,17 +1,19 @@
 //! The deliveries of a session by their ids, for as long as the peer can say anything about them.
 
-use crate::amqp::performative::DeliveryState;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How many ids behind the newest a delivery has a place in the ring. Most deliveries are settled within
-/// a link's credit, of 250 mostly; a place takes 8 octets.
+use crate::amqp::performative::DeliveryState;
+
+/// How many ids behind the newest a delivery has a place in the ring. Most deliveries are settled
+/// within a link's credit, of 250 mostly; a place takes 8 octets.
 const RECENT: usize = 256;
 
 /// Deliveries of one direction by their ids, which are serial numbers (RFC 1982).
 ///
-/// It finds those of a range in order, at a cost that follows what it finds and not what the range names.
-/// The newest ids have places in a ring, which allocates nothing once it has grown. Deliveries that stay
-/// longer move to a tree, so that an old one does not keep room for all that came after it.
+/// It finds those of a range in order, at a cost that follows what it finds and not what the range
+/// names. The newest ids have places in a ring, which allocates nothing once it has grown.
+/// Deliveries that stay longer move to a tree, so that an old one does not keep room for all that
+/// came after it.
 #[derive(Debug)]
 pub(super) struct Numbered<K> {
     /// The id of the ring's first place.
@@ -40,7 +42,8 @@ impl<K: Copy> Numbered<K> {
         id.wrapping_sub(self.base) as usize
     }
 
-    /// Adds a delivery. The cost is constant over many calls if ids go up by at most [`RECENT`] a call.
+    /// Adds a delivery. The cost is constant over many calls if ids go up by at most [`RECENT`] a
+    /// call.
     pub(super) fn insert(&mut self, id: u32, key: K) {
         if self.recent.is_empty() {
             self.base = id;
@@ -65,7 +68,8 @@ impl<K: Copy> Numbered<K> {
         }
     }
 
-    /// Moves what is too old for the ring to the tree, once the ring has a place so far behind its first.
+    /// Moves what is too old for the ring to the tree, once the ring has a place so far behind its
+    /// first.
     fn make_room(&mut self, place: usize) {
         for _ in 0..(place + 1).saturating_sub(RECENT).min(self.recent.len()) {
             if let Some(Some(key)) = self.recent.pop_front() {
@@ -108,7 +112,10 @@ impl<K: Copy> Numbered<K> {
             self.old.range(first..).next().or_else(|| self.old.range(..=last).next())
         };
         let old = old.take().map(|(id, key)| (*id, *key));
-        [old, self.first_recent(first, last)].into_iter().flatten().min_by_key(|(id, _)| id.wrapping_sub(first))
+        [old, self.first_recent(first, last)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(id, _)| id.wrapping_sub(first))
     }
 
     fn first_recent(&self, first: u32, last: u32) -> Option<(u32, K)> {
@@ -116,14 +123,17 @@ impl<K: Copy> Numbered<K> {
         let from = if self.place(first) < self.recent.len() { self.place(first) } else { 0 };
         let within = |id: u32| id.wrapping_sub(first) <= last.wrapping_sub(first);
         let ids = (from..self.recent.len()).map(|place| self.base.wrapping_add(place as u32));
-        ids.zip(self.recent.range(from..)).take_while(|(id, _)| within(*id)).find_map(|(id, known)| Some((id, (*known)?)))
+        ids.zip(self.recent.range(from..))
+            .take_while(|(id, _)| within(*id))
+            .find_map(|(id, known)| Some((id, (*known)?)))
     }
 }
 
 /// Deliveries that we have sent, until they are settled.
 ///
-/// The peer may repeat an outcome over many deliveries in few octets. Those whose outcome has been told stand apart, so that a
-/// repetition finds nothing: ranges touch each delivery twice at most in its life.
+/// The peer may repeat an outcome over many deliveries in few octets. Those whose outcome has been
+/// told stand apart, so that a repetition finds nothing: ranges touch each delivery twice at most
+/// in its life.
 #[derive(Debug)]
 pub(super) struct Sent<K> {
     /// No outcome has been told.
@@ -171,7 +181,13 @@ impl<K: Copy> Sent<K> {
     }
 
     /// The first delivery of a range for which such word is news.
-    pub(super) fn first_of(&self, first: u32, last: u32, state: Option<&DeliveryState>, settled: bool) -> Option<(u32, K)> {
+    pub(super) fn first_of(
+        &self,
+        first: u32,
+        last: u32,
+        state: Option<&DeliveryState>,
+        settled: bool,
+    ) -> Option<(u32, K)> {
         // How far a receiver has come is said of one delivery; of several at once it tells nothing.
         if !settled && !state.is_some_and(DeliveryState::is_outcome) {
             return None;
@@ -184,8 +200,9 @@ impl<K: Copy> Sent<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         /// It answers as a plain map does whose ids do not begin anew.
@@ -232,7 +249,9 @@ mod tests {
             let mut numbered = Numbered::new();
             let ids: Vec<u32> = [0, 1, 3, 4, 9].map(|n| base.wrapping_add(n)).to_vec();
             ids.iter().for_each(|id| numbered.insert(*id, *id));
-            for (first, last) in [(0, 9), (1, 4), (2, 2), (2, 3), (5, 8), (9, 9), (10, 2_000_000_000)] {
+            for (first, last) in
+                [(0, 9), (1, 4), (2, 2), (2, 3), (5, 8), (9, 9), (10, 2_000_000_000)]
+            {
                 let (mut next, last) = (base.wrapping_add(first), base.wrapping_add(last));
                 let mut found = Vec::new();
                 while let Some((id, _)) = numbered.first_of(next, last) {
@@ -242,8 +261,15 @@ mod tests {
                     }
                     next = id.wrapping_add(1);
                 }
-                let within = |id: &u32| id.wrapping_sub(base) >= first && id.wrapping_sub(base) <= last.wrapping_sub(base);
-                assert_eq!(found, ids.iter().copied().filter(within).collect::<Vec<_>>(), "{base} {first}");
+                let within = |id: &u32| {
+                    id.wrapping_sub(base) >= first
+                        && id.wrapping_sub(base) <= last.wrapping_sub(base)
+                };
+                assert_eq!(
+                    found,
+                    ids.iter().copied().filter(within).collect::<Vec<_>>(),
+                    "{base} {first}"
+                );
             }
         }
     }
@@ -260,6 +286,9 @@ mod tests {
         assert_eq!(sent.first_of(3, 9, None, true), Some((4, 4)));
         assert_eq!(sent.first_of(0, 9, None, false), None);
         assert_eq!(sent.first_of(0, 9, Some(&DeliveryState::received(1)), false), None);
-        assert_eq!((sent.get(2), sent.get(3), sent.get(7), sent.len()), (Some(2), None, Some(7), 9));
+        assert_eq!(
+            (sent.get(2), sent.get(3), sent.get(7), sent.len()),
+            (Some(2), None, Some(7), 9)
+        );
     }
 }

@@ -1,17 +1,24 @@
 //! Octets of a C router and of its clients, round trips, and messages that are none.
 
-use super::{MAX_PROPERTIES, MAX_REQUEST, Malformed, Problem, Properties, Request, Response, Status, Table, message, property};
-use crate::amqp::encode::{self, Encode};
-use crate::amqp::message::section;
-use crate::amqp::{DecodeError, Symbol, Value};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::{
+    MAX_PROPERTIES, MAX_REQUEST, Malformed, Problem, Properties, Request, Response, Status, Table,
+    message, property,
+};
+use crate::amqp::encode::{self, Encode};
+use crate::amqp::message::section;
+use crate::amqp::{DecodeError, Symbol, Value};
+
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 const REPLY: &str = "amqp:/_topo/0/QDR.A/temp.IR9ERHnkjHCiHef";
@@ -36,7 +43,10 @@ fn a_query_of_another_client() {
     assert_eq!(request.correlation_id, Some(text("abc")));
     assert_eq!(request.text(property::ENTITY_TYPE), Some("io.skupper.router.router"));
     assert_eq!(request.text(property::TYPE), Some("org.amqp.management"));
-    assert_eq!((request.integer(property::COUNT), request.integer(property::OFFSET)), (Some(500), Some(0)));
+    assert_eq!(
+        (request.integer(property::COUNT), request.integer(property::OFFSET)),
+        (Some(500), Some(0))
+    );
     let names = Request::query(None, &["id", "mode", "timestampsInUTC"]).body;
     assert_eq!(request.body, names);
 }
@@ -51,7 +61,9 @@ fn a_delete_without_a_body() {
     let expected = Request {
         reply_to: Some(REPLY.to_owned()),
         correlation_id: Some(Value::Binary(Box::from([1, 2]))),
-        ..Request::new("DELETE").with(property::TYPE, "io.skupper.router.tcpListener").with(property::NAME, "x")
+        ..Request::new("DELETE")
+            .with(property::TYPE, "io.skupper.router.tcpListener")
+            .with(property::NAME, "x")
     };
     assert_eq!(request, expected);
 }
@@ -105,9 +117,16 @@ fn identifiers_of_every_type_come_back() {
 
 #[test]
 fn what_cannot_be_read_still_says_where_the_answer_goes() {
-    let properties =
-        Properties { reply_to: Some("r".to_owned()), correlation_id: Some(Value::Ulong(7)), ..Properties::default() };
-    let addressed = |problem| Malformed { problem, reply_to: Some("r".to_owned()), correlation_id: Some(Value::Ulong(7)) };
+    let properties = Properties {
+        reply_to: Some("r".to_owned()),
+        correlation_id: Some(Value::Ulong(7)),
+        ..Properties::default()
+    };
+    let addressed = |problem| Malformed {
+        problem,
+        reply_to: Some("r".to_owned()),
+        correlation_id: Some(Value::Ulong(7)),
+    };
 
     let mut body_of_data = Vec::new();
     properties.encode(&mut body_of_data);
@@ -127,14 +146,19 @@ fn what_cannot_be_read_still_says_where_the_answer_goes() {
     assert_eq!(Request::decode(&large), Err(addressed(problem)));
 
     let names: Vec<String> = (0..=MAX_PROPERTIES).map(|n| n.to_string()).collect();
-    let many = message(&properties, names.iter().map(|name| (name.as_str(), Value::Null)), &Value::Null);
+    let many =
+        message(&properties, names.iter().map(|name| (name.as_str(), Value::Null)), &Value::Null);
     assert_eq!(Request::decode(&many), Err(addressed(Problem::Properties)));
 }
 
 #[test]
 fn a_request_may_lack_everything() {
     assert_eq!(Request::decode(&[]), Ok(Request::default()));
-    let numbered = message(&Properties::default(), [(property::OPERATION, Value::Int(3))].into_iter(), &Value::Null);
+    let numbered = message(
+        &Properties::default(),
+        [(property::OPERATION, Value::Int(3))].into_iter(),
+        &Value::Null,
+    );
     assert_eq!(Request::decode(&numbered), Ok(Request::default()));
 }
 
@@ -142,7 +166,11 @@ fn a_request_may_lack_everything() {
 fn a_response_has_a_status() {
     let without = message(&Properties::default(), core::iter::empty(), &Value::Null);
     assert_eq!(Response::decode(&without), Err(Problem::NoStatus));
-    let worded = message(&Properties::default(), [(property::STATUS_CODE, text("200"))].into_iter(), &Value::Null);
+    let worded = message(
+        &Properties::default(),
+        [(property::STATUS_CODE, text("200"))].into_iter(),
+        &Value::Null,
+    );
     assert_eq!(Response::decode(&worded), Err(Problem::NoStatus));
 }
 
@@ -155,14 +183,20 @@ fn a_table_has_names_and_rows() {
     assert_eq!(body(vec![names(), rows(Value::List(vec![Value::Null]))]), None);
     assert_eq!(Table::from_body(Value::List(vec![])), None);
     let table = body(vec![rows(Value::List(vec![])), names()]).unwrap();
-    assert_eq!(table, Table { attribute_names: vec!["a".to_owned(), String::new()], results: vec![] });
+    assert_eq!(
+        table,
+        Table { attribute_names: vec!["a".to_owned(), String::new()], results: vec![] }
+    );
 }
 
 #[test]
 fn a_table_may_consist_of_arrays() {
     let rows = Value::Array(vec![Value::Array(vec![text("1")]), Value::Array(vec![text("2")])]);
     let names = Value::Array(vec![text("a")]);
-    let table = Table::from_body(Value::Map(vec![(text(Table::NAMES), names), (text(Table::RESULTS), rows)]));
+    let table = Table::from_body(Value::Map(vec![
+        (text(Table::NAMES), names),
+        (text(Table::RESULTS), rows),
+    ]));
     let table = table.expect("a table");
     assert_eq!(table.attribute_names, ["a"]);
     assert_eq!(table.results, [[text("1")], [text("2")]]);
@@ -182,7 +216,10 @@ fn a_sidecar_asks_with_an_empty_array_of_names() {
 
 #[test]
 fn integers_may_be_text() {
-    let request = Request::new("GET-LOG").with(property::LIMIT, " 12").with(property::COUNT, Value::Ushort(3)).with("x", true);
+    let request = Request::new("GET-LOG")
+        .with(property::LIMIT, " 12")
+        .with(property::COUNT, Value::Ushort(3))
+        .with("x", true);
     assert_eq!(request.integer(property::LIMIT), Some(12));
     assert_eq!(request.integer(property::COUNT), Some(3));
     assert_eq!(request.integer("x"), None);

@@ -5,23 +5,24 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::remote::digest_of;
+use super::{Attributes, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, Rank, entry};
 use crate::address::{AddressKey, MAX_KEY_LENGTH};
 use crate::topology::message::{AddressEntry, MauContent};
 use crate::topology::{Digest, MAX_ID_LENGTH};
 
-use super::remote::digest_of;
-use super::{Attributes, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, Rank, entry};
-
-/// Most octets of the addresses in one MAU. Routers take 8 MiB in one message on a control link, and the rest of a MAU is small.
+/// Most octets of the addresses in one MAU. Routers take 8 MiB in one message on a control link,
+/// and the rest of a MAU is small.
 pub(super) const MAX_OCTETS: usize = 7 * 1024 * 1024;
 
-/// What an entry takes beside its key and mesh: the list's header, two headers of texts, treatment, senders, nothing and a flag.
+/// What an entry takes beside its key and mesh: the list's header, two headers of texts, treatment,
+/// senders, nothing and a flag.
 const ENTRY_OCTETS: usize = 9 + 5 + 5 + 5 + 5 + 1 + 1;
 
 /// The addresses that are served here, and those that the other routers were told.
 ///
-/// Not all may fit: receivers keep so many addresses of one router and so many octets of them, and take no larger message. Services
-/// go first; addresses of a lower rank give way to them.
+/// Not all may fit: receivers keep so many addresses of one router and so many octets of them, and
+/// take no larger message. Services go first; addresses of a lower rank give way to them.
 #[derive(Debug)]
 pub(super) struct Announcement {
     served: BTreeMap<AddressKey, (Attributes, Rank)>,
@@ -59,7 +60,8 @@ impl Announcement {
         if !key.class().is_advertised() || key.wire_len() > MAX_KEY_LENGTH {
             return;
         }
-        attributes.sole_mesh = attributes.sole_mesh.filter(|mesh| !mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH);
+        attributes.sole_mesh =
+            attributes.sole_mesh.filter(|mesh| !mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH);
         let served = (attributes, rank);
         if self.served.get(&key) != Some(&served) {
             self.served.insert(key.clone(), served);
@@ -95,8 +97,8 @@ impl Announcement {
         self.announced.iter().map(|(key, (attributes, _))| entry(key, attributes)).collect()
     }
 
-    /// Announces what changed, as far as there is room. Gives the change if there is one, and whether addresses are left out for
-    /// the first time since all had room.
+    /// Announces what changed, as far as there is room. Gives the change if there is one, and
+    /// whether addresses are left out for the first time since all had room.
     pub(super) fn announce(&mut self) -> (Option<MauContent>, bool) {
         // What the others were told of each address that may have another standing afterwards.
         let mut told: BTreeMap<AddressKey, Option<Attributes>> = BTreeMap::new();
@@ -115,7 +117,9 @@ impl Announcement {
         let mut del = Vec::new();
         for (key, told) in told {
             match (told, self.announced.get(&key)) {
-                (told, Some((attributes, _))) if told.as_ref() != Some(attributes) => add.push(entry(&key, attributes)),
+                (told, Some((attributes, _))) if told.as_ref() != Some(attributes) => {
+                    add.push(entry(&key, attributes))
+                }
                 (Some(_), None) => del.push(key),
                 _ => {}
             }
@@ -134,7 +138,9 @@ impl Announcement {
                 continue;
             }
             self.left_out.insert((rank, key));
-            let Some(last) = self.ranked.last().filter(|(last, _)| rank < *last).cloned() else { break };
+            let Some(last) = self.ranked.last().filter(|(last, _)| rank < *last).cloned() else {
+                break;
+            };
             let former = self.withdraw(&last.1);
             told.entry(last.1.clone()).or_insert(former);
             self.left_out.insert(last);
@@ -165,7 +171,8 @@ impl Announcement {
     }
 }
 
-/// The most that an address takes in a MAU: its entry's list, and its key and mesh with their lengths.
+/// The most that an address takes in a MAU: its entry's list, and its key and mesh with their
+/// lengths.
 fn octets_of(key: &AddressKey, attributes: &Attributes) -> usize {
     let mesh = attributes.sole_mesh.as_ref().map_or(0, |mesh| mesh.len());
     key.wire_len().saturating_add(mesh).saturating_add(ENTRY_OCTETS)

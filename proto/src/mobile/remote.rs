@@ -6,19 +6,22 @@ mod tests;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::{
+    Attributes, Event, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, MAX_TOTAL_ADDRESS_OCTETS,
+    MAX_TOTAL_ADDRESSES, Source,
+};
 use crate::address::AddressKey;
 use crate::time::Instant;
 use crate::topology::message::{AddressEntry, Mau, MauContent};
 use crate::topology::{Digest, LinkId, Member, Request, RouterIndex, Shares, VERIFY, Word};
 
-use super::{Attributes, Event, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, MAX_TOTAL_ADDRESS_OCTETS, MAX_TOTAL_ADDRESSES, Source};
-
-/// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA, but the RA takes every way
-/// there is and the change only one.
+/// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA,
+/// but the RA takes every way there is and the change only one.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 
-/// Most addresses in the MAUs of all routers that wait for the RA with their number. It is a few milliseconds behind; a MAU for
-/// which there is no room is asked for when the RA is here. They take 1 MiB if their keys have ordinary lengths, and no more than 16.
+/// Most addresses in the MAUs of all routers that wait for the RA with their number. It is a few
+/// milliseconds behind; a MAU for which there is no room is asked for when the RA is here. They
+/// take 1 MiB if their keys have ordinary lengths, and no more than 16.
 const MAX_HELD: usize = 4096;
 
 /// The places that all routers share.
@@ -32,7 +35,11 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) const fn new() -> Self {
-        Self { addresses: Shares::new(MAX_TOTAL_ADDRESSES), octets: Shares::new(MAX_TOTAL_ADDRESS_OCTETS), held: 0 }
+        Self {
+            addresses: Shares::new(MAX_TOTAL_ADDRESSES),
+            octets: Shares::new(MAX_TOTAL_ADDRESS_OCTETS),
+            held: 0,
+        }
     }
 
     fn has_room(&self, via: LinkId, octets: usize) -> bool {
@@ -136,8 +143,8 @@ impl Remote {
         self.request.due().max(self.awaited)
     }
 
-    /// It is asked; gives the number that the MAR names. A router answers who has another number than its own, a C router who has
-    /// a lower one.
+    /// It is asked; gives the number that the MAR names. A router answers who has another number
+    /// than its own, a C router who has a lower one.
     pub(super) fn ask(&mut self, now: Instant) -> u64 {
         self.request.sent(now);
         match self.said {
@@ -170,7 +177,10 @@ impl Remote {
         if let Some((mau, source)) = self.release(places, |held| held <= seq) {
             self.take_mau(router, &mau, source, now, places, events);
         }
-        if self.known > 0 && seq == self.known.saturating_add(1) && before.is_none_or(|before| before < seq) {
+        if self.known > 0
+            && seq == self.known.saturating_add(1)
+            && before.is_none_or(|before| before < seq)
+        {
             self.awaited = now + UNDER_WAY;
         }
         if seq == 0 && before == Some(0) && !self.addresses.is_empty() {
@@ -224,8 +234,10 @@ impl Remote {
             MauContent::Whole(entries) => {
                 if self.is_answer(mau, source) && self.may_believe(mau, source, places) {
                     self.charge(source.via, places);
-                    let kept: HashSet<&AddressKey> = entries.iter().map(|entry| &entry.key).collect();
-                    let gone: Vec<AddressKey> = self.addresses.keys().filter(|key| !kept.contains(key)).cloned().collect();
+                    let kept: HashSet<&AddressKey> =
+                        entries.iter().map(|entry| &entry.key).collect();
+                    let gone: Vec<AddressKey> =
+                        self.addresses.keys().filter(|key| !kept.contains(key)).cloned().collect();
                     for key in &gone {
                         self.take(router, key, places, events);
                     }
@@ -271,7 +283,11 @@ impl Remote {
     }
 
     /// Takes out the MAU that waits, if its number is among those meant.
-    fn release(&mut self, places: &mut Places, is_meant: impl FnOnce(u64) -> bool) -> Option<(Mau, Source)> {
+    fn release(
+        &mut self,
+        places: &mut Places,
+        is_meant: impl FnOnce(u64) -> bool,
+    ) -> Option<(Mau, Source)> {
         let held = self.held.take_if(|(mau, _)| is_meant(mau.mobile_seq))?;
         places.held = places.held.saturating_sub(members(&held.0));
         Some(held)
@@ -286,7 +302,13 @@ impl Remote {
     }
 
     /// All its addresses are void.
-    pub(super) fn flush(&mut self, router: RouterIndex, restarted: bool, places: &mut Places, events: &mut VecDeque<Event>) {
+    pub(super) fn flush(
+        &mut self,
+        router: RouterIndex,
+        restarted: bool,
+        places: &mut Places,
+        events: &mut VecDeque<Event>,
+    ) {
         if restarted {
             self.said = None;
         }
@@ -315,7 +337,13 @@ impl Remote {
         places.take(via, self.addresses.len(), self.octets);
     }
 
-    fn put(&mut self, router: RouterIndex, entry: &AddressEntry, places: &mut Places, events: &mut VecDeque<Event>) {
+    fn put(
+        &mut self,
+        router: RouterIndex,
+        entry: &AddressEntry,
+        places: &mut Places,
+        events: &mut VecDeque<Event>,
+    ) {
         let AddressEntry { key, attributes } = entry;
         if let Some(present) = self.addresses.get_mut(key) {
             if present != attributes {
@@ -347,7 +375,13 @@ impl Remote {
         events.push_back(Event::Added(router, key.clone(), attributes.clone()));
     }
 
-    fn take(&mut self, router: RouterIndex, key: &AddressKey, places: &mut Places, events: &mut VecDeque<Event>) {
+    fn take(
+        &mut self,
+        router: RouterIndex,
+        key: &AddressKey,
+        places: &mut Places,
+        events: &mut VecDeque<Event>,
+    ) {
         if let Some((key, attributes)) = self.addresses.remove_entry(key) {
             places.give_back(self.via, 1, key.wire_len());
             self.octets = self.octets.saturating_sub(key.wire_len());

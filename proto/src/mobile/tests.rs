@@ -26,7 +26,8 @@ fn entries(texts: &[&str]) -> Vec<AddressEntry> {
 }
 
 pub(super) fn change(seq: u64, add: &[&str], del: &[&str]) -> Mau {
-    let content = MauContent::Change { add: entries(add), del: del.iter().map(|text| key(text)).collect() };
+    let content =
+        MauContent::Change { add: entries(add), del: del.iter().map(|text| key(text)).collect() };
     Mau { id: "a".into(), mobile_seq: seq, content }
 }
 
@@ -40,12 +41,17 @@ pub(super) fn said(mobile: &mut Mobile, now: Instant) -> Vec<String> {
     let mut said = Vec::new();
     while let Some(event) = mobile.poll_event() {
         said.push(match event {
-            Event::Changed(Mau { mobile_seq, content: MauContent::Change { add, del }, .. }) => {
+            Event::Changed(Mau {
+                mobile_seq, content: MauContent::Change { add, del }, ..
+            }) => {
                 let add: Vec<_> = add.iter().map(|entry| entry.key.to_string()).collect();
                 format!("{mobile_seq} +{add:?} -{del:?}")
             }
             Event::Whole(_, Mau { mobile_seq, content: MauContent::Whole(all), .. }) => {
-                format!("{mobile_seq} ={:?}", all.iter().map(|entry| &entry.key).collect::<Vec<_>>())
+                format!(
+                    "{mobile_seq} ={:?}",
+                    all.iter().map(|entry| &entry.key).collect::<Vec<_>>()
+                )
             }
             Event::Request(_, mar) => format!("MAR {}", mar.have_seq),
             Event::Added(_, key, _) => format!("+{key}"),
@@ -83,8 +89,16 @@ fn what_cancels_out_is_not_said() {
     assert!(said(&mut mobile, at(1000)).is_empty());
     assert_eq!(mobile.seq(), 1);
     mobile.set(key("a"), Attributes { in_links: 1, ..attributes() }, Rank::Service);
-    assert_eq!(said(&mut mobile, at(2000)), [r#"2 +["Ma"] -[]"#], "another number of senders is said");
-    mobile.set(AddressKey::new(crate::address::AddressClass::Local, "x"), attributes(), Rank::Service);
+    assert_eq!(
+        said(&mut mobile, at(2000)),
+        [r#"2 +["Ma"] -[]"#],
+        "another number of senders is said"
+    );
+    mobile.set(
+        AddressKey::new(crate::address::AddressClass::Local, "x"),
+        attributes(),
+        Rank::Service,
+    );
     mobile.remove(&key("never there"));
     assert!(said(&mut mobile, at(3000)).is_empty());
 }

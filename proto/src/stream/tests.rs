@@ -10,15 +10,22 @@ fn head_of(octets: &[u8]) -> Head {
 
 #[test]
 fn client_head_is_what_c_routers_send() {
-    let octets = encode_head("echo", Some("amqp:/_topo/0/A/temp.0123456789abcde"), Some("ABCDE:17"), None);
+    let octets =
+        encode_head("echo", Some("amqp:/_topo/0/A/temp.0123456789abcde"), Some("ABCDE:17"), None);
     let mut expected = vec![0x00, 0x53, 0x73, 0xd0, 0, 0, 0, 0x57, 0, 0, 0, 7, 0x40, 0x40, 0xa1, 4];
     expected.extend_from_slice(
         b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/octet-stream",
     );
-    expected.extend_from_slice(&[0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1]);
+    expected.extend_from_slice(&[
+        0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1,
+    ]);
     expected.extend_from_slice(&[0x00, 0x53, 0x77, 0x40]);
     assert_eq!(octets, expected);
-    for octets in [octets, encode_head(&"x".repeat(300), None, None, Some("h2")), encode_head("x", Some("r"), None, None)] {
+    for octets in [
+        octets,
+        encode_head(&"x".repeat(300), None, None, Some("h2")),
+        encode_head("x", Some("r"), None, None),
+    ] {
         assert_eq!(octets.capacity(), octets.len());
     }
 }
@@ -31,7 +38,10 @@ fn head_survives_the_way_and_octets_begin_behind_it() {
     let head = head_of(&octets);
     assert_eq!(head.body.map(|span| span.end), Some(end));
     let read = decode_head(&octets, &head).unwrap();
-    assert_eq!(read, StreamHead { reply_to: Some("r"), correlation_id: None, alpn: Some("h2".into()) });
+    assert_eq!(
+        read,
+        StreamHead { reply_to: Some("r"), correlation_id: None, alpn: Some("h2".into()) }
+    );
     assert_eq!(message::destination(head.properties.as_ref(), &octets), Ok(Some("a/b")));
 }
 

@@ -6,9 +6,10 @@ use crate::time::Instant;
 
 /// Octets of answers (LSU and whole MAU) to the requests that come by one neighbor, a second.
 ///
-/// A request of 250 octets may ask for an answer of 8 MiB. With this, a hundred routers that restart behind one neighbor learn
-/// of a thousand services in two seconds, and a hostile neighbor takes a hundredth of a processor. What is not answered is asked
-/// again, by routers of ours after a second and by C routers at the next RA.
+/// A request of 250 octets may ask for an answer of 8 MiB. With this, a hundred routers that
+/// restart behind one neighbor learn of a thousand services in two seconds, and a hostile neighbor
+/// takes a hundredth of a processor. What is not answered is asked again, by routers of ours after
+/// a second and by C routers at the next RA.
 pub(super) const ANSWERS: u64 = 4 * 1024 * 1024;
 
 /// Octets that are allowed at once, and again after one second.
@@ -25,8 +26,8 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Whether an answer of so many octets may go. One may go beyond what is left: none is too large for ever, and those after
-    /// it wait the longer.
+    /// Whether an answer of so many octets may go. One may go beyond what is left: none is too
+    /// large for ever, and those after it wait the longer.
     pub(super) fn take(&mut self, octets: usize, now: Instant) -> bool {
         let full_at = self.full_at.max(now);
         if full_at >= now + Duration::from_secs(1) {

@@ -1,7 +1,8 @@
-//! Digests of what a router says of itself, so that a short statement of its own tells whether what others hold of it is right.
+//! Digests of what a router says of itself, so that a short statement of its own tells whether what
+//! others hold of it is right.
 //!
-//! A digest does not depend on the order of its members, and follows each change in constant time. It is no signature: it finds
-//! what differs, whether a forgery or a mistake made it so.
+//! A digest does not depend on the order of its members, and follows each change in constant time.
+//! It is no signature: it finds what differs, whether a forgery or a mistake made it so.
 
 /// The digest of a set: the sum of its members' digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ impl Digest {
     }
 }
 
-/// Hashes one member. The result is the same in every version of this router, which [`core::hash`] does not promise.
+/// Hashes one member. The result is the same in every version of this router, which [`core::hash`]
+/// does not promise.
 pub(crate) struct Member(u64);
 
 impl Member {
@@ -41,12 +43,17 @@ impl Member {
 
     /// Goes on with a text, which is told from one that is not there.
     pub(crate) fn text(self, text: Option<&str>) -> Self {
-        let (length, octets) = text.map_or((u64::MAX, [].as_slice()), |text| (text.len() as u64, text.as_bytes()));
+        let (length, octets) =
+            text.map_or((u64::MAX, [].as_slice()), |text| (text.len() as u64, text.as_bytes()));
         self.number(length).octets(octets)
     }
 
     fn octets(self, octets: &[u8]) -> Self {
-        Self(octets.iter().fold(self.0, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)))
+        Self(
+            octets.iter().fold(self.0, |hash, octet| {
+                (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+            }),
+        )
     }
 
     /// Spreads the bits, because members are added up (the finalizer of splitmix64).

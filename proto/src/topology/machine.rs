@@ -9,28 +9,36 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::silence::Pause;
-use crate::time::Instant;
+use lives::Life;
 
 use super::belief::Word;
-use super::digest;
-use super::message::{Digests, Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address};
+use super::message::{
+    Digests, Envelope, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Message, Ra, router_address,
+};
 use super::neighbors::{Link, LinkProblem, LinkStatus, Links};
 use super::pace::{Gate, SPACING};
 use super::routes::{Edge, RouterIndex, Routes};
 use super::status::{Arrival, NeighborStatus, RouterStatus};
 use super::table::{Flooded, Router, Table};
-use super::{Config, LinkId, Notice};
-use lives::Life;
+use super::{Config, LinkId, Notice, digest};
+use crate::silence::Pause;
+use crate::time::Instant;
 
-/// When, after a change, an RA is sent again: C routers drop what comes from further than they know of, and they compute that
-/// once a second.
-const REPEATS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+/// When, after a change, an RA is sent again: C routers drop what comes from further than they know
+/// of, and they compute that once a second.
+const REPEATS: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
-/// Up to so many routers that become reachable at once each get RAs of their own; for more, a flood is cheaper.
+/// Up to so many routers that become reachable at once each get RAs of their own; for more, a flood
+/// is cheaper.
 const INTRODUCED_SINGLY: usize = 8;
 
-/// How long a router is kept that nothing connects to the network: it may be known before those that name it.
+/// How long a router is kept that nothing connects to the network: it may be known before those
+/// that name it.
 const ORPHAN_AGE: Duration = Duration::from_secs(3);
 
 /// The own link state goes out at once, then ever more rarely while it goes on changing.
@@ -43,7 +51,8 @@ const COMPUTE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_
 const LSU_OCTETS: usize = 256;
 const PEER_OCTETS: usize = 8;
 
-/// How many routers of a newer version, and lives of routers with our id, are remembered as reported.
+/// How many routers of a newer version, and lives of routers with our id, are remembered as
+/// reported.
 const REPORTED: usize = 1024;
 
 /// What the machine has to say to the one that composes it with the addresses' machine.
@@ -87,7 +96,8 @@ enum Timer {
 
 /// The machine.
 ///
-/// After each input, [`Self::update_routes`] and [`Self::advertise`] are called, in this order, then its events are taken.
+/// After each input, [`Self::update_routes`] and [`Self::advertise`] are called, in this order,
+/// then its events are taken.
 #[derive(Debug)]
 pub(super) struct Topology {
     config: Config,
@@ -198,13 +208,16 @@ impl Topology {
         }
     }
 
-    /// Takes an RA when it is one of the many copies of a flood that bring nothing: it says what the one that was passed on lately
-    /// said, or less, and came no shorter way. Two of three RAs that reach a router of a network of hundreds do.
+    /// Takes an RA when it is one of the many copies of a flood that bring nothing: it says what
+    /// the one that was passed on lately said, or less, and came no shorter way. Two of three
+    /// RAs that reach a router of a network of hundreds do.
     pub(super) fn take_copy(&mut self, arrival: &Arrival<'_>, ra: &Ra, now: Instant) -> bool {
         let Some(router) = self.table.find(&ra.id) else { return false };
         let Some(slot) = self.table.get_mut(router) else { return false };
         let is_copy = slot.flooded.is_some_and(|last| last.is_copy(ra, arrival.trace.len(), now));
-        let is_known = is_copy && slot.instance == ra.instance && slot.said.is_some_and(|said| ra.ls_seq <= said);
+        let is_known = is_copy
+            && slot.instance == ra.instance
+            && slot.said.is_some_and(|said| ra.ls_seq <= said);
         if is_known {
             slot.arrival = Some(arrival.link);
         }
@@ -212,7 +225,13 @@ impl Topology {
     }
 
     /// The control links on which a copy goes on.
-    pub(super) fn handle_ra(&mut self, arrival: &Arrival<'_>, word: Word, ra: &Ra, now: Instant) -> Vec<LinkId> {
+    pub(super) fn handle_ra(
+        &mut self,
+        arrival: &Arrival<'_>,
+        word: Word,
+        ra: &Ra,
+        now: Instant,
+    ) -> Vec<LinkId> {
         if ra.id == self.config.id {
             return Vec::new();
         }
@@ -230,17 +249,31 @@ impl Topology {
                     slot.rumor = None;
                     slot.advertised(ra, now);
                     let digest = ra.digests.map(|digests| digests.addresses);
-                    self.events.push_back(Event::Advertised { router, mobile_seq: ra.mobile_seq, digest });
+                    self.events.push_back(Event::Advertised {
+                        router,
+                        mobile_seq: ra.mobile_seq,
+                        digest,
+                    });
                 }
             }
             slot.arrival = Some(arrival.link);
         }
         self.ready.insert(router);
         self.touch(router, now);
-        if self.is_news(router, ra, arrival, now) && self.is_traced(arrival) { self.flood_links(arrival) } else { Vec::new() }
+        if self.is_news(router, ra, arrival, now) && self.is_traced(arrival) {
+            self.flood_links(arrival)
+        } else {
+            Vec::new()
+        }
     }
 
-    pub(super) fn handle_lsu(&mut self, arrival: &Arrival<'_>, word: Word, lsu: &Lsu, now: Instant) {
+    pub(super) fn handle_lsu(
+        &mut self,
+        arrival: &Arrival<'_>,
+        word: Word,
+        lsu: &Lsu,
+        now: Instant,
+    ) {
         if lsu.id == self.config.id {
             return;
         }
@@ -248,14 +281,20 @@ impl Topology {
         let shows_detour = word == Word::Astray && self.shows_detour(lsu);
         let Some(slot) = self.table.get_mut(router) else { return };
         let word = match word {
-            Word::Astray if slot.instance == lsu.instance && slot.take_astray(lsu, shows_detour) => Word::PassedOn,
+            Word::Astray
+                if slot.instance == lsu.instance && slot.take_astray(lsu, shows_detour) =>
+            {
+                Word::PassedOn
+            }
             Word::Astray => return,
             word => word,
         };
         if let Some(instance) = lsu.instance {
             match *slot.instance.get_or_insert(instance) {
                 known if known == instance => slot.rumor = None,
-                known if slot.rumor == Some(instance) => self.begin_life(router, known, instance, now),
+                known if slot.rumor == Some(instance) => {
+                    self.begin_life(router, known, instance, now)
+                }
                 // An answer of another life: if it is the present one, its RA will say so.
                 _ => return,
             }
@@ -297,7 +336,9 @@ impl Topology {
             return;
         }
         let peers = self.table.edges_named(&self.announced);
-        let octets = peers.iter().fold(LSU_OCTETS, |sum, (id, _)| sum.saturating_add(id.len()).saturating_add(PEER_OCTETS));
+        let octets = peers.iter().fold(LSU_OCTETS, |sum, (id, _)| {
+            sum.saturating_add(id.len()).saturating_add(PEER_OCTETS)
+        });
         if !self.allow_answer(arrival.link, octets, now) {
             return;
         }
@@ -310,8 +351,14 @@ impl Topology {
         self.touch(router, now);
     }
 
-    /// A message of a newer protocol version: reported and, when it is flooded, passed on for others.
-    pub(super) fn handle_newer(&mut self, arrival: &Arrival<'_>, id: &Arc<str>, version: i64) -> Vec<LinkId> {
+    /// A message of a newer protocol version: reported and, when it is flooded, passed on for
+    /// others.
+    pub(super) fn handle_newer(
+        &mut self,
+        arrival: &Arrival<'_>,
+        id: &Arc<str>,
+        version: i64,
+    ) -> Vec<LinkId> {
         let direct = arrival.trace.len() <= 1;
         if direct && !arrival.flooded {
             self.report(arrival.link, LinkProblem::NewerVersion(version));
@@ -321,7 +368,8 @@ impl Topology {
         }
         // It may be the neighbor itself whose HELLO is not understood.
         let is_traced = self.peer(arrival.link).is_none() || self.is_traced(arrival);
-        let goes_on = arrival.flooded && is_traced && arrival.trace.len() <= self.routes.hop_limit();
+        let goes_on =
+            arrival.flooded && is_traced && arrival.trace.len() <= self.routes.hop_limit();
         if goes_on { self.flood_links(arrival) } else { Vec::new() }
     }
 
@@ -355,7 +403,11 @@ impl Topology {
 
     pub(super) fn update_routes(&mut self, now: Instant) {
         if self.own_changed {
-            let edges = self.neighbors.iter().map(|(to, neighbor)| Edge { to: *to, cost: neighbor.cost }).collect();
+            let edges = self
+                .neighbors
+                .iter()
+                .map(|(to, neighbor)| Edge { to: *to, cost: neighbor.cost })
+                .collect();
             self.set_edges(RouterIndex::OWN, edges, now);
         } else if !self.table.has_changed() || !self.compute.is_open(now) {
             return;
@@ -363,7 +415,8 @@ impl Topology {
         self.own_changed = false;
         self.compute.pass(now);
         self.last_change = now;
-        let neighbors = self.neighbors.iter().map(|(router, neighbor)| (*router, neighbor.link)).collect();
+        let neighbors =
+            self.neighbors.iter().map(|(router, neighbor)| (*router, neighbor.link)).collect();
         let (graph, changed) = self.table.graph(neighbors);
         let routes = Arc::new(self.routes.next(graph, &changed));
         let former = core::mem::replace(&mut self.routes, routes);
@@ -372,12 +425,14 @@ impl Topology {
     }
 
     pub(super) fn advertise(&mut self, now: Instant) {
-        let own = self.table.get(RouterIndex::OWN).map(|own| Arc::clone(&own.edges)).unwrap_or_default();
+        let own =
+            self.table.get(RouterIndex::OWN).map(|own| Arc::clone(&own.edges)).unwrap_or_default();
         if *own != *self.announced && self.announce.is_open(now) {
             self.announce.pass(now);
             self.announced = own.to_vec();
             let named = self.table.edges_named(&own);
-            self.digests.link_state = digest::of_link_state(named.iter().map(|(id, cost)| (&**id, *cost)));
+            self.digests.link_state =
+                digest::of_link_state(named.iter().map(|(id, cost)| (&**id, *cost)));
             if let Some(own) = self.table.get_mut(RouterIndex::OWN) {
                 own.ls_seq = own.ls_seq.saturating_add(1);
             }
@@ -389,7 +444,8 @@ impl Topology {
         }
         if core::mem::take(&mut self.advertise) || now >= self.next_ra() {
             self.last_ra = now;
-            let links: Vec<LinkId> = self.neighbors.values().map(|neighbor| neighbor.link).collect();
+            let links: Vec<LinkId> =
+                self.neighbors.values().map(|neighbor| neighbor.link).collect();
             let message = self.own_ra();
             self.send(links, FLOOD_ADDRESS, message);
         }
@@ -398,10 +454,12 @@ impl Topology {
         }
     }
 
-    /// When the next RA is due whatever happens. A change elsewhere is no reason for one at once: all routers see it.
+    /// When the next RA is due whatever happens. A change elsewhere is no reason for one at once:
+    /// all routers see it.
     fn next_ra(&self) -> Instant {
         let Config { ra_interval, ra_interval_flux, .. } = self.config;
-        let (quiet, soon) = (self.last_ra + ra_interval, self.last_ra.max(self.last_change) + ra_interval_flux);
+        let (quiet, soon) =
+            (self.last_ra + ra_interval, self.last_ra.max(self.last_change) + ra_interval_flux);
         if soon <= self.last_change + ra_interval_flux * 2 { quiet.min(soon) } else { quiet }
     }
 
@@ -417,7 +475,8 @@ impl Topology {
         let ra = (!self.neighbors.is_empty()).then(|| self.next_ra());
         let compute = self.table.has_changed().then(|| self.compute.open_at());
         let own = self.table.get(RouterIndex::OWN);
-        let announce = own.filter(|own| *own.edges != *self.announced).map(|_| self.announce.open_at());
+        let announce =
+            own.filter(|own| *own.edges != *self.announced).map(|_| self.announce.open_at());
         [timer, hello, ra, compute, announce, self.next_repeat()].into_iter().flatten().min()
     }
 
@@ -456,7 +515,15 @@ impl Topology {
             let Router { id, instance, .. } = self.table.get(*router)?;
             let Neighbor { link, cost, since } = *neighbor;
             let heard = self.links.get(link).and_then(|link| link.status.heard);
-            Some(NeighborStatus { router: *router, id: Arc::clone(id), instance: *instance, link, cost, since, heard })
+            Some(NeighborStatus {
+                router: *router,
+                id: Arc::clone(id),
+                instance: *instance,
+                link,
+                cost,
+                since,
+                heard,
+            })
         })
     }
 
@@ -472,13 +539,17 @@ impl Topology {
         })
     }
 
-    /// The control link on which a message to a router begins its way: by the route, to the neighbor itself, or back where the
-    /// router's last message came from, for a message may come before the way of its sender is known.
+    /// The control link on which a message to a router begins its way: by the route, to the
+    /// neighbor itself, or back where the router's last message came from, for a message may
+    /// come before the way of its sender is known.
     pub(super) fn link_toward(&self, router: RouterIndex) -> Option<LinkId> {
         let route = self.routes.route(router).map(|route| route.link);
         let neighbor = self.neighbors.get(&router).map(|neighbor| neighbor.link);
         let arrival = self.table.get(router).and_then(|slot| slot.arrival);
-        [route, neighbor, arrival].into_iter().flatten().find(|link| self.links.get(*link).is_some())
+        [route, neighbor, arrival]
+            .into_iter()
+            .flatten()
+            .find(|link| self.links.get(*link).is_some())
     }
 
     pub(super) fn send_to(&mut self, router: RouterIndex, message: Message) {
@@ -513,7 +584,8 @@ impl Topology {
         if only.is_none() {
             self.last_hello = now;
         }
-        let hello = Hello { id: Arc::clone(&self.config.id), instance: Some(self.config.instance), seen };
+        let hello =
+            Hello { id: Arc::clone(&self.config.id), instance: Some(self.config.instance), seen };
         self.send(links, HELLO_ADDRESS, Message::Hello(hello));
     }
 
@@ -613,7 +685,9 @@ impl Topology {
         let router = self.table.learn(id, via, now);
         match router {
             Some(router) => self.touch(router, now),
-            None if !core::mem::replace(&mut self.full, true) => self.notice(Notice::TooManyRouters { id: Arc::clone(id) }),
+            None if !core::mem::replace(&mut self.full, true) => {
+                self.notice(Notice::TooManyRouters { id: Arc::clone(id) })
+            }
             None => {}
         }
         router
@@ -626,11 +700,20 @@ impl Topology {
         }
     }
 
-    /// Whether an RA is to be passed on: one that says something new, that came a shorter way than the last copy (C routers drop
-    /// what has come far), or that is no copy. This keeps a flood to about one message a connection; passed on whenever it comes,
-    /// an RA would travel every path there is.
-    fn is_news(&mut self, router: RouterIndex, ra: &Ra, arrival: &Arrival<'_>, now: Instant) -> bool {
-        let Some(slot) = self.table.get_mut(router).filter(|_| arrival.flooded) else { return false };
+    /// Whether an RA is to be passed on: one that says something new, that came a shorter way than
+    /// the last copy (C routers drop what has come far), or that is no copy. This keeps a flood
+    /// to about one message a connection; passed on whenever it comes, an RA would travel every
+    /// path there is.
+    fn is_news(
+        &mut self,
+        router: RouterIndex,
+        ra: &Ra,
+        arrival: &Arrival<'_>,
+        now: Instant,
+    ) -> bool {
+        let Some(slot) = self.table.get_mut(router).filter(|_| arrival.flooded) else {
+            return false;
+        };
         let hops = arrival.trace.len();
         let news = slot.flooded.is_none_or(|last| !last.is_copy(ra, hops, now));
         if news {
@@ -698,7 +781,13 @@ impl Topology {
         let Config { id, instance, .. } = &self.config;
         let ls_seq = self.own_ls_seq();
         let digests = Some(self.digests);
-        Message::Ra(Ra { id: Arc::clone(id), instance: Some(*instance), ls_seq, mobile_seq: self.mobile_seq, digests })
+        Message::Ra(Ra {
+            id: Arc::clone(id),
+            instance: Some(*instance),
+            ls_seq,
+            mobile_seq: self.mobile_seq,
+            digests,
+        })
     }
 
     const fn advertise_repeatedly(&mut self, now: Instant) {
@@ -716,7 +805,10 @@ impl Topology {
     fn arm_link(&mut self, link: LinkId, now: Instant) {
         let max_age = self.config.hello_max_age;
         let Some(entry) = self.links.get_mut(link) else { return };
-        let ends = [entry.status.confirmed, entry.status.heard].into_iter().flatten().map(|heard| heard + max_age);
+        let ends = [entry.status.confirmed, entry.status.heard]
+            .into_iter()
+            .flatten()
+            .map(|heard| heard + max_age);
         let Some(due) = ends.filter(|end| *end > now).min() else { return };
         if entry.armed.is_none_or(|armed| due < armed) {
             entry.armed = Some(due);
@@ -743,8 +835,10 @@ impl Topology {
         let expiry = (!slot.edges.is_empty()).then(|| slot.silent + self.config.remote_ls_max_age);
         let flush = slot.unreachable.map(|since| since + self.config.unreachable_hold_off);
         let orphan = slot.orphan.map(|since| since + ORPHAN_AGE);
-        let introduction = slot.introduced.and_then(|(since, done)| Some(since + *REPEATS.get(done)?));
-        let request = Some(slot.request.due()).filter(|due| *due > now && slot.is_wanted() && self.link_toward(router).is_some());
+        let introduction =
+            slot.introduced.and_then(|(since, done)| Some(since + *REPEATS.get(done)?));
+        let request = Some(slot.request.due())
+            .filter(|due| *due > now && slot.is_wanted() && self.link_toward(router).is_some());
         [expiry, flush, orphan, introduction, request].into_iter().flatten().min()
     }
 

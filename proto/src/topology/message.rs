@@ -1,18 +1,18 @@
 //! The routing messages: HELLO, RA, LSU and LSR (protocol version 1), MAU and MAR (version 2).
 //!
-//! Decoding takes the forms that any AMQP encoder may write, looks keys up exactly and ignores those it does not know. Encoding
-//! gives the octets that C routers give, for they read some of them by position and type.
+//! Decoding takes the forms that any AMQP encoder may write, looks keys up exactly and ignores
+//! those it does not know. Encoding gives the octets that C routers give, for they read some of
+//! them by position and type.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::{LinkId, MAX_ID_LENGTH, MAX_PEERS};
 use crate::address::{AddressKey, AddressRef, Treatment};
 use crate::amqp::encode::{self, Encode, Null};
 use crate::amqp::message::{Scan, Span, application_property, scan, section};
 use crate::amqp::{DecodeError, Reader, Value};
 use crate::annotations::{Flags, Outgoing};
-
-use super::{LinkId, MAX_ID_LENGTH, MAX_PEERS};
 use crate::mobile::{Attributes, MAX_ADDRESSES};
 
 /// Where HELLO goes: the router at the other end of a control link.
@@ -194,7 +194,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The octets of the delivery, sent by the router whose [`node_text`](crate::annotations::node_text) is `own`.
+    /// The octets of the delivery, sent by the router whose
+    /// [`node_text`](crate::annotations::node_text) is `own`.
     pub fn encode(&self, own: &str) -> Vec<u8> {
         self.message.encode(&self.to, own)
     }
@@ -241,7 +242,8 @@ impl Message {
         matches!(self, Self::Mau(_) | Self::Mar(_))
     }
 
-    /// The message's octets with all sections, from the router whose node text is `own`, to the address `to`.
+    /// The message's octets with all sections, from the router whose node text is `own`, to the
+    /// address `to`.
     pub fn encode(&self, to: &str, own: &str) -> Vec<u8> {
         let mobile = self.is_mobile();
         let mut out = Vec::with_capacity(256);
@@ -329,11 +331,17 @@ impl Message {
     /// # Errors
     /// [`MessageError`] when it is not a routing message, or one that must be dropped.
     pub fn decode(octets: &[u8]) -> Result<Self, MessageError> {
-        let Scan::Complete(head) = scan(octets, true, true)? else { return Err(DecodeError::Truncated.into()) };
+        let Scan::Complete(head) = scan(octets, true, true)? else {
+            return Err(DecodeError::Truncated.into());
+        };
         let properties = head.application_properties.ok_or(MessageError::Opcode)?;
         let opcode = application_property(&properties, octets, "opcode")?;
-        let opcode = opcode.as_ref().and_then(|value| value.as_text()).ok_or(MessageError::Opcode)?;
-        let body = head.body.filter(|body| body.code == section::AMQP_VALUE).ok_or(MessageError::Opcode)?;
+        let opcode =
+            opcode.as_ref().and_then(|value| value.as_text()).ok_or(MessageError::Opcode)?;
+        let body = head
+            .body
+            .filter(|body| body.code == section::AMQP_VALUE)
+            .ok_or(MessageError::Opcode)?;
         let (opcode, supported) = match opcode {
             "HELLO" => ("HELLO", i64::from(VERSION)),
             "RA" => ("RA", i64::from(VERSION)),
@@ -369,7 +377,13 @@ impl Message {
 const LIST: u8 = 0xc0 + 0x10;
 const MAP: u8 = 0xc1 + 0x10;
 
-fn put_section(out: &mut Vec<u8>, code: u8, compound: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
+fn put_section(
+    out: &mut Vec<u8>,
+    code: u8,
+    compound: u8,
+    count: u32,
+    members: impl FnOnce(&mut Vec<u8>),
+) {
     encode::descriptor(out, code);
     encode::compound32(out, compound, count, members);
 }
@@ -402,7 +416,8 @@ fn put_instance(out: &mut Vec<u8>, instance: Option<i64>) {
     put_int(out, instance.unwrap_or(0));
 }
 
-/// A sequence as the signed number that stands on the wire. It begins at 0 with every start and never comes near the end.
+/// A sequence as the signed number that stands on the wire. It begins at 0 with every start and
+/// never comes near the end.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -434,7 +449,9 @@ impl Mau {
                 put_key(out, true, "add");
                 put_list(out, add, |out, entry| entry.encode(out));
                 put_key(out, true, "del");
-                put_list(out, del, |out, key| encode::compound32(out, LIST, 1, |out| key.to_string().encode(out)));
+                put_list(out, del, |out, key| {
+                    encode::compound32(out, LIST, 1, |out| key.to_string().encode(out))
+                });
             }
             MauContent::Whole(entries) => {
                 put_key(out, true, "exist");
@@ -444,8 +461,8 @@ impl Mau {
     }
 }
 
-/// By position: key, treatment, senders, nothing, mesh; and, of routers of ours, whether it takes streams early. C routers leave what they do
-/// not know unread.
+/// By position: key, treatment, senders, nothing, mesh; and, of routers of ours, whether it takes
+/// streams early. C routers leave what they do not know unread.
 impl Encode for AddressEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         let Attributes { treatment, in_links, sole_mesh, early } = &self.attributes;
@@ -549,9 +566,17 @@ impl<'a> Body<'a> {
         MessageError::Field { opcode: self.opcode, field }
     }
 
-    fn router_id(&self, field: &'static str, reader: &mut Reader<'a>) -> Result<Arc<str>, MessageError> {
+    fn router_id(
+        &self,
+        field: &'static str,
+        reader: &mut Reader<'a>,
+    ) -> Result<Arc<str>, MessageError> {
         let id = reader.text().map_err(|_| self.field(field))?;
-        if id.is_empty() || id.len() > MAX_ID_LENGTH { Err(self.field(field)) } else { Ok(Arc::from(id)) }
+        if id.is_empty() || id.len() > MAX_ID_LENGTH {
+            Err(self.field(field))
+        } else {
+            Ok(Arc::from(id))
+        }
     }
 
     fn id(&self) -> Result<Arc<str>, MessageError> {
@@ -559,10 +584,16 @@ impl<'a> Body<'a> {
         self.router_id("id", &mut reader)
     }
 
-    fn optional_number(&self, field: &'static str, reader: &Option<Reader<'a>>) -> Result<Option<i64>, MessageError> {
+    fn optional_number(
+        &self,
+        field: &'static str,
+        reader: &Option<Reader<'a>>,
+    ) -> Result<Option<i64>, MessageError> {
         match reader {
             None => Ok(None),
-            Some(reader) => reader.clone().value()?.as_i64().map(Some).ok_or_else(|| self.field(field)),
+            Some(reader) => {
+                reader.clone().value()?.as_i64().map(Some).ok_or_else(|| self.field(field))
+            }
         }
     }
 
@@ -574,15 +605,27 @@ impl<'a> Body<'a> {
         let link_state = self.optional_number(LINK_STATE_DIGEST, &self.ls_digest)?;
         let addresses = self.optional_number(ADDRESSES_DIGEST, &self.mobile_digest)?;
         let both = link_state.zip(addresses);
-        Ok(both.map(|(links, addresses)| Digests { link_state: links.cast_unsigned(), addresses: addresses.cast_unsigned() }))
+        Ok(both.map(|(links, addresses)| Digests {
+            link_state: links.cast_unsigned(),
+            addresses: addresses.cast_unsigned(),
+        }))
     }
 
-    fn sequence(&self, field: &'static str, reader: &Option<Reader<'a>>) -> Result<u64, MessageError> {
+    fn sequence(
+        &self,
+        field: &'static str,
+        reader: &Option<Reader<'a>>,
+    ) -> Result<u64, MessageError> {
         let number = self.optional_number(field, reader)?;
         number.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| self.field(field))
     }
 
-    fn members(&self, field: &'static str, reader: &Option<Reader<'a>>, limit: usize) -> Result<(u32, Reader<'a>), MessageError> {
+    fn members(
+        &self,
+        field: &'static str,
+        reader: &Option<Reader<'a>>,
+        limit: usize,
+    ) -> Result<(u32, Reader<'a>), MessageError> {
         let mut reader = reader.clone().ok_or_else(|| self.field(field))?;
         let (count, items) = reader.list().map_err(|_| self.field(field))?;
         self.within(field, count, limit)?;
@@ -591,7 +634,11 @@ impl<'a> Body<'a> {
 
     fn within(&self, field: &'static str, count: u32, limit: usize) -> Result<(), MessageError> {
         let count = count as usize;
-        if count > limit { Err(MessageError::TooMany { opcode: self.opcode, field, count, limit }) } else { Ok(()) }
+        if count > limit {
+            Err(MessageError::TooMany { opcode: self.opcode, field, count, limit })
+        } else {
+            Ok(())
+        }
     }
 
     fn seen(&self) -> Result<Vec<Arc<str>>, MessageError> {
@@ -615,16 +662,25 @@ impl<'a> Body<'a> {
             let cost = pairs.value()?.as_u64().and_then(|cost| u32::try_from(cost).ok());
             Ok((peer, cost.ok_or_else(|| self.field("peers"))?))
         });
-        Ok(Message::Lsu(Lsu { id, instance, ls_seq, peers: peers.collect::<Result<_, MessageError>>()? }))
+        Ok(Message::Lsu(Lsu {
+            id,
+            instance,
+            ls_seq,
+            peers: peers.collect::<Result<_, MessageError>>()?,
+        }))
     }
 
     fn mau(&self, id: Arc<str>) -> Result<Message, MessageError> {
         let mobile_seq = self.sequence("mobile_seq", &self.mobile_seq)?;
         let content = match (&self.exist, &self.add, &self.del) {
-            (Some(_), None, None) => MauContent::Whole(self.entries("exist", &self.exist, read_entry)?),
+            (Some(_), None, None) => {
+                MauContent::Whole(self.entries("exist", &self.exist, read_entry)?)
+            }
             (None, Some(_), Some(_)) => MauContent::Change {
                 add: self.entries("add", &self.add, read_entry)?,
-                del: self.entries("del", &self.del, |items| read_entry(items).map(|entry| entry.map(|entry| entry.key)))?,
+                del: self.entries("del", &self.del, |items| {
+                    read_entry(items).map(|entry| entry.map(|entry| entry.key))
+                })?,
             },
             (Some(_), ..) => return Err(self.field("exist")),
             (None, None, _) => return Err(self.field("add")),
@@ -648,8 +704,8 @@ impl<'a> Body<'a> {
     }
 }
 
-/// One address descriptor; `None` for one of a class that routers do not exchange or a key that is not kept. Such an entry
-/// concerns nobody, and the rest of its message stays good.
+/// One address descriptor; `None` for one of a class that routers do not exchange or a key that is
+/// not kept. Such an entry concerns nobody, and the rest of its message stays good.
 fn read_entry(items: &mut Reader<'_>) -> Result<Option<AddressEntry>, DecodeError> {
     let (count, mut item) = items.list()?;
     let mut entry = None;
@@ -657,18 +713,24 @@ fn read_entry(items: &mut Reader<'_>) -> Result<Option<AddressEntry>, DecodeErro
         match (index, &mut entry) {
             (0, _) => match AddressRef::parse(item.text()?) {
                 Ok(address) if address.class.is_advertised() => {
-                    entry = Some(AddressEntry { key: address.to_key(), attributes: Attributes::default() });
+                    entry = Some(AddressEntry {
+                        key: address.to_key(),
+                        attributes: Attributes::default(),
+                    });
                 }
                 _ => return Ok(None),
             },
-            (1, Some(entry)) => entry.attributes.treatment = item.value()?.as_i64().and_then(Treatment::from_wire),
+            (1, Some(entry)) => {
+                entry.attributes.treatment = item.value()?.as_i64().and_then(Treatment::from_wire)
+            }
             (2, Some(entry)) => {
                 let links = item.value()?.as_i64().unwrap_or(0).max(0);
                 entry.attributes.in_links = u32::try_from(links).unwrap_or(u32::MAX);
             }
             (4, Some(entry)) if !item.null() => {
                 let mesh = item.text()?;
-                entry.attributes.sole_mesh = (!mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH).then(|| Arc::from(mesh));
+                entry.attributes.sole_mesh =
+                    (!mesh.is_empty() && mesh.len() <= MAX_ID_LENGTH).then(|| Arc::from(mesh));
             }
             (4, _) => {}
             (5, Some(entry)) => entry.attributes.early = item.value()? == Value::Bool(true),

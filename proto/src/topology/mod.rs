@@ -1,4 +1,5 @@
-//! Who the routers of the network are, how they are connected, and the way to each: HELLO, RA, LSU and LSR.
+//! Who the routers of the network are, how they are connected, and the way to each: HELLO, RA, LSU
+//! and LSR.
 //!
 //! | file | subject |
 //! | --- | --- |
@@ -13,8 +14,9 @@
 //! | `pace` | when something may be said again |
 //! | `routing` | this machine and that of [`mobile`](crate::mobile) as one: what the core drives |
 //!
-//! The protocol is that of C routers (which work on a tick of one second), without a tick: what changes is said at once, and ever
-//! more rarely while it goes on changing. Their intervals are upper bounds here and their hold-downs lower bounds.
+//! The protocol is that of C routers (which work on a tick of one second), without a tick: what
+//! changes is said at once, and ever more rarely while it goes on changing. Their intervals are
+//! upper bounds here and their hold-downs lower bounds.
 
 mod allowance;
 mod belief;
@@ -44,24 +46,29 @@ pub use routing::{Action, Routing};
 pub(crate) use shares::Shares;
 pub use status::{Arrival, NeighborStatus, RouterStatus};
 
-/// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a mistake or an attack.
+/// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a
+/// mistake or an attack.
 pub const MAX_ID_LENGTH: usize = 255;
 
-/// Most routers that are kept track of, this one included: several times the largest network in sight. What one neighbor tells of
-/// others takes half of them at most. They take a few megabytes; with the trees of all, if all send messages to everybody, the
-/// square of their number times 12 octets: 50 MiB for what one neighbor may tell.
+/// Most routers that are kept track of, this one included: several times the largest network in
+/// sight. What one neighbor tells of others takes half of them at most. They take a few megabytes;
+/// with the trees of all, if all send messages to everybody, the square of their number times 12
+/// octets: 50 MiB for what one neighbor may tell.
 pub const MAX_ROUTERS: usize = 4096;
 
-/// Most connections between routers that are kept track of, over all link states, each direction for itself: those of 360 routers
-/// that are all connected with each other. One takes 8 octets, and all of them a millisecond for each computation of paths. What
-/// one neighbor tells takes half of them at most.
+/// Most connections between routers that are kept track of, over all link states, each direction
+/// for itself: those of 360 routers that are all connected with each other. One takes 8 octets, and
+/// all of them a millisecond for each computation of paths. What one neighbor tells takes half of
+/// them at most.
 pub const MAX_EDGES: usize = 131_072;
 
-/// Most neighbors in one link state and most ids in one HELLO: no router has more neighbors than there are routers.
+/// Most neighbors in one link state and most ids in one HELLO: no router has more neighbors than
+/// there are routers.
 pub const MAX_PEERS: usize = MAX_ROUTERS;
 
-/// The caller's name for one control link: the pair of AMQP links that carries control messages to and from the router at the other
-/// end of one inter-router connection. A name is not used again for another connection.
+/// The caller's name for one control link: the pair of AMQP links that carries control messages to
+/// and from the router at the other end of one inter-router connection. A name is not used again
+/// for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
@@ -70,7 +77,8 @@ pub struct LinkId(pub u64);
 pub struct Config {
     /// The router's id.
     pub id: Arc<str>,
-    /// Which of the router's lives this is: different at every start, or its neighbors go on with what they knew of the last.
+    /// Which of the router's lives this is: different at every start, or its neighbors go on with
+    /// what they knew of the last.
     pub instance: i64,
     /// The longest pause between two HELLOs (`helloIntervalSeconds`).
     pub hello_interval: Duration,
@@ -82,7 +90,8 @@ pub struct Config {
     pub ra_interval_flux: Duration,
     /// How long a router's link state lasts without news of it (`remoteLsMaxAgeSeconds`).
     pub remote_ls_max_age: Duration,
-    /// How long a router's addresses are kept after it became unreachable (`unreachableHoldoffSeconds`).
+    /// How long a router's addresses are kept after it became unreachable
+    /// (`unreachableHoldoffSeconds`).
     pub unreachable_hold_off: Duration,
 }
 
@@ -131,8 +140,8 @@ pub enum Notice {
         /// Its id.
         id: Arc<str>,
     },
-    /// Something is wrong with the router at the other end of a control link. Given once a link, and once a life of a router with
-    /// this router's id.
+    /// Something is wrong with the router at the other end of a control link. Given once a link,
+    /// and once a life of a router with this router's id.
     Problem {
         /// The link.
         link: LinkId,
@@ -151,8 +160,8 @@ pub enum Notice {
         /// The first that is ignored.
         id: Arc<str>,
     },
-    /// A router, this one perhaps, serves more addresses than are kept of one, or all routers together do. Given once until there is
-    /// room.
+    /// A router, this one perhaps, serves more addresses than are kept of one, or all routers
+    /// together do. Given once until there is room.
     TooManyAddresses {
         /// Its id.
         id: Arc<str>,

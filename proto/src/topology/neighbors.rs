@@ -4,11 +4,10 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::silence::Pause;
-use crate::time::Instant;
-
 use super::LinkId;
 use super::allowance::Allowance;
+use crate::silence::Pause;
+use crate::time::Instant;
 
 /// What is wrong with the router at the other end of a control link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,8 @@ pub enum LinkProblem {
     SecondRouter(Arc<str>),
     /// It is ignored because too many routers are known.
     TooManyRouters,
-    /// It uses the id of a neighbor that is heard on another link, and is ignored as long as that is.
+    /// It uses the id of a neighbor that is heard on another link, and is ignored as long as that
+    /// is.
     SecondLife(Arc<str>),
 }
 
@@ -65,8 +65,19 @@ pub(super) struct Link {
 
 impl Links {
     pub(super) fn up(&mut self, link: LinkId, cost: u32, now: Instant) {
-        let status = LinkStatus { link, cost, since: now, peer: None, heard: None, confirmed: None, problem: None };
-        self.links.insert(link, Link { status, listed: false, armed: None, answers: Allowance::default() });
+        let status = LinkStatus {
+            link,
+            cost,
+            since: now,
+            peer: None,
+            heard: None,
+            confirmed: None,
+            problem: None,
+        };
+        self.links.insert(
+            link,
+            Link { status, listed: false, armed: None, answers: Allowance::default() },
+        );
     }
 
     pub(super) fn down(&mut self, link: LinkId) -> Option<Link> {
@@ -102,22 +113,42 @@ impl Links {
     pub(super) fn note_listed(&mut self, only: Option<LinkId>, seen: &[Arc<str>]) {
         for (id, link) in &mut self.links {
             if only.is_none_or(|only| only == *id) {
-                link.listed = link.status.peer.as_ref().is_some_and(|peer| seen.binary_search(peer).is_ok());
+                link.listed =
+                    link.status.peer.as_ref().is_some_and(|peer| seen.binary_search(peer).is_ok());
             }
         }
     }
 
-    /// The link that leads to the router `id`: the `current` one as long as it lives, else the cheapest of those that live, of
-    /// equally cheap ones the oldest.
-    pub(super) fn leading_to(&self, id: &str, current: Option<LinkId>, now: Instant, max_age: Duration) -> Option<&LinkStatus> {
-        let lives = |link: &&LinkStatus| link.peer.as_deref() == Some(id) && is_fresh(link.confirmed, now, max_age);
-        let current = current.and_then(|link| self.get(link)).map(|link| &link.status).filter(lives);
-        current.or_else(|| self.iter().filter(lives).min_by_key(|link| (link.cost, link.since, link.link)))
+    /// The link that leads to the router `id`: the `current` one as long as it lives, else the
+    /// cheapest of those that live, of equally cheap ones the oldest.
+    pub(super) fn leading_to(
+        &self,
+        id: &str,
+        current: Option<LinkId>,
+        now: Instant,
+        max_age: Duration,
+    ) -> Option<&LinkStatus> {
+        let lives = |link: &&LinkStatus| {
+            link.peer.as_deref() == Some(id) && is_fresh(link.confirmed, now, max_age)
+        };
+        let current =
+            current.and_then(|link| self.get(link)).map(|link| &link.status).filter(lives);
+        current.or_else(|| {
+            self.iter().filter(lives).min_by_key(|link| (link.cost, link.since, link.link))
+        })
     }
 
     /// Whether another link than `link` leads to the router `id`.
-    pub(super) fn others_leading_to(&self, id: &str, link: LinkId, now: Instant, max_age: Duration) -> bool {
-        let leads = |other: &LinkStatus| other.peer.as_deref() == Some(id) && is_fresh(other.confirmed, now, max_age);
+    pub(super) fn others_leading_to(
+        &self,
+        id: &str,
+        link: LinkId,
+        now: Instant,
+        max_age: Duration,
+    ) -> bool {
+        let leads = |other: &LinkStatus| {
+            other.peer.as_deref() == Some(id) && is_fresh(other.confirmed, now, max_age)
+        };
         self.iter().any(|other| other.link != link && leads(other))
     }
 
@@ -132,7 +163,10 @@ impl Links {
 
     /// This router did not run, and could hear nobody.
     pub(super) fn leave_out(&mut self, pause: Pause, max_age: Duration) {
-        let heard = self.links.values_mut().flat_map(|link| [&mut link.status.heard, &mut link.status.confirmed]);
+        let heard = self
+            .links
+            .values_mut()
+            .flat_map(|link| [&mut link.status.heard, &mut link.status.confirmed]);
         for heard in heard.flatten() {
             *heard = pause.leave_out(*heard, max_age);
         }

@@ -1,16 +1,19 @@
-//! When something may be said again: the first time at once, then ever more rarely while it goes on.
+//! When something may be said again: the first time at once, then ever more rarely while it goes
+//! on.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// How long an answer is awaited before its request is repeated; doubles with each repetition, up to eight times this.
+/// How long an answer is awaited before its request is repeated; doubles with each repetition, up
+/// to eight times this.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// Least time between two requests to, or answers for, the same router that say something new.
 pub(crate) const SPACING: Duration = Duration::from_millis(50);
 
-/// Lets the first of a series through at once; while the series goes on, the next waits, each time twice as long.
+/// Lets the first of a series through at once; while the series goes on, the next waits, each time
+/// twice as long.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     least: Duration,
@@ -63,7 +66,8 @@ impl Request {
         self.outstanding = true;
     }
 
-    /// An answer came. One that brought nothing new is not asked for again at once, or two routers could keep each other busy.
+    /// An answer came. One that brought nothing new is not asked for again at once, or two routers
+    /// could keep each other busy.
     pub(crate) const fn answered(&mut self, progress: bool) {
         self.outstanding = false;
         self.delay = if progress { SPACING } else { RETRY };

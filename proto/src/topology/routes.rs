@@ -1,26 +1,27 @@
-//! The routes at one moment: who is reachable, by which neighbor, and along whose trees messages pass through here.
+//! The routes at one moment: who is reachable, by which neighbor, and along whose trees messages
+//! pass through here.
 //!
-//! A [`Routes`] never changes; the machine makes a new one for every change, which shares with the former what the change left
-//! alone. So many threads read it without a lock.
+//! A [`Routes`] never changes; the machine makes a new one for every change, which shares with the
+//! former what the change left alone. So many threads read it without a lock.
 //!
-//! Every router computes paths alike, ties included, or messages would loop: the graph's edges are those each router announces
-//! of itself; of equally cheap paths the one whose last router but one is cheaper, and then lower in id, is taken.
+//! Every router computes paths alike, ties included, or messages would loop: the graph's edges are
+//! those each router announces of itself; of equally cheap paths the one whose last router but one
+//! is cheaper, and then lower in id, is taken.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::LinkId;
 use crate::annotations::Trace;
 
-use super::LinkId;
-
-/// How many trees of other routers are kept over a change whether or not they were used since the one before. Each takes 13
-/// octets a router.
+/// How many trees of other routers are kept over a change whether or not they were used since the
+/// one before. Each takes 13 octets a router.
 const TREES_KEPT: usize = 256;
 
-/// A router's number in the tables of this router. It is stable while the router is known; a freed one is used again as late as
-/// possible.
+/// A router's number in the tables of this router. It is stable while the router is known; a freed
+/// one is used again as late as possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouterIndex(pub(super) u32);
 
@@ -57,7 +58,8 @@ pub(super) struct Node {
 /// The way to a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The neighbor that is the first router on the way; the router itself when it is a neighbor and reached directly.
+    /// The neighbor that is the first router on the way; the router itself when it is a neighbor
+    /// and reached directly.
     pub next_hop: RouterIndex,
     /// The control link to that neighbor.
     pub link: LinkId,
@@ -115,10 +117,14 @@ impl Routes {
         }
     }
 
-    /// The routes of `graph`, which differs from the present one in the edges or existence of `changed` routers.
+    /// The routes of `graph`, which differs from the present one in the edges or existence of
+    /// `changed` routers.
     pub(super) fn next(&self, graph: Graph, changed: &[RouterIndex]) -> Self {
         let Graph { nodes, index, neighbors } = graph;
-        let changes = changed.iter().flat_map(|at| changes_of(*at, self.edges(*at), edges_of(&nodes, *at))).collect::<Vec<_>>();
+        let changes = changed
+            .iter()
+            .flat_map(|at| changes_of(*at, self.edges(*at), edges_of(&nodes, *at)))
+            .collect::<Vec<_>>();
         let own = if self.own.is_affected(&changes) {
             Arc::new(Tree::compute(&nodes, RouterIndex::OWN))
         } else {
@@ -137,9 +143,22 @@ impl Routes {
             kept = kept.saturating_add(1);
             Some(CachedTree { tree: Arc::clone(&cached.tree), used: AtomicBool::new(false) })
         };
-        let trees =
-            nodes.iter().enumerate().map(|(at, node)| keep(at, node).map_or_else(OnceLock::new, OnceLock::from)).collect();
-        Self { version: self.version.wrapping_add(1), nodes, index, neighbors, own, routes, radius, reachable, trees }
+        let trees = nodes
+            .iter()
+            .enumerate()
+            .map(|(at, node)| keep(at, node).map_or_else(OnceLock::new, OnceLock::from))
+            .collect();
+        Self {
+            version: self.version.wrapping_add(1),
+            nodes,
+            index,
+            neighbors,
+            own,
+            routes,
+            radius,
+            reachable,
+            trees,
+        }
     }
 
     /// Counts the changes of the routes.
@@ -152,10 +171,12 @@ impl Routes {
         self.radius
     }
 
-    /// The most entries that the trace of an arriving message may have; one that has more goes in circles and is released.
+    /// The most entries that the trace of an arriving message may have; one that has more goes in
+    /// circles and is released.
     ///
-    /// A way passes each router once. (C routers take [`Self::radius`] and one for it, which is too few where ways of equal cost
-    /// differ in length: the radius is that of the ways *they* choose.)
+    /// A way passes each router once. (C routers take [`Self::radius`] and one for it, which is too
+    /// few where ways of equal cost differ in length: the radius is that of the ways *they*
+    /// choose.)
     pub const fn hop_limit(&self) -> usize {
         self.reachable.saturating_add(1)
     }
@@ -182,7 +203,10 @@ impl Routes {
 
     /// The reachable routers and the ways to them.
     pub fn iter(&self) -> impl Iterator<Item = (RouterIndex, Route)> {
-        (0..).map(RouterIndex).zip(&self.routes).filter_map(|(router, route)| route.map(|route| (router, route)))
+        (0..)
+            .map(RouterIndex)
+            .zip(&self.routes)
+            .filter_map(|(router, route)| route.map(|route| (router, route)))
     }
 
     /// The neighbors and the control link to each.
@@ -190,10 +214,12 @@ impl Routes {
         &self.neighbors
     }
 
-    /// Whether a message that entered the network at `origin` passes through here on its way to `destination`.
+    /// Whether a message that entered the network at `origin` passes through here on its way to
+    /// `destination`.
     ///
-    /// Only then may it be forwarded from here to there: so all routers follow the tree of the router where it entered. What enters
-    /// here may go anywhere. The first question about an origin after a change that moved its paths computes its tree.
+    /// Only then may it be forwarded from here to there: so all routers follow the tree of the
+    /// router where it entered. What enters here may go anywhere. The first question about an
+    /// origin after a change that moved its paths computes its tree.
     pub fn is_valid_origin(&self, origin: RouterIndex, destination: RouterIndex) -> bool {
         if origin == RouterIndex::OWN {
             return true;
@@ -207,8 +233,10 @@ impl Routes {
     /// The tree of another router.
     fn tree(&self, origin: RouterIndex) -> Option<&Tree> {
         let cell = self.trees.get(origin.get())?;
-        let cached =
-            cell.get_or_init(|| CachedTree { tree: Arc::new(Tree::compute(&self.nodes, origin)), used: AtomicBool::new(true) });
+        let cached = cell.get_or_init(|| CachedTree {
+            tree: Arc::new(Tree::compute(&self.nodes, origin)),
+            used: AtomicBool::new(true),
+        });
         // Looked at first, so that many readers do not write to one place in memory.
         if !cached.used.load(Ordering::Relaxed) {
             cached.used.store(true, Ordering::Relaxed);
@@ -216,8 +244,8 @@ impl Routes {
         Some(&cached.tree)
     }
 
-    /// The neighbor before this router on the way from `origin`, along which what `origin` says to every router comes; `None` when
-    /// no way from there is known.
+    /// The neighbor before this router on the way from `origin`, along which what `origin` says to
+    /// every router comes; `None` when no way from there is known.
     pub(super) fn before(&self, origin: RouterIndex) -> Option<RouterIndex> {
         let before = self.tree(origin)?.before.get(RouterIndex::OWN.get()).copied()?;
         (before != NOWHERE).then_some(RouterIndex(before))
@@ -231,15 +259,22 @@ impl Routes {
     /// The control links on which a flooded message goes on: to all neighbors but those it passed.
     pub fn flood_links(&self, trace: &Trace<'_>) -> Vec<LinkId> {
         let passed = self.passed(trace);
-        self.neighbors.iter().filter(|(router, _)| !passed.contains(router)).map(|(_, link)| *link).collect()
+        self.neighbors
+            .iter()
+            .filter(|(router, _)| !passed.contains(router))
+            .map(|(_, link)| *link)
+            .collect()
     }
 
-    /// The control links on which a message for every router goes on along the tree of `origin`, where it entered.
+    /// The control links on which a message for every router goes on along the tree of `origin`,
+    /// where it entered.
     pub fn tree_links(&self, origin: RouterIndex, trace: &Trace<'_>) -> Vec<LinkId> {
         let passed = self.passed(trace);
         let mut next_hops: Vec<RouterIndex> = self
             .iter()
-            .filter(|(router, route)| !passed.contains(&route.next_hop) && self.is_valid_origin(origin, *router))
+            .filter(|(router, route)| {
+                !passed.contains(&route.next_hop) && self.is_valid_origin(origin, *router)
+            })
             .map(|(_, route)| route.next_hop)
             .collect();
         next_hops.sort_unstable();
@@ -281,12 +316,18 @@ struct Change {
 }
 
 fn changes_of(from: RouterIndex, former: &[Edge], edges: &[Edge]) -> Vec<Change> {
-    let costs = |edges: &[Edge]| edges.iter().map(|edge| (edge.to, edge.cost)).collect::<HashMap<_, _>>();
+    let costs =
+        |edges: &[Edge]| edges.iter().map(|edge| (edge.to, edge.cost)).collect::<HashMap<_, _>>();
     let (former_costs, costs) = (costs(former), costs(edges));
     let gone = former_costs.iter().filter(|(to, _)| !costs.contains_key(to));
     let gone = gone.map(|(to, former)| Change { from, to: *to, former: Some(*former), cost: None });
     let other = costs.iter().filter(|(to, cost)| former_costs.get(to) != Some(cost));
-    let other = other.map(|(to, cost)| Change { from, to: *to, former: former_costs.get(to).copied(), cost: Some(*cost) });
+    let other = other.map(|(to, cost)| Change {
+        from,
+        to: *to,
+        former: former_costs.get(to).copied(),
+        cost: Some(*cost),
+    });
     gone.chain(other).collect()
 }
 
@@ -300,7 +341,8 @@ struct Tree {
     cost: Vec<u64>,
     /// The router before each on its path, [`NOWHERE`] for the root and what is unreachable.
     before: Vec<u32>,
-    /// The reachable routers but the root, each after the one before it on its path; kept of this router's own tree only.
+    /// The reachable routers but the root, each after the one before it on its path; kept of this
+    /// router's own tree only.
     order: Vec<u32>,
     /// A bit for each router whose path passes through this router as neither end.
     here: Vec<u64>,
@@ -369,8 +411,9 @@ impl Tree {
         self.cost.get(router.get()).copied().unwrap_or(UNREACHABLE)
     }
 
-    /// Whether any of the changes may move a path of this tree. What says no is exact: an edge that is on no path went or became
-    /// dearer, or one came that leads nowhere cheaper, or equally cheap.
+    /// Whether any of the changes may move a path of this tree. What says no is exact: an edge that
+    /// is on no path went or became dearer, or one came that leads nowhere cheaper, or equally
+    /// cheap.
     fn is_affected(&self, changes: &[Change]) -> bool {
         changes.iter().any(|change| {
             let reached = self.cost(change.from);
@@ -395,7 +438,10 @@ impl Tree {
             let before = self.before.get(router.get()).copied().unwrap_or(NOWHERE);
             let cost = self.cost(router);
             let route = if before == RouterIndex::OWN.0 {
-                let link = neighbors.binary_search_by_key(&router, |(neighbor, _)| *neighbor).ok().and_then(|n| neighbors.get(n));
+                let link = neighbors
+                    .binary_search_by_key(&router, |(neighbor, _)| *neighbor)
+                    .ok()
+                    .and_then(|n| neighbors.get(n));
                 link.map(|(_, link)| Route { next_hop: router, link: *link, cost, hops: 1 })
             } else {
                 let way = routes.get(before as usize).copied().flatten();

@@ -3,10 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::address::AddressKey;
-use crate::mobile::{self, Attributes, Mobile, Rank, Source};
-use crate::time::Instant;
-
 use super::belief::Word;
 use super::machine::{self, Topology};
 use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, MauContent, Message, mobile_address};
@@ -14,6 +10,9 @@ use super::neighbors::LinkStatus;
 use super::routes::{RouterIndex, Routes};
 use super::status::{Arrival, NeighborStatus, RouterStatus};
 use super::{Config, LinkId, Notice};
+use crate::address::AddressKey;
+use crate::mobile::{self, Attributes, Mobile, Rank, Source};
+use crate::time::Instant;
 
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,24 +61,29 @@ pub enum Action {
 ///
 /// # How to drive it
 ///
-/// * Inputs: [`link_up`](Self::link_up) and [`link_down`](Self::link_down) when both AMQP links of a control link are attached, or
-///   one is gone; [`handle_message`](Self::handle_message) for every message to `_local/qdhello`, `qdrouter` and `qdrouter.ma` that
-///   arrives on a control link; [`set_address`](Self::set_address) and [`remove_address`](Self::remove_address) when this router
-///   begins and ends to serve an address; [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is past.
-/// * After every input, [`poll_action`](Self::poll_action) until it gives none, each action in order; then `poll_timeout`.
+/// * Inputs: [`link_up`](Self::link_up) and [`link_down`](Self::link_down) when both AMQP links of
+///   a control link are attached, or one is gone; [`handle_message`](Self::handle_message) for
+///   every message to `_local/qdhello`, `qdrouter` and `qdrouter.ma` that arrives on a control
+///   link; [`set_address`](Self::set_address) and [`remove_address`](Self::remove_address) when
+///   this router begins and ends to serve an address; [`handle_timeout`](Self::handle_timeout) when
+///   [`poll_timeout`](Self::poll_timeout) is past.
+/// * After every input, [`poll_action`](Self::poll_action) until it gives none, each action in
+///   order; then `poll_timeout`.
 /// * `now` never goes back.
 ///
 /// # What it expects of the forwarding core
 ///
-/// * A message with a trace longer than [`Routes::hop_limit`] is released; but routing messages addressed to *this* router, or
-///   flooded (class `T`), are handed to `handle_message` all the same: it is they who make the limit grow.
-/// * A routing message for another router (class `R`) is forwarded as any other, on the control links, if
-///   [`Routing::may_pass`] says so; the machine does not see it.
-/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](super::message::HELLO_ADDRESS) is what it was sent to: other forms
-///   of that address come from afar.
-/// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message` gives back, with this router
-///   added to its trace. (The general rules, which C routers follow, are [`Routes::flood_links`] for RA and [`Routes::tree_links`]
-///   for MAU. For an RA the machine gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
+/// * A message with a trace longer than [`Routes::hop_limit`] is released; but routing messages
+///   addressed to *this* router, or flooded (class `T`), are handed to `handle_message` all the
+///   same: it is they who make the limit grow.
+/// * A routing message for another router (class `R`) is forwarded as any other, on the control
+///   links, if [`Routing::may_pass`] says so; the machine does not see it.
+/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](super::message::HELLO_ADDRESS) is
+///   what it was sent to: other forms of that address come from afar.
+/// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message`
+///   gives back, with this router added to its trace. (The general rules, which C routers follow,
+///   are [`Routes::flood_links`] for RA and [`Routes::tree_links`] for MAU. For an RA the machine
+///   gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
 ///   network the copies would grow with the power of its radius.)
 #[derive(Debug)]
 pub struct Routing {
@@ -110,9 +114,15 @@ impl Routing {
     }
 
     /// A routing message, decoded. Gives back the control links on which a copy goes on.
-    pub fn handle_message(&mut self, arrival: &Arrival<'_>, message: &Message, now: Instant) -> Vec<LinkId> {
+    pub fn handle_message(
+        &mut self,
+        arrival: &Arrival<'_>,
+        message: &Message,
+        now: Instant,
+    ) -> Vec<LinkId> {
         let word = match message {
-            // It says who is at the other end of the link; and what is not understood is passed on for others.
+            // It says who is at the other end of the link; and what is not understood is passed on
+            // for others.
             Message::Hello(_) | Message::Newer { .. } => Word::PassedOn,
             _ => self.topology.word_of(arrival, message.id()),
         };
@@ -134,18 +144,26 @@ impl Routing {
                 self.topology.handle_lsu(arrival, word, lsu, now);
                 Vec::new()
             }
-            Message::Lsr(_) | Message::Mau(_) | Message::Mar(_) if word == Word::Astray => Vec::new(),
+            Message::Lsr(_) | Message::Mau(_) | Message::Mar(_) if word == Word::Astray => {
+                Vec::new()
+            }
             Message::Lsr(lsr) => {
                 self.topology.handle_lsr(arrival, lsr, now);
                 Vec::new()
             }
-            // Those of unknown routers are lost; the RA that makes a router known brings its addresses too.
+            // Those of unknown routers are lost; the RA that makes a router known brings its
+            // addresses too.
             Message::Mau(mau) => match self.other(&mau.id) {
                 Some(router) => {
-                    let takes_any_way = word == Word::Own || matches!(mau.content, MauContent::Whole(_));
+                    let takes_any_way =
+                        word == Word::Own || matches!(mau.content, MauContent::Whole(_));
                     let on_tree = takes_any_way || self.topology.is_on_tree(arrival, router, now);
                     let source = Source { via: arrival.link, word, on_tree };
-                    if self.mobile.handle_mau(router, mau, source, now) { self.tree_links(arrival, router) } else { Vec::new() }
+                    if self.mobile.handle_mau(router, mau, source, now) {
+                        self.tree_links(arrival, router)
+                    } else {
+                        Vec::new()
+                    }
                 }
                 None => Vec::new(),
             },
@@ -153,7 +171,9 @@ impl Routing {
                 if let Some(router) = self.other(&mar.id) {
                     self.topology.note_arrival(router, arrival.link);
                     let Self { topology, mobile, .. } = self;
-                    mobile.handle_mar(router, mar, now, |octets| topology.allow_answer(arrival.link, octets, now));
+                    mobile.handle_mar(router, mar, now, |octets| {
+                        topology.allow_answer(arrival.link, octets, now)
+                    });
                 }
                 Vec::new()
             }
@@ -163,22 +183,30 @@ impl Routing {
         relay
     }
 
-    /// Whether a message on a control link that is addressed to another router may be forwarded: it says truly from which neighbor it
-    /// came. What passed honest routers so has a true trace from the first of them on.
+    /// Whether a message on a control link that is addressed to another router may be forwarded: it
+    /// says truly from which neighbor it came. What passed honest routers so has a true trace
+    /// from the first of them on.
     pub fn may_pass(&self, arrival: &Arrival<'_>) -> bool {
         self.topology.is_traced(arrival)
     }
 
-    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not. If that is long ago this router did not run, and who was
-    /// silent meanwhile is not lost for it.
+    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not. If that is long ago
+    /// this router did not run, and who was silent meanwhile is not lost for it.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.topology.handle_timeout(now);
         self.settle(now);
     }
 
-    /// This router serves an address, or says something else of it. Addresses of a class that routers do not tell each other are
-    /// left alone. Where not all have room in what other routers take, the `rank` says which goes first.
-    pub fn set_address(&mut self, address: AddressKey, attributes: Attributes, rank: Rank, now: Instant) {
+    /// This router serves an address, or says something else of it. Addresses of a class that
+    /// routers do not tell each other are left alone. Where not all have room in what other
+    /// routers take, the `rank` says which goes first.
+    pub fn set_address(
+        &mut self,
+        address: AddressKey,
+        attributes: Attributes,
+        rank: Rank,
+        now: Instant,
+    ) {
         self.mobile.set(address, attributes, rank);
         self.settle(now);
     }
@@ -235,7 +263,10 @@ impl Routing {
     }
 
     /// The addresses that another router serves.
-    pub fn addresses(&self, router: RouterIndex) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
+    pub fn addresses(
+        &self,
+        router: RouterIndex,
+    ) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
         self.mobile.addresses(router)
     }
 
@@ -260,7 +291,10 @@ impl Routing {
 
     /// Where a flooded MAU goes on: along the tree of its router, as C routers pass it on.
     fn tree_links(&self, arrival: &Arrival<'_>, origin: RouterIndex) -> Vec<LinkId> {
-        if !arrival.flooded || !self.topology.is_traced(arrival) || arrival.trace.routers().any(|id| id == &*self.config().id) {
+        if !arrival.flooded
+            || !self.topology.is_traced(arrival)
+            || arrival.trace.routers().any(|id| id == &*self.config().id)
+        {
             return Vec::new();
         }
         let mut links = self.routes().tree_links(origin, &arrival.trace);
@@ -290,7 +324,9 @@ impl Routing {
                     self.mobile.advertised(router, mobile_seq, digest, now);
                 }
                 machine::Event::Discovered(router) => self.mobile.discovered(router, now),
-                machine::Event::Reachable(router, reachable) => self.mobile.reachable(router, reachable),
+                machine::Event::Reachable(router, reachable) => {
+                    self.mobile.reachable(router, reachable)
+                }
                 machine::Event::Flush { router, restarted } => {
                     self.mobile.flush(router, restarted);
                     self.take_mobile();
@@ -309,7 +345,9 @@ impl Routing {
             match event {
                 mobile::Event::Changed(mau) => {
                     self.topology.set_mobile_seq(mau.mobile_seq, self.mobile.digest());
-                    let links = self.routes().tree_links(RouterIndex::OWN, &crate::annotations::Trace::default());
+                    let links = self
+                        .routes()
+                        .tree_links(RouterIndex::OWN, &crate::annotations::Trace::default());
                     self.send(links, MOBILE_FLOOD_ADDRESS.into(), Message::Mau(mau));
                 }
                 mobile::Event::Whole(router, mau) => self.send_to(router, Message::Mau(mau)),
@@ -320,7 +358,9 @@ impl Routing {
                 mobile::Event::Updated(router, address, attributes) => {
                     self.actions.push_back(Action::AddressUpdated { router, address, attributes });
                 }
-                mobile::Event::Removed(router, address) => self.actions.push_back(Action::AddressRemoved { router, address }),
+                mobile::Event::Removed(router, address) => {
+                    self.actions.push_back(Action::AddressRemoved { router, address })
+                }
                 mobile::Event::TooMany(router) => {
                     if let Some(id) = self.topology.id(router).cloned() {
                         self.actions.push_back(Action::Notice(Notice::TooManyAddresses { id }));
@@ -331,7 +371,9 @@ impl Routing {
     }
 
     fn send_to(&mut self, router: RouterIndex, message: Message) {
-        if let (Some(link), Some(id)) = (self.topology.link_toward(router), self.topology.id(router)) {
+        if let (Some(link), Some(id)) =
+            (self.topology.link_toward(router), self.topology.id(router))
+        {
             let to = mobile_address(id).into();
             self.send(vec![link], to, message);
         }

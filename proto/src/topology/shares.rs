@@ -6,8 +6,9 @@ use super::LinkId;
 
 /// A number of places, taken on behalf of control links.
 ///
-/// A link may take as many places as it leaves free. So one neighbor takes half of them at most, two take a third each, and what
-/// a hostile one fills with inventions always leaves room for what others tell.
+/// A link may take as many places as it leaves free. So one neighbor takes half of them at most,
+/// two take a third each, and what a hostile one fills with inventions always leaves room for what
+/// others tell.
 #[derive(Debug)]
 pub(crate) struct Shares {
     limit: usize,

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::annotations::Trace;
-use crate::time::Instant;
-
 use super::LinkId;
 use super::routes::{Route, RouterIndex};
+use crate::annotations::Trace;
+use crate::time::Instant;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug)]

@@ -4,23 +4,21 @@ use core::time::Duration;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::silence::Pause;
-use crate::time::Instant;
-
 use super::belief::{Claim, VERIFY};
-use super::digest;
 use super::message::{Lsu, Ra};
 use super::pace::{Gate, Request};
 use super::routes::{Edge, Graph, Node, RouterIndex};
 use super::shares::Shares;
-use super::{LinkId, MAX_EDGES, MAX_ROUTERS};
+use super::{LinkId, MAX_EDGES, MAX_ROUTERS, digest};
+use crate::silence::Pause;
+use crate::time::Instant;
 
-/// An RA that says what the last one of its router said is a copy that came another way when it comes this soon; routers repeat
-/// themselves after a second at the earliest.
+/// An RA that says what the last one of its router said is a copy that came another way when it
+/// comes this soon; routers repeat themselves after a second at the earliest.
 const COPIES: Duration = Duration::from_millis(500);
 
-/// New lives of a neighbor are believed at once, then ever more rarely, down to one a second: each makes every router of the
-/// network speak to it, and this one flood its RA.
+/// New lives of a neighbor are believed at once, then ever more rarely, down to one a second: each
+/// makes every router of the network speak to it, and this one flood its RA.
 const LIVES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// A known router.
@@ -61,7 +59,8 @@ pub(super) struct Router {
     pub(super) silent: Instant,
     /// The LSR to it.
     pub(super) request: Request,
-    /// Whether that went where a route leads, and not just back where a message of the router came from.
+    /// Whether that went where a route leads, and not just back where a message of the router came
+    /// from.
     pub(super) routed: bool,
     /// The control link on which a message of it came last.
     pub(super) arrival: Option<LinkId>,
@@ -93,9 +92,12 @@ pub(super) struct Flooded {
 }
 
 impl Flooded {
-    /// Whether another RA of the router is a copy of this one that came no shorter way, or is older.
+    /// Whether another RA of the router is a copy of this one that came no shorter way, or is
+    /// older.
     pub(super) fn is_copy(&self, ra: &Ra, hops: usize, now: Instant) -> bool {
-        let more = ra.ls_seq > self.ls_seq || ra.mobile_seq > self.mobile_seq || ra.instance != self.instance;
+        let more = ra.ls_seq > self.ls_seq
+            || ra.mobile_seq > self.mobile_seq
+            || ra.instance != self.instance;
         let same = ra.ls_seq == self.ls_seq && ra.mobile_seq == self.mobile_seq;
         !more && now < self.at + COPIES && !(same && hops < self.hops)
     }
@@ -143,7 +145,10 @@ impl Router {
 
     /// Whether its link state is to be asked for.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.told || self.said.is_some_and(|said| said != self.ls_seq) || self.check || self.rumor.is_some()
+        !self.told
+            || self.said.is_some_and(|said| said != self.ls_seq)
+            || self.check
+            || self.rumor.is_some()
     }
 
     /// Takes what it says of itself in an RA.
@@ -159,8 +164,9 @@ impl Router {
         }
     }
 
-    /// Whether a link state that came by another way than its own link can be its own. `shows_detour` says whether that link is not
-    /// its shortest way any more, if the link state is true.
+    /// Whether a link state that came by another way than its own link can be its own.
+    /// `shows_detour` says whether that link is not its shortest way any more, if the link
+    /// state is true.
     pub(super) fn take_astray(&mut self, lsu: &Lsu, shows_detour: bool) -> bool {
         match self.said_digest {
             Some(said) => self.said == Some(lsu.ls_seq) && said == digest_of(lsu),
@@ -179,7 +185,11 @@ impl Router {
     pub(super) fn take_link_state(&mut self, lsu: &Lsu, word: super::Word, now: Instant) -> bool {
         let Self { ls_seq: held, said, .. } = *self;
         let digest = digest_of(lsu);
-        let claim = Claim { held, said: said.unwrap_or(held), asked: self.check && self.request.is_outstanding() };
+        let claim = Claim {
+            held,
+            said: said.unwrap_or(held),
+            asked: self.check && self.request.is_outstanding(),
+        };
         let first = !self.told;
         let accepted = claim.accepts(word, lsu.ls_seq) || (first && said.is_none());
         self.told |= accepted || said.is_some_and(|said| lsu.ls_seq <= said);
@@ -188,7 +198,10 @@ impl Router {
             self.digest = digest;
             self.check = false;
             self.verified = now;
-        } else if lsu.ls_seq == held && digest == self.digest && said.is_some_and(|said| said < held) {
+        } else if lsu.ls_seq == held
+            && digest == self.digest
+            && said.is_some_and(|said| said < held)
+        {
             // An RA that was long under way said less: the answer bears out what is known.
             self.said = Some(held);
         }
@@ -255,7 +268,12 @@ impl Table {
     }
 
     /// The router `id`, made known by a control link if it is not known; `None` when too many are.
-    pub(super) fn learn(&mut self, id: &Arc<str>, via: LinkId, now: Instant) -> Option<RouterIndex> {
+    pub(super) fn learn(
+        &mut self,
+        id: &Arc<str>,
+        via: LinkId,
+        now: Instant,
+    ) -> Option<RouterIndex> {
         if let Some(router) = self.find(id) {
             return Some(router);
         }
@@ -291,7 +309,8 @@ impl Table {
 
     /// How many edges may be kept of a router.
     pub(super) fn room_for_edges(&self, router: RouterIndex) -> usize {
-        self.get(router).map_or(0, |slot| self.edges.room(slot.via).saturating_add(slot.edges.len()))
+        self.get(router)
+            .map_or(0, |slot| self.edges.room(slot.via).saturating_add(slot.edges.len()))
     }
 
     /// Replaces what a router announced; says which routers may have become orphans by that.
@@ -344,8 +363,12 @@ impl Table {
     }
 
     /// What changed since the last call, and the graph as it is.
-    pub(super) fn graph(&mut self, neighbors: Vec<(RouterIndex, LinkId)>) -> (Graph, Vec<RouterIndex>) {
-        let node = |router: &Router| Node { id: Arc::clone(&router.id), edges: Arc::clone(&router.edges) };
+    pub(super) fn graph(
+        &mut self,
+        neighbors: Vec<(RouterIndex, LinkId)>,
+    ) -> (Graph, Vec<RouterIndex>) {
+        let node =
+            |router: &Router| Node { id: Arc::clone(&router.id), edges: Arc::clone(&router.edges) };
         let nodes = self.slots.iter().map(|slot| slot.as_ref().map(node)).collect();
         let changed = core::mem::take(&mut self.changed).into_iter().collect();
         (Graph { nodes, index: Arc::clone(&self.index), neighbors }, changed)
@@ -353,10 +376,17 @@ impl Table {
 
     /// Every router but this one.
     pub(super) fn others(&self) -> impl Iterator<Item = (RouterIndex, &Router)> {
-        (0..).map(RouterIndex).zip(&self.slots).skip(1).filter_map(|(at, slot)| slot.as_ref().map(|slot| (at, slot)))
+        (0..)
+            .map(RouterIndex)
+            .zip(&self.slots)
+            .skip(1)
+            .filter_map(|(at, slot)| slot.as_ref().map(|slot| (at, slot)))
     }
 
     pub(super) fn edges_named(&self, edges: &[Edge]) -> Vec<(Arc<str>, u32)> {
-        edges.iter().filter_map(|edge| self.get(edge.to).map(|router| (Arc::clone(&router.id), edge.cost))).collect()
+        edges
+            .iter()
+            .filter_map(|edge| self.get(edge.to).map(|router| (Arc::clone(&router.id), edge.cost)))
+            .collect()
     }
 }

@@ -16,12 +16,26 @@ fn a_record_is_told_as_far_as_it_changed() {
     assert_eq!(first[0][..2], [(RECORD_TYPE, Value::Uint(2)), (IDENTITY, Value::string("s:1"))]);
     assert!(all.take().is_empty(), "nothing is told twice");
     all.put("s:1", Kind::Link, [(NAME, "link".into()), (OCTETS, 7.into())]);
-    assert_eq!(all.take(), [vec![(RECORD_TYPE, Value::Uint(2)), (IDENTITY, Value::string("s:1")), (OCTETS, Value::Ulong(7))]]);
+    assert_eq!(
+        all.take(),
+        [vec![
+            (RECORD_TYPE, Value::Uint(2)),
+            (IDENTITY, Value::string("s:1")),
+            (OCTETS, Value::Ulong(7))
+        ]]
+    );
     all.flush();
     assert_eq!(keys(&all.take()[0]), [RECORD_TYPE, IDENTITY, OCTETS, NAME]);
     all.end("s:1", 99);
     all.end("s:2", 99);
-    assert_eq!(all.take(), [vec![(RECORD_TYPE, Value::Uint(2)), (IDENTITY, Value::string("s:1")), (END_TIME, Value::Ulong(99))]]);
+    assert_eq!(
+        all.take(),
+        [vec![
+            (RECORD_TYPE, Value::Uint(2)),
+            (IDENTITY, Value::string("s:1")),
+            (END_TIME, Value::Ulong(99))
+        ]]
+    );
     all.flush();
     assert!(all.take().is_empty(), "what has ended is forgotten");
 }
@@ -37,7 +51,8 @@ fn messages_have_the_form_that_collectors_read() {
     let source = Source::new("abcde");
     let parts = |octets: &[u8]| {
         let Ok(Scan::Complete(head)) = scan(octets, true, true) else { panic!("no message") };
-        let properties = Properties::decode_fields(&mut head.properties.unwrap().of(octets)).unwrap();
+        let properties =
+            Properties::decode_fields(&mut head.properties.unwrap().of(octets)).unwrap();
         let body = head.body.map(|span| Reader::new(&octets[span.value..]).value().unwrap());
         (properties.to.unwrap(), properties.subject.unwrap(), properties.message_id, body)
     };
@@ -45,7 +60,8 @@ fn messages_have_the_form_that_collectors_read() {
     assert_eq!((to.as_str(), subject.as_str(), id), ("mc/sfe.all", "BEACON", Some(Value::Long(3))));
     let (to, subject, _, _) = parts(&source.heartbeat(4, 1));
     assert_eq!((to.as_str(), subject.as_str()), ("mc/sfe.abcde:0", "HEARTBEAT"));
-    let (to, subject, _, _) = parts(&records(5, &source.logs(), &[vec![(RECORD_TYPE, Value::Uint(14))]]));
+    let (to, subject, _, _) =
+        parts(&records(5, &source.logs(), &[vec![(RECORD_TYPE, Value::Uint(14))]]));
     assert_eq!((to.as_str(), subject.as_str()), ("mc/sfe.abcde:0.logs", "RECORD"));
 }
 
@@ -59,7 +75,10 @@ fn of_others_only_what_is_theirs_to_say_is_read() {
         (PROXY_HOST, Value::Null),
     ];
     let octets = records(1, "vfcr.abcde:0", &[told, vec![(CONNECTOR, Value::string("nobody"))]]);
-    assert_eq!(read_co_records(&octets), [("abcde:7".to_owned(), vec![(CONNECTOR, "other:3".into())])]);
+    assert_eq!(
+        read_co_records(&octets),
+        [("abcde:7".to_owned(), vec![(CONNECTOR, "other:3".into())])]
+    );
     for cut in 0..octets.len() {
         read_co_records(&octets[..cut]);
     }

@@ -1,5 +1,6 @@
-//! A router that behaves like the C router as far as neighbors can tell: it works once a second, computes its radius and valid
-//! origins then, and until then drops what comes from further away than it knows of.
+//! A router that behaves like the C router as far as neighbors can tell: it works once a second,
+//! computes its radius and valid origins then, and until then drops what comes from further away
+//! than it knows of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use skupper_proto::annotations::node_text;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::message::{
-    AddressEntry, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, Ra, mobile_address,
-    router_address,
+    AddressEntry, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS, Mar, Mau,
+    MauContent, Ra, mobile_address, router_address,
 };
 use skupper_proto::topology::{LinkId, Message};
 
@@ -103,7 +104,12 @@ impl CRouter {
 
     pub(crate) fn link_down(&mut self, link: LinkId) {
         self.links.remove(&link);
-        let lost: Vec<String> = self.known.iter().filter(|(_, k)| k.link == Some(link)).map(|(id, _)| id.clone()).collect();
+        let lost: Vec<String> = self
+            .known
+            .iter()
+            .filter(|(_, k)| k.link == Some(link))
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in lost {
             self.lose(&id);
         }
@@ -145,7 +151,11 @@ impl CRouter {
     }
 
     fn learn(&mut self, id: &str, instance: Option<i64>) -> &mut Known {
-        self.known.entry(id.to_owned()).or_insert_with(|| Known { instance, need_ls: true, ..Known::default() })
+        self.known.entry(id.to_owned()).or_insert_with(|| Known {
+            instance,
+            need_ls: true,
+            ..Known::default()
+        })
     }
 
     fn link_toward(&self, id: &str) -> Option<LinkId> {
@@ -163,9 +173,15 @@ impl CRouter {
     }
 
     fn flood(&self, origin: Option<&str>, trace: &[String]) -> BTreeSet<LinkId> {
-        let excluded: BTreeSet<LinkId> = trace.iter().filter_map(|id| self.known.get(id)?.link).collect();
-        let valid = |known: &Known| origin.is_none_or(|origin| known.valid_origins.contains(origin));
-        let links = self.known.iter().filter(|(_, known)| valid(known)).filter_map(|(id, _)| self.link_toward(id));
+        let excluded: BTreeSet<LinkId> =
+            trace.iter().filter_map(|id| self.known.get(id)?.link).collect();
+        let valid =
+            |known: &Known| origin.is_none_or(|origin| known.valid_origins.contains(origin));
+        let links = self
+            .known
+            .iter()
+            .filter(|(_, known)| valid(known))
+            .filter_map(|(id, _)| self.link_toward(id));
         links.filter(|link| !excluded.contains(link)).collect()
     }
 
@@ -178,7 +194,13 @@ impl CRouter {
     fn send_ra(&mut self, now: Instant) {
         self.last_ra = Some(now);
         let (ls_seq, mobile_seq) = (self.ls_seq, self.mobile_seq);
-        let ra = Ra { id: self.id.as_str().into(), instance: Some(self.instance), ls_seq, mobile_seq, digests: None };
+        let ra = Ra {
+            id: self.id.as_str().into(),
+            instance: Some(self.instance),
+            ls_seq,
+            mobile_seq,
+            digests: None,
+        };
         self.flood_own(FLOOD_ADDRESS, Message::Ra(ra));
     }
 
@@ -193,7 +215,13 @@ impl CRouter {
         self.unicast(id, mobile_address(id), Message::Mar(mar));
     }
 
-    pub(crate) fn receive(&mut self, link: LinkId, packet: &Packet, now: Instant, out: &mut Vec<(LinkId, Packet)>) {
+    pub(crate) fn receive(
+        &mut self,
+        link: LinkId,
+        packet: &Packet,
+        now: Instant,
+        out: &mut Vec<(LinkId, Packet)>,
+    ) {
         let annotations = packet.read();
         let trace: Vec<String> = annotations.trace.routers().map(str::to_owned).collect();
         if trace.len() > self.radius + 1 {
@@ -205,7 +233,9 @@ impl CRouter {
             AddressClass::Router => self.link_toward(address.text).into_iter().collect(),
             AddressClass::Topological => {
                 let tree = &*packet.to == MOBILE_FLOOD_ADDRESS;
-                self.flood(tree.then(|| trace.first().map_or("", String::as_str)), &trace).into_iter().collect()
+                self.flood(tree.then(|| trace.first().map_or("", String::as_str)), &trace)
+                    .into_iter()
+                    .collect()
             }
             _ => Vec::new(),
         };
@@ -236,8 +266,17 @@ impl CRouter {
             }
             Message::Lsr(lsr) => {
                 self.learn(&lsr.id, None);
-                let peers = self.peers.iter().map(|(id, cost)| (Arc::from(id.as_str()), *cost as u32)).collect();
-                let lsu = Lsu { id: self.id.as_str().into(), instance: Some(self.instance), ls_seq: self.ls_seq, peers };
+                let peers = self
+                    .peers
+                    .iter()
+                    .map(|(id, cost)| (Arc::from(id.as_str()), *cost as u32))
+                    .collect();
+                let lsu = Lsu {
+                    id: self.id.as_str().into(),
+                    instance: Some(self.instance),
+                    ls_seq: self.ls_seq,
+                    peers,
+                };
                 self.unicast(&lsr.id, router_address(&lsr.id), Message::Lsu(lsu));
             }
             Message::Lsu(lsu) => {
@@ -245,7 +284,11 @@ impl CRouter {
                 if lsu.ls_seq > known.ls_seq {
                     known.ls_seq = lsu.ls_seq;
                     known.seen = Some(now);
-                    known.peers = lsu.peers.iter().map(|(id, cost)| (id.to_string(), u64::from(*cost))).collect();
+                    known.peers = lsu
+                        .peers
+                        .iter()
+                        .map(|(id, cost)| (id.to_string(), u64::from(*cost)))
+                        .collect();
                     self.recompute = true;
                     for (id, _) in &lsu.peers {
                         if **id != *self.id {
@@ -257,8 +300,11 @@ impl CRouter {
             Message::Mau(mau) => self.handle_mau(mau),
             Message::Mar(mar) => {
                 if mar.have_seq < self.mobile_seq && self.known.contains_key(&*mar.id) {
-                    let content = MauContent::Whole(self.announced.iter().map(|(key, a)| entry(key, a)).collect());
-                    let mau = Mau { id: self.id.as_str().into(), mobile_seq: self.mobile_seq, content };
+                    let content = MauContent::Whole(
+                        self.announced.iter().map(|(key, a)| entry(key, a)).collect(),
+                    );
+                    let mau =
+                        Mau { id: self.id.as_str().into(), mobile_seq: self.mobile_seq, content };
                     self.unicast(&mar.id, mobile_address(&mar.id), Message::Mau(mau));
                 }
             }
@@ -314,7 +360,9 @@ impl CRouter {
                 known.addresses.extend(add.iter().map(|entry| entry.key.clone()));
                 known.addresses.retain(|key| !del.contains(key));
             }
-            MauContent::Whole(all) => known.addresses = all.iter().map(|entry| entry.key.clone()).collect(),
+            MauContent::Whole(all) => {
+                known.addresses = all.iter().map(|entry| entry.key.clone()).collect()
+            }
         }
         known.mobile_requested = false;
         known.mobile_seq = mau.mobile_seq;
@@ -322,14 +370,22 @@ impl CRouter {
 
     pub(crate) fn tick(&mut self, now: Instant) {
         self.next_tick = now + Duration::from_secs(1);
-        let older = |at: Option<Instant>, age| at.is_none_or(|at| now - at > Duration::from_secs(age));
+        let older =
+            |at: Option<Instant>, age| at.is_none_or(|at| now - at > Duration::from_secs(age));
         self.hellos.retain(|_, at| !older(Some(*at), 3));
         let seen = self.hellos.keys().map(|id| id.as_str().into()).collect();
-        let hello = Message::Hello(Hello { id: self.id.as_str().into(), instance: Some(self.instance), seen });
+        let hello = Message::Hello(Hello {
+            id: self.id.as_str().into(),
+            instance: Some(self.instance),
+            seen,
+        });
         let packet = Packet::new(&self.own, HELLO_ADDRESS, hello);
         self.out.extend(self.links.keys().map(|link| (*link, packet.clone())));
         let in_flux = !older(self.last_change, 8);
-        if self.last_ra.is_none_or(|at| now - at >= Duration::from_secs(if in_flux { 4 } else { 30 })) {
+        if self
+            .last_ra
+            .is_none_or(|at| now - at >= Duration::from_secs(if in_flux { 4 } else { 30 }))
+        {
             self.send_ra(now);
         }
         self.expire(now);
@@ -362,7 +418,8 @@ impl CRouter {
             if known.link.is_none() && known.next_hop.is_none() {
                 continue;
             }
-            let (ls, mobile) = (std::mem::take(&mut known.need_ls), std::mem::take(&mut known.need_mobile));
+            let (ls, mobile) =
+                (std::mem::take(&mut known.need_ls), std::mem::take(&mut known.need_mobile));
             if ls {
                 self.send_lsr(&id);
             }
@@ -377,9 +434,16 @@ impl CRouter {
     }
 
     fn expire(&mut self, now: Instant) {
-        let older = |at: Option<Instant>, age| at.is_none_or(|at| now - at > Duration::from_secs(age));
+        let older =
+            |at: Option<Instant>, age| at.is_none_or(|at| now - at > Duration::from_secs(age));
         let silent = |k: &Known| k.link.is_some() && older(k.refreshed, 3);
-        for id in self.known.iter().filter(|(_, k)| silent(k)).map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in self
+            .known
+            .iter()
+            .filter(|(_, k)| silent(k))
+            .map(|(id, _)| id.clone())
+            .collect::<Vec<_>>()
+        {
             self.lose(&id);
         }
         for known in self.known.values_mut() {
@@ -389,7 +453,8 @@ impl CRouter {
                 self.recompute = true;
             }
         }
-        let named: BTreeSet<String> = self.known.values().flat_map(|k| k.peers.keys().cloned()).collect();
+        let named: BTreeSet<String> =
+            self.known.values().flat_map(|k| k.peers.keys().cloned()).collect();
         self.known.retain(|id, known| {
             if known.peers.is_empty() && known.link.is_none() && !named.contains(id) {
                 known.idle_ticks += 1;
@@ -399,7 +464,8 @@ impl CRouter {
     }
 
     fn compute(&mut self) {
-        let mut graph: Graph = self.known.iter().map(|(id, known)| (id.clone(), known.peers.clone())).collect();
+        let mut graph: Graph =
+            self.known.iter().map(|(id, known)| (id.clone(), known.peers.clone())).collect();
         graph.insert(self.id.clone(), self.peers.clone());
         let own = shortest_paths(&graph, &self.id);
         self.radius = own.values().map(|path| path.hops).max().unwrap_or(0);
@@ -430,7 +496,8 @@ impl CRouter {
         }
         let changed = |(key, a): &(&AddressKey, &Attributes)| self.announced.get(*key) != Some(*a);
         let add = self.served.iter().filter(changed).map(|(key, a)| entry(key, a)).collect();
-        let del = self.announced.keys().filter(|key| !self.served.contains_key(*key)).cloned().collect();
+        let del =
+            self.announced.keys().filter(|key| !self.served.contains_key(*key)).cloned().collect();
         self.announced = self.served.clone();
         self.mobile_seq += 1;
         let content = MauContent::Change { add, del };
@@ -455,19 +522,24 @@ struct Path {
     through: Vec<String>,
 }
 
-/// Dijkstra's algorithm by a sorted list: of equally cheap routers the one with the lower id is settled first, and a path is
-/// replaced only by a cheaper one.
+/// Dijkstra's algorithm by a sorted list: of equally cheap routers the one with the lower id is
+/// settled first, and a path is replaced only by a cheaper one.
 fn shortest_paths(graph: &Graph, root: &str) -> BTreeMap<String, Path> {
-    let mut paths = BTreeMap::from([(root.to_owned(), Path { cost: 0, hops: 0, through: Vec::new() })]);
+    let mut paths =
+        BTreeMap::from([(root.to_owned(), Path { cost: 0, hops: 0, through: Vec::new() })]);
     let mut settled = BTreeSet::new();
-    while let Some((id, path)) =
-        paths.iter().filter(|(id, _)| !settled.contains(*id)).min_by(|a, b| (a.1.cost, a.0).cmp(&(b.1.cost, b.0)))
+    while let Some((id, path)) = paths
+        .iter()
+        .filter(|(id, _)| !settled.contains(*id))
+        .min_by(|a, b| (a.1.cost, a.0).cmp(&(b.1.cost, b.0)))
     {
         let (id, path) = (id.clone(), path.clone());
         for (peer, cost) in graph.get(&id).into_iter().flatten() {
             let through = path.through.iter().chain([&id]).cloned().collect();
             let candidate = Path { cost: path.cost + cost, hops: path.hops + 1, through };
-            if !settled.contains(peer) && paths.get(peer).is_none_or(|known| candidate.cost < known.cost) {
+            if !settled.contains(peer)
+                && paths.get(peer).is_none_or(|known| candidate.cost < known.cost)
+            {
                 paths.insert(peer.clone(), candidate);
             }
         }

@@ -47,7 +47,12 @@ fn wrong(net: &Net) -> Vec<String> {
 
 fn assert_ours_agree(net: &Net, what: &str) {
     let wrong = wrong(net);
-    assert!(wrong.is_empty(), "{what}: {} findings: {:#?}", wrong.len(), &wrong[..wrong.len().min(3)]);
+    assert!(
+        wrong.is_empty(),
+        "{what}: {} findings: {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(3)]
+    );
 }
 
 type Kind = (&'static str, fn(Lie) -> Lie);
@@ -72,9 +77,13 @@ fn lies_are_gone_in_a_minute(n: usize, is_ring: bool) {
                 }
                 let harm = wrong(&net).len();
                 let took = net.run_until(HEALED, |net| wrong(net).is_empty());
-                let took = took.unwrap_or_else(|| panic!("{n} ring {is_ring}, r{liar} of r{victim}, {name}: {:#?}", wrong(&net)));
+                let took = took.unwrap_or_else(|| {
+                    panic!("{n} ring {is_ring}, r{liar} of r{victim}, {name}: {:#?}", wrong(&net))
+                });
                 if harm > 0 {
-                    println!("{n} ring {is_ring}, r{liar} of r{victim}, {name}: {harm} wrong, right after {took:?}");
+                    println!(
+                        "{n} ring {is_ring}, r{liar} of r{victim}, {name}: {harm} wrong, right after {took:?}"
+                    );
                 }
                 net.run(HEALED - took);
                 assert_ours_agree(&net, name);
@@ -103,7 +112,8 @@ fn lies_in_a_ring_of_six_are_gone_in_a_minute() {
     lies_are_gone_in_a_minute(6, true);
 }
 
-/// Whatever a liar says for ten seconds, and whoever it says it of, a minute later the others see each other's services again.
+/// Whatever a liar says for ten seconds, and whoever it says it of, a minute later the others see
+/// each other's services again.
 fn assert_heals(seed: u64, n: usize, is_ring: bool, c_routers: &[usize], lies: usize) {
     let mut rng = Rng::with_seed(seed);
     let mut net = network(n, is_ring, c_routers);
@@ -114,7 +124,10 @@ fn assert_heals(seed: u64, n: usize, is_ring: bool, c_routers: &[usize], lies: u
         net.run(ms(rng.u64(0..2 * 10_000 / lies as u64)));
     }
     net.run(HEALED);
-    assert_ours_agree(&net, &format!("seed {seed}, n {n}, ring {is_ring}, C {c_routers:?}, {lies} lies, liar r{liar}"));
+    assert_ours_agree(
+        &net,
+        &format!("seed {seed}, n {n}, ring {is_ring}, C {c_routers:?}, {lies} lies, liar r{liar}"),
+    );
 }
 
 proptest! {

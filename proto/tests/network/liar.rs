@@ -8,8 +8,8 @@ use skupper_proto::annotations::{Flags, Outgoing, Parsed, node_text, parse};
 use skupper_proto::mobile::Attributes;
 use skupper_proto::topology::Message;
 use skupper_proto::topology::message::{
-    AddressEntry, Digests, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, Ra,
-    mobile_address, router_address,
+    AddressEntry, Digests, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS,
+    Mar, Mau, MauContent, Ra, mobile_address, router_address,
 };
 
 use crate::sim::{Net, Packet};
@@ -30,11 +30,20 @@ pub(crate) struct Lie {
 }
 
 impl Lie {
-    /// The victim's true sequences with nothing behind them: it has no neighbors and serves nothing.
+    /// The victim's true sequences with nothing behind them: it has no neighbors and serves
+    /// nothing.
     pub(crate) fn of(net: &Net, victim: usize) -> Self {
         let (ls_seq, mobile_seq) = net.sequences(victim);
         let instance = net.nodes[victim].instance;
-        Self { victim, instance, ls_seq, mobile_seq, peers: Vec::new(), addresses: Vec::new(), digests: None }
+        Self {
+            victim,
+            instance,
+            ls_seq,
+            mobile_seq,
+            peers: Vec::new(),
+            addresses: Vec::new(),
+            digests: None,
+        }
     }
 
     pub(crate) fn huge(self) -> Self {
@@ -75,7 +84,11 @@ impl Lie {
     }
 
     pub(crate) fn hello(&self, net: &Net, seen: &str) -> Message {
-        Message::Hello(Hello { id: self.id(net), instance: Some(self.instance), seen: vec![seen.into()] })
+        Message::Hello(Hello {
+            id: self.id(net),
+            instance: Some(self.instance),
+            seen: vec![seen.into()],
+        })
     }
 }
 
@@ -94,12 +107,18 @@ pub(crate) fn packet(trace: &[&str], to: &str, message: Message) -> Packet {
     Packet { annotations, to: to.into(), message: Arc::new(message) }
 }
 
-/// Tells everybody a whole story in the victim's name, in the order that is believed most readily: RA, link state, addresses. Every
-/// message goes by every connection of the liar, with each trace that it may have.
+/// Tells everybody a whole story in the victim's name, in the order that is believed most readily:
+/// RA, link state, addresses. Every message goes by every connection of the liar, with each trace
+/// that it may have.
 pub(crate) fn tell_all(net: &mut Net, liar: usize, lie: &Lie) {
     let victim = net.nodes[lie.victim].id.clone();
     let own = net.nodes[liar].id.clone();
-    let others: Vec<String> = net.nodes.iter().map(|node| node.id.clone()).filter(|id| *id != own && *id != victim).collect();
+    let others: Vec<String> = net
+        .nodes
+        .iter()
+        .map(|node| node.id.clone())
+        .filter(|id| *id != own && *id != victim)
+        .collect();
     let traces: [&[&str]; 4] = [&[&victim, &own], &[&own], &[&victim], &[]];
     for connection in connections_of(net, liar) {
         for trace in traces {
@@ -107,9 +126,21 @@ pub(crate) fn tell_all(net: &mut Net, liar: usize, lie: &Lie) {
             for target in &others {
                 net.forge(liar, connection, packet(trace, &router_address(target), lie.ra(net)));
                 net.forge(liar, connection, packet(trace, &router_address(target), lie.lsu(net)));
-                net.forge(liar, connection, packet(trace, &mobile_address(target), lie.change(net)));
+                net.forge(
+                    liar,
+                    connection,
+                    packet(trace, &mobile_address(target), lie.change(net)),
+                );
                 net.forge(liar, connection, packet(trace, &mobile_address(target), lie.whole(net)));
-                net.forge(liar, connection, packet(trace, &format!("amqp:/_topo/0/{target}/qdhello"), lie.hello(net, target)));
+                net.forge(
+                    liar,
+                    connection,
+                    packet(
+                        trace,
+                        &format!("amqp:/_topo/0/{target}/qdhello"),
+                        lie.hello(net, target),
+                    ),
+                );
                 net.forge(liar, connection, packet(trace, HELLO_ADDRESS, lie.hello(net, target)));
             }
             net.forge(liar, connection, packet(trace, MOBILE_FLOOD_ADDRESS, lie.change(net)));
@@ -122,13 +153,16 @@ pub(crate) fn connections_of(net: &Net, node: usize) -> Vec<usize> {
     (0..net.connections.len()).filter(|at| net.connections[*at].ends.contains(&node)).collect()
 }
 
-/// One lie of any kind by one of the liar's connections. Link states and answers are sent to routers of ours only: those of C believe
-/// whatever comes.
+/// One lie of any kind by one of the liar's connections. Link states and answers are sent to
+/// routers of ours only: those of C believe whatever comes.
 pub(crate) fn tell_any(net: &mut Net, liar: usize, rng: &mut Rng) {
     let others: Vec<usize> = (0..net.nodes.len()).filter(|node| *node != liar).collect();
     let ours: Vec<usize> = others.iter().copied().filter(|node| !net.nodes[*node].is_c).collect();
     let connections = connections_of(net, liar);
-    let (Some(victim), Some(target)) = (rng.choice(&others).copied(), rng.choice(&ours).copied()) else { return };
+    let (Some(victim), Some(target)) = (rng.choice(&others).copied(), rng.choice(&ours).copied())
+    else {
+        return;
+    };
     let Some(connection) = rng.choice(&connections).copied() else { return };
     let mut lie = Lie::of(net, victim);
     lie = match rng.u8(0..5) {
@@ -139,18 +173,25 @@ pub(crate) fn tell_any(net: &mut Net, liar: usize, rng: &mut Rng) {
         _ => lie,
     };
     if rng.bool() {
-        lie.peers = others.iter().filter(|_| rng.bool()).map(|at| (net.nodes[*at].id.as_str().into(), 1)).collect();
+        lie.peers = others
+            .iter()
+            .filter(|_| rng.bool())
+            .map(|at| (net.nodes[*at].id.as_str().into(), 1))
+            .collect();
     }
     if rng.bool() {
         let key = AddressKey::mobile(format!("invented-{}", rng.u8(0..3)));
-        lie.addresses = vec![AddressEntry { key, attributes: Attributes::new(Treatment::Balanced) }];
+        lie.addresses =
+            vec![AddressEntry { key, attributes: Attributes::new(Treatment::Balanced) }];
     }
     if rng.bool() {
         lie.digests = Some(Digests { link_state: rng.u64(..), addresses: rng.u64(..) });
     }
-    let (victim, own, target) = (net.nodes[victim].id.clone(), net.nodes[liar].id.clone(), net.nodes[target].id.clone());
+    let (victim, own, target) =
+        (net.nodes[victim].id.clone(), net.nodes[liar].id.clone(), net.nodes[target].id.clone());
     let middle = net.nodes[*rng.choice(&others).unwrap_or(&0)].id.clone();
-    let traces: [&[&str]; 5] = [&[&victim, &own], &[&own], &[&victim], &[], &[&victim, &middle, &own]];
+    let traces: [&[&str]; 5] =
+        [&[&victim, &own], &[&own], &[&victim], &[], &[&victim, &middle, &own]];
     let trace = *rng.choice(&traces).unwrap_or(&traces[0]);
     let (routing, mobile) = (router_address(&target), mobile_address(&target));
     let id: Arc<str> = victim.as_str().into();

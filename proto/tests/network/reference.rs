@@ -15,8 +15,8 @@ pub(crate) struct Path {
     pub(crate) next_hop: usize,
 }
 
-/// Dijkstra's algorithm by a sorted set: of equally cheap routers the one with the lower id is settled first, and a path is
-/// replaced only by a cheaper one.
+/// Dijkstra's algorithm by a sorted set: of equally cheap routers the one with the lower id is
+/// settled first, and a path is replaced only by a cheaper one.
 pub(crate) fn shortest_paths(net: &Net, graph: &Graph, root: usize) -> Vec<Option<Path>> {
     let mut paths = vec![None; graph.len()];
     paths[root] = Some(Path { cost: 0, hops: 0, next_hop: root });
@@ -44,7 +44,8 @@ pub(crate) fn shortest_paths(net: &Net, graph: &Graph, root: usize) -> Vec<Optio
 
 /// The network as it is.
 pub(crate) fn graph_of(net: &Net) -> Graph {
-    let mut graph: Graph = net.nodes.iter().map(|node| node.router.is_some().then(BTreeMap::new)).collect();
+    let mut graph: Graph =
+        net.nodes.iter().map(|node| node.router.is_some().then(BTreeMap::new)).collect();
     for connection in net.connections.iter().filter(|connection| connection.up.is_some()) {
         let [a, b] = connection.ends;
         for (from, to) in [(a, b), (b, a)] {
@@ -66,23 +67,37 @@ pub(crate) fn disagreement(net: &Net, node: usize, graph: &Graph) -> Vec<String>
     let own = &net.nodes[node];
     let mut found = Vec::new();
     let paths = shortest_paths(net, graph, node);
-    let reachable = || paths.iter().enumerate().filter_map(|(at, path)| Some((at, path.as_ref()?))).filter(|(at, _)| *at != node);
+    let reachable = || {
+        paths
+            .iter()
+            .enumerate()
+            .filter_map(|(at, path)| Some((at, path.as_ref()?)))
+            .filter(|(at, _)| *at != node)
+    };
     match own.router.as_ref() {
         None => {}
         Some(Router::Ours(router)) => {
             let routes = router.routing.routes();
             let known = routes.iter().count();
             if known != reachable().count() {
-                found.push(format!("{} reaches {known} routers, not {}", own.id, reachable().count()));
+                found.push(format!(
+                    "{} reaches {known} routers, not {}",
+                    own.id,
+                    reachable().count()
+                ));
             }
             for (number, path) in reachable() {
                 let id = &net.nodes[number].id;
-                let Some((at, route)) = routes.router(id).and_then(|at| Some((at, routes.route(at)?))) else {
+                let Some((at, route)) =
+                    routes.router(id).and_then(|at| Some((at, routes.route(at)?)))
+                else {
                     found.push(format!("{} does not reach {id}", own.id));
                     continue;
                 };
                 let hop = routes.id(route.next_hop).map(|id| &**id).unwrap_or_default();
-                if (route.cost, route.hops as usize, hop) != (path.cost, path.hops, net.nodes[path.next_hop].id.as_str()) {
+                if (route.cost, route.hops as usize, hop)
+                    != (path.cost, path.hops, net.nodes[path.next_hop].id.as_str())
+                {
                     found.push(format!("{} to {id}: {route:?} by {hop}, not {path:?}", own.id));
                 }
                 let (served, none) = (&net.nodes[number].served, BTreeMap::new());
@@ -131,8 +146,9 @@ pub(crate) fn assert_settled(net: &Net) {
     assert_trees_reach_all(net);
 }
 
-/// Following next hops from anywhere to anywhere that can be reached ends there: no loops, no black holes. A C router remembers one
-/// that is gone until it has been silent for long, and may name a way to it.
+/// Following next hops from anywhere to anywhere that can be reached ends there: no loops, no black
+/// holes. A C router remembers one that is gone until it has been silent for long, and may name a
+/// way to it.
 fn assert_ways_end(net: &Net) {
     let graph = graph_of(net);
     let numbers = numbers_of(net);
@@ -145,9 +161,11 @@ fn assert_ways_end(net: &Net) {
                 let number = |at| routes.id(at).map_or(usize::MAX, |id| numbers[&**id]);
                 routes.iter().map(|(at, route)| (number(at), number(route.next_hop))).collect()
             }
-            Some(Router::C(router)) => {
-                router.next_hops().iter().map(|(to, hop)| (numbers[to.as_str()], numbers[hop.as_str()])).collect()
-            }
+            Some(Router::C(router)) => router
+                .next_hops()
+                .iter()
+                .map(|(to, hop)| (numbers[to.as_str()], numbers[hop.as_str()]))
+                .collect(),
             None => HashMap::new(),
         })
         .collect();
@@ -166,7 +184,8 @@ fn assert_ways_end(net: &Net) {
     }
 }
 
-/// A message for everybody, forwarded along the tree of the router where it entered, reaches each router once.
+/// A message for everybody, forwarded along the tree of the router where it entered, reaches each
+/// router once.
 fn assert_trees_reach_all(net: &Net) {
     let all_ours = net.nodes.iter().all(|node| matches!(node.router, None | Some(Router::Ours(_))));
     if !all_ours || net.nodes.len() > 60 {
@@ -182,13 +201,19 @@ fn assert_trees_reach_all(net: &Net) {
             let routes = net.ours(at).routing.routes();
             let ingress = routes.router(&node.id).expect("the origin is known");
             for link in routes.tree_links(ingress, &Default::default()) {
-                let connection = net.connections.iter().find(|connection| connection.up == Some(link));
+                let connection =
+                    net.connections.iter().find(|connection| connection.up == Some(link));
                 let ends = connection.expect("the link is up").ends;
                 let to = if ends[0] == at { ends[1] } else { ends[0] };
                 assert_ne!(Some(to), from, "the message goes back");
                 under_way.push((to, Some(at)));
             }
         }
-        assert_eq!(arrived.len(), shortest_paths(net, &graph, origin).iter().flatten().count(), "of {}", node.id);
+        assert_eq!(
+            arrived.len(),
+            shortest_paths(net, &graph, origin).iter().flatten().count(),
+            "of {}",
+            node.id
+        );
     }
 }

@@ -39,7 +39,8 @@ fn random_net(rng: &mut Rng, n: usize, extra: usize, c_share: f64) -> Net {
 }
 
 fn connect(net: &mut Net, rng: &mut Rng, a: usize, b: usize) {
-    // Where ways of equal cost differ in length, C routers drop what took the longer one for having come too far.
+    // Where ways of equal cost differ in length, C routers drop what took the longer one for having
+    // come too far.
     let any_c = net.nodes.iter().any(|node| node.is_c);
     let cost = if any_c { 1 } else { rng.u32(1..4) };
     net.connect(a, b, cost, ms(rng.u64(1..40)));
@@ -110,7 +111,11 @@ fn what_flaps_is_said_ever_more_rarely() {
     let key = AddressKey::mobile("flapping");
     let before = net.sent.get("MAU").copied().unwrap_or(0);
     for n in 0..1000 {
-        net.serve(a, key.clone(), Attributes { in_links: n, ..Attributes::new(Treatment::Closest) });
+        net.serve(
+            a,
+            key.clone(),
+            Attributes { in_links: n, ..Attributes::new(Treatment::Closest) },
+        );
         net.run(ms(10));
     }
     let maus = net.sent["MAU"] - before;
@@ -219,7 +224,11 @@ fn disturb(net: &mut Net, rng: &mut Rng, times: usize) {
         match rng.u8(0..6) {
             0 | 1 => {
                 let connection = rng.usize(0..net.connections.len());
-                if net.connections[connection].up.is_some() { net.down(connection) } else { net.up(connection) }
+                if net.connections[connection].up.is_some() {
+                    net.down(connection)
+                } else {
+                    net.up(connection)
+                }
             }
             2 if net.nodes[node].router.is_some() => net.stop(node),
             2 | 3 => {
@@ -272,19 +281,30 @@ fn large_network(n: usize) {
     let ras = said["RA"];
     assert!(ras <= 3 * connections, "{ras} RAs for {connections} connections");
     // A connection that goes changes two link states, which everybody asks for.
-    let said = settle_in_slices(&mut net, "a connection goes", 900, |net| net.down(connections as usize / 2));
+    let said = settle_in_slices(&mut net, "a connection goes", 900, |net| {
+        net.down(connections as usize / 2)
+    });
     let said: u64 = said.values().sum();
     assert!(said <= 80 * n as u64, "{said}");
     net.run(ms(15_000));
     assert_settled(&net);
 }
 
-/// Makes a change and lets time pass until some of the routers agree, and on to `limit` milliseconds; says what it took until then, and
-/// gives what was sent in all but HELLO. Asking all after every message would take longer than the network does.
-fn settle_in_slices(net: &mut Net, what: &str, limit: u64, change: impl FnOnce(&mut Net)) -> BTreeMap<&'static str, u64> {
+/// Makes a change and lets time pass until some of the routers agree, and on to `limit`
+/// milliseconds; says what it took until then, and gives what was sent in all but HELLO. Asking all
+/// after every message would take longer than the network does.
+fn settle_in_slices(
+    net: &mut Net,
+    what: &str,
+    limit: u64,
+    change: impl FnOnce(&mut Net),
+) -> BTreeMap<&'static str, u64> {
     let (before, spent) = (net.sent.clone(), net.spent);
     let since = |net: &Net| {
-        let said = net.sent.iter().map(|(opcode, sent)| (*opcode, sent - before.get(opcode).unwrap_or(&0)));
+        let said = net
+            .sent
+            .iter()
+            .map(|(opcode, sent)| (*opcode, sent - before.get(opcode).unwrap_or(&0)));
         said.filter(|(opcode, sent)| *sent > 0 && *opcode != "HELLO").collect::<BTreeMap<_, _>>()
     };
     change(net);
@@ -295,14 +315,19 @@ fn settle_in_slices(net: &mut Net, what: &str, limit: u64, change: impl FnOnce(&
         assert!(took <= limit, "the routers take too long");
     }
     let (said, spent) = (since(net), net.spent - spent);
-    println!("{what}: {took} ms, {spent:?} of processor time, {} messages {said:?}", said.values().sum::<u64>());
+    println!(
+        "{what}: {took} ms, {spent:?} of processor time, {} messages {said:?}",
+        said.values().sum::<u64>()
+    );
     net.run(ms(limit - took));
     since(net)
 }
 
 fn is_settled_sampled(net: &Net) -> bool {
     let graph = crate::reference::graph_of(net);
-    (0..net.nodes.len()).step_by(25).all(|node| crate::reference::disagreement(net, node, &graph).is_empty())
+    (0..net.nodes.len())
+        .step_by(25)
+        .all(|node| crate::reference::disagreement(net, node, &graph).is_empty())
 }
 
 #[test]
@@ -335,15 +360,19 @@ fn c_routers_and_ours_agree_after_disturbances() {
 fn a_line_with_c_routers_converges_whatever_their_places() {
     for place in 0..8_u32 {
         let mut net = Net::new();
-        let nodes: Vec<usize> = (0..3).map(|at| net.add(&format!("r{at}"), place >> at & 1 == 1)).collect();
+        let nodes: Vec<usize> =
+            (0..3).map(|at| net.add(&format!("r{at}"), place >> at & 1 == 1)).collect();
         for node in &nodes {
             net.serve_name(*node, &format!("at-{node}"));
         }
         net.connect(nodes[0], nodes[1], 1, MS);
         net.connect(nodes[1], nodes[2], 1, MS);
-        let took = net.run_until(ms(60_000), is_settled).unwrap_or_else(|| panic!("place {place:03b} does not converge"));
+        let took = net
+            .run_until(ms(60_000), is_settled)
+            .unwrap_or_else(|| panic!("place {place:03b} does not converge"));
         println!("line, C routers at {place:03b}: {took:?}");
-        // A C router needs up to three ticks to learn of the far end, and asks for its addresses after its next RA.
+        // A C router needs up to three ticks to learn of the far end, and asks for its addresses
+        // after its next RA.
         assert!(took <= ms(if place == 0 { 100 } else { 6000 }), "{place:03b}: {took:?}");
         let released: u64 = net
             .nodes
@@ -387,7 +416,9 @@ fn assert_schedule_settles(seed: u64, n: usize, extra: usize, mixed: bool, steps
     let connections = net.connections.len();
     for step in steps {
         match step {
-            Step::Toggle(at) if net.connections[at % connections].up.is_some() => net.down(at % connections),
+            Step::Toggle(at) if net.connections[at % connections].up.is_some() => {
+                net.down(at % connections)
+            }
             Step::Toggle(at) => net.up(at % connections),
             Step::Stop(at) => net.stop(at % n),
             Step::Restart(at) => {
@@ -409,11 +440,16 @@ fn assert_schedule_settles(seed: u64, n: usize, extra: usize, mixed: bool, steps
 /// The C router still names a way to the router that stopped, which the others no longer know.
 #[test]
 fn c_remembers_who_stopped() {
-    let steps = vec![Step::Pass(1619), Step::Restart(1_963_151_102_749_906_686), Step::Stop(10_206_452_600_907_713_502)];
+    let steps = vec![
+        Step::Pass(1619),
+        Step::Restart(1_963_151_102_749_906_686),
+        Step::Stop(10_206_452_600_907_713_502),
+    ];
     assert_schedule_settles(674, 7, 1, true, steps);
 }
 
-/// The same schedules in every run, for whoever waits for a result; others for whoever looks for faults and sets PROPTEST_RNG_SEED.
+/// The same schedules in every run, for whoever waits for a result; others for whoever looks for
+/// faults and sets PROPTEST_RNG_SEED.
 pub(crate) fn schedules() -> ProptestConfig {
     let config = ProptestConfig { cases: 60, ..ProptestConfig::default() };
     match config.rng_seed {
@@ -431,19 +467,24 @@ proptest! {
     }
 }
 
-/// The way of a neighbor may be a shorter one than its own link, or become that, or not be it any more.
+/// The way of a neighbor may be a shorter one than its own link, or become that, or not be it any
+/// more.
 #[test]
 fn a_neighbor_is_heard_when_its_own_link_is_not_its_shortest_way() {
     for place in 0..8_u32 {
         let mut net = Net::new();
-        let nodes: Vec<usize> = (0..4).map(|at| net.add(&format!("r{at}"), place >> at & 1 == 1)).collect();
+        let nodes: Vec<usize> =
+            (0..4).map(|at| net.add(&format!("r{at}"), place >> at & 1 == 1)).collect();
         for node in &nodes {
             net.serve_name(*node, &format!("at-{node}"));
         }
         net.connect(nodes[0], nodes[1], 9, MS);
         net.connect(nodes[1], nodes[3], 1, MS);
-        let detour = [net.connect(nodes[0], nodes[2], 1, MS), net.connect(nodes[2], nodes[1], 1, MS)];
-        let took = net.run_until(ms(60_000), is_settled).unwrap_or_else(|| panic!("place {place:03b} does not converge"));
+        let detour =
+            [net.connect(nodes[0], nodes[2], 1, MS), net.connect(nodes[2], nodes[1], 1, MS)];
+        let took = net
+            .run_until(ms(60_000), is_settled)
+            .unwrap_or_else(|| panic!("place {place:03b} does not converge"));
         println!("C routers at {place:03b}: {took:?}");
         net.run(ms(40_000));
         assert_settled(&net);
@@ -451,7 +492,9 @@ fn a_neighbor_is_heard_when_its_own_link_is_not_its_shortest_way() {
         net.run(ms(40_000));
         assert_settled(&net);
         net.up(detour[0]);
-        let took = net.run_until(ms(60_000), is_settled).unwrap_or_else(|| panic!("place {place:03b} does not converge again"));
+        let took = net
+            .run_until(ms(60_000), is_settled)
+            .unwrap_or_else(|| panic!("place {place:03b} does not converge again"));
         println!("  again: {took:?}");
         net.run(ms(60_000));
         assert_settled(&net);

@@ -1,4 +1,5 @@
-//! A network of routers in virtual time: links with latency, in order, that lose what is under way when they go down.
+//! A network of routers in virtual time: links with latency, in order, that lose what is under way
+//! when they go down.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -10,11 +11,14 @@ use skupper_proto::annotations::{Annotations, Flags, Outgoing, Parsed, node_text
 use skupper_proto::mobile::{Attributes, Rank};
 use skupper_proto::time::Instant;
 use skupper_proto::topology::message::HELLO_ADDRESS;
-use skupper_proto::topology::{Action, Arrival, Config, LinkId, Message, Notice, RouterIndex, Routing};
+use skupper_proto::topology::{
+    Action, Arrival, Config, LinkId, Message, Notice, RouterIndex, Routing,
+};
 
 use crate::c_like::CRouter;
 
-/// A message under way, and the routers it passed (as encoded annotations, which the routers read and write).
+/// A message under way, and the routers it passed (as encoded annotations, which the routers read
+/// and write).
 #[derive(Clone)]
 pub(crate) struct Packet {
     pub(crate) annotations: Vec<u8>,
@@ -66,7 +70,13 @@ impl OurRouter {
         }
     }
 
-    fn receive(&mut self, link: LinkId, packet: &Packet, now: Instant, out: &mut Vec<(LinkId, Packet)>) {
+    fn receive(
+        &mut self,
+        link: LinkId,
+        packet: &Packet,
+        now: Instant,
+        out: &mut Vec<(LinkId, Packet)>,
+    ) {
         let annotations = packet.read();
         let address = self.space.classify(&packet.to);
         let links = match address.class {
@@ -83,7 +93,11 @@ impl OurRouter {
                 let routes = self.routing.routes();
                 let route = routes.router(address.text).and_then(|router| routes.route(router));
                 let within = annotations.trace.len() <= routes.hop_limit()
-                    && self.routing.may_pass(&Arrival { link, trace: annotations.trace, flooded: false });
+                    && self.routing.may_pass(&Arrival {
+                        link,
+                        trace: annotations.trace,
+                        flooded: false,
+                    });
                 route.filter(|_| within).map(|route| route.link).into_iter().collect()
             }
             other => panic!("{other:?}"),
@@ -101,11 +115,13 @@ impl OurRouter {
                 }
                 Action::RoutesChanged => {}
                 Action::AddressAdded { router, address, attributes } => {
-                    let known = self.addresses.entry(router).or_default().insert(address, attributes);
+                    let known =
+                        self.addresses.entry(router).or_default().insert(address, attributes);
                     assert!(known.is_none(), "an address was added twice");
                 }
                 Action::AddressUpdated { router, address, attributes } => {
-                    let known = self.addresses.entry(router).or_default().insert(address, attributes);
+                    let known =
+                        self.addresses.entry(router).or_default().insert(address, attributes);
                     assert!(known.is_some(), "an unknown address was updated");
                 }
                 Action::AddressRemoved { router, address } => {
@@ -146,8 +162,8 @@ pub(crate) struct Connection {
     pub(crate) up: Option<LinkId>,
     /// When the last message sent from each end arrives.
     busy: [Instant; 2],
-    /// What is under way from each end, in the order in which it arrives. Only the first is in the queue of events, which so has no
-    /// more entries than there are connections and routers.
+    /// What is under way from each end, in the order in which it arrives. Only the first is in the
+    /// queue of events, which so has no more entries than there are connections and routers.
     under_way: [VecDeque<UnderWay>; 2],
 }
 
@@ -210,7 +226,14 @@ impl Net {
     }
 
     pub(crate) fn add(&mut self, id: &str, is_c: bool) -> usize {
-        self.nodes.push(Node { id: id.to_owned(), router: None, is_c, served: BTreeMap::new(), instance: 0, life: 0 });
+        self.nodes.push(Node {
+            id: id.to_owned(),
+            router: None,
+            is_c,
+            served: BTreeMap::new(),
+            instance: 0,
+            life: 0,
+        });
         self.armed.push(None);
         let node = self.nodes.len() - 1;
         self.start(node);
@@ -302,7 +325,9 @@ impl Net {
         let now = self.now;
         self.nodes[node].served.insert(key.clone(), attributes.clone());
         match self.nodes[node].router.as_mut() {
-            Some(Router::Ours(router)) => router.routing.set_address(key, attributes, Rank::Service, now),
+            Some(Router::Ours(router)) => {
+                router.routing.set_address(key, attributes, Rank::Service, now)
+            }
             Some(Router::C(router)) => router.serve(key, attributes),
             None => {}
         }
@@ -338,7 +363,9 @@ impl Net {
     /// The sequences of a node's link state and of its addresses.
     pub(crate) fn sequences(&self, node: usize) -> (u64, u64) {
         match self.nodes[node].router.as_ref() {
-            Some(Router::Ours(router)) => (router.routing.ls_seq(), router.routing.mobile_seq(RouterIndex::OWN)),
+            Some(Router::Ours(router)) => {
+                (router.routing.ls_seq(), router.routing.mobile_seq(RouterIndex::OWN))
+            }
             Some(Router::C(router)) => router.sequences(),
             None => (0, 0),
         }
@@ -359,8 +386,13 @@ impl Net {
         self.spent += processor_time().saturating_sub(before);
     }
 
-    /// Lets time pass until the condition holds; gives the time it took, `None` when it is over the limit.
-    pub(crate) fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> Option<Duration> {
+    /// Lets time pass until the condition holds; gives the time it took, `None` when it is over the
+    /// limit.
+    pub(crate) fn run_until(
+        &mut self,
+        limit: Duration,
+        condition: impl Fn(&Self) -> bool,
+    ) -> Option<Duration> {
         let start = self.now;
         while !condition(self) {
             if !self.step(start + limit) {
@@ -382,7 +414,9 @@ impl Net {
                 let entry = &mut self.connections[connection];
                 let to = entry.ends[1 - side];
                 let up = entry.up;
-                let Some(UnderWay { link, packet, .. }) = entry.under_way[side].pop_front() else { return true };
+                let Some(UnderWay { link, packet, .. }) = entry.under_way[side].pop_front() else {
+                    return true;
+                };
                 if let Some(UnderWay { at, sequence, .. }) = entry.under_way[side].front() {
                     self.queue.push(Reverse((*at, *sequence, event)));
                 }

@@ -1,5 +1,5 @@
-//! HTTP and WebSocket openings: whatever a client says first, the answer is HTTP or none, and no page of another host opens a
-//! WebSocket.
+//! HTTP and WebSocket openings: whatever a client says first, the answer is HTTP or none, and no
+//! page of another host opens a WebSocket.
 #![no_main]
 
 use skrouterd::http::opening::answer;
@@ -9,10 +9,15 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     let Some((choice, octets)) = octets.split_first() else { return };
     let own = choice & 1 == 1;
     let answer = answer(octets, Origins { own, listed: Vec::new() });
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1."),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     if answer.starts_with(b"HTTP/1.1 101") && !own {
         let head = String::from_utf8_lossy(octets).to_ascii_lowercase();
-        let mut lines = head.lines().skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
+        let mut lines =
+            head.lines().skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
         assert!(!lines.any(|line| line.starts_with("origin:")), "{head}");
     }
 });

@@ -1,12 +1,14 @@
 //! An allocator that counts, so that a target can say how much memory an input took.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, with a count of the octets that it has given out. A target makes it its `#[global_allocator]`.
+/// The system's allocator, with a count of the octets that it has given out. A target makes it its
+/// `#[global_allocator]`.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -15,7 +17,8 @@ fn grown(octets: usize) {
     PEAK.fetch_max(live, Relaxed);
 }
 
-// SAFETY: every call goes on to the system's allocator with the arguments that it came with; the counts are atomic.
+// SAFETY: every call goes on to the system's allocator with the arguments that it came with; the
+// counts are atomic.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grown(layout.size());

@@ -1,8 +1,9 @@
 //! The data model of the admin socket: what each route answers, and the trait that supplies it.
 //!
-//! Every type is written by the daemon and read by `skup`, which may be of another release: all fields have defaults, unknown
-//! ones are ignored, and a field never changes its meaning. Instants are RFC 3339 texts in UTC, durations whole seconds,
-//! octets are counted on the wire of the connection they belong to. No secret has a place here.
+//! Every type is written by the daemon and read by `skup`, which may be of another release: all
+//! fields have defaults, unknown ones are ignored, and a field never changes its meaning. Instants
+//! are RFC 3339 texts in UTC, durations whole seconds, octets are counted on the wire of the
+//! connection they belong to. No secret has a place here.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,8 @@ pub struct Status {
     pub started: Timestamp,
     /// Seconds since then, by the monotonic clock.
     pub uptime_seconds: u64,
-    /// Routers to which a site link is active, in either direction; one with two links counts once.
+    /// Routers to which a site link is active, in either direction; one with two links counts
+    /// once.
     pub sites_linked: u64,
     /// Site links configured here.
     pub links_configured: u64,
@@ -63,7 +65,8 @@ pub struct Status {
     pub service_connections: u64,
     /// True from the signal to stop until the exit.
     pub draining: bool,
-    /// What an operator should look at: settings without effect, ports held by others, certificates soon to expire.
+    /// What an operator should look at: settings without effect, ports held by others,
+    /// certificates soon to expire.
     pub warnings: Vec<Notice>,
     /// The last errors logged, newest first; the daemon keeps a bounded number.
     pub errors: Vec<Notice>,
@@ -206,7 +209,8 @@ pub struct ServiceListener {
     pub port: String,
     /// The port is open to clients: somebody serves the address.
     pub listening: bool,
-    /// Why not, where it is more than that nobody serves the address: the port is held by another process, say.
+    /// Why not, where it is more than that nobody serves the address: the port is held by another
+    /// process, say.
     pub error: Option<Notice>,
     /// Clients' connections open.
     pub connections_open: u64,
@@ -282,7 +286,8 @@ pub struct Router {
     pub id: String,
     /// It is this one.
     pub local: bool,
-    /// The neighbor through which it is reached: itself for a neighbor; none for this router or while it is unreachable.
+    /// The neighbor through which it is reached: itself for a neighbor; none for this router or
+    /// while it is unreachable.
     pub next_hop: Option<String>,
     /// Cost of the way; none while it is unreachable.
     pub cost: Option<u64>,

@@ -1,9 +1,9 @@
 //! Where the admin socket is when nobody says: the rule that the daemon and `skup` share.
 //!
-//! The folder is `$XDG_RUNTIME_DIR/skrouterd` if that variable names a folder of this user, and else
-//! `/tmp/skrouterd-<user id>`, which exists in a container with nothing but a writable `/tmp` too. The file is
-//! `<router id>.sock`. The daemon takes the first folder it can use; `skup`, whose environment may differ from the daemon's,
-//! looks into both.
+//! The folder is `$XDG_RUNTIME_DIR/skrouterd` if that variable names a folder of this user, and
+//! else `/tmp/skrouterd-<user id>`, which exists in a container with nothing but a writable `/tmp`
+//! too. The file is `<router id>.sock`. The daemon takes the first folder it can use; `skup`, whose
+//! environment may differ from the daemon's, looks into both.
 
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -13,27 +13,40 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-/// The longest a file name gets before its ending; an address of a unix socket holds 107 octets in all.
+/// The longest a file name gets before its ending; an address of a unix socket holds 107 octets in
+/// all.
 const NAME_LIMIT: usize = 48;
 
-/// The folders in which this user's routers have their sockets, first choice first. They need not exist.
+/// The folders in which this user's routers have their sockets, first choice first. They need not
+/// exist.
 pub fn folders() -> Vec<PathBuf> {
-    folders_for(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), rustix::process::geteuid().as_raw())
+    folders_for(
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+        rustix::process::geteuid().as_raw(),
+    )
 }
 
 fn folders_for(runtime: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
-    let ours = |folder: &PathBuf| folder.is_absolute() && std::fs::metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == user);
-    let mut folders: Vec<_> = runtime.filter(ours).map(|folder| folder.join("skrouterd")).into_iter().collect();
+    let ours = |folder: &PathBuf| {
+        folder.is_absolute()
+            && std::fs::metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == user)
+    };
+    let mut folders: Vec<_> =
+        runtime.filter(ours).map(|folder| folder.join("skrouterd")).into_iter().collect();
     folders.push(PathBuf::from(format!("/tmp/skrouterd-{user}")));
     folders
 }
 
-/// The file name for a router: its id with everything but letters, digits, `-`, `_` and inner dots written as `%` and two
-/// hexadecimal digits. An id too long for that is cut and made distinct by a hash.
+/// The file name for a router: its id with everything but letters, digits, `-`, `_` and inner dots
+/// written as `%` and two hexadecimal digits. An id too long for that is cut and made distinct by a
+/// hash.
 pub fn file_name(router_id: &str) -> String {
     let mut name = String::with_capacity(router_id.len().saturating_add(5));
     for (at, octet) in router_id.bytes().enumerate() {
-        if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_') || (octet == b'.' && at > 0) {
+        if octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_')
+            || (octet == b'.' && at > 0)
+        {
             name.push(char::from(octet));
         } else {
             let _ = write!(name, "%{octet:02x}");
@@ -47,27 +60,38 @@ pub fn file_name(router_id: &str) -> String {
     name
 }
 
-/// FNV-1a: the name must be the same in every process and release, which the standard library's hash does not promise.
+/// FNV-1a: the name must be the same in every process and release, which the standard library's
+/// hash does not promise.
 fn hash(octets: &[u8]) -> u64 {
-    octets.iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3))
+    octets.iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Makes a folder for sockets, private to this user.
 ///
 /// # Errors
-/// It cannot be made, or somebody else made it first: in `/tmp` anybody could, to be asked in our place.
+/// It cannot be made, or somebody else made it first: in `/tmp` anybody could, to be asked in our
+/// place.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     // Looked at through a descriptor, so that what is checked is what is changed.
-    let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let opened = rustix::fs::open(
+        folder,
+        OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let found = rustix::fs::fstat(&opened)?;
     if found.st_uid != rustix::process::geteuid().as_raw() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("the folder belongs to user {}; remove it or name a socket elsewhere", found.st_uid),
+            format!(
+                "the folder belongs to user {}; remove it or name a socket elsewhere",
+                found.st_uid
+            ),
         ));
     }
     if found.st_mode & 0o777 != 0o700 {
@@ -85,7 +109,9 @@ fn list_in(folders: &[PathBuf]) -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let mut sockets: Vec<_> = folders
         .iter()
-        .filter(|folder| std::fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == user))
+        .filter(|folder| {
+            std::fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && m.uid() == user)
+        })
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flat_map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|ending| ending == "sock"))
@@ -104,7 +130,10 @@ mod tests {
         assert_eq!(file_name("pod-a.b_1"), "pod-a.b_1.sock");
         assert_eq!(file_name("../x"), "%2e.%2fx.sock");
         let long = [file_name(&"é".repeat(200)), file_name(&"é".repeat(201))];
-        assert!(long.iter().all(|name| name.len() <= NAME_LIMIT + 5 && name.is_ascii()), "{long:?}");
+        assert!(
+            long.iter().all(|name| name.len() <= NAME_LIMIT + 5 && name.is_ascii()),
+            "{long:?}"
+        );
         assert_ne!(long[0], long[1]);
     }
 
@@ -131,7 +160,8 @@ mod tests {
         let made = folder.path().join("made");
         prepare(&made).unwrap();
         assert_eq!(mode(&made), 0o700);
-        std::fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
         prepare(&made).unwrap();
         assert_eq!(mode(&made), 0o700);
         let link = folder.path().join("link");

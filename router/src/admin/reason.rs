@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use crate::tls::HandshakeError;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::tls::HandshakeError;
+
 /// Why a site link is not active, or, with an active one, what limits it.
 ///
-/// In JSON an object whose `kind` names the case and whose `text` is the [`Display`](fmt::Display) form. Texts of the peer
-/// (subjects, names, descriptions) are as it sent them: whoever prints them on a terminal makes them harmless first.
+/// In JSON an object whose `kind` names the case and whose `text` is the [`Display`](fmt::Display)
+/// form. Texts of the peer (subjects, names, descriptions) are as it sent them: whoever prints them
+/// on a terminal makes them harmless first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Reason {
@@ -150,7 +152,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether the same attempt can succeed only once somebody has changed something: a certificate, a name, a role.
+    /// Whether the same attempt can succeed only once somebody has changed something: a
+    /// certificate, a name, a role.
     pub fn needs_action(&self) -> bool {
         match self {
             Self::NeverTried
@@ -187,13 +190,25 @@ impl Reason {
 impl From<&HandshakeError> for Reason {
     fn from(error: &HandshakeError) -> Self {
         match error.clone() {
-            HandshakeError::Expired { subject, not_after } => Self::CertificateExpired { subject, on: not_after },
-            HandshakeError::NotYetValid { subject, not_before } => Self::CertificateNotYetValid { subject, from: not_before },
-            HandshakeError::UnknownIssuer { subject, issuer } => Self::UnknownAuthority { subject, issuer },
+            HandshakeError::Expired { subject, not_after } => {
+                Self::CertificateExpired { subject, on: not_after }
+            }
+            HandshakeError::NotYetValid { subject, not_before } => {
+                Self::CertificateNotYetValid { subject, from: not_before }
+            }
+            HandshakeError::UnknownIssuer { subject, issuer } => {
+                Self::UnknownAuthority { subject, issuer }
+            }
             HandshakeError::WrongName { host, names } => Self::HostNotInCertificate { host, names },
-            HandshakeError::Refused { alert, .. } => Self::OurCertificateRefused { alert: alert.to_owned() },
-            HandshakeError::TimedOut(limit) => Self::TimedOut { stage: "TLS".to_owned(), seconds: limit.as_secs() },
-            HandshakeError::Closed | HandshakeError::Io(_) => Self::Lost { error: error.to_string() },
+            HandshakeError::Refused { alert, .. } => {
+                Self::OurCertificateRefused { alert: alert.to_owned() }
+            }
+            HandshakeError::TimedOut(limit) => {
+                Self::TimedOut { stage: "TLS".to_owned(), seconds: limit.as_secs() }
+            }
+            HandshakeError::Closed | HandshakeError::Io(_) => {
+                Self::Lost { error: error.to_string() }
+            }
             HandshakeError::WrongPurpose { .. }
             | HandshakeError::BadCertificate { .. }
             | HandshakeError::NoCertificate
@@ -214,14 +229,21 @@ impl fmt::Display for Reason {
             Self::NeverTried => write!(f, "not tried yet"),
             Self::Stopped => write!(f, "stopped by the operator"),
             Self::Connecting => write!(f, "connecting"),
-            Self::AwaitingControlLinks => write!(f, "connected, waiting for both control links to attach"),
-            Self::AwaitingHello { heard: false } => write!(f, "connected, no HELLO from the peer yet"),
+            Self::AwaitingControlLinks => {
+                write!(f, "connected, waiting for both control links to attach")
+            }
+            Self::AwaitingHello { heard: false } => {
+                write!(f, "connected, no HELLO from the peer yet")
+            }
             Self::AwaitingHello { heard: true } => {
                 write!(f, "connected, the peer's HELLO is heard but it has not confirmed ours yet")
             }
             Self::StandsBy => write!(f, "stands by: another uplink is in use"),
             Self::NameNotResolved { host, error } => {
-                write!(f, "host name {host} does not resolve ({error}): check the link's host and this site's DNS")
+                write!(
+                    f,
+                    "host name {host} does not resolve ({error}): check the link's host and this site's DNS"
+                )
             }
             Self::Refused { address } => {
                 write!(
@@ -231,7 +253,10 @@ impl fmt::Display for Reason {
                 )
             }
             Self::Unreachable { address, error } => {
-                write!(f, "{address} cannot be reached ({error}): check the route and the firewalls between the sites")
+                write!(
+                    f,
+                    "{address} cannot be reached ({error}): check the route and the firewalls between the sites"
+                )
             }
             Self::TimedOut { stage, seconds } => {
                 write!(
@@ -249,7 +274,11 @@ impl fmt::Display for Reason {
                 )
             }
             Self::CertificateNotYetValid { subject, from } => {
-                write!(f, "the peer's certificate ({subject}) is valid only from {}: check the clocks of both hosts", Day(*from))
+                write!(
+                    f,
+                    "the peer's certificate ({subject}) is valid only from {}: check the clocks of both hosts",
+                    Day(*from)
+                )
             }
             Self::UnknownAuthority { subject, issuer } => {
                 write!(
@@ -259,7 +288,10 @@ impl fmt::Display for Reason {
                 )
             }
             Self::HostNotInCertificate { host, names } if names.is_empty() => {
-                write!(f, "the peer's certificate holds no host name, so not {host}: issue one that does")
+                write!(
+                    f,
+                    "the peer's certificate holds no host name, so not {host}: issue one that does"
+                )
             }
             Self::HostNotInCertificate { host, names } => {
                 write!(
@@ -270,7 +302,11 @@ impl fmt::Display for Reason {
                 )
             }
             Self::OurCertificateRefused { alert } => {
-                write!(f, "the peer refused our certificate with TLS alert {alert}: {}", alert_advice(alert))
+                write!(
+                    f,
+                    "the peer refused our certificate with TLS alert {alert}: {}",
+                    alert_advice(alert)
+                )
             }
             Self::TlsFailed { error } => write!(f, "TLS failed: {error}"),
             Self::NotAuthenticated { error } => {
@@ -340,14 +376,22 @@ impl fmt::Display for Reason {
 /// What a TLS alert about our certificate says to do.
 fn alert_advice(alert: &str) -> &'static str {
     match alert {
-        "unknown_ca" => "it does not trust the CA that issued it; make the link again with a token of that site",
-        "certificate_expired" => "it has expired, or the clock of the peer's host is wrong; renew it",
+        "unknown_ca" => {
+            "it does not trust the CA that issued it; make the link again with a token of that site"
+        }
+        "certificate_expired" => {
+            "it has expired, or the clock of the peer's host is wrong; renew it"
+        }
         "certificate_revoked" => "it was revoked; make the link again with a new token",
         "certificate_required" => "it wants one and none was sent; set certFile and privateKeyFile",
-        "bad_certificate" | "unsupported_certificate" | "certificate_unknown" | "access_denied" | "decrypt_error" => {
-            "see the log of the peer for what it dislikes"
+        "bad_certificate"
+        | "unsupported_certificate"
+        | "certificate_unknown"
+        | "access_denied"
+        | "decrypt_error" => "see the log of the peer for what it dislikes",
+        _ => {
+            "the two sites agree on no TLS version, cipher or certificate; see the log of the peer"
         }
-        _ => "the two sites agree on no TLS version, cipher or certificate; see the log of the peer",
     }
 }
 
@@ -374,7 +418,12 @@ pub(super) fn with_text<S: Serializer>(reason: &Option<Reason>, to: S) -> Result
 /// Reads a reason; one of a kind unknown here, from a daemon of another release, by its words.
 pub(super) fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reason>, D::Error> {
     let Some(value) = Option::<serde_json::Value>::deserialize(from)? else { return Ok(None) };
-    let text = value.get("text").or_else(|| value.get("kind")).and_then(|text| text.as_str()).unwrap_or("unknown").to_owned();
+    let text = value
+        .get("text")
+        .or_else(|| value.get("kind"))
+        .and_then(|text| text.as_str())
+        .unwrap_or("unknown")
+        .to_owned();
     Ok(Some(serde_json::from_value(value).unwrap_or(Reason::Other { error: text })))
 }
 
@@ -389,13 +438,25 @@ mod tests {
         let subject = "CN=north".to_owned();
         for (error, words) in [
             (
-                HandshakeError::Expired { subject: subject.clone(), not_after: Timestamp::UNIX_EPOCH },
+                HandshakeError::Expired {
+                    subject: subject.clone(),
+                    not_after: Timestamp::UNIX_EPOCH,
+                },
                 "(CN=north) expired on 1970-01-01 00:00 UTC",
             ),
-            (HandshakeError::UnknownIssuer { subject, issuer: "CN=x".to_owned() }, "issued by CN=x, which is not the CA"),
-            (HandshakeError::WrongName { host: "a".to_owned(), names: vec!["b".to_owned()] }, "which is for b:"),
+            (
+                HandshakeError::UnknownIssuer { subject, issuer: "CN=x".to_owned() },
+                "issued by CN=x, which is not the CA",
+            ),
+            (
+                HandshakeError::WrongName { host: "a".to_owned(), names: vec!["b".to_owned()] },
+                "which is for b:",
+            ),
             (HandshakeError::Refused { alert: "unknown_ca", meaning: "" }, "does not trust the CA"),
-            (HandshakeError::TimedOut(Duration::from_secs(10)), "within 10 s while waiting for TLS"),
+            (
+                HandshakeError::TimedOut(Duration::from_secs(10)),
+                "within 10 s while waiting for TLS",
+            ),
             (HandshakeError::NoTls, "TLS failed: the peer speaks no TLS"),
             (HandshakeError::Closed, "connection lost: the peer closed"),
         ] {

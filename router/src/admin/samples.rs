@@ -46,7 +46,13 @@ pub(crate) fn active(name: &str) -> Link {
 }
 
 pub(crate) fn failing(name: &str, reason: Reason) -> Link {
-    Link { state: LinkState::NotConnected, reason: Some(reason), failures: 17, next_try: Some(at(3)), ..link(name) }
+    Link {
+        state: LinkState::NotConnected,
+        reason: Some(reason),
+        failures: 17,
+        next_try: Some(at(3)),
+        ..link(name)
+    }
 }
 
 /// One of every reason, each with a name for its link.
@@ -61,29 +67,68 @@ pub(crate) fn reasons() -> Vec<(&'static str, Reason)> {
         ("awaiting-hello", Reason::AwaitingHello { heard: false }),
         ("awaiting-confirmation", Reason::AwaitingHello { heard: true }),
         ("stands-by", Reason::StandsBy),
-        ("no-name", Reason::NameNotResolved { host: text("north.example.com"), error: text("no such domain") }),
+        (
+            "no-name",
+            Reason::NameNotResolved {
+                host: text("north.example.com"),
+                error: text("no such domain"),
+            },
+        ),
         ("refused", Reason::Refused { address: address() }),
-        ("unreachable", Reason::Unreachable { address: address(), error: text("no route to host") }),
+        (
+            "unreachable",
+            Reason::Unreachable { address: address(), error: text("no route to host") },
+        ),
         ("timed-out", Reason::TimedOut { stage: text("TLS"), seconds: 10 }),
         ("expired", Reason::CertificateExpired { subject: text("CN=north"), on: at(-86_400) }),
         ("not-yet", Reason::CertificateNotYetValid { subject: text("CN=north"), from: at(86_400) }),
-        ("wrong-ca", Reason::UnknownAuthority { subject: text("CN=north"), issuer: text("CN=other-ca") }),
+        (
+            "wrong-ca",
+            Reason::UnknownAuthority { subject: text("CN=north"), issuer: text("CN=other-ca") },
+        ),
         (
             "wrong-host",
-            Reason::HostNotInCertificate { host: text("north.example.com"), names: vec![text("north"), text("localhost")] },
+            Reason::HostNotInCertificate {
+                host: text("north.example.com"),
+                names: vec![text("north"), text("localhost")],
+            },
         ),
-        ("no-host", Reason::HostNotInCertificate { host: text("north.example.com"), names: vec![] }),
+        (
+            "no-host",
+            Reason::HostNotInCertificate { host: text("north.example.com"), names: vec![] },
+        ),
         ("we-are-refused", Reason::OurCertificateRefused { alert: text("unknown_ca") }),
         ("tls", Reason::TlsFailed { error: text("received fatal alert: ProtocolVersion") }),
         ("sasl", Reason::NotAuthenticated { error: text("it offers PLAIN") }),
-        ("not-amqp", Reason::NotAmqp { got: text("no AMQP protocol header: the first octets are HTTP/1.1") }),
-        ("role", Reason::RoleMismatch { ours: text("inter-router"), theirs: text("it answered qd:forbidden") }),
+        (
+            "not-amqp",
+            Reason::NotAmqp { got: text("no AMQP protocol header: the first octets are HTTP/1.1") },
+        ),
+        (
+            "role",
+            Reason::RoleMismatch {
+                ours: text("inter-router"),
+                theirs: text("it answered qd:forbidden"),
+            },
+        ),
         ("former", Reason::PeerHoldsFormer),
         ("old", Reason::PeerTooOld { version: text("2.7.3") }),
         ("newer", Reason::NewerProtocol { theirs: 3, ours: 1 }),
         ("own-id", Reason::OwnRouterId { id: text("south") }),
-        ("closed", Reason::ClosedByPeer { condition: text("amqp:not-allowed"), description: text("go\u{1b}[31m away\n") }),
-        ("closed-silently", Reason::ClosedByPeer { condition: text("amqp:internal-error"), description: String::new() }),
+        (
+            "closed",
+            Reason::ClosedByPeer {
+                condition: text("amqp:not-allowed"),
+                description: text("go\u{1b}[31m away\n"),
+            },
+        ),
+        (
+            "closed-silently",
+            Reason::ClosedByPeer {
+                condition: text("amqp:internal-error"),
+                description: String::new(),
+            },
+        ),
         ("lost", Reason::Lost { error: text("connection reset by peer") }),
         ("hello-lost", Reason::HelloLost),
         ("other", Reason::Other { error: text("something new") }),
@@ -105,14 +150,23 @@ impl Source for Sample {
             uptime_seconds: 7200,
             sites_linked: 1,
             links_configured: self.0.len() as u64,
-            links_active: self.0.iter().filter(|link| link.state == LinkState::Active).count() as u64,
+            links_active: self.0.iter().filter(|link| link.state == LinkState::Active).count()
+                as u64,
             routers_reachable: 2,
             services_seen: 3,
             amqp_connections: 4,
             service_connections: 5,
             draining: false,
-            warnings: vec![Notice { at: at(-60), count: 1, text: "listener a: attribute cost has no effect yet".to_owned() }],
-            errors: vec![Notice { at: at(-30), count: 12, text: "port 80 is held by another process".to_owned() }],
+            warnings: vec![Notice {
+                at: at(-60),
+                count: 1,
+                text: "listener a: attribute cost has no effect yet".to_owned(),
+            }],
+            errors: vec![Notice {
+                at: at(-30),
+                count: 12,
+                text: "port 80 is held by another process".to_owned(),
+            }],
         }
     }
 
@@ -141,7 +195,11 @@ impl Source for Sample {
                         name: "hello2".to_owned(),
                         host: "0.0.0.0".to_owned(),
                         port: "80".to_owned(),
-                        error: Some(Notice { at: at(-30), count: 12, text: "address in use".to_owned() }),
+                        error: Some(Notice {
+                            at: at(-30),
+                            count: 12,
+                            text: "address in use".to_owned(),
+                        }),
                         ..ServiceListener::default()
                     },
                 ],
@@ -151,7 +209,11 @@ impl Source for Sample {
                     port: "80".to_owned(),
                     connections_total: 3,
                     failed_dials: 7,
-                    error: Some(Notice { at: at(-10), count: 7, text: "connection refused".to_owned() }),
+                    error: Some(Notice {
+                        at: at(-10),
+                        count: 7,
+                        text: "connection refused".to_owned(),
+                    }),
                     ..ServiceConnector::default()
                 }],
                 routers: vec!["north".to_owned(), "south".to_owned()],
@@ -181,7 +243,13 @@ impl Source for Sample {
     fn routers(&self) -> Vec<Router> {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         vec![
-            Router { id: "south".to_owned(), local: true, cost: Some(0), neighbors: names(&["north"]), ..Router::default() },
+            Router {
+                id: "south".to_owned(),
+                local: true,
+                cost: Some(0),
+                neighbors: names(&["north"]),
+                ..Router::default()
+            },
             Router {
                 id: "north".to_owned(),
                 next_hop: Some("north".to_owned()),
@@ -206,6 +274,11 @@ impl Source for Sample {
     }
 
     fn version(&self) -> Version {
-        Version { name: "skrouterd".to_owned(), version: "0.1.0".to_owned(), protocol: 1, router_id: "south".to_owned() }
+        Version {
+            name: "skrouterd".to_owned(),
+            version: "0.1.0".to_owned(),
+            protocol: 1,
+            router_id: "south".to_owned(),
+        }
     }
 }

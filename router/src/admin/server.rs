@@ -57,17 +57,31 @@ pub static ROUTES: &[Route] = &[
         about: "the address table: treatment, consumers here, routers elsewhere",
         answer: |source| serde_json::to_vec(&source.addresses()),
     },
-    Route { path: "/version", about: "what is running", answer: |source| serde_json::to_vec(&source.version()) },
+    Route {
+        path: "/version",
+        about: "what is running",
+        answer: |source| serde_json::to_vec(&source.version()),
+    },
 ];
 
-/// Serves the socket for as long as the future is polled; dropped, it removes the socket and ends its connections.
+/// Serves the socket for as long as the future is polled; dropped, it removes the socket and ends
+/// its connections.
 ///
 /// # Errors
 /// The socket cannot be handed to the runtime.
-pub async fn serve(socket: AdminSocket, source: Arc<dyn Source>, limits: Limits) -> io::Result<Infallible> {
+pub async fn serve(
+    socket: AdminSocket,
+    source: Arc<dyn Source>,
+    limits: Limits,
+) -> io::Result<Infallible> {
     let AdminSocket { listener, place } = socket;
     listener.set_nonblocking(true)?;
-    let never = connections::run(UnixListener::from_std(listener)?, limits, Routes { source, aside: Aside::default() }).await;
+    let never = connections::run(
+        UnixListener::from_std(listener)?,
+        limits,
+        Routes { source, aside: Aside::default() },
+    )
+    .await;
     drop(place);
     match never {}
 }
@@ -81,9 +95,17 @@ impl Handler for Routes {
     async fn answer(&self, path: &str) -> Answer {
         let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
             let paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
-            return json(StatusCode::NOT_FOUND, serde_json::json!({ "error": "no such path", "paths": paths }).to_string());
+            return json(
+                StatusCode::NOT_FOUND,
+                serde_json::json!({ "error": "no such path", "paths": paths }).to_string(),
+            );
         };
-        let failed = |error: &str| json(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({ "error": error }).to_string());
+        let failed = |error: &str| {
+            json(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                serde_json::json!({ "error": error }).to_string(),
+            )
+        };
         let source = Arc::clone(&self.source);
         match self.aside.make(move || (route.answer)(source.as_ref())).await {
             Some(Ok(mut body)) => {

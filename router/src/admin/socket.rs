@@ -1,8 +1,10 @@
-//! Creates the admin socket so that it is nobody else's at any moment, and never takes it from a living router.
+//! Creates the admin socket so that it is nobody else's at any moment, and never takes it from a
+//! living router.
 //!
-//! A lock file beside the socket says that its maker lives: the system releases the lock however the process ends, so a
-//! socket whose lock can be had is stale. The socket is made under another name, gets its mode before it listens, and takes
-//! its name by a rename, so that a client finds the former or the new one and nothing between.
+//! A lock file beside the socket says that its maker lives: the system releases the lock however
+//! the process ends, so a socket whose lock can be had is stale. The socket is made under another
+//! name, gets its mode before it listens, and takes its name by a rename, so that a client finds
+//! the former or the new one and nothing between.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,8 +22,8 @@ use super::path;
 /// Clients that may wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// How often the lock file is opened again because its last holder removed it in between. Each round means that another
-/// router stopped in that very moment.
+/// How often the lock file is opened again because its last holder removed it in between. Each
+/// round means that another router stopped in that very moment.
 const LOCK_ROUNDS: usize = 8;
 
 /// The admin socket could not be created.
@@ -75,12 +77,21 @@ impl AdminSocket {
     /// # Errors
     /// It is in use, its name is taken by something else, or the system refuses.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
-        let fail = |action, source: io::Error| SocketError::System { path: path.to_owned(), action, source };
+        let fail = |action, source: io::Error| SocketError::System {
+            path: path.to_owned(),
+            action,
+            source,
+        };
         let mut place = Place::take(path)?;
         match std::fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NotASocket { path: path.to_owned() }),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(SocketError::NotASocket { path: path.to_owned() });
+            }
             // Somebody may have made it who knows nothing of our locks.
-            Ok(_) if answers(path).map_err(|source| fail("asking the socket found there", source))? => {
+            Ok(_)
+                if answers(path)
+                    .map_err(|source| fail("asking the socket found there", source))? =>
+            {
                 return Err(SocketError::InUse { path: path.to_owned() });
             }
             Ok(_) => {}
@@ -90,11 +101,14 @@ impl AdminSocket {
         // The lock makes this name ours as well.
         let fresh = with_ending(path, "~");
         match std::fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail("removing a former attempt", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fail("removing a former attempt", error));
+            }
             _ => {}
         }
         let made = listen(&fresh).map_err(|source| fail("binding", source)).and_then(|listener| {
-            let found = std::fs::symlink_metadata(&fresh).map_err(|source| fail("looking at it", source))?;
+            let found = std::fs::symlink_metadata(&fresh)
+                .map_err(|source| fail("looking at it", source))?;
             std::fs::rename(&fresh, path).map_err(|source| fail("naming it", source))?;
             Ok((listener, (found.dev(), found.ino())))
         });
@@ -110,8 +124,8 @@ impl AdminSocket {
         }
     }
 
-    /// Creates the socket where `skup` looks for it by itself. Where a living router of the same id has that name already,
-    /// the process id goes into ours.
+    /// Creates the socket where `skup` looks for it by itself. Where a living router of the same id
+    /// has that name already, the process id goes into ours.
     ///
     /// # Errors
     /// None of the folders of [`path::folders`] can be used, or what [`bind`](Self::bind) reports.
@@ -125,11 +139,16 @@ impl AdminSocket {
             let at = folder.join(path::file_name(router_id));
             let outcome = match path::prepare(folder) {
                 Ok(()) => Self::bind(&at),
-                Err(source) => Err(SocketError::System { path: at, action: "making its folder", source }),
+                Err(source) => {
+                    Err(SocketError::System { path: at, action: "making its folder", source })
+                }
             };
             match outcome {
                 Err(SocketError::InUse { .. }) => {
-                    return Self::bind(&folder.join(path::file_name(&format!("{router_id}-{}", std::process::id()))));
+                    return Self::bind(
+                        &folder
+                            .join(path::file_name(&format!("{router_id}-{}", std::process::id()))),
+                    );
                 }
                 Err(error) => refused = refused.or(Some(error)),
                 Ok(socket) => return Ok(socket),
@@ -150,7 +169,11 @@ impl AdminSocket {
 
 impl Place {
     fn take(path: &Path) -> Result<Self, SocketError> {
-        let fail = |action, source: io::Error| SocketError::System { path: path.to_owned(), action, source };
+        let fail = |action, source: io::Error| SocketError::System {
+            path: path.to_owned(),
+            action,
+            source,
+        };
         let lock_path = with_ending(path, ".lock");
         for _ in 0..LOCK_ROUNDS {
             let lock = OpenOptions::new()
@@ -169,7 +192,8 @@ impl Place {
             }
             let locked = lock.metadata().map_err(|source| fail("locking", source))?;
             // The one who held it may have removed the file between our opening and our locking.
-            if std::fs::symlink_metadata(&lock_path).is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
+            if std::fs::symlink_metadata(&lock_path)
+                .is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
             {
                 return Ok(Self { path: path.to_owned(), lock_path, made: None, _lock: lock });
             }
@@ -180,7 +204,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let named = std::fs::symlink_metadata(&self.path).ok().map(|found| (found.dev(), found.ino()));
+        let named =
+            std::fs::symlink_metadata(&self.path).ok().map(|found| (found.dev(), found.ino()));
         if self.made.is_some() && named == self.made {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -191,7 +216,12 @@ impl Drop for Place {
 
 /// Makes a socket that listens at `path` and had its mode before it did.
 fn listen(path: &Path) -> io::Result<UnixListener> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(0o600), AtFlags::empty())?;
     rustix::net::listen(&socket, BACKLOG)?;
@@ -223,8 +253,10 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

@@ -1,14 +1,18 @@
 //! CREATE, UPDATE and DELETE.
 
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, Status, property};
+
 use super::columns::columns;
 use super::directory::{By, ConnectionChange, Directory, Record, Refusal};
 use super::handle::{Outcome, cut, kind, tell};
 use super::{describe, value};
-use crate::schema::{Attribute, AttributeError, Entity, EntityType, Kind, Operation, Problem, quote};
-use serde_json::{Map, Value as Json};
-use skupper_proto::amqp::Value;
-use skupper_proto::management::{Request, Status, property};
-use std::sync::Arc;
+use crate::schema::{
+    Attribute, AttributeError, Entity, EntityType, Kind, Operation, Problem, quote,
+};
 
 /// Creates an entity; the response has its attributes, defaults included.
 pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
@@ -16,21 +20,33 @@ pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
     let name = named(request, property::NAME)?;
     let kind = match named_kind {
         Some(word) => kind(word)?,
-        None => return Err(Refusal::bad("No 'type' attribute in the request: neither a property nor the body says it")),
+        None => {
+            return Err(Refusal::bad(
+                "No 'type' attribute in the request: neither a property nor the body says it",
+            ));
+        }
     };
     if matches!(kind.name, "connection" | "router.link" | "router.address" | "routerMetrics") {
         return Err(Refusal::plain(Status::FORBIDDEN).without_body());
     }
     if !kind.operations().any(|operation| operation == Operation::Create) {
-        let text = format!("Operation 'CREATE' not implemented for '{}' {}", kind.long_name(), describe::operations(kind));
+        let text = format!(
+            "Operation 'CREATE' not implemented for '{}' {}",
+            kind.long_name(),
+            describe::operations(kind)
+        );
         return Err(Refusal::new(Status::NOT_IMPLEMENTED, text));
     }
-    let of_core = |refusal: Refusal| if columns(kind).is_some() { refusal.without_body() } else { refusal };
+    let of_core =
+        |refusal: Refusal| if columns(kind).is_some() { refusal.without_body() } else { refusal };
     let mut attributes = attributes(kind, &request.body).map_err(of_core)?;
     for given in attributes.keys() {
         let attribute = known(kind, given).map_err(of_core)?;
         if !attribute.create {
-            return Err(of_core(Refusal::bad(format!("Cannot set attribute '{}' in CREATE", attribute.name))));
+            return Err(of_core(Refusal::bad(format!(
+                "Cannot set attribute '{}' in CREATE",
+                attribute.name
+            ))));
         }
     }
     if let Some(name) = name {
@@ -55,7 +71,9 @@ fn named<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, Refusa
     let property = request.text(name).filter(|text| !text.is_empty());
     let in_body = request.body.get(name).and_then(Value::as_text);
     match (property, in_body) {
-        (Some(property), Some(in_body)) if property != in_body => Err(Refusal::bad(format!("Conflicting values for '{name}'"))),
+        (Some(property), Some(in_body)) if property != in_body => {
+            Err(Refusal::bad(format!("Conflicting values for '{name}'")))
+        }
         (property, in_body) => Ok(property.or(in_body)),
     }
 }
@@ -72,7 +90,11 @@ fn attributes(kind: &EntityType, body: &Value) -> Result<Map<String, Json>, Refu
         let key = key.as_text().ok_or_else(|| Refusal::bad("The names of attributes are text"))?;
         let attribute = known(kind, key)?;
         let json = value::to_json(value).ok_or_else(|| {
-            let text = format!("{}: the value of '{}' is of a type that no attribute has", kind.long_name(), attribute.name);
+            let text = format!(
+                "{}: the value of '{}' is of a type that no attribute has",
+                kind.long_name(),
+                attribute.name
+            );
             Refusal::bad(text)
         })?;
         attributes.entry(attribute.name).or_insert(json);
@@ -81,7 +103,8 @@ fn attributes(kind: &EntityType, body: &Value) -> Result<Map<String, Json>, Refu
 }
 
 fn known(kind: &EntityType, name: &str) -> Result<&'static Attribute, Refusal> {
-    let unknown = || Refusal::bad(format!("Unknown attribute {} for '{}'", quote(name), kind.long_name()));
+    let unknown =
+        || Refusal::bad(format!("Unknown attribute {} for '{}'", quote(name), kind.long_name()));
     kind.attribute(name).ok_or_else(unknown)
 }
 
@@ -91,12 +114,18 @@ fn entity(kind: &'static EntityType, attributes: &Map<String, Json>) -> Result<E
 }
 
 /// No other entity of its type has the name.
-fn unique(directory: &impl Directory, kind: &'static EntityType, entity: &Entity) -> Result<(), Refusal> {
+fn unique(
+    directory: &impl Directory,
+    kind: &'static EntityType,
+    entity: &Entity,
+) -> Result<(), Refusal> {
     let mut named = entity.clone();
     // A number that no entity has; what is named after its number is unique by itself.
     named.identify(usize::MAX);
     for by in [By::Name, By::Identity] {
-        let Some(value) = named.value(by.attribute()).and_then(crate::schema::Value::as_str) else { continue };
+        let Some(value) = named.value(by.attribute()).and_then(crate::schema::Value::as_str) else {
+            continue;
+        };
         let Some(existing) = directory.find(kind, by, value).into_iter().next() else { continue };
         if columns(kind).is_some() {
             return Err(Refusal::bad("Name conflicts with an existing entity"));
@@ -117,7 +146,9 @@ fn address(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
     let parts = |name: &str, shown: &str| match given(name) {
         None => Ok(()),
-        Some(Json::String(text)) if text.is_empty() => Err(Refusal::bad(format!("{shown} must be a non-empty string type"))),
+        Some(Json::String(text)) if text.is_empty() => {
+            Err(Refusal::bad(format!("{shown} must be a non-empty string type")))
+        }
         Some(Json::String(text)) if !text.split(['/', '.']).any(|part| !part.is_empty()) => {
             Err(Refusal::bad(format!("{shown} invalid - no tokens")))
         }
@@ -125,17 +156,27 @@ fn address(attributes: &Map<String, Json>) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::bad(format!("{shown} must be a non-empty string type"))),
     };
     match (given("prefix"), given("pattern")) {
-        (None, None) => return Err(Refusal::bad("Either a 'prefix' or 'pattern' attribute must be provided")),
-        (Some(_), Some(_)) => return Err(Refusal::bad("Cannot specify both a 'prefix' and a 'pattern' attribute")),
+        (None, None) => {
+            return Err(Refusal::bad("Either a 'prefix' or 'pattern' attribute must be provided"));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Refusal::bad("Cannot specify both a 'prefix' and a 'pattern' attribute"));
+        }
         _ => {}
     }
     parts("prefix", "Prefix")?;
     parts("pattern", "Pattern")?;
     match given("priority") {
         None => Ok(()),
-        Some(priority) if priority.as_i64().is_some_and(|priority| (0..=9).contains(&priority)) => Ok(()),
-        Some(Json::String(text)) if text.trim().parse().is_ok_and(|priority: u8| priority <= 9) => Ok(()),
-        Some(_) => Err(Refusal::bad("Priority value, if present, must be between 0 and QDR_MAX_PRIORITY")),
+        Some(priority) if priority.as_i64().is_some_and(|priority| (0..=9).contains(&priority)) => {
+            Ok(())
+        }
+        Some(Json::String(text)) if text.trim().parse().is_ok_and(|priority: u8| priority <= 9) => {
+            Ok(())
+        }
+        Some(_) => {
+            Err(Refusal::bad("Priority value, if present, must be between 0 and QDR_MAX_PRIORITY"))
+        }
     }
 }
 
@@ -143,7 +184,9 @@ fn address(attributes: &Map<String, Json>) -> Result<(), Refusal> {
 fn auto_link(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
     if given("connection").is_some() && given("containerId").is_some() {
-        return Err(Refusal::bad("Both connection and containerId cannot be specified. Specify only one"));
+        return Err(Refusal::bad(
+            "Both connection and containerId cannot be specified. Specify only one",
+        ));
     }
     let incoming = match given("direction") {
         None => return Err(Refusal::bad("direction field is mandatory")),
@@ -158,7 +201,8 @@ fn auto_link(attributes: &Map<String, Json>) -> Result<(), Refusal> {
 }
 
 /// Names that the router uses itself in its AMQP open.
-const RESERVED: &[&str] = &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
+const RESERVED: &[&str] =
+    &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
 
 /// What must hold of a listener's or connector's `openProperties`.
 fn open_properties(attributes: &Map<String, Json>) -> Result<(), Refusal> {
@@ -166,12 +210,19 @@ fn open_properties(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     if properties.is_empty() {
         return Ok(());
     }
-    let reserved = |key: &String| RESERVED.contains(&key.as_str()) || key.starts_with("qd.") || key.starts_with("x-opt-qd.");
+    let reserved = |key: &String| {
+        RESERVED.contains(&key.as_str()) || key.starts_with("qd.") || key.starts_with("x-opt-qd.")
+    };
     if let Some(key) = properties.keys().find(|key| reserved(key)) {
-        return Err(Refusal::bad(format!("Reserved key {} not allowed in openProperties", quote(key))));
+        return Err(Refusal::bad(format!(
+            "Reserved key {} not allowed in openProperties",
+            quote(key)
+        )));
     }
     match attributes.get("role").and_then(Json::as_str) {
-        Some(role @ ("inter-router" | "edge")) => Err(Refusal::bad(format!("openProperties not allowed for role {role}"))),
+        Some(role @ ("inter-router" | "edge")) => {
+            Err(Refusal::bad(format!("openProperties not allowed for role {role}")))
+        }
         _ => Ok(()),
     }
 }
@@ -186,12 +237,20 @@ pub(super) fn update(directory: &impl Directory, request: &Request, record: &Rec
         let attribute = known(kind, name)?;
         let same = match value {
             Json::Null => record.get(name).is_none(),
-            value => attribute.coerce(value).is_ok_and(|value| Some(&value::tell(&value)) == record.get(name)),
+            value => attribute
+                .coerce(value)
+                .is_ok_and(|value| Some(&value::tell(&value)) == record.get(name)),
         };
-        let same =
-            same || name == "type" && value.as_str().is_some_and(|word| self::kind(word).is_ok_and(|k| k.name == kind.name));
+        let same = same
+            || name == "type"
+                && value
+                    .as_str()
+                    .is_some_and(|word| self::kind(word).is_ok_and(|k| k.name == kind.name));
         if !attribute.update && !same {
-            return Err(Refusal::bad(format!("Cannot update attribute '{}' in UPDATE", attribute.name)));
+            return Err(Refusal::bad(format!(
+                "Cannot update attribute '{}' in UPDATE",
+                attribute.name
+            )));
         }
     }
     let mut merged = Map::new();
@@ -222,7 +281,11 @@ pub(super) fn delete(directory: &impl Directory, record: &Record) -> Outcome {
 }
 
 /// Closes a connection, or says whether its frames are logged.
-pub(super) fn connection(directory: &impl Directory, request: &Request, requester: Option<u64>) -> Outcome {
+pub(super) fn connection(
+    directory: &impl Directory,
+    request: &Request,
+    requester: Option<u64>,
+) -> Outcome {
     let kind = kind("connection")?;
     let bad = || Refusal::plain(Status::BAD_REQUEST);
     let mut change = ConnectionChange::default();
@@ -242,7 +305,8 @@ pub(super) fn connection(directory: &impl Directory, request: &Request, requeste
         None | Some(Value::Null) => {}
         Some(value) => {
             asked = true;
-            let flag = value::to_json(value).and_then(|value| known(kind, "enableProtocolTrace").ok()?.coerce(&value).ok());
+            let flag = value::to_json(value)
+                .and_then(|value| known(kind, "enableProtocolTrace").ok()?.coerce(&value).ok());
             match flag {
                 Some(crate::schema::Value::Boolean(flag)) => change.trace = Some(flag),
                 _ => return Err(bad()),
@@ -254,8 +318,8 @@ pub(super) fn connection(directory: &impl Directory, request: &Request, requeste
     Ok((Status::OK, tell(&record)))
 }
 
-/// A mistake in an attribute, in the words of C routers: those that their schema finds are the client's fault, those that their
-/// configuration finds are told as failures.
+/// A mistake in an attribute, in the words of C routers: those that their schema finds are the
+/// client's fault, those that their configuration finds are told as failures.
 fn refusal(kind: &EntityType, error: AttributeError, given: &Map<String, Json>) -> Refusal {
     let AttributeError { attribute: name, problem } = error;
     let long = kind.long_name();
@@ -269,26 +333,40 @@ fn refusal(kind: &EntityType, error: AttributeError, given: &Map<String, Json>) 
         None => String::new(),
     };
     match (problem, attribute.map(|attribute| attribute.kind)) {
-        (Problem::Unknown { .. }, _) => Refusal::bad(format!("Unknown attribute {} for '{long}'", quote(&name))),
-        (Problem::Missing, _) => Refusal::bad(format!("{long}: Missing required attribute '{name}'")),
-        (Problem::WrongType { .. }, Some(Kind::Enum(words))) => {
-            Refusal::bad(format!("{long}: Invalid value for enum{}: '{}'", describe::list(words), shown()))
+        (Problem::Unknown { .. }, _) => {
+            Refusal::bad(format!("Unknown attribute {} for '{long}'", quote(&name)))
         }
+        (Problem::Missing, _) => {
+            Refusal::bad(format!("{long}: Missing required attribute '{name}'"))
+        }
+        (Problem::WrongType { .. }, Some(Kind::Enum(words))) => Refusal::bad(format!(
+            "{long}: Invalid value for enum{}: '{}'",
+            describe::list(words),
+            shown()
+        )),
         (Problem::WrongType { .. }, Some(Kind::Boolean)) => {
             Refusal::bad(format!("{long}: Invalid Boolean value '{}' for '{name}'", shown()))
         }
         (Problem::WrongType { .. } | Problem::Invalid(_), Some(Kind::Properties)) => {
             Refusal::bad(format!("{long}: Properties must be a map"))
         }
-        (Problem::NotAscii { .. }, _) => Refusal::bad(format!("{long}: Property keys must be ASCII encoded")),
-        (Problem::OutOfRange { number, least, most }, _) => out_of_range(&name, number, least, most),
+        (Problem::NotAscii { .. }, _) => {
+            Refusal::bad(format!("{long}: Property keys must be ASCII encoded"))
+        }
+        (Problem::OutOfRange { number, least, most }, _) => {
+            out_of_range(&name, number, least, most)
+        }
         (problem, _) => Refusal::bad(format!("{long}: attribute '{name}': {problem}")),
     }
 }
 
 fn out_of_range(name: &str, number: i64, least: i64, most: i64) -> Refusal {
     Refusal::configuration(match name {
-        "cost" => format!("Invalid cost ({number}) specified. Minimum value for cost is {least} and maximum value is {most}"),
-        _ => format!("Invalid {name} specified ({number}). Minimum value is {least} and maximum value is {most}"),
+        "cost" => format!(
+            "Invalid cost ({number}) specified. Minimum value for cost is {least} and maximum value is {most}"
+        ),
+        _ => format!(
+            "Invalid {name} specified ({number}). Minimum value is {least} and maximum value is {most}"
+        ),
     })
 }

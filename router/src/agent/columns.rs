@@ -125,7 +125,8 @@ const METRICS: &[&str] = &[
     "version",
 ];
 
-const CONFIG_ADDRESS: &[&str] = &["name", "identity", "type", "prefix", "distribution", "pattern", "priority"];
+const CONFIG_ADDRESS: &[&str] =
+    &["name", "identity", "type", "prefix", "distribution", "pattern", "priority"];
 
 const AUTO_LINK: &[&str] = &[
     "name",
@@ -154,8 +155,8 @@ pub fn columns(kind: &EntityType) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether entities of the type are asked for by that type alone: they come and go with the traffic, and queries for all there is, or by
-/// a name without a type, do not reach them.
+/// Whether entities of the type are asked for by that type alone: they come and go with the
+/// traffic, and queries for all there is, or by a name without a type, do not reach them.
 pub(super) fn stands_apart(kind: &EntityType) -> bool {
     columns(kind).is_some() && !kind.is_configuration()
 }

@@ -1,10 +1,12 @@
 //! Entities and requests in words, for refusals and the log.
 
-use super::Record;
-use crate::schema::{EntityType, Operation, quote};
+use std::collections::BTreeMap;
+
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, property};
-use std::collections::BTreeMap;
+
+use super::Record;
+use crate::schema::{EntityType, Operation, quote};
 
 /// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.
 pub(super) fn operations(kind: &EntityType) -> String {
@@ -18,14 +20,24 @@ pub(super) fn list(words: &[&str]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
-/// An entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. Secrets are starred out.
+/// An entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. Secrets are
+/// starred out.
 pub(super) fn entity(record: &Record) -> String {
     let secret = |name: &str| record.kind.attribute(name).is_some_and(|attribute| attribute.secret);
-    let told = record.attributes.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (*name, plain(value)));
-    let kept = record.kept.iter().flat_map(|entity| entity.values()).filter(|(attribute, _)| attribute.secret);
+    let told = record
+        .attributes
+        .iter()
+        .filter(|(name, _)| !secret(name))
+        .map(|(name, value)| (*name, plain(value)));
+    let kept = record
+        .kept
+        .iter()
+        .flat_map(|entity| entity.values())
+        .filter(|(attribute, _)| attribute.secret);
     let starred = kept.map(|(attribute, _)| (attribute.name, "*******".to_owned()));
     let attributes: BTreeMap<&str, String> = told.chain(starred).collect();
-    let shown: Vec<_> = attributes.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let shown: Vec<_> =
+        attributes.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut kind = String::new();
     for part in record.kind.section().split('.') {
         let mut letters = part.chars();
@@ -48,7 +60,9 @@ fn plain(value: &Value) -> String {
 
 /// A request as the log tells it: without its body, in which passwords may stand.
 pub(super) fn request(request: &Request) -> String {
-    let mut text = quote(request.operation.as_deref().unwrap_or("(no operation)")).trim_matches('\'').to_owned();
+    let mut text = quote(request.operation.as_deref().unwrap_or("(no operation)"))
+        .trim_matches('\'')
+        .to_owned();
     for name in [property::TYPE, property::ENTITY_TYPE, property::NAME, property::IDENTITY] {
         if let Some(value) = request.text(name) {
             text.push_str(&format!(" {name}={}", quote(value)));

@@ -1,10 +1,12 @@
 //! What the management node reads and changes.
 
-use super::value;
-use crate::schema::{Entity, EntityType, ManagementAccess};
+use std::sync::Arc;
+
 use skupper_proto::amqp::Value;
 use skupper_proto::management::Status;
-use std::sync::Arc;
+
+use super::value;
+use crate::schema::{Entity, EntityType, ManagementAccess};
 
 /// An entity as management tells it.
 #[derive(Clone, Debug)]
@@ -26,7 +28,8 @@ impl Record {
 
     /// An entity with all its attributes that may be told.
     pub fn of(entity: &Arc<Entity>) -> Self {
-        let attributes = entity.told().map(|(attribute, told)| (attribute.name, value::tell(told))).collect();
+        let attributes =
+            entity.told().map(|(attribute, told)| (attribute.name, value::tell(told))).collect();
         Self { kind: entity.kind(), attributes, kept: Some(Arc::clone(entity)) }
     }
 
@@ -79,7 +82,8 @@ impl Refusal {
         Self::new(Status::BAD_REQUEST, text)
     }
 
-    /// What was asked for cannot be put in force: the words of C routers, which tell where the error was found.
+    /// What was asked for cannot be put in force: the words of C routers, which tell where the
+    /// error was found.
     pub fn configuration(text: impl std::fmt::Display) -> Self {
         Self::new(Status::INTERNAL_ERROR, format!("CError: Configuration: {text}"))
     }
@@ -190,9 +194,12 @@ pub trait Directory {
     /// there may be very many, and whoever asks may let others go first in between.
     fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_>;
 
-    /// The entities of exactly this type that have this name or identity: at most one, if all is well.
+    /// The entities of exactly this type that have this name or identity: at most one, if all is
+    /// well.
     fn find(&self, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
-        self.entities(kind, Page::ALL).filter(|record| record.text(by.attribute()) == Some(value)).collect()
+        self.entities(kind, Page::ALL)
+            .filter(|record| record.text(by.attribute()) == Some(value))
+            .collect()
     }
 
     /// Creates an entity, which need not have a name.
@@ -216,14 +223,20 @@ pub trait Directory {
     /// What the peer of an open connection may ask; `None` when it is gone.
     fn access(&self, connection: u64) -> Option<ManagementAccess>;
 
-    /// Changes a connection, by identity. `requester` is that of the connection that the request came by, where it came by one.
+    /// Changes a connection, by identity. `requester` is that of the connection that the request
+    /// came by, where it came by one.
     ///
     /// # Errors
     /// It is gone, or may not be closed.
-    fn change_connection(&self, identity: &str, change: ConnectionChange, requester: Option<u64>) -> Result<Record, Refusal>;
+    fn change_connection(
+        &self,
+        identity: &str,
+        change: ConnectionChange,
+        requester: Option<u64>,
+    ) -> Result<Record, Refusal>;
 
-    /// Ends when what the last changes started stands and what they stopped is gone, or after a limit of its own: a port that was deleted
-    /// can be opened again.
+    /// Ends when what the last changes started stands and what they stopped is gone, or after a
+    /// limit of its own: a port that was deleted can be opened again.
     fn settled(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -1,13 +1,14 @@
 //! From a request to its response.
 
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{Request, Response, Status, property};
+
 use super::columns::{columns, stands_apart};
 use super::directory::{By, Directory, Record, Refusal, Requester};
 use super::query::Query;
 use super::{change, describe, query, schema as types};
 use crate::log;
 use crate::schema::{self, EntityType, ManagementAccess, Operation, quote};
-use skupper_proto::amqp::Value;
-use skupper_proto::management::{Request, Response, Status, property};
 
 /// What an operation gives.
 pub(super) type Outcome = Result<(Status, Value), Refusal>;
@@ -50,9 +51,14 @@ pub fn handle<D: Directory>(directory: &D, request: &Request, requester: Request
 
 /// Begins to carry out a request: all that changes something is done then, and what may take long
 /// is left to [`Work::step`].
-pub fn begin<'a, D: Directory>(directory: &'a D, request: &'a Request, requester: Requester) -> Work<'a, D> {
+pub fn begin<'a, D: Directory>(
+    directory: &'a D,
+    request: &'a Request,
+    requester: Requester,
+) -> Work<'a, D> {
     log!(Agent, Debug, "Agent request {}", describe::request(request));
-    let state = perform(directory, request, requester).unwrap_or_else(|refusal| State::Done(Err(refusal)));
+    let state =
+        perform(directory, request, requester).unwrap_or_else(|refusal| State::Done(Err(refusal)));
     Work { request, state }
 }
 
@@ -68,22 +74,46 @@ impl<D: Directory> Work<'_, D> {
         let response = match outcome {
             Ok((status, body)) => Response::new(status, status.text(), body),
             Err(refusal) => {
-                let operation = request.operation.as_deref().map(|word| quote(word).trim_matches('\'').to_owned());
-                log!(Agent, Error, "Error performing {}: {}", operation.as_deref().unwrap_or("None"), refusal.text);
+                let operation = request
+                    .operation
+                    .as_deref()
+                    .map(|word| quote(word).trim_matches('\'').to_owned());
+                log!(
+                    Agent,
+                    Error,
+                    "Error performing {}: {}",
+                    operation.as_deref().unwrap_or("None"),
+                    refusal.text
+                );
                 Response::new(refusal.status, refusal.text, refusal.body)
             }
         };
-        log!(Agent, Debug, "Agent response: {} {} to {}", response.status.0, response.description, describe::request(request));
+        log!(
+            Agent,
+            Debug,
+            "Agent response: {} {} to {}",
+            response.status.0,
+            response.description,
+            describe::request(request)
+        );
         Some(answer(request, response))
     }
 }
 
 /// Addresses a response to who sent the request.
 pub(super) fn answer(request: &Request, response: Response) -> Response {
-    Response { to: request.reply_to.clone(), correlation_id: request.correlation_id.clone(), ..response }
+    Response {
+        to: request.reply_to.clone(),
+        correlation_id: request.correlation_id.clone(),
+        ..response
+    }
 }
 
-fn perform<'a, D: Directory>(directory: &'a D, request: &Request, requester: Requester) -> Result<State<'a, D>, Refusal> {
+fn perform<'a, D: Directory>(
+    directory: &'a D,
+    request: &Request,
+    requester: Requester,
+) -> Result<State<'a, D>, Refusal> {
     let word = request.operation.as_deref().ok_or_else(|| {
         Refusal::bad("No 'operation' property: the application property that says, as text, what is to be done is missing")
     })?;
@@ -98,7 +128,9 @@ fn perform<'a, D: Directory>(directory: &'a D, request: &Request, requester: Req
         return apart(directory, request, requester.connection, kind, operation, word);
     }
     match (find(directory, request, requested)?, operation) {
-        (Target::Management, Some(Operation::Query)) => query::query(directory, request).map(State::query),
+        (Target::Management, Some(Operation::Query)) => {
+            query::query(directory, request).map(State::query)
+        }
         (target, operation) => at(directory, request, target, operation, word).map(State::done),
     }
 }
@@ -114,22 +146,37 @@ impl<'a, D> State<'a, D> {
 }
 
 /// Operations on the management node itself, queries excepted, and on an entity.
-fn at(directory: &impl Directory, request: &Request, target: Target, operation: Option<Operation>, word: &str) -> Outcome {
+fn at(
+    directory: &impl Directory,
+    request: &Request,
+    target: Target,
+    operation: Option<Operation>,
+    word: &str,
+) -> Outcome {
     match (target, operation) {
-        (Target::Management, Some(operation)) if management().operations().any(|known| known == operation) => match operation {
-            Operation::GetTypes => types::types(request),
-            Operation::GetAnnotations => types::annotations(request),
-            Operation::GetOperations => types::operations(request),
-            Operation::GetAttributes => types::attributes(request),
-            Operation::GetSchema => Ok((Status::OK, types::schema())),
-            Operation::GetJsonSchema => types::json_schema(request),
-            Operation::GetMgmtNodes => Ok((Status::OK, query::nodes(directory))),
-            Operation::GetLog => query::log(directory, request),
-            Operation::Read => Ok((Status::OK, tell(&itself()))),
-            _ => Err(Refusal::new(Status::NOT_IMPLEMENTED, "Operation 'PROFILE' is not implemented by this router")),
-        },
+        (Target::Management, Some(operation))
+            if management().operations().any(|known| known == operation) =>
+        {
+            match operation {
+                Operation::GetTypes => types::types(request),
+                Operation::GetAnnotations => types::annotations(request),
+                Operation::GetOperations => types::operations(request),
+                Operation::GetAttributes => types::attributes(request),
+                Operation::GetSchema => Ok((Status::OK, types::schema())),
+                Operation::GetJsonSchema => types::json_schema(request),
+                Operation::GetMgmtNodes => Ok((Status::OK, query::nodes(directory))),
+                Operation::GetLog => query::log(directory, request),
+                Operation::Read => Ok((Status::OK, tell(&itself()))),
+                _ => Err(Refusal::new(
+                    Status::NOT_IMPLEMENTED,
+                    "Operation 'PROFILE' is not implemented by this router",
+                )),
+            }
+        }
         (Target::Management, _) => Err(not_implemented(word, management())),
-        (Target::Entity(record), Some(operation)) if record.kind.operations().any(|known| known == operation) => {
+        (Target::Entity(record), Some(operation))
+            if record.kind.operations().any(|known| known == operation) =>
+        {
             match operation {
                 Operation::Read => Ok((Status::OK, tell(&record))),
                 Operation::Update => change::update(directory, request, &record),
@@ -143,7 +190,11 @@ fn at(directory: &impl Directory, request: &Request, target: Target, operation: 
 }
 
 /// Whether the requester's listener lets it ask for this.
-fn may_ask(access: ManagementAccess, operation: Option<Operation>, word: &str) -> Result<(), Refusal> {
+fn may_ask(
+    access: ManagementAccess,
+    operation: Option<Operation>,
+    word: &str,
+) -> Result<(), Refusal> {
     let (allowed, said) = match access {
         ManagementAccess::Full => (true, "full"),
         ManagementAccess::Read => (operation.is_some_and(Operation::only_reads), "read"),
@@ -152,7 +203,10 @@ fn may_ask(access: ManagementAccess, operation: Option<Operation>, word: &str) -
     if allowed {
         return Ok(());
     }
-    let text = format!("Operation {} is not allowed: the listener that it came by has management: {said}", quote(word));
+    let text = format!(
+        "Operation {} is not allowed: the listener that it came by has management: {said}",
+        quote(word)
+    );
     Err(Refusal::new(Status::FORBIDDEN, text))
 }
 
@@ -173,14 +227,18 @@ fn apart<'a, D: Directory>(
         ("routerMetrics", Some(Operation::Read | Operation::Update | Operation::Delete)) => {
             Err(Refusal::plain(Status::FORBIDDEN).without_body())
         }
-        ("connection", Some(Operation::Update)) => change::connection(directory, request, requester),
+        ("connection", Some(Operation::Update)) => {
+            change::connection(directory, request, requester)
+        }
         ("connection", Some(Operation::Read)) => {
-            let identity = identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;
+            let identity =
+                identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;
             one(directory, kind, By::Identity, identity).map(|record| (Status::OK, tell(&record)))
         }
-        ("connection" | "router.link" | "router.address", Some(Operation::Update | Operation::Delete)) => {
-            Err(Refusal::plain(Status::FORBIDDEN))
-        }
+        (
+            "connection" | "router.link" | "router.address",
+            Some(Operation::Update | Operation::Delete),
+        ) => Err(Refusal::plain(Status::FORBIDDEN)),
         (_, Some(operation @ (Operation::Read | Operation::Delete))) => {
             let record = match (identity, name) {
                 (Some(identity), _) => one(directory, kind, By::Identity, identity)?,
@@ -197,23 +255,38 @@ fn apart<'a, D: Directory>(
     outcome.map(State::done)
 }
 
-fn one(directory: &impl Directory, kind: &'static EntityType, by: By, value: &str) -> Result<Record, Refusal> {
-    directory.find(kind, by, value).into_iter().next().ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
+fn one(
+    directory: &impl Directory,
+    kind: &'static EntityType,
+    by: By,
+    value: &str,
+) -> Result<Record, Refusal> {
+    directory
+        .find(kind, by, value)
+        .into_iter()
+        .next()
+        .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
 }
 
 /// The entity type of this name, short or long.
 pub(super) fn kind(name: &str) -> Result<&'static EntityType, Refusal> {
-    schema::entity_type(name).ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
+    schema::entity_type(name)
+        .ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
 }
 
 fn management() -> &'static EntityType {
     // Of the table, which a test looks through.
-    schema::entity_types().find(|kind| kind.name == "management").unwrap_or_else(|| unreachable!("the schema has no management"))
+    schema::entity_types()
+        .find(|kind| kind.name == "management")
+        .unwrap_or_else(|| unreachable!("the schema has no management"))
 }
 
 /// The management node as an entity of itself.
 pub(super) fn itself() -> Record {
-    Record::new(management()).with("identity", "self").with("name", "self").with("type", management().long_name())
+    Record::new(management())
+        .with("identity", "self")
+        .with("name", "self")
+        .with("type", management().long_name())
 }
 
 fn not_implemented(word: &str, kind: &EntityType) -> Refusal {
@@ -227,7 +300,11 @@ fn not_implemented(word: &str, kind: &EntityType) -> Refusal {
 }
 
 /// The entity that a request names, among those that do not stand apart.
-fn find(directory: &impl Directory, request: &Request, requested: Option<&'static EntityType>) -> Result<Target, Refusal> {
+fn find(
+    directory: &impl Directory,
+    request: &Request,
+    requested: Option<&'static EntityType>,
+) -> Result<Target, Refusal> {
     let wanted: Vec<(By, &str)> = [(By::Name, property::NAME), (By::Identity, property::IDENTITY)]
         .into_iter()
         .filter_map(|(by, property)| Some((by, request.text(property)?)))
@@ -235,19 +312,28 @@ fn find(directory: &impl Directory, request: &Request, requested: Option<&'stati
     let extends = |kind: &EntityType| requested.is_none_or(|requested| kind.extends(requested));
     let Some((by, value)) = wanted.first().copied() else {
         return match requested {
-            Some(requested) if !management().extends(requested) => {
-                Err(Refusal::bad(format!("{}: No name or identity provided", requested.long_name())))
-            }
+            Some(requested) if !management().extends(requested) => Err(Refusal::bad(format!(
+                "{}: No name or identity provided",
+                requested.long_name()
+            ))),
             _ => Ok(Target::Management),
         };
     };
-    let shown = || wanted.iter().map(|(by, value)| format!("{}={}", by.attribute(), cut(value))).collect::<Vec<_>>().join(" ");
+    let shown = || {
+        wanted
+            .iter()
+            .map(|(by, value)| format!("{}={}", by.attribute(), cut(value)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     if value == "self" {
         if wanted.iter().any(|(_, value)| *value != "self") {
             return Err(Refusal::bad(format!("Conflicting {}", shown())));
         }
         return match requested {
-            Some(requested) if !management().extends(requested) => Err(mismatch(management(), requested)),
+            Some(requested) if !management().extends(requested) => {
+                Err(mismatch(management(), requested))
+            }
             _ => Ok(Target::Management),
         };
     }
@@ -261,7 +347,12 @@ fn find(directory: &impl Directory, request: &Request, requested: Option<&'stati
     let record = match (found.pop(), found.len()) {
         (Some(record), 0) => record,
         (Some(_), others) => {
-            let text = format!("Duplicate ({}) entities with {}={}", others + 1, by.attribute(), cut(value));
+            let text = format!(
+                "Duplicate ({}) entities with {}={}",
+                others + 1,
+                by.attribute(),
+                cut(value)
+            );
             return Err(Refusal::new(Status::INTERNAL_ERROR, text));
         }
         (None, _) => {
@@ -288,19 +379,31 @@ pub(super) fn cut(text: &str) -> String {
     quoted.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&quoted).to_owned()
 }
 
-/// The body of a response that tells an entity: all columns of types that have columns, else the attributes that have a value.
+/// The body of a response that tells an entity: all columns of types that have columns, else the
+/// attributes that have a value.
 pub(super) fn tell(record: &Record) -> Value {
     Value::Map(match columns(record.kind) {
-        Some(columns) => {
-            columns.iter().map(|name| (Value::string(*name), record.get(name).cloned().unwrap_or_default())).collect()
-        }
-        None => record.attributes.iter().map(|(name, value)| (Value::string(*name), value.clone())).collect(),
+        Some(columns) => columns
+            .iter()
+            .map(|name| (Value::string(*name), record.get(name).cloned().unwrap_or_default()))
+            .collect(),
+        None => record
+            .attributes
+            .iter()
+            .map(|(name, value)| (Value::string(*name), value.clone()))
+            .collect(),
     })
 }
 
 /// The application properties of a request.
 fn echo(request: &Request) -> Value {
-    let operation = request.operation.iter().map(|word| (Value::string(property::OPERATION), Value::string(word.as_str())));
-    let others = request.properties.iter().map(|(name, value)| (Value::string(name.as_str()), value.clone()));
+    let operation = request
+        .operation
+        .iter()
+        .map(|word| (Value::string(property::OPERATION), Value::string(word.as_str())));
+    let others = request
+        .properties
+        .iter()
+        .map(|(name, value)| (Value::string(name.as_str()), value.clone()));
     Value::Map(operation.chain(others).collect())
 }

@@ -45,7 +45,9 @@ struct Lane {
 /// Why a request is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
-    #[error("{MAX_OF_CONNECTION} requests of this connection are being carried out already; try again later")]
+    #[error(
+        "{MAX_OF_CONNECTION} requests of this connection are being carried out already; try again later"
+    )]
     Connection,
     #[error("{MAX_REQUESTS} requests are being carried out already; try again later")]
     All,
@@ -120,7 +122,10 @@ impl Place {
     async fn message_within(self, octets: Vec<u8>, patience: Duration) -> Option<Bytes> {
         let wanted = u32::try_from(octets.len() / 1024 + 1).unwrap_or(UNREAD).min(UNREAD);
         // Nobody closes the semaphore.
-        let room = timeout(patience, Arc::clone(&self.unread).acquire_many_owned(wanted)).await.ok()?.ok()?;
+        let room = timeout(patience, Arc::clone(&self.unread).acquire_many_owned(wanted))
+            .await
+            .ok()?
+            .ok()?;
         Some(Bytes::from_owner(Held { octets, _room: room, _place: self }))
     }
 }
@@ -169,7 +174,10 @@ mod tests {
         let soon = Duration::from_millis(10);
         let enter = || lanes.enter(Some(1)).unwrap();
         let first = enter().message(vec![1; LARGE]).await.unwrap();
-        assert!(enter().message_within(vec![2; LARGE], soon).await.is_none(), "the first is not taken");
+        assert!(
+            enter().message_within(vec![2; LARGE], soon).await.is_none(),
+            "the first is not taken"
+        );
         let small = enter().message(vec![3; 10]).await.unwrap();
         let waiting = enter();
         assert_eq!(lanes.lock().requests, 3, "in progress until they are taken");

@@ -6,8 +6,9 @@
 //! takes a bounded number of requests, one after the other of each connection, and sends the
 //! responses.
 //!
-//! Six types are answered as C routers' cores answer them, with columns of their own ([`columns`]) and nulls where there is no value;
-//! all others have the attributes of the schema, without those that have no value.
+//! Six types are answered as C routers' cores answer them, with columns of their own ([`columns`])
+//! and nulls where there is no value; all others have the attributes of the schema, without those
+//! that have no value.
 
 mod change;
 mod columns;
@@ -23,6 +24,8 @@ mod tests;
 pub mod value;
 
 pub use columns::columns;
-pub use directory::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester};
+pub use directory::{
+    By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester,
+};
 pub use handle::{Work, begin, handle};
 pub use service::{Outlet, Service};

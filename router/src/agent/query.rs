@@ -1,13 +1,15 @@
 //! QUERY, GET-MGMT-NODES and GET-LOG.
 
+use std::collections::VecDeque;
+
+use skupper_proto::amqp::Value;
+use skupper_proto::management::{MAX_RESPONSE, Request, Status, Table, property};
+
 use super::columns::{columns, stands_apart};
 use super::directory::{Directory, Entities, Page, Record, Refusal};
 use super::handle::{Outcome, itself, kind};
 use super::{describe, value};
 use crate::schema::{self, Attribute, EntityType};
-use skupper_proto::amqp::Value;
-use skupper_proto::management::{MAX_RESPONSE, Request, Status, Table, property};
-use std::collections::VecDeque;
 
 /// Most names that a query may ask for: twice the attributes of the whole schema.
 const MAX_NAMES: usize = 512;
@@ -32,7 +34,10 @@ pub(super) struct Query<'a, D> {
 }
 
 /// Begins a query: for entities of a type and of those that extend it, or of all types.
-pub(super) fn query<'a, D: Directory>(directory: &'a D, request: &Request) -> Result<Query<'a, D>, Refusal> {
+pub(super) fn query<'a, D: Directory>(
+    directory: &'a D,
+    request: &Request,
+) -> Result<Query<'a, D>, Refusal> {
     let requested = match (request.text(property::ENTITY_TYPE), request.text(property::TYPE)) {
         (Some(name), _) => Some(kind(name)?),
         // What stands apart may be named as that which is asked to do something.
@@ -54,10 +59,13 @@ pub(super) fn query<'a, D: Directory>(directory: &'a D, request: &Request) -> Re
         entities,
     };
     Ok(match (requested, fixed) {
-        (Some(requested), Some(_)) => query(directory.entities(requested, page), VecDeque::new(), Page::ALL),
+        (Some(requested), Some(_)) => {
+            query(directory.entities(requested, page), VecDeque::new(), Page::ALL)
+        }
         _ => {
             let kinds = schema::entity_types().filter(|kind| !stands_apart(kind));
-            let kinds = kinds.filter(|kind| requested.is_none_or(|requested| kind.extends(requested)));
+            let kinds =
+                kinds.filter(|kind| requested.is_none_or(|requested| kind.extends(requested)));
             query(Box::new(std::iter::empty()), kinds.collect(), page)
         }
     })
@@ -92,7 +100,8 @@ impl<D: Directory> Query<'_, D> {
 
     fn add(&mut self, record: &Record) -> Result<bool, Refusal> {
         let names = &self.table.attribute_names;
-        let row: Vec<Value> = names.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
+        let row: Vec<Value> =
+            names.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
         // A row that says nothing is left out, except where there are columns.
         if !self.fixed && row.iter().all(|value| *value == Value::Null) {
             return Ok(false);
@@ -112,7 +121,10 @@ impl<D: Directory> Query<'_, D> {
 /// The part of the results that is asked for; a count below zero is all.
 fn page(request: &Request) -> Page {
     let of = |name| request.integer(name).and_then(|number| usize::try_from(number).ok());
-    Page { offset: of(property::OFFSET).unwrap_or_default(), count: of(property::COUNT).unwrap_or(usize::MAX) }
+    Page {
+        offset: of(property::OFFSET).unwrap_or_default(),
+        count: of(property::COUNT).unwrap_or(usize::MAX),
+    }
 }
 
 /// The names of the columns: those asked for, or all there are.
@@ -121,11 +133,19 @@ fn names(
     requested: Option<&'static EntityType>,
     fixed: Option<&'static [&'static str]>,
 ) -> Result<Vec<String>, Refusal> {
-    let kinds = || schema::entity_types().filter(|kind| requested.is_none_or(|requested| kind.name == requested.name));
+    let kinds = || {
+        schema::entity_types()
+            .filter(|kind| requested.is_none_or(|requested| kind.name == requested.name))
+    };
     let of_schema = || distinct(kinds().flat_map(EntityType::common_attributes));
     let all = || fixed.map_or_else(of_schema, <[_]>::to_vec);
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let no_names = || Refusal::bad(format!("The body of a query is a map, and {} in it is a list of names", Table::NAMES));
+    let no_names = || {
+        Refusal::bad(format!(
+            "The body of a query is a map, and {} in it is a list of names",
+            Table::NAMES
+        ))
+    };
     let asked = match (body, body.get(Table::NAMES)) {
         (Value::Null, _) | (Value::Map(_), None | Some(Value::Null)) => return Ok(owned(all())),
         (Value::Map(_), Some(asked)) => match asked.as_list() {
@@ -139,11 +159,17 @@ fn names(
         return Ok(owned(all()));
     }
     if asked.len() > MAX_NAMES {
-        return Err(Refusal::bad(format!("{} attributes are asked for, and at most {MAX_NAMES} may be", asked.len())));
+        return Err(Refusal::bad(format!(
+            "{} attributes are asked for, and at most {MAX_NAMES} may be",
+            asked.len()
+        )));
     }
     // Columns that a type does not have are null: tools ask for some of other releases.
     if fixed.is_some() {
-        return Ok(asked.iter().map(|name| name.as_text().unwrap_or_default().to_owned()).collect());
+        return Ok(asked
+            .iter()
+            .map(|name| name.as_text().unwrap_or_default().to_owned())
+            .collect());
     }
     let known = distinct(kinds().flat_map(EntityType::attributes));
     let texts: Vec<&str> = asked.iter().map(|name| name.as_text().unwrap_or_default()).collect();
@@ -154,8 +180,12 @@ fn names(
         }
     }
     if !unknown.is_empty() {
-        let of_type = requested.map(|kind| format!(" for type {}", kind.long_name())).unwrap_or_default();
-        return Err(Refusal::not_found(format!("Unknown attributes {}{of_type}.", describe::list(&unknown))));
+        let of_type =
+            requested.map(|kind| format!(" for type {}", kind.long_name())).unwrap_or_default();
+        return Err(Refusal::not_found(format!(
+            "Unknown attributes {}{of_type}.",
+            describe::list(&unknown)
+        )));
     }
     Ok(owned(texts))
 }
@@ -182,11 +212,17 @@ fn weigh(value: &Value) -> usize {
     inner + 16
 }
 
-/// The addresses of the management nodes of all routers of the network; none where there is no network.
+/// The addresses of the management nodes of all routers of the network; none where there is no
+/// network.
 pub(super) fn nodes(directory: &impl Directory) -> Value {
     let kind = schema::entity_types().find(|kind| kind.name == "router.node");
     let records = kind.into_iter().flat_map(|kind| directory.entities(kind, Page::ALL));
-    let address = |record: &Record| Value::string(format!("amqp:/_topo/0/{}/$management", record.text("id").unwrap_or_default()));
+    let address = |record: &Record| {
+        Value::string(format!(
+            "amqp:/_topo/0/{}/$management",
+            record.text("id").unwrap_or_default()
+        ))
+    };
     Value::List(records.map(|record| address(&record)).collect())
 }
 

@@ -1,17 +1,19 @@
 //! What the management node tells of the schema.
 
-use super::directory::Refusal;
-use super::handle::{Outcome, kind};
-use super::value;
-use crate::schema::{EntityType, Fixed, Kind, Operation, PREFIX, entity_types};
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
 
+use super::directory::Refusal;
+use super::handle::{Outcome, kind};
+use super::value;
+use crate::schema::{EntityType, Fixed, Kind, Operation, PREFIX, entity_types};
+
 /// A map from each type that the request is about, or all types, to what `tell` says of it.
 fn map_of_types(request: &Request, tell: impl Fn(&'static EntityType) -> Vec<String>) -> Outcome {
     let requested = request.text(property::ENTITY_TYPE).map(kind).transpose()?;
-    let about = entity_types().filter(|kind| requested.is_none_or(|requested| requested.name == kind.name));
+    let about =
+        entity_types().filter(|kind| requested.is_none_or(|requested| requested.name == kind.name));
     let member = |kind: &'static EntityType| {
         let told = tell(kind).into_iter().map(Value::String).collect();
         (Value::string(kind.long_name()), Value::List(told))
@@ -26,12 +28,16 @@ pub(super) fn types(request: &Request) -> Outcome {
 
 /// GET-ATTRIBUTES.
 pub(super) fn attributes(request: &Request) -> Outcome {
-    map_of_types(request, |kind| kind.common_attributes().map(|attribute| attribute.name.to_owned()).collect())
+    map_of_types(request, |kind| {
+        kind.common_attributes().map(|attribute| attribute.name.to_owned()).collect()
+    })
 }
 
 /// GET-OPERATIONS.
 pub(super) fn operations(request: &Request) -> Outcome {
-    map_of_types(request, |kind| kind.operations().map(|operation| operation.name().to_owned()).collect())
+    map_of_types(request, |kind| {
+        kind.operations().map(|operation| operation.name().to_owned()).collect()
+    })
 }
 
 /// GET-ANNOTATIONS: there are none.
@@ -64,14 +70,17 @@ pub(super) fn json_schema(request: &Request) -> Outcome {
 
 /// The schema in the form that C routers tell theirs: what is false or empty is left out.
 fn dump() -> Json {
-    let types = entity_types().map(|kind| (kind.section().to_owned(), entity_type(kind))).collect::<Map<_, _>>();
+    let types = entity_types()
+        .map(|kind| (kind.section().to_owned(), entity_type(kind)))
+        .collect::<Map<_, _>>();
     let mut schema = Map::new();
     schema.insert("prefix".to_owned(), Json::from(PREFIX.trim_end_matches('.')));
     schema.insert("entityTypes".to_owned(), Json::Object(types));
     Json::Object(schema)
 }
 
-/// Whether a default is something else than false, zero or empty, which readers of the schema take for granted.
+/// Whether a default is something else than false, zero or empty, which readers of the schema take
+/// for granted.
 fn says_something(default: Fixed) -> bool {
     !matches!(default, Fixed::Text("") | Fixed::Number(0) | Fixed::Flag(false))
 }
@@ -88,10 +97,17 @@ fn entity_type(kind: &'static EntityType) -> Json {
                 other => Json::from(other.name()),
             };
             told.insert("type".to_owned(), name);
-            if let Some(default) = attribute.default.filter(|default| attribute.configurable() && says_something(*default)) {
+            if let Some(default) = attribute
+                .default
+                .filter(|default| attribute.configurable() && says_something(*default))
+            {
                 told.insert("default".to_owned(), default.value().to_json());
             }
-            for (name, set) in [("required", attribute.required), ("unique", attribute.unique), ("graph", attribute.graph)] {
+            for (name, set) in [
+                ("required", attribute.required),
+                ("unique", attribute.unique),
+                ("graph", attribute.graph),
+            ] {
                 if set {
                     told.insert(name.to_owned(), Json::from(true));
                 }

@@ -1,24 +1,26 @@
 //! The management node's place in the network: deliveries in, responses out.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::management::{MAX_REQUEST, MAX_RESPONSE, Request, Response, Status};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
 use super::directory::{Directory, Requester};
 use super::handle::{answer, begin};
 use super::lanes::{Full, Lanes, Place};
 use crate::core::{Delivery, Ended, Endpoint, Notify};
 use crate::log;
 use crate::schema::ManagementAccess;
-use bytes::{Bytes, BytesMut};
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
-use skupper_proto::management::{MAX_REQUEST, MAX_RESPONSE, Request, Response, Status};
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::sync::{Arc, Weak};
-use std::task::Poll;
-use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::yield_now;
-use tokio::time::timeout;
 
 /// How long a request may take to arrive after its first octets.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,10 +56,18 @@ impl<D> std::fmt::Debug for Service<D> {
 }
 
 impl<D: Directory + Send + Sync + 'static> Service<D> {
-    /// A service that carries requests out on `runtime`, whose one thread does nothing that must not wait for them.
+    /// A service that carries requests out on `runtime`, whose one thread does nothing that must
+    /// not wait for them.
     pub fn new(directory: Arc<D>, runtime: Handle, outlet: Outlet) -> Arc<Self> {
         let (lanes, long) = (Arc::default(), Semaphore::new(LONG_ANSWERS));
-        Arc::new_cyclic(|itself| Self { directory, runtime, outlet, lanes, long, itself: Weak::clone(itself) })
+        Arc::new_cyclic(|itself| Self {
+            directory,
+            runtime,
+            outlet,
+            lanes,
+            long,
+            itself: Weak::clone(itself),
+        })
     }
 
     /// Who sent a request. It is asked while the request is being handed over, when its connection
@@ -83,15 +93,24 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
             Ok(request) if request.reply_to.is_some() => request,
             Ok(_) => {
                 let text = "a management request without reply-to cannot be answered and is not carried out";
-                return delivery.outcome(Some(rejected(condition::PRECONDITION_FAILED, text)), true);
+                return delivery
+                    .outcome(Some(rejected(condition::PRECONDITION_FAILED, text)), true);
             }
             Err(malformed) => {
                 let text = malformed.to_string();
                 log!(Agent, Debug, "{text}");
                 let outcome = rejected(condition::DECODE_ERROR, &text);
                 if malformed.reply_to.is_some() {
-                    let response = Response::new(Status::BAD_REQUEST, text, skupper_proto::amqp::Value::Map(Vec::new()));
-                    let response = Response { to: malformed.reply_to, correlation_id: malformed.correlation_id, ..response };
+                    let response = Response::new(
+                        Status::BAD_REQUEST,
+                        text,
+                        skupper_proto::amqp::Value::Map(Vec::new()),
+                    );
+                    let response = Response {
+                        to: malformed.reply_to,
+                        correlation_id: malformed.correlation_id,
+                        ..response
+                    };
                     self.send(response, place).await;
                 }
                 return delivery.outcome(Some(outcome), true);
@@ -131,7 +150,12 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         let octets = Self::octets(&response);
         match place.message(octets).await {
             Some(message) => (self.outlet)(to, message),
-            None => crate::log_limited!((), Agent, Warning, "a response is dropped: those before it are not read at {to}"),
+            None => crate::log_limited!(
+                (),
+                Agent,
+                Warning,
+                "a response is dropped: those before it are not read at {to}"
+            ),
         }
     }
 
@@ -139,9 +163,21 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
     fn octets(response: &Response) -> Vec<u8> {
         let mut octets = response.encode();
         if octets.len() > MAX_RESPONSE {
-            let text = format!("the response has {} octets: ask for less at a time, with offset and count", octets.len());
-            let short = Response::new(Status::BAD_REQUEST, text, skupper_proto::amqp::Value::Map(Vec::new()));
-            octets = Response { to: response.to.clone(), correlation_id: response.correlation_id.clone(), ..short }.encode();
+            let text = format!(
+                "the response has {} octets: ask for less at a time, with offset and count",
+                octets.len()
+            );
+            let short = Response::new(
+                Status::BAD_REQUEST,
+                text,
+                skupper_proto::amqp::Value::Map(Vec::new()),
+            );
+            octets = Response {
+                to: response.to.clone(),
+                correlation_id: response.correlation_id.clone(),
+                ..short
+            }
+            .encode();
         }
         octets
     }
@@ -156,8 +192,14 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
             && request.reply_to.is_some()
         {
             delivery.outcome(Some(DeliveryState::Accepted), true);
-            let response = answer(&request, Response::new(Status::UNAVAILABLE, text, skupper_proto::amqp::Value::Null));
-            return (self.outlet)(response.to.as_deref().unwrap_or_default(), Bytes::from(response.encode()));
+            let response = answer(
+                &request,
+                Response::new(Status::UNAVAILABLE, text, skupper_proto::amqp::Value::Null),
+            );
+            return (self.outlet)(
+                response.to.as_deref().unwrap_or_default(),
+                Bytes::from(response.encode()),
+            );
         }
         delivery.outcome(Some(rejected(condition::RESOURCE_LIMIT_EXCEEDED, &text)), true);
     }
@@ -165,7 +207,9 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
 
 impl<D: Directory + Send + Sync + 'static> Endpoint for Service<D> {
     fn deliver(&self, delivery: Arc<Delivery>) {
-        let Some(service) = self.itself.upgrade() else { return delivery.outcome(Some(DeliveryState::Released), true) };
+        let Some(service) = self.itself.upgrade() else {
+            return delivery.outcome(Some(DeliveryState::Released), true);
+        };
         match self.lanes.enter(delivery.message().connection) {
             Ok(place) => {
                 let requester = self.requester(&delivery);
@@ -186,7 +230,8 @@ fn joined(sections: &[u8], chunks: &VecDeque<Bytes>) -> BytesMut {
     octets
 }
 
-/// The octets of a message once all are there, or more than a request may have. `None` when it was given up.
+/// The octets of a message once all are there, or more than a request may have. `None` when it was
+/// given up.
 async fn receive(delivery: &Arc<Delivery>) -> Option<BytesMut> {
     let mut octets = BytesMut::from(&*delivery.message().sections);
     let mut chunks = VecDeque::new();

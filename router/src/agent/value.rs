@@ -1,10 +1,12 @@
 //! Values of the schema as AMQP values, and back.
 
-use crate::schema::Value as Attribute;
 use serde_json::{Map, Number, Value as Json};
 use skupper_proto::amqp::Value;
 
-/// A value as management tells it: integers in 32 bits where they fit, as C routers' agents write them.
+use crate::schema::Value as Attribute;
+
+/// A value as management tells it: integers in 32 bits where they fit, as C routers' agents write
+/// them.
 pub fn tell(value: &Attribute) -> Value {
     match value {
         Attribute::String(text) => Value::string(text.as_str()),
@@ -37,11 +39,14 @@ pub fn integer(number: i64) -> Value {
 }
 
 fn object(map: &Map<String, Json>) -> Value {
-    Value::Map(map.iter().map(|(key, value)| (Value::string(key.as_str()), from_json(value))).collect())
+    Value::Map(
+        map.iter().map(|(key, value)| (Value::string(key.as_str()), from_json(value))).collect(),
+    )
 }
 
-/// What a request gives for an attribute, as JSON, in which the schema reads. `None` for what JSON and attributes do not have: octets that
-/// are no text, decimal numbers, numbers that are none, keys that are no text.
+/// What a request gives for an attribute, as JSON, in which the schema reads. `None` for what JSON
+/// and attributes do not have: octets that are no text, decimal numbers, numbers that are none,
+/// keys that are no text.
 pub fn to_json(value: &Value) -> Option<Json> {
     Some(match value {
         Value::Null => Json::Null,
@@ -54,12 +59,17 @@ pub fn to_json(value: &Value) -> Option<Json> {
         Value::Binary(octets) => Json::String(std::str::from_utf8(octets).ok()?.to_owned()),
         Value::String(text) => Json::String(text.clone()),
         Value::Symbol(symbol) => Json::String(symbol.as_str().to_owned()),
-        Value::List(items) | Value::Array(items) => Json::Array(items.iter().map(to_json).collect::<Option<_>>()?),
+        Value::List(items) | Value::Array(items) => {
+            Json::Array(items.iter().map(to_json).collect::<Option<_>>()?)
+        }
         Value::Map(pairs) => {
-            let member = |(key, value): &(Value, Value)| Some((key.as_text()?.to_owned(), to_json(value)?));
+            let member =
+                |(key, value): &(Value, Value)| Some((key.as_text()?.to_owned(), to_json(value)?));
             Json::Object(pairs.iter().map(member).collect::<Option<_>>()?)
         }
-        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) | Value::Described(_) => return None,
+        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) | Value::Described(_) => {
+            return None;
+        }
         number => Json::from(number.as_i64()?),
     })
 }

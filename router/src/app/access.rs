@@ -1,16 +1,20 @@
 //! From the configuration to what decides on who may come in.
 
+use std::sync::Arc;
+
 use crate::config::{Config, ConfigError};
 use crate::node::Access;
 use crate::sasl::Passwords;
 use crate::schema::SaslMechanism;
 use crate::schema::typed::Listener;
-use std::sync::Arc;
 
-/// Finds the passwords of users. A listener that offers PLAIN cannot do without; else they are there for listeners to come.
+/// Finds the passwords of users. A listener that offers PLAIN cannot do without; else they are
+/// there for listeners to come.
 pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
     let router = &config.router;
-    let plain = |entity: &&Listener| entity.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain));
+    let plain = |entity: &&Listener| {
+        entity.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain))
+    };
     let wanted = config.listeners.iter().find(plain);
     let found = Passwords::find(router.sasl_config_dir.as_deref(), &router.sasl_config_name);
     let found = found.and_then(|passwords| passwords.check().map(|()| passwords));
@@ -18,8 +22,17 @@ pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
         (Ok(passwords), _) => Some(Arc::new(passwords)),
         (Err(_), None) => None,
         (Err(error), Some(entity)) => {
-            return Err(config.error("listener", &entity.name, "saslMechanisms", format!("PLAIN needs passwords: {error}")));
+            return Err(config.error(
+                "listener",
+                &entity.name,
+                "saslMechanisms",
+                format!("PLAIN needs passwords: {error}"),
+            ));
         }
     };
-    Ok(Access { passwords, policy: super::policy::policy(config.policy.as_ref()), ..Access::default() })
+    Ok(Access {
+        passwords,
+        policy: super::policy::policy(config.policy.as_ref()),
+        ..Access::default()
+    })
 }

@@ -57,23 +57,37 @@ pub(super) fn read(args: Vec<OsString>) -> Result<Request, String> {
     let text = |error: lexopt::Error| format!("{error}\n\n{USAGE}");
     while let Some(argument) = parser.next().map_err(text)? {
         match argument {
-            Short('c') | Long("config") => arguments.config = Some(parser.value().map_err(text)?.into()),
-            Long("admin-socket") => arguments.admin_socket = Some(parser.value().map_err(text)?.into()),
-            Long("print-reference-config") => return Ok(Request::Print(crate::schema::reference::render())),
+            Short('c') | Long("config") => {
+                arguments.config = Some(parser.value().map_err(text)?.into())
+            }
+            Long("admin-socket") => {
+                arguments.admin_socket = Some(parser.value().map_err(text)?.into())
+            }
+            Long("print-reference-config") => {
+                return Ok(Request::Print(crate::schema::reference::render()));
+            }
             Short('I') | Long("include") => drop(parser.value().map_err(text)?),
             Short('T') | Long("test-hooks") => {}
-            Short('v') | Long("version") => return Ok(Request::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))),
+            Short('v') | Long("version") => {
+                return Ok(Request::Print(format!("{}\n", env!("CARGO_PKG_VERSION"))));
+            }
             Short('h') | Long("help") => return Ok(Request::Print(USAGE.to_owned())),
             Short('d') | Long("daemon") => arguments.daemon = true,
-            Short('P') | Long("pidfile") => arguments.pid_file = Some(parser.value().map_err(text)?.into()),
+            Short('P') | Long("pidfile") => {
+                arguments.pid_file = Some(parser.value().map_err(text)?.into())
+            }
             Short('U') | Long("user") => {
                 arguments.user = Some(parser.value().map_err(text)?.to_string_lossy().into_owned());
             }
             // What a router that goes to the background starts itself with.
             Long("in-background") => arguments.in_background = true,
             Value(value) => {
-                let rest = parser.raw_args().map_err(text)?.map(|value| value.to_string_lossy().into_owned());
-                let all: Vec<_> = std::iter::once(value.to_string_lossy().into_owned()).chain(rest).collect();
+                let rest = parser
+                    .raw_args()
+                    .map_err(text)?
+                    .map(|value| value.to_string_lossy().into_owned());
+                let all: Vec<_> =
+                    std::iter::once(value.to_string_lossy().into_owned()).chain(rest).collect();
                 return Err(format!("Unexpected arguments: {}\n\n{USAGE}", all.join(" ")));
             }
             other => return Err(text(other.unexpected())),

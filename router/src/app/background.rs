@@ -1,14 +1,15 @@
 //! `--daemon`: the router in the background, for those whose scripts start it so.
 //!
-//! The process that is called starts another, which leaves the terminal's session, and ends when that one is ready or has failed. Nothing
-//! of a process that has threads is ever forked.
+//! The process that is called starts another, which leaves the terminal's session, and ends when
+//! that one is ready or has failed. Nothing of a process that has threads is ever forked.
 
-use super::arguments::Arguments;
-use crate::files::{self, Writing};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use super::arguments::Arguments;
+use crate::files::{self, Writing};
 
 /// What the process in the background says to the one that started it when it is ready.
 const READY: &str = "ok";
@@ -27,10 +28,18 @@ pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
     let failed = |what: &str, error: io::Error| format!("cannot {what}: {error}");
     let program = std::env::current_exe().map_err(|error| failed("find this program", error))?;
     let mut command = Command::new(program);
-    command.arg0("skrouterd").arg("--in-background").current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped());
-    for (option, path) in [("--config", &arguments.config), ("--admin-socket", &arguments.admin_socket)] {
+    command
+        .arg0("skrouterd")
+        .arg("--in-background")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    for (option, path) in
+        [("--config", &arguments.config), ("--admin-socket", &arguments.admin_socket)]
+    {
         if let Some(path) = path {
-            let path = std::path::absolute(path).map_err(|error| failed("find the current folder", error))?;
+            let path = std::path::absolute(path)
+                .map_err(|error| failed("find the current folder", error))?;
             command.arg(option).arg(path);
         }
     }
@@ -40,7 +49,8 @@ pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
     }
     let mut child = command.spawn().map_err(|error| failed("start in the background", error))?;
     if let Some(path) = &arguments.pid_file
-        && let Err(error) = files::open(path, Writing::Anew).and_then(|mut file| writeln!(file, "{}", child.id()))
+        && let Err(error) =
+            files::open(path, Writing::Anew).and_then(|mut file| writeln!(file, "{}", child.id()))
     {
         // Started by us a moment ago, and of no use without its file.
         let _ = child.kill();
@@ -81,12 +91,16 @@ pub(super) fn ready() -> io::Result<()> {
 
 fn find(name: &str) -> Result<User, String> {
     let path = Path::new("/etc/passwd");
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     lookup(&text, name).ok_or_else(|| format!("there is no user {name} in {}", path.display()))
 }
 
 fn lookup(users: &str, name: &str) -> Option<User> {
-    let line = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields.first() == Some(&name))?;
+    let line = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.first() == Some(&name))?;
     Some(User { uid: line.get(2)?.parse().ok()?, gid: line.get(3)?.parse().ok()? })
 }
 
@@ -98,6 +112,10 @@ mod tests {
     fn users_are_found_by_name() {
         let users = "root:x:0:0:root:/root:/bin/sh\n# a remark\nrunner:x:10000:100::/:/bin/false\nbroken:x:a:1\n";
         assert_eq!(lookup(users, "runner").map(|user| (user.uid, user.gid)), Some((10000, 100)));
-        assert!(lookup(users, "run").is_none() && lookup(users, "broken").is_none() && lookup("", "root").is_none());
+        assert!(
+            lookup(users, "run").is_none()
+                && lookup(users, "broken").is_none()
+                && lookup("", "root").is_none()
+        );
     }
 }

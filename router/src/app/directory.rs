@@ -1,16 +1,20 @@
 //! The running router as the management node reads and changes it.
 
+use std::sync::Arc;
+
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::management::Status;
+
 use super::plan::{Trouble, denied, vhost};
 use super::records;
 use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::log;
 use crate::schema::typed::{LogConfig, SslProfile};
-use crate::schema::{AttributeError, Entity, EntityType, ManagementAccess, Problem, Value, entity_types};
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::management::Status;
-use std::sync::Arc;
+use crate::schema::{
+    AttributeError, Entity, EntityType, ManagementAccess, Problem, Value, entity_types,
+};
 
 impl Directory for Running {
     fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_> {
@@ -24,7 +28,8 @@ impl Directory for Running {
             "allocator" => Box::new(page.of(records::allocators(self, kind))),
             "vhostStats" => Box::new(page.of(records::vhost_stats(self, kind))),
             _ => {
-                let of_kind = self.all().into_iter().filter(|live| live.entity.kind().name == kind.name);
+                let of_kind =
+                    self.all().into_iter().filter(|live| live.entity.kind().name == kind.name);
                 Box::new(page.of(of_kind).map(|live| records::entity(self, &live)))
             }
         }
@@ -37,15 +42,28 @@ impl Directory for Running {
                 record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
             }
             ("router.link", by) => records::links_named(self, kind, by, value),
-            ("router.address", _) => records::address_named(self, kind, value).into_iter().collect(),
-            ("connection" | "router.node" | "routerMetrics" | "logStats" | "allocator" | "vhostStats", _) => {
-                self.entities(kind, Page::ALL).filter(|record| record.text(by.attribute()) == Some(value)).collect()
+            ("router.address", _) => {
+                records::address_named(self, kind, value).into_iter().collect()
             }
+            (
+                "connection" | "router.node" | "routerMetrics" | "logStats" | "allocator"
+                | "vhostStats",
+                _,
+            ) => self
+                .entities(kind, Page::ALL)
+                .filter(|record| record.text(by.attribute()) == Some(value))
+                .collect(),
             _ => {
                 let entities = self.all();
-                let named =
-                    |live: &&Live| live.entity.kind().name == kind.name && live.entity.text(by.attribute()) == Some(value);
-                return entities.iter().filter(named).map(|live| records::entity(self, live)).collect();
+                let named = |live: &&Live| {
+                    live.entity.kind().name == kind.name
+                        && live.entity.text(by.attribute()) == Some(value)
+                };
+                return entities
+                    .iter()
+                    .filter(named)
+                    .map(|live| records::entity(self, live))
+                    .collect();
             }
         };
         found.into_iter().filter(|record| record.text(by.attribute()) == Some(value)).collect()
@@ -64,7 +82,8 @@ impl Directory for Running {
         self.reach.check(&entity).map_err(|error| refusal(kind, &error.into()))?;
         let mut plan = self.plan();
         plan.add(entity).map_err(|trouble| refusal(kind, &trouble))?;
-        let started = self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
+        let started =
+            self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
         let live = started.first().ok_or_else(|| Refusal::plain(Status::INTERNAL_ERROR))?;
         log!(Agent, Info, "Created {} {}", kind.section(), live.entity.name().unwrap_or_default());
         Ok(records::entity(self, live))
@@ -83,7 +102,9 @@ impl Directory for Running {
         let owner = match &live.owner {
             Owner::Log => {
                 // An old name of a level.
-                if let Some(enable) = entity.text("enable").filter(|enable| enable.contains("trace")) {
+                if let Some(enable) =
+                    entity.text("enable").filter(|enable| enable.contains("trace"))
+                {
                     entity.set("enable", Value::String(enable.replace("trace", "debug")));
                 }
                 let config = LogConfig::try_from(&entity).map_err(|error| level(error, &entity))?;
@@ -95,7 +116,9 @@ impl Directory for Running {
             }
             Owner::Profile(profile) => {
                 let config = SslProfile::try_from(&entity).map_err(|error| failed(error.into()))?;
-                Owner::Profile(profile.update(config, self.user_of(&live).is_some()).map_err(failed)?)
+                Owner::Profile(
+                    profile.update(config, self.user_of(&live).is_some()).map_err(failed)?,
+                )
             }
             Owner::Vhost(name) => {
                 let changed = vhost(&entity).map_err(failed)?;
@@ -125,10 +148,16 @@ impl Directory for Running {
             }
             // Its users keep what they have of it; a controller may delete it before them.
             ("sslProfile", Some(user)) => {
-                log!(Agent, Warning, "sslProfile '{name}' is deleted, and {user} goes on with its certificates as they are");
+                log!(
+                    Agent,
+                    Warning,
+                    "sslProfile '{name}' is deleted, and {user} goes on with its certificates as they are"
+                );
             }
             (section, Some(user)) => {
-                return Err(Refusal::bad(format!("{section} '{name}' is in use by {user} and cannot be deleted")));
+                return Err(Refusal::bad(format!(
+                    "{section} '{name}' is in use by {user} and cannot be deleted"
+                )));
             }
         }
         self.remove(&live);
@@ -136,16 +165,27 @@ impl Directory for Running {
         Ok(())
     }
 
-    fn change_connection(&self, identity: &str, change: ConnectionChange, requester: Option<u64>) -> Result<Record, Refusal> {
+    fn change_connection(
+        &self,
+        identity: &str,
+        change: ConnectionChange,
+        requester: Option<u64>,
+    ) -> Result<Record, Refusal> {
         let record = identity.parse().ok().and_then(|id| self.node.registry.connection(id));
         let record = record.ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))?;
-        let kind = entity_types().find(|kind| kind.name == "connection").ok_or_else(|| Refusal::plain(Status::NOT_FOUND))?;
-        let forbidden = || Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation.");
+        let kind = entity_types()
+            .find(|kind| kind.name == "connection")
+            .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))?;
+        let forbidden =
+            || Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation.");
         if change.status
             && let Some(requester) = requester
         {
             let requester = self.node.registry.connection(requester);
-            if !requester.ok_or_else(|| Refusal::bad("Parent connection no longer exists"))?.may_close_others {
+            if !requester
+                .ok_or_else(|| Refusal::bad("Parent connection no longer exists"))?
+                .may_close_others
+            {
                 return Err(forbidden());
             }
         }
@@ -199,7 +239,10 @@ impl Running {
     fn live(&self, record: &Record) -> Result<Live, Refusal> {
         let identity = record.text("identity").unwrap_or_default();
         let entities = self.all();
-        entities.into_iter().find(|live| live.is(record.kind.name, identity)).ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
+        entities
+            .into_iter()
+            .find(|live| live.is(record.kind.name, identity))
+            .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
     }
 
     /// An entity that refers to this one, in words.
@@ -207,9 +250,16 @@ impl Running {
         let name = live.entity.name()?;
         self.all().iter().find_map(|other| {
             let refers = other.entity.kind().attributes().any(|attribute| {
-                attribute.refers_to == Some(live.entity.kind().name) && other.entity.text(attribute.name) == Some(name)
+                attribute.refers_to == Some(live.entity.kind().name)
+                    && other.entity.text(attribute.name) == Some(name)
             });
-            refers.then(|| format!("{} '{}'", other.entity.kind().section(), other.entity.name().unwrap_or_default()))
+            refers.then(|| {
+                format!(
+                    "{} '{}'",
+                    other.entity.kind().section(),
+                    other.entity.name().unwrap_or_default()
+                )
+            })
         })
     }
 }
@@ -217,16 +267,25 @@ impl Running {
 /// Why an entity cannot be started, as a C router tells it.
 fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
     match trouble {
-        Trouble::Missing { kind: "tcpListener", name, .. } => {
-            Refusal::new(Status::INTERNAL_ERROR, format!("CError: Value: Listener for new address does not exist {name}"))
-        }
+        Trouble::Missing { kind: "tcpListener", name, .. } => Refusal::new(
+            Status::INTERNAL_ERROR,
+            format!("CError: Value: Listener for new address does not exist {name}"),
+        ),
         Trouble::Missing { .. } => Refusal::missing(trouble),
-        Trouble::Taken { .. } if kind.name == "router.config.address" => Refusal::bad("Already exists"),
-        Trouble::Attribute(AttributeError { attribute, problem: Problem::Invalid(text) }) if attribute == "role" => {
+        Trouble::Taken { .. } if kind.name == "router.config.address" => {
+            Refusal::bad("Already exists")
+        }
+        Trouble::Attribute(AttributeError { attribute, problem: Problem::Invalid(text) })
+            if attribute == "role" =>
+        {
             Refusal::bad(format!("role={text}"))
         }
-        Trouble::Attribute(AttributeError { problem: Problem::Invalid(text), .. }) => Refusal::configuration(text),
-        Trouble::Attribute(AttributeError { attribute, problem: Problem::Missing }) if attribute == "address" => {
+        Trouble::Attribute(AttributeError { problem: Problem::Invalid(text), .. }) => {
+            Refusal::configuration(text)
+        }
+        Trouble::Attribute(AttributeError { attribute, problem: Problem::Missing })
+            if attribute == "address" =>
+        {
             Refusal::configuration("Address must be set")
         }
         Trouble::Attribute(error) => Refusal::configuration(error),

@@ -1,5 +1,7 @@
 //! What flow records say of the running router.
 
+use skupper_proto::vanflow::{Fact, Kind, attribute as of};
+
 use super::running::{Owner, Running};
 use crate::flow::{Describe, Described, LogEntry, micros};
 use crate::log::{self, Level, Module};
@@ -7,8 +9,6 @@ use crate::net::{AmqpListener, SiteLink};
 use crate::schema::Mode;
 use crate::schema::typed::Site;
 use crate::tcp::{TcpConnector, TcpListener};
-use skupper_proto::vanflow::attribute as of;
-use skupper_proto::vanflow::{Fact, Kind};
 
 /// Attributes that are known; those that are not are left out.
 #[derive(Default)]
@@ -27,7 +27,8 @@ impl Facts {
         }
     }
 
-    /// Of a service's port or server: its name, its host and port, the address, and the connections so far.
+    /// Of a service's port or server: its name, its host and port, the address, and the connections
+    /// so far.
     fn of_service(name: &str, (host, port): (&str, String), address: &str, opened: u64) -> Self {
         Self::default()
             .with(of::PROTOCOL, "tcp")
@@ -44,7 +45,8 @@ impl Facts {
 }
 
 impl Running {
-    /// The identity of the site's record: as whoever set up the router gave it, or one of ours if there is a site at all.
+    /// The identity of the site's record: as whoever set up the router gave it, or one of ours if
+    /// there is a site at all.
     fn site_identity(&self) -> Option<String> {
         let given = std::env::var("SKUPPER_SITE_ID").ok().filter(|id| !id.is_empty());
         given.or_else(|| self.site.as_ref().map(|_| format!("{}:1", self.node.flow_prefix)))
@@ -78,7 +80,10 @@ impl Running {
             .maybe(of::PROVIDER, site.provider.as_deref())
             .maybe(of::PLATFORM, site.platform.as_deref())
             .maybe(of::NAMESPACE, site.namespace.as_deref());
-        Described { identity: self.site_identity(), ..facts.describe("site".to_owned(), Kind::Site) }
+        Described {
+            identity: self.site_identity(),
+            ..facts.describe("site".to_owned(), Kind::Site)
+        }
     }
 
     fn link_record(&self, link: &SiteLink) -> Described {
@@ -86,13 +91,14 @@ impl Running {
         let up = report.known.trunk.is_some() || report.known.edge.is_some();
         let records = self.node.registry.connections();
         let (mut received, mut sent, mut peer) = (0, 0, None);
-        for record in
-            records.iter().filter(|record| record.protocol == "amqp" && record.outgoing && *record.entity == *config.name)
-        {
+        for record in records.iter().filter(|record| {
+            record.protocol == "amqp" && record.outgoing && *record.entity == *config.name
+        }) {
             let octets = record.octets.get();
             (received, sent) = (received + octets.0, sent + octets.1);
             let access = record.peer.properties.iter().find(|(name, _)| name == "qd.access-id");
-            peer = peer.or_else(|| access.and_then(|(_, value)| value.as_text().map(str::to_owned)));
+            peer =
+                peer.or_else(|| access.and_then(|(_, value)| value.as_text().map(str::to_owned)));
         }
         let trouble = report.trouble.as_ref().filter(|_| !up).map(ToString::to_string);
         let since = Fact::Number(micros(report.since.0));
@@ -124,7 +130,10 @@ impl Running {
             .with(of::ROLE, config.role.as_str())
             .with(of::LINK_COUNT, links as u64);
         let identity = Some(listener.access_id().to_owned());
-        Described { identity, ..facts.describe(format!("listener/{}", config.name), Kind::RouterAccess) }
+        Described {
+            identity,
+            ..facts.describe(format!("listener/{}", config.name), Kind::RouterAccess)
+        }
     }
 
     fn listener_record(listener: &TcpListener, service: &str, opened: u64) -> Described {
@@ -136,19 +145,32 @@ impl Running {
     fn connector_record(connector: &TcpConnector) -> Described {
         let config = connector.config();
         let opened = connector.stats().connections().0;
-        Facts::of_service(&config.name, (&config.host, config.port.to_string()), &config.address, opened)
-            .maybe(of::PROCESS, config.process_id.as_deref())
-            .describe(format!("tcpConnector/{}", config.name), Kind::Connector)
+        Facts::of_service(
+            &config.name,
+            (&config.host, config.port.to_string()),
+            &config.address,
+            opened,
+        )
+        .maybe(of::PROCESS, config.process_id.as_deref())
+        .describe(format!("tcpConnector/{}", config.name), Kind::Connector)
     }
 
-    /// The records of what runs for an entity. An address of a tcpListener has one with the listener as long as it is there.
+    /// The records of what runs for an entity. An address of a tcpListener has one with the
+    /// listener as long as it is there.
     fn records_of(&self, owner: &Owner) -> Vec<Described> {
         match owner {
-            Owner::Connector(link) if link.config().role.is_router() => vec![self.link_record(link)],
-            Owner::Listener(listener) if listener.config().role.is_router() => vec![Self::access_record(listener)],
+            Owner::Connector(link) if link.config().role.is_router() => {
+                vec![self.link_record(link)]
+            }
+            Owner::Listener(listener) if listener.config().role.is_router() => {
+                vec![Self::access_record(listener)]
+            }
             Owner::TcpListener(listener) => {
                 let services = listener.services();
-                services.iter().map(|(service, opened)| Self::listener_record(listener, service, *opened)).collect()
+                services
+                    .iter()
+                    .map(|(service, opened)| Self::listener_record(listener, service, *opened))
+                    .collect()
             }
             Owner::TcpConnector(connector) => vec![Self::connector_record(connector)],
             _ => Vec::new(),
@@ -159,12 +181,18 @@ impl Running {
     pub(super) fn last_of(&self, owner: &Owner) -> Vec<Described> {
         match owner {
             Owner::ListenerAddress(listener, address) => {
-                vec![Self::listener_record(listener, address.service(), address.connections_opened())]
+                vec![Self::listener_record(
+                    listener,
+                    address.service(),
+                    address.connections_opened(),
+                )]
             }
             // What its connections carried went with them.
-            Owner::Connector(_) => {
-                self.records_of(owner).into_iter().map(|described| Described { facts: Vec::new(), ..described }).collect()
-            }
+            Owner::Connector(_) => self
+                .records_of(owner)
+                .into_iter()
+                .map(|described| Described { facts: Vec::new(), ..described })
+                .collect(),
             _ => self.records_of(owner),
         }
     }
@@ -172,7 +200,8 @@ impl Running {
 
 impl Describe for Running {
     fn describe(&self) -> Vec<Described> {
-        let mut there: Vec<Described> = self.site.iter().map(|site| self.site_record(site)).collect();
+        let mut there: Vec<Described> =
+            self.site.iter().map(|site| self.site_record(site)).collect();
         there.push(self.router_record());
         there.extend(self.all().iter().flat_map(|live| self.records_of(&live.owner)));
         there
@@ -190,7 +219,8 @@ impl Describe for Running {
             Level::Debug | Level::Info => None,
         };
         let entry = |line: log::Line| {
-            let time = u64::try_from(line.time.as_microsecond()).ok().filter(|time| *time > last)?;
+            let time =
+                u64::try_from(line.time.as_microsecond()).ok().filter(|time| *time > last)?;
             // Else each record that is told would make another.
             let severity = severity(line.level).filter(|_| line.module != Module::FlowLog)?;
             let facts = Facts::default()

@@ -1,14 +1,17 @@
 //! Giving back the memory that only the start needed, or a crowd of connections that has gone.
 
-use crate::node::Node;
-use rustix::mm::{Advice, madvise};
-use skupper_proto::time::Instant;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// After this the start is over: links are up, services known, and what is touched then is what a router at rest needs.
+use rustix::mm::{Advice, madvise};
+use skupper_proto::time::Instant;
+
+use crate::node::Node;
+
+/// After this the start is over: links are up, services known, and what is touched then is what a
+/// router at rest needs.
 const START: Duration = Duration::from_millis(500);
 
 /// How often it is looked how many connections there are.
@@ -17,7 +20,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Connections that make a crowd: each leaves 5 KiB or more behind.
 const CROWD: usize = 500;
 
-/// How long after a crowd has gone the heap is trimmed: its streaming links have been given up by then, and the tables are small again.
+/// How long after a crowd has gone the heap is trimmed: its streaming links have been given up by
+/// then, and the tables are small again.
 const QUIET: Duration = Duration::from_secs(48);
 
 /// How often it is trimmed. The links of a larger crowd take longer to be given up.
@@ -30,20 +34,23 @@ struct Mapping {
     end: usize,
 }
 
-/// Lets go of the code that the start has read from the executable and its libraries, once it is over.
+/// Lets go of the code that the start has read from the executable and its libraries, once it is
+/// over.
 ///
-/// Reading a configuration, its certificates and the first handshakes touches most of the code there is, a little of each, and the
-/// kernel reads 64 KiB around every place: 8 of the 12 MiB of a router at rest were such code. What is called again is mapped again.
+/// Reading a configuration, its certificates and the first handshakes touches most of the code
+/// there is, a little of each, and the kernel reads 64 KiB around every place: 8 of the 12 MiB of a
+/// router at rest were such code. What is called again is mapped again.
 pub(super) async fn shrink_after_start() {
     tokio::time::sleep(START).await;
     shrink();
 }
 
-/// Gives the pages of the heap that hold nothing any more back to the system after a crowd of connections has gone, and the code that
-/// it needed.
+/// Gives the pages of the heap that hold nothing any more back to the system after a crowd of
+/// connections has gone, and the code that it needed.
 ///
-/// The C library keeps what was freed below something that lives. It looks through its whole heap for that, which takes some
-/// milliseconds; so this is done when nobody waits for much, and not at every end of a connection.
+/// The C library keeps what was freed below something that lives. It looks through its whole heap
+/// for that, which takes some milliseconds; so this is done when nobody waits for much, and not at
+/// every end of a connection.
 pub(super) async fn shrink_after_peaks(node: Arc<Node>) {
     let mut ebb = Ebb::default();
     loop {
@@ -65,7 +72,8 @@ struct Ebb {
 }
 
 impl Ebb {
-    /// Takes how many connections there are, and the most there were since the last call. Returns whether to trim.
+    /// Takes how many connections there are, and the most there were since the last call. Returns
+    /// whether to trim.
     fn look(&mut self, now: Instant, count: usize, most: usize) -> bool {
         self.peak = self.peak.max(most);
         if count > self.peak / 2 || self.peak - count < CROWD {
@@ -87,7 +95,8 @@ impl Ebb {
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
 fn trim() {
-    // SAFETY: the C library's function of this name and type (malloc_trim(3)), which any thread may call at any time.
+    // SAFETY: the C library's function of this name and type (malloc_trim(3)), which any thread may
+    // call at any time.
     unsafe extern "C" {
         safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
     }
@@ -105,11 +114,13 @@ fn shrink() {
     }
 }
 
-/// The mappings of files that nothing can write to and nothing has written to: what stands there stands in the file. What was written
-/// before a mapping was protected, relocations for example, is anonymous, or swapped out.
+/// The mappings of files that nothing can write to and nothing has written to: what stands there
+/// stands in the file. What was written before a mapping was protected, relocations for example, is
+/// anonymous, or swapped out.
 fn clean_mappings(smaps: &str) -> Vec<Mapping> {
     let mut found: Vec<Mapping> = Vec::new();
-    // The mapping that the lines are about, and whether it has been said to have no page of its own.
+    // The mapping that the lines are about, and whether it has been said to have no page of its
+    // own.
     let mut current: Option<(Mapping, bool)> = None;
     let keep = |found: &mut Vec<Mapping>, ended: Option<(Mapping, bool)>| {
         found.extend(ended.filter(|ended| ended.1).map(|ended| ended.0))
@@ -118,11 +129,14 @@ fn clean_mappings(smaps: &str) -> Vec<Mapping> {
         let mut words = line.split_ascii_whitespace();
         let first = words.next().unwrap_or_default();
         if let Some((start, end)) = first.split_once('-') {
-            let (permissions, path) = (words.next().unwrap_or_default(), words.nth(3).unwrap_or_default());
-            let range = usize::from_str_radix(start, 16).ok().zip(usize::from_str_radix(end, 16).ok());
+            let (permissions, path) =
+                (words.next().unwrap_or_default(), words.nth(3).unwrap_or_default());
+            let range =
+                usize::from_str_radix(start, 16).ok().zip(usize::from_str_radix(end, 16).ok());
             let candidate = matches!(permissions, "r-xp" | "r--p") && path.starts_with('/');
             keep(&mut found, current.take());
-            current = range.filter(|_| candidate).map(|(start, end)| (Mapping { start, end }, false));
+            current =
+                range.filter(|_| candidate).map(|(start, end)| (Mapping { start, end }, false));
         } else if let Some((_, clean)) = &mut current {
             match (first, words.next()) {
                 ("Anonymous:", Some("0")) => *clean = true,
@@ -138,8 +152,9 @@ fn clean_mappings(smaps: &str) -> Vec<Mapping> {
 #[allow(unsafe_code)]
 fn let_go(start: usize, end: usize) -> rustix::io::Result<()> {
     let at: *mut c_void = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the range is a private mapping of a file, without permission to write and without a page of its own, as the kernel has just
-    // told; an access to it after this reads the same octets from the file again. Nothing unmaps or changes such mappings at run time: no
+    // SAFETY: the range is a private mapping of a file, without permission to write and without a
+    // page of its own, as the kernel has just told; an access to it after this reads the same
+    // octets from the file again. Nothing unmaps or changes such mappings at run time: no
     // library is loaded or unloaded after the start.
     unsafe { madvise(at, end.saturating_sub(start), Advice::LinuxDontNeed) }
 }
@@ -166,7 +181,10 @@ mod tests {
         assert!(found[0] < 10 * LOOK.as_secs() + 60, "{found:?}");
         assert_eq!(trims(&mut crowd().chain(crowd())).len(), 2 * TRIMS as usize);
         // Few, or a crowd that changes, or one that comes back at once.
-        assert!(trims(&mut std::iter::repeat_n(CROWD - 1, 10).chain(std::iter::repeat_n(0, 200))).is_empty());
+        assert!(
+            trims(&mut std::iter::repeat_n(CROWD - 1, 10).chain(std::iter::repeat_n(0, 200)))
+                .is_empty()
+        );
         assert!(trims(&mut (0..200).map(|n| 5000 + n % 7 * 500)).is_empty());
         assert!(trims(&mut (0..200).map(|n| if n % 5 == 0 { 8000 } else { 100 })).is_empty());
     }
@@ -182,7 +200,8 @@ mod tests {
     #[test]
     fn what_was_freed_below_something_that_lives_is_given_back() {
         const ALL: usize = 64 * 1024 * 1024;
-        let mut pieces: Vec<Vec<u8>> = (0..ALL / 4096).map(|n| vec![u8::try_from(n % 251).unwrap(); 4096]).collect();
+        let mut pieces: Vec<Vec<u8>> =
+            (0..ALL / 4096).map(|n| vec![u8::try_from(n % 251).unwrap(); 4096]).collect();
         let last = pieces.pop();
         drop(pieces);
         let before = resident();
@@ -217,7 +236,10 @@ Anonymous:             0 kB
 a000-b000 r--p 00005000 08:01 7   /usr/bin/skrouterd
 Size:                  4 kB
 ";
-        assert_eq!(clean_mappings(smaps), [Mapping { start: 0x1000, end: 0x3000 }, Mapping { start: 0x8000, end: 0x9000 }]);
+        assert_eq!(
+            clean_mappings(smaps),
+            [Mapping { start: 0x1000, end: 0x3000 }, Mapping { start: 0x8000, end: 0x9000 }]
+        );
     }
 
     #[test]

@@ -1,5 +1,12 @@
 //! HTTP listeners: the port, its sockets, and the server behind them.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
 use super::running::Running;
 use crate::http::connections::Released;
 use crate::http::files::Folder;
@@ -12,11 +19,6 @@ use crate::schema::typed::Listener;
 use crate::socket::{Family, Kind};
 use crate::tls::{Acceptor, HandshakeError};
 use crate::websocket::{Origins, WebSocket};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
 /// A listener that speaks HTTP.
 #[derive(Debug)]
@@ -29,8 +31,18 @@ pub(super) struct HttpPort {
 
 impl HttpPort {
     /// A listener, served on `runtime`: nobody's scrape is somebody's tail latency.
-    pub(super) fn start(running: &Arc<Running>, runtime: &Handle, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
-        let port = Arc::new(Self { config, acceptor, status: PortStatus::default(), stop: Stop::default() });
+    pub(super) fn start(
+        running: &Arc<Running>,
+        runtime: &Handle,
+        config: Listener,
+        acceptor: Option<Acceptor>,
+    ) -> Arc<Self> {
+        let port = Arc::new(Self {
+            config,
+            acceptor,
+            status: PortStatus::default(),
+            stop: Stop::default(),
+        });
         let task = Arc::clone(&port).serve(Arc::clone(running), port.stop.follow());
         drop(runtime.spawn(task));
         port
@@ -77,7 +89,10 @@ impl HttpPort {
             certified: self.config.authenticate_peer,
             files: http.root.clone().map(Folder::new),
             websockets: http.websockets.then(|| self.websockets(&running)),
-            origins: http.origins.clone().map_or_else(Origins::default, |listed| Origins { own: true, listed }),
+            origins: http
+                .origins
+                .clone()
+                .map_or_else(Origins::default, |listed| Origins { own: true, listed }),
             neighbors: Arc::clone(&running.node.access.neighbors),
             ..Options::default()
         };
@@ -92,7 +107,13 @@ impl HttpPort {
                 Some(acceptor) => {
                     let refused = self.refused(&running);
                     let required = self.config.refuses_clear_text();
-                    let secured = Secured::new(socket, acceptor.clone(), required, Duration::from_secs(10), refused);
+                    let secured = Secured::new(
+                        socket,
+                        acceptor.clone(),
+                        required,
+                        Duration::from_secs(10),
+                        refused,
+                    );
                     drop(tasks.spawn(http_server::serve_on(secured, options.clone(), source)));
                 }
             }
@@ -109,10 +130,12 @@ impl HttpPort {
         }
     }
 
-    /// What is done with a client that has opened a WebSocket: it is one of AMQP, as if it had come to a port for that.
+    /// What is done with a client that has opened a WebSocket: it is one of AMQP, as if it had come
+    /// to a port for that.
     fn websockets(&self, running: &Arc<Running>) -> WebSockets {
         let node = Arc::clone(&running.node);
-        let listener = AmqpListener::without_port(&node, self.config.clone(), self.acceptor.clone());
+        let listener =
+            AmqpListener::without_port(&node, self.config.clone(), self.acceptor.clone());
         Arc::new(move |released: Released, descriptor| {
             let websocket = WebSocket::new(released.session, released.read);
             if let Err(error) = listener.adopt(&node, (released.socket, descriptor), websocket) {
@@ -126,7 +149,8 @@ impl HttpPort {
         let (running, name) = (Arc::clone(running), self.config.name.clone());
         Arc::new(move |peer: SocketAddr, error: Option<&HandshakeError>| {
             running.node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain_text" });
-            let text = error.map_or_else(|| "clear text where TLS is required".to_owned(), ToString::to_string);
+            let text = error
+                .map_or_else(|| "clear text where TLS is required".to_owned(), ToString::to_string);
             crate::log_limited!(
                 (name.as_str(), peer.ip(), text.as_str()),
                 Http,

@@ -1,18 +1,25 @@
-//! Entities before they are started: checked, with all they need at hand, in an order in which each finds what it needs.
+//! Entities before they are started: checked, with all they need at hand, in an order in which each
+//! finds what it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
 
 use crate::config::OutOfReach;
 use crate::log;
 use crate::policy::{PolicyError, Vhost};
 use crate::schema::typed::{self, AddressConfig, AddressMatch};
-use crate::schema::{AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type};
-use crate::tls::{Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
-use arc_swap::ArcSwapOption;
-use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use crate::schema::{
+    AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type,
+};
+use crate::tls::{
+    Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification,
+};
 
-/// The types in the order in which their entities start: the log before all that log, profiles before their users, what serves before
-/// what brings clients, a tcpListener before its addresses.
+/// The types in the order in which their entities start: the log before all that log, profiles
+/// before their users, what serves before what brings clients, a tcpListener before its addresses.
 const ORDER: &[&str] = &[
     "log",
     "router",
@@ -67,16 +74,19 @@ impl Trouble {
     /// The attribute, and what is wrong with it.
     pub(super) fn parts(&self) -> (String, String) {
         match self {
-            Self::Attribute(AttributeError { attribute, problem }) => (attribute.clone(), problem.to_string()),
-            Self::OutOfReach(error) => (error.attribute.to_owned(), error.to_string()),
-            Self::Missing { attribute, .. } | Self::Failed { attribute, .. } | Self::Taken { attribute, .. } => {
-                ((*attribute).to_owned(), self.to_string())
+            Self::Attribute(AttributeError { attribute, problem }) => {
+                (attribute.clone(), problem.to_string())
             }
+            Self::OutOfReach(error) => (error.attribute.to_owned(), error.to_string()),
+            Self::Missing { attribute, .. }
+            | Self::Failed { attribute, .. }
+            | Self::Taken { attribute, .. } => ((*attribute).to_owned(), self.to_string()),
         }
     }
 }
 
-/// A profile in force, or to be. One that nobody uses need not be loaded: management may set it up in steps.
+/// A profile in force, or to be. One that nobody uses need not be loaded: management may set it up
+/// in steps.
 #[derive(Clone, Debug)]
 pub(super) struct ProfileInForce {
     config: Arc<typed::SslProfile>,
@@ -119,7 +129,8 @@ impl ProfileInForce {
     /// The profile with other attributes; its files are read anew.
     ///
     /// # Errors
-    /// They cannot be used, and everything stays as it is. One that is not `in_use` is not loaded then, until somebody uses it.
+    /// They cannot be used, and everything stays as it is. One that is not `in_use` is not loaded
+    /// then, until somebody uses it.
     pub(super) fn update(&self, config: typed::SslProfile, in_use: bool) -> Result<Self, Trouble> {
         let changed = match (profile_config(&config), self.loaded()) {
             (Ok(changed), Some(profile)) => profile.update(changed).map_err(unusable),
@@ -138,7 +149,10 @@ impl ProfileInForce {
 }
 
 fn unusable(error: crate::tls::ProfileError) -> Trouble {
-    Trouble::Failed { attribute: error.attribute, text: format!("Failed to configure TLS {}: {error}", error.attribute) }
+    Trouble::Failed {
+        attribute: error.attribute,
+        text: format!("Failed to configure TLS {}: {error}", error.attribute),
+    }
 }
 
 /// What an entity is made of.
@@ -210,7 +224,9 @@ impl Plan {
 
     fn note(&mut self, entity: &Entity) {
         let name = entity.name().unwrap_or_default().to_owned();
-        if entity.kind().name == "tcpListener" && entity.text("multiAddressStrategy").is_some_and(|strategy| strategy != "none") {
+        if entity.kind().name == "tcpListener"
+            && entity.text("multiAddressStrategy").is_some_and(|strategy| strategy != "none")
+        {
             self.several.insert(name.clone());
         }
         self.names.push((entity.kind().name, name));
@@ -222,7 +238,8 @@ impl Plan {
         self.steps
     }
 
-    /// Checks an entity, and gets what it needs: certificates and keys are read now. Nothing that others would notice happens.
+    /// Checks an entity, and gets what it needs: certificates and keys are read now. Nothing that
+    /// others would notice happens.
     ///
     /// # Errors
     /// What is wrong with it, which leaves the plan as it was.
@@ -239,7 +256,11 @@ impl Plan {
             let Some(kind) = attribute.refers_to else { continue };
             let Some(name) = entity.text(attribute.name) else { continue };
             if !self.names.iter().any(|(known, named)| *known == kind && named == name) {
-                return Err(Trouble::Missing { attribute: attribute.name, kind, name: name.to_owned() });
+                return Err(Trouble::Missing {
+                    attribute: attribute.name,
+                    kind,
+                    name: name.to_owned(),
+                });
             }
         }
         Ok(())
@@ -282,13 +303,19 @@ impl Plan {
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 let profile = self.profile(config.ssl_profile.as_ref());
                 let ordinal = profile.map(ProfileInForce::ordinal);
-                let certified = profile.and_then(ProfileInForce::loaded).is_some_and(|profile| profile.certificate().is_some());
+                let certified = profile
+                    .and_then(ProfileInForce::loaded)
+                    .is_some_and(|profile| profile.certificate().is_some());
                 Parts::Connector { config, tls, ordinal, certified }
             }
             "tcpListener" => {
                 let config = typed::TcpListener::try_from(entity)?;
-                let acceptor = self.acceptor(config.ssl_profile.as_ref(), config.authenticate_peer)?;
-                Parts::TcpListener(config, acceptor.map(|acceptor| acceptor.with_alpn(&["http/1.1", "h2"])))
+                let acceptor =
+                    self.acceptor(config.ssl_profile.as_ref(), config.authenticate_peer)?;
+                Parts::TcpListener(
+                    config,
+                    acceptor.map(|acceptor| acceptor.with_alpn(&["http/1.1", "h2"])),
+                )
             }
             "tcpConnector" => {
                 let config = typed::TcpConnector::try_from(entity)?;
@@ -300,7 +327,10 @@ impl Plan {
             "listenerAddress" => {
                 let config = typed::ListenerAddressConfig::try_from(entity)?;
                 if !self.several.contains(&config.listener) {
-                    let text = format!("Must not assign new address to non multi-address listener {}", config.listener);
+                    let text = format!(
+                        "Must not assign new address to non multi-address listener {}",
+                        config.listener
+                    );
                     return Err(Trouble::Failed { attribute: "listener", text });
                 }
                 Parts::ListenerAddress(config)
@@ -326,18 +356,35 @@ impl Plan {
         name.and_then(|name| self.profiles.get(name))
     }
 
-    fn acceptor(&self, profile: Option<&String>, certified: bool) -> Result<Option<Acceptor>, Trouble> {
-        let verification = if certified { ClientVerification::Required } else { ClientVerification::None };
+    fn acceptor(
+        &self,
+        profile: Option<&String>,
+        certified: bool,
+    ) -> Result<Option<Acceptor>, Trouble> {
+        let verification =
+            if certified { ClientVerification::Required } else { ClientVerification::None };
         let profile = self.profile(profile).map(ProfileInForce::profile).transpose()?;
         let acceptor = profile.map(|profile| profile.acceptor(verification));
-        acceptor.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
+        acceptor
+            .transpose()
+            .map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
     }
 
-    fn connector(&self, profile: Option<&String>, verify_hostname: bool) -> Result<Option<Connector>, Trouble> {
-        let verification = if verify_hostname { ServerVerification::ChainAndName } else { ServerVerification::Chain };
+    fn connector(
+        &self,
+        profile: Option<&String>,
+        verify_hostname: bool,
+    ) -> Result<Option<Connector>, Trouble> {
+        let verification = if verify_hostname {
+            ServerVerification::ChainAndName
+        } else {
+            ServerVerification::Chain
+        };
         let profile = self.profile(profile).map(ProfileInForce::profile).transpose()?;
         let connector = profile.map(|profile| profile.connector(verification));
-        connector.transpose().map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
+        connector
+            .transpose()
+            .map_err(|error| Trouble::Failed { attribute: "sslProfile", text: error.to_string() })
     }
 }
 
@@ -372,8 +419,11 @@ pub(super) fn pattern(config: &AddressConfig) -> (&'static str, String) {
 
 /// What the TLS room needs to know of a profile; its password is fetched now.
 fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> {
-    let password = entity.password.as_ref().map(|password| password.resolve(|name| std::env::var(name).ok()));
-    let password = password.transpose().map_err(|error| Trouble::Failed { attribute: "password", text: error.to_string() })?;
+    let password =
+        entity.password.as_ref().map(|password| password.resolve(|name| std::env::var(name).ok()));
+    let password = password
+        .transpose()
+        .map_err(|error| Trouble::Failed { attribute: "password", text: error.to_string() })?;
     Ok(ProfileConfig {
         name: entity.name.clone(),
         ca_cert_file: entity.ca_cert_file.clone(),
@@ -388,8 +438,8 @@ fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> 
     })
 }
 
-/// The log entities of a router: those that are configured, with what `DEFAULT` has when nothing is said, and behind them one for each
-/// other module.
+/// The log entities of a router: those that are configured, with what `DEFAULT` has when nothing is
+/// said, and behind them one for each other module.
 pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
     let of_log = |entity: &&Entity| entity.kind().name == "log";
     let mut logs: Vec<Entity> = configured.iter().filter(of_log).cloned().collect();
@@ -399,7 +449,10 @@ pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
         }
         let Some(kind) = entity_type("log") else { continue };
         // A word of the table is a module.
-        let Ok(mut entity) = Entity::new(kind, [("module", &serde_json::Value::from(*module))]) else { continue };
+        let Ok(mut entity) = Entity::new(kind, [("module", &serde_json::Value::from(*module))])
+        else {
+            continue;
+        };
         entity.identify(0);
         logs.push(entity);
     }
@@ -421,5 +474,6 @@ pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
 /// A warning for an entity that is accepted and has no effect yet.
 pub(super) fn idle(entity: &Entity) -> Option<String> {
     let kind = entity.kind();
-    (kind.effect == Effect::Accepted && !kind.singleton).then(|| format!("{} has no effect yet", kind.section()))
+    (kind.effect == Effect::Accepted && !kind.singleton)
+        .then(|| format!("{} has no effect yet", kind.section()))
 }

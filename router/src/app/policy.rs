@@ -1,9 +1,10 @@
 //! From the entities of policy to the policy in force.
 
+use std::sync::Arc;
+
 use crate::log;
 use crate::policy::{Policy, PolicyConfig, PolicyError, Rules, Vhost};
 use crate::schema::typed::{PolicyEntity, VhostEntity};
-use std::sync::Arc;
 
 /// The rules of a vhost entity.
 pub(super) fn vhost(entity: &VhostEntity) -> Result<Vhost, PolicyError> {

@@ -1,5 +1,15 @@
 //! What the management node tells of each entity of the running router.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use skupper_proto::address::{AddressRef, Treatment};
+use skupper_proto::amqp::Value;
+use skupper_proto::time::Instant;
+use skupper_proto::topology::RouterStatus;
+
 use super::running::{Live, Owner, Running};
 use crate::agent::{By, Page, Record};
 use crate::core::Address;
@@ -8,14 +18,6 @@ use crate::log::{self, Module};
 use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
 use crate::policy::VhostCounts;
 use crate::schema::{EntityType, Mode};
-use skupper_proto::address::{AddressRef, Treatment};
-use skupper_proto::amqp::Value;
-use skupper_proto::time::Instant;
-use skupper_proto::topology::RouterStatus;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 /// An entity that is created, with what runs for it.
 pub(super) fn entity(running: &Running, live: &Live) -> Record {
@@ -26,7 +28,10 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
             let report = link.report();
             let (status, message) = match (&report.trouble, report.known.opened) {
                 (_, true) => ("SUCCESS", opened(running, &config.name)),
-                (Some(trouble), false) => ("CONNECTING", format!("Connection to {} failed: {trouble}", config.host_port())),
+                (Some(trouble), false) => (
+                    "CONNECTING",
+                    format!("Connection to {} failed: {trouble}", config.host_port()),
+                ),
                 (None, false) => ("CONNECTING", String::new()),
             };
             record.put("failoverUrls", link.failover_urls());
@@ -36,10 +41,15 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
         Owner::TcpListener(listener) => {
             counts(&mut record, listener.stats());
             record.put("operStatus", if listener.is_listening() { "up" } else { "down" });
-            record.put("connectionMsg", listener.status().error().map(|(_, text)| text).unwrap_or_default());
+            record.put(
+                "connectionMsg",
+                listener.status().error().map(|(_, text)| text).unwrap_or_default(),
+            );
         }
         Owner::TcpConnector(connector) => counts(&mut record, connector.stats()),
-        Owner::ListenerAddress(_, address) => record.put("connectionsOpened", number(address.connections_opened())),
+        Owner::ListenerAddress(_, address) => {
+            record.put("connectionsOpened", number(address.connections_opened()))
+        }
         Owner::AutoLink(link) => {
             let (status, id) = match link.phase() {
                 None => ("inactive", None),
@@ -73,7 +83,10 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
 fn opened(running: &Running, connector: &str) -> String {
     let records = running.node.registry.connections();
     let control = |record: &&Arc<ConnectionRecord>| {
-        record.outgoing && *record.entity == *connector && record.protocol == "amqp" && record.role != "inter-router-data"
+        record.outgoing
+            && *record.entity == *connector
+            && record.protocol == "amqp"
+            && record.role != "inter-router-data"
     };
     let Some(record) = records.iter().find(control) else { return String::new() };
     format!(
@@ -98,7 +111,9 @@ fn counts(record: &mut Record, stats: &crate::tcp::Stats) {
 
 /// A count as C routers' agents write it.
 fn number(count: u64) -> Value {
-    i64::try_from(count).map_or(Value::Ulong(count), |count| i32::try_from(count).map_or(Value::Long(count), Value::Int))
+    i64::try_from(count).map_or(Value::Ulong(count), |count| {
+        i32::try_from(count).map_or(Value::Long(count), Value::Int)
+    })
 }
 
 fn host_name() -> String {
@@ -131,15 +146,22 @@ pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<R
             .with("type", kind.long_name())
             .with("hostname", hostname);
         for (name, state) in ["perUserState", "perHostState"].into_iter().zip(counts.state()) {
-            let held =
-                |connections: Vec<u64>| Value::List(connections.into_iter().map(|id| Value::string(id.to_string())).collect());
-            let pairs = state.into_iter().map(|(key, connections)| (Value::string(key), held(connections)));
+            let held = |connections: Vec<u64>| {
+                Value::List(
+                    connections.into_iter().map(|id| Value::string(id.to_string())).collect(),
+                )
+            };
+            let pairs =
+                state.into_iter().map(|(key, connections)| (Value::string(key), held(connections)));
             record.put(name, Value::Map(pairs.collect()));
         }
         let names = ["sessionDenied", "senderDenied", "receiverDenied", "maxMessageSizeDenied"];
         let counted = names.into_iter().zip(counts.refused());
-        let of_connections =
-            [("connectionsApproved", approved), ("connectionsDenied", denied), ("connectionsCurrent", counts.current())];
+        let of_connections = [
+            ("connectionsApproved", approved),
+            ("connectionsDenied", denied),
+            ("connectionsCurrent", counts.current()),
+        ];
         for (name, count) in counted.chain(of_connections) {
             record.put(name, number(count));
         }
@@ -151,12 +173,20 @@ pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<R
 // ----- connections -----
 
 /// Open connections, by number.
-pub(super) fn connections(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
+pub(super) fn connections(
+    running: &Running,
+    kind: &'static EntityType,
+    page: Page,
+) -> impl Iterator<Item = Record> + Send {
     page.of(running.node.registry.all()).map(move |record| connection(running, kind, &record))
 }
 
 /// An open connection.
-pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &ConnectionRecord) -> Record {
+pub(super) fn connection(
+    running: &Running,
+    kind: &'static EntityType,
+    record: &ConnectionRecord,
+) -> Record {
     let host = record.host.to_string();
     let now = running.node.clock.now();
     let amqp = record.protocol == "amqp";
@@ -164,10 +194,18 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
     let since = record.octets.since_delivery(now).filter(|_| amqp);
     let listened = (!amqp && !record.outgoing).then(|| {
         let listeners = running.tcp_listeners();
-        listeners.iter().find(|listener| *listener.config().name == *record.entity).map(|listener| listener.config().host_port())
+        listeners
+            .iter()
+            .find(|listener| *listener.config().name == *record.entity)
+            .map(|listener| listener.config().host_port())
     });
     let properties = match amqp {
-        true => record.peer.properties.iter().map(|(key, value)| (Value::string(key.as_str()), value.clone())).collect(),
+        true => record
+            .peer
+            .properties
+            .iter()
+            .map(|(key, value)| (Value::string(key.as_str()), value.clone()))
+            .collect(),
         false => vec![(Value::string("qd.adaptor"), Value::string("tcp"))],
     };
     Record::new(kind)
@@ -178,7 +216,10 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("role", if amqp { record.role } else { "normal" })
         .with("protocol", record.protocol)
         .with("dir", if record.outgoing { "out" } else { "in" })
-        .with("container", if amqp { record.container.as_deref().unwrap_or_default() } else { "TcpAdaptor" })
+        .with(
+            "container",
+            if amqp { record.container.as_deref().unwrap_or_default() } else { "TcpAdaptor" },
+        )
         .with("sasl", if amqp { record.peer.sasl } else { Some("") })
         .with("isAuthenticated", record.peer.sasl.is_some())
         .with("user", if amqp { record.peer.user.as_deref() } else { Some("") })
@@ -191,40 +232,71 @@ pub(super) fn connection(running: &Running, kind: &'static EntityType, record: &
         .with("ssl", tls.is_some())
         .with("opened", true)
         .with("active", record.edge.as_ref().is_none_or(|edge| edge.is_active()))
-        .with("meshId", record.edge.as_ref().and_then(|edge| edge.mesh()).map(|mesh| Value::string(&**mesh)))
+        .with(
+            "meshId",
+            record.edge.as_ref().and_then(|edge| edge.mesh()).map(|mesh| Value::string(&**mesh)),
+        )
         .with("adminStatus", "enabled")
         .with("operStatus", "up")
-        .with("uptimeSeconds", u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX))
-        .with("lastDlvSeconds", since.map(|since| Value::Uint(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))))
+        .with(
+            "uptimeSeconds",
+            u32::try_from(now.since(record.opened.1).as_secs()).unwrap_or(u32::MAX),
+        )
+        .with(
+            "lastDlvSeconds",
+            since.map(|since| Value::Uint(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))),
+        )
         .with("enableProtocolTrace", record.trace.as_ref().is_some_and(|trace| trace.is_on()))
         .with("tlsOrdinal", tls.map(|tls| tls.ordinal).filter(|_| amqp))
         .with("groupCorrelationId", record.peer.correlator.as_deref())
-        .with("groupOrdinal", record.peer.correlator.as_ref().map(|_| record.peer.ordinal.unwrap_or(0)))
+        .with(
+            "groupOrdinal",
+            record.peer.correlator.as_ref().map(|_| record.peer.ordinal.unwrap_or(0)),
+        )
 }
 
 // ----- links and addresses -----
 
 /// Attached links, by number.
-pub(super) fn links(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
+pub(super) fn links(
+    running: &Running,
+    kind: &'static EntityType,
+    page: Page,
+) -> impl Iterator<Item = Record> + Send {
     let now = running.node.clock.now();
     page.of(running.node.registry.links().all()).map(move |known| link(kind, &known, now))
 }
 
 /// The attached links that have this name or identity.
-pub(super) fn links_named(running: &Running, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
+pub(super) fn links_named(
+    running: &Running,
+    kind: &'static EntityType,
+    by: By,
+    value: &str,
+) -> Vec<Record> {
     let now = running.node.clock.now();
     let links = running.node.registry.links();
     match by {
-        By::Identity => {
-            value.parse().ok().and_then(|id| links.get(id)).map(|known| link(kind, &known, now)).into_iter().collect()
-        }
-        By::Name => links.all().filter(|known| known.name == value).map(|known| link(kind, &known, now)).collect(),
+        By::Identity => value
+            .parse()
+            .ok()
+            .and_then(|id| links.get(id))
+            .map(|known| link(kind, &known, now))
+            .into_iter()
+            .collect(),
+        By::Name => links
+            .all()
+            .filter(|known| known.name == value)
+            .map(|known| link(kind, &known, now))
+            .collect(),
     }
 }
 
 fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
     let counts = &link.counts;
-    let histogram = link.outgoing.then(|| Value::List(counts.by_ingress.get().into_iter().map(Value::Ulong).collect()));
+    let histogram = link
+        .outgoing
+        .then(|| Value::List(counts.by_ingress.get().into_iter().map(Value::Ulong).collect()));
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let mut record = Record::new(kind)
         .with("name", link.name.as_str())
@@ -241,7 +313,10 @@ fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
         .with("settleRate", u32::try_from(counts.settled.mean(now)).unwrap_or(u32::MAX))
         .with("ingressHistogram", histogram)
         .with("creditAvailable", counts.credit.load(Ordering::Relaxed))
-        .with("zeroCreditSeconds", u32::try_from(counts.without_credit(now).as_secs()).unwrap_or(u32::MAX));
+        .with(
+            "zeroCreditSeconds",
+            u32::try_from(counts.without_credit(now).as_secs()).unwrap_or(u32::MAX),
+        );
     for (name, count) in [
         ("undeliveredCount", get(&counts.undelivered)),
         ("unsettledCount", get(&counts.unsettled)),
@@ -263,12 +338,20 @@ fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
 }
 
 /// Addresses that somebody has to do with, by class and text.
-pub(super) fn addresses(running: &Running, kind: &'static EntityType, page: Page) -> impl Iterator<Item = Record> + Send {
+pub(super) fn addresses(
+    running: &Running,
+    kind: &'static EntityType,
+    page: Page,
+) -> impl Iterator<Item = Record> + Send {
     page.of(running.node.core.addresses()).map(move |known| address(kind, &known))
 }
 
 /// The address that has this name, which is its identity too.
-pub(super) fn address_named(running: &Running, kind: &'static EntityType, value: &str) -> Option<Record> {
+pub(super) fn address_named(
+    running: &Running,
+    kind: &'static EntityType,
+    value: &str,
+) -> Option<Record> {
     let key = AddressRef::parse(value).ok()?;
     running.node.core.address(key).map(|known| address(kind, &known))
 }
@@ -293,7 +376,10 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
         .with("inProcess", count(address.own_handlers()))
         .with("subscriberCount", count(address.local_consumers()))
         .with("remoteCount", count(remotes.len()))
-        .with("remoteHostRouters", remotes.iter().map(|router| Value::string(&**router)).collect::<Vec<_>>())
+        .with(
+            "remoteHostRouters",
+            remotes.iter().map(|router| Value::string(&**router)).collect::<Vec<_>>(),
+        )
         .with("trackedDeliveries", Value::Long(0))
         .with("priority", -1)
         .with("watch", false);
@@ -321,7 +407,8 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
 
 // ----- the router and its network -----
 
-/// Routers of a network, at most, of which it is told whose messages pass through here: as many as C routers can have.
+/// Routers of a network, at most, of which it is told whose messages pass through here: as many as
+/// C routers can have.
 const MAX_ORIGINS: usize = 128;
 
 /// The routers that can be reached, this one first; none where there is no network.
@@ -331,17 +418,29 @@ pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record>
     }
     let core = &running.node.core;
     let changed = running.node.clock.now().since(core.last_topology_change());
-    let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let own = node(kind, core.id(), Some(running.instance), 0, core.neighbors().iter().map(AsRef::as_ref))
-        .with("nextHop", "(self)")
-        .with("validOrigins", Vec::new())
-        .with("lastTopoChange", number(changed.as_secs()));
+    let changed =
+        (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let own = node(
+        kind,
+        core.id(),
+        Some(running.instance),
+        0,
+        core.neighbors().iter().map(AsRef::as_ref),
+    )
+    .with("nextHop", "(self)")
+    .with("validOrigins", Vec::new())
+    .with("lastTopoChange", number(changed.as_secs()));
     let others = core.routers();
     let ids: HashMap<_, _> = others.iter().map(|router| (router.router, &*router.id)).collect();
-    // For each router one asks about all others: a large network has no time for that, and only tools look.
+    // For each router one asks about all others: a large network has no time for that, and only
+    // tools look.
     let small = others.len() <= MAX_ORIGINS;
     let origins = |destination| match small {
-        true => core.valid_origins(destination, &others).into_iter().map(Value::string).collect::<Vec<_>>(),
+        true => core
+            .valid_origins(destination, &others)
+            .into_iter()
+            .map(Value::string)
+            .collect::<Vec<_>>(),
         false => Vec::new(),
     };
     let other = |router: &RouterStatus| {
@@ -370,7 +469,11 @@ fn node<'a>(
     Record::new(kind)
         .with("id", id)
         .with("protocolVersion", 1)
-        .with("instance", instance.map(|instance| i32::try_from(instance).map_or(Value::Long(instance), Value::Int)))
+        .with(
+            "instance",
+            instance
+                .map(|instance| i32::try_from(instance).map_or(Value::Long(instance), Value::Int)),
+        )
         .with("linkState", peers.map(Value::string).collect::<Vec<_>>())
         .with("address", format!("amqp:/_topo/0/{id}"))
         .with("index", number(index as u64))
@@ -384,7 +487,11 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
     let core = &running.node.core;
     let counters = core.counters();
     let mut connections = BTreeMap::<&str, u64>::new();
-    running.node.registry.all().for_each(|record| *connections.entry(record.protocol).or_default() += 1);
+    running
+        .node
+        .registry
+        .all()
+        .for_each(|record| *connections.entry(record.protocol).or_default() += 1);
     let of = |protocol: &str| connections.get(protocol).copied().unwrap_or_default();
     let memory = Memory::now();
     let mut record = Record::new(kind)
@@ -404,7 +511,11 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         blocked += u32::from(link.counts.without_credit(now) >= STUCK);
         stuck += link.counts.stuck.load(Ordering::Relaxed);
     }
-    let auto_links = running.all().iter().filter(|live| live.entity.kind().name == "router.config.autoLink").count();
+    let auto_links = running
+        .all()
+        .iter()
+        .filter(|live| live.entity.kind().name == "router.config.autoLink")
+        .count();
     for (name, count) in [
         ("addrCount", core.address_count() as u64),
         ("linkCount", links),
@@ -434,10 +545,18 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
     let services = [("tcp", of("tcp")), ("amqp", of("amqp")), ("http1", 0), ("http2", 0)];
     record
         .with("linksBlocked", blocked)
-        .with("uptimeSeconds", u32::try_from(running.node.clock.uptime().as_secs()).unwrap_or(u32::MAX))
+        .with(
+            "uptimeSeconds",
+            u32::try_from(running.node.clock.uptime().as_secs()).unwrap_or(u32::MAX),
+        )
         .with("memoryUsage", memory.virtual_size)
         .with("residentMemoryUsage", memory.resident)
-        .with("connectionCounters", Value::Map(services.map(|(name, count)| (Value::string(name), Value::Ulong(count))).to_vec()))
+        .with(
+            "connectionCounters",
+            Value::Map(
+                services.map(|(name, count)| (Value::string(name), Value::Ulong(count))).to_vec(),
+            ),
+        )
         .with("version", env!("CARGO_PKG_VERSION"))
 }
 
@@ -459,7 +578,8 @@ pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
     std::iter::once(record("DEFAULT", log::Stats::default())).chain(modules).collect()
 }
 
-/// What the router keeps for as long as it is there, in number and size. There are no pools, so nothing is free or moved between threads.
+/// What the router keeps for as long as it is there, in number and size. There are no pools, so
+/// nothing is free or moved between threads.
 pub(super) fn allocators(running: &Running, kind: &'static EntityType) -> Vec<Record> {
     let record = |Pool { name, size, held }: Pool| {
         Record::new(kind)

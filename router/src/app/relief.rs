@@ -1,12 +1,14 @@
-//! Resets service connections whose readers stand still when memory is short, so that nobody else waits.
+//! Resets service connections whose readers stand still when memory is short, so that nobody else
+//! waits.
 
-use crate::core::{Relief, Stream};
-use crate::log_limited;
-use crate::node::{Closer, Node, OUT_OF_MEMORY};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::core::{Relief, Stream};
+use crate::log_limited;
+use crate::node::{Closer, Node, OUT_OF_MEMORY};
 
 /// The time between two watches: short against the patience with readers.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,20 +26,30 @@ pub(super) async fn watch(node: Arc<Node>) {
     }
 }
 
-/// Looks at every service connection and resets those that must go. Returns when to look again, if at all.
+/// Looks at every service connection and resets those that must go. Returns when to look again, if
+/// at all.
 fn relieve(node: &Node, relief: &mut Relief) -> Option<Duration> {
     let account = node.core.account();
     let services = node.core.services().all();
     let held: Vec<usize> = services.iter().map(|(_, memory)| memory.unwritten.held()).collect();
-    let places: HashMap<&str, usize> = services.iter().enumerate().map(|(at, (service, _))| (&**service, at)).collect();
+    let places: HashMap<&str, usize> =
+        services.iter().enumerate().map(|(at, (service, _))| (&**service, at)).collect();
     let records = node.registry.connections();
     let mut words = HashMap::new();
     let mut streams = Vec::new();
     for record in &records {
-        let (Closer::Service(word), Some(address)) = (&record.closer, &record.address) else { continue };
+        let (Closer::Service(word), Some(address)) = (&record.closer, &record.address) else {
+            continue;
+        };
         let Some(service) = places.get(&**address).copied() else { continue };
         let (taken, waiting) = (record.octets.get().1, record.octets.waiting());
-        streams.push(Stream { id: record.id, service, taken, waiting, going: word.heard().is_some() });
+        streams.push(Stream {
+            id: record.id,
+            service,
+            taken,
+            waiting,
+            going: word.heard().is_some(),
+        });
         words.insert(record.id, (word, address));
     }
     let (victims, next) = relief.look(node.clock.now(), account.standing(), &held, &streams);

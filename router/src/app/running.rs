@@ -1,4 +1,17 @@
-//! The running router: every entity there is, with what runs for it. Start-up, management and reload change it by the same door.
+//! The running router: every entity there is, with what runs for it. Start-up, management and
+//! reload change it by the same door.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use skupper_proto::address::Treatment;
+use skupper_proto::address::patterns::Patterns;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::Error;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
@@ -12,16 +25,6 @@ use crate::node::{AutoLink, Holder, Node, OUTDATED, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput, Site};
 use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
-use skupper_proto::address::Treatment;
-use skupper_proto::address::patterns::Patterns;
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::performative::Error;
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
-use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 /// How long a change waits for what it started or stopped.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -111,7 +114,13 @@ impl std::fmt::Debug for Running {
 
 impl Running {
     /// A router without entities yet. What serves operators runs on `runtime`.
-    pub(super) fn new(node: &Arc<Node>, config: &Config, reach: Reach, instance: i64, runtime: Handle) -> Arc<Self> {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        config: &Config,
+        reach: Reach,
+        instance: i64,
+        runtime: Handle,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|itself| Self {
             node: Arc::clone(node),
             mode: config.router.mode,
@@ -148,7 +157,9 @@ impl Running {
     }
 
     pub(super) fn listeners(&self) -> Vec<Arc<AmqpListener>> {
-        self.owners(|owner| if let Owner::Listener(listener) = owner { Some(listener) } else { None })
+        self.owners(
+            |owner| if let Owner::Listener(listener) = owner { Some(listener) } else { None },
+        )
     }
 
     pub(super) fn site_links(&self) -> Vec<Arc<SiteLink>> {
@@ -156,11 +167,15 @@ impl Running {
     }
 
     pub(super) fn tcp_listeners(&self) -> Vec<Arc<TcpListener>> {
-        self.owners(|owner| if let Owner::TcpListener(listener) = owner { Some(listener) } else { None })
+        self.owners(
+            |owner| if let Owner::TcpListener(listener) = owner { Some(listener) } else { None },
+        )
     }
 
     pub(super) fn tcp_connectors(&self) -> Vec<Arc<TcpConnector>> {
-        self.owners(|owner| if let Owner::TcpConnector(connector) = owner { Some(connector) } else { None })
+        self.owners(
+            |owner| if let Owner::TcpConnector(connector) = owner { Some(connector) } else { None },
+        )
     }
 
     pub(super) fn http_ports(&self) -> Vec<Arc<HttpPort>> {
@@ -176,25 +191,40 @@ impl Running {
         self.lock().entities.iter().filter_map(profile).collect()
     }
 
-    /// A profile was changed: links between routers make their connections anew with a higher ordinal, and what was connected with certificates
-    /// older than it allows is closed.
+    /// A profile was changed: links between routers make their connections anew with a higher
+    /// ordinal, and what was connected with certificates older than it allows is closed.
     pub(super) fn renew(&self, profile: &ProfileInForce) {
         let loaded = profile.loaded();
         let profile = profile.config();
         // Whoever opens from now on sees this, whoever has opened is found below.
         loaded.iter().for_each(|loaded| loaded.outdate_before(profile.oldest_valid_ordinal));
         let (links, listeners) = (self.site_links(), self.listeners());
-        let links: Vec<_> = links.iter().filter(|link| link.config().ssl_profile.as_ref() == Some(&profile.name)).collect();
+        let links: Vec<_> = links
+            .iter()
+            .filter(|link| link.config().ssl_profile.as_ref() == Some(&profile.name))
+            .collect();
         links.iter().for_each(|link| link.renew(&self.node, profile.ordinal));
         let http = self.http_ports();
         // Those of a port for HTTP have come by WebSocket.
-        let listeners = listeners.iter().map(|listener| listener.config()).chain(http.iter().map(|port| port.config()));
-        let listeners = listeners.filter(|listener| listener.ssl_profile.as_ref() == Some(&profile.name));
+        let listeners = listeners
+            .iter()
+            .map(|listener| listener.config())
+            .chain(http.iter().map(|port| port.config()));
+        let listeners =
+            listeners.filter(|listener| listener.ssl_profile.as_ref() == Some(&profile.name));
         let of_listeners = listeners.map(|listener| (false, listener.name.as_str()));
-        let users: BTreeSet<_> = links.iter().map(|link| (true, link.config().name.as_str())).chain(of_listeners).collect();
+        let users: BTreeSet<_> = links
+            .iter()
+            .map(|link| (true, link.config().name.as_str()))
+            .chain(of_listeners)
+            .collect();
         for record in self.node.registry.connections() {
-            let expired = record.tls.as_ref().is_some_and(|tls| tls.ordinal < profile.oldest_valid_ordinal);
-            if expired && record.protocol == "amqp" && users.contains(&(record.outgoing, &*record.entity)) {
+            let expired =
+                record.tls.as_ref().is_some_and(|tls| tls.ordinal < profile.oldest_valid_ordinal);
+            if expired
+                && record.protocol == "amqp"
+                && users.contains(&(record.outgoing, &*record.entity))
+            {
                 log!(
                     Server,
                     Debug,
@@ -218,7 +248,10 @@ impl Running {
     ///
     /// # Errors
     /// The entity that could not be started, and why.
-    pub(super) fn apply(&self, steps: Vec<(Entity, Parts)>) -> Result<Vec<Live>, (Box<Entity>, Trouble)> {
+    pub(super) fn apply(
+        &self,
+        steps: Vec<(Entity, Parts)>,
+    ) -> Result<Vec<Live>, (Box<Entity>, Trouble)> {
         let mut started: Vec<Live> = Vec::new();
         for (mut entity, parts) in steps {
             self.identify(&mut entity);
@@ -286,7 +319,10 @@ impl Running {
                 None => Owner::Kept,
             },
             Parts::Listener(config, acceptor) if served(config.role) => {
-                let plain = config.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain));
+                let plain = config
+                    .sasl_mechanisms
+                    .as_ref()
+                    .is_some_and(|names| names.contains(SaslMechanism::Plain));
                 if acceptor.is_none() && config.authenticate_peer && !plain {
                     log!(
                         ConnMgr,
@@ -295,26 +331,54 @@ impl Running {
                         config.name
                     );
                 }
-                log!(ConnMgr, Info, "Configured  Listener: {} proto=any, role={}", config.host_port(), config.role);
+                log!(
+                    ConnMgr,
+                    Info,
+                    "Configured  Listener: {} proto=any, role={}",
+                    config.host_port(),
+                    config.role
+                );
                 let listener = AmqpListener::start(node, config, acceptor);
                 let started = Arc::clone(&listener);
                 self.wait(async move { started.status().tried().await });
                 Owner::Listener(listener)
             }
             Parts::Listener(config, _) => {
-                log!(ConnMgr, Warning, "listener '{}': role {} has no effect yet; not listening", config.name, config.role);
+                log!(
+                    ConnMgr,
+                    Warning,
+                    "listener '{}': role {} has no effect yet; not listening",
+                    config.name,
+                    config.role
+                );
                 Owner::Kept
             }
             Parts::Connector { config, tls, ordinal, certified } if served(config.role) => {
-                log!(ConnMgr, Info, "Configured  Connector: {} proto=any, role={}", config.host_port(), config.role);
+                log!(
+                    ConnMgr,
+                    Info,
+                    "Configured  Connector: {} proto=any, role={}",
+                    config.host_port(),
+                    config.role
+                );
                 Owner::Connector(SiteLink::start(node, config, tls, ordinal, certified))
             }
             Parts::Connector { config, .. } => {
-                log!(ConnMgr, Warning, "connector '{}': role {} has no effect yet; not connecting", config.name, config.role);
+                log!(
+                    ConnMgr,
+                    Warning,
+                    "connector '{}': role {} has no effect yet; not connecting",
+                    config.name,
+                    config.role
+                );
                 Owner::Kept
             }
-            Parts::TcpListener(config, acceptor) => Owner::TcpListener(TcpListener::start(node, config, acceptor)),
-            Parts::TcpConnector(config, tls) => Owner::TcpConnector(TcpConnector::start(node, config, tls)),
+            Parts::TcpListener(config, acceptor) => {
+                Owner::TcpListener(TcpListener::start(node, config, acceptor))
+            }
+            Parts::TcpConnector(config, tls) => {
+                Owner::TcpConnector(TcpConnector::start(node, config, tls))
+            }
             Parts::Vhost(vhost) => {
                 let name = vhost.name().to_owned();
                 node.access.policy.put(vhost).map_err(|error| denied(&error))?;
@@ -323,8 +387,15 @@ impl Running {
             }
             Parts::ListenerAddress(config) => {
                 let listeners = self.tcp_listeners();
-                let Some(listener) = listeners.into_iter().find(|listener| listener.config().name == config.listener) else {
-                    return Err(Trouble::Missing { attribute: "listener", kind: "tcpListener", name: config.listener });
+                let Some(listener) = listeners
+                    .into_iter()
+                    .find(|listener| listener.config().name == config.listener)
+                else {
+                    return Err(Trouble::Missing {
+                        attribute: "listener",
+                        kind: "tcpListener",
+                        name: config.listener,
+                    });
                 };
                 let address = ListenerAddress::new(&node.core, &config.address, config.value);
                 listener.add(Arc::clone(&address));
@@ -390,7 +461,9 @@ impl Running {
     pub(super) fn replace(&self, live: &Live, entity: Entity, owner: Owner) -> Live {
         let replaced = Live { entity: Arc::new(entity), owner };
         let mut state = self.lock();
-        if let Some(place) = state.entities.iter_mut().find(|other| Arc::ptr_eq(&other.entity, &live.entity)) {
+        if let Some(place) =
+            state.entities.iter_mut().find(|other| Arc::ptr_eq(&other.entity, &live.entity))
+        {
             *place = replaced.clone();
         }
         replaced
@@ -426,7 +499,8 @@ impl Running {
         }
     }
 
-    /// Ends when what was started or stopped since the last call stands or is gone, or after [`SETTLED`].
+    /// Ends when what was started or stopped since the last call stands or is gone, or after
+    /// [`SETTLED`].
     pub(super) async fn settled(&self) {
         let waits = std::mem::take(&mut *self.waits.lock().unwrap_or_else(PoisonError::into_inner));
         if waits.is_empty() {
@@ -441,11 +515,13 @@ impl Running {
         let _ = timeout(SETTLED, all).await;
     }
 
-    /// Fails if a port for AMQP or HTTP cannot be listened on: a router that starts without one would look as if it worked.
+    /// Fails if a port for AMQP or HTTP cannot be listened on: a router that starts without one
+    /// would look as if it worked.
     pub(super) async fn listens(&self) -> Result<(), String> {
         let listeners = self.listeners();
         let ports = self.http_ports();
-        let amqp = listeners.iter().map(|listener| (listener.config().host_port(), listener.status()));
+        let amqp =
+            listeners.iter().map(|listener| (listener.config().host_port(), listener.status()));
         let http = ports.iter().map(|port| (port.config().host_port(), port.status()));
         for (place, status) in amqp.chain(http) {
             if timeout(SETTLED, status.tried()).await.is_ok()
@@ -477,7 +553,10 @@ fn auto_link(config: AutoLinkConfig, identity: &str) -> Arc<AutoLink> {
 
 /// Roles that connections may have.
 const fn served(role: Role) -> bool {
-    matches!(role, Role::Normal | Role::InterRouter | Role::RouteContainer | Role::Edge | Role::InterEdge)
+    matches!(
+        role,
+        Role::Normal | Role::InterRouter | Role::RouteContainer | Role::Edge | Role::InterEdge
+    )
 }
 
 pub(super) const fn treatment(distribution: Distribution) -> Treatment {

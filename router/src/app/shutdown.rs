@@ -1,13 +1,15 @@
 //! The end of a router: signals, the drain, and the order in which things stop.
 
-use super::running::Running;
-use crate::log;
-use crate::node::{Node, SHUTTING_DOWN, Stage};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
+
+use super::running::Running;
+use crate::log;
+use crate::node::{Node, SHUTTING_DOWN, Stage};
 
 /// How long service connections may go on after the signal.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -44,7 +46,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the signal to stop, reloading certificates on SIGHUP meanwhile, and brings the router to its end.
+    /// Waits for the signal to stop, reloading certificates on SIGHUP meanwhile, and brings the
+    /// router to its end.
     pub(super) async fn wait(mut self, node: &Arc<Node>, running: &Arc<Running>) {
         let name = loop {
             tokio::select! {

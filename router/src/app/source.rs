@@ -1,12 +1,24 @@
 //! The running router, as the admin socket, the metrics and the log see it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use skupper_proto::address::{AddressClass, Treatment};
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::topology::{self, LinkProblem};
+
 use super::running::Running;
 use crate::admin::model::{
-    Address, Connection, Direction, Link, LinkState, Notice, Peer, Router, Service, ServiceConnector, ServiceListener, Source,
-    Status, Tls, Version,
+    Address, Connection, Direction, Link, LinkState, Notice, Peer, Router, Service,
+    ServiceConnector, ServiceListener, Source, Status, Tls, Version,
 };
 use crate::admin::reason::Reason;
-use crate::http::metrics::{Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side};
+use crate::http::metrics::{
+    Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side,
+};
 use crate::http::server::HttpSource;
 use crate::log;
 use crate::net::{AmqpListener, Known, LinkTrouble, SiteLink};
@@ -14,14 +26,6 @@ use crate::node::{ConnectionRecord, Stage};
 use crate::schema::Role;
 use crate::socket::{AttemptError, DialError};
 use crate::tls::SessionInfo;
-use jiff::Timestamp;
-use skupper_proto::address::{AddressClass, Treatment};
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::topology::{self, LinkProblem};
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 /// A peer's release before this one carries services in another way.
 const OLDEST_RELEASE: u64 = 3;
@@ -30,7 +34,11 @@ impl Running {
     /// How a control connection stands with the routing protocol: state and reason.
     fn standing(&self, known: &Known) -> (LinkState, Option<Reason>, bool) {
         if known.own_id {
-            return (LinkState::NotConnected, Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }), false);
+            return (
+                LinkState::NotConnected,
+                Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }),
+                false,
+            );
         }
         let Some(trunk) = &known.trunk else {
             return (LinkState::Connecting, Some(Reason::AwaitingControlLinks), false);
@@ -38,11 +46,19 @@ impl Running {
         let status = self.node.core.link_status(trunk.id());
         match status.as_ref().and_then(|status| status.problem.as_ref()) {
             Some(LinkProblem::DuplicateId | LinkProblem::Loop) => {
-                return (LinkState::NotConnected, Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }), false);
+                return (
+                    LinkState::NotConnected,
+                    Some(Reason::OwnRouterId { id: self.node.core.id().to_string() }),
+                    false,
+                );
             }
             Some(LinkProblem::NewerVersion(theirs)) => {
                 let theirs = u32::try_from(*theirs).unwrap_or(u32::MAX);
-                return (LinkState::NotConnected, Some(Reason::NewerProtocol { theirs, ours: 1 }), false);
+                return (
+                    LinkState::NotConnected,
+                    Some(Reason::NewerProtocol { theirs, ours: 1 }),
+                    false,
+                );
             }
             _ => {}
         }
@@ -61,9 +77,13 @@ impl Running {
         let (state, reason, hello) = match (&report.trouble, report.known.opened) {
             (_, true) if router => self.standing(&report.known),
             (_, true) => (LinkState::Active, stands_by(&report.known), false),
-            (None, false) if report.connecting => (LinkState::Connecting, Some(Reason::Connecting), false),
+            (None, false) if report.connecting => {
+                (LinkState::Connecting, Some(Reason::Connecting), false)
+            }
             (None, false) => (LinkState::NotConnected, Some(Reason::NeverTried), false),
-            (Some(trouble), false) => (LinkState::NotConnected, Some(reason(trouble, self.node.core.id())), false),
+            (Some(trouble), false) => {
+                (LinkState::NotConnected, Some(reason(trouble, self.node.core.id())), false)
+            }
         };
         let octets = octets_of(records, config.name.as_str());
         Link {
@@ -81,7 +101,11 @@ impl Running {
             next_try: report.next_try.filter(|_| !report.known.opened).map(timestamp),
             peer: peer(&report.known),
             data_connections: u32::try_from(report.data_connections).unwrap_or(u32::MAX),
-            data_connections_wanted: if router { u32::try_from(self.node.data_connections).unwrap_or(u32::MAX) } else { 0 },
+            data_connections_wanted: if router {
+                u32::try_from(self.node.data_connections).unwrap_or(u32::MAX)
+            } else {
+                0
+            },
             control_links: report.known.control_links,
             hello,
             tls: report.known.tls.as_deref().map(tls),
@@ -91,7 +115,11 @@ impl Running {
     }
 
     /// Links that other sites hold to a listener of ours.
-    fn incoming_links(&self, listener: &AmqpListener, records: &[Arc<ConnectionRecord>]) -> Vec<Link> {
+    fn incoming_links(
+        &self,
+        listener: &AmqpListener,
+        records: &[Arc<ConnectionRecord>],
+    ) -> Vec<Link> {
         let role = listener.config().role;
         if !matches!(role, Role::InterRouter | Role::Edge | Role::InterEdge) {
             return Vec::new();
@@ -101,10 +129,15 @@ impl Running {
             // Connections come by number.
             let record = &records[records.binary_search_by_key(&id, |record| record.id).ok()?];
             let record = Some(record).filter(|record| record.role == role.as_str())?;
-            let (state, reason, hello) =
-                if role == Role::InterRouter { self.standing(&known) } else { (LinkState::Active, None, false) };
+            let (state, reason, hello) = if role == Role::InterRouter {
+                self.standing(&known)
+            } else {
+                (LinkState::Active, None, false)
+            };
             let group = |other: &&Arc<ConnectionRecord>| {
-                other.role == "inter-router-data" && !other.outgoing && other.container == record.container
+                other.role == "inter-router-data"
+                    && !other.outgoing
+                    && other.container == record.container
             };
             let data: Vec<_> = records.iter().filter(group).collect();
             let octets = data
@@ -119,7 +152,10 @@ impl Running {
                 role: role.as_str().to_owned(),
                 host: host.to_owned(),
                 port: port.to_owned(),
-                cost: known.trunk.as_ref().map_or_else(|| listener.config().cost, |trunk| trunk.cost()),
+                cost: known
+                    .trunk
+                    .as_ref()
+                    .map_or_else(|| listener.config().cost, |trunk| trunk.cost()),
                 state,
                 reason,
                 since: timestamp(record.opened.0),
@@ -138,19 +174,30 @@ impl Running {
         listener.connections().into_iter().filter_map(link).collect()
     }
 
-    /// Links that are attached: the control links of trunks, and the two ends of every service connection. The links that carry
-    /// streams between routers come and go with the streams, and are known to their connections alone.
+    /// Links that are attached: the control links of trunks, and the two ends of every service
+    /// connection. The links that carry streams between routers come and go with the streams,
+    /// and are known to their connections alone.
     pub(super) fn links_attached(&self, records: &[Arc<ConnectionRecord>]) -> u64 {
         let outgoing = self.site_links().into_iter().map(|link| link.report().known);
-        let incoming =
-            self.listeners().into_iter().flat_map(|listener| listener.connections()).map(|(_, standing)| standing.get());
-        let control: u64 = outgoing.chain(incoming).map(|known| u64::from(known.control_links)).sum();
+        let incoming = self
+            .listeners()
+            .into_iter()
+            .flat_map(|listener| listener.connections())
+            .map(|(_, standing)| standing.get());
+        let control: u64 =
+            outgoing.chain(incoming).map(|known| u64::from(known.control_links)).sum();
         control + 2 * records.iter().filter(|record| record.protocol == "tcp").count() as u64
     }
 
     /// Routers that can be reached, by id.
     fn reachable(&self) -> BTreeSet<Arc<str>> {
-        self.node.core.routers().into_iter().filter(|router| router.route.is_some()).map(|router| router.id).collect()
+        self.node
+            .core
+            .routers()
+            .into_iter()
+            .filter(|router| router.route.is_some())
+            .map(|router| router.id)
+            .collect()
     }
 }
 
@@ -158,24 +205,35 @@ impl Source for Running {
     fn status(&self) -> Status {
         let links = self.links();
         let records = self.node.registry.connections();
-        let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+        let of = |protocol: &str| {
+            records.iter().filter(|record| record.protocol == protocol).count() as u64
+        };
         let linked: BTreeSet<_> = links
             .iter()
             .filter(|link| link.state == LinkState::Active)
             .filter_map(|link| link.peer.as_ref().map(|peer| peer.router_id.clone()))
             .collect();
         let configured = links.iter().filter(|link| link.direction == Direction::Out);
-        let mut warnings: Vec<_> = self.warnings.iter().map(|text| notice(self.started, text.clone())).collect();
+        let mut warnings: Vec<_> =
+            self.warnings.iter().map(|text| notice(self.started, text.clone())).collect();
         let (listeners, http) = (self.listeners(), self.http_ports());
-        let ports = listeners.iter().map(|listener| (listener.config().name.as_str(), listener.status().error()));
+        let ports = listeners
+            .iter()
+            .map(|listener| (listener.config().name.as_str(), listener.status().error()));
         let http = http.iter().map(|port| (port.config().name.as_str(), port.status().error()));
         for (name, error) in ports.chain(http) {
-            warnings.extend(error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))));
+            warnings.extend(
+                error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))),
+            );
         }
         for listener in self.tcp_listeners() {
             let name = &listener.config().name;
-            warnings
-                .extend(listener.status().error().map(|(since, error)| notice(since, format!("tcpListener {name}: {error}"))));
+            warnings.extend(
+                listener
+                    .status()
+                    .error()
+                    .map(|(since, error)| notice(since, format!("tcpListener {name}: {error}"))),
+            );
         }
         Status {
             router_id: self.node.core.id().to_string(),
@@ -189,7 +247,11 @@ impl Source for Running {
             links_configured: configured.clone().count() as u64,
             links_active: configured.filter(|link| link.state == LinkState::Active).count() as u64,
             routers_reachable: self.reachable().len() as u64,
-            services_seen: self.services().iter().filter(|service| !service.routers.is_empty()).count() as u64,
+            services_seen: self
+                .services()
+                .iter()
+                .filter(|service| !service.routers.is_empty())
+                .count() as u64,
             amqp_connections: of("amqp"),
             service_connections: of("tcp"),
             draining: *self.node.stage.borrow() >= Stage::Draining,
@@ -203,8 +265,11 @@ impl Source for Running {
 
     fn links(&self) -> Vec<Link> {
         let records = self.node.registry.connections();
-        let mut links: Vec<_> = self.site_links().iter().map(|link| self.outgoing_link(link, &records)).collect();
-        links.extend(self.listeners().iter().flat_map(|listener| self.incoming_links(listener, &records)));
+        let mut links: Vec<_> =
+            self.site_links().iter().map(|link| self.outgoing_link(link, &records)).collect();
+        links.extend(
+            self.listeners().iter().flat_map(|listener| self.incoming_links(listener, &records)),
+        );
         links
     }
 
@@ -222,8 +287,12 @@ impl Source for Running {
             {
                 continue;
             }
-            let mut routers: Vec<_> =
-                address.remote_routers().into_iter().filter(|id| reachable.contains(id)).map(|id| id.to_string()).collect();
+            let mut routers: Vec<_> = address
+                .remote_routers()
+                .into_iter()
+                .filter(|id| reachable.contains(id))
+                .map(|id| id.to_string())
+                .collect();
             routers.extend(address.edge_peers().iter().map(ToString::to_string));
             if address.is_served_here() {
                 routers.insert(0, self.node.core.id().to_string());
@@ -380,9 +449,13 @@ impl HttpSource for Running {
     fn metrics(&self) -> Metrics {
         let counters = self.node.core.counters();
         let records = self.node.registry.connections();
-        let of = |protocol: &str| records.iter().filter(|record| record.protocol == protocol).count() as u64;
+        let of = |protocol: &str| {
+            records.iter().filter(|record| record.protocol == protocol).count() as u64
+        };
         let changed = self.node.clock.now().since(self.node.core.last_topology_change());
-        let changed = (SystemTime::now() - changed).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let changed = (SystemTime::now() - changed)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let mut services = Vec::new();
         for listener in self.tcp_listeners() {
             // One that has several addresses counts by its own name.
@@ -391,11 +464,19 @@ impl HttpSource for Running {
             services.push(service_metrics(address, Side::Listener, listener.stats()));
         }
         for connector in self.tcp_connectors() {
-            services.push(service_metrics(connector.config().address.clone(), Side::Connector, connector.stats()));
+            services.push(service_metrics(
+                connector.config().address.clone(),
+                Side::Connector,
+                connector.stats(),
+            ));
         }
         let certificates = self.profiles().into_iter().filter_map(|(profile, in_force)| {
             let not_after = in_force.loaded()?.certificate()?.not_after.as_second();
-            Some(Certificate { profile, kind: "own", not_after: u64::try_from(not_after).unwrap_or_default() })
+            Some(Certificate {
+                profile,
+                kind: "own",
+                not_after: u64::try_from(not_after).unwrap_or_default(),
+            })
         });
         Metrics {
             connections: records.len() as u64,
@@ -439,15 +520,31 @@ impl HttpSource for Running {
 
 /// The octets received and sent by all connections of a connector.
 fn octets_of(records: &[Arc<ConnectionRecord>], entity: &str) -> (u64, u64) {
-    let of = |record: &&Arc<ConnectionRecord>| &*record.entity == entity && record.outgoing && record.protocol == "amqp";
-    records.iter().filter(of).map(|record| record.octets.get()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    let of = |record: &&Arc<ConnectionRecord>| {
+        &*record.entity == entity && record.outgoing && record.protocol == "amqp"
+    };
+    records
+        .iter()
+        .filter(of)
+        .map(|record| record.octets.get())
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 fn service_metrics(address: String, side: Side, stats: &crate::tcp::Stats) -> ServiceMetrics {
     let (opened, open) = stats.connections();
     let (octets_in, octets_out) = stats.octets();
     let (dial_failures, stalled_resets) = (stats.failed_dials(), stats.resets_for_memory());
-    ServiceMetrics { address, protocol: "tcp", side, opened, open, octets_in, octets_out, dial_failures, stalled_resets }
+    ServiceMetrics {
+        address,
+        protocol: "tcp",
+        side,
+        opened,
+        open,
+        octets_in,
+        octets_out,
+        dial_failures,
+        stalled_resets,
+    }
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {
@@ -491,12 +588,15 @@ fn reason(trouble: &LinkTrouble, own: &str) -> Reason {
         LinkTrouble::Tls(error) => Reason::from(error),
         LinkTrouble::NoAmqp(text) => Reason::NotAmqp { got: text.clone() },
         LinkTrouble::Sasl(text) => Reason::NotAuthenticated { error: text.clone() },
-        LinkTrouble::Role(text) => Reason::RoleMismatch { ours: "inter-router".to_owned(), theirs: text.clone() },
+        LinkTrouble::Role(text) => {
+            Reason::RoleMismatch { ours: "inter-router".to_owned(), theirs: text.clone() }
+        }
         LinkTrouble::OwnId => Reason::OwnRouterId { id: own.to_owned() },
         LinkTrouble::PeerHoldsFormer => Reason::PeerHoldsFormer,
-        LinkTrouble::ClosedByPeer(Error { condition, description, .. }) => {
-            Reason::ClosedByPeer { condition: condition.to_string(), description: description.clone().unwrap_or_default() }
-        }
+        LinkTrouble::ClosedByPeer(Error { condition, description, .. }) => Reason::ClosedByPeer {
+            condition: condition.to_string(),
+            description: description.clone().unwrap_or_default(),
+        },
         LinkTrouble::Lost(text) => Reason::Lost { error: text.clone() },
         LinkTrouble::TimedOut(what) => Reason::TimedOut { stage: (*what).to_owned(), seconds: 10 },
     }
@@ -504,15 +604,22 @@ fn reason(trouble: &LinkTrouble, own: &str) -> Reason {
 
 fn dial_reason(error: &DialError) -> Reason {
     match error {
-        DialError::Name(error) => Reason::NameNotResolved { host: error.host.clone(), error: error.failure.to_string() },
+        DialError::Name(error) => {
+            Reason::NameNotResolved { host: error.host.clone(), error: error.failure.to_string() }
+        }
         DialError::Connect { attempts, .. } => {
             let last = attempts.last();
-            let address = attempts.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", ");
+            let address = attempts
+                .iter()
+                .map(|(address, _)| address.to_string())
+                .collect::<Vec<_>>()
+                .join(", ");
             match last.map(|(_, error)| error) {
                 _ if error.is_refused() => Reason::Refused { address },
-                Some(AttemptError::TimedOut(after)) => {
-                    Reason::TimedOut { stage: format!("TCP to {address}"), seconds: after.as_secs() }
-                }
+                Some(AttemptError::TimedOut(after)) => Reason::TimedOut {
+                    stage: format!("TCP to {address}"),
+                    seconds: after.as_secs(),
+                },
                 _ => Reason::Unreachable { address, error: error.to_string() },
             }
         }
@@ -523,12 +630,20 @@ fn dial_reason(error: &DialError) -> Reason {
 pub(super) fn log_notice(notice: &topology::Notice) {
     use topology::Notice as N;
     match notice {
-        N::NeighborUp { id, cost, .. } => log!(RouterHello, Info, "HELLO neighbor {id} is up, cost {cost}"),
-        N::NeighborMoved { id, .. } => log!(RouterHello, Info, "neighbor {id} is reached by another connection now"),
+        N::NeighborUp { id, cost, .. } => {
+            log!(RouterHello, Info, "HELLO neighbor {id} is up, cost {cost}")
+        }
+        N::NeighborMoved { id, .. } => {
+            log!(RouterHello, Info, "neighbor {id} is reached by another connection now")
+        }
         N::NeighborLost { id } => log!(RouterHello, Info, "HELLO neighbor {id} is lost"),
         N::Restarted { id } => log!(RouterLs, Info, "router {id} started anew"),
         N::Problem { problem: LinkProblem::DuplicateId, .. } => {
-            log!(RouterHello, Critical, "Detected a duplicate of this router's own id at a neighbor, which is ignored");
+            log!(
+                RouterHello,
+                Critical,
+                "Detected a duplicate of this router's own id at a neighbor, which is ignored"
+            );
         }
         N::Problem { problem: LinkProblem::Loop, .. } => {
             log!(RouterHello, Error, "a link leads back to this router itself, and is ignored");
@@ -539,10 +654,18 @@ pub(super) fn log_notice(notice: &topology::Notice) {
             log!(RouterHello, Error, "a neighbor is ignored: too many routers are known");
         }
         N::Problem { problem: LinkProblem::SecondRouter(id), .. } => {
-            log!(RouterHello, Error, "router {id} is heard on the link of another router, and is ignored there");
+            log!(
+                RouterHello,
+                Error,
+                "router {id} is heard on the link of another router, and is ignored there"
+            );
         }
         N::Problem { problem: LinkProblem::SecondLife(id), .. } => {
-            log!(RouterHello, Error, "a neighbor uses the id of the neighbor {id}, which is connected, and is ignored");
+            log!(
+                RouterHello,
+                Error,
+                "a neighbor uses the id of the neighbor {id}, which is connected, and is ignored"
+            );
         }
         N::NewerVersion { id, version } => {
             log!(
@@ -551,7 +674,9 @@ pub(super) fn log_notice(notice: &topology::Notice) {
                 "router {id} speaks version {version} of the routing protocol, which is newer; it is ignored"
             );
         }
-        N::TooManyRouters { id } => log!(RouterLs, Error, "router {id} is ignored: too many routers are known"),
+        N::TooManyRouters { id } => {
+            log!(RouterLs, Error, "router {id} is ignored: too many routers are known")
+        }
         N::TooManyAddresses { id } => log!(
             RouterMa,
             Error,

@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Fields, Multiple};
-use skupper_proto::engine::{self, AttachRequest, Closed, Ending, Event, LinkKey, OutgoingKey, SessionKey};
+use skupper_proto::engine::{
+    self, AttachRequest, Closed, Ending, Event, LinkKey, OutgoingKey, SessionKey,
+};
 use skupper_proto::management::{MAX_RESPONSE, Problem};
 use skupper_proto::time::Instant;
 use tokio::io::Interest;
@@ -76,18 +78,26 @@ impl Connection {
         let url = options.url.to_string();
         let clock = Clock::start();
         let deadline = Deadline::now() + limit;
-        let timed_out = |_| ClientError::TimedOut { url: url.clone(), doing: Doing::Opening, limit };
+        let timed_out =
+            |_| ClientError::TimedOut { url: url.clone(), doing: Doing::Opening, limit };
         // The deadline around it is the one that counts.
         let spare = limit.saturating_add(FAREWELL);
-        let how = DialOptions { lookup: spare, attempt: spare, total: spare, ..DialOptions::new(Kind::Amqp) };
+        let how = DialOptions {
+            lookup: spare,
+            attempt: spare,
+            total: spare,
+            ..DialOptions::new(Kind::Amqp)
+        };
         let resolver = Resolver::system();
-        let dialing = timeout_at(deadline, dial(&resolver, &options.url.host, options.url.port, &how));
+        let dialing =
+            timeout_at(deadline, dial(&resolver, &options.url.host, options.url.port, &how));
         let socket = dialing.await.map_err(timed_out)?;
         let socket = socket.map_err(|source| ClientError::Dial { url: url.clone(), source })?;
         let (socket, session) = match connector {
             None => (socket, Session::plain()),
             Some(connector) => {
-                let handshake = timeout_at(deadline, connector.connect(socket, &options.url.host, spare));
+                let handshake =
+                    timeout_at(deadline, connector.connect(socket, &options.url.host, spare));
                 let established = handshake.await.map_err(timed_out)?;
                 established.map_err(|source| ClientError::Tls { url: url.clone(), source })?
             }
@@ -140,27 +150,45 @@ impl Connection {
         (self.request, self.outcome, self.reply_to) = (None, None, None);
         self.arriving.clear();
         self.arrived.clear();
-        let target = MessageTarget { address: Some(address.to_owned()), ..MessageTarget::default() };
+        let target =
+            MessageTarget { address: Some(address.to_owned()), ..MessageTarget::default() };
         self.sender = Some(self.attach_link(
             format!("sender to {address}"),
-            AttachRequest { role: Role::Sender, target: Some(Target::Message(target)), ..AttachRequest::default() },
+            AttachRequest {
+                role: Role::Sender,
+                target: Some(Target::Message(target)),
+                ..AttachRequest::default()
+            },
         )?);
         let source = Source { dynamic: Some(true), ..Source::default() };
         let target = Some(Target::Message(MessageTarget::default()));
-        let receiver = AttachRequest { role: Role::Receiver, source: Some(source), target, ..AttachRequest::default() };
+        let receiver = AttachRequest {
+            role: Role::Receiver,
+            source: Some(source),
+            target,
+            ..AttachRequest::default()
+        };
         self.receiver = Some(self.attach_link("receiver of responses".to_owned(), receiver)?);
         let both = |connection: &Self| {
             let attached = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.attached);
-            attached(&connection.sender) && attached(&connection.receiver) && connection.reply_to.is_some()
+            attached(&connection.sender)
+                && attached(&connection.receiver)
+                && connection.reply_to.is_some()
         };
         self.until(Doing::Attaching(address.to_owned()), both).await
     }
 
     fn attach_link(&mut self, name: String, request: AttachRequest) -> Result<Link, ClientError> {
         self.links_made = self.links_made.wrapping_add(1);
-        let request = AttachRequest { name: format!("{}.{}", self.container, self.links_made), snd_settle_mode: 2, ..request };
+        let request = AttachRequest {
+            name: format!("{}.{}", self.container, self.links_made),
+            snd_settle_mode: 2,
+            ..request
+        };
         let key = self.amqp_session.and_then(|session| self.engine.attach(session, request));
-        let key = key.ok_or_else(|| self.disconnected("the peer allows no session or no links".to_owned()))?;
+        let key = key.ok_or_else(|| {
+            self.disconnected("the peer allows no session or no links".to_owned())
+        })?;
         Ok(Link { key, name, attached: false })
     }
 
@@ -172,9 +200,16 @@ impl Connection {
     }
 
     /// Sends a message, and waits until the peer has taken it.
-    pub(super) async fn send(&mut self, address: &str, message: Vec<u8>) -> Result<(), ClientError> {
+    pub(super) async fn send(
+        &mut self,
+        address: &str,
+        message: Vec<u8>,
+    ) -> Result<(), ClientError> {
         let doing = || Doing::Sending(address.to_owned());
-        self.until(doing(), |connection| connection.sender().is_some_and(|sender| connection.engine.credit(sender) > 0)).await?;
+        self.until(doing(), |connection| {
+            connection.sender().is_some_and(|sender| connection.engine.credit(sender) > 0)
+        })
+        .await?;
         let delivery = self.sender().and_then(|sender| self.engine.deliver(sender, false));
         let Some(delivery) = delivery else {
             return Err(self.disconnected("the link takes no message".to_owned()));
@@ -183,7 +218,9 @@ impl Connection {
         let mut chunks = VecDeque::from([Bytes::from(message)]);
         while !chunks.is_empty() {
             if !self.engine.send_part(delivery, &mut chunks, true) {
-                let open = |connection: &Self| connection.sender().is_some_and(|sender| connection.engine.window(sender) > 0);
+                let open = |connection: &Self| {
+                    connection.sender().is_some_and(|sender| connection.engine.window(sender) > 0)
+                };
                 self.until(doing(), open).await?;
             }
         }
@@ -229,12 +266,17 @@ impl Connection {
                 return Ok(());
             }
             if !self.turn(deadline).await? {
-                return Err(ClientError::TimedOut { url: self.url.clone(), doing, limit: self.limit });
+                return Err(ClientError::TimedOut {
+                    url: self.url.clone(),
+                    doing,
+                    limit: self.limit,
+                });
             }
         }
     }
 
-    /// Writes what is to be written, and waits for octets or for a timer. Returns false when the deadline has passed.
+    /// Writes what is to be written, and waits for octets or for a timer. Returns false when the
+    /// deadline has passed.
     async fn turn(&mut self, deadline: Deadline) -> Result<bool, ClientError> {
         self.write().await?;
         let received = self.session.receive(&self.socket, &mut self.scratch, &mut self.input);
@@ -245,13 +287,23 @@ impl Connection {
         if received.end.is_some() && !self.engine.is_closed() {
             // What was said last may say why.
             self.handle_events()?;
-            let hint = if self.engine.is_open() { "" } else { "; it may demand TLS (amqps://) or SASL, or speak no AMQP" };
-            return Err(self.disconnected(format!("connection aborted: the peer closed it without a word{hint}")));
+            let hint = if self.engine.is_open() {
+                ""
+            } else {
+                "; it may demand TLS (amqps://) or SASL, or speak no AMQP"
+            };
+            return Err(self.disconnected(format!(
+                "connection aborted: the peer closed it without a word{hint}"
+            )));
         }
         if !received.blocked {
             return Ok(Deadline::now() < deadline);
         }
-        let interest = if self.session.wants_write() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest = if self.session.wants_write() {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
         let timer = self.engine.poll_timeout().map(|at| self.clock.at(at));
         let beat = async {
             match timer {
@@ -314,7 +366,9 @@ impl Connection {
     fn broken(&self, error: SessionError) -> ClientError {
         match error {
             SessionError::Alert(source) => ClientError::Tls { url: self.url.clone(), source },
-            SessionError::Protocol(text) => ClientError::Tls { url: self.url.clone(), source: HandshakeError::Protocol(text) },
+            SessionError::Protocol(text) => {
+                ClientError::Tls { url: self.url.clone(), source: HandshakeError::Protocol(text) }
+            }
             other => self.disconnected(other.to_string()),
         }
     }
@@ -343,7 +397,9 @@ impl Connection {
                         match state.filter(DeliveryState::is_outcome) {
                             Some(state) => self.outcome = Some(state),
                             // Settled without a word: taken.
-                            None if settled => self.outcome = self.outcome.take().or(Some(DeliveryState::Accepted)),
+                            None if settled => {
+                                self.outcome = self.outcome.take().or(Some(DeliveryState::Accepted))
+                            }
                             None => {}
                         }
                     }
@@ -355,11 +411,15 @@ impl Connection {
                     self.outcome = Some(DeliveryState::failed());
                 }
                 Event::Ended { error, .. } => {
-                    let why = error.map_or_else(|| "the peer ended the session".to_owned(), |error| error.to_string());
+                    let why = error.map_or_else(
+                        || "the peer ended the session".to_owned(),
+                        |error| error.to_string(),
+                    );
                     return Err(self.disconnected(why));
                 }
                 Event::Closed(Closed { error, .. }) => {
-                    let why = error.map_or_else(|| "the peer closed it".to_owned(), |error| error.to_string());
+                    let why = error
+                        .map_or_else(|| "the peer closed it".to_owned(), |error| error.to_string());
                     return Err(self.disconnected(why));
                 }
                 Event::Credentials(_)
@@ -384,7 +444,9 @@ impl Connection {
     fn attached(&mut self, link: LinkKey, attach: Attach) {
         if let Some(sender) = self.sender.as_mut().filter(|sender| sender.key == link) {
             sender.attached = attach.target.is_some();
-        } else if let Some(receiver) = self.receiver.as_mut().filter(|receiver| receiver.key == link) {
+        } else if let Some(receiver) =
+            self.receiver.as_mut().filter(|receiver| receiver.key == link)
+        {
             receiver.attached = attach.source.is_some();
             self.reply_to = attach.source.and_then(|source| source.address);
         }

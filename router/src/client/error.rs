@@ -28,7 +28,9 @@ impl fmt::Display for Doing {
         match self {
             Self::Opening => f.write_str("Opening connection"),
             Self::Attaching(address) => write!(f, "Opening links to {address}"),
-            Self::Sending(address) => write!(f, "Sending to {address}: nobody receives there (is the router known?)"),
+            Self::Sending(address) => {
+                write!(f, "Sending to {address}: nobody receives there (is the router known?)")
+            }
             Self::Waiting => f.write_str("Waiting for response"),
         }
     }
@@ -133,7 +135,9 @@ fn tls(error: &HandshakeError) -> String {
              here (--ssl-trustfile)"
         ),
         HandshakeError::WrongName { .. } => {
-            format!("certificate verify failed: {error} (--ssl-disable-peer-name-verify takes it nevertheless)")
+            format!(
+                "certificate verify failed: {error} (--ssl-disable-peer-name-verify takes it nevertheless)"
+            )
         }
         HandshakeError::Expired { .. }
         | HandshakeError::NotYetValid { .. }
@@ -152,7 +156,10 @@ fn outcome(state: &DeliveryState) -> String {
         DeliveryState::Released => "released: nobody receives there".to_owned(),
         DeliveryState::Modified(_) => "given back: it may have been lost on the way".to_owned(),
         DeliveryState::Rejected(rejected) => {
-            format!("rejected{}", rejected.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())
+            format!(
+                "rejected{}",
+                rejected.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
+            )
         }
         other => format!("answered with {other:?}"),
     }

@@ -11,7 +11,8 @@ use super::options::Options;
 /// Rows asked for at once: answers stay of a size that any router sends and any client takes.
 const PAGE: usize = 500;
 
-/// Rows taken in all. Ten times what the largest networks have; a router that never comes to an end is no router.
+/// Rows taken in all. Ten times what the largest networks have; a router that never comes to an end
+/// is no router.
 const MAX_ROWS: usize = 1_000_000;
 
 /// A management node, over a connection of its own.
@@ -21,7 +22,8 @@ pub struct Node {
     requests: u64,
 }
 
-/// The address of the management node of a router: of the one that is connected to, of another interior router, or of an edge router.
+/// The address of the management node of a router: of the one that is connected to, of another
+/// interior router, or of an edge router.
 pub fn node_address(router: Option<&str>, edge_router: Option<&str>) -> String {
     match (router, edge_router) {
         (Some(id), _) => format!("_topo/0/{id}/$management"),
@@ -30,7 +32,8 @@ pub fn node_address(router: Option<&str>, edge_router: Option<&str>) -> String {
     }
 }
 
-/// A message without the section that routers put before it, which a listener with `stripAnnotations: no` leaves on.
+/// A message without the section that routers put before it, which a listener with
+/// `stripAnnotations: no` leaves on.
 fn without_annotations(message: &[u8]) -> &[u8] {
     match annotations::parse(message) {
         Ok(Parsed::Present(annotations)) => message.get(annotations.length..).unwrap_or_default(),
@@ -97,13 +100,15 @@ impl Node {
         let Response { status, description, body, .. } = response;
         match status {
             status if status == expected => Ok(body),
-            status if status.is_success() => Err(ClientError::Unexpected { status, expected, description }),
+            status if status.is_success() => {
+                Err(ClientError::Unexpected { status, expected, description })
+            }
             status => Err(ClientError::Status { status, description }),
         }
     }
 
-    /// Entities of a type, or of all types: the attributes of these names, or all if there are none; as many entities as `limit` says,
-    /// or all of them.
+    /// Entities of a type, or of all types: the attributes of these names, or all if there are
+    /// none; as many entities as `limit` says, or all of them.
     ///
     /// # Errors
     /// Those of [`Node::call`], and an answer that is no table.
@@ -124,7 +129,8 @@ impl Node {
             let body = self.call(request, Status::OK).await?;
             let page = Table::from_body(body).ok_or(ClientError::NoTable)?;
             let rows = page.results.len();
-            // C routers page only what their core knows; of all else they send all of it, each time.
+            // C routers page only what their core knows; of all else they send all of it, each
+            // time.
             let known = ["name", "identity"].iter().any(|name| page.column(name).is_some());
             if known && rows > 0 && all.results.ends_with(&page.results) {
                 return Ok(all);

@@ -9,7 +9,9 @@ use skupper_proto::engine::{Credentials, Layer};
 
 use super::error::ClientError;
 use super::url::{Scheme, Url};
-use crate::tls::{Connector, Profile, ProfileConfig, ProfileError, ProfileProblem, ServerVerification};
+use crate::tls::{
+    Connector, Profile, ProfileConfig, ProfileError, ProfileProblem, ServerVerification,
+};
 
 /// Where systems keep the public authorities, in the order of trying.
 const SYSTEM_AUTHORITIES: &[&str] = &[
@@ -74,7 +76,10 @@ pub struct SaslOptions {
 
 impl fmt::Debug for SaslOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SaslOptions").field("mechanisms", &self.mechanisms).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("SaslOptions")
+            .field("mechanisms", &self.mechanisms)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,8 +90,11 @@ impl Options {
             return Ok(None);
         }
         let system = || {
-            let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).filter(|file| !file.as_os_str().is_empty());
-            named.or_else(|| SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|file| file.exists()))
+            let named = std::env::var_os("SSL_CERT_FILE")
+                .map(PathBuf::from)
+                .filter(|file| !file.as_os_str().is_empty());
+            named
+                .or_else(|| SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|file| file.exists()))
         };
         let tls = &self.tls;
         let config = ProfileConfig {
@@ -97,28 +105,44 @@ impl Options {
             password: tls.password.clone(),
             ..ProfileConfig::default()
         };
-        let verification = if tls.any_name { ServerVerification::Chain } else { ServerVerification::ChainAndName };
+        let verification =
+            if tls.any_name { ServerVerification::Chain } else { ServerVerification::ChainAndName };
         let connector = Profile::load(config).and_then(|profile| profile.connector(verification));
         connector.map(Some).map_err(|error| ClientError::Files(files_text(&error)))
     }
 
-    /// What is spoken before AMQP. Whoever gives a user name or a certificate is anonymous nevertheless where the router knows nothing better:
-    /// the C router's tools do the same, and the router says what an anonymous user may do.
+    /// What is spoken before AMQP. Whoever gives a user name or a certificate is anonymous
+    /// nevertheless where the router knows nothing better: the C router's tools do the same,
+    /// and the router says what an anonymous user may do.
     pub(super) fn layer(&self) -> Result<Layer, ClientError> {
         let sasl_options = &self.sasl;
         let SaslOptions { mechanisms, user, password } = sasl_options;
         let wanted = mechanisms.is_some() || user.is_some() || password.is_some();
         if self.url.scheme == Scheme::Amqp && !wanted {
-            return Ok(Layer::Client { mechanisms: Vec::new(), identity: String::new(), credentials: None });
+            return Ok(Layer::Client {
+                mechanisms: Vec::new(),
+                identity: String::new(),
+                credentials: None,
+            });
         }
-        let allowed: Option<Vec<String>> = mechanisms
-            .as_ref()
-            .map(|names| names.split([' ', ',']).filter(|name| !name.is_empty()).map(str::to_ascii_uppercase).collect());
-        let named = |mechanism: &str| allowed.as_ref().is_some_and(|names| names.iter().any(|name| name == mechanism));
+        let allowed: Option<Vec<String>> = mechanisms.as_ref().map(|names| {
+            names
+                .split([' ', ','])
+                .filter(|name| !name.is_empty())
+                .map(str::to_ascii_uppercase)
+                .collect()
+        });
+        let named = |mechanism: &str| {
+            allowed.as_ref().is_some_and(|names| names.iter().any(|name| name == mechanism))
+        };
         let may = |mechanism: &str| allowed.is_none() || named(mechanism);
         let credentials = match (user, password) {
             (Some(user), Some(password)) => {
-                let nul = || ClientError::Option("a user name or password with a NUL cannot be said by PLAIN".to_owned());
+                let nul = || {
+                    ClientError::Option(
+                        "a user name or password with a NUL cannot be said by PLAIN".to_owned(),
+                    )
+                };
                 Some(Credentials::new(user, password).ok_or_else(nul)?)
             }
             _ => None,
@@ -136,7 +160,9 @@ impl Options {
         if usable.is_empty() {
             let text = match mechanisms {
                 Some(names) if !named(sasl::PLAIN) => {
-                    format!("none of the SASL mechanisms '{names}' is known here: EXTERNAL, PLAIN and ANONYMOUS are")
+                    format!(
+                        "none of the SASL mechanisms '{names}' is known here: EXTERNAL, PLAIN and ANONYMOUS are"
+                    )
                 }
                 _ => "PLAIN needs a user name and a password".to_owned(),
             };
@@ -154,16 +180,23 @@ fn files_text(error: &ProfileError) -> String {
         "privateKeyFile" => "--ssl-key",
         other => other,
     };
-    let file = error.file.as_deref().map(Path::display).map(|file| format!(" {file}")).unwrap_or_default();
+    let file =
+        error.file.as_deref().map(Path::display).map(|file| format!(" {file}")).unwrap_or_default();
     match &error.problem {
         ProfileProblem::Missing(_) if option == "--ssl-trustfile" => {
             format!("{option}: is missing, and this system has no list of authorities")
         }
-        ProfileProblem::Missing(_) if option == "--ssl-key" => format!("{option}: is missing: a certificate needs its key"),
+        ProfileProblem::Missing(_) if option == "--ssl-key" => {
+            format!("{option}: is missing: a certificate needs its key")
+        }
         ProfileProblem::Missing(_) => format!("{option}: is missing"),
-        ProfileProblem::NoPassword => format!("{option}{file}: the private key is encrypted: use --ssl-password-file"),
+        ProfileProblem::NoPassword => {
+            format!("{option}{file}: the private key is encrypted: use --ssl-password-file")
+        }
         ProfileProblem::WrongPassword => {
-            format!("{option}{file}: the private key cannot be decrypted: the password is wrong, or the file is damaged")
+            format!(
+                "{option}{file}: the private key cannot be decrypted: the password is wrong, or the file is damaged"
+            )
         }
         problem => format!("{option}{file}: {problem}"),
     }

@@ -1,4 +1,5 @@
-//! The client against a router that is played by the engine's other end, over the loopback interface.
+//! The client against a router that is played by the engine's other end, over the loopback
+//! interface.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -37,7 +38,11 @@ struct Play {
 }
 
 /// Plays one connection. Requests are answered by `answer`, in order.
-async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Request) -> Option<Response>) {
+async fn play(
+    listener: &TcpListener,
+    play: Play,
+    mut answer: impl FnMut(&Request) -> Option<Response>,
+) {
     let (mut socket, _) = listener.accept().await.unwrap();
     let config = engine::Config {
         container_id: "router".to_owned(),
@@ -49,7 +54,10 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
         incoming_window: 8,
         capabilities: Multiple::default(),
         properties: Fields::default(),
-        layer: Layer::Server { mechanisms: play.mechanisms.to_vec(), allow_bare: play.mechanisms.is_empty() },
+        layer: Layer::Server {
+            mechanisms: play.mechanisms.to_vec(),
+            allow_bare: play.mechanisms.is_empty(),
+        },
     };
     let mut engine = engine::Connection::new(config, Instant::ZERO);
     let (mut input, mut arriving, mut replies) = (BytesMut::new(), Vec::new(), None);
@@ -60,18 +68,35 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
             match event {
                 Event::Attached { link, attach, .. } if attach.role == Role::Receiver => {
                     replies = Some(link);
-                    let source = Source { address: Some("_topo/0/router/temp.1".to_owned()), ..attach.source.clone().unwrap() };
-                    engine
-                        .accept(link, AttachRequest { source: Some(source), target: attach.target, ..AttachRequest::default() });
+                    let source = Source {
+                        address: Some("_topo/0/router/temp.1".to_owned()),
+                        ..attach.source.clone().unwrap()
+                    };
+                    engine.accept(
+                        link,
+                        AttachRequest {
+                            source: Some(source),
+                            target: attach.target,
+                            ..AttachRequest::default()
+                        },
+                    );
                 }
                 Event::Attached { link, attach, .. } => {
-                    let address = attach.target.as_ref().and_then(|target| target.message()?.address.clone());
+                    let address =
+                        attach.target.as_ref().and_then(|target| target.message()?.address.clone());
                     if play.refuses.is_some() && address.as_deref() == play.refuses {
-                        engine.refuse(link, Error::new(condition::NO_ROUTE_TO_DESTINATION, "no such place"));
+                        engine.refuse(
+                            link,
+                            Error::new(condition::NO_ROUTE_TO_DESTINATION, "no such place"),
+                        );
                     } else {
                         engine.accept(
                             link,
-                            AttachRequest { source: attach.source, target: attach.target, ..AttachRequest::default() },
+                            AttachRequest {
+                                source: attach.source,
+                                target: attach.target,
+                                ..AttachRequest::default()
+                            },
                         );
                         if !play.deaf {
                             engine.keep_credit(link, 4);
@@ -85,21 +110,33 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
                     }
                     let request = Request::decode(&std::mem::take(&mut arriving)).unwrap();
                     if play.closes {
-                        engine.close(Some(Error::new(condition::CONNECTION_FORCED, "going down")), Instant::ZERO);
+                        engine.close(
+                            Some(Error::new(condition::CONNECTION_FORCED, "going down")),
+                            Instant::ZERO,
+                        );
                         continue;
                     }
-                    let state = if play.releases { DeliveryState::Released } else { DeliveryState::Accepted };
+                    let state = if play.releases {
+                        DeliveryState::Released
+                    } else {
+                        DeliveryState::Accepted
+                    };
                     engine.disposition(delivery, Some(state), true);
                     if play.babbles {
                         let other = Response::new(Status::OK, "OK", "late".into());
-                        waiting.push_back(Response { correlation_id: Some("0".into()), ..other }.encode());
+                        waiting.push_back(
+                            Response { correlation_id: Some("0".into()), ..other }.encode(),
+                        );
                     }
                     if let Some(response) = answer(&request) {
                         let mut message = Vec::new();
                         if play.annotates {
                             Outgoing::originated(Flags::default(), "router").encode(&mut message);
                         }
-                        message.extend(Response { correlation_id: request.correlation_id, ..response }.encode());
+                        message.extend(
+                            Response { correlation_id: request.correlation_id, ..response }
+                                .encode(),
+                        );
                         waiting.push_back(message);
                     }
                 }
@@ -132,10 +169,11 @@ async fn play(listener: &TcpListener, play: Play, mut answer: impl FnMut(&Reques
 }
 
 async fn write(socket: &mut TcpStream, engine: &mut engine::Connection) {
-    let octets = engine.output().slices().fold(Vec::new(), |mut all: Vec<u8>, slice: IoSlice<'_>| {
-        all.extend_from_slice(&slice);
-        all
-    });
+    let octets =
+        engine.output().slices().fold(Vec::new(), |mut all: Vec<u8>, slice: IoSlice<'_>| {
+            all.extend_from_slice(&slice);
+            all
+        });
     engine.output().clear();
     let _ = socket.write_all(&octets).await;
 }
@@ -186,9 +224,16 @@ async fn a_request_is_answered() {
             assert_eq!((request.text("name"), &request.body), (Some("x"), &Value::Map(Vec::new())));
             ok(Value::string(long.as_str()))
         };
-        let mechanism = |options: &mut Options| options.sasl.mechanisms = sasl.then(|| "ANONYMOUS".to_owned());
-        let body =
-            with(Play { mechanisms, babbles: true, annotates: sasl, ..Play::default() }, answer, mechanism, ask).await.unwrap();
+        let mechanism =
+            |options: &mut Options| options.sasl.mechanisms = sasl.then(|| "ANONYMOUS".to_owned());
+        let body = with(
+            Play { mechanisms, babbles: true, annotates: sasl, ..Play::default() },
+            answer,
+            mechanism,
+            ask,
+        )
+        .await
+        .unwrap();
         assert_eq!(body, Value::string(long.as_str()));
     }
 }
@@ -197,11 +242,13 @@ async fn a_request_is_answered() {
 async fn what_goes_wrong_is_said() {
     let no = |status, text| move |_: &Request| Some(Response::new(status, text, Value::Null));
     let calm = Play::default();
-    let error = with(calm, no(Status::NOT_FOUND, "No entity with name=x"), |_| {}, ask).await.unwrap_err();
+    let error =
+        with(calm, no(Status::NOT_FOUND, "No entity with name=x"), |_| {}, ask).await.unwrap_err();
     assert!(matches!(&error, ClientError::Status { status: Status::NOT_FOUND, .. }), "{error:?}");
     assert_eq!(error.to_string(), "No entity with name=x");
 
-    let error = with(calm, no(Status::NO_CONTENT, "gone"), |_| {}, ask).await.unwrap_err().to_string();
+    let error =
+        with(calm, no(Status::NO_CONTENT, "gone"), |_| {}, ask).await.unwrap_err().to_string();
     assert_eq!(error, "Response was 204(No Content) but expected 200(OK): gone");
 
     let refuses = Play { refuses: Some("$management"), ..calm };
@@ -216,7 +263,10 @@ async fn what_goes_wrong_is_said() {
     let error = with(closes, |_| None, |_| {}, ask).await.unwrap_err().to_string();
     assert!(error.ends_with("disconnected: amqp:connection:forced going down"), "{error}");
 
-    let error = with(Play { mechanisms: &["PLAIN"], ..calm }, |_| None, |_| {}, ask).await.unwrap_err().to_string();
+    let error = with(Play { mechanisms: &["PLAIN"], ..calm }, |_| None, |_| {}, ask)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("amqp:connection:policy-error"), "{error}");
 
     let soon = |options: &mut Options| options.timeout = Duration::from_millis(200);
@@ -230,9 +280,10 @@ async fn what_goes_wrong_is_said() {
 async fn who_does_not_speak_amqp_is_no_router() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut options = options(listener.local_addr().unwrap().port());
-    for (said, expected) in
-        [(Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]), "no AMQP protocol header"), (None, "it may demand TLS")]
-    {
+    for (said, expected) in [
+        (Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]), "no AMQP protocol header"),
+        (None, "it may demand TLS"),
+    ] {
         let serve = async {
             let (mut socket, _) = listener.accept().await.unwrap();
             let _ = socket.write_all(said.unwrap_or_default()).await;
@@ -244,7 +295,10 @@ async fn who_does_not_speak_amqp_is_no_router() {
     }
     options.timeout = Duration::from_millis(100);
     let node = Node::connect(&options, "$management").await;
-    assert!(matches!(node.err(), Some(ClientError::TimedOut { doing: Doing::Opening, .. })), "nobody accepts");
+    assert!(
+        matches!(node.err(), Some(ClientError::TimedOut { doing: Doing::Opening, .. })),
+        "nobody accepts"
+    );
     drop(listener);
     let error = Node::connect(&options, "$management").await.err().unwrap().to_string();
     assert!(error.contains("connection refused"), "{error}");
@@ -276,13 +330,16 @@ async fn queries_are_paged() {
         assert_eq!((table.results.len(), asked), (expected, questions), "{total} {limit:?}");
     }
     // A router that sends all it has, whatever is asked for.
-    for (total, limit, expected) in [(500, None, 500), (700, None, 700), (5, Some(2), 2), (2, Some(5), 2)] {
+    for (total, limit, expected) in
+        [(500, None, 500), (700, None, 700), (5, Some(2), 2), (2, Some(5), 2)]
+    {
         let query = async |mut node: Node| node.query(Some("x"), &[], limit).await;
         let table = with(Play::default(), |_| page(0..total), |_| {}, query).await.unwrap();
         assert_eq!(table.results.len(), expected, "{total} {limit:?}");
     }
     let query = async |mut node: Node| node.query(Some("x"), &[], None).await;
-    let error = with(Play::default(), |_| ok(Value::string("none")), |_| {}, query).await.unwrap_err();
+    let error =
+        with(Play::default(), |_| ok(Value::string("none")), |_| {}, query).await.unwrap_err();
     assert!(matches!(error, ClientError::NoTable));
 }
 
@@ -299,7 +356,10 @@ async fn another_node_is_asked_over_the_same_connection() {
         answers += 1;
         ok(answers.into())
     };
-    assert_eq!(with(Play::default(), answer, |_| {}, turn).await.unwrap(), (Value::Long(1), Value::Long(2)));
+    assert_eq!(
+        with(Play::default(), answer, |_| {}, turn).await.unwrap(),
+        (Value::Long(1), Value::Long(2))
+    );
 }
 
 #[test]
@@ -322,10 +382,17 @@ fn urls_are_read() {
     ] {
         let url = Url::parse(text).unwrap();
         assert_eq!(url.to_string(), expected, "{text}");
-        assert_eq!((url.user.as_deref(), url.password.as_deref(), url.path.as_deref()), rest, "{text}");
+        assert_eq!(
+            (url.user.as_deref(), url.password.as_deref(), url.path.as_deref()),
+            rest,
+            "{text}"
+        );
         assert!(!format!("{url:?}").contains('@'), "{url:?}");
     }
-    assert_eq!(Url::parse("h:nosuch").unwrap_err().to_string(), "Not a valid port number or service name: 'nosuch'");
+    assert_eq!(
+        Url::parse("h:nosuch").unwrap_err().to_string(),
+        "Not a valid port number or service name: 'nosuch'"
+    );
     assert!(Url::parse("h:70000").is_err() && Url::parse("http://h").is_err());
 }
 
@@ -342,9 +409,17 @@ fn mechanisms_follow_from_what_is_known() {
     };
     assert_eq!(layer("h", |_| {}), "");
     assert_eq!(layer("amqps://h", |_| {}), "ANONYMOUS");
-    assert_eq!(layer("amqps://h", |options| options.tls.certificate = Some("x".into())), "EXTERNAL ANONYMOUS");
-    assert_eq!(layer("h", |options| options.sasl.mechanisms = Some("EXTERNAL, anonymous".to_owned())), "EXTERNAL ANONYMOUS");
-    let user = |options: &mut Options| (options.sasl.user, options.sasl.password) = (Some("u".to_owned()), Some("p".to_owned()));
+    assert_eq!(
+        layer("amqps://h", |options| options.tls.certificate = Some("x".into())),
+        "EXTERNAL ANONYMOUS"
+    );
+    assert_eq!(
+        layer("h", |options| options.sasl.mechanisms = Some("EXTERNAL, anonymous".to_owned())),
+        "EXTERNAL ANONYMOUS"
+    );
+    let user = |options: &mut Options| {
+        (options.sasl.user, options.sasl.password) = (Some("u".to_owned()), Some("p".to_owned()))
+    };
     assert_eq!(layer("h", user), "PLAIN ANONYMOUS");
     assert_eq!(
         layer("h", |options| options.sasl.mechanisms = Some("PLAIN".to_owned())),
@@ -355,7 +430,8 @@ fn mechanisms_follow_from_what_is_known() {
             .starts_with("none of the SASL mechanisms")
     );
     let mut hidden = options(1);
-    (hidden.sasl.password, hidden.tls.password) = (Some("secret".to_owned()), Some("secret".to_owned()));
+    (hidden.sasl.password, hidden.tls.password) =
+        (Some("secret".to_owned()), Some("secret".to_owned()));
     assert!(!format!("{hidden:?}").contains("secret"), "{hidden:?}");
 }
 

@@ -1,4 +1,5 @@
-//! Where to connect: `amqp://user:password@host:port/address`, of which everything but the host may be left out, and that too.
+//! Where to connect: `amqp://user:password@host:port/address`, of which everything but the host may
+//! be left out, and that too.
 
 use std::fmt;
 
@@ -51,8 +52,8 @@ pub enum UrlError {
 }
 
 impl Url {
-    /// Reads a URL, or a part of one such as `host`, `host:port` or `[::1]:port`. Without a host it is this one, without a port that
-    /// of the scheme.
+    /// Reads a URL, or a part of one such as `host`, `host:port` or `[::1]:port`. Without a host it
+    /// is this one, without a port that of the scheme.
     ///
     /// # Errors
     /// An unknown scheme, or a port that is neither a number nor a known name.
@@ -67,8 +68,11 @@ impl Url {
             other => return Err(UrlError::Scheme(other.to_owned())),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, place) = authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
-        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+        let (login, place) = authority
+            .rsplit_once('@')
+            .map_or((None, authority), |(login, place)| (Some(login), place));
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, "")))
+        {
             Some((user, password)) => (text_of(user), text_of(password)),
             None => (None, None),
         };
@@ -114,8 +118,14 @@ fn text_of(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let digits = after.first_chunk::<2>().filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|digits| !digits.starts_with('+')).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        let digits = after
+            .first_chunk::<2>()
+            .filter(|_| first == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits
+            .filter(|digits| !digits.starts_with('+'))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
             Some(octet) => {
                 octets.push(octet);
                 rest = after.get(2..).unwrap_or_default();

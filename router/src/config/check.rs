@@ -7,30 +7,44 @@ use super::{ConfigError, Located};
 use crate::schema::typed::RouterEntity;
 use crate::schema::{AddressFamily, Entity, Mode, Port, Problem, Role, quote};
 
-/// Checks that can be made before entities are given their types: there is one where there may be only one, names are unique,
-/// and what an entity refers to exists.
+/// Checks that can be made before entities are given their types: there is one where there may be
+/// only one, names are unique, and what an entity refers to exists.
 pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
     let mut names = BTreeMap::<(&str, String), &Located>::new();
     for located in all {
         let kind = located.entity.kind();
-        // Two log entities of one module, like two of one name, would leave it to chance which of them counts.
+        // Two log entities of one module, like two of one name, would leave it to chance which of
+        // them counts.
         let key = match kind.name {
             _ if kind.singleton || kind.name == "site" => String::new(),
             "log" => located.entity.text("module").unwrap_or_default().to_owned(),
             _ => located.entity.name().unwrap_or_default().to_owned(),
         };
         if let Some(first) = names.insert((kind.name, key.clone()), located) {
-            let there = if first.file == located.file { String::new() } else { format!(", the first is in {}", first.file) };
+            let there = if first.file == located.file {
+                String::new()
+            } else {
+                format!(", the first is in {}", first.file)
+            };
             return Err(match kind.name {
                 _ if key.is_empty() => {
-                    let problem = format!("there is more than one {}, and only one may be{there}", kind.name);
+                    let problem =
+                        format!("there is more than one {}, and only one may be{there}", kind.name);
                     ConfigError::entity(&located.file, &located.label, problem)
                 }
-                "log" => {
-                    located.error(Problem::Invalid(format!("a second log entity has module {}{there}", quote(&key))).of("module"))
-                }
+                "log" => located.error(
+                    Problem::Invalid(format!(
+                        "a second log entity has module {}{there}",
+                        quote(&key)
+                    ))
+                    .of("module"),
+                ),
                 _ => {
-                    let problem = format!("duplicate: another {} has the name {}{there}", kind.section(), quote(&key));
+                    let problem = format!(
+                        "duplicate: another {} has the name {}{there}",
+                        kind.section(),
+                        quote(&key)
+                    );
                     located.error(Problem::Invalid(problem).of("name"))
                 }
             });
@@ -41,14 +55,16 @@ pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
             let Some(kind) = attribute.refers_to else { continue };
             let Some(name) = located.entity.text(attribute.name) else { continue };
             if !names.contains_key(&(kind, name.to_owned())) {
-                return Err(located.error(Problem::NoSuchEntity { kind, name: quote(name) }.of(attribute.name)));
+                return Err(located
+                    .error(Problem::NoSuchEntity { kind, name: quote(name) }.of(attribute.name)));
             }
         }
     }
     Ok(())
 }
 
-/// Checks that need the entities' values: roles fit the router's mode, and no two listeners want the same port.
+/// Checks that need the entities' values: roles fit the router's mode, and no two listeners want
+/// the same port.
 pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), ConfigError> {
     let mut taken: Vec<(Socket, &Located)> = Vec::new();
     for located in all {
@@ -78,10 +94,15 @@ pub fn role_fits(kind: &str, role: Role, mode: Mode) -> Result<(), String> {
     match (mode, role) {
         (Mode::Standalone, role) if role.is_router() => {
             // The words that tools look for.
-            Err("'standalone' not allowed to connect to or accept connections from other routers.".to_owned())
+            Err("'standalone' not allowed to connect to or accept connections from other routers."
+                .to_owned())
         }
-        (Mode::Edge, Role::InterRouter) => Err("'inter-router' only allowed with router mode='interior'".to_owned()),
-        (Mode::Edge, Role::Edge) if kind == "listener" => Err("'edge' only allowed with router mode='interior'".to_owned()),
+        (Mode::Edge, Role::InterRouter) => {
+            Err("'inter-router' only allowed with router mode='interior'".to_owned())
+        }
+        (Mode::Edge, Role::Edge) if kind == "listener" => {
+            Err("'edge' only allowed with router mode='interior'".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -110,14 +131,18 @@ impl Socket {
         };
         let (v4, v6) = match (host.as_str(), host.parse::<IpAddr>()) {
             ("", _) => (Some(Host::All), Some(Host::All)),
-            ("localhost", _) => {
-                (Some(Host::Address(IpAddr::from([127, 0, 0, 1]))), Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))))
-            }
+            ("localhost", _) => (
+                Some(Host::Address(IpAddr::from([127, 0, 0, 1]))),
+                Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))),
+            ),
             (_, Ok(address)) => {
-                let host = if address.is_unspecified() { Host::All } else { Host::Address(address) };
+                let host =
+                    if address.is_unspecified() { Host::All } else { Host::Address(address) };
                 if address.is_ipv4() { (Some(host), None) } else { (None, Some(host)) }
             }
-            (name, Err(_)) => (Some(Host::Name(name.to_owned())), Some(Host::Name(name.to_owned()))),
+            (name, Err(_)) => {
+                (Some(Host::Name(name.to_owned())), Some(Host::Name(name.to_owned())))
+            }
         };
         Ok(Self {
             port,
@@ -132,6 +157,8 @@ impl Socket {
             (Some(a), Some(b)) => a == b || *a == Host::All || *b == Host::All,
             _ => false,
         };
-        self.port != 0 && self.port == other.port && (clash(&self.v4, &other.v4) || clash(&self.v6, &other.v6))
+        self.port != 0
+            && self.port == other.port
+            && (clash(&self.v4, &other.v4) || clash(&self.v6, &other.v6))
     }
 }

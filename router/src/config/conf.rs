@@ -11,8 +11,9 @@
 //! }
 //! ```
 //!
-//! A line is one of: a section's beginning, an attribute, a map's beginning, an end. Three attributes take `#` literally,
-//! and two hold JSON. A value may hold the backslash sequences of JSON strings, which is why a double quote needs a backslash.
+//! A line is one of: a section's beginning, an attribute, a map's beginning, an end. Three
+//! attributes take `#` literally, and two hold JSON. A value may hold the backslash sequences of
+//! JSON strings, which is why a double quote needs a backslash.
 
 use serde_json::{Map, Value as Json};
 
@@ -28,17 +29,26 @@ const DEEPEST: usize = 16;
 
 /// Reads the sections of `text`.
 pub(super) fn sections(file: &str, text: &str) -> Result<Vec<Section>, ConfigError> {
-    let mut reader = Reader { file, lines: text.trim_start_matches('\u{feff}').split('\n').enumerate() };
+    let mut reader =
+        Reader { file, lines: text.trim_start_matches('\u{feff}').split('\n').enumerate() };
     let mut sections = Vec::new();
     while let Some((number, line)) = reader.next_line() {
         let line = without_comment(line);
         let kind = line.strip_suffix('{').map(str::trim_end).filter(|kind| is_name(kind));
         let Some(kind) = kind else {
-            let problem = format!("expected the beginning of a section, such as `listener {{`, and found {}", quote(line));
+            let problem = format!(
+                "expected the beginning of a section, such as `listener {{`, and found {}",
+                quote(line)
+            );
             return Err(ConfigError::syntax(file, Some(number), problem));
         };
         let attributes = reader.body(number, kind, 1)?;
-        sections.push(Section { file: file.to_owned(), line: Some(number), kind: kind.to_owned(), attributes });
+        sections.push(Section {
+            file: file.to_owned(),
+            line: Some(number),
+            kind: kind.to_owned(),
+            attributes,
+        });
     }
     Ok(sections)
 }
@@ -62,15 +72,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the lines after an opening brace up to the one that closes it.
-    fn body(&mut self, opened: usize, owner: &str, depth: usize) -> Result<Vec<(String, Json)>, ConfigError> {
+    fn body(
+        &mut self,
+        opened: usize,
+        owner: &str,
+        depth: usize,
+    ) -> Result<Vec<(String, Json)>, ConfigError> {
         let mut attributes = Vec::new();
         while let Some((number, line)) = self.next_line() {
             if without_comment(line) == "}" {
                 return Ok(attributes);
             }
-            let Some((name, rest)) = line.split_once(':').map(|(name, rest)| (name.trim_end(), rest.trim_start())) else {
+            let Some((name, rest)) =
+                line.split_once(':').map(|(name, rest)| (name.trim_end(), rest.trim_start()))
+            else {
                 let found = quote(without_comment(line));
-                return self.wrong(number, format!("expected `name: value` or `}}` in '{owner}', and found {found}"));
+                return self.wrong(
+                    number,
+                    format!("expected `name: value` or `}}` in '{owner}', and found {found}"),
+                );
             };
             // Keys of maps within a section may begin with `$`; names of attributes do not.
             if !is_name(if depth > 1 { name.trim_start_matches('$') } else { name }) {
@@ -97,18 +117,33 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the map whose opening brace `rest` begins with.
-    fn map(&mut self, opened: usize, name: &str, rest: &str, depth: usize) -> Result<Json, ConfigError> {
+    fn map(
+        &mut self,
+        opened: usize,
+        name: &str,
+        rest: &str,
+        depth: usize,
+    ) -> Result<Json, ConfigError> {
         if HOLD_JSON.contains(&name) {
             return self.json(opened, name, rest).map(Json::Object);
         }
         if without_comment(rest) != "{" {
-            return self.wrong(opened, format!("nothing may follow the brace that opens the map '{name}'"));
+            return self.wrong(
+                opened,
+                format!("nothing may follow the brace that opens the map '{name}'"),
+            );
         }
-        self.body(opened, name, depth + 1).map(|members| Json::Object(members.into_iter().collect()))
+        self.body(opened, name, depth + 1)
+            .map(|members| Json::Object(members.into_iter().collect()))
     }
 
     /// Reads JSON that begins with `first` up to its closing brace.
-    fn json(&mut self, opened: usize, name: &str, first: &str) -> Result<Map<String, Json>, ConfigError> {
+    fn json(
+        &mut self,
+        opened: usize,
+        name: &str,
+        first: &str,
+    ) -> Result<Map<String, Json>, ConfigError> {
         let mut body = String::new();
         let mut scan = Braces::default();
         let mut line = first;
@@ -127,7 +162,9 @@ impl<'a> Reader<'a> {
             line = match self.lines.next() {
                 Some((_, line)) if line.trim_start().starts_with('#') => "",
                 Some((_, line)) => line,
-                None => return self.wrong(opened, format!("'{name}' is opened here and never closed")),
+                None => {
+                    return self.wrong(opened, format!("'{name}' is opened here and never closed"));
+                }
             };
         }
         serde_json::from_str(&without_spare_commas(&body)).or_else(|error: serde_json::Error| {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::{ConfigError, Section, conf, json};
 
-/// The largest file that is read, in octets. The largest configurations of Skupper, with thousands of services, are a few MiB.
+/// The largest file that is read, in octets. The largest configurations of Skupper, with thousands
+/// of services, are a few MiB.
 pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// How a configuration is written.
@@ -40,7 +41,8 @@ impl Document {
     /// Reads the file at `path`; its name tells the format.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let text = read(path, LARGEST).map_err(|cause| ConfigError::Unreadable { file: name.clone(), cause })?;
+        let text = read(path, LARGEST)
+            .map_err(|cause| ConfigError::Unreadable { file: name.clone(), cause })?;
         Ok(Self { format: Format::of(&name), name, text })
     }
 

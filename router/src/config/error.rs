@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::schema::AttributeError;
 
-/// Why a configuration cannot be used. The text is one line that names the file and, where there is one, the entity and its
-/// attribute.
+/// Why a configuration cannot be used. The text is one line that names the file and, where there is
+/// one, the entity and its attribute.
 #[derive(Debug, Error)]
 #[allow(missing_docs)]
 pub enum ConfigError {

@@ -11,14 +11,25 @@ use super::{ConfigError, Section};
 
 /// Reads the sections of `text`. How deep values nest is bounded by the JSON reader.
 pub(super) fn sections(file: &str, text: &str) -> Result<Vec<Section>, ConfigError> {
-    let text = without_comments(text.trim_start_matches('\u{feff}'), |line| line.trim_start().starts_with('#'));
+    let text = without_comments(text.trim_start_matches('\u{feff}'), |line| {
+        line.trim_start().starts_with('#')
+    });
     let pairs: Vec<Pair> = serde_json::from_str(&text).map_err(|error| {
         let what = if error.is_data() { "not a configuration" } else { "not JSON" };
-        ConfigError::syntax(file, Some(error.line()), format!("column {}: {what}: {}", error.column(), reason(&error)))
+        ConfigError::syntax(
+            file,
+            Some(error.line()),
+            format!("column {}: {what}: {}", error.column(), reason(&error)),
+        )
     })?;
     Ok(pairs
         .into_iter()
-        .map(|Pair { kind, attributes }| Section { file: file.to_owned(), line: None, kind, attributes: attributes.0 })
+        .map(|Pair { kind, attributes }| Section {
+            file: file.to_owned(),
+            line: None,
+            kind,
+            attributes: attributes.0,
+        })
         .collect())
 }
 
@@ -35,7 +46,8 @@ pub(super) fn without_comments(text: &str, is_comment: impl Fn(&str) -> bool) ->
     if !text.lines().any(&is_comment) {
         return Cow::Borrowed(text);
     }
-    let kept: Vec<_> = text.split('\n').map(|line| if is_comment(line) { "" } else { line }).collect();
+    let kept: Vec<_> =
+        text.split('\n').map(|line| if is_comment(line) { "" } else { line }).collect();
     Cow::Owned(kept.join("\n"))
 }
 
@@ -56,8 +68,10 @@ impl<'de> Deserialize<'de> for Pair {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Pair, A::Error> {
-                let kind = pair.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                let attributes = pair.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
+                let kind =
+                    pair.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let attributes =
+                    pair.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
                 match pair.next_element::<serde::de::IgnoredAny>()? {
                     None => Ok(Pair { kind, attributes }),
                     Some(_) => Err(A::Error::invalid_length(3, &self)),

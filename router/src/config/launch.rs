@@ -1,8 +1,9 @@
-//! The launch contract of the router's container image, without a shell: `QDROUTERD_CONF` holds the configuration or names the
-//! files that do, `QDROUTERD_CONF_TYPE` says how they are written, and variables in the text are replaced.
+//! The launch contract of the router's container image, without a shell: `QDROUTERD_CONF` holds the
+//! configuration or names the files that do, `QDROUTERD_CONF_TYPE` says how they are written, and
+//! variables in the text are replaced.
 //!
-//! It counts when the variable is set and the command line names no file; a file named on the command line is read as it
-//! stands.
+//! It counts when the variable is set and the command line names no file; a file named on the
+//! command line is read as it stands.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ pub const CONFIGURATION: &str = "QDROUTERD_CONF";
 pub const TYPE: &str = "QDROUTERD_CONF_TYPE";
 
 /// Variables of the image's launch scripts that this router does not act on.
-const NOT_SUPPORTED: &[&str] = &["QDROUTERD_AUTO_MESH_DISCOVERY", "QDROUTERD_AUTO_CREATE_SASLDB_SOURCE"];
+const NOT_SUPPORTED: &[&str] =
+    &["QDROUTERD_AUTO_MESH_DISCOVERY", "QDROUTERD_AUTO_CREATE_SASLDB_SOURCE"];
 
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +47,18 @@ pub enum LaunchError {
 }
 
 /// Finds the configuration in `environment`, or `None` if it says nothing of one.
-pub fn documents(environment: impl Fn(&str) -> Option<String>) -> Result<Option<Launch>, LaunchError> {
-    let Some(given) = environment(CONFIGURATION).filter(|given| !given.is_empty()) else { return Ok(None) };
+pub fn documents(
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Launch>, LaunchError> {
+    let Some(given) = environment(CONFIGURATION).filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
     let format = match environment(TYPE).as_deref() {
         None | Some("" | "conf") => Format::Conf,
         Some("json") => Format::Json,
-        Some(other) => return Err(LaunchError::UnknownType { given: other.escape_debug().to_string() }),
+        Some(other) => {
+            return Err(LaunchError::UnknownType { given: other.escape_debug().to_string() });
+        }
     };
     let mut warnings: Vec<_> = NOT_SUPPORTED
         .iter()
@@ -67,7 +75,8 @@ pub fn documents(environment: impl Fn(&str) -> Option<String>) -> Result<Option<
     if format == Format::Conf {
         documents = joined(documents);
     }
-    let pod_id = environment("HOSTNAME").map(|host| host.rsplit('-').next().unwrap_or_default().to_owned());
+    let pod_id =
+        environment("HOSTNAME").map(|host| host.rsplit('-').next().unwrap_or_default().to_owned());
     let variable = |name: &str| if name == "POD_ID" { pod_id.clone() } else { environment(name) };
     for document in &mut documents {
         document.text = expand(&document.text, variable);
@@ -75,17 +84,23 @@ pub fn documents(environment: impl Fn(&str) -> Option<String>) -> Result<Option<
     Ok(Some(Launch { documents, files, warnings }))
 }
 
-/// Whether the variable holds the text itself: there is an opening brace and a closing one after it.
+/// Whether the variable holds the text itself: there is an opening brace and a closing one after
+/// it.
 fn holds_configuration(given: &str) -> bool {
     given.find('{').zip(given.rfind('}')).is_some_and(|(open, close)| open < close)
 }
 
 /// The files of a list; of a folder those that end in `.conf`, by name.
-fn named_files(list: &str, format: Format, warnings: &mut Vec<String>) -> Result<Vec<Document>, LaunchError> {
+fn named_files(
+    list: &str,
+    format: Format,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Document>, LaunchError> {
     let mut documents = Vec::new();
     let mut left = LARGEST;
     let mut add = |path: &Path| -> Result<(), LaunchError> {
-        let text = document::read(path, left).map_err(|cause| LaunchError::Unreadable { path: path.to_owned(), cause })?;
+        let text = document::read(path, left)
+            .map_err(|cause| LaunchError::Unreadable { path: path.to_owned(), cause })?;
         left = left.checked_sub(text.len() as u64).ok_or(LaunchError::TooLarge)?;
         documents.push(Document { name: path.display().to_string(), text, format });
         Ok(())
@@ -98,13 +113,16 @@ fn named_files(list: &str, format: Format, warnings: &mut Vec<String>) -> Result
             for file in path.read_dir().map_err(unreadable)? {
                 files.push(file.map_err(unreadable)?.path());
             }
-            files.retain(|file| file.extension().is_some_and(|extension| extension == "conf") && !is_hidden(file));
+            files.retain(|file| {
+                file.extension().is_some_and(|extension| extension == "conf") && !is_hidden(file)
+            });
             files.sort();
             files.iter().try_for_each(|file| add(file))?;
         } else if path.exists() {
             add(path)?;
         } else {
-            warnings.push(format!("{CONFIGURATION}: no such file or folder: {}", entry.escape_debug()));
+            warnings
+                .push(format!("{CONFIGURATION}: no such file or folder: {}", entry.escape_debug()));
         }
     }
     match documents.is_empty() {
@@ -117,7 +135,8 @@ fn is_hidden(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Puts `.conf` files one after the other, as they are: a section may begin in one and end in the next.
+/// Puts `.conf` files one after the other, as they are: a section may begin in one and end in the
+/// next.
 fn joined(documents: Vec<Document>) -> Vec<Document> {
     match <[Document; 1]>::try_from(documents) {
         Ok(one) => one.into(),
@@ -128,8 +147,8 @@ fn joined(documents: Vec<Document>) -> Vec<Document> {
     }
 }
 
-/// Replaces `$NAME` and `${NAME}` by their values, line by line. Lines that begin with `#` stay as they are, and so do variables
-/// that are not set.
+/// Replaces `$NAME` and `${NAME}` by their values, line by line. Lines that begin with `#` stay as
+/// they are, and so do variables that are not set.
 pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let expanded = |line| match str::starts_with(line, '#') {
         true => Cow::Borrowed(line),
@@ -150,7 +169,10 @@ fn expand_line<'a>(line: &'a str, variable: &impl Fn(&str) -> Option<String>) ->
         let (name, whole) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some((name, _)) => (name, name.len() + 2),
             None => {
-                let name = after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+                let name = after
+                    .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or_default();
                 (name, name.len())
             }
         };

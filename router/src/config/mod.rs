@@ -1,8 +1,11 @@
-//! Configuration files: from text to checked entities, in the order in which they are to be created.
+//! Configuration files: from text to checked entities, in the order in which they are to be
+//! created.
 //!
-//! [`Document`] is a file or text and its format; `json` and `conf` read its sections; [`Config::read`] checks them against
-//! the schema and against each other and stops at the first mistake, which it tells in one line. What files that entities name
-//! hold (certificates, keys) is not looked at here, but for the vhosts of a policyDir. [`launch`] finds the documents where a container's environment says.
+//! [`Document`] is a file or text and its format; `json` and `conf` read its sections;
+//! [`Config::read`] checks them against the schema and against each other and stops at the first
+//! mistake, which it tells in one line. What files that entities name hold (certificates, keys) is
+//! not looked at here, but for the vhosts of a policyDir. [`launch`] finds the documents where a
+//! container's environment says.
 
 mod check;
 mod conf;
@@ -23,12 +26,15 @@ pub use error::ConfigError;
 pub use reach::{OutOfReach, Reach};
 
 use crate::schema::typed::{
-    AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile, TcpConnector, TcpListener,
+    AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile,
+    TcpConnector, TcpListener,
 };
-use crate::schema::{AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest};
+use crate::schema::{
+    AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest,
+};
 
-/// The types in the order in which entities are created, which is that of what they need: the log before all that log, profiles
-/// before their users, a tcpListener before its addresses.
+/// The types in the order in which entities are created, which is that of what they need: the log
+/// before all that log, profiles before their users, a tcpListener before its addresses.
 const LOAD_ORDER: &[&str] = &[
     "log",
     "router",
@@ -98,9 +104,11 @@ impl Config {
         Self::read(&[Document::open(path)?], fastrand::u64(..))
     }
 
-    /// Reads documents as if they were one. `seed` makes the id of a router that was given none; nothing else is random.
+    /// Reads documents as if they were one. `seed` makes the id of a router that was given none;
+    /// nothing else is random.
     pub fn read(documents: &[Document], seed: u64) -> Result<Self, ConfigError> {
-        let file = documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>().join(", ");
+        let file =
+            documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut sections = Vec::new();
         for document in documents {
             sections.extend(document.sections()?);
@@ -110,8 +118,11 @@ impl Config {
         for section in &sections {
             located.push(Located::new(section, &located, &mut renamed)?);
         }
-        let folders: Vec<_> =
-            located.iter().filter(|it: &&Located| it.entity.kind().name == "policy").map(policy_folder).collect();
+        let folders: Vec<_> = located
+            .iter()
+            .filter(|it: &&Located| it.entity.kind().name == "policy")
+            .map(policy_folder)
+            .collect();
         for sections in folders {
             for section in sections? {
                 located.push(Located::new(&section, &located, &mut renamed)?);
@@ -119,8 +130,13 @@ impl Config {
         }
         for kind in entity_types().filter(|kind| kind.singleton && kind.is_configuration()) {
             if !located.iter().any(|other: &Located| other.entity.kind().name == kind.name) {
-                let entity = Entity::new(kind, []).map_err(|error| ConfigError::attribute(&file, kind.section(), error))?;
-                located.push(Located { file: file.clone(), label: kind.section().to_owned(), entity });
+                let entity = Entity::new(kind, [])
+                    .map_err(|error| ConfigError::attribute(&file, kind.section(), error))?;
+                located.push(Located {
+                    file: file.clone(),
+                    label: kind.section().to_owned(),
+                    entity,
+                });
             }
         }
         located.sort_by_key(|located| rank(located.entity.kind()));
@@ -133,7 +149,8 @@ impl Config {
             config.add(&located.entity, &mut router).map_err(|error| located.error(error))?;
         }
         // One was created above if none was given.
-        let router = router.ok_or_else(|| ConfigError::syntax(&file, None, "there is no router"))?;
+        let router =
+            router.ok_or_else(|| ConfigError::syntax(&file, None, "there is no router"))?;
         check::together(&located, &router)?;
         let mut warnings = renamed;
         warnings.extend(warnings::of(&located));
@@ -159,9 +176,15 @@ impl Config {
         self.ssl_profiles.iter().find(|profile| profile.name == name)
     }
 
-    /// An error about an attribute of one of these entities, for those who find out later (a certificate that cannot be read).
-    /// `kind` is the entity's type, short.
-    pub fn error(&self, kind: &str, name: &str, attribute: &str, problem: impl Into<String>) -> ConfigError {
+    /// An error about an attribute of one of these entities, for those who find out later (a
+    /// certificate that cannot be read). `kind` is the entity's type, short.
+    pub fn error(
+        &self,
+        kind: &str,
+        name: &str,
+        attribute: &str,
+        problem: impl Into<String>,
+    ) -> ConfigError {
         let label = format!("{kind} {}", crate::schema::quote(name));
         ConfigError::attribute(&self.file, &label, Problem::Invalid(problem.into()).of(attribute))
     }
@@ -181,7 +204,11 @@ struct Collected {
 }
 
 impl Collected {
-    fn add(&mut self, entity: &Entity, router: &mut Option<RouterEntity>) -> Result<(), AttributeError> {
+    fn add(
+        &mut self,
+        entity: &Entity,
+        router: &mut Option<RouterEntity>,
+    ) -> Result<(), AttributeError> {
         match entity.kind().name {
             "router" => *router = Some(entity.try_into()?),
             "sslProfile" => self.ssl_profiles.push(entity.try_into()?),
@@ -203,7 +230,10 @@ impl Collected {
 fn policy_folder(policy: &Located) -> Result<Vec<Section>, ConfigError> {
     let Some(folder) = policy.entity.text("policyDir") else { return Ok(Vec::new()) };
     let unreadable = |cause: std::io::Error| {
-        policy.error(Problem::Invalid(format!("{} cannot be read: {cause}", crate::schema::quote(folder))).of("policyDir"))
+        policy.error(
+            Problem::Invalid(format!("{} cannot be read: {cause}", crate::schema::quote(folder)))
+                .of("policyDir"),
+        )
     };
     let mut files = Vec::new();
     for file in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -238,7 +268,11 @@ struct Located {
 }
 
 impl Located {
-    fn new(section: &Section, before: &[Self], warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+    fn new(
+        section: &Section,
+        before: &[Self],
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
         let kind = kind_of(section)?;
         let label = label(section, kind, before);
         let mut seen: Vec<&'static str> = Vec::new();
@@ -251,7 +285,10 @@ impl Located {
             };
             if let Some(attribute) = kind.attribute(&name) {
                 if seen.contains(&attribute.name) {
-                    warnings.push(format!("{}: {label}: attribute '{name}' is given twice; the last one counts", section.file));
+                    warnings.push(format!(
+                        "{}: {label}: attribute '{name}' is given twice; the last one counts",
+                        section.file
+                    ));
                 }
                 seen.push(attribute.name);
             }
@@ -271,17 +308,23 @@ fn kind_of(section: &Section) -> Result<&'static EntityType, ConfigError> {
     let configuration = |name: &str| entity_type(name).filter(|kind| kind.is_configuration());
     let at = |problem: String| ConfigError::syntax(&section.file, section.line, problem);
     let shown = crate::schema::quote(&section.kind);
-    configuration(&section.kind).or_else(|| configuration(&camel_case(&section.kind))).ok_or_else(|| {
-        if entity_type(&section.kind).is_some() {
-            return at(format!("entity {shown} cannot be configured: the router makes it"));
-        }
-        let known = entity_types().filter(|kind| kind.is_configuration()).map(EntityType::section);
-        let hint = nearest(&section.kind, known).map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default();
-        at(format!("unknown entity {shown}{hint}"))
-    })
+    configuration(&section.kind).or_else(|| configuration(&camel_case(&section.kind))).ok_or_else(
+        || {
+            if entity_type(&section.kind).is_some() {
+                return at(format!("entity {shown} cannot be configured: the router makes it"));
+            }
+            let known =
+                entity_types().filter(|kind| kind.is_configuration()).map(EntityType::section);
+            let hint = nearest(&section.kind, known)
+                .map(|name| format!(" (did you mean '{name}'?)"))
+                .unwrap_or_default();
+            at(format!("unknown entity {shown}{hint}"))
+        },
+    )
 }
 
-/// How to speak of a section before it is known to be sound: its name if it has one, else its number among its like.
+/// How to speak of a section before it is known to be sound: its name if it has one, else its
+/// number among its like.
 fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> String {
     let by = match kind.name {
         "router" => "id",
@@ -289,7 +332,11 @@ fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> St
         "vhost" => "hostname",
         _ => "name",
     };
-    let named = section.attributes.iter().find(|(name, _)| name == by).and_then(|(_, value)| value.as_str());
+    let named = section
+        .attributes
+        .iter()
+        .find(|(name, _)| name == by)
+        .and_then(|(_, value)| value.as_str());
     match named.filter(|name| !name.is_empty()) {
         Some(name) => format!("{} {}", kind.section(), crate::schema::quote(name)),
         None if kind.singleton => kind.section().to_owned(),
@@ -300,7 +347,8 @@ fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> St
     }
 }
 
-/// Takes blanks, `_`, `-` and `.` out and begins what follows them with a capital: `ssl-profile` is `sslProfile`.
+/// Takes blanks, `_`, `-` and `.` out and begins what follows them with a capital: `ssl-profile` is
+/// `sslProfile`.
 fn camel_case(name: &str) -> String {
     let mut cased = String::with_capacity(name.len());
     let mut parts = name.split([' ', '_', '-', '.']);

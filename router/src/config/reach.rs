@@ -16,7 +16,11 @@ use crate::schema::{Entity, Password, Use, quote};
 
 /// Where Skupper's controllers write certificates and the passwords of proxies into the router's
 /// containers.
-const SKUPPER: [&str; 3] = ["/etc/skupper-router-certs", "/etc/skupper-router-proxies", "/etc/skupper-router/runtime/certs"];
+const SKUPPER: [&str; 3] = [
+    "/etc/skupper-router-certs",
+    "/etc/skupper-router-proxies",
+    "/etc/skupper-router/runtime/certs",
+];
 
 /// The variable that says, in Skupper's containers, below which folder certificates stand.
 const BASE: &str = "SSL_PROFILE_BASE_PATH";
@@ -104,10 +108,16 @@ enum Named {
 
 impl Reach {
     /// What a configuration, read from the files `sources`, and the environment give leave to.
-    pub fn new(config: &Config, sources: &[PathBuf], environment: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn new(
+        config: &Config,
+        sources: &[PathBuf],
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         let mut reach = Self::default();
-        for folder in
-            SKUPPER.map(PathBuf::from).into_iter().chain(environment(BASE).map(|base| Path::new(&base).join("runtime/certs")))
+        for folder in SKUPPER
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(environment(BASE).map(|base| Path::new(&base).join("runtime/certs")))
         {
             reach.credentials.add_folder(&folder);
         }
@@ -146,12 +156,22 @@ impl Reach {
                 Named::Variable(name) if !self.variables.contains(&name) => {
                     let what = format!("environment variable {}", quote(&name));
                     let advice = "Only variables that the start-up configuration names are";
-                    return Err(OutOfReach { attribute, what, reach: listed(self.variables.iter().map(String::as_str)), advice });
+                    return Err(OutOfReach {
+                        attribute,
+                        what,
+                        reach: listed(self.variables.iter().map(String::as_str)),
+                        advice,
+                    });
                 }
                 Named::File(purpose, path) if !self.places(purpose).hold(&path) => {
                     let what = format!("{attribute} {}", quote(&path.to_string_lossy()));
-                    let folders = self.places(purpose).folders.iter().map(|folder| folder.to_str().unwrap_or_default());
-                    let advice = "Name a file of its folder in the start-up configuration to allow it";
+                    let folders = self
+                        .places(purpose)
+                        .folders
+                        .iter()
+                        .map(|folder| folder.to_str().unwrap_or_default());
+                    let advice =
+                        "Name a file of its folder in the start-up configuration to allow it";
                     return Err(OutOfReach { attribute, what, reach: listed(folders), advice });
                 }
                 Named::Variable(_) | Named::File(..) => {}
@@ -194,7 +214,8 @@ impl Places {
         let Ok(folder) = resolve(folder) else { return };
         let home = std::env::home_dir().and_then(|home| resolve(&home).ok());
         // The home folders of others are as private as one's own.
-        let of_user = folder.parent() == Some(Path::new("/home")) || home.as_deref() == Some(&folder);
+        let of_user =
+            folder.parent() == Some(Path::new("/home")) || home.as_deref() == Some(&folder);
         if !of_user && !SHARED.iter().any(|shared| Path::new(shared) == folder) {
             self.folders.insert(folder);
         }
@@ -202,7 +223,8 @@ impl Places {
 
     fn hold(&self, path: &Path) -> bool {
         std::path::absolute(path).is_ok_and(|path| self.files.contains(&path))
-            || resolve(path).is_ok_and(|path| self.folders.iter().any(|folder| path.starts_with(folder)))
+            || resolve(path)
+                .is_ok_and(|path| self.folders.iter().any(|folder| path.starts_with(folder)))
     }
 }
 
@@ -213,7 +235,9 @@ fn names(entity: &Entity) -> Vec<(&'static str, Named)> {
         let Some(text) = value.as_str().filter(|text| !text.is_empty()) else { continue };
         if attribute.secret {
             match Password::parse(text) {
-                Password::File(path) => named.push((attribute.name, Named::File(Use::Credentials, path))),
+                Password::File(path) => {
+                    named.push((attribute.name, Named::File(Use::Credentials, path)))
+                }
                 Password::Environment(name) => named.push((attribute.name, Named::Variable(name))),
                 Password::Literal(_) | Password::Plain(_) => {}
             }

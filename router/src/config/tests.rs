@@ -6,15 +6,22 @@ use serde_json::{Value as Json, json};
 
 use super::launch::{self, LaunchError};
 use super::*;
+use crate::schema::reference::render;
 use crate::schema::typed::AddressMatch;
-use crate::schema::{Attribute, Distribution, Effect, Kind, Role, reference::render};
+use crate::schema::{Attribute, Distribution, Effect, Kind, Role};
 
 fn conf(text: &str) -> Result<Config, ConfigError> {
-    Config::read(&[Document { name: "a.conf".to_owned(), text: text.to_owned(), format: Format::Conf }], 1)
+    Config::read(
+        &[Document { name: "a.conf".to_owned(), text: text.to_owned(), format: Format::Conf }],
+        1,
+    )
 }
 
 fn json_text(text: &str) -> Result<Config, ConfigError> {
-    Config::read(&[Document { name: "a.json".to_owned(), text: text.to_owned(), format: Format::Json }], 1)
+    Config::read(
+        &[Document { name: "a.json".to_owned(), text: text.to_owned(), format: Format::Json }],
+        1,
+    )
 }
 
 fn entities(value: Json) -> Result<Config, ConfigError> {
@@ -62,8 +69,12 @@ fn a_controller_s_file_is_read() {
     assert_eq!(config.tcp_connectors[0].host_port(), "10.1.2.3:8080");
     assert_eq!(config.logs.len(), 1);
     assert_eq!(config.site.expect("there").platform.as_deref(), Some("kubernetes"));
-    // Observers and folders are named with what is in force anyway; only the ordinal waits for its time.
-    assert_eq!(config.warnings, ["a.json: sslProfile 'link-1-profile': attribute 'ordinal' has no effect yet"]);
+    // Observers and folders are named with what is in force anyway; only the ordinal waits for its
+    // time.
+    assert_eq!(
+        config.warnings,
+        ["a.json: sslProfile 'link-1-profile': attribute 'ordinal' has no effect yet"]
+    );
 }
 
 #[test]
@@ -113,12 +124,19 @@ autoLink {
 
 #[test]
 fn values_of_the_conf_form_are_json_strings_inside() {
-    let metadata = |value: &str| conf(&format!("router {{\n id: a\n metadata: {value}\n}}")).map(|config| config.router.metadata);
+    let metadata = |value: &str| {
+        conf(&format!("router {{\n id: a\n metadata: {value}\n}}"))
+            .map(|config| config.router.metadata)
+    };
     assert_eq!(metadata(r"a\tb\u00e9").expect("sound").as_deref(), Some("a\tb\u{e9}"));
     assert_eq!(metadata(r#"\"a\" \\"#).expect("sound").as_deref(), Some(r#""a" \"#));
     assert_eq!(metadata("a: b:c").expect("sound").as_deref(), Some("a: b:c"));
     for wrong in [r#"a"b"#, r"a\q", r"a\"] {
-        assert!(told(metadata(wrong)).starts_with("a.conf: line 3: the value of 'metadata' has a bare `\""), "{wrong}");
+        assert!(
+            told(metadata(wrong))
+                .starts_with("a.conf: line 3: the value of 'metadata' has a bare `\""),
+            "{wrong}"
+        );
     }
 }
 
@@ -151,19 +169,34 @@ fn syntax_errors_name_the_line() {
         ("", "a.conf: the file is empty"),
         ("# only\n# comments\n", ""),
         ("router {\n  id: a\n", "a.conf: line 1: 'router' is opened here and never closed"),
-        ("router {\n  id a\n}", "a.conf: line 2: expected `name: value` or `}` in 'router', and found 'id a'"),
+        (
+            "router {\n  id a\n}",
+            "a.conf: line 2: expected `name: value` or `}` in 'router', and found 'id a'",
+        ),
         ("router {\n  id:\n}", "a.conf: line 2: attribute 'id' has no value"),
         ("router {\n  id: # a\n}", "a.conf: line 2: attribute 'id' has no value"),
-        ("router\n{\n}", "a.conf: line 1: expected the beginning of a section, such as `listener {`, and found 'router'"),
-        ("router {\n} }", "a.conf: line 2: expected `name: value` or `}` in 'router', and found '} }'"),
+        (
+            "router\n{\n}",
+            "a.conf: line 1: expected the beginning of a section, such as `listener {`, and found 'router'",
+        ),
+        (
+            "router {\n} }",
+            "a.conf: line 2: expected `name: value` or `}` in 'router', and found '} }'",
+        ),
         (
             "listener {\n openProperties: {\n \"a\": b\n }\n}",
             "a.conf: line 3: attribute 'openProperties' is not JSON: expected value",
         ),
-        ("listener {\n openProperties: {\n \"a\": 1\n", "a.conf: line 2: 'openProperties' is opened here and never closed"),
+        (
+            "listener {\n openProperties: {\n \"a\": 1\n",
+            "a.conf: line 2: 'openProperties' is opened here and never closed",
+        ),
         ("listener {\n i/d: a\n}", "a.conf: line 2: 'i/d' is no name of an attribute"),
         ("\n\nlistner {\n}", "a.conf: line 3: unknown entity 'listner' (did you mean 'listener'?)"),
-        ("connection {\n}", "a.conf: line 1: entity 'connection' cannot be configured: the router makes it"),
+        (
+            "connection {\n}",
+            "a.conf: line 1: entity 'connection' cannot be configured: the router makes it",
+        ),
     ] {
         match expected {
             "" => assert!(conf(text).is_ok(), "{text}"),
@@ -173,7 +206,10 @@ fn syntax_errors_name_the_line() {
     for (text, expected) in [
         ("[", "a.json: line 1: column 1: not JSON: EOF while parsing a list"),
         ("[\n[\"router\" {}]]", "a.json: line 2: column 11: not JSON: expected `,` or `]`"),
-        ("{}", "a.json: line 1: column 0: not a configuration: invalid type: map, expected a sequence"),
+        (
+            "{}",
+            "a.json: line 1: column 0: not a configuration: invalid type: map, expected a sequence",
+        ),
         (
             "[[\"router\"]]",
             "a.json: line 1: column 11: not a configuration: invalid length 1, expected an array of the type of an entity and its attributes",
@@ -197,7 +233,10 @@ fn syntax_errors_name_the_line() {
 fn nesting_is_bounded() {
     let deep = format!("router {{\n{}", "a: {\n".repeat(100_000));
     assert!(told(conf(&deep)).contains("nest more than"));
-    assert!(told(json_text(&format!("[[\"router\", {{\"id\": {}", "[".repeat(100_000)))).contains("recursion limit"));
+    assert!(
+        told(json_text(&format!("[[\"router\", {{\"id\": {}", "[".repeat(100_000))))
+            .contains("recursion limit")
+    );
     let deep = format!("listener {{\n openProperties: {{\n\"a\": {}\n }}\n}}", "[".repeat(100_000));
     assert!(conf(&deep).is_err());
 }
@@ -229,7 +268,10 @@ fn mistakes_name_file_entity_and_attribute() {
             json!([["router", {"id": "a|b"}]]),
             "a.json: router 'a|b': attribute 'id': AttributeError: Router id attribute containing character '|' in id 'a|b' is disallowed: a router id has no '|', no '$', no blanks and no control characters",
         ),
-        (json!([["router", {}], ["router", {}]]), "a.json: router: there is more than one router, and only one may be"),
+        (
+            json!([["router", {}], ["router", {}]]),
+            "a.json: router: there is more than one router, and only one may be",
+        ),
         (
             json!([["site", {"name": "a"}], ["site", {"name": "b"}]]),
             "a.json: site 'b': there is more than one site, and only one may be",
@@ -283,8 +325,10 @@ fn one_name_may_stand_for_entities_of_different_types() {
 
 #[test]
 fn a_port_is_listened_on_once() {
-    let pair = |first: Json, second: Json| entities(json!([["listener", first], ["tcpListener", second]]));
-    let tcp = |host: &str, port: Json| json!({"name": "b", "address": "x", "host": host, "port": port});
+    let pair =
+        |first: Json, second: Json| entities(json!([["listener", first], ["tcpListener", second]]));
+    let tcp =
+        |host: &str, port: Json| json!({"name": "b", "address": "x", "host": host, "port": port});
     let listener = |host: &str, port: Json| json!({"name": "a", "host": host, "port": port});
     for (first, second) in [
         ("", ""),
@@ -301,10 +345,21 @@ fn a_port_is_listened_on_once() {
             "{first} and {second}"
         );
     }
-    for (first, second) in [("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "::1"), ("0.0.0.0", "::1"), ("a.example", "b.example")] {
-        assert!(pair(listener(first, json!(5672)), tcp(second, json!(5672))).is_ok(), "{first} and {second}");
+    for (first, second) in [
+        ("127.0.0.1", "127.0.0.2"),
+        ("127.0.0.1", "::1"),
+        ("0.0.0.0", "::1"),
+        ("a.example", "b.example"),
+    ] {
+        assert!(
+            pair(listener(first, json!(5672)), tcp(second, json!(5672))).is_ok(),
+            "{first} and {second}"
+        );
     }
-    assert!(pair(listener("", json!(0)), tcp("", json!(0))).is_ok(), "the system chooses two ports");
+    assert!(
+        pair(listener("", json!(0)), tcp("", json!(0))).is_ok(),
+        "the system chooses two ports"
+    );
     assert!(pair(listener("", json!(1)), tcp("", json!(2))).is_ok());
     let family = |family: &str| json!({"name": family, "port": 1, "socketAddressFamily": family});
     assert!(entities(json!([["listener", family("IPv4")], ["listener", family("IPv6")]])).is_ok());
@@ -335,13 +390,21 @@ fn what_has_no_effect_is_told_once() {
     );
     let twice = conf("router {\n id: a\n id: b\n}").expect("sound");
     assert_eq!(twice.router.id, "b");
-    assert_eq!(twice.warnings, ["a.conf: router 'a': attribute 'id' is given twice; the last one counts"]);
+    assert_eq!(
+        twice.warnings,
+        ["a.conf: router 'a': attribute 'id' is given twice; the last one counts"]
+    );
 }
 
 #[test]
 fn every_configuration_type_has_its_turn() {
     for kind in entity_types().filter(|kind| kind.is_configuration()) {
-        assert_eq!(LOAD_ORDER.iter().filter(|name| **name == kind.name).count(), 1, "{}", kind.name);
+        assert_eq!(
+            LOAD_ORDER.iter().filter(|name| **name == kind.name).count(),
+            1,
+            "{}",
+            kind.name
+        );
     }
     let config = entities(json!([
         ["listener", {"name": "l"}],
@@ -352,11 +415,22 @@ fn every_configuration_type_has_its_turn() {
         ["log", {"module": "HTTP"}]
     ]))
     .expect("sound");
-    let order: Vec<_> = config.entities.iter().map(|entity| entity.text("name").unwrap_or_default()).collect();
+    let order: Vec<_> =
+        config.entities.iter().map(|entity| entity.text("name").unwrap_or_default()).collect();
     let id = config.router.id.clone();
     assert_eq!(
         order,
-        ["log/HTTP", &format!("router/{id}"), "network/0", "policy/0", "p", "c2", "c1", "l", "tcpConnector/127.0.0.1:1"]
+        [
+            "log/HTTP",
+            &format!("router/{id}"),
+            "network/0",
+            "policy/0",
+            "p",
+            "c2",
+            "c1",
+            "l",
+            "tcpConnector/127.0.0.1:1"
+        ]
     );
 }
 
@@ -364,10 +438,19 @@ fn every_configuration_type_has_its_turn() {
 fn a_router_without_id_gets_one() {
     let id = |mode: &str, seed| {
         let text = json!([["router", {"mode": mode}]]).to_string();
-        Config::read(&[Document { name: "a.json".to_owned(), text, format: Format::Json }], seed).expect("sound").router.id
+        Config::read(&[Document { name: "a.json".to_owned(), text, format: Format::Json }], seed)
+            .expect("sound")
+            .router
+            .id
     };
-    for (mode, prefix) in [("standalone", "Standalone_"), ("interior", "Interior_"), ("edge", "Edge_")] {
-        assert!(id(mode, 1).starts_with(prefix) && id(mode, 1).len() == prefix.len() + 15, "{}", id(mode, 1));
+    for (mode, prefix) in
+        [("standalone", "Standalone_"), ("interior", "Interior_"), ("edge", "Edge_")]
+    {
+        assert!(
+            id(mode, 1).starts_with(prefix) && id(mode, 1).len() == prefix.len() + 15,
+            "{}",
+            id(mode, 1)
+        );
     }
     assert_eq!(id("interior", 1), id("interior", 1));
     assert_ne!(id("interior", 1), id("interior", 2));
@@ -384,17 +467,31 @@ fn later_mistakes_are_told_alike() {
 fn the_sites_of_the_demo_are_sound() {
     let north = Config::load(&committed("north.json")).expect("sound");
     assert_eq!(north.warnings, [""; 0]);
-    let link = north.listeners.iter().find(|listener| listener.role == Role::InterRouter).expect("there");
-    assert!(link.port.number == 55671 && link.authenticate_peer && link.require_ssl && link.asks_for_certificate());
+    let link =
+        north.listeners.iter().find(|listener| listener.role == Role::InterRouter).expect("there");
+    assert!(
+        link.port.number == 55671
+            && link.authenticate_peer
+            && link.require_ssl
+            && link.asks_for_certificate()
+    );
     assert_eq!(
         (north.tcp_listeners[0].host_port(), north.tcp_listeners[0].address.as_deref()),
         ("127.0.0.1:8080".to_owned(), Some("hello"))
     );
-    assert!(north.listeners.iter().any(|listener| listener.port.number == 9090 && listener.http.is_some()));
+    assert!(
+        north
+            .listeners
+            .iter()
+            .any(|listener| listener.port.number == 9090 && listener.http.is_some())
+    );
 
     let south = Config::load(&committed("south.json")).expect("sound");
     assert_eq!(south.warnings, [""; 0]);
-    assert_eq!((south.connectors[0].name.as_str(), south.connectors[0].role), ("link1", Role::InterRouter));
+    assert_eq!(
+        (south.connectors[0].name.as_str(), south.connectors[0].role),
+        ("link1", Role::InterRouter)
+    );
     assert!(south.connectors[0].verify_hostname && south.connectors[0].ssl_profile.is_some());
     assert_eq!(
         (south.tcp_connectors[0].host_port(), south.tcp_connectors[0].address.as_str()),
@@ -402,20 +499,32 @@ fn the_sites_of_the_demo_are_sound() {
     );
 
     let edge = Config::load(&committed("edge.json")).expect("sound");
-    assert_eq!((edge.warnings.len(), edge.router.mode, edge.connectors[0].role), (0, Mode::Edge, Role::Edge));
-    let uplinks = north.listeners.iter().find(|listener| listener.role == Role::Edge).expect("there");
-    assert!(uplinks.port.number == edge.connectors[0].port.number && uplinks.authenticate_peer && uplinks.require_ssl);
+    assert_eq!(
+        (edge.warnings.len(), edge.router.mode, edge.connectors[0].role),
+        (0, Mode::Edge, Role::Edge)
+    );
+    let uplinks =
+        north.listeners.iter().find(|listener| listener.role == Role::Edge).expect("there");
+    assert!(
+        uplinks.port.number == edge.connectors[0].port.number
+            && uplinks.authenticate_peer
+            && uplinks.require_ssl
+    );
 }
 
 #[test]
 fn the_reference_configuration_is_as_committed() {
     let path = committed("reference.conf");
-    // To make the file anew: SKROUTERD_WRITE_REFERENCE=1 cargo test -p skrouterd reference_configuration
+    // To make the file anew: SKROUTERD_WRITE_REFERENCE=1 cargo test -p skrouterd
+    // reference_configuration
     if std::env::var_os("SKROUTERD_WRITE_REFERENCE").is_some() {
         std::fs::write(&path, render()).expect("written");
     }
     let committed = std::fs::read_to_string(&path).expect("committed");
-    assert!(committed == render(), "config/reference.conf is not what the schema says; make it anew");
+    assert!(
+        committed == render(),
+        "config/reference.conf is not what the schema says; make it anew"
+    );
     let config = Config::load(&path).expect("sound");
     assert_eq!(config.warnings, [""; 0]);
     assert_eq!((config.listeners.len(), config.addresses.len(), config.logs.len()), (1, 1, 1));
@@ -429,20 +538,25 @@ fn the_reference_configuration_shows_what_is_taken() {
         .map(|line| {
             let trimmed = line.trim_start();
             match trimmed.strip_prefix('#') {
-                Some(setting) if !setting.starts_with(' ') && !setting.is_empty() => setting.to_owned(),
+                Some(setting) if !setting.starts_with(' ') && !setting.is_empty() => {
+                    setting.to_owned()
+                }
                 _ => line.to_owned(),
             }
         })
         .collect();
     let sections = conf::sections("reference.conf", &in_force.join("\n")).expect("sound");
     for kind in entity_types().filter(|kind| kind.is_configuration()) {
-        let section =
-            sections.iter().find(|section| section.kind == kind.section()).unwrap_or_else(|| panic!("no {}", kind.name));
+        let section = sections
+            .iter()
+            .find(|section| section.kind == kind.section())
+            .unwrap_or_else(|| panic!("no {}", kind.name));
         let shown: Vec<_> = section.attributes.iter().map(|(name, _)| name.as_str()).collect();
         for attribute in kind.own_attributes.iter().filter(|attribute| attribute.configurable()) {
             assert!(shown.contains(&attribute.name), "{} {} is missing", kind.name, attribute.name);
         }
-        Entity::new(kind, section.attributes.iter().map(|(name, value)| (name.as_str(), value))).expect("sound");
+        Entity::new(kind, section.attributes.iter().map(|(name, value)| (name.as_str(), value)))
+            .expect("sound");
     }
 }
 
@@ -477,19 +591,30 @@ fn the_environment_may_hold_the_configuration() {
     assert_eq!(launch::documents(environment(&[])).expect("sound"), None);
     assert_eq!(launch::documents(environment(&[("QDROUTERD_CONF", "")])).expect("sound"), None);
     let text = "[[\"router\", {\"id\": \"r-${HOSTNAME}-$POD_ID\"}]]";
-    let found =
-        launch::documents(environment(&[("QDROUTERD_CONF", text), ("QDROUTERD_CONF_TYPE", "json"), ("HOSTNAME", "east-7")]))
-            .expect("sound")
-            .expect("there");
+    let found = launch::documents(environment(&[
+        ("QDROUTERD_CONF", text),
+        ("QDROUTERD_CONF_TYPE", "json"),
+        ("HOSTNAME", "east-7"),
+    ]))
+    .expect("sound")
+    .expect("there");
     assert_eq!(Config::read(&found.documents, 1).expect("sound").router.id, "r-east-7-7");
     assert!(found.warnings.is_empty());
-    let conf =
-        launch::documents(environment(&[("QDROUTERD_CONF", "router {\n id: a\n}"), ("QDROUTERD_AUTO_MESH_DISCOVERY", "QUERY")]))
-            .expect("sound")
-            .expect("there");
+    let conf = launch::documents(environment(&[
+        ("QDROUTERD_CONF", "router {\n id: a\n}"),
+        ("QDROUTERD_AUTO_MESH_DISCOVERY", "QUERY"),
+    ]))
+    .expect("sound")
+    .expect("there");
     assert_eq!(Config::read(&conf.documents, 1).expect("sound").router.id, "a");
-    assert_eq!(conf.warnings, ["QDROUTERD_AUTO_MESH_DISCOVERY is set, which this router does not act on"]);
-    let unknown = launch::documents(environment(&[("QDROUTERD_CONF", "{}"), ("QDROUTERD_CONF_TYPE", "yaml")]));
+    assert_eq!(
+        conf.warnings,
+        ["QDROUTERD_AUTO_MESH_DISCOVERY is set, which this router does not act on"]
+    );
+    let unknown = launch::documents(environment(&[
+        ("QDROUTERD_CONF", "{}"),
+        ("QDROUTERD_CONF_TYPE", "yaml"),
+    ]));
     assert!(matches!(unknown, Err(LaunchError::UnknownType { .. })));
 }
 
@@ -497,15 +622,20 @@ fn the_environment_may_hold_the_configuration() {
 fn the_environment_may_name_files_and_folders() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
     write("1.json", r#"[["router", {"id": "${ID}"}]]"#);
     write("2.json", r#"[["connector", {"name": "c", "cost": 0}]]"#);
     let list = format!("{}:{},/gone/away", path("1.json"), path("2.json"));
-    let variables = [("QDROUTERD_CONF", list.as_str()), ("QDROUTERD_CONF_TYPE", "json"), ("ID", "a")];
+    let variables =
+        [("QDROUTERD_CONF", list.as_str()), ("QDROUTERD_CONF_TYPE", "json"), ("ID", "a")];
     let found = launch::documents(environment(&variables)).expect("sound").expect("there");
     assert_eq!(found.warnings, ["QDROUTERD_CONF: no such file or folder: /gone/away"]);
     let error = told(Config::read(&found.documents, 1));
-    assert!(error.starts_with(&format!("{}: connector 'c': attribute 'cost'", path("2.json"))), "{error}");
+    assert!(
+        error.starts_with(&format!("{}: connector 'c': attribute 'cost'", path("2.json"))),
+        "{error}"
+    );
 
     // A section may begin in one file of the folder and end in the next.
     std::fs::create_dir(folder.path().join("d")).expect("made");
@@ -513,20 +643,28 @@ fn the_environment_may_name_files_and_folders() {
     write("d/2.conf", "id: b\n}\n");
     write("d/3.txt", "no configuration");
     let list = path("d");
-    let found = launch::documents(environment(&[("QDROUTERD_CONF", &list)])).expect("sound").expect("there");
+    let found = launch::documents(environment(&[("QDROUTERD_CONF", &list)]))
+        .expect("sound")
+        .expect("there");
     assert_eq!(Config::read(&found.documents, 1).expect("sound").router.id, "b");
 
-    let gone = launch::documents(environment(&[("QDROUTERD_CONF", "/gone:/away")])).expect_err("nothing there").to_string();
+    let gone = launch::documents(environment(&[("QDROUTERD_CONF", "/gone:/away")]))
+        .expect_err("nothing there")
+        .to_string();
     assert_eq!(gone, "QDROUTERD_CONF names nothing that exists: /gone:/away");
 }
 
 /// A value that an attribute takes, as text.
 fn taken(kind: Kind) -> BoxedStrategy<String> {
     match kind {
-        Kind::Boolean => prop::sample::select(vec!["yes", "no", "TRUE", "off"]).prop_map(str::to_owned).boxed(),
+        Kind::Boolean => {
+            prop::sample::select(vec!["yes", "no", "TRUE", "off"]).prop_map(str::to_owned).boxed()
+        }
         Kind::Integer => (1..10i64).prop_map(|number| number.to_string()).boxed(),
         Kind::Enum(words) => prop::sample::select(words).prop_map(str::to_owned).boxed(),
-        _ => "[ -~\u{e9}]{0,12}[!-~]".prop_filter("begins with something", |text| !text.starts_with([' ', '{'])).boxed(),
+        _ => "[ -~\u{e9}]{0,12}[!-~]"
+            .prop_filter("begins with something", |text| !text.starts_with([' ', '{']))
+            .boxed(),
     }
 }
 
@@ -534,11 +672,16 @@ fn taken(kind: Kind) -> BoxedStrategy<String> {
 fn section() -> impl Strategy<Value = (String, BTreeMap<String, String>)> {
     let kinds: Vec<_> = entity_types().filter(|kind| kind.is_configuration()).collect();
     prop::sample::select(kinds).prop_flat_map(|kind| {
-        let scalar = |attribute: &&Attribute| !matches!(attribute.kind, Kind::Map | Kind::Properties | Kind::List);
+        let scalar = |attribute: &&Attribute| {
+            !matches!(attribute.kind, Kind::Map | Kind::Properties | Kind::List)
+        };
         let attributes: Vec<_> = kind.own_attributes.iter().filter(scalar).collect();
         let most = attributes.len().min(4);
         let some = prop::sample::subsequence(attributes, 0..=most).prop_flat_map(|attributes| {
-            attributes.into_iter().map(|attribute| (Just(attribute.name.to_owned()), taken(attribute.kind))).collect::<Vec<_>>()
+            attributes
+                .into_iter()
+                .map(|attribute| (Just(attribute.name.to_owned()), taken(attribute.kind)))
+                .collect::<Vec<_>>()
         });
         (Just(kind.section().to_owned()), some.prop_map(BTreeMap::from_iter))
     })
@@ -548,7 +691,8 @@ fn sections() -> impl Strategy<Value = Vec<(String, BTreeMap<String, String>)>> 
     prop::collection::vec(section(), 0..6)
 }
 
-/// Writes what the `.conf` reader must read back: quotes, backslashes and hashes escaped as JSON does.
+/// Writes what the `.conf` reader must read back: quotes, backslashes and hashes escaped as JSON
+/// does.
 fn written(sections: &[(String, BTreeMap<String, String>)]) -> String {
     let mut text = String::new();
     for (kind, attributes) in sections {
@@ -645,5 +789,8 @@ fn effects_are_those_of_today() {
     };
     assert_eq!(works("site").len(), 5);
     assert_eq!(works("address"), ["prefix", "pattern", "distribution", "priority"]);
-    assert_eq!(works("tcpConnector"), ["address", "host", "port", "siteId", "processId", "sslProfile", "verifyHostname"]);
+    assert_eq!(
+        works("tcpConnector"),
+        ["address", "host", "port", "siteId", "processId", "sslProfile", "verifyHostname"]
+    );
 }

@@ -3,18 +3,24 @@
 use super::Located;
 use crate::schema::{Attribute, Effect, Password, Value};
 
-/// One line for each attribute, or type of entity, that was set and has no effect, and for each password in the open.
+/// One line for each attribute, or type of entity, that was set and has no effect, and for each
+/// password in the open.
 pub(super) fn of(all: &[Located]) -> Vec<String> {
     let mut idle = Idle::default();
     let mut others = Vec::new();
     for located in all {
         let Located { file, label, entity } = located;
         let kind = entity.kind();
-        let mut set = entity.values().filter(|(attribute, value)| differs(attribute, value)).peekable();
+        let mut set =
+            entity.values().filter(|(attribute, value)| differs(attribute, value)).peekable();
         if kind.effect == Effect::Accepted {
-            // The router makes the singletons itself when they are missing, so one as it comes is nothing to speak of.
+            // The router makes the singletons itself when they are missing, so one as it comes is
+            // nothing to speak of.
             if !kind.singleton || set.peek().is_some() {
-                idle.add(format!("{} has no effect yet", kind.section()), format!("{file}: {label}"));
+                idle.add(
+                    format!("{} has no effect yet", kind.section()),
+                    format!("{file}: {label}"),
+                );
             }
             continue;
         }
@@ -24,10 +30,14 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
             }
         }
         let open = match kind.name {
-            "sslProfile" => entity.text("password").filter(|text| Password::parse(text).is_plain()).map(|_| "password"),
-            "connector" => {
-                entity.text("saslPassword").filter(|text| Password::parse_sasl(text).is_plain()).map(|_| "saslPassword")
-            }
+            "sslProfile" => entity
+                .text("password")
+                .filter(|text| Password::parse(text).is_plain())
+                .map(|_| "password"),
+            "connector" => entity
+                .text("saslPassword")
+                .filter(|text| Password::parse_sasl(text).is_plain())
+                .map(|_| "saslPassword"),
             _ => None,
         };
         if let Some(attribute) = open {
@@ -46,15 +56,23 @@ fn no_effect(attribute: &Attribute, value: &Value) -> Option<String> {
     let name = attribute.name;
     match value.as_str().filter(|word| attribute.pending.contains(word)) {
         Some(word) => Some(format!("attribute '{name}': '{word}' has no effect yet")),
-        None if !attribute.configurable() => Some(format!("attribute '{name}' is for the router to set; it is ignored")),
-        None if attribute.effect == Effect::Accepted => Some(format!("attribute '{name}' has no effect yet")),
+        None if !attribute.configurable() => {
+            Some(format!("attribute '{name}' is for the router to set; it is ignored"))
+        }
+        None if attribute.effect == Effect::Accepted => {
+            Some(format!("attribute '{name}' has no effect yet"))
+        }
         None => None,
     }
 }
 
-/// Whether the value says anything: it is neither the default, nor what is in force without it, nor empty.
+/// Whether the value says anything: it is neither the default, nor what is in force without it, nor
+/// empty.
 fn differs(attribute: &Attribute, value: &Value) -> bool {
-    let usual = [attribute.default, attribute.implied].into_iter().flatten().any(|usual| usual.value() == *value);
+    let usual = [attribute.default, attribute.implied]
+        .into_iter()
+        .flatten()
+        .any(|usual| usual.value() == *value);
     let nothing = match value {
         Value::String(text) => text.is_empty(),
         Value::Integer(0) => attribute.zero_is_unset,

@@ -1,14 +1,17 @@
-//! Who holds how much of the router's memory: one account for the process, and a part of it for each peer.
+//! Who holds how much of the router's memory: one account for the process, and a part of it for
+//! each peer.
 //!
-//! Everything that is held for a peer is charged to that peer's [`Holder`], and so to the [`Account`] of the process. Charges are two atomic
-//! additions, without a lock. What a holder may have follows what is free ([`Holder::limit`]): however many take all that they may, something
-//! is left for who comes next.
+//! Everything that is held for a peer is charged to that peer's [`Holder`], and so to the
+//! [`Account`] of the process. Charges are two atomic additions, without a lock. What a holder may
+//! have follows what is free ([`Holder::limit`]): however many take all that they may, something is
+//! left for who comes next.
 
-use super::relief::Standing;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Poll, Waker};
+
+use super::relief::Standing;
 
 /// What the router holds in memory for its peers, against a ceiling.
 #[derive(Debug)]
@@ -25,20 +28,24 @@ pub struct Account {
 /// Of the ceiling, what one client's connection is allowed at most.
 const CLIENT_PART: usize = 8;
 
-/// Of what is free, what one client's connection may hold: with it, a hundred that take all they may leave a fiftieth of the ceiling free.
+/// Of what is free, what one client's connection may hold: with it, a hundred that take all they
+/// may leave a fiftieth of the ceiling free.
 const CLIENT_SHARE: usize = 2;
 
 /// What a client may hold even if others have taken all, up to [`SPENT`]: its next small message.
 const CLIENT_LEAST: usize = 64 * 1024;
 
-/// What a service may hold even if others have taken all, up to [`SPENT`]: questions and answers of a few of its connections.
+/// What a service may hold even if others have taken all, up to [`SPENT`]: questions and answers of
+/// a few of its connections.
 const SERVICE_LEAST: usize = 512 * 1024;
 
-/// Of the ceiling, what may be held beyond it before nothing at all is taken in for clients and services, and neighbors are read slowly.
+/// Of the ceiling, what may be held beyond it before nothing at all is taken in for clients and
+/// services, and neighbors are read slowly.
 const SPENT: usize = 8;
 
-/// Of the ceiling, the part below which a slice of a block may wait as it is. It pins the block, four times its size at most, so that a
-/// sixteenth of the ceiling may stand for a quarter of it. Beyond that what waits is copied.
+/// Of the ceiling, the part below which a slice of a block may wait as it is. It pins the block,
+/// four times its size at most, so that a sixteenth of the ceiling may stand for a quarter of it.
+/// Beyond that what waits is copied.
 const SLICES: usize = 16;
 
 /// Of the ceiling, what all loans together may take.
@@ -53,7 +60,8 @@ pub enum Class {
     Neighbor,
     /// The connection of a client.
     Client,
-    /// What all connections of a service here have read from their sockets, or have to write to them.
+    /// What all connections of a service here have read from their sockets, or have to write to
+    /// them.
     Service,
 }
 
@@ -143,7 +151,8 @@ impl Account {
         self.held() >= self.ceiling / SLICES
     }
 
-    /// Octets that a client may bring after it was told to send no more: the windows of two sessions.
+    /// Octets that a client may bring after it was told to send no more: the windows of two
+    /// sessions.
     const fn margin(&self) -> usize {
         self.allowance() / 4
     }
@@ -164,7 +173,8 @@ impl Account {
         self.lent.load(Ordering::Relaxed)
     }
 
-    /// Lends octets beyond the windows of streams: they may all come and wait here. Nothing is lent once streams are watched.
+    /// Lends octets beyond the windows of streams: they may all come and wait here. Nothing is lent
+    /// once streams are watched.
     pub(super) fn lend(&self, octets: usize) -> bool {
         let most = (self.ceiling / LOANS).min(self.watched.saturating_sub(self.held()));
         let more = |lent: usize| lent.checked_add(octets).filter(|lent| *lent <= most);
@@ -200,7 +210,9 @@ impl Holder {
             Class::Router => usize::MAX,
             Class::Neighbor if free == 0 => 0,
             Class::Neighbor => usize::MAX,
-            Class::Client => (free / CLIENT_SHARE).min(self.account.allowance()).max(at_least(CLIENT_LEAST)),
+            Class::Client => {
+                (free / CLIENT_SHARE).min(self.account.allowance()).max(at_least(CLIENT_LEAST))
+            }
             Class::Service => free.max(at_least(SERVICE_LEAST)),
         }
     }
@@ -215,9 +227,10 @@ impl Holder {
         self.held() < self.limit() / 2
     }
 
-    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send no more. What was on its way may
-    /// still come: two windows' worth, or part of what is free if that is less. A client that heeds closed windows on no more
-    /// sessions brings no more while memory is not short.
+    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send
+    /// no more. What was on its way may still come: two windows' worth, or part of what is free
+    /// if that is less. A client that heeds closed windows on no more sessions brings no more
+    /// while memory is not short.
     pub fn is_far_beyond(&self, then: usize) -> bool {
         match self.class {
             Class::Router | Class::Service => false,
@@ -274,7 +287,10 @@ impl Services {
     /// All there are, in the order of their addresses.
     pub fn all(&self) -> Vec<(Arc<str>, Arc<ServiceAccount>)> {
         let services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        services.iter().filter_map(|(service, known)| Some((Arc::clone(service), known.upgrade()?))).collect()
+        services
+            .iter()
+            .filter_map(|(service, known)| Some((Arc::clone(service), known.upgrade()?)))
+            .collect()
     }
 }
 
@@ -310,7 +326,8 @@ mod tests {
     #[test]
     fn charges_go_to_holder_and_process_and_come_back() {
         let account = Account::new(64 * MIB);
-        let (one, other) = (Holder::new(&account, Class::Client), Holder::new(&account, Class::Service));
+        let (one, other) =
+            (Holder::new(&account, Class::Client), Holder::new(&account, Class::Service));
         let mut charge = one.charge(100);
         let more = other.charge(7);
         charge.set(150);
@@ -338,7 +355,11 @@ mod tests {
             assert!(newcomer.has_room() && newcomer.limit() >= CLIENT_LEAST, "{class:?}");
             let first: &Arc<Holder> = &charges[0].0;
             let share = if class == Class::Client { 8 * MIB } else { 32 * MIB };
-            assert!((share..share + MIB).contains(&first.held()), "{class:?}: {} octets", first.held());
+            assert!(
+                (share..share + MIB).contains(&first.held()),
+                "{class:?}: {} octets",
+                first.held()
+            );
             assert!(account.held() <= account.ceiling() + 8 * MIB, "{} MiB", account.held() / MIB);
             assert!(Holder::new(&account, Class::Router).has_room());
         }
@@ -361,8 +382,8 @@ mod tests {
     #[test]
     fn past_the_ceiling_neighbors_wait_and_the_router_itself_does_not() {
         let account = Account::new(64 * MIB);
-        let [router, neighbor, client] =
-            [Class::Router, Class::Neighbor, Class::Client].map(|class| Holder::new(&account, class));
+        let [router, neighbor, client] = [Class::Router, Class::Neighbor, Class::Client]
+            .map(|class| Holder::new(&account, class));
         let mut charge = neighbor.charge(64 * MIB - 1);
         assert!(router.has_room() && neighbor.has_room() && client.has_room());
         charge.set(64 * MIB);
@@ -372,7 +393,10 @@ mod tests {
         charge.set(72 * MIB);
         assert!(!client.has_room() && neighbor.is_far_beyond(0) && !router.is_far_beyond(0));
         small.set(3 * CLIENT_LEAST);
-        assert!(client.is_far_beyond(CLIENT_LEAST) && !client.is_far_beyond(2 * CLIENT_LEAST), "what it had it may keep");
+        assert!(
+            client.is_far_beyond(CLIENT_LEAST) && !client.is_far_beyond(2 * CLIENT_LEAST),
+            "what it had it may keep"
+        );
         assert!(!account.lend(1), "nothing is lent that is not free");
     }
 
@@ -402,7 +426,8 @@ mod tests {
     #[test]
     fn a_service_has_one_account_however_often_it_is_asked_for() {
         let (account, services) = (Account::new(64 * MIB), Services::default());
-        let (one, same, other) = (services.of(&account, "a"), services.of(&account, "a"), services.of(&account, "b"));
+        let (one, same, other) =
+            (services.of(&account, "a"), services.of(&account, "a"), services.of(&account, "b"));
         let _charge = one.read.charge(1);
         assert_eq!((same.held(), other.held()), (1, 0));
         drop((one, same));

@@ -1,22 +1,24 @@
 //! Addresses and who consumes them.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use arc_swap::ArcSwap;
+use skupper_proto::address::{AddressKey, Treatment};
+use skupper_proto::mobile::Rank;
+use slab::Slab;
+
 use super::choose::Destination;
 use super::consumers::Consumers;
 use super::delivery::Notify;
 use super::edge::EdgeConnection;
 use super::router::{Core, Endpoint};
 use super::trunk::TrunkId;
-use arc_swap::ArcSwap;
-use skupper_proto::address::{AddressKey, Treatment};
-use skupper_proto::mobile::Rank;
-use slab::Slab;
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
-/// How many deliveries of one address may be open at a destination before others are preferred whatever they cost: the capacity of
-/// a link (250, as C routers count it).
+/// How many deliveries of one address may be open at a destination before others are preferred
+/// whatever they cost: the capacity of a link (250, as C routers count it).
 pub(super) const DEFAULT_CAPACITY: usize = 250;
 
 /// What is configured for addresses.
@@ -105,7 +107,15 @@ pub struct LocalConsumer {
 
 impl LocalConsumer {
     fn plain(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Self {
-        Self { endpoint, outstanding: Arc::default(), capacity, own: false, client: false, edge: None, number: AtomicU64::new(0) }
+        Self {
+            endpoint,
+            outstanding: Arc::default(),
+            capacity,
+            own: false,
+            client: false,
+            edge: None,
+            number: AtomicU64::new(0),
+        }
     }
 
     /// A consumer that takes deliveries through `endpoint`.
@@ -113,7 +123,8 @@ impl LocalConsumer {
         Self::with_capacity(endpoint, DEFAULT_CAPACITY)
     }
 
-    /// A consumer that may have `capacity` deliveries open before others of a balanced address are preferred.
+    /// A consumer that may have `capacity` deliveries open before others of a balanced address are
+    /// preferred.
     pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
         Arc::new(Self::plain(endpoint, capacity))
     }
@@ -124,16 +135,22 @@ impl LocalConsumer {
     }
 
     /// A consumer that is reached by an edge connection.
-    pub fn behind(edge: &Arc<EdgeConnection>, endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
+    pub fn behind(
+        edge: &Arc<EdgeConnection>,
+        endpoint: Arc<dyn Endpoint>,
+        capacity: usize,
+    ) -> Arc<Self> {
         Arc::new(Self { edge: Some(Arc::clone(edge)), ..Self::plain(endpoint, capacity) })
     }
 
-    /// Whether it takes what a client sends before it has answered: what is behind an edge connection may be a C router's.
+    /// Whether it takes what a client sends before it has answered: what is behind an edge
+    /// connection may be a C router's.
     pub(super) fn is_early(&self) -> bool {
         self.edge.is_none()
     }
 
-    /// A handler that every router has for itself, such as its management node: the network is not told of it.
+    /// A handler that every router has for itself, such as its management node: the network is not
+    /// told of it.
     pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
         Arc::new(Self { own: true, ..Self::plain(endpoint, DEFAULT_CAPACITY) })
     }
@@ -150,14 +167,18 @@ pub(super) struct Remote {
 }
 
 impl Destinations {
-    /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if one is given.
+    /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if
+    /// one is given.
     fn can_be_reached(&self, from: Option<&EdgeConnection>) -> bool {
         match from {
             None => !self.locals.is_empty() || !self.remotes.is_empty(),
             // An edge router has what every router has for itself.
             Some(edge) => {
                 self.locals.iter().any(|consumer| !consumer.own && edge.may_reach(consumer))
-                    || self.remotes.iter().any(|remote| edge.may_leave_for(remote.sole_mesh.as_deref()))
+                    || self
+                        .remotes
+                        .iter()
+                        .any(|remote| edge.may_leave_for(remote.sole_mesh.as_deref()))
             }
         }
     }
@@ -191,7 +212,11 @@ impl std::ops::Deref for Watching {
 }
 
 impl Watching {
-    pub(super) fn new(core: &Arc<Core>, address: &Arc<Address>, edge: Option<&Arc<EdgeConnection>>) -> Self {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        address: &Arc<Address>,
+        edge: Option<&Arc<EdgeConnection>>,
+    ) -> Self {
         let (place, watch) = address.watch(edge);
         Self { core: Arc::clone(core), address: Arc::clone(address), watch, place }
     }
@@ -261,12 +286,17 @@ impl Address {
 
     /// Deliveries that are open at a neighbor.
     pub(super) fn open_at(&self, neighbor: TrunkId) -> usize {
-        self.hops.load().iter().find(|(known, _)| *known == neighbor).map_or(0, |(_, open)| open.load(Ordering::Relaxed))
+        self.hops
+            .load()
+            .iter()
+            .find(|(known, _)| *known == neighbor)
+            .map_or(0, |(_, open)| open.load(Ordering::Relaxed))
     }
 
     /// The count of deliveries that are open at a neighbor.
     pub(super) fn count_at(&self, neighbor: TrunkId) -> Arc<AtomicUsize> {
-        // A look is enough, once it is there: to publish what does not change costs 600 instructions, and others wait for it.
+        // A look is enough, once it is there: to publish what does not change costs 600
+        // instructions, and others wait for it.
         if let Some((_, open)) = self.hops.load().iter().find(|(known, _)| *known == neighbor) {
             return Arc::clone(open);
         }
@@ -291,15 +321,25 @@ impl Address {
         destinations.locals.len() - destinations.locals.own()
     }
 
-    /// Whether anybody consumes it at this router, without its own handlers and what is behind edge connections.
+    /// Whether anybody consumes it at this router, without its own handlers and what is behind edge
+    /// connections.
     pub fn is_served_here(&self) -> bool {
-        self.destinations.load().locals.iter().any(|consumer| !consumer.own && consumer.edge.is_none())
+        self.destinations
+            .load()
+            .locals
+            .iter()
+            .any(|consumer| !consumer.own && consumer.edge.is_none())
     }
 
-    /// Routers behind whose edge connections it is consumed, by id: an interior router's edge routers, an edge router's uplink.
+    /// Routers behind whose edge connections it is consumed, by id: an interior router's edge
+    /// routers, an edge router's uplink.
     pub fn edge_peers(&self) -> BTreeSet<Arc<str>> {
         let destinations = self.destinations.load();
-        destinations.locals.iter().filter_map(|consumer| Some(Arc::clone(consumer.edge.as_ref()?.peer()))).collect()
+        destinations
+            .locals
+            .iter()
+            .filter_map(|consumer| Some(Arc::clone(consumer.edge.as_ref()?.peer())))
+            .collect()
     }
 
     /// Handlers that every router has for itself.
@@ -319,7 +359,9 @@ impl Address {
 
     /// Consumers at this router and, of an interior router, behind its edge routers.
     pub(super) fn consumers_behind(&self) -> usize {
-        let here = |consumer: &&Arc<LocalConsumer>| !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.leads_away());
+        let here = |consumer: &&Arc<LocalConsumer>| {
+            !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.leads_away())
+        };
         self.destinations.load().locals.iter().filter(here).count()
     }
 
@@ -330,16 +372,20 @@ impl Address {
 
     /// Whether a consumer is behind an edge connection.
     pub(super) fn is_behind(&self, edge: &EdgeConnection) -> bool {
-        let of =
-            |consumer: &Arc<LocalConsumer>| consumer.edge.as_ref().is_some_and(|known| std::ptr::eq(&raw const **known, edge));
+        let of = |consumer: &Arc<LocalConsumer>| {
+            consumer.edge.as_ref().is_some_and(|known| std::ptr::eq(&raw const **known, edge))
+        };
         self.destinations.load().locals.iter().any(of)
     }
 
     /// The mesh of edge routers to which all its consumers here belong.
     pub(super) fn sole_mesh(&self) -> Option<Arc<str>> {
         let destinations = self.destinations.load();
-        let mut meshes =
-            destinations.locals.iter().filter(|consumer| !consumer.own).map(|consumer| consumer.edge.as_ref()?.mesh());
+        let mut meshes = destinations
+            .locals
+            .iter()
+            .filter(|consumer| !consumer.own)
+            .map(|consumer| consumer.edge.as_ref()?.mesh());
         let first = meshes.next()??;
         meshes.all(|mesh| mesh.as_ref() == Some(&first)).then(|| Arc::from(&**first))
     }
@@ -383,14 +429,16 @@ impl Address {
         }
     }
 
-    /// Replaces the destinations. Called under the core's lock, so that changes do not overtake each other.
+    /// Replaces the destinations. Called under the core's lock, so that changes do not overtake
+    /// each other.
     pub(super) fn change(&self, change: impl FnOnce(&mut Destinations)) {
         let mut destinations = Destinations::clone(&self.destinations.load());
         let before = destinations.can_be_reached(None);
         change(&mut destinations);
         let changed = destinations.can_be_reached(None) != before;
         self.destinations.store(Arc::new(destinations));
-        // Thousands may watch, and thousands consume: one more consumer is no news to those who are told of any.
+        // Thousands may watch, and thousands consume: one more consumer is no news to those who are
+        // told of any.
         if changed || self.watches().particular > 0 {
             self.tell_watches();
         }

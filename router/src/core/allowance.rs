@@ -1,11 +1,12 @@
 //! How many addresses the network is told of for clients.
 //!
-//! Other routers keep at most [`MAX_ADDRESSES`] and [`MAX_ADDRESS_OCTETS`] of one router. Services are to fit in there whatever
-//! clients do, so all clients together have a part of it.
+//! Other routers keep at most [`MAX_ADDRESSES`] and [`MAX_ADDRESS_OCTETS`] of one router. Services
+//! are to fit in there whatever clients do, so all clients together have a part of it.
 
 use skupper_proto::mobile::{MAX_ADDRESS_OCTETS, MAX_ADDRESSES};
 
-/// Addresses that the clients of a router may consume together: three quarters of what other routers take.
+/// Addresses that the clients of a router may consume together: three quarters of what other
+/// routers take.
 pub const CLIENT_ADDRESSES: usize = MAX_ADDRESSES / 4 * 3;
 
 /// Octets of these addresses: three quarters of what other routers take.

@@ -1,15 +1,17 @@
 //! The choice of a destination, by treatment (closest, balanced).
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use skupper_proto::address::{AddressClass, Treatment};
+use skupper_proto::amqp::performative::DeliveryState;
+
 use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
 use super::delivery::{Delivery, Outstanding};
 use super::edge::Origin;
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::{Endpoint, Routes, Way};
 use super::trunk::{Trunk, TrunkId};
-use skupper_proto::address::{AddressClass, Treatment};
-use skupper_proto::amqp::performative::DeliveryState;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// A destination that was chosen for one delivery.
 #[derive(Debug)]
@@ -74,8 +76,8 @@ impl Choice {
         Self { priority, ..self }
     }
 
-    /// Whether a client's octets may follow the stream's head before its answer comes: whoever may get it takes them. A C router forgets such a
-    /// connection now and then.
+    /// Whether a client's octets may follow the stream's head before its answer comes: whoever may
+    /// get it takes them. A C router forgets such a connection now and then.
     pub const fn takes_early(&self) -> bool {
         self.early
     }
@@ -118,8 +120,14 @@ pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
     }
 }
 
-/// A way to a router, for a delivery that goes to that router and no other, and answers one that came by a connection, if that is given.
-pub(super) fn toward(routes: &Routes, router: &str, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
+/// A way to a router, for a delivery that goes to that router and no other, and answers one that
+/// came by a connection, if that is given.
+pub(super) fn toward(
+    routes: &Routes,
+    router: &str,
+    streaming: bool,
+    came_by: Option<&Arc<Mailbox>>,
+) -> Option<Choice> {
     Some(to_trunk(routes.get(router)?.trunk, streaming, came_by))
 }
 
@@ -174,19 +182,30 @@ impl Tried {
     }
 }
 
-/// Chooses among an address's destinations those that were not `tried` and to which a delivery with this origin may go.
-pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried: &Tried, origin: &Origin<'_>) -> Option<Choice> {
+/// Chooses among an address's destinations those that were not `tried` and to which a delivery with
+/// this origin may go.
+pub(super) fn choose(
+    address: &Address,
+    routes: &Routes,
+    streaming: bool,
+    tried: &Tried,
+    origin: &Origin<'_>,
+) -> Option<Choice> {
     let destinations = address.destinations.load();
     let turn = address.turn.fetch_add(1, Ordering::Relaxed);
-    let usable = |consumer: &&Arc<LocalConsumer>| !tried.has_local(consumer) && origin.may_reach(consumer);
+    let usable =
+        |consumer: &&Arc<LocalConsumer>| !tried.has_local(consumer) && origin.may_reach(consumer);
     if address.key().class() == AddressClass::Edge
         // An edge router that came back by another connection may still be counted by its former one.
         && let Some(consumer) = destinations.locals.iter().rev().find(usable)
     {
         return Some(to_local(consumer));
     }
-    // What is for the router itself, as requests to its management are, is for nobody who attached to the same address.
-    if let Some(handler) = destinations.locals.get(0).filter(|consumer| consumer.own && usable(consumer)) {
+    // What is for the router itself, as requests to its management are, is for nobody who attached
+    // to the same address.
+    if let Some(handler) =
+        destinations.locals.get(0).filter(|consumer| consumer.own && usable(consumer))
+    {
         return Some(to_local(handler));
     }
     if address.treatment() != Treatment::Balanced
@@ -195,30 +214,49 @@ pub(super) fn choose(address: &Address, routes: &Routes, streaming: bool, tried:
     {
         return Some(to_local(consumer));
     }
-    // The lowest value wins among those with capacity left; without any, the lowest of all. Equals take turns.
+    // The lowest value wins among those with capacity left; without any, the lowest of all. Equals
+    // take turns.
     let mut best = None;
     let count = destinations.locals.len() + destinations.remotes.len();
     let mut consider = |index: usize, open: usize, capacity: usize, cost: u64, trunk| {
-        let value = if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
+        let value =
+            if address.treatment() == Treatment::Balanced { open as u64 + cost } else { cost };
         let rank = (open >= capacity, value, (index + count - turn % count) % count);
         if best.is_none_or(|(known, _)| rank < known) {
             best = Some((rank, (index, trunk)));
         }
     };
-    for (index, consumer) in destinations.locals.iter().enumerate().filter(|(_, consumer)| usable(consumer)) {
+    for (index, consumer) in
+        destinations.locals.iter().enumerate().filter(|(_, consumer)| usable(consumer))
+    {
         consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0, None);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
-        let valid = |way: &Way<'_>| !tried.has_trunk(way.trunk.id()) && origin.may_go_to(&routes.table, &remote.router, false);
+        let valid = |way: &Way<'_>| {
+            !tried.has_trunk(way.trunk.id())
+                && origin.may_go_to(&routes.table, &remote.router, false)
+        };
         let Some(route) = routes.get(&remote.router).filter(valid) else { continue };
         let index = destinations.locals.len() + index;
-        consider(index, address.open_at(route.trunk.id()), DEFAULT_CAPACITY, route.cost, Some(route.trunk));
+        consider(
+            index,
+            address.open_at(route.trunk.id()),
+            DEFAULT_CAPACITY,
+            route.cost,
+            Some(route.trunk),
+        );
     }
     let (_, (index, trunk)) = best?;
-    // Only the one that was chosen moves on to its next data connection: a look at the others must not use up their turns.
+    // Only the one that was chosen moves on to its next data connection: a look at the others must
+    // not use up their turns.
     let Some(trunk) = trunk else { return destinations.locals.get(index).map(to_local) };
     let outstanding = Some(Outstanding::new(&address.count_at(trunk.id())));
     // The routers on the way choose anew, among all of them.
     let early = destinations.remotes.iter().all(|remote| remote.early);
-    Some(Choice { outstanding, priority: address.priority(), early, ..to_trunk(trunk, streaming, None) })
+    Some(Choice {
+        outstanding,
+        priority: address.priority(),
+        early,
+        ..to_trunk(trunk, streaming, None)
+    })
 }

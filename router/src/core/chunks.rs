@@ -1,15 +1,17 @@
 //! Octets that wait, in the pieces they came in.
 
-use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Octets of a piece below which it is joined with the one before it, if that is as small and more than so many pieces wait. A piece takes 64
-/// octets beside its own: of single octets that wait, one would take as much as sixty-five.
+use bytes::{Bytes, BytesMut};
+
+/// Octets of a piece below which it is joined with the one before it, if that is as small and more
+/// than so many pieces wait. A piece takes 64 octets beside its own: of single octets that wait,
+/// one would take as much as sixty-five.
 const SMALL: usize = 1024;
 const LOOSE: usize = 16;
 
-/// A queue that asks for no memory while it holds one piece at most: of ten thousand streams at rest, or with a small request now and
-/// then, none keeps a buffer for it.
+/// A queue that asks for no memory while it holds one piece at most: of ten thousand streams at
+/// rest, or with a small request now and then, none keeps a buffer for it.
 #[derive(Debug, Default)]
 pub struct Chunks {
     first: Option<Bytes>,
@@ -34,7 +36,9 @@ impl Chunks {
     /// Appends a piece, and joins small ones when many wait.
     pub fn append(&mut self, chunk: Bytes) {
         let joins = self.rest.len() >= LOOSE && chunk.len() < SMALL;
-        let Some(last) = self.rest.back_mut().filter(|last| joins && last.len() < SMALL) else { return self.push_back(chunk) };
+        let Some(last) = self.rest.back_mut().filter(|last| joins && last.len() < SMALL) else {
+            return self.push_back(chunk);
+        };
         let mut joined = std::mem::take(last).try_into_mut().unwrap_or_else(|shared| {
             let mut joined = BytesMut::with_capacity(shared.len() + chunk.len());
             joined.extend_from_slice(&shared);
@@ -96,7 +100,8 @@ mod tests {
         // What others have, too, is not changed under them.
         let mut chunks = Chunks::default();
         let shared = Bytes::from(b"ab".to_vec());
-        let more = [Bytes::from_static(b"c"), Bytes::from(vec![0; SMALL]), Bytes::from_static(b"d")];
+        let more =
+            [Bytes::from_static(b"c"), Bytes::from(vec![0; SMALL]), Bytes::from_static(b"d")];
         (0..=LOOSE).map(|_| shared.clone()).chain(more).for_each(|chunk| chunks.append(chunk));
         assert_eq!(chunks.iter().map(Bytes::len).skip(LOOSE).collect::<Vec<_>>(), [3, SMALL, 1]);
         assert_eq!(shared, b"ab"[..]);

@@ -1,17 +1,21 @@
 //! The consumers of one address at this router, in the order in which they came.
 //!
-//! They are read as a snapshot, which a change copies. One client may attach tens of thousands to one address, so they stand in
-//! parts that snapshots share: a change copies one part and the list of parts.
+//! They are read as a snapshot, which a change copies. One client may attach tens of thousands to
+//! one address, so they stand in parts that snapshots share: a change copies one part and the list
+//! of parts.
 
-use super::address::LocalConsumer;
-use skupper_proto::mobile::Rank;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use skupper_proto::mobile::Rank;
+
+use super::address::LocalConsumer;
 
 /// Consumers of one part. With fewer the list of parts would be longer; with more, a part.
 const PART: usize = 128;
 
-/// Two parts beside each other that have no more are joined, so that parts are few whatever comes and goes.
+/// Two parts beside each other that have no more are joined, so that parts are few whatever comes
+/// and goes.
 const SPARSE: usize = PART / 4;
 
 /// The consumers. The handlers that every router has for itself stand before all others.
@@ -57,7 +61,8 @@ impl Consumers {
         self.late == 0
     }
 
-    /// The highest rank that one of them gives the address. A client is none that is reached by an edge connection.
+    /// The highest rank that one of them gives the address. A client is none that is reached by an
+    /// edge connection.
     pub(super) const fn rank(&self) -> Rank {
         if self.count > self.clients + self.late {
             Rank::Service
@@ -115,9 +120,13 @@ impl Consumers {
 
     /// The part and the place in it where a consumer stands.
     fn find(&self, consumer: &Arc<LocalConsumer>) -> Option<(usize, usize)> {
-        let within = |at: usize| Some((at, self.parts.get(at)?.iter().position(|known| Arc::ptr_eq(known, consumer))?));
+        let within = |at: usize| {
+            Some((at, self.parts.get(at)?.iter().position(|known| Arc::ptr_eq(known, consumer))?))
+        };
         let wanted = number(consumer);
-        let after = self.parts.partition_point(|part| part.first().is_some_and(|first| number(first) <= wanted));
+        let after = self
+            .parts
+            .partition_point(|part| part.first().is_some_and(|first| number(first) <= wanted));
         // One that consumes another address, too, may have its number from there.
         after.checked_sub(1).and_then(within).or_else(|| (0..self.parts.len()).find_map(within))
     }
@@ -138,9 +147,10 @@ impl Consumers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::tests::Sink;
     use super::*;
-    use proptest::prelude::*;
 
     proptest! {
         /// It is what a vector of them would be, and has few parts.

@@ -1,8 +1,10 @@
 //! Deliveries by what became of them.
 
-use super::choose::Destination;
-use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use skupper_proto::amqp::performative::DeliveryState;
+
+use super::choose::Destination;
 
 macro_rules! counters {
     ($($(#[$meta:meta])* $name:ident)+) => {

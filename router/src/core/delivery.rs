@@ -1,25 +1,30 @@
 //! A delivery: a message head, a body that may still be arriving, and what its receiver says of it.
 //!
-//! It has one producer and one consumer, which may live on two threads; each is woken when the other has done something for it.
-//! The lock is the delivery's own and is held for a few instructions.
+//! It has one producer and one consumer, which may live on two threads; each is woken when the
+//! other has done something for it. The lock is the delivery's own and is held for a few
+//! instructions.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::stream;
 
 use super::account::{Charge, Holder};
 use super::chunks::Chunks;
 use super::edge::EdgeConnection;
 use super::mailbox::Mailbox;
-use bytes::Bytes;
-use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::stream;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
-/// Octets that wait for the consumer, below which no producer is held back. A producer that may be is told when some of them have been taken;
-/// others need not hear of it. (A service that is woken for each request's octets costs 1,200 instructions each time.)
+/// Octets that wait for the consumer, below which no producer is held back. A producer that may be
+/// is told when some of them have been taken; others need not hear of it. (A service that is woken
+/// for each request's octets costs 1,200 instructions each time.)
 pub const AHEAD: usize = 256 * 1024;
 
-/// Octets of memory that a delivery takes beside its message's head and body: itself, and its places in the tables of the two connections that it
-/// joins (measured: 1.1 KiB, its places in the engines included).
+/// Octets of memory that a delivery takes beside its message's head and body: itself, and its
+/// places in the tables of the two connections that it joins (measured: 1.1 KiB, its places in the
+/// engines included).
 const TAKES: usize = 1024;
 
 /// What is known of a message before its body.
@@ -35,11 +40,14 @@ pub struct Message {
     pub presettled: bool,
     /// 0 to 9.
     pub priority: u8,
-    /// Its producer is in this process and speaks no AMQP: nobody else counts its outcome, or settles it.
+    /// Its producer is in this process and speaks no AMQP: nobody else counts its outcome, or
+    /// settles it.
     pub internal: bool,
-    /// Its receiver says how far it has come, and its sender keeps a window by that, as with the streams of a service connection.
+    /// Its receiver says how far it has come, and its sender keeps a window by that, as with the
+    /// streams of a service connection.
     pub windowed: bool,
-    /// Its sender is told when its receiver allows more than the window: the neighbor that it comes from is a router of ours.
+    /// Its sender is told when its receiver allows more than the window: the neighbor that it
+    /// comes from is a router of ours.
     pub extensible: bool,
     /// Its sender wants it to be sent elsewhere when it is released.
     pub resend: bool,
@@ -58,7 +66,8 @@ pub struct Message {
 pub enum Ended {
     /// It is whole.
     Complete,
-    /// It was given up: what came of it goes on as far as nobody has to wait for it, and the abort behind it.
+    /// It was given up: what came of it goes on as far as nobody has to wait for it, and the abort
+    /// behind it.
     Aborted,
 }
 
@@ -120,7 +129,8 @@ impl Notify {
 struct State {
     /// Who is charged for it.
     holder: Arc<Holder>,
-    /// What is charged for the head's octets, if copies share them; else they are charged with the rest.
+    /// What is charged for the head's octets, if copies share them; else they are charged with the
+    /// rest.
     head: Option<Arc<Charge>>,
     chunks: Chunks,
     queued: usize,
@@ -129,15 +139,17 @@ struct State {
     consumer: Side,
     received: u64,
     acknowledged: bool,
-    /// Octets beyond the window that the receiver allows, and how many of them the router has lent: as many may come and wait.
+    /// Octets beyond the window that the receiver allows, and how many of them the router has
+    /// lent: as many may come and wait.
     allowance: u64,
     lent: usize,
-    /// Part of the loan is to end once so much has been received: what was sent while more was allowed has come by then. And the most that has
-    /// been allowed since.
+    /// Part of the loan is to end once so much has been received: what was sent while more was
+    /// allowed has come by then. And the most that has been allowed since.
     recall: Option<(u64, usize)>,
     outcome: Option<DeliveryState>,
     settled: bool,
-    /// What sender and receiver have said of it in the terms of an extension, and the other has not heard yet.
+    /// What sender and receiver have said of it in the terms of an extension, and the other has
+    /// not heard yet.
     sender_state: Option<Box<DeliveryState>>,
     receiver_state: Option<Box<DeliveryState>>,
     /// The sender wants no more word of it.
@@ -198,7 +210,8 @@ pub struct Progress {
     pub received: u64,
     /// The receiver has said how far it has come, even if that is nowhere yet.
     pub acknowledged: bool,
-    /// The receiver has said something in the terms of an extension, see [`Delivery::receiver_state`].
+    /// The receiver has said something in the terms of an extension, see
+    /// [`Delivery::receiver_state`].
     pub extended: bool,
     /// Octets beyond the window that the receiver allows.
     pub allowance: u64,
@@ -261,7 +274,11 @@ impl Delivery {
         }));
         holder.take(TAKES);
         let copy = State { head: Some(head), ..State::new(Arc::clone(holder)) };
-        Arc::new(Self { message: self.message.clone(), state: Mutex::new(copy), outstanding: Mutex::default() })
+        Arc::new(Self {
+            message: self.message.clone(),
+            state: Mutex::new(copy),
+            outstanding: Mutex::default(),
+        })
     }
 
     /// Charges it to another holder from now on: who it is for has been found.
@@ -294,8 +311,8 @@ impl Delivery {
 
     // ----- for the producer -----
 
-    /// Names the producer, to be woken when the consumer has said something, or has taken octets of [`AHEAD`] and more. A party hears of all
-    /// that is taken.
+    /// Names the producer, to be woken when the consumer has said something, or has taken octets of
+    /// [`AHEAD`] and more. A party hears of all that is taken.
     pub fn set_producer(&self, notify: Notify) {
         self.lock().producer = Side { notify, pending: false };
     }
@@ -308,13 +325,14 @@ impl Delivery {
         }
     }
 
-    /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped once an outcome has come: nobody
-    /// wants them any more.
+    /// Appends octets of the body, and returns how many wait for the consumer now. They are dropped
+    /// once an outcome has come: nobody wants them any more.
     pub fn push(&self, octets: Bytes) -> usize {
         self.append(octets, None)
     }
 
-    /// Appends the last octets of the body. The consumer sees their end with them, and need not tell it by itself.
+    /// Appends the last octets of the body. The consumer sees their end with them, and need not
+    /// tell it by itself.
     pub fn push_last(&self, octets: Bytes, ended: Ended) {
         self.append(octets, Some(ended));
     }
@@ -330,7 +348,8 @@ impl Delivery {
             if state.end.is_some() {
                 return state.queued;
             }
-            let dropped = matches!(&state.outcome, Some(outcome) if *outcome != DeliveryState::Accepted);
+            let dropped =
+                matches!(&state.outcome, Some(outcome) if *outcome != DeliveryState::Accepted);
             let appends = !octets.is_empty() && !dropped;
             if appends {
                 state.holder.take(octets.len());
@@ -359,7 +378,8 @@ impl Delivery {
         notify.wake();
     }
 
-    /// How it stands at its sender now, in the terms of an extension. Of several that nobody has heard, the last is told.
+    /// How it stands at its sender now, in the terms of an extension. Of several that nobody has
+    /// heard, the last is told.
     pub fn set_sender_state(&self, delivery_state: DeliveryState) {
         let notify = {
             let mut state = self.lock();
@@ -389,7 +409,8 @@ impl Delivery {
         }
     }
 
-    /// Octets that wait for the consumer, and octets that the receiver has acknowledged; the cheap form of [`Delivery::progress`].
+    /// Octets that wait for the consumer, and octets that the receiver has acknowledged; the cheap
+    /// form of [`Delivery::progress`].
     pub fn window(&self) -> (usize, u64) {
         let state = self.lock();
         (state.queued, state.received)
@@ -407,22 +428,36 @@ impl Delivery {
         let notify = {
             let mut state = self.lock();
             state.consumer = Side { notify, pending: false };
-            if state.chunks.is_empty() && state.end.is_none() { Notify::Nobody } else { state.consumer.wake() }
+            if state.chunks.is_empty() && state.end.is_none() {
+                Notify::Nobody
+            } else {
+                state.consumer.wake()
+            }
         };
         notify.wake();
     }
 
-    /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the body has ended behind them.
+    /// Moves up to `limit` octets to `into` (the last chunk may go over it), and tells whether the
+    /// body has ended behind them.
     pub fn take(&self, limit: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
         self.take_some(limit, usize::MAX, into)
     }
 
     /// The same, and never more than `limit` octets.
-    pub fn take_within(&self, limit: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
+    pub fn take_within(
+        &self,
+        limit: usize,
+        into: &mut impl Extend<Bytes>,
+    ) -> (usize, Option<Ended>) {
         self.take_some(limit, limit, into)
     }
 
-    fn take_some(&self, enough: usize, most: usize, into: &mut impl Extend<Bytes>) -> (usize, Option<Ended>) {
+    fn take_some(
+        &self,
+        enough: usize,
+        most: usize,
+        into: &mut impl Extend<Bytes>,
+    ) -> (usize, Option<Ended>) {
         let mut state = self.lock();
         state.consumer.pending = false;
         state.started = true;
@@ -446,7 +481,8 @@ impl Delivery {
         (octets, end)
     }
 
-    /// The consumer cannot go on now: if the body was given up, what waits of it is dropped. Returns whether it was.
+    /// The consumer cannot go on now: if the body was given up, what waits of it is dropped.
+    /// Returns whether it was.
     pub fn give_up(&self) -> bool {
         let mut state = self.lock();
         if state.end != Some(Ended::Aborted) {
@@ -456,8 +492,8 @@ impl Delivery {
         true
     }
 
-    /// Says how many octets of the body the receiver has taken, all in all, and how many beyond the window it allows from now on. They
-    /// are granted as far as the router has memory for them.
+    /// Says how many octets of the body the receiver has taken, all in all, and how many beyond the
+    /// window it allows from now on. They are granted as far as the router has memory for them.
     pub fn acknowledge(&self, octets: u64, allowance: u64) {
         let notify = {
             let mut state = self.lock();
@@ -478,7 +514,8 @@ impl Delivery {
             // Its producer reads no further ahead than it always does.
             return wanted;
         }
-        let wanted = if self.message.extensible { usize::try_from(wanted).unwrap_or(usize::MAX) } else { 0 };
+        let wanted =
+            if self.message.extensible { usize::try_from(wanted).unwrap_or(usize::MAX) } else { 0 };
         let account = state.holder.account();
         // While memory is short, loans are called back.
         let wanted = if account.is_short() { 0 } else { wanted };
@@ -500,7 +537,8 @@ impl Delivery {
         granted as u64
     }
 
-    /// Gives the delivery its outcome; the first one stays. `settled` says that the receiver is done with it.
+    /// Gives the delivery its outcome; the first one stays. `settled` says that the receiver is
+    /// done with it.
     pub fn outcome(&self, outcome: Option<DeliveryState>, settled: bool) {
         let notify = {
             let mut state = self.lock();
@@ -514,14 +552,20 @@ impl Delivery {
             if !matches!(state.outcome, None | Some(DeliveryState::Accepted)) {
                 state.void();
             }
-            // A task that has said all it had to say is done with it: that it was accepted changes nothing any more.
+            // A task that has said all it had to say is done with it: that it was accepted changes
+            // nothing any more.
             let done = state.end.is_some() && state.outcome == Some(DeliveryState::Accepted);
-            if done && matches!(state.producer.notify, Notify::Task(_)) { Notify::Nobody } else { state.producer.wake() }
+            if done && matches!(state.producer.notify, Notify::Task(_)) {
+                Notify::Nobody
+            } else {
+                state.producer.wake()
+            }
         };
         notify.wake();
     }
 
-    /// How it stands at its receiver now, in the terms of an extension: no outcome. Of several that nobody has heard, the last is told.
+    /// How it stands at its receiver now, in the terms of an extension: no outcome. Of several that
+    /// nobody has heard, the last is told.
     pub fn set_receiver_state(&self, delivery_state: DeliveryState) {
         let notify = {
             let mut state = self.lock();
@@ -531,27 +575,32 @@ impl Delivery {
         notify.wake();
     }
 
-    /// What the sender has said in the terms of an extension since the message came, if that is news. The consumer will be woken for what
-    /// comes after.
+    /// What the sender has said in the terms of an extension since the message came, if that is
+    /// news. The consumer will be woken for what comes after.
     pub fn sender_state(&self) -> Option<DeliveryState> {
         let mut state = self.lock();
         state.consumer.pending = false;
         state.sender_state.take().map(|state| *state)
     }
 
-    /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so that it may go elsewhere.
+    /// The consumer is gone: MODIFIED if anything of the delivery had been sent, else RELEASED, so
+    /// that it may go elsewhere.
     pub fn consumer_lost(&self) {
         let started = {
             let mut state = self.lock();
-            // A receiver may accept a stream before its end. What has not been taken by now is lost all the same, and the producer, who
-            // counts no window any more, would wait for ever for somebody to take it.
+            // A receiver may accept a stream before its end. What has not been taken by now is lost
+            // all the same, and the producer, who counts no window any more, would wait
+            // for ever for somebody to take it.
             let missing = !state.chunks.is_empty() || state.end != Some(Ended::Complete);
             if missing && state.outcome == Some(DeliveryState::Accepted) {
                 (state.outcome, state.settled) = (None, false);
             }
             state.started
         };
-        self.outcome(Some(if started { DeliveryState::failed() } else { DeliveryState::Released }), true);
+        self.outcome(
+            Some(if started { DeliveryState::failed() } else { DeliveryState::Released }),
+            true,
+        );
     }
 
     /// Whether its sender has settled.

@@ -1,21 +1,24 @@
 //! Edge connections: between an interior router and one that takes no part in the routing protocol.
 //!
-//! To an interior router what lies behind an edge connection is its own: a consumer there is a consumer here, that happens to be
-//! reached by a connection. To an edge router one of its connections, the uplink, leads to everything that is not its own: an
-//! address that can be reached beyond has the uplink among its consumers, and what is for nobody known goes there too. Either way
-//! nothing goes back to where it came from.
+//! To an interior router what lies behind an edge connection is its own: a consumer there is a
+//! consumer here, that happens to be reached by a connection. To an edge router one of its
+//! connections, the uplink, leads to everything that is not its own: an address that can be reached
+//! beyond has the uplink among its consumers, and what is for nobody known goes there too. Either
+//! way nothing goes back to where it came from.
 
-use super::address::{Address, LocalConsumer};
-use super::delivery::{Message, Notify};
-use super::router::Core;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
 use arc_swap::ArcSwapOption;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
 use skupper_proto::annotations::{self, Annotations, Parsed};
 use skupper_proto::edge::Bid;
 use skupper_proto::topology::Routes;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use super::address::{Address, LocalConsumer};
+use super::delivery::{Message, Notify};
+use super::router::Core;
 
 /// Where an edge connection leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ impl EdgeConnection {
         self.leads
     }
 
-    /// Whether its consumers are those of another router that is no less a part of the network than this one.
+    /// Whether its consumers are those of another router that is no less a part of the network than
+    /// this one.
     pub(super) fn leads_away(&self) -> bool {
         self.leads != Leads::Down
     }
@@ -86,11 +90,13 @@ impl EdgeConnection {
     pub(super) fn may_reach(&self, consumer: &LocalConsumer) -> bool {
         let Some(other) = &consumer.edge else { return true };
         // What came from the network, or from an edge router's peer, is for consumers here.
-        let back = std::ptr::eq(self, &raw const **other) || self.leads_away() && other.leads_away();
+        let back =
+            std::ptr::eq(self, &raw const **other) || self.leads_away() && other.leads_away();
         !back && self.mesh.load().as_ref().is_none_or(|mesh| !other.is_of(mesh))
     }
 
-    /// Whether what comes by this connection may go to a router whose consumers all belong to one mesh of edge routers.
+    /// Whether what comes by this connection may go to a router whose consumers all belong to one
+    /// mesh of edge routers.
     pub(super) fn may_leave_for(&self, sole_mesh: Option<&str>) -> bool {
         sole_mesh.is_none_or(|mesh| !self.is_of(mesh))
     }
@@ -134,12 +140,16 @@ impl<'a> Origin<'a> {
     /// Whether it may go to a consumer here.
     pub(super) fn may_reach(&self, consumer: &LocalConsumer) -> bool {
         let Some(edge) = &consumer.edge else { return true };
-        let of_mesh =
-            self.annotations.as_ref().and_then(|annotations| annotations.ingress_mesh).is_some_and(|mesh| edge.is_of(mesh));
+        let of_mesh = self
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.ingress_mesh)
+            .is_some_and(|mesh| edge.is_of(mesh));
         !of_mesh && self.edge.is_none_or(|from| from.may_reach(consumer))
     }
 
-    /// Whether it may go to a consumer at another router. `strict` says that a router where it entered must be known.
+    /// Whether it may go to a consumer at another router. `strict` says that a router where it
+    /// entered must be known.
     pub(super) fn may_go_to(&self, routes: &Routes, router: &str, strict: bool) -> bool {
         let Some(ingress) = self.ingress() else { return true };
         match (routes.router(ingress), routes.router(router)) {
@@ -173,7 +183,8 @@ impl Demand {
     }
 }
 
-/// An edge router's connections to interior routers, or to one other edge router. One of them is in use.
+/// An edge router's connections to interior routers, or to one other edge router. One of them is in
+/// use.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     /// In the order in which they opened.
@@ -217,7 +228,9 @@ impl Edges {
 
     /// Every connection in use hears that something has changed.
     fn wake_all(&self) {
-        for active in self.beside.values().chain([&self.uplinks]).filter_map(|ways| ways.active.as_ref()) {
+        for active in
+            self.beside.values().chain([&self.uplinks]).filter_map(|ways| ways.active.as_ref())
+        {
             active.notify.clone().wake();
         }
     }
@@ -226,21 +239,28 @@ impl Edges {
 impl Ways {
     /// An address has come, gone, or changed.
     fn change(&mut self, key: &AddressKey) {
-        let Some(active) = self.active.as_ref().filter(|_| key.class() == AddressClass::Mobile) else { return };
+        let Some(active) = self.active.as_ref().filter(|_| key.class() == AddressClass::Mobile)
+        else {
+            return;
+        };
         let first = self.changed.is_empty();
         if self.changed.insert(key.clone()) && first {
             active.notify.clone().wake();
         }
     }
 
-    /// Puts the connection in use that is the best: the one that is, unless another has a higher ordinal.
+    /// Puts the connection in use that is the best: the one that is, unless another has a higher
+    /// ordinal.
     fn elect(&mut self, all: impl Iterator<Item = AddressKey>) {
-        let gone = |active: &&Arc<EdgeConnection>| self.open.iter().any(|open| Arc::ptr_eq(open, active));
+        let gone =
+            |active: &&Arc<EdgeConnection>| self.open.iter().any(|open| Arc::ptr_eq(open, active));
         let current = self.active.as_ref().filter(gone);
         // The first of equals.
         let best = self.open.iter().rev().max_by_key(|open| open.ordinal);
         let chosen = match (current, best) {
-            (Some(current), Some(best)) if best.ordinal <= current.ordinal => Some(Arc::clone(current)),
+            (Some(current), Some(best)) if best.ordinal <= current.ordinal => {
+                Some(Arc::clone(current))
+            }
             (_, best) => best.map(Arc::clone),
         };
         let unchanged = match (&self.active, &chosen) {
@@ -262,9 +282,16 @@ impl Ways {
 }
 
 impl Core {
-    /// An edge connection with a router is open: `beside` says that both are edge routers. `ordinal` is that of its TLS profile. `notify`
-    /// hears of whatever changes for it, and then asks for [`Core::edge_demands`].
-    pub fn edge_up(&self, peer: Arc<str>, beside: bool, ordinal: Option<u64>, notify: Notify) -> Arc<EdgeConnection> {
+    /// An edge connection with a router is open: `beside` says that both are edge routers.
+    /// `ordinal` is that of its TLS profile. `notify` hears of whatever changes for it, and
+    /// then asks for [`Core::edge_demands`].
+    pub fn edge_up(
+        &self,
+        peer: Arc<str>,
+        beside: bool,
+        ordinal: Option<u64>,
+        notify: Notify,
+    ) -> Arc<EdgeConnection> {
         let leads = match self.mode() {
             RouterMode::Interior => Leads::Down,
             RouterMode::Edge if beside => Leads::Beside,
@@ -300,8 +327,8 @@ impl Core {
         }
     }
 
-    /// For the task of an edge router's connection: the addresses that came, went or changed since it asked last; all of them at first.
-    /// `None` while the connection stands by.
+    /// For the task of an edge router's connection: the addresses that came, went or changed since
+    /// it asked last; all of them at first. `None` while the connection stands by.
     pub fn edge_demands(&self, edge: &Arc<EdgeConnection>) -> Option<Vec<Demand>> {
         let mut state = self.lock();
         let stopped = state.is_stopped();
@@ -312,8 +339,8 @@ impl Core {
         Some(changed.iter().map(|key| Demand::of(key, addresses.get(key), stopped)).collect())
     }
 
-    /// What an edge router bids for the id of the mesh that it forms with others, and the number of the bidding: each is told once to each
-    /// of them.
+    /// What an edge router bids for the id of the mesh that it forms with others, and the number of
+    /// the bidding: each is told once to each of them.
     pub fn bid(&self) -> Option<(u64, Bid)> {
         let state = self.lock();
         Some((state.edges.round, state.edges.bid.clone()?))
@@ -346,7 +373,8 @@ impl Core {
         edges.wake_all();
     }
 
-    /// The edge router at the other end of a connection says which mesh of edge routers it belongs to.
+    /// The edge router at the other end of a connection says which mesh of edge routers it belongs
+    /// to.
     pub fn set_mesh(&self, edge: &EdgeConnection, id: &str) {
         let mut state = self.lock();
         if edge.is_of(id) {

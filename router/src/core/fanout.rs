@@ -1,11 +1,14 @@
-//! One delivery to several destinations: what arrives is given to a copy for each, and what their receivers say is made one answer.
+//! One delivery to several destinations: what arrives is given to a copy for each, and what their
+//! receivers say is made one answer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use skupper_proto::amqp::performative::DeliveryState;
 
 use super::delivery::{Delivery, Ended, Notify, Party};
 use super::serial::Serial;
-use bytes::Bytes;
-use skupper_proto::amqp::performative::DeliveryState;
-use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 
 /// Octets that a copy may hold before the original is left where it is, and its sender with it.
 const AHEAD: usize = 256 * 1024;
@@ -35,7 +38,8 @@ struct Copy {
     done: bool,
 }
 
-/// Of several outcomes the one with the highest rank is told: rejected, accepted, modified, released.
+/// Of several outcomes the one with the highest rank is told: rejected, accepted, modified,
+/// released.
 const fn rank(outcome: &DeliveryState) -> u8 {
     match outcome {
         DeliveryState::Rejected(_) => 4,
@@ -47,7 +51,8 @@ const fn rank(outcome: &DeliveryState) -> u8 {
 }
 
 impl Fanout {
-    /// Makes `copies` copies of a delivery and begins to feed them. The caller hands each to its destination.
+    /// Makes `copies` copies of a delivery and begins to feed them. The caller hands each to its
+    /// destination.
     pub(super) fn start(original: &Arc<Delivery>, copies: usize) -> Vec<Arc<Delivery>> {
         let copies: Vec<_> = (0..copies).map(|_| original.copy()).collect();
         let fanout = Arc::new(Self {
@@ -55,7 +60,11 @@ impl Fanout {
             state: Serial::new(State {
                 copies: copies
                     .iter()
-                    .map(|delivery| Copy { delivery: Arc::clone(delivery), outcome: None, done: false })
+                    .map(|delivery| Copy {
+                        delivery: Arc::clone(delivery),
+                        outcome: None,
+                        done: false,
+                    })
                     .collect(),
                 ended: None,
                 settled: false,
@@ -125,7 +134,13 @@ impl State {
             }
         }
         while self.ended.is_none() {
-            let most = self.copies.iter().filter(|copy| !copy.done).map(|copy| copy.delivery.window().0).max().unwrap_or(0);
+            let most = self
+                .copies
+                .iter()
+                .filter(|copy| !copy.done)
+                .map(|copy| copy.delivery.window().0)
+                .max()
+                .unwrap_or(0);
             let mut chunks: VecDeque<Bytes> = VecDeque::new();
             let (octets, ended) = original.take(AHEAD.saturating_sub(most), &mut chunks);
             for chunk in chunks {
@@ -148,8 +163,8 @@ impl State {
         }
     }
 
-    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them, and what one of them has said in the
-    /// terms of an extension.
+    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them,
+    /// and what one of them has said in the terms of an extension.
     fn look_after(&mut self) -> (bool, Option<DeliveryState>) {
         let mut said = None;
         for copy in self.copies.iter_mut().filter(|copy| !copy.done) {
@@ -168,6 +183,10 @@ impl State {
 
     /// The outcome that goes before all others: see [`rank`].
     fn outcome(&self) -> Option<DeliveryState> {
-        self.copies.iter().filter_map(|copy| copy.outcome.as_ref()).max_by_key(|outcome| rank(outcome)).cloned()
+        self.copies
+            .iter()
+            .filter_map(|copy| copy.outcome.as_ref())
+            .max_by_key(|outcome| rank(outcome))
+            .cloned()
     }
 }

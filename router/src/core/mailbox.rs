@@ -1,10 +1,12 @@
 //! How a connection's task is reached from elsewhere.
 
-use super::delivery::Delivery;
-use skupper_proto::amqp::performative::Error;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+
+use skupper_proto::amqp::performative::Error;
+
+use super::delivery::Delivery;
 
 /// On which of a connection's links a delivery goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +28,19 @@ pub enum Command {
     Deliver(Arc<Delivery>, Via),
     /// Send close with this error, or none, and end.
     Close(Option<Error>),
-    /// Another connection of the same connector, with newer certificates, has taken over: carry what is under way, and nothing new.
+    /// Another connection of the same connector, with newer certificates, has taken over: carry
+    /// what is under way, and nothing new.
     Retire,
     /// Attach and detach until there are the links that the router is to attach by itself now.
     AutoLinks,
 }
 
-/// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that arrive at once must fit.
+/// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that
+/// arrive at once must fit.
 const MAX_COMMANDS: usize = 65_536;
 
-/// Commands that a connection takes at once: new streams take some microseconds each, and meanwhile nothing is read or written.
+/// Commands that a connection takes at once: new streams take some microseconds each, and meanwhile
+/// nothing is read or written.
 const AT_ONCE: usize = 64;
 
 #[derive(Debug, Default)]
@@ -90,7 +95,11 @@ impl Mailbox {
         let waker = {
             let mut state = self.lock();
             let State { control, commands, closed, .. } = &mut *state;
-            let queue = if matches!(command, Command::Deliver(_, Via::Control)) { control } else { commands };
+            let queue = if matches!(command, Command::Deliver(_, Via::Control)) {
+                control
+            } else {
+                commands
+            };
             if *closed || queue.len() >= MAX_COMMANDS {
                 return Err(command);
             }
@@ -103,10 +112,15 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Moves what waits into the two buffers of the connection's task, which may hold what a former call has left. Fills `commands`
-    /// up to a bound, control commands first. When nothing waited, `waker` will be woken by what comes. Returns whether anything
-    /// waited.
-    pub fn take(&self, ready: &mut Vec<u32>, commands: &mut VecDeque<Command>, waker: &Waker) -> bool {
+    /// Moves what waits into the two buffers of the connection's task, which may hold what a former
+    /// call has left. Fills `commands` up to a bound, control commands first. When nothing
+    /// waited, `waker` will be woken by what comes. Returns whether anything waited.
+    pub fn take(
+        &self,
+        ready: &mut Vec<u32>,
+        commands: &mut VecDeque<Command>,
+        waker: &Waker,
+    ) -> bool {
         let mut state = self.lock();
         if state.ready.is_empty() && state.commands.is_empty() && state.control.is_empty() {
             if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -118,7 +132,8 @@ impl Mailbox {
         // Mostly there are none, and to append nothing takes a hundred instructions.
         if !state.control.is_empty() {
             // Behind control commands that a former call has left, and in front of everything else.
-            let is_control = |command: &Command| matches!(command, Command::Deliver(_, Via::Control));
+            let is_control =
+                |command: &Command| matches!(command, Command::Deliver(_, Via::Control));
             let at = commands.iter().take_while(|command| is_control(command)).count();
             let mut others = commands.split_off(at);
             commands.append(&mut state.control);

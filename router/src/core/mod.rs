@@ -1,9 +1,11 @@
 //! Where deliveries go: addresses, treatments, routes, and the deliveries themselves.
 //!
-//! Everything that is routed is a [`Delivery`]: a message head and a body that may still be arriving. What sends or receives
-//! deliveries is a link endpoint: an AMQP link, a service connection's half, or a handler in the process; this room knows
-//! endpoints by the little they need to be told ([`Endpoint`], [`Mailbox`]) and nothing of sockets. Look-ups read published
-//! snapshots; changes are made under one lock, the core's, by whoever causes them. It is synchronous and reads no clock.
+//! Everything that is routed is a [`Delivery`]: a message head and a body that may still be
+//! arriving. What sends or receives deliveries is a link endpoint: an AMQP link, a service
+//! connection's half, or a handler in the process; this room knows endpoints by the little they
+//! need to be told ([`Endpoint`], [`Mailbox`]) and nothing of sockets. Look-ups read published
+//! snapshots; changes are made under one lock, the core's, by whoever causes them. It is
+//! synchronous and reads no clock.
 
 mod account;
 mod address;

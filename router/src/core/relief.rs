@@ -1,23 +1,29 @@
-//! Which streams are given up when the memory for all is nearly used: the service that holds most gives up those that have stood still for longest.
+//! Which streams are given up when the memory for all is nearly used: the service that holds most
+//! gives up those that have stood still for longest.
 //!
-//! A machine in virtual time. It is shown the account and every stream again and again, at the times that it asks for, and names the streams that are
-//! to be reset. It knows by itself how long each has stood still.
+//! A machine in virtual time. It is shown the account and every stream again and again, at the
+//! times that it asks for, and names the streams that are to be reset. It knows by itself how long
+//! each has stood still.
 
-use skupper_proto::time::Instant;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Parts of the ceiling: from the first on streams are watched closely, from the second on they are given up.
+use skupper_proto::time::Instant;
+
+/// Parts of the ceiling: from the first on streams are watched closely, from the second on they are
+/// given up.
 const WATCH: (usize, usize) = (1, 2);
 const RESET: (usize, usize) = (3, 4);
 
-/// How often streams are looked at while memory is not short, and when it is. A link of 1 Gbit/s brings 24 MiB meanwhile.
+/// How often streams are looked at while memory is not short, and when it is. A link of 1 Gbit/s
+/// brings 24 MiB meanwhile.
 const SELDOM: Duration = Duration::from_millis(200);
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// How long a stream may stand still while memory is only short. The less is free, the less patience is left, down to the least: a reader whose
-/// machine is busy takes that long now and then.
+/// How long a stream may stand still while memory is only short. The less is free, the less
+/// patience is left, down to the least: a reader whose machine is busy takes that long now and
+/// then.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -88,8 +94,8 @@ impl Standing {
 }
 
 impl Relief {
-    /// Looks at all streams; `services` are the octets that each service holds. Returns the streams to be reset, and when to look again: `None` while
-    /// there is nothing to watch.
+    /// Looks at all streams; `services` are the octets that each service holds. Returns the streams
+    /// to be reset, and when to look again: `None` while there is nothing to watch.
     pub fn look(
         &mut self,
         now: Instant,
@@ -119,7 +125,11 @@ impl Relief {
             } else if stream.waiting > 0
                 && let Some(still) = still.get_mut(stream.service)
             {
-                still.push(Victim { id: stream.id, stalled: now.since(since), waiting: stream.waiting });
+                still.push(Victim {
+                    id: stream.id,
+                    stalled: now.since(since),
+                    waiting: stream.waiting,
+                });
             }
         }
         self.seen = seen;
@@ -128,11 +138,17 @@ impl Relief {
         }
         let mut victims = Vec::new();
         while standing.held > standing.short() {
-            let (patience, free) = (standing.patience(), standing.ceiling.saturating_sub(standing.held));
-            let due = |still: &Vec<Victim>| still.last().is_some_and(|victim| victim.stalled >= patience);
+            let (patience, free) =
+                (standing.patience(), standing.ceiling.saturating_sub(standing.held));
+            let due =
+                |still: &Vec<Victim>| still.last().is_some_and(|victim| victim.stalled >= patience);
             // Who holds no more than is free has no more than a share.
-            let greedy = (0..services.len()).filter(|at| held[*at] > free && due(&still[*at])).max_by_key(|at| held[*at]);
-            let Some((at, victim)) = greedy.and_then(|at| Some((at, still[at].pop()?))) else { break };
+            let greedy = (0..services.len())
+                .filter(|at| held[*at] > free && due(&still[*at]))
+                .max_by_key(|at| held[*at]);
+            let Some((at, victim)) = greedy.and_then(|at| Some((at, still[at].pop()?))) else {
+                break;
+            };
             standing.held = standing.held.saturating_sub(victim.waiting);
             held[at] = held[at].saturating_sub(victim.waiting);
             victims.push(victim);
@@ -143,8 +159,9 @@ impl Relief {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MIB: usize = 1024 * 1024;
     const CEILING: usize = 64 * MIB;
@@ -160,7 +177,12 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            Self { relief: Relief::default(), now: Instant::from_millis(1000), streams: Vec::new(), other: 0 }
+            Self {
+                relief: Relief::default(),
+                now: Instant::from_millis(1000),
+                streams: Vec::new(),
+                other: 0,
+            }
         }
 
         fn add(&mut self, service: usize, waiting: usize) -> u64 {
@@ -203,7 +225,8 @@ mod tests {
             world.add(0, MIB);
             assert!(world.look(1000).is_empty(), "{n}");
         }
-        // Three quarters are held, and one stream more is too much: of those that are watched the first has waited for longest.
+        // Three quarters are held, and one stream more is too much: of those that are watched the
+        // first has waited for longest.
         world.add(0, MIB);
         let mut gone = Vec::new();
         for _ in 0..100 {
@@ -219,7 +242,8 @@ mod tests {
             let standing = Standing { held: held * MIB, ceiling: CEILING };
             assert_eq!(standing.patience().as_millis(), patience, "{held} MiB");
         }
-        // A flood that no reader takes: it is reset within moments, as soon as others would have to wait.
+        // A flood that no reader takes: it is reset within moments, as soon as others would have to
+        // wait.
         let mut world = World::new();
         (0..80).for_each(|_| _ = world.add(0, MIB));
         let reset: usize = (0..6).map(|_| world.look(50).len()).sum();

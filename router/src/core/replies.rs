@@ -1,8 +1,10 @@
 //! Addresses for answers: `_topo/0/<us>/...`, looked up without the table.
 
-use super::router::{Core, Endpoint};
-use slab::Slab;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use slab::Slab;
+
+use super::router::{Core, Endpoint};
 
 type Entries = Mutex<Slab<(u64, Arc<dyn Endpoint>)>>;
 
@@ -27,7 +29,8 @@ const PREFIX: &str = "reply.";
 /// Bits of the slot's number in what follows; above them is the shard's.
 const SLOT: u32 = 32;
 
-/// A number in hexadecimal digits. (One address is made and read for each connection: formatting it took one instruction in thirty.)
+/// A number in hexadecimal digits. (One address is made and read for each connection: formatting it
+/// took one instruction in thirty.)
 fn digits(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     for (place, digit) in (0..16).rev().zip(&mut digits) {
@@ -51,10 +54,19 @@ impl Replies {
         Arc::new(Self { shards: (0..shards.max(1)).map(|_| Mutex::default()).collect() })
     }
 
-    /// Makes an address for `endpoint` on `shard`. The nonce must be one that nobody can guess: whoever knows the address can answer.
-    pub fn add(self: &Arc<Self>, shard: usize, nonce: u64, endpoint: Arc<dyn Endpoint>) -> ReplyHandle {
+    /// Makes an address for `endpoint` on `shard`. The nonce must be one that nobody can guess:
+    /// whoever knows the address can answer.
+    pub fn add(
+        self: &Arc<Self>,
+        shard: usize,
+        nonce: u64,
+        endpoint: Arc<dyn Endpoint>,
+    ) -> ReplyHandle {
         let shard = shard % self.shards.len();
-        let slot = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).insert((nonce, endpoint));
+        let slot = self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((nonce, endpoint));
         ReplyHandle { replies: Arc::clone(self), shard, slot, nonce }
     }
 
@@ -69,7 +81,10 @@ impl Replies {
         let (place, nonce) = (number(place)?, number(nonce.try_into().ok()?)?);
         let (shard, slot) = ((place >> SLOT) as usize, (place & ((1 << SLOT) - 1)) as usize);
         let entries = self.shards.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(slot).filter(|(known, _)| *known == nonce).map(|(_, endpoint)| Arc::clone(endpoint))
+        entries
+            .get(slot)
+            .filter(|(known, _)| *known == nonce)
+            .map(|(_, endpoint)| Arc::clone(endpoint))
     }
 }
 
@@ -79,13 +94,17 @@ impl ReplyHandle {
         let place = (self.shard as u64) << SLOT | self.slot as u64;
         // Digits are text.
         let [place, nonce] = [digits(place), digits(self.nonce)];
-        let [place, nonce] = [&place, &nonce].map(|digits| str::from_utf8(digits).unwrap_or_default());
+        let [place, nonce] =
+            [&place, &nonce].map(|digits| str::from_utf8(digits).unwrap_or_default());
         core.address_of(&[PREFIX, place, nonce])
     }
 }
 
 impl Drop for ReplyHandle {
     fn drop(&mut self) {
-        self.replies.shards[self.shard].lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.slot);
+        self.replies.shards[self.shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_remove(self.slot);
     }
 }

@@ -1,18 +1,21 @@
-//! One delivery to one destination after the other, until one does not release it: for senders that ask for this
-//! (`qd.resend-released`).
+//! One delivery to one destination after the other, until one does not release it: for senders that
+//! ask for this (`qd.resend-released`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use skupper_proto::address::{AddressKey, Canonical};
+use skupper_proto::amqp::performative::DeliveryState;
 
 use super::account::Charge;
 use super::choose::Tried;
 use super::delivery::{Delivery, Ended, Notify, Party};
 use super::router::Core;
 use super::serial::Serial;
-use bytes::Bytes;
-use skupper_proto::address::{AddressKey, Canonical};
-use skupper_proto::amqp::performative::DeliveryState;
-use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 
-/// Octets of a message that are kept to be sent again. Of a longer one, the first destination that has got so much is the last.
+/// Octets of a message that are kept to be sent again. Of a longer one, the first destination that
+/// has got so much is the last.
 const KEPT: usize = 1024 * 1024;
 
 /// Octets that a copy may hold before the original is left where it is, and its sender with it.
@@ -72,7 +75,9 @@ impl Resend {
 
     /// Gives a fresh copy to the next destination, with what has come of the body so far.
     fn attempt(self: &Arc<Self>, core: &Core, original: &Delivery, state: &mut State) -> bool {
-        let Some(choice) = core.choose_again(original, &self.to, &mut state.tried) else { return false };
+        let Some(choice) = core.choose_again(original, &self.to, &mut state.tried) else {
+            return false;
+        };
         let copy = original.copy();
         for chunk in state.kept.iter().flatten() {
             copy.push(chunk.clone());

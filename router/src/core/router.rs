@@ -1,5 +1,23 @@
 //! The core itself: one router's tables, and the way of a delivery through them.
 
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use skupper_proto::address::patterns::Patterns;
+use skupper_proto::address::{
+    AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, Canonical, EDGE_UPLINK,
+    RouterMode, Treatment,
+};
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::annotations::{self, Annotations, Parsed};
+use skupper_proto::edge::Bid;
+use skupper_proto::keys::KeyMap;
+use skupper_proto::mobile::Attributes;
+use skupper_proto::time::Instant;
+use skupper_proto::topology;
+
 use super::account::{Account, Class, Holder, ServiceAccount, Services};
 use super::address::{Address, AddressRule, LocalConsumer, Remote, Watching};
 use super::choose::{self, Choice, Destination, Tried};
@@ -12,25 +30,12 @@ use super::replies::Replies;
 use super::resend::Resend;
 use super::routing::State;
 use super::trunk::{Trunk, TrunkId};
-use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
-use skupper_proto::address::patterns::Patterns;
-use skupper_proto::address::{
-    AddressClass, AddressKey, AddressParts, AddressRef, AddressSpace, Canonical, EDGE_UPLINK, RouterMode, Treatment,
-};
-use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{self, Annotations, Parsed};
-use skupper_proto::edge::Bid;
-use skupper_proto::keys::KeyMap;
-use skupper_proto::mobile::Attributes;
-use skupper_proto::time::Instant;
-use skupper_proto::topology;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What takes deliveries within the process: a tcpConnector, a listener's connection that waits for its answer, a handler.
+/// What takes deliveries within the process: a tcpConnector, a listener's connection that waits for
+/// its answer, a handler.
 pub trait Endpoint: Debug + Send + Sync {
-    /// Takes a delivery, on whatever thread: it must not wait. A delivery that is not wanted is given an outcome.
+    /// Takes a delivery, on whatever thread: it must not wait. A delivery that is not wanted is
+    /// given an outcome.
     fn deliver(&self, delivery: Arc<Delivery>);
 
     /// The shard where what is delivered goes on, if that is one.
@@ -173,7 +178,8 @@ impl Core {
             RouterMode::Interior => "amqp:/_topo/0/",
             RouterMode::Edge => "amqp:/_edge/",
         };
-        let octets = network.len() + self.id.len() + 1 + local.iter().map(|part| part.len()).sum::<usize>();
+        let octets =
+            network.len() + self.id.len() + 1 + local.iter().map(|part| part.len()).sum::<usize>();
         let mut address = String::with_capacity(octets);
         [network, &*self.id, "/"].iter().chain(local).for_each(|part| address.push_str(part));
         address
@@ -221,14 +227,19 @@ impl Core {
 
     fn rule_of(&self, key: AddressRef<'_>, hint: Option<Treatment>) -> AddressRule {
         let configured = self.configured(key);
-        let treatment = match configured.map(|rule| rule.treatment).or(hint).unwrap_or(self.default_treatment) {
+        let treatment = match configured
+            .map(|rule| rule.treatment)
+            .or(hint)
+            .unwrap_or(self.default_treatment)
+        {
             Treatment::Unavailable => Treatment::Balanced,
             treatment => treatment,
         };
         AddressRule { treatment, priority: configured.and_then(|rule| rule.priority) }
     }
 
-    /// Changes the treatments of configured addresses. Addresses that are in use keep theirs until nobody uses them.
+    /// Changes the treatments of configured addresses. Addresses that are in use keep theirs until
+    /// nobody uses them.
     pub fn set_treatments(&self, treatments: Patterns<AddressRule>) {
         self.treatments.store(Arc::new(treatments));
     }
@@ -244,7 +255,8 @@ impl Core {
         address
     }
 
-    /// Drops the record of an address that nobody has anything to do with. The caller holds the lock.
+    /// Drops the record of an address that nobody has anything to do with. The caller holds the
+    /// lock.
     fn sweep(&self, key: &AddressKey, address: &Address) {
         if address.is_idle() {
             let addresses = self.addresses.load();
@@ -253,20 +265,37 @@ impl Core {
     }
 
     /// Makes `consumer` a consumer of the mobile address `text`, and says so to the network.
-    pub fn consume(self: &Arc<Self>, text: &str, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
+    pub fn consume(
+        self: &Arc<Self>,
+        text: &str,
+        consumer: Arc<LocalConsumer>,
+        now: Instant,
+    ) -> Consumption {
         self.serve(AddressKey::mobile(text), consumer, now)
     }
 
-    /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a class that is told.
-    pub fn serve(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
+    /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a
+    /// class that is told.
+    pub fn serve(
+        self: &Arc<Self>,
+        key: AddressKey,
+        consumer: Arc<LocalConsumer>,
+        now: Instant,
+    ) -> Consumption {
         self.enter(&mut self.lock(), key, consumer, now)
     }
 
-    /// As [`Core::serve`], for a client. `None` when the clients of this router have as many addresses as they may, and this would
-    /// be one more.
-    pub fn serve_client(self: &Arc<Self>, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Option<Consumption> {
+    /// As [`Core::serve`], for a client. `None` when the clients of this router have as many
+    /// addresses as they may, and this would be one more.
+    pub fn serve_client(
+        self: &Arc<Self>,
+        key: AddressKey,
+        consumer: Arc<LocalConsumer>,
+        now: Instant,
+    ) -> Option<Consumption> {
         let mut state = self.lock();
-        let is_known = || self.addresses.load().get(&key).is_some_and(|address| address.has_client());
+        let is_known =
+            || self.addresses.load().get(&key).is_some_and(|address| address.has_client());
         let takes_place = consumer.client && key.class().is_advertised() && !is_known();
         if takes_place && !state.clients.take(key.wire_len()) {
             return None;
@@ -274,7 +303,13 @@ impl Core {
         Some(self.enter(&mut state, key, consumer, now))
     }
 
-    fn enter(self: &Arc<Self>, state: &mut State, key: AddressKey, consumer: Arc<LocalConsumer>, now: Instant) -> Consumption {
+    fn enter(
+        self: &Arc<Self>,
+        state: &mut State,
+        key: AddressKey,
+        consumer: Arc<LocalConsumer>,
+        now: Instant,
+    ) -> Consumption {
         let address = self.record(&key, consumer.own.then_some(Treatment::Closest));
         address.change(|destinations| destinations.locals.push(&consumer));
         state.advertise(self, &address, now);
@@ -298,8 +333,13 @@ impl Core {
         self.watch_key(&AddressKey::mobile(text), None)
     }
 
-    /// As [`Core::watch`], of any address that has a record, for who is behind an edge connection, if one is given.
-    pub fn watch_key(self: &Arc<Self>, key: &AddressKey, edge: Option<&Arc<EdgeConnection>>) -> (Arc<Address>, Watching) {
+    /// As [`Core::watch`], of any address that has a record, for who is behind an edge connection,
+    /// if one is given.
+    pub fn watch_key(
+        self: &Arc<Self>,
+        key: &AddressKey,
+        edge: Option<&Arc<EdgeConnection>>,
+    ) -> (Arc<Address>, Watching) {
         let mut state = self.lock();
         let address = self.record(key, None);
         let watching = Watching::new(self, &address, edge);
@@ -317,25 +357,37 @@ impl Core {
 
     /// Whether an address may be used: its distribution is not `unavailable`.
     pub fn is_available(&self, key: AddressRef<'_>) -> bool {
-        self.configured(key).map_or(self.default_treatment, |rule| rule.treatment) != Treatment::Unavailable
+        self.configured(key).map_or(self.default_treatment, |rule| rule.treatment)
+            != Treatment::Unavailable
     }
 
     fn configured(&self, key: AddressRef<'_>) -> Option<AddressRule> {
         let closest = AddressRule { treatment: Treatment::Closest, priority: None };
         match key.class {
-            // The router's own: the management node, and what is made for clients that ask for an address.
-            AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => Some(closest),
+            // The router's own: the management node, and what is made for clients that ask for an
+            // address.
+            AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => {
+                Some(closest)
+            }
             AddressClass::Mobile => match self.treatments.load().find(key.text).copied() {
                 // Flow records are for all collectors, whatever is configured for others.
-                None if key.text.starts_with("mc/sfe.") => Some(AddressRule { treatment: Treatment::Multicast, priority: None }),
+                None if key.text.starts_with("mc/sfe.") => {
+                    Some(AddressRule { treatment: Treatment::Multicast, priority: None })
+                }
                 found => found,
             },
             _ => Some(closest),
         }
     }
 
-    /// Adds or changes another router as a destination, or removes it: then it has no attributes. The caller holds the lock.
-    pub(super) fn set_remote(&self, key: &AddressKey, router: &Arc<str>, attributes: Option<&Attributes>) {
+    /// Adds or changes another router as a destination, or removes it: then it has no attributes.
+    /// The caller holds the lock.
+    pub(super) fn set_remote(
+        &self,
+        key: &AddressKey,
+        router: &Arc<str>,
+        attributes: Option<&Attributes>,
+    ) {
         if attributes.is_none() && !self.addresses.load().contains_key(key) {
             return;
         }
@@ -360,7 +412,10 @@ impl Core {
     /// Every address known.
     pub fn addresses(&self) -> Vec<Arc<Address>> {
         let mut all: Vec<_> = self.addresses.load().values().map(Arc::clone).collect();
-        all.sort_by(|a, b| (a.key().class().as_char(), a.key().text()).cmp(&(b.key().class().as_char(), b.key().text())));
+        all.sort_by(|a, b| {
+            (a.key().class().as_char(), a.key().text())
+                .cmp(&(b.key().class().as_char(), b.key().text()))
+        });
         all
     }
 
@@ -378,7 +433,13 @@ impl Core {
 
     /// Chooses where a delivery that begins here goes.
     pub fn choose(&self, address: &Address) -> Option<Choice> {
-        let choice = choose::choose(address, &self.routes.load(), true, &Tried::default(), &Origin::default())?;
+        let choice = choose::choose(
+            address,
+            &self.routes.load(),
+            true,
+            &Tried::default(),
+            &Origin::default(),
+        )?;
         self.count(address, true, &choice);
         Some(choice)
     }
@@ -408,7 +469,9 @@ impl Core {
             AddressClass::Router => self.toward(&self.routes.load(), key.text, true, came_by),
             _ => {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
-                address.and_then(|address| self.choose(&address)).or_else(|| self.upward(&Tried::default()))
+                address
+                    .and_then(|address| self.choose(&address))
+                    .or_else(|| self.upward(&Tried::default()))
             }
         }
     }
@@ -421,7 +484,13 @@ impl Core {
     }
 
     /// The way to a router.
-    fn toward(&self, routes: &Routes, router: &str, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Option<Choice> {
+    fn toward(
+        &self,
+        routes: &Routes,
+        router: &str,
+        streaming: bool,
+        came_by: Option<&Arc<Mailbox>>,
+    ) -> Option<Choice> {
         let choice = choose::toward(routes, router, streaming, came_by)?;
         self.counters.routed(Destination::Router);
         Some(choice)
@@ -431,31 +500,40 @@ impl Core {
     fn upward(&self, tried: &Tried) -> Option<Choice> {
         let addresses = self.addresses.load();
         let uplink = addresses.get(&EDGE_UPLINK as &dyn AddressParts)?;
-        let choice = Some(choose::to_local(uplink.destinations.load().locals.get(0)?)).filter(|choice| !tried.has(choice))?;
+        let choice = Some(choose::to_local(uplink.destinations.load().locals.get(0)?))
+            .filter(|choice| !tried.has(choice))?;
         self.count(uplink, true, &choice);
         Some(choice)
     }
 
-    /// Reads an address as this router does: whoever judges an address, keeps it or routes by it begins here.
+    /// Reads an address as this router does: whoever judges an address, keeps it or routes by it
+    /// begins here.
     pub fn read<'a>(&'a self, text: &'a str) -> Canonical<'a> {
         let address = self.space.read(text);
         let key = address.key();
         let beyond = self.mode == RouterMode::Edge && key.class == AddressClass::Edge;
-        // Of other edge routers this one knows those that it is linked with; all others are behind its uplink.
-        if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) { address.by_uplink() } else { address }
+        // Of other edge routers this one knows those that it is linked with; all others are behind
+        // its uplink.
+        if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) {
+            address.by_uplink()
+        } else {
+            address
+        }
     }
 
-    /// Sends a delivery on its way, whether it begins here or came from another router. Returns whether there was one: without a
-    /// destination it is released.
+    /// Sends a delivery on its way, whether it begins here or came from another router. Returns
+    /// whether there was one: without a destination it is released.
     ///
-    /// It goes to this address and nowhere else: whoever calls has taken it from the link, the annotations or the properties, in
-    /// this order, and policy has judged it where policy has a say.
+    /// It goes to this address and nowhere else: whoever calls has taken it from the link, the
+    /// annotations or the properties, in this order, and policy has judged it where policy has
+    /// a say.
     pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: Canonical<'_>) -> bool {
         let routes = self.routes.load();
         let message = delivery.message();
         let origin = Origin::of(message);
         let streaming = message.streaming;
-        let went_round = origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
+        let went_round =
+            origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
         let key = to.key();
         let choice = match key.class {
             _ if went_round => None,
@@ -466,16 +544,23 @@ impl Core {
                 let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
                 let known = address.as_ref().and_then(|address| {
                     if address.treatment() == Treatment::Multicast {
-                        return self.multicast(address, &routes, &delivery, &origin).then_some(Choice::nowhere());
+                        return self
+                            .multicast(address, &routes, &delivery, &origin)
+                            .then_some(Choice::nowhere());
                     }
                     if message.resend {
                         return Resend::start(self, &delivery, to).then_some(Choice::nowhere());
                     }
-                    let choice = choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
+                    let choice =
+                        choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
                     self.count(address, origin.is_here(), &choice);
                     Some(choice)
                 });
-                let upward = || may_go_upward(message, &origin).then(|| self.upward(&Tried::default())).flatten();
+                let upward = || {
+                    may_go_upward(message, &origin)
+                        .then(|| self.upward(&Tried::default()))
+                        .flatten()
+                };
                 known.or_else(upward)
             }
         };
@@ -488,16 +573,23 @@ impl Core {
     }
 
     /// The next destination of a delivery that was released by all that have been tried.
-    pub(super) fn choose_again(&self, delivery: &Delivery, to: &AddressKey, tried: &mut Tried) -> Option<Choice> {
+    pub(super) fn choose_again(
+        &self,
+        delivery: &Delivery,
+        to: &AddressKey,
+        tried: &mut Tried,
+    ) -> Option<Choice> {
         let routes = self.routes.load();
         let origin = Origin::of(delivery.message());
         let addresses = self.addresses.load();
         let known = addresses.get(to).and_then(|address| {
-            let choice = choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
+            let choice =
+                choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
             self.count(address, origin.is_here(), &choice);
             Some(choice)
         });
-        let upward = || may_go_upward(delivery.message(), &origin).then(|| self.upward(tried)).flatten();
+        let upward =
+            || may_go_upward(delivery.message(), &origin).then(|| self.upward(tried)).flatten();
         let choice = known.or_else(upward)?;
         tried.add(&choice);
         Some(choice)
@@ -505,12 +597,17 @@ impl Core {
 
     /// The number of the router at which a message entered the network: 0 is this one.
     pub fn ingress_number(&self, message: &Message) -> usize {
-        let Ok(Parsed::Present(annotations)) = annotations::parse(&message.annotations) else { return 0 };
+        let Ok(Parsed::Present(annotations)) = annotations::parse(&message.annotations) else {
+            return 0;
+        };
         let router = annotations.ingress.and_then(skupper_proto::address::router_of_node);
-        router.and_then(|id| self.routes.load().table.router(id)).map_or(0, topology::RouterIndex::get)
+        router
+            .and_then(|id| self.routes.load().table.router(id))
+            .map_or(0, topology::RouterIndex::get)
     }
 
-    /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is there to take it.
+    /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is
+    /// there to take it.
     pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
         self.route(Delivery::whole(message, body, &self.own), self.read(to))
     }
@@ -519,28 +616,44 @@ impl Core {
     fn went_round(&self, annotations: &Annotations<'_>, routes: &Routes) -> bool {
         // An edge router knows of no network: what comes to it is for it.
         self.mode == RouterMode::Interior
-            && (annotations.trace.len() > routes.table.hop_limit() || annotations.trace.routers().any(|id| *id == *self.id))
+            && (annotations.trace.len() > routes.table.hop_limit()
+                || annotations.trace.routers().any(|id| *id == *self.id))
     }
 
-    /// Sends a copy to each consumer here and to each neighbor on the way to one. What they say becomes the original's outcome.
-    fn multicast(&self, address: &Address, routes: &Routes, delivery: &Arc<Delivery>, origin: &Origin<'_>) -> bool {
+    /// Sends a copy to each consumer here and to each neighbor on the way to one. What they say
+    /// becomes the original's outcome.
+    fn multicast(
+        &self,
+        address: &Address,
+        routes: &Routes,
+        delivery: &Arc<Delivery>,
+        origin: &Origin<'_>,
+    ) -> bool {
         let mut trunks: Vec<&Arc<Trunk>> = Vec::new();
         for router in address.remote_routers() {
             let valid = |_: &Way<'_>| origin.may_go_to(&routes.table, &router, true);
             let Some(way) = routes.get(&router).filter(valid) else { continue };
-            let passed = |annotations: &Annotations<'_>| annotations.trace.routers().any(|id| *id == **way.trunk.neighbor());
-            if !origin.annotations().is_some_and(passed) && !trunks.iter().any(|known| known.id() == way.trunk.id()) {
+            let passed = |annotations: &Annotations<'_>| {
+                annotations.trace.routers().any(|id| *id == **way.trunk.neighbor())
+            };
+            if !origin.annotations().is_some_and(passed)
+                && !trunks.iter().any(|known| known.id() == way.trunk.id())
+            {
                 trunks.push(way.trunk);
             }
         }
         let destinations = address.destinations.load();
         let streaming = delivery.message().streaming;
-        let locals: Vec<_> = destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
-        // Consumers elsewhere are behind an edge router's uplink, whether the address has it among its own or not.
-        let upward = may_go_upward(delivery.message(), origin) && !locals.iter().any(|consumer| leads_up(consumer));
+        let locals: Vec<_> =
+            destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
+        // Consumers elsewhere are behind an edge router's uplink, whether the address has it among
+        // its own or not.
+        let upward = may_go_upward(delivery.message(), origin)
+            && !locals.iter().any(|consumer| leads_up(consumer));
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
-        choices
-            .extend(trunks.into_iter().map(|trunk| choose::to_trunk(trunk, streaming, None).with_priority(address.priority())));
+        choices.extend(trunks.into_iter().map(|trunk| {
+            choose::to_trunk(trunk, streaming, None).with_priority(address.priority())
+        }));
         for choice in &choices {
             self.count(address, origin.is_here(), choice);
         }
@@ -567,8 +680,9 @@ fn leads_up(consumer: &LocalConsumer) -> bool {
     consumer.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up)
 }
 
-/// Whether an edge router may send a message to its uplink when it knows of nobody else: one that did not come from there, and came by
-/// no link for an address, which has the uplink among its consumers if anybody is there.
+/// Whether an edge router may send a message to its uplink when it knows of nobody else: one that
+/// did not come from there, and came by no link for an address, which has the uplink among its
+/// consumers if anybody is there.
 const fn may_go_upward(message: &Message, origin: &Origin<'_>) -> bool {
     !origin.is_edge() && message.to_override.is_none()
 }

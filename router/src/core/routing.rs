@@ -1,12 +1,10 @@
-//! The core's changeable part: the routing protocol's machine, trunks and their groups, behind the one lock.
+//! The core's changeable part: the routing protocol's machine, trunks and their groups, behind the
+//! one lock.
 
-use super::address::Address;
-use super::allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
-use super::delivery::Message;
-use super::edge::Edges;
-use super::mailbox::{Command, Mailbox, Via};
-use super::router::{Core, Routes};
-use super::trunk::{Trunk, TrunkId};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
 use bytes::Bytes;
 use skupper_proto::address::{AddressClass, RouterMode};
 use skupper_proto::amqp::condition;
@@ -16,12 +14,20 @@ use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::Bid;
 use skupper_proto::mobile::Attributes;
 use skupper_proto::time::Instant;
-use skupper_proto::topology::{self, Action, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus, Routing};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
-use std::task::Waker;
+use skupper_proto::topology::{
+    self, Action, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus, Routing,
+};
 
-/// How the address ends by which a HELLO goes to the router at the other end of a link, whoever that is.
+use super::address::Address;
+use super::allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
+use super::delivery::Message;
+use super::edge::Edges;
+use super::mailbox::{Command, Mailbox, Via};
+use super::router::{Core, Routes};
+use super::trunk::{Trunk, TrunkId};
+
+/// How the address ends by which a HELLO goes to the router at the other end of a link, whoever
+/// that is.
 const HELLO: &str = "_local/qdhello";
 
 /// Notices kept for the log until somebody takes them.
@@ -50,7 +56,8 @@ pub struct TrunkUp {
     pub neighbor: Arc<str>,
     /// The higher of the costs configured at both ends.
     pub cost: u32,
-    /// The ordinal of its certificates: of the connections of one group, the higher take the place of the lower.
+    /// The ordinal of its certificates: of the connections of one group, the higher take the place
+    /// of the lower.
     pub ordinal: u64,
     /// The connection.
     pub control: Arc<Mailbox>,
@@ -142,7 +149,8 @@ impl State {
         }
         if address.local_consumers() > 0 {
             let (sole_mesh, early) = (address.sole_mesh(), address.is_early());
-            let attributes = Attributes { sole_mesh, early, ..Attributes::new(address.treatment()) };
+            let attributes =
+                Attributes { sole_mesh, early, ..Attributes::new(address.treatment()) };
             self.routing.set_address(address.key().clone(), attributes, address.rank(), now);
         } else {
             self.routing.remove_address(address.key(), now);
@@ -156,12 +164,17 @@ impl State {
             match action {
                 Action::Send(envelope) => {
                     let octets = Bytes::from(envelope.encode(core.node()));
-                    // What we make ourselves parses; the annotations are made again when it is sent.
+                    // What we make ourselves parses; the annotations are made again when it is
+                    // sent.
                     let length = match annotations::parse(&octets) {
                         Ok(Parsed::Present(annotations)) => annotations.length,
                         _ => 0,
                     };
-                    let message = Message { sections: octets.slice(length..), presettled: true, ..Message::default() };
+                    let message = Message {
+                        sections: octets.slice(length..),
+                        presettled: true,
+                        ..Message::default()
+                    };
                     for link in &envelope.links {
                         if let Some((trunk, _)) = self.trunks.get(link) {
                             core.send(trunk.control(), message.clone(), Via::Control);
@@ -170,7 +183,8 @@ impl State {
                 }
                 Action::RoutesChanged => self.publish(core),
                 // Of an address that is known already the treatment is settled.
-                Action::AddressAdded { router, address, attributes } | Action::AddressUpdated { router, address, attributes } => {
+                Action::AddressAdded { router, address, attributes }
+                | Action::AddressUpdated { router, address, attributes } => {
                     if let Some(id) = self.routing.routes().id(router) {
                         core.set_remote(&address, id, Some(&attributes));
                     }
@@ -207,20 +221,26 @@ impl State {
 }
 
 impl Core {
-    /// A control connection is ready. One that its peer had before, and that this one replaces, is closed; but one with older certificates
-    /// goes on for the streams that it carries, and for nothing new.
+    /// A control connection is ready. One that its peer had before, and that this one replaces, is
+    /// closed; but one with older certificates goes on for the streams that it carries, and for
+    /// nothing new.
     pub fn trunk_up(&self, up: TrunkUp, now: Instant) -> Arc<Trunk> {
         let mut state = self.lock();
         let now = state.at(now);
         let key = up.group.clone();
         let former = key.as_ref().and_then(|key| state.groups.get(key)?.trunk.clone());
         if let Some(former) = former.as_ref().filter(|former| former.ordinal() > up.ordinal) {
-            let error = Error::new(condition::CONNECTION_FORCED, "the connector has a connection with newer certificates");
+            let error = Error::new(
+                condition::CONNECTION_FORCED,
+                "the connector has a connection with newer certificates",
+            );
             let _ = up.control.send(Command::Close(Some(error)));
             return Trunk::new(former.id(), up);
         }
         // To the routing protocol, newer certificates are no news: it is the same way.
-        let upgraded = former.as_ref().filter(|former| former.ordinal() < up.ordinal && former.cost() == up.cost);
+        let upgraded = former
+            .as_ref()
+            .filter(|former| former.ordinal() < up.ordinal && former.cost() == up.cost);
         let id = upgraded.map_or(LinkId(state.next_trunk), |former| former.id());
         if upgraded.is_none() {
             state.next_trunk += 1;
@@ -238,8 +258,10 @@ impl Core {
             if former.ordinal() < trunk.ordinal() {
                 let _ = former.control().send(Command::Retire);
             } else {
-                let error =
-                    Error::new(condition::CONNECTION_FORCED, "a newer connection of the same connector replaces this one");
+                let error = Error::new(
+                    condition::CONNECTION_FORCED,
+                    "a newer connection of the same connector replaces this one",
+                );
                 let _ = former.control().send(Command::Close(Some(error)));
             }
             if is_news {
@@ -296,7 +318,8 @@ impl Core {
         }
     }
 
-    /// A message arrived on a control link: one of the routing protocol for this router, or one to pass on.
+    /// A message arrived on a control link: one of the routing protocol for this router, or one to
+    /// pass on.
     pub fn control_message(&self, from: TrunkId, octets: &Bytes, now: Instant) {
         // A peer that is no router may leave annotations out: such a message has passed nobody.
         let annotations = match annotations::parse(octets) {
@@ -308,8 +331,16 @@ impl Core {
         let trace = annotations.as_ref().map(|annotations| annotations.trace).unwrap_or_default();
         let sections = octets.slice(length..);
         let Ok(Scan::Complete(head)) = message::scan(&sections, true, false) else { return };
-        let Some(Ok(properties)) = head.properties.map(|span| Properties::decode_fields(&mut span.of(&sections))) else { return };
-        let Some(to) = annotations.and_then(|it| it.to_override).map(str::to_owned).or(properties.to) else { return };
+        let Some(Ok(properties)) =
+            head.properties.map(|span| Properties::decode_fields(&mut span.of(&sections)))
+        else {
+            return;
+        };
+        let Some(to) =
+            annotations.and_then(|it| it.to_override).map(str::to_owned).or(properties.to)
+        else {
+            return;
+        };
         let key = self.space().classify(&to);
         let copy = || Message {
             annotations: octets.slice(..length),
@@ -321,12 +352,15 @@ impl Core {
             AddressClass::Router => {
                 let routes = self.routes.load();
                 let arrival = Arrival { link: from, trace, flooded: false };
-                let may_pass = trace.len() <= routes.table.hop_limit() && self.lock().routing.may_pass(&arrival);
+                let may_pass = trace.len() <= routes.table.hop_limit()
+                    && self.lock().routing.may_pass(&arrival);
                 if let Some(way) = routes.get(key.text).filter(|_| may_pass) {
                     self.send(way.trunk.control(), copy(), Via::Control);
                 }
             }
-            AddressClass::Local | AddressClass::Topological if matches!(key.text, "qdhello" | "qdrouter" | "qdrouter.ma") => {
+            AddressClass::Local | AddressClass::Topological
+                if matches!(key.text, "qdhello" | "qdrouter" | "qdrouter.ma") =>
+            {
                 let Ok(message) = topology::Message::decode(&sections) else { return };
                 // A HELLO that was sent to this router by its id comes from afar.
                 if matches!(message, topology::Message::Hello(_)) && !to.ends_with(HELLO) {
@@ -337,7 +371,8 @@ impl Core {
                 if !state.trunks.contains_key(&from) {
                     return;
                 }
-                let arrival = Arrival { link: from, trace, flooded: key.class == AddressClass::Topological };
+                let arrival =
+                    Arrival { link: from, trace, flooded: key.class == AddressClass::Topological };
                 for link in state.routing.handle_message(&arrival, &message, now) {
                     if let Some((trunk, _)) = state.trunks.get(&link) {
                         self.send(trunk.control(), copy(), Via::Control);
@@ -349,8 +384,8 @@ impl Core {
         }
     }
 
-    /// For the task that keeps the routing protocol's time: acts on deadlines that have come, and returns the next. `waker` is woken when
-    /// an earlier one arises or a notice waits.
+    /// For the task that keeps the routing protocol's time: acts on deadlines that have come, and
+    /// returns the next. `waker` is woken when an earlier one arises or a notice waits.
     pub fn poll_timer(&self, now: Instant, waker: &Waker) -> Option<Instant> {
         let mut state = self.lock();
         let now = state.at(now);
@@ -399,10 +434,15 @@ impl Core {
     }
 
     /// Of these routers, the ids of those whose messages for `destination` pass through here.
-    pub fn valid_origins<'a>(&self, destination: RouterIndex, routers: &'a [RouterStatus]) -> Vec<&'a str> {
+    pub fn valid_origins<'a>(
+        &self,
+        destination: RouterIndex,
+        routers: &'a [RouterStatus],
+    ) -> Vec<&'a str> {
         let routes = self.routes.load();
-        let passes =
-            |origin: &&RouterStatus| origin.router != destination && routes.table.is_valid_origin(origin.router, destination);
+        let passes = |origin: &&RouterStatus| {
+            origin.router != destination && routes.table.is_valid_origin(origin.router, destination)
+        };
         routers.iter().filter(passes).map(|router| &*router.id).collect()
     }
 

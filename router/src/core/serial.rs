@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, TryLockError};
 
-/// State that is looked at anew after every notice. Whoever finds it in use, perhaps this very thread further up, leaves the looking to
-/// who uses it.
+/// State that is looked at anew after every notice. Whoever finds it in use, perhaps this very
+/// thread further up, leaves the looking to who uses it.
 #[derive(Debug)]
 pub(super) struct Serial<T> {
     state: Mutex<T>,

@@ -1,10 +1,12 @@
 //! A trunk: the control connection and the data connections to one neighbor.
 
-use super::mailbox::Mailbox;
-use super::routing::TrunkUp;
-use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::mailbox::Mailbox;
+use super::routing::TrunkUp;
 
 /// Names a trunk: what the routing protocol calls a control link.
 pub type TrunkId = skupper_proto::topology::LinkId;
@@ -27,7 +29,16 @@ pub struct Trunk {
 impl Trunk {
     pub(super) fn new(id: TrunkId, up: TrunkUp) -> Arc<Self> {
         let TrunkUp { group: _, neighbor, cost, ordinal, control, trunking } = up;
-        Arc::new(Self { id, neighbor, cost, ordinal, control, trunking, data: ArcSwap::default(), turn: AtomicUsize::new(0) })
+        Arc::new(Self {
+            id,
+            neighbor,
+            cost,
+            ordinal,
+            control,
+            trunking,
+            data: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// Its id.
@@ -63,15 +74,18 @@ impl Trunk {
         self.data.store(Arc::new(data));
     }
 
-    /// The connection for the next stream: the data connections in turn, or the control connection where there are none or the
-    /// neighbor would not use them. What answers a stream that came by one of them goes back by the same: then a service connection has both on
-    /// one shard, here and at the neighbor.
+    /// The connection for the next stream: the data connections in turn, or the control connection
+    /// where there are none or the neighbor would not use them. What answers a stream that came
+    /// by one of them goes back by the same: then a service connection has both on one shard,
+    /// here and at the neighbor.
     pub fn stream(&self, came_by: Option<&Arc<Mailbox>>) -> Arc<Mailbox> {
         let data = self.data.load();
         if !self.trunking || data.is_empty() {
             return Arc::clone(&self.control);
         }
-        if let Some(same) = came_by.and_then(|came_by| data.iter().find(|known| Arc::ptr_eq(known, came_by))) {
+        if let Some(same) =
+            came_by.and_then(|came_by| data.iter().find(|known| Arc::ptr_eq(known, came_by)))
+        {
             return Arc::clone(same);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

@@ -1,17 +1,20 @@
-//! Records of service connections: made by the router of the client, to which that of the server tells what it knows of them.
+//! Records of service connections: made by the router of the client, to which that of the server
+//! tells what it knows of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError};
+
+use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, attribute as of, read_co_records};
 
 use super::{Audience, CoRecords, Slices, micros};
 use crate::core::Core;
 use crate::node::{ConnectionRecord, Host, Node};
-use skupper_proto::vanflow::attribute as of;
-use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, read_co_records};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError};
 
 /// Connections that have records at a time; further ones have none. What C routers have.
 const MAX_FLOWS: usize = 5000;
 
-/// Periods for which the record of a connection that has ended waits for what the other router has to say.
+/// Periods for which the record of a connection that has ended waits for what the other router has
+/// to say.
 const LINGER: u64 = 5;
 
 /// The service connections of this router as collectors, and other routers, are told of them.
@@ -51,7 +54,8 @@ impl Flows {
         self.ours.flush();
     }
 
-    /// What is to be told to whom. `identities` are those of listeners and connectors; `wanted` says that there are collectors at all.
+    /// What is to be told to whom. `identities` are those of listeners and connectors; `wanted`
+    /// says that there are collectors at all.
     pub(super) async fn tick(
         &mut self,
         node: &Node,
@@ -62,7 +66,8 @@ impl Flows {
         let (listened, _) = self.audience.look();
         let ended = node.registry.take_flows(wanted);
         let failed = node.registry.take_failed_flows();
-        let heard = std::mem::take(&mut *self.others.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let heard =
+            std::mem::take(&mut *self.others.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.period += 1;
         if !wanted {
             (self.ours, self.theirs) = (Records::default(), BTreeMap::new());
@@ -71,7 +76,8 @@ impl Flows {
         }
         let open = node.registry.connections();
         let mut slices = Slices::default();
-        // The client's side first: it makes the record that the server's side adds to, where both are here.
+        // The client's side first: it makes the record that the server's side adds to, where both
+        // are here.
         for outgoing in [false, true] {
             for record in open.iter().chain(ended.iter().map(|(record, _)| record)) {
                 slices.next().await;
@@ -85,13 +91,16 @@ impl Flows {
             let Some(flow) = &record.flow else { continue };
             match record.outgoing {
                 true => over.push(Arc::clone(flow)),
-                false => self.ending.push_back((self.period + LINGER, Arc::clone(flow), micros(time))),
+                false => {
+                    self.ending.push_back((self.period + LINGER, Arc::clone(flow), micros(time)))
+                }
             }
         }
         for failed in failed {
             let connector = identities.get(&format!("tcpConnector/{}", failed.entity));
             let mut facts = vec![(of::ERROR_CONNECTOR_SIDE, Fact::from(failed.error))];
-            facts.extend(connector.map(|connector| (of::CONNECTOR, Fact::from(connector.as_str()))));
+            facts
+                .extend(connector.map(|connector| (of::CONNECTOR, Fact::from(connector.as_str()))));
             self.co_record(&failed.flow, facts, source);
             over.push(Arc::from(failed.flow));
         }
@@ -101,7 +110,8 @@ impl Flows {
                 self.ours.put(&identity, Kind::Flow, facts);
             }
         }
-        while let Some((_, flow, time)) = self.ending.pop_front_if(|(due, ..)| *due <= self.period) {
+        while let Some((_, flow, time)) = self.ending.pop_front_if(|(due, ..)| *due <= self.period)
+        {
             self.ours.end(&flow, time);
         }
         let mut news: Vec<(String, Vec<Told>)> =
@@ -117,7 +127,12 @@ impl Flows {
         news
     }
 
-    fn see(&mut self, record: &ConnectionRecord, source: &Source, identities: &BTreeMap<String, String>) {
+    fn see(
+        &mut self,
+        record: &ConnectionRecord,
+        source: &Source,
+        identities: &BTreeMap<String, String>,
+    ) {
         let Some(flow) = &record.flow else { return };
         let service = record.address.as_deref().unwrap_or_default();
         let latency = record.octets.latency();
@@ -137,7 +152,9 @@ impl Flows {
             }
             let listener = identities.get(&format!("tcpListener/{}/{service}", record.entity));
             facts.extend(listener.map(|listener| (of::PARENT, Fact::from(listener.as_str()))));
-            facts.extend(latency.and_then(|latency| Some((of::LATENCY, Fact::Number(u64::try_from(latency).ok()?)))));
+            facts.extend(latency.and_then(|latency| {
+                Some((of::LATENCY, Fact::Number(u64::try_from(latency).ok()?)))
+            }));
             return self.ours.put(flow, Kind::Flow, facts);
         }
         let mut facts = Vec::new();

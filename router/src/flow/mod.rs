@@ -1,25 +1,28 @@
-//! Flow records (VanFlow): telling collectors of this router, its links and its services, while there are any.
+//! Flow records (VanFlow): telling collectors of this router, its links and its services, while
+//! there are any.
 //!
 //! One task on the management thread compares, once a second, what is with what was told, and sends
 //! the difference; the router's other parts know
-//! nothing of records. Nothing is looked at while nobody listens. What a record says of the router is for [`Describe`] to know, which
-//! the composition root is.
+//! nothing of records. Nothing is looked at while nobody listens. What a record says of the router
+//! is for [`Describe`] to know, which the composition root is.
 
 mod connections;
 
-use crate::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Message, Watching};
-use crate::log;
-use crate::node::Node;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
 use bytes::{Bytes, BytesMut};
 use connections::Flows;
 use skupper_proto::address::AddressKey;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
+
+use crate::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Message, Watching};
+use crate::log;
+use crate::node::Node;
 
 /// How often what has changed is told.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -57,10 +60,12 @@ pub trait Describe: Send + Sync + 'static {
     /// What has a record now. The router itself and its site come with their identities.
     fn describe(&self) -> Vec<Described>;
 
-    /// What was deleted since this was last asked, with what is last said of it. Something new may have its key already.
+    /// What was deleted since this was last asked, with what is last said of it. Something new may
+    /// have its key already.
     fn departed(&self) -> Vec<Described>;
 
-    /// Lines of the log that are told, logged behind `last`, a time in microseconds since the epoch.
+    /// Lines of the log that are told, logged behind `last`, a time in microseconds since the
+    /// epoch.
     fn log_lines(&self, last: u64) -> Vec<LogEntry>;
 }
 
@@ -146,7 +151,8 @@ impl Audience {
 /// The id of this process's source: the last five characters of a pod's name, or five by chance.
 pub fn source_prefix(hostname: Option<&str>) -> String {
     let of_pod = hostname.and_then(|name| name.rsplit_once('-')).map(|(_, last)| last);
-    let of_pod = of_pod.filter(|last| last.len() == 5 && last.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    let of_pod = of_pod
+        .filter(|last| last.len() == 5 && last.bytes().all(|octet| octet.is_ascii_alphanumeric()));
     of_pod.map_or_else(|| Node::discriminator().chars().take(5).collect(), str::to_owned)
 }
 
@@ -157,9 +163,11 @@ pub async fn run(node: Arc<Node>, describe: Arc<dyn Describe>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let flush = Arc::new(Flush::default());
     let endpoint = LocalConsumer::new(Arc::clone(&flush) as Arc<dyn Endpoint>);
-    let _serving = node.core.serve(AddressKey::mobile(teller.source.direct()), endpoint, node.clock.now());
+    let _serving =
+        node.core.serve(AddressKey::mobile(teller.source.direct()), endpoint, node.clock.now());
     let endpoint = LocalConsumer::new(Arc::clone(&teller.flows.others) as Arc<dyn Endpoint>);
-    let _hearing = node.core.serve(AddressKey::mobile(teller.source.co_records()), endpoint, node.clock.now());
+    let _hearing =
+        node.core.serve(AddressKey::mobile(teller.source.co_records()), endpoint, node.clock.now());
     loop {
         ticks.tick().await;
         teller.tick(flush.0.swap(false, Ordering::Relaxed)).await;
@@ -191,7 +199,10 @@ impl Teller {
             collectors: Audience::new(
                 core,
                 BEACONS,
-                ["Event collector detected.  Begin sending beacons.", "Event collector lost.  Stop sending beacons."],
+                [
+                    "Event collector detected.  Begin sending beacons.",
+                    "Event collector lost.  Stop sending beacons.",
+                ],
             ),
             ours: Audience::new(
                 core,
@@ -224,7 +235,13 @@ impl Teller {
     fn send(&mut self, to: &str, message: impl FnOnce(u64) -> Vec<u8>) {
         self.messages += 1;
         let sections = Bytes::from(message(self.messages));
-        let message = Message { sections, presettled: true, priority: 4, internal: true, ..Message::default() };
+        let message = Message {
+            sections,
+            presettled: true,
+            priority: 4,
+            internal: true,
+            ..Message::default()
+        };
         // Who has just gone away hears no more.
         let _ = self.node.core.send_to(to, message, Bytes::new());
     }
@@ -240,7 +257,9 @@ impl Teller {
         }
         let (ours, new) = self.ours.look();
         if ours && (new || heartbeat) {
-            self.send(&source.address(), |number| source.heartbeat(number, micros(SystemTime::now())));
+            self.send(&source.address(), |number| {
+                source.heartbeat(number, micros(SystemTime::now()))
+            });
         }
         self.depart(ours);
         if collectors || ours {
@@ -257,7 +276,9 @@ impl Teller {
         if flush {
             self.flows.flush();
         }
-        for (to, news) in self.flows.tick(&self.node, &self.source, &self.identities, collectors).await {
+        for (to, news) in
+            self.flows.tick(&self.node, &self.source, &self.identities, collectors).await
+        {
             self.tell(&to, &news).await;
         }
         self.tell_log().await;

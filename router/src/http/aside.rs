@@ -22,7 +22,10 @@ impl Default for Aside {
 
 impl Aside {
     /// Makes an answer on another thread, in its turn; `None` if that thread panicked.
-    pub async fn make<T: Send + 'static>(&self, answer: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub async fn make<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         // Nobody closes the semaphore.
         let place = Arc::clone(&self.0).acquire_owned().await.ok()?;
         let made = tokio::task::spawn_blocking(move || {
@@ -38,8 +41,9 @@ impl Aside {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     #[tokio::test]
     async fn the_thread_goes_on_while_an_answer_is_made() {

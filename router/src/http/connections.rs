@@ -1,11 +1,14 @@
-//! The accept loop under every HTTP port: one request a connection, a bound on connections, a deadline on everything.
+//! The accept loop under every HTTP port: one request a connection, a bound on connections, a
+//! deadline on everything.
 //!
-//! Places are shared between the sources of connections (`socket::Places`): a crowd that says nothing keeps no probe out.
+//! Places are shared between the sources of connections (`socket::Places`): a crowd that says
+//! nothing keeps no probe out.
 //!
-//! A request may ask for another protocol: then the connection is handed to whoever speaks it, and is no longer HTTP's.
+//! A request may ask for another protocol: then the connection is handed to whoever speaks it, and
+//! is no longer HTTP's.
 //!
-//! Connections are not kept alive: the askers are probes, scrapers and a command, a few requests a second at most, and a
-//! connection that ends after its answer needs no rule for when it is idle.
+//! Connections are not kept alive: the askers are probes, scrapers and a command, a few requests a
+//! second at most, and a connection that ends after its answer needs no rule for when it is idle.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -32,14 +35,16 @@ use crate::tls::Session;
 /// An answer: whole in memory, or a file's content.
 pub type Answer = Response<Either<Full<Bytes>, Content>>;
 
-/// A request's body is read to its end, so that closing does not reset the connection under the answer, up to this.
+/// A request's body is read to its end, so that closing does not reset the connection under the
+/// answer, up to this.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Room for one request head: what a browser with all its cookies sends fits, and 64 connections take half a MiB.
+/// Room for one request head: what a browser with all its cookies sends fits, and 64 connections
+/// take half a MiB.
 const HEAD_LIMIT: usize = 8 * 1024;
 
-/// How long accepting rests after it failed. It fails when the process is out of descriptors or memory, and would at once
-/// again.
+/// How long accepting rests after it failed. It fails when the process is out of descriptors or
+/// memory, and would at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection may stay without a request. Probes and browsers send theirs at once.
@@ -77,16 +82,22 @@ pub trait Accept: Send {
     /// Waits for the next, and tells where it comes from; must be cancel safe.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
 
-    /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that fails. It has a deadline of its
-    /// own, to tell why it failed. It says of `place` when the client has begun to speak.
-    fn open(&self, raw: Self::Raw, place: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
+    /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that
+    /// fails. It has a deadline of its own, to tell why it failed. It says of `place` when the
+    /// client has begun to speak.
+    fn open(
+        &self,
+        raw: Self::Raw,
+        place: Arc<Place>,
+    ) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
 
     /// Whether the client has shown a certificate, and it is good.
     fn is_certified(_stream: &Self::Stream) -> bool {
         false
     }
 
-    /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to speak here.
+    /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to
+    /// speak here.
     fn release(_stream: Self::Stream) -> Option<Released> {
         None
     }
@@ -114,7 +125,11 @@ impl Accept for TcpListener {
         Self::accept(self).await.map(|(stream, peer)| (stream, Source::of(peer.ip())))
     }
 
-    fn open(&self, raw: Self::Raw, _: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+    fn open(
+        &self,
+        raw: Self::Raw,
+        _: Arc<Place>,
+    ) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
         std::future::ready(Some(raw))
     }
 
@@ -132,7 +147,11 @@ impl Accept for UnixListener {
         Self::accept(self).await.map(|(stream, _)| (stream, Source::Local))
     }
 
-    fn open(&self, raw: Self::Raw, _: Arc<Place>) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
+    fn open(
+        &self,
+        raw: Self::Raw,
+        _: Arc<Place>,
+    ) -> impl Future<Output = Option<Self::Stream>> + Send + 'static {
         std::future::ready(Some(raw))
     }
 }
@@ -142,27 +161,36 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a request for `path`.
     fn answer(&self, path: &str) -> impl Future<Output = Answer> + Send;
 
-    /// The answer to a request for another protocol, and who goes on if it is a yes. `None`: the request is none, or is answered as if it were none.
+    /// The answer to a request for another protocol, and who goes on if it is a yes. `None`: the
+    /// request is none, or is answered as if it were none.
     fn upgrade(&self, _request: &Request<()>) -> Option<(Answer, Option<Successor>)> {
         None
     }
 
-    /// The answer to a client that may not ask anything here, by whether it has shown a certificate. `None`: it may.
+    /// The answer to a client that may not ask anything here, by whether it has shown a
+    /// certificate. `None`: it may.
     fn refuse(&self, _certified: bool) -> Option<Answer> {
         None
     }
 
-    /// Adds to an answer what every answer of this port carries, those about unsuitable methods included.
+    /// Adds to an answer what every answer of this port carries, those about unsuitable methods
+    /// included.
     fn finish(&self, _answer: &mut Answer) {}
 }
 
-/// Serves `listener` for as long as the future is polled. Dropped, it closes the port and every connection.
+/// Serves `listener` for as long as the future is polled. Dropped, it closes the port and every
+/// connection.
 pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H) -> Infallible {
     run_beside(listener, limits, Arc::default(), handler).await
 }
 
 /// As [`run`], on a port where some places are kept for `neighbors`.
-pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neighbors: Arc<Neighbors>, handler: H) -> Infallible {
+pub async fn run_beside<L: Accept, H: Handler>(
+    listener: L,
+    limits: Limits,
+    neighbors: Arc<Neighbors>,
+    handler: H,
+) -> Infallible {
     let handler = Arc::new(handler);
     let places = Places::new(limits.connections, limits.connections / KEPT, neighbors);
     // Of the listening socket itself.
@@ -202,7 +230,11 @@ pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neig
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    crate::log!(Http, Error, "accepting an HTTP connection failed, trying on: {error}");
+                    crate::log!(
+                        Http,
+                        Error,
+                        "accepting an HTTP connection failed, trying on: {error}"
+                    );
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -210,7 +242,12 @@ pub async fn run_beside<L: Accept, H: Handler>(listener: L, limits: Limits, neig
     }
 }
 
-async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler: Arc<H>, place: &Place) {
+async fn serve<L: Accept, H: Handler>(
+    stream: L::Stream,
+    limits: Limits,
+    handler: Arc<H>,
+    place: &Place,
+) {
     let leaves: Mutex<Option<(OnUpgrade, Successor)>> = Mutex::default();
     let certified = L::is_certified(&stream);
     let service = service_fn(|request| answer_to(request, &*handler, certified, &leaves, place));
@@ -220,8 +257,11 @@ async fn serve<L: Accept, H: Handler>(stream: L::Stream, limits: Limits, handler
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), service);
     let leaves = || leaves.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // What ended it, garbage, silence or a reset, is the client's affair; hyper has answered where an answer was due.
-    if tokio::time::timeout(limits.whole, connection.with_upgrades()).await.is_ok_and(|ended| ended.is_ok())
+    // What ended it, garbage, silence or a reset, is the client's affair; hyper has answered where
+    // an answer was due.
+    if tokio::time::timeout(limits.whole, connection.with_upgrades())
+        .await
+        .is_ok_and(|ended| ended.is_ok())
         && let Some((upgrade, successor)) = leaves()
         && let Ok(upgraded) = upgrade.await
         && let Some(released) = release::<L>(upgraded)
@@ -253,7 +293,9 @@ async fn answer_to<H: Handler>(
     if let Some((mut answer, successor)) = handler.upgrade(&head) {
         place.advance(Phase::Served);
         match successor {
-            Some(successor) => *leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, successor)),
+            Some(successor) => {
+                *leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, successor))
+            }
             None => finish(handler, &mut answer),
         }
         return Ok(answer);
@@ -267,7 +309,10 @@ async fn answer_to<H: Handler>(
     } else if matches!(*head.method(), Method::GET | Method::HEAD) {
         handler.answer(head.uri().path()).await
     } else {
-        let mut refusal = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"only GET and HEAD are served here"}"#);
+        let mut refusal = json(
+            StatusCode::METHOD_NOT_ALLOWED,
+            r#"{"error":"only GET and HEAD are served here"}"#,
+        );
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         refusal
     };
@@ -275,7 +320,8 @@ async fn answer_to<H: Handler>(
     Ok(answer)
 }
 
-/// Makes an answer the connection's last. (The library's own switch for that would also say so of one that goes on as another protocol.)
+/// Makes an answer the connection's last. (The library's own switch for that would also say so of
+/// one that goes on as another protocol.)
 fn finish<H: Handler>(handler: &H, answer: &mut Answer) {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     handler.finish(answer);

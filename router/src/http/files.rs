@@ -1,7 +1,7 @@
 //! Files of a folder (`httpRootDir`), served as they are.
 //!
-//! What a path names is opened beneath the folder, by the kernel's rule where there is one: neither `..` nor a symbolic link leads out of it.
-//! Names that begin with a dot are not served.
+//! What a path names is opened beneath the folder, by the kernel's rule where there is one: neither
+//! `..` nor a symbolic link leads out of it. Names that begin with a dot are not served.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -94,9 +94,16 @@ fn relative(path: &str) -> Option<PathBuf> {
 }
 
 fn open(folder: &Path, relative: &Path, named_folder: bool) -> Option<Found> {
-    let root = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let file = if relative.as_os_str().is_empty() { None } else { Some(File::from(open_beneath(&root, relative).ok()?)) };
-    let is_folder = file.as_ref().is_none_or(|file| file.metadata().is_ok_and(|metadata| metadata.is_dir()));
+    let root =
+        rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .ok()?;
+    let file = if relative.as_os_str().is_empty() {
+        None
+    } else {
+        Some(File::from(open_beneath(&root, relative).ok()?))
+    };
+    let is_folder =
+        file.as_ref().is_none_or(|file| file.metadata().is_ok_and(|metadata| metadata.is_dir()));
     let (file, name) = match file {
         Some(file) if !is_folder => (file, relative.to_owned()),
         _ if !named_folder => return Some(Found::Folder),
@@ -109,10 +116,14 @@ fn open(folder: &Path, relative: &Path, named_folder: bool) -> Option<Found> {
     let ending = name.extension().and_then(OsStr::to_str).unwrap_or_default();
     let kind = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
     let kind = kind.map_or("application/octet-stream", |(_, kind)| *kind);
-    Some(Found::File(kind, Content { file: Arc::new(file), at: 0, length: metadata.len(), reading: None }))
+    Some(Found::File(
+        kind,
+        Content { file: Arc::new(file), at: 0, length: metadata.len(), reading: None },
+    ))
 }
 
-/// Opens what a path names, if the way to it does not leave the folder. Not waiting keeps a pipe from holding the thread.
+/// Opens what a path names, if the way to it does not leave the folder. Not waiting keeps a pipe
+/// from holding the thread.
 fn open_beneath(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let rules = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -154,7 +165,10 @@ impl Body for Content {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let content = self.get_mut();
         let left = usize::try_from(content.left()).unwrap_or(usize::MAX);
         if left == 0 {

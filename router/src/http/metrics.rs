@@ -1,11 +1,13 @@
 //! What `/metrics` answers, in the text form of Prometheus.
 //!
-//! Two groups. Metrics without labels have the names, types and two-line form (`# TYPE`, value; no help) of the C router, so
-//! that dashboards made for it serve unchanged; so do its four metrics for each pool of memory (`<type>:allocated` and so on), for what is
-//! kept here as well. Metrics named `skrouterd_...` go beyond it: they carry labels and a help text.
+//! Two groups. Metrics without labels have the names, types and two-line form (`# TYPE`, value; no
+//! help) of the C router, so that dashboards made for it serve unchanged; so do its four metrics
+//! for each pool of memory (`<type>:allocated` and so on), for what is kept here as well. Metrics
+//! named `skrouterd_...` go beyond it: they carry labels and a help text.
 //!
-//! A label takes its values from the configuration or from another router, so their number is bounded: services past the
-//! first [`SERIES_LIMIT`] are added up under the address `other`, links and the rest are cut there.
+//! A label takes its values from the configuration or from another router, so their number is
+//! bounded: services past the first [`SERIES_LIMIT`] are added up under the address `other`, links
+//! and the rest are cut there.
 
 use std::collections::HashMap;
 
@@ -19,7 +21,8 @@ pub const SERIES_LIMIT: usize = 1000;
 /// Under which address the services past [`SERIES_LIMIT`] are added up.
 const OTHER: &str = "other";
 
-/// The figures of one moment. Fields without further words are what the metric of their name in [`PLAIN`] counts.
+/// The figures of one moment. Fields without further words are what the metric of their name in
+/// [`PLAIN`] counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Metrics {
@@ -130,8 +133,9 @@ pub struct LinkMetrics {
 pub struct HandshakeFailures {
     /// Name of the listener.
     pub listener: String,
-    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`, `timeout`, `refused_by_client`, `busy`;
-    /// `tls` and `amqp` for the rest of what may go wrong in either.
+    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`,
+    /// `timeout`, `refused_by_client`, `busy`; `tls` and `amqp` for the rest of what may go
+    /// wrong in either.
     pub reason: &'static str,
     /// How many since start.
     pub count: u64,
@@ -160,13 +164,16 @@ pub struct Memory {
 impl Memory {
     /// Reads it from the system; zero where `/proc` is not mounted.
     pub fn now() -> Self {
-        std::fs::read_to_string("/proc/self/status").map(|text| Self::from_status(&text)).unwrap_or_default()
+        std::fs::read_to_string("/proc/self/status")
+            .map(|text| Self::from_status(&text))
+            .unwrap_or_default()
     }
 
     fn from_status(text: &str) -> Self {
         let octets = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            let kib: u64 = line.strip_prefix(':')?.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+            let kib: u64 =
+                line.strip_prefix(':')?.trim().strip_suffix(" kB")?.trim().parse().ok()?;
             kib.checked_mul(1024)
         };
         Self { virtual_size: octets("VmSize").unwrap_or(0), resident: octets("VmRSS").unwrap_or(0) }
@@ -183,7 +190,9 @@ pub const PLAIN: &[Plain] = &[
     ("qdr_addresses_total", MetricType::GAUGE, |m| m.addresses),
     ("qdr_routers_total", MetricType::GAUGE, |m| m.routers),
     ("qdr_presettled_deliveries_total", MetricType::COUNTER, |m| m.presettled_deliveries),
-    ("qdr_dropped_presettled_deliveries_total", MetricType::COUNTER, |m| m.dropped_presettled_deliveries),
+    ("qdr_dropped_presettled_deliveries_total", MetricType::COUNTER, |m| {
+        m.dropped_presettled_deliveries
+    }),
     ("qdr_accepted_deliveries_total", MetricType::COUNTER, |m| m.accepted_deliveries),
     ("qdr_released_deliveries_total", MetricType::COUNTER, |m| m.released_deliveries),
     ("qdr_rejected_deliveries_total", MetricType::COUNTER, |m| m.rejected_deliveries),
@@ -215,8 +224,10 @@ pub struct RenderError(#[from] prometheus::Error);
 /// # Errors
 /// A bug in the tables of this file: names and types are fixed, and values cannot make it fail.
 pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
-    let mut families: Vec<_> =
-        PLAIN.iter().map(|(name, kind, figure)| family(name, "", *kind, [(Vec::new(), figure(metrics))])).collect();
+    let mut families: Vec<_> = PLAIN
+        .iter()
+        .map(|(name, kind, figure)| family(name, "", *kind, [(Vec::new(), figure(metrics))]))
+        .collect();
     families.extend(metrics.pools.iter().flat_map(pool));
     families.extend(labeled(metrics).into_iter().filter(|family| !family.get_metric().is_empty()));
     let mut page = Vec::with_capacity(64 * families.len());
@@ -226,12 +237,16 @@ pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
 
 /// The four figures of a pool. Nothing is kept that is not in use.
 fn pool(pool: &Pool) -> impl Iterator<Item = MetricFamily> {
-    let figures =
-        [("allocated", pool.held), ("in_use", pool.held), ("cached", 0), ("bytes", pool.held.saturating_mul(pool.size))];
+    let figures = [
+        ("allocated", pool.held),
+        ("in_use", pool.held),
+        ("cached", 0),
+        ("bytes", pool.held.saturating_mul(pool.size)),
+    ];
     let name = pool.name;
-    figures
-        .into_iter()
-        .map(move |(figure, value)| family(&format!("{name}:{figure}"), "", MetricType::GAUGE, [(Vec::new(), value)]))
+    figures.into_iter().map(move |(figure, value)| {
+        family(&format!("{name}:{figure}"), "", MetricType::GAUGE, [(Vec::new(), value)])
+    })
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -273,14 +288,19 @@ fn labeled(metrics: &Metrics) -> Vec<MetricFamily> {
             "Octets received from (in) and sent to (out) clients and backends.",
             counter,
             services.iter().flat_map(|s| {
-                [(with(of_service(s), "way", "in"), s.octets_in), (with(of_service(s), "way", "out"), s.octets_out)]
+                [
+                    (with(of_service(s), "way", "in"), s.octets_in),
+                    (with(of_service(s), "way", "out"), s.octets_out),
+                ]
             }),
         ),
         family(
             "skrouterd_service_dial_failures_total",
             "Connections to backends that could not be made.",
             counter,
-            dial_failures(&services).into_iter().map(|(address, count)| (vec![("address", address)], count)),
+            dial_failures(&services)
+                .into_iter()
+                .map(|(address, count)| (vec![("address", address)], count)),
         ),
         family(
             "skrouterd_stalled_resets_total",
@@ -292,44 +312,47 @@ fn labeled(metrics: &Metrics) -> Vec<MetricFamily> {
             "skrouterd_link_up",
             "Whether a site link configured here is active.",
             gauge,
-            metrics.site_links.iter().take(SERIES_LIMIT).map(|link| (vec![("name", link.name.clone())], u64::from(link.up))),
+            metrics
+                .site_links
+                .iter()
+                .take(SERIES_LIMIT)
+                .map(|link| (vec![("name", link.name.clone())], u64::from(link.up))),
         ),
         family(
             "skrouterd_handshake_failures_total",
             "Connections refused while TLS, SASL or AMQP were being opened.",
             counter,
-            metrics
-                .handshake_failures
-                .iter()
-                .take(SERIES_LIMIT)
-                .map(|f| (vec![("listener", f.listener.clone()), ("reason", f.reason.to_owned())], f.count)),
+            metrics.handshake_failures.iter().take(SERIES_LIMIT).map(|f| {
+                (vec![("listener", f.listener.clone()), ("reason", f.reason.to_owned())], f.count)
+            }),
         ),
         family(
             "skrouterd_certificate_expiry_timestamp_seconds",
             "When a certificate in use ends, in seconds since the epoch.",
             gauge,
-            metrics
-                .certificates
-                .iter()
-                .take(SERIES_LIMIT)
-                .map(|c| (vec![("profile", c.profile.clone()), ("kind", c.kind.to_owned())], c.not_after)),
+            metrics.certificates.iter().take(SERIES_LIMIT).map(|c| {
+                (vec![("profile", c.profile.clone()), ("kind", c.kind.to_owned())], c.not_after)
+            }),
         ),
     ]
 }
 
-/// One entry for each address, protocol and side: the first [`SERIES_LIMIT`] addresses by name, the rest as [`OTHER`].
+/// One entry for each address, protocol and side: the first [`SERIES_LIMIT`] addresses by name, the
+/// rest as [`OTHER`].
 fn add_up(services: &[ServiceMetrics]) -> Vec<ServiceMetrics> {
     let mut sums: Vec<ServiceMetrics> = Vec::new();
     let mut known: HashMap<(&str, &str, Side), usize> = HashMap::new();
     let mut addresses: HashMap<&str, ()> = HashMap::new();
     for service in services {
-        let address = if addresses.contains_key(service.address.as_str()) || addresses.len() < SERIES_LIMIT {
-            addresses.insert(&service.address, ());
-            service.address.as_str()
-        } else {
-            OTHER
-        };
-        match known.get(&(address, service.protocol, service.side)).and_then(|at| sums.get_mut(*at)) {
+        let address =
+            if addresses.contains_key(service.address.as_str()) || addresses.len() < SERIES_LIMIT {
+                addresses.insert(&service.address, ());
+                service.address.as_str()
+            } else {
+                OTHER
+            };
+        match known.get(&(address, service.protocol, service.side)).and_then(|at| sums.get_mut(*at))
+        {
             Some(sum) => {
                 sum.opened = sum.opened.saturating_add(service.opened);
                 sum.open = sum.open.saturating_add(service.open);
@@ -363,7 +386,12 @@ fn dial_failures(services: &[ServiceMetrics]) -> Vec<(String, u64)> {
     sums
 }
 
-fn family(name: &str, help: &str, kind: MetricType, series: impl IntoIterator<Item = (Labels, u64)>) -> MetricFamily {
+fn family(
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    series: impl IntoIterator<Item = (Labels, u64)>,
+) -> MetricFamily {
     let metrics = series
         .into_iter()
         .map(|(labels, value)| {

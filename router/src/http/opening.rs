@@ -1,15 +1,18 @@
-//! The opening of a connection without sockets, for the fuzzer: octets in, what an HTTP port answers out.
+//! The opening of a connection without sockets, for the fuzzer: octets in, what an HTTP port
+//! answers out.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::connections::{Accept, Limits};
 use super::metrics::Metrics;
 use super::server::{HttpSource, Options, serve_on};
 use crate::socket::{Place, Source};
 use crate::websocket::Origins;
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Turns that the port is given before the client ends. An answer takes fewer than ten.
 const TURNS: usize = 100;
@@ -29,7 +32,11 @@ impl Accept for Once {
         }
     }
 
-    fn open(&self, raw: DuplexStream, _: Arc<Place>) -> impl Future<Output = Option<DuplexStream>> + Send + 'static {
+    fn open(
+        &self,
+        raw: DuplexStream,
+        _: Arc<Place>,
+    ) -> impl Future<Output = Option<DuplexStream>> + Send + 'static {
         std::future::ready(Some(raw))
     }
 }
@@ -46,20 +53,29 @@ impl HttpSource for Nothing {
     }
 }
 
-/// Says `octets` to a port that serves health, metrics and WebSockets, and returns all of its answer.
+/// Says `octets` to a port that serves health, metrics and WebSockets, and returns all of its
+/// answer.
 ///
 /// `origins` are those that may open a WebSocket.
 pub fn answer(octets: &[u8], origins: Origins) -> Vec<u8> {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return Vec::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        return Vec::new();
+    };
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(16 * 1024);
-        let options = Options { websockets: Some(Arc::new(|_, _| {})), origins, limits: Limits::default(), ..Options::default() };
+        let options = Options {
+            websockets: Some(Arc::new(|_, _| {})),
+            origins,
+            limits: Limits::default(),
+            ..Options::default()
+        };
         let client = async {
             let (mut from, mut to) = tokio::io::split(near);
             let mut answer = Vec::new();
             let say = async {
                 let _ = to.write_all(octets).await;
-                // Clients do not end their half before they have the answer, which takes the port some turns.
+                // Clients do not end their half before they have the answer, which takes the port
+                // some turns.
                 for _ in 0..TURNS {
                     tokio::task::yield_now().await;
                 }
@@ -77,8 +93,9 @@ pub fn answer(octets: &[u8], origins: Origins) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// The parts that requests are made of, wherever they do not belong.
     fn part() -> impl Strategy<Value = String> {

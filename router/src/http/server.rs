@@ -1,6 +1,8 @@
-//! The listener with `http: yes`: `/healthz`, `/metrics`, files, and the way to AMQP over WebSocket.
+//! The listener with `http: yes`: `/healthz`, `/metrics`, files, and the way to AMQP over
+//! WebSocket.
 //!
-//! Names, bodies and headers are those of the C router, so that probes and dashboards made for it serve unchanged.
+//! Names, bodies and headers are those of the C router, so that probes and dashboards made for it
+//! serve unchanged.
 
 use std::future::Future;
 use std::io;
@@ -23,22 +25,25 @@ use crate::websocket::{Origins, handshake};
 /// What we call ourselves, as the C router does.
 const PRODUCT: HeaderValue = HeaderValue::from_static("skupper-router");
 
-/// How long the core may take to answer for `/healthz`. Kubernetes' own default for a probe is one second as well.
+/// How long the core may take to answer for `/healthz`. Kubernetes' own default for a probe is one
+/// second as well.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Where the answers come from.
 pub trait HttpSource: Send + Sync + 'static {
-    /// Asks the core for a sign of life: resolves once every part without which nothing is forwarded has answered. The
-    /// caller brings the deadline.
+    /// Asks the core for a sign of life: resolves once every part without which nothing is
+    /// forwarded has answered. The caller brings the deadline.
     fn healthy(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// The figures of this moment.
     fn metrics(&self) -> Metrics;
 }
 
-/// How long a client of a listener that serves files may take for one: even a slow one gets some MiB in this time.
+/// How long a client of a listener that serves files may take for one: even a slow one gets some
+/// MiB in this time.
 const FILE_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Who goes on with a client that has opened a WebSocket, and with the descriptor that is counted for it.
+/// Who goes on with a client that has opened a WebSocket, and with the descriptor that is counted
+/// for it.
 pub type WebSockets = Arc<dyn Fn(Released, Descriptor) + Send + Sync>;
 
 /// What a listener serves.
@@ -48,7 +53,8 @@ pub struct Options {
     pub healthz: bool,
     /// Serve `/metrics`.
     pub metrics: bool,
-    /// Answer only clients that have shown a certificate. (A WebSocket's client shows its identity by AMQP.)
+    /// Answer only clients that have shown a certificate. (A WebSocket's client shows its identity
+    /// by AMQP.)
     pub certified: bool,
     /// Serve the files of a folder.
     pub files: Option<Folder>,
@@ -77,20 +83,30 @@ impl Default for Options {
     }
 }
 
-/// Serves a listening socket for as long as the future is polled; dropped, it closes the port and its connections.
+/// Serves a listening socket for as long as the future is polled; dropped, it closes the port and
+/// its connections.
 ///
 /// # Errors
 /// The socket cannot be handed to the runtime.
-pub async fn serve(listener: TcpListener, options: Options, source: Arc<dyn HttpSource>) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    source: Arc<dyn HttpSource>,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     serve_on(tokio::net::TcpListener::from_std(listener)?, options, source).await
 }
 
-/// As [`serve`], for whatever accepts connections: a [`Secured`](super::tls::Secured) listener, say.
+/// As [`serve`], for whatever accepts connections: a [`Secured`](super::tls::Secured) listener,
+/// say.
 ///
 /// # Errors
 /// None so far; it ends only by being dropped.
-pub async fn serve_on<L: Accept>(listener: L, options: Options, source: Arc<dyn HttpSource>) -> io::Result<()> {
+pub async fn serve_on<L: Accept>(
+    listener: L,
+    options: Options,
+    source: Arc<dyn HttpSource>,
+) -> io::Result<()> {
     let mut limits = options.limits;
     if options.files.is_some() {
         limits.whole = limits.whole.max(FILE_DEADLINE);
@@ -109,16 +125,24 @@ struct Port {
 impl Handler for Port {
     async fn answer(&self, path: &str) -> Answer {
         match path {
-            "/healthz" if self.options.healthz => match tokio::time::timeout(HEALTH_DEADLINE, self.source.healthy()).await {
-                Ok(()) => text(StatusCode::OK, "OK\n"),
-                Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the router core does not answer\n"),
-            },
+            "/healthz" if self.options.healthz => {
+                match tokio::time::timeout(HEALTH_DEADLINE, self.source.healthy()).await {
+                    Ok(()) => text(StatusCode::OK, "OK\n"),
+                    Err(_) => {
+                        text(StatusCode::SERVICE_UNAVAILABLE, "the router core does not answer\n")
+                    }
+                }
+            }
             "/metrics" if self.options.metrics => {
                 let source = Arc::clone(&self.source);
                 match self.aside.make(move || metrics::render(&source.metrics())).await {
                     Some(Ok(page)) => text(StatusCode::OK, page),
-                    Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-                    None => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made\n"),
+                    Some(Err(error)) => {
+                        text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
+                    }
+                    None => {
+                        text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made\n")
+                    }
                 }
             }
             _ => self.file(path).await,
@@ -130,7 +154,10 @@ impl Handler for Port {
             return None;
         }
         let Some(websockets) = self.options.websockets.clone() else {
-            return Some((text(StatusCode::FORBIDDEN, "AMQP over WebSocket is not spoken here\n"), None));
+            return Some((
+                text(StatusCode::FORBIDDEN, "AMQP over WebSocket is not spoken here\n"),
+                None,
+            ));
         };
         if !self.options.origins.admit(request.headers()) {
             let reason = "pages of this origin may not open a WebSocket here; see websocketOrigins of the listener\n";
@@ -140,7 +167,10 @@ impl Handler for Port {
             Ok(answer) => {
                 // It is a client from here on, and those are stopped before probes are.
                 let Some(descriptor) = Descriptor::claim(Purpose::Client) else {
-                    return Some((text(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open\n"), None));
+                    return Some((
+                        text(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open\n"),
+                        None,
+                    ));
                 };
                 let mut answer = answer.map(|()| Either::Left(Full::default()));
                 answer.headers_mut().insert(SERVER, PRODUCT);
@@ -156,7 +186,9 @@ impl Handler for Port {
 
     fn refuse(&self, certified: bool) -> Option<Answer> {
         let refused = self.options.certified && !certified;
-        refused.then(|| text(StatusCode::FORBIDDEN, "only clients with a certificate are answered here\n"))
+        refused.then(|| {
+            text(StatusCode::FORBIDDEN, "only clients with a certificate are answered here\n")
+        })
     }
 
     fn finish(&self, answer: &mut Answer) {

@@ -24,7 +24,8 @@ const READ: usize = 17 * 1024;
 /// What is handed to TLS at once, so that little waits for a slow client.
 const WRITE: usize = 64 * 1024;
 
-/// Told of each client that was refused and why, to be counted and logged; `None` where it spoke clear text and must not.
+/// Told of each client that was refused and why, to be counted and logged; `None` where it spoke
+/// clear text and must not.
 pub type Refused = Arc<dyn Fn(SocketAddr, Option<&HandshakeError>) + Send + Sync>;
 
 /// A listener whose clients speak TLS.
@@ -37,9 +38,15 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// A listener that ends TLS by `acceptor`. Clear text is answered too unless TLS is `required`. From the accept to
-    /// the end of the handshake it may take as long as `deadline`.
-    pub fn new(listener: TcpListener, acceptor: Acceptor, required: bool, deadline: Duration, refused: Refused) -> Self {
+    /// A listener that ends TLS by `acceptor`. Clear text is answered too unless TLS is `required`.
+    /// From the accept to the end of the handshake it may take as long as `deadline`.
+    pub fn new(
+        listener: TcpListener,
+        acceptor: Acceptor,
+        required: bool,
+        deadline: Duration,
+        refused: Refused,
+    ) -> Self {
         Self { listener, acceptor, required, deadline, refused }
     }
 }
@@ -49,10 +56,17 @@ impl Accept for Secured {
     type Stream = Stream;
 
     async fn accept(&self) -> io::Result<(Self::Raw, Source)> {
-        self.listener.accept().await.map(|(socket, client)| ((socket, client), Source::of(client.ip())))
+        self.listener
+            .accept()
+            .await
+            .map(|(socket, client)| ((socket, client), Source::of(client.ip())))
     }
 
-    fn open(&self, (socket, client): Self::Raw, place: Arc<Place>) -> impl Future<Output = Option<Stream>> + Send + 'static {
+    fn open(
+        &self,
+        (socket, client): Self::Raw,
+        place: Arc<Place>,
+    ) -> impl Future<Output = Option<Stream>> + Send + 'static {
         let (acceptor, required, deadline) = (self.acceptor.clone(), self.required, self.deadline);
         let refused = Arc::clone(&self.refused);
         async move {
@@ -111,10 +125,17 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         while stream.plaintext.is_empty() && !stream.ended {
-            let received = stream.session.receive(&stream.socket, &mut stream.scratch, &mut stream.plaintext).map_err(broken)?;
+            let received = stream
+                .session
+                .receive(&stream.socket, &mut stream.scratch, &mut stream.plaintext)
+                .map_err(broken)?;
             stream.ended = received.end.is_some();
             if received.blocked {
                 ready!(stream.socket.poll_read_ready(context))?;
@@ -128,7 +149,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
         ready!(stream.drain(context))?;
         let from = from.get(..WRITE).unwrap_or(from);

@@ -15,7 +15,8 @@ pub enum Level {
 
 impl Level {
     /// All levels, mildest first.
-    pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
+    pub const ALL: [Self; 5] =
+        [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
 
     /// The name in log lines and in the configuration.
     pub const fn name(self) -> &'static str {
@@ -51,22 +52,28 @@ impl Levels {
         Self(0b11111 & (0b11111 << level as u8))
     }
 
-    /// Reads the `enable` attribute: tokens separated by blank, comma, semicolon or colon, each the beginning of a level's name in any
-    /// case, with a trailing `+` for "and above"; `none` adds nothing and `trace` means debug. An empty text is the empty set.
+    /// Reads the `enable` attribute: tokens separated by blank, comma, semicolon or colon, each the
+    /// beginning of a level's name in any case, with a trailing `+` for "and above"; `none`
+    /// adds nothing and `trace` means debug. An empty text is the empty set.
     pub fn parse(text: &str) -> Result<Self, UnknownLevel> {
         let mut set = 0;
         for token in text.split([' ', '\t', ',', ';', ':']).filter(|token| !token.is_empty()) {
             let (name, above) = token.strip_suffix('+').map_or((token, false), |name| (name, true));
-            let begins =
-                |full: &str| !name.is_empty() && full.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
+            let begins = |full: &str| {
+                !name.is_empty()
+                    && full.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name))
+            };
             if begins("none") {
                 continue;
             }
             if !begins("debug") && begins("default") {
                 return Ok(Self::INHERITED);
             }
-            let level =
-                if begins("trace") { Some(Level::Debug) } else { Level::ALL.into_iter().find(|level| begins(level.name())) };
+            let level = if begins("trace") {
+                Some(Level::Debug)
+            } else {
+                Level::ALL.into_iter().find(|level| begins(level.name()))
+            };
             let level = level.ok_or_else(|| UnknownLevel(token.to_owned()))?;
             set |= if above { Self::from(level).0 } else { 1 << level as u8 };
         }
@@ -95,5 +102,7 @@ impl Levels {
 
 /// A token of an `enable` attribute that begins no level's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}.")]
+#[error(
+    "'{0}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}."
+)]
 pub struct UnknownLevel(pub String);

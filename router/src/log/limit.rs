@@ -10,14 +10,16 @@ use super::{Level, Module, queue, text};
 
 /// How long repeats are counted before their sum is written.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Most keys a call site tells apart at a time; those beyond share an entry. A flood from many addresses must not become a memory.
+/// Most keys a call site tells apart at a time; those beyond share an entry. A flood from many
+/// addresses must not become a memory.
 const KEYS_MAX: usize = 256;
 /// The key of the shared entry.
 const OTHERS: u64 = 0;
 
 /// Peers may choose what is hashed, so the hash is keyed.
 static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-/// The limiters that hold entries; each is here once. Locked before a limiter, never while one is held.
+/// The limiters that hold entries; each is here once. Locked before a limiter, never while one is
+/// held.
 static ACTIVE: Mutex<Vec<&'static Limiter>> = Mutex::new(Vec::new());
 
 /// Holds back the repeats of one call site; see [`log_limited!`](crate::log_limited!).
@@ -139,7 +141,14 @@ impl Entry {
 
 impl Table {
     /// Notes an occurrence. Lines to write go to `lines`.
-    fn note(&mut self, key: u64, now: Instant, interval: Duration, lines: &mut Vec<Line>, entry: impl FnOnce() -> Entry) {
+    fn note(
+        &mut self,
+        key: u64,
+        now: Instant,
+        interval: Duration,
+        lines: &mut Vec<Line>,
+        entry: impl FnOnce() -> Entry,
+    ) {
         let key = if self.0.len() >= KEYS_MAX && !self.0.contains_key(&key) { OTHERS } else { key };
         if let Some(known) = self.0.get_mut(&key) {
             if now.saturating_duration_since(known.since) < interval {
@@ -155,8 +164,14 @@ impl Table {
         self.0.insert(key, entry);
     }
 
-    /// Sums up the intervals that are over at `now`, or all if it is `None`. Returns the end of the next interval.
-    fn sweep(&mut self, now: Option<Instant>, interval: Duration, lines: &mut Vec<Line>) -> Option<Instant> {
+    /// Sums up the intervals that are over at `now`, or all if it is `None`. Returns the end of the
+    /// next interval.
+    fn sweep(
+        &mut self,
+        now: Option<Instant>,
+        interval: Duration,
+        lines: &mut Vec<Line>,
+    ) -> Option<Instant> {
         self.0.retain(|_, entry| {
             let time = now.unwrap_or_else(Instant::now);
             if now.is_some() && time.saturating_duration_since(entry.since) < interval {
@@ -222,7 +237,10 @@ mod tests {
             table.note(7, now, 30 * SECOND, &mut lines, || entry(now));
         }
         assert_eq!(texts(&lines), ["bad"]);
-        assert_eq!(table.sweep(Some(start + 29 * SECOND), 30 * SECOND, &mut lines), Some(start + 30 * SECOND));
+        assert_eq!(
+            table.sweep(Some(start + 29 * SECOND), 30 * SECOND, &mut lines),
+            Some(start + 30 * SECOND)
+        );
         assert_eq!(lines.len(), 1);
         let next = table.sweep(Some(start + 30 * SECOND), 30 * SECOND, &mut lines);
         assert_eq!(texts(&lines), ["bad", "bad (repeated 9 times in 30 s)"]);

@@ -87,15 +87,16 @@ impl Scope {
     }
 }
 
-/// Events are counted even when nobody reads their lines, per message on the data path too: each thread counts in a stripe of its own,
-/// so that the shards do not pass one cache line around.
+/// Events are counted even when nobody reads their lines, per message on the data path too: each
+/// thread counts in a stripe of its own, so that the shards do not pass one cache line around.
 const STRIPES: usize = 8;
 
 #[repr(align(128))]
 struct Stripe([[AtomicU64; Level::ALL.len()]; Module::ALL.len()]);
 
-static COUNTS: [Stripe; STRIPES] =
-    [const { Stripe([const { [const { AtomicU64::new(0) }; Level::ALL.len()] }; Module::ALL.len()]) }; STRIPES];
+static COUNTS: [Stripe; STRIPES] = [const {
+    Stripe([const { [const { AtomicU64::new(0) }; Level::ALL.len()] }; Module::ALL.len()])
+}; STRIPES];
 static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -116,7 +117,9 @@ pub(super) fn count(module: Module, level: Level) {
 
 pub(super) fn stats(module: Module) -> Stats {
     let sum = |level: Level| {
-        let counts = COUNTS.iter().map(|stripe| stripe.0[module as usize][level as usize].load(Ordering::Relaxed));
+        let counts = COUNTS
+            .iter()
+            .map(|stripe| stripe.0[module as usize][level as usize].load(Ordering::Relaxed));
         counts.fold(0, u64::wrapping_add)
     };
     Stats {

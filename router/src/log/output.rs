@@ -16,7 +16,8 @@ const SYSLOG: &str = "/dev/log";
 /// Where systemd's journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Where the lines of a module go: the `outputFile` attribute. Only the writer thread and those who open files anew take the lock.
+/// Where the lines of a module go: the `outputFile` attribute. Only the writer thread and those who
+/// open files anew take the lock.
 #[derive(Debug)]
 pub(super) struct Output {
     kind: Kind,
@@ -62,7 +63,8 @@ impl Output {
         }
     }
 
-    /// What stands before a line of this level where each is a message of its own, without a time and a line end.
+    /// What stands before a line of this level where each is a message of its own, without a time
+    /// and a line end.
     pub(super) fn head(&self, level: Level) -> Option<String> {
         match &self.kind {
             Kind::Syslog(_) => Some(syslog_head(level)),
@@ -76,12 +78,14 @@ impl Output {
         matches!(self.kind, Kind::Syslog(_) | Kind::Journal(_))
     }
 
-    /// Writes `count` whole lines. A router whose log cannot be written goes on: what is lost is counted, said once on the standard
-    /// error, and said where it is missing as soon as that output takes lines again.
+    /// Writes `count` whole lines. A router whose log cannot be written goes on: what is lost is
+    /// counted, said once on the standard error, and said where it is missing as soon as that
+    /// output takes lines again.
     pub(super) fn write(&self, lines: &[u8], count: u64) {
         let lost = self.lost.load(Ordering::Relaxed);
         let result = if lost > 0 && !self.takes_messages() {
-            let report = format!("ROUTER (warning) {lost} lines dropped: this output did not take them\n");
+            let report =
+                format!("ROUTER (warning) {lost} lines dropped: this output did not take them\n");
             self.try_write(&[report.as_bytes(), lines].concat())
         } else {
             self.try_write(lines)
@@ -92,7 +96,11 @@ impl Output {
                 self.lost.fetch_add(count, Ordering::Relaxed);
                 if lost == 0 && !matches!(self.kind, Kind::Stderr) {
                     // Where else: if this fails too there is nobody to tell.
-                    let _ = writeln!(io::stderr(), "skrouterd: cannot write the log to {}: {error}", self.name());
+                    let _ = writeln!(
+                        io::stderr(),
+                        "skrouterd: cannot write the log to {}: {error}",
+                        self.name()
+                    );
                 }
             }
         }
@@ -107,7 +115,9 @@ impl Output {
                 stdout.flush()
             }
             Kind::Syslog(daemon) | Kind::Journal(daemon) => daemon.send(lines),
-            Kind::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines),
+            Kind::File { file, .. } => {
+                file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines)
+            }
         }
     }
 
@@ -170,7 +180,8 @@ fn syslog_head(level: Level) -> String {
     format!("<{}>skrouterd[{}]: ", DAEMON * 8 + severity(level), std::process::id())
 }
 
-/// The fields of an entry of the journal before its text, which is one line. (systemd's native journal protocol.)
+/// The fields of an entry of the journal before its text, which is one line. (systemd's native
+/// journal protocol.)
 fn journal_head(level: Level) -> String {
     format!("SYSLOG_IDENTIFIER=skrouterd\nPRIORITY={}\nMESSAGE=", severity(level))
 }
@@ -179,13 +190,16 @@ fn journal_head(level: Level) -> String {
 mod tests {
     use super::*;
 
-    /// Two lines to the daemon of such an output, which is started anew between them, are these messages.
+    /// Two lines to the daemon of such an output, which is started anew between them, are these
+    /// messages.
     fn assert_messages(kind: impl FnOnce(Daemon) -> Kind, expected: [&str; 2]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let mut daemon = UnixDatagram::bind(&path).unwrap();
-        let output = Output { kind: kind(Daemon::at(path.clone()).unwrap()), lost: AtomicU64::new(0) };
-        let lines = [(Level::Error, "SERVER (error) first"), (Level::Debug, "SERVER (debug) second")];
+        let output =
+            Output { kind: kind(Daemon::at(path.clone()).unwrap()), lost: AtomicU64::new(0) };
+        let lines =
+            [(Level::Error, "SERVER (error) first"), (Level::Debug, "SERVER (debug) second")];
         for ((level, text), expected) in lines.into_iter().zip(expected) {
             output.write(format!("{}{text}", output.head(level).unwrap()).as_bytes(), 1);
             let mut message = [0; 200];

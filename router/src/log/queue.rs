@@ -13,7 +13,8 @@ use super::recent::{Line, Lines};
 use super::settings::{self, Settings};
 use super::{Level, Module, limit, recent};
 
-/// Most octets of text that wait to be written: a burst of debug lines of a second or two. Past it lines are dropped.
+/// Most octets of text that wait to be written: a burst of debug lines of a second or two. Past it
+/// lines are dropped.
 const WAITING_MAX: usize = 4 << 20;
 /// What a waiting line costs beside its text.
 const LINE_COST: usize = size_of::<Line>();
@@ -46,7 +47,8 @@ struct Queue {
     progress: Condvar,
 }
 
-/// The queue; its thread starts with the first line, that is after the process went to the background if it does.
+/// The queue; its thread starts with the first line, that is after the process went to the
+/// background if it does.
 static QUEUE: LazyLock<Arc<Queue>> = LazyLock::new(|| {
     let queue = Arc::new(Queue::default());
     let writer = Arc::clone(&queue);
@@ -116,7 +118,8 @@ impl Queue {
             if left.is_zero() {
                 return false;
             }
-            waiting = self.progress.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting =
+                self.progress.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -127,7 +130,8 @@ impl Queue {
             write_out(&settings::current(), &lines, dropped);
             let mut waiting = self.lock();
             waiting.written += lines.len() as u64;
-            waiting.octets -= lines.iter().map(|line| LINE_COST + line.text.capacity()).sum::<usize>();
+            waiting.octets -=
+                lines.iter().map(|line| LINE_COST + line.text.capacity()).sum::<usize>();
             drop(waiting);
             self.progress.notify_all();
         }
@@ -167,7 +171,8 @@ fn write_out(settings: &Settings, lines: &[Line], dropped: u64) {
     let mut target: Option<&Arc<Output>> = None;
     for line in lines {
         let output = settings.output(line.module);
-        let same = target.is_some_and(|target| Arc::ptr_eq(target, output)) && !output.takes_messages();
+        let same =
+            target.is_some_and(|target| Arc::ptr_eq(target, output)) && !output.takes_messages();
         if let Some(target) = target
             && (!same || buffer.len() >= WRITE_SIZE)
         {
@@ -185,7 +190,8 @@ fn write_out(settings: &Settings, lines: &[Line], dropped: u64) {
     if dropped > 0 {
         let text = format!("{dropped} lines dropped: the log is written more slowly than it grows");
         let (module, level) = (Module::Router, Level::Warning);
-        let line = Line { time: Timestamp::now(), module, level, file: file!(), line: line!(), text };
+        let line =
+            Line { time: Timestamp::now(), module, level, file: file!(), line: line!(), text };
         let output = settings.default_output();
         buffer.clear();
         format(settings, &line, output, &mut buffer);
@@ -218,7 +224,14 @@ mod tests {
 
     fn line(text: &str) -> Line {
         let (module, level) = (Module::Http2Decoder, Level::Info);
-        Line { time: Timestamp::UNIX_EPOCH, module, level, file: "src/a.rs", line: 7, text: text.into() }
+        Line {
+            time: Timestamp::UNIX_EPOCH,
+            module,
+            level,
+            file: "src/a.rs",
+            line: 7,
+            text: text.into(),
+        }
     }
 
     #[test]

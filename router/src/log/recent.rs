@@ -41,8 +41,13 @@ impl Lines {
     }
 
     /// The last of what is kept and of what waits behind it.
-    pub(super) fn last<'a>(&'a self, waiting: impl DoubleEndedIterator<Item = &'a Line>, most: usize) -> Vec<Line> {
-        let mut last: Vec<Line> = waiting.rev().chain(self.0.iter().rev()).take(most.min(LINES)).cloned().collect();
+    pub(super) fn last<'a>(
+        &'a self,
+        waiting: impl DoubleEndedIterator<Item = &'a Line>,
+        most: usize,
+    ) -> Vec<Line> {
+        let mut last: Vec<Line> =
+            waiting.rev().chain(self.0.iter().rev()).take(most.min(LINES)).cloned().collect();
         last.reverse();
         last
     }
@@ -74,7 +79,9 @@ struct Ring(VecDeque<Recent>);
 
 impl Ring {
     fn keep(&mut self, at: Timestamp, module: Module, level: Level, text: &str) {
-        let known = self.0.iter().position(|recent| recent.text == text && recent.module == module && recent.level == level);
+        let known = self.0.iter().position(|recent| {
+            recent.text == text && recent.module == module && recent.level == level
+        });
         let recent = match known.and_then(|index| self.0.remove(index)) {
             Some(known) => Recent { at, count: known.count.saturating_add(1), ..known },
             None => Recent { at, count: 1, module, level, text: text.to_owned() },

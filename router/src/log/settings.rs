@@ -17,7 +17,8 @@ const INHERIT: u8 = Levels::INHERITED.bits();
 static DEFAULT_MASK: AtomicU8 = AtomicU8::new(Levels::from(Level::Info).bits());
 static MASKS: [AtomicU8; MODULES] = [const { AtomicU8::new(INHERIT) }; MODULES];
 
-/// The attributes of a `log` entity. `None` leaves an attribute as it is, which at first is the setting of DEFAULT.
+/// The attributes of a `log` entity. `None` leaves an attribute as it is, which at first is the
+/// setting of DEFAULT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `enable`: which levels are written.
@@ -26,7 +27,8 @@ pub struct Options {
     pub timestamp: Option<bool>,
     /// `includeSource`: end each line with the place in the source that wrote it.
     pub source: Option<bool>,
-    /// `outputFile`: `stderr`, `stdout`, `syslog`, or the path of a file that lines are appended to.
+    /// `outputFile`: `stderr`, `stdout`, `syslog`, or the path of a file that lines are appended
+    /// to.
     pub output: Option<String>,
 }
 
@@ -34,7 +36,9 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The output cannot be opened.
-    #[error("Failed to open log file '{name}': {source}. Check that its folder exists and that this user may write there")]
+    #[error(
+        "Failed to open log file '{name}': {source}. Check that its folder exists and that this user may write there"
+    )]
     Open {
         /// The `outputFile` attribute.
         name: String,
@@ -109,16 +113,21 @@ pub(super) fn enabled(module: Module, level: Level) -> bool {
     Levels::from_bits(mask).contains(level)
 }
 
-/// Puts a `log` entity in force, for lines logged from now on. Nothing changes if its output cannot be opened.
+/// Puts a `log` entity in force, for lines logged from now on. Nothing changes if its output cannot
+/// be opened.
 pub fn configure(scope: Scope, options: &Options) -> Result<(), LogError> {
     let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut settings = Settings::clone(&current());
     let output = match &options.output {
         None => None,
-        // Two modules on one file share its descriptor, so that their lines stay whole and in order.
+        // Two modules on one file share its descriptor, so that their lines stay whole and in
+        // order.
         Some(name) => Some(match settings.outputs().find(|output| output.name() == name) {
             Some(open) => Arc::clone(open),
-            None => Arc::new(Output::open(name).map_err(|source| LogError::Open { name: name.clone(), source })?),
+            None => Arc::new(
+                Output::open(name)
+                    .map_err(|source| LogError::Open { name: name.clone(), source })?,
+            ),
         }),
     };
     // Lines that are waiting belong to the former outputs.
@@ -140,8 +149,9 @@ pub fn configure(scope: Scope, options: &Options) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Sets how timestamps are written: a strftime pattern in which `%%06lu` stands for the microseconds (`router.timestampFormat`), and
-/// whether they are in UTC instead of local time (`router.timestampsInUTC`).
+/// Sets how timestamps are written: a strftime pattern in which `%%06lu` stands for the
+/// microseconds (`router.timestampFormat`), and whether they are in UTC instead of local time
+/// (`router.timestampsInUTC`).
 pub fn set_timestamps(format: Option<&str>, utc: bool) {
     let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut settings = Settings::clone(&current());
@@ -149,14 +159,16 @@ pub fn set_timestamps(format: Option<&str>, utc: bool) {
     SETTINGS.store(Arc::new(settings));
 }
 
-/// Opens all log files anew, for log rotation. A file that cannot be opened stays as it was, and the first failure is returned.
+/// Opens all log files anew, for log rotation. A file that cannot be opened stays as it was, and
+/// the first failure is returned.
 pub fn reopen() -> Result<(), LogError> {
     let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     queue::flush();
     let mut first = Ok(());
     for output in current().outputs() {
         if let Err(source) = output.reopen() {
-            first = first.and_then(|()| Err(LogError::Open { name: output.name().to_owned(), source }));
+            first =
+                first.and_then(|()| Err(LogError::Open { name: output.name().to_owned(), source }));
         }
     }
     first

@@ -10,7 +10,12 @@ use super::*;
 fn enable_is_read_by_prefix() {
     let parse = |text: &str| {
         let levels = Levels::parse(text).unwrap();
-        Level::ALL.into_iter().filter(|level| levels.contains(*level)).map(Level::name).collect::<Vec<_>>().join(" ")
+        Level::ALL
+            .into_iter()
+            .filter(|level| levels.contains(*level))
+            .map(Level::name)
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(parse(""), "");
     assert_eq!(parse("none"), "");
@@ -22,8 +27,9 @@ fn enable_is_read_by_prefix() {
     assert_eq!(parse("i:w+"), "info warning error critical");
     for bad in ["notice", "+", "errors", "info++", "infó"] {
         let error = Levels::parse(bad).unwrap_err().to_string();
-        let expected =
-            format!("'{bad}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}.");
+        let expected = format!(
+            "'{bad}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}."
+        );
         assert_eq!(error, expected);
     }
 }
@@ -42,7 +48,10 @@ fn modules_have_the_names_of_the_schema() {
 fn a_peer_cannot_forge_a_line() {
     let evil = "x\r\n2026-01-01 SERVER (info) forged\x1b[2J\u{9b}\u{202e}\u{2028}\0é";
     let text = text::render(format_args!("<{evil}>"));
-    assert_eq!(text, "<x\\r\\n2026-01-01 SERVER (info) forged\\x1b[2J\\u{9b}\\u{202e}\\u{2028}\\x00é>");
+    assert_eq!(
+        text,
+        "<x\\r\\n2026-01-01 SERVER (info) forged\\x1b[2J\\u{9b}\\u{202e}\\u{2028}\\x00é>"
+    );
 }
 
 #[test]
@@ -95,12 +104,19 @@ fn lines_go_where_their_module_is_sent() {
     let place = line!() - 1;
     assert_eq!(formatted, 1, "a line that is not written is not formatted");
     assert!(flush());
-    assert_eq!(fs::read_to_string(&path).unwrap(), format!("HTTP1_OBSERVER (error) first\\nline () ({}:{place})\n", file!()));
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        format!("HTTP1_OBSERVER (error) first\\nline () ({}:{place})\n", file!())
+    );
     let after = stats(Module::Http1Observer);
-    assert_eq!((after.info, after.error, after.debug), (before.info + 1, before.error + 1, before.debug));
+    assert_eq!(
+        (after.info, after.error, after.debug),
+        (before.info + 1, before.error + 1, before.debug)
+    );
 
     // Another module on the same file; then the file is moved away.
-    let quiet = Options { source: Some(false), timestamp: Some(false), output, ..Options::default() };
+    let quiet =
+        Options { source: Some(false), timestamp: Some(false), output, ..Options::default() };
     configure(Scope::Module(Module::Http2Observer), &quiet).unwrap();
     log!(Http2Observer, Info, "second");
     assert!(flush());
@@ -119,9 +135,16 @@ fn lines_go_where_their_module_is_sent() {
 
 #[test]
 fn an_output_that_cannot_be_opened_changes_nothing() {
-    let options = Options { levels: Some(Levels::NONE), output: Some("/nowhere/at/all.log".into()), ..Options::default() };
+    let options = Options {
+        levels: Some(Levels::NONE),
+        output: Some("/nowhere/at/all.log".into()),
+        ..Options::default()
+    };
     let error = configure(Scope::Module(Module::AddressWatch), &options).unwrap_err().to_string();
-    assert!(error.starts_with("Failed to open log file '/nowhere/at/all.log': No such file"), "{error}");
+    assert!(
+        error.starts_with("Failed to open log file '/nowhere/at/all.log': No such file"),
+        "{error}"
+    );
     assert!(enabled(Module::AddressWatch, Level::Error));
 }
 
@@ -129,7 +152,11 @@ fn an_output_that_cannot_be_opened_changes_nothing() {
 fn repeats_are_limited_for_each_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
-    let options = Options { timestamp: Some(false), output: Some(path.to_str().unwrap().to_owned()), ..Options::default() };
+    let options = Options {
+        timestamp: Some(false),
+        output: Some(path.to_str().unwrap().to_owned()),
+        ..Options::default()
+    };
     configure(Scope::Module(Module::HttpAdaptor), &options).unwrap();
     for n in 0..100 {
         let peer = n % 2;
@@ -138,10 +165,14 @@ fn repeats_are_limited_for_each_key() {
     assert!(flush());
     let written = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = written.lines().collect();
-    assert_eq!(lines[..2], ["HTTP_ADAPTOR (warning) peer 0 again", "HTTP_ADAPTOR (warning) peer 1 again"]);
+    assert_eq!(
+        lines[..2],
+        ["HTTP_ADAPTOR (warning) peer 0 again", "HTTP_ADAPTOR (warning) peer 1 again"]
+    );
     // One sum each, or more where the machine took longer than an interval for these lines.
     let repeats = |line: &str, peer: u32| -> u32 {
-        let count = line.strip_prefix(&format!("HTTP_ADAPTOR (warning) peer {peer} again (repeated "));
+        let count =
+            line.strip_prefix(&format!("HTTP_ADAPTOR (warning) peer {peer} again (repeated "));
         count.and_then(|count| count.split_once(" times in ")?.0.parse().ok()).unwrap_or(0)
     };
     for peer in [0, 1] {
@@ -155,7 +186,11 @@ fn a_sum_is_written_when_its_interval_ends() {
     static LIMITER: Limiter = Limiter::every(Duration::from_millis(20));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
-    let options = Options { timestamp: Some(false), output: Some(path.to_str().unwrap().to_owned()), ..Options::default() };
+    let options = Options {
+        timestamp: Some(false),
+        output: Some(path.to_str().unwrap().to_owned()),
+        ..Options::default()
+    };
     configure(Scope::Module(Module::Http2Decoder), &options).unwrap();
     for _ in 0..3 {
         LIMITER.write_at("key", Module::Http2Decoder, Level::Info, "", 0, format_args!("again"));

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::text::{Escaped, is_obeyed};
 
-/// Longest text of a line in octets, before the mark that it was cut; what readers of these logs are used to.
+/// Longest text of a line in octets, before the mark that it was cut; what readers of these logs
+/// are used to.
 pub(super) const TEXT_MAX: usize = 2048;
 const CUT: &str = "...";
 
@@ -17,7 +18,8 @@ struct Line {
 /// [obeys](is_obeyed).
 pub(super) fn render(arguments: fmt::Arguments<'_>) -> String {
     let mut line = Line { text: String::with_capacity(120), cut: false };
-    // An error here is our own stop at the limit, or a value that cannot be formatted; what there is of the line is worth having.
+    // An error here is our own stop at the limit, or a value that cannot be formatted; what there
+    // is of the line is worth having.
     if line.write_fmt(arguments).is_err() || line.cut {
         line.text.push_str(CUT);
     }

@@ -32,7 +32,12 @@ impl Clock {
             Some((at, length, digits)) => {
                 let (before, rest) = format.split_at(at);
                 let after = rest.get(length..).unwrap_or_default();
-                Self { before: before.to_owned(), micros: Some(digits), after: after.to_owned(), zone }
+                Self {
+                    before: before.to_owned(),
+                    micros: Some(digits),
+                    after: after.to_owned(),
+                    zone,
+                }
             }
             None => Self { before: format.to_owned(), micros: None, after: String::new(), zone },
         }
@@ -54,7 +59,8 @@ fn append_part(line: &mut Vec<u8>, time: &BrokenDownTime, format: &str) {
     if format.is_empty() {
         return;
     }
-    // Lenient: a directive that is unknown appears as it was written. A timestamp is no reason to lose the line.
+    // Lenient: a directive that is unknown appears as it was written. A timestamp is no reason to
+    // lose the line.
     if let Ok(text) = time.to_string_with_config(&Config::new().lenient(true), format) {
         line.extend_from_slice(text.as_bytes());
     }
@@ -71,11 +77,16 @@ fn find_micros(format: &str) -> Option<(usize, usize, usize)> {
             search = at + 1 + rest.chars().next().map_or(0, char::len_utf8);
             continue;
         };
-        let digits: String = specification.chars().take_while(char::is_ascii_digit).take(2).collect();
+        let digits: String =
+            specification.chars().take_while(char::is_ascii_digit).take(2).collect();
         let tail = specification.get(digits.len()..)?;
         let longs = tail.bytes().take_while(|octet| *octet == b'l').take(2).count();
         if tail.get(longs..)?.starts_with('u') {
-            return Some((at, 2 + digits.len() + longs + 1, digits.parse::<usize>().unwrap_or(0).min(9)));
+            return Some((
+                at,
+                2 + digits.len() + longs + 1,
+                digits.parse::<usize>().unwrap_or(0).min(9),
+            ));
         }
         search = at + 2;
     }

@@ -1,14 +1,15 @@
 //! What policy has to say to a connection: whether it opens, what it may attach, what it may send.
 
+use skupper_proto::address::Canonical;
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::Target;
+
 use super::connection::Connection;
 use super::settings::Kind;
 use crate::log;
 use crate::policy::{Admission, Denial, Verdict, Visitor};
 use crate::schema::Role as ConnectionRole;
-use skupper_proto::address::Canonical;
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::performative::{Attach, Error, Role};
-use skupper_proto::amqp::terminus::Target;
 
 /// What a client is told, and nothing more.
 const CONNECTION_DISALLOWED: &str = "connection disallowed by local policy";
@@ -19,10 +20,13 @@ impl Connection {
     pub(super) fn is_governed(&self) -> bool {
         let settings = &self.settings;
         let client = !matches!(settings.role, ConnectionRole::InterRouter);
-        client && self.node.access.policy.config().enabled && (!settings.outgoing || settings.policy_vhost.is_some())
+        client
+            && self.node.access.policy.config().enabled
+            && (!settings.outgoing || settings.policy_vhost.is_some())
     }
 
-    /// The peer's open has arrived: judges it and sends ours. Returns whether the connection may stay.
+    /// The peer's open has arrived: judges it and sends ours. Returns whether the connection may
+    /// stay.
     pub(super) fn admit(&mut self) -> bool {
         if !self.is_governed() {
             return true;
@@ -35,7 +39,9 @@ impl Connection {
             policy.admit_connector(&vhost, &user)
         } else {
             match self.remote {
-                Some(host) => policy.admit(Visitor { connection: self.id, user: &user, host, vhost: &vhost }),
+                Some(host) => {
+                    policy.admit(Visitor { connection: self.id, user: &user, host, vhost: &vhost })
+                }
                 None => Err(Denial::Host),
             }
         };
@@ -63,7 +69,10 @@ impl Connection {
                     );
                 }
                 self.engine.admit(None, None, None);
-                self.engine.close(Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, CONNECTION_DISALLOWED)), self.now);
+                self.engine.close(
+                    Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, CONNECTION_DISALLOWED)),
+                    self.now,
+                );
                 false
             }
         }
@@ -74,9 +83,14 @@ impl Connection {
         let settings = admission.settings();
         let given = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
         let frame = Some(given(settings.max_frame_size)).filter(|size| *size > 0);
-        let channels = settings.max_sessions.checked_sub(1).map(|most| u16::try_from(most).unwrap_or(u16::MAX));
+        let channels = settings
+            .max_sessions
+            .checked_sub(1)
+            .map(|most| u16::try_from(most).unwrap_or(u16::MAX));
         let octets = u64::from(frame.unwrap_or(self.settings.max_frame_size)).max(1);
-        let window = Some(settings.max_session_window).filter(|window| *window > 0).map(|window| given(window / octets).max(2));
+        let window = Some(settings.max_session_window)
+            .filter(|window| *window > 0)
+            .map(|window| given(window / octets).max(2));
         self.engine.admit(frame, channels, window);
         if !self.settings.outgoing {
             // What came behind the peer's open is taken next.
@@ -104,18 +118,25 @@ impl Connection {
         let (verdict, direction, address) = match attach.role {
             Role::Sender => {
                 let target = attach.target.as_ref().and_then(Target::message);
-                let address = target.and_then(|target| target.address.as_deref()).unwrap_or_default();
+                let address =
+                    target.and_then(|target| target.address.as_deref()).unwrap_or_default();
                 // A dynamic target gets an address of its own, whatever it names.
                 let dynamic = target.is_some_and(|target| target.dynamic == Some(true));
-                let wanted = (!dynamic && !address.is_empty()).then(|| self.node.core.read(address));
+                let wanted =
+                    (!dynamic && !address.is_empty()).then(|| self.node.core.read(address));
                 (admission.may_send(self.clients.producers.len(), wanted), "sender", address)
             }
             Role::Receiver => {
                 let source = attach.source.as_ref();
                 let dynamic = source.is_some_and(|source| source.dynamic == Some(true));
-                let address = source.and_then(|source| source.address.as_deref()).unwrap_or_default();
+                let address =
+                    source.and_then(|source| source.address.as_deref()).unwrap_or_default();
                 let wanted = (!dynamic).then(|| self.node.core.read(address));
-                (admission.may_receive(self.clients.consumers(), wanted), "receiver", if dynamic { "(dynamic)" } else { address })
+                (
+                    admission.may_receive(self.clients.consumers(), wanted),
+                    "receiver",
+                    if dynamic { "(dynamic)" } else { address },
+                )
             }
         };
         let (condition, reason) = match verdict {
@@ -137,7 +158,9 @@ impl Connection {
 
     /// Whether a message that names its own address may go there.
     pub(super) fn may_send_to(&self, address: Canonical<'_>) -> bool {
-        let Some(admission) = self.admission.as_ref().filter(|_| self.kind == Kind::Normal) else { return true };
+        let Some(admission) = self.admission.as_ref().filter(|_| self.kind == Kind::Normal) else {
+            return true;
+        };
         let allowed = admission.may_send_message(address);
         if !allowed {
             let (id, user, host) = (self.id, admission.user().escape_debug(), self.host());
@@ -154,7 +177,10 @@ impl Connection {
 
     /// The user that messages must name if they name one.
     pub(super) fn sole_user(&self) -> Option<&str> {
-        self.admission.as_ref().filter(|admission| !admission.settings().allow_user_id_proxy).map(Admission::user)
+        self.admission
+            .as_ref()
+            .filter(|admission| !admission.settings().allow_user_id_proxy)
+            .map(Admission::user)
     }
 
     /// Octets that a message may have; 0: any.

@@ -1,15 +1,18 @@
-//! The links that this router attaches by itself to a container: attached, attached anew when lost, detached when not wanted any more.
+//! The links that this router attaches by itself to a container: attached, attached anew when lost,
+//! detached when not wanted any more.
 
-use super::connection::Connection;
-use crate::log;
-use crate::node::{AutoLink, AutoLinkPhase, LinkKind, Membership, Node};
+use std::sync::Arc;
+use std::time::Duration;
+
 use skupper_proto::amqp::Symbol;
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 use skupper_proto::time::Instant;
-use std::sync::Arc;
-use std::time::Duration;
+
+use super::connection::Connection;
+use crate::log;
+use crate::node::{AutoLink, AutoLinkPhase, LinkKind, Membership, Node};
 
 /// The pause before a link is attached again, and the pauses thereafter (as C routers have them).
 const FIRST_RETRY: Duration = Duration::from_secs(2);
@@ -78,7 +81,8 @@ impl Connection {
     /// The peer is a container that may have links to get.
     pub(super) fn join_container(&mut self, container: &Arc<str>) {
         let entity = &self.settings.entity;
-        self.auto_links.membership = Some(self.node.auto_links.join(self.id, entity, container, &self.mailbox));
+        self.auto_links.membership =
+            Some(self.node.auto_links.join(self.id, entity, container, &self.mailbox));
         self.renew_auto_links();
     }
 
@@ -86,7 +90,8 @@ impl Connection {
     pub(super) fn renew_auto_links(&mut self) {
         let Some(membership) = &self.auto_links.membership else { return };
         let wanted = membership.wanted();
-        let is_wanted = |attempt: &Attempt| wanted.iter().any(|link| Arc::ptr_eq(link, &attempt.auto_link));
+        let is_wanted =
+            |attempt: &Attempt| wanted.iter().any(|link| Arc::ptr_eq(link, &attempt.auto_link));
         let attempts = std::mem::take(&mut self.auto_links.attempts);
         let (kept, given_up): (Vec<_>, Vec<_>) = attempts.into_iter().partition(is_wanted);
         self.auto_links.attempts = kept;
@@ -98,9 +103,19 @@ impl Connection {
             }
         }
         for auto_link in wanted {
-            if !self.auto_links.attempts.iter().any(|attempt| Arc::ptr_eq(&attempt.auto_link, &auto_link)) {
+            if !self
+                .auto_links
+                .attempts
+                .iter()
+                .any(|attempt| Arc::ptr_eq(&attempt.auto_link, &auto_link))
+            {
                 let due = Some(self.now);
-                self.auto_links.attempts.push(Attempt { auto_link, link: None, failed: false, due });
+                self.auto_links.attempts.push(Attempt {
+                    auto_link,
+                    link: None,
+                    failed: false,
+                    due,
+                });
             }
         }
         self.attach_auto_links();
@@ -109,7 +124,12 @@ impl Connection {
     /// Attaches those whose time has come.
     pub(super) fn attach_auto_links(&mut self) {
         for index in 0..self.auto_links.attempts.len() {
-            let Some(attempt) = self.auto_links.attempts.get(index).filter(|it| it.due.is_some_and(|due| due <= self.now)) else {
+            let Some(attempt) = self
+                .auto_links
+                .attempts
+                .get(index)
+                .filter(|it| it.due.is_some_and(|due| due <= self.now))
+            else {
                 continue;
             };
             let auto_link = Arc::clone(&attempt.auto_link);
@@ -127,7 +147,10 @@ impl Connection {
                 auto_link.set(self.id, AutoLinkPhase::Attaching);
             } else {
                 attempt.due = Some(now + RETRY);
-                auto_link.failed(self.id, Some("the container's limits leave no session or link".to_owned()));
+                auto_link.failed(
+                    self.id,
+                    Some("the container's limits leave no session or link".to_owned()),
+                );
             }
         }
     }
@@ -137,7 +160,11 @@ impl Connection {
         let Some(attempt) = self.auto_links.of(link) else { return false };
         let named = match attach.role {
             Role::Sender => attach.source.as_ref().and_then(|source| source.address.as_ref()),
-            Role::Receiver => attach.target.as_ref().and_then(Target::message).and_then(|target| target.address.as_ref()),
+            Role::Receiver => attach
+                .target
+                .as_ref()
+                .and_then(Target::message)
+                .and_then(|target| target.address.as_ref()),
         };
         if named.is_none_or(String::is_empty) {
             // It has no such node, and will say so.
@@ -159,7 +186,14 @@ impl Connection {
         if let Some(known) = self.known.get(&link) {
             auto_link.set(self.id, AutoLinkPhase::Active(known.record().id));
         }
-        log!(RouterCore, Info, "[C{}] autoLink '{}' is attached as {:?}", self.id, auto_link.name, attach.name);
+        log!(
+            RouterCore,
+            Info,
+            "[C{}] autoLink '{}' is attached as {:?}",
+            self.id,
+            auto_link.name,
+            attach.name
+        );
         true
     }
 
@@ -170,10 +204,16 @@ impl Connection {
         let pause = if std::mem::replace(&mut attempt.failed, true) { RETRY } else { FIRST_RETRY };
         attempt.link = None;
         attempt.due = Some(now + pause);
-        let why = error.map(|error| error.description.clone().unwrap_or_else(|| error.condition.to_string()));
+        let why = error
+            .map(|error| error.description.clone().unwrap_or_else(|| error.condition.to_string()));
         let said = why.as_deref().unwrap_or("the container detached it");
         let (name, pause) = (attempt.auto_link.name.as_str(), pause.as_secs());
-        crate::log_limited!((id, name, said), RouterCore, Info, "[C{id}] autoLink '{name}' failed: {said}; again in {pause} s");
+        crate::log_limited!(
+            (id, name, said),
+            RouterCore,
+            Info,
+            "[C{id}] autoLink '{name}' failed: {said}; again in {pause} s"
+        );
         attempt.auto_link.failed(id, why);
     }
 
@@ -181,7 +221,8 @@ impl Connection {
     pub(super) fn auto_links_ended(&mut self, session: SessionKey, error: Option<&Error>) {
         if self.auto_links.session == Some(session) {
             self.auto_links.session = None;
-            let links: Vec<_> = self.auto_links.attempts.iter().filter_map(|attempt| attempt.link).collect();
+            let links: Vec<_> =
+                self.auto_links.attempts.iter().filter_map(|attempt| attempt.link).collect();
             for link in links {
                 self.auto_link_lost(link, error);
             }

@@ -1,19 +1,25 @@
-//! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and their credit.
+//! Links of AMQP clients: who may attach what, the addresses they produce for and consume, and
+//! their credit.
 
-use super::connection::Connection;
-use super::consumed::{Consumed, TEMPORARY};
-use super::edge::is_tracking;
-use super::settings::Kind;
-use crate::core::{Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via, Watching};
-use crate::node::{LinkKind, Node};
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use skupper_proto::address::{AddressClass, AddressKey, AddressRef, EDGE_UPLINK, MAX_KEY_LENGTH};
 use skupper_proto::amqp::performative::{Attach, DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Target};
 use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::engine::{AttachRequest, LinkKey};
 use skupper_proto::keys::KeyMap;
-use std::collections::HashMap;
-use std::sync::Arc;
+
+use super::connection::Connection;
+use super::consumed::{Consumed, TEMPORARY};
+use super::edge::is_tracking;
+use super::settings::Kind;
+use crate::core::{
+    Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via,
+    Watching,
+};
+use crate::node::{LinkKind, Node};
 
 /// Marks a number in the mailbox as that of a link on which a client sends.
 pub(super) const LINK: u32 = 1 << 30;
@@ -42,7 +48,8 @@ pub(super) struct Producer {
     held: bool,
     /// What credit there was is to be given back.
     draining: bool,
-    /// The peer is a router, whose link is kept in credit, and which is told otherwise whether anybody consumes the address.
+    /// The peer is a router, whose link is kept in credit, and which is told otherwise whether
+    /// anybody consumes the address.
     router: bool,
 }
 
@@ -96,7 +103,9 @@ impl Endpoint for LinkEndpoint {
     fn deliver(&self, delivery: Arc<Delivery>) {
         let arriving = delivery.message().streaming && delivery.ended().is_none();
         let via = if self.streams && arriving { Via::Stream } else { Via::Link(self.number) };
-        if let Err(Command::Deliver(delivery, _)) = self.mailbox.send(Command::Deliver(delivery, via)) {
+        if let Err(Command::Deliver(delivery, _)) =
+            self.mailbox.send(Command::Deliver(delivery, via))
+        {
             delivery.outcome(Some(DeliveryState::Released), true);
         }
     }
@@ -120,15 +129,22 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unavailable => Self::new(condition::NOT_FOUND, "Node not found"),
-            Refusal::NoAddress => Self::new(condition::NO_ROUTE_TO_DESTINATION, "No route to the destination node"),
-            Refusal::NotANode => Self::new(condition::NOT_IMPLEMENTED, "this router has nodes only, no transactions"),
+            Refusal::NoAddress => {
+                Self::new(condition::NO_ROUTE_TO_DESTINATION, "No route to the destination node")
+            }
+            Refusal::NotANode => {
+                Self::new(condition::NOT_IMPLEMENTED, "this router has nodes only, no transactions")
+            }
             Refusal::TooLong(octets) => {
-                let text = format!("the address has {octets} octets; routers take at most {MAX_KEY_LENGTH}");
+                let text = format!(
+                    "the address has {octets} octets; routers take at most {MAX_KEY_LENGTH}"
+                );
                 Self::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
             }
-            Refusal::TooMany => {
-                Self::new(condition::RESOURCE_LIMIT_EXCEEDED, "clients consume as many addresses as they may at this router")
-            }
+            Refusal::TooMany => Self::new(
+                condition::RESOURCE_LIMIT_EXCEEDED,
+                "clients consume as many addresses as they may at this router",
+            ),
             Refusal::Reserved => Self::new(
                 condition::UNAUTHORIZED_ACCESS,
                 "the address was made for another connection, which alone receives from it",
@@ -157,7 +173,13 @@ impl Connection {
         };
         if let Err((refusal, name)) = outcome {
             let error = Error::from(refusal);
-            crate::log_limited!(self.id, Server, Info, "[C{}] refused link {name:?}: {error}", self.id);
+            crate::log_limited!(
+                self.id,
+                Server,
+                Info,
+                "[C{}] refused link {name:?}: {error}",
+                self.id
+            );
             self.engine.refuse(link, error);
         }
     }
@@ -193,8 +215,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives credit on a link on which the peer sends, to an address or to those that its messages name.
-    pub(super) fn produce(&mut self, link: LinkKey, to: Option<Arc<str>>, streaming: bool, resend: bool) {
+    /// Gives credit on a link on which the peer sends, to an address or to those that its messages
+    /// name.
+    pub(super) fn produce(
+        &mut self,
+        link: LinkKey,
+        to: Option<Arc<str>>,
+        streaming: bool,
+        resend: bool,
+    ) {
         let mut producer = Producer {
             streaming,
             resend,
@@ -209,8 +238,10 @@ impl Connection {
         if let Some(text) = &producer.to {
             let key = self.node.core.read(text).key();
             if self.is_watched(key) {
-                let (address, watch) = self.node.core.watch_key(&key.to_key(), self.edge.connection.as_ref());
-                let reachable = watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                let (address, watch) =
+                    self.node.core.watch_key(&key.to_key(), self.edge.connection.as_ref());
+                let reachable =
+                    watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
                 producer.held = !reachable && !producer.router;
                 producer.watch = Some((address, watch));
             }
@@ -228,7 +259,8 @@ impl Connection {
         }
     }
 
-    /// Whether credit for an address depends on its consumers. Who is behind a router's own address is that router's business.
+    /// Whether credit for an address depends on its consumers. Who is behind a router's own address
+    /// is that router's business.
     fn is_watched(&self, key: AddressRef<'_>) -> bool {
         matches!(key.class, AddressClass::Mobile | AddressClass::Edge)
             || key.class == AddressClass::Local && !crate::core::Replies::owns(key.text)
@@ -256,11 +288,21 @@ impl Connection {
         }
         let settles = attach.snd_settle_mode == Some(1);
         let key = key.to_key();
-        let Some(consumer) = self.subscribe(link, key.clone()) else { return Err((Refusal::TooMany, attach.name)) };
-        self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, Some(key.to_string()));
+        let Some(consumer) = self.subscribe(link, key.clone()) else {
+            return Err((Refusal::TooMany, attach.name));
+        };
+        self.know(
+            link,
+            (&attach.name, attach.role),
+            LinkKind::Endpoint,
+            None,
+            Some(key.to_string()),
+        );
         let answer = AttachRequest {
             source: Some(source),
-            target: Some(attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default()))),
+            target: Some(
+                attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default())),
+            ),
             snd_settle_mode: if settles { 1 } else { 2 },
             ..AttachRequest::default()
         };
@@ -277,17 +319,19 @@ impl Connection {
         (!self.node.core.is_available(key)).then_some(Refusal::Unavailable)
     }
 
-    /// Makes the peer of a link on which it receives a consumer of an address, as the operator wants it. `settles`: it takes settled
-    /// deliveries only.
+    /// Makes the peer of a link on which it receives a consumer of an address, as the operator
+    /// wants it. `settles`: it takes settled deliveries only.
     pub(super) fn consume(&mut self, link: LinkKey, key: AddressKey, settles: bool) {
         let number = self.clients.number(link);
-        let consumer = LocalConsumer::with_capacity(self.link_endpoint(number), self.link_capacity());
+        let consumer =
+            LocalConsumer::with_capacity(self.link_endpoint(number), self.link_capacity());
         let consumption = self.node.core.serve(key, consumer, self.now);
         let consumer = Consumer::new(number, Some(consumption));
         self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
     }
 
-    /// Makes the peer of a link on which it receives a consumer of an address, as the peer wants it; `None` beyond what clients may.
+    /// Makes the peer of a link on which it receives a consumer of an address, as the peer wants
+    /// it; `None` beyond what clients may.
     fn subscribe(&mut self, link: LinkKey, key: AddressKey) -> Option<Consumer> {
         // What an edge router consumes is its clients' and its services'.
         let counted = self.edge.connection.is_none() || Consumed::is_reserved(key.as_ref());
@@ -333,8 +377,8 @@ impl Connection {
         }
     }
 
-    /// A delivery of a client's link is done with: the credit it took is given back, in portions of half the capacity, and all of it once
-    /// nothing is open.
+    /// A delivery of a client's link is done with: the credit it took is given back, in portions of
+    /// half the capacity, and all of it once nothing is open.
     pub(super) fn producer_finished(&mut self, link: LinkKey) {
         let Some(producer) = self.clients.producers.get_mut(&link) else { return };
         producer.open = producer.open.saturating_sub(1);
@@ -343,17 +387,22 @@ impl Connection {
         }
         let wanted = producer.capacity.saturating_sub(producer.open);
         let given = self.engine.credit(link);
-        if wanted > given && (wanted - given >= producer.capacity.div_ceil(2) || given == 0 || producer.open == 0) {
+        if wanted > given
+            && (wanted - given >= producer.capacity.div_ceil(2) || given == 0 || producer.open == 0)
+        {
             self.engine.set_credit(link, wanted, false);
             self.note_credit(link);
         }
     }
 
-    /// A delivery of a client's link had no destination: what credit is left is to be given back, until there is one.
+    /// A delivery of a client's link had no destination: what credit is left is to be given back,
+    /// until there is one.
     pub(super) fn producer_without_destination(&mut self, link: LinkKey) {
         let counted = |producer: &&mut Producer| !producer.router && producer.watch.is_some();
         let Some(producer) = self.clients.producers.get_mut(&link).filter(counted) else { return };
-        if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable()) && !producer.draining {
+        if producer.watch.as_ref().is_some_and(|(_, watch)| !watch.is_reachable())
+            && !producer.draining
+        {
             (producer.held, producer.draining) = (true, true);
             let left = self.engine.credit(link);
             if left > 0 {

@@ -1,5 +1,24 @@
 //! The task that owns one AMQP connection: its wire, its engine, and the deliveries that pass.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::amqp::{condition, show};
+use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
+use skupper_proto::keys::KeyMap;
+use skupper_proto::time::Instant;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
 use super::edge::EdgeLinks;
@@ -20,32 +39,16 @@ use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Tra
 use crate::policy::{Admission, Arrival};
 use crate::socket::{Descriptor, Place};
 use crate::tls::{Flushed, SessionError};
-use bytes::BytesMut;
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::amqp::{condition, show};
-use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
-use skupper_proto::keys::KeyMap;
-use skupper_proto::time::Instant;
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::Sleep;
 
-/// Octets read from a socket at once. Half of it costs a tenth more CPU time a gigabyte, twice of it gains nothing that can be seen.
+/// Octets read from a socket at once. Half of it costs a tenth more CPU time a gigabyte, twice of
+/// it gains nothing that can be seen.
 const READ: usize = 64 * 1024;
 
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Octets of output above which nothing more is read: what is owed to a peer that asks and asks and reads no answer. Far more than the
-/// dispositions and flows of one write's time.
+/// Octets of output above which nothing more is read: what is owed to a peer that asks and asks and
+/// reads no answer. Far more than the dispositions and flows of one write's time.
 const MAX_OWED: usize = 1024 * 1024;
 
 /// The same for a connection that holds what it may: one write.
@@ -98,7 +101,8 @@ pub(super) struct Connection {
     pub(super) peer: String,
     pub(super) wire: Wire,
     pub(super) input: BytesMut,
-    /// What is held in memory for the peer; of that, what the structures of the connection take, and its part that never changes.
+    /// What is held in memory for the peer; of that, what the structures of the connection take,
+    /// and its part that never changes.
     pub(super) holder: Arc<Holder>,
     pub(super) charge: Charge,
     pub(super) opening: usize,
@@ -146,7 +150,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(node: &Arc<Node>, id: u64, settings: Settings, wire: Wire, shard: usize, status: Arc<Standing>) -> Self {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        id: u64,
+        settings: Settings,
+        wire: Wire,
+        shard: usize,
+        status: Arc<Standing>,
+    ) -> Self {
         let now = node.clock.now();
         let engine = engine::Connection::new(super::open::config(node, id, &settings), now);
         let remote = wire.remote();
@@ -269,7 +280,8 @@ impl Connection {
         });
     }
 
-    /// The system has no memory left, say. The core knows a data connection by now, and would go on giving it streams.
+    /// The system has no memory left, say. The core knows a data connection by now, and would go on
+    /// giving it streams.
     fn not_moved(self, error: &io::Error) {
         let text = format!("cannot be moved to its shard: {error}");
         log!(Server, Error, "[C{}] {text}", self.id);
@@ -297,7 +309,12 @@ impl Connection {
         // So that the peer reads a TLS alert or an AMQP error rather than a reset.
         self.wire.send_close_notify();
         let _ = self.wire.flush();
-        Finished { opened: self.opened, served: self.served, why, refused_link: self.detach_error.filter(|_| !self.served) }
+        Finished {
+            opened: self.opened,
+            served: self.served,
+            why,
+            refused_link: self.detach_error.filter(|_| !self.served),
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -353,7 +370,8 @@ impl Connection {
                 return None;
             }
         }
-        // A connection that never rests must hear of the end too; its close goes out with the next turn.
+        // A connection that never rests must hear of the end too; its close goes out with the next
+        // turn.
         let _ = self.closes(cx);
         None
     }
@@ -412,7 +430,8 @@ impl Connection {
         let now = self.stage.as_mut().poll(cx).is_ready();
         if now {
             self.stage = Box::pin(std::future::pending());
-            // Clients look at the condition to know that they may come again; a neighbor waits for longer where there is an error.
+            // Clients look at the condition to know that they may come again; a neighbor waits for
+            // longer where there is an error.
             let client = !self.settings.role.is_router();
             let error = client.then(|| Error::new(condition::CONNECTION_FORCED, SHUTTING_DOWN));
             self.engine.close(error, self.now);
@@ -423,7 +442,8 @@ impl Connection {
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
         // Nobody wakes the connection for what the engine has yet to tell.
-        if self.untold || self.may_read() && (self.more || self.ended || self.wire.is_readable(cx)) {
+        if self.untold || self.may_read() && (self.more || self.ended || self.wire.is_readable(cx))
+        {
             return false;
         }
         if self.wire.wants_write() && self.wire.is_writable(cx) {
@@ -436,9 +456,15 @@ impl Connection {
             self.end(Why::GaveWay);
             return false;
         }
-        let of_links = [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];
-        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due].into_iter().chain(of_links).flatten().min();
-        // The timer is set anew only when it would fire too late: deadlines move on with every frame.
+        let of_links =
+            [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];
+        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due]
+            .into_iter()
+            .chain(of_links)
+            .flatten()
+            .min();
+        // The timer is set anew only when it would fire too late: deadlines move on with every
+        // frame.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
         {
@@ -456,16 +482,18 @@ impl Connection {
         self.closed.is_none()
             && !self.untold
             && self.verdict.is_none()
-            && self.engine.output().len() < if self.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
+            && self.engine.output().len()
+                < if self.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
             && !self.pressure.as_ref().is_some_and(Pressure::is_stopped)
     }
 
-    /// Reads once, when all that was read before is done with, and lets the engine act on it, as far as the turn goes. Returns
-    /// whether there may be more.
+    /// Reads once, when all that was read before is done with, and lets the engine act on it, as
+    /// far as the turn goes. Returns whether there may be more.
     fn read(&mut self) -> Result<bool, Why> {
         let mut blocked = false;
         if !self.more && !self.ended {
-            let received = SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
+            let received =
+                SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
             let received = received.map_err(|error| match error {
                 SessionError::Io(error) => Why::Transport(io_text(&error)),
                 other => Why::Tls(Arc::new(other)),
@@ -528,7 +556,8 @@ impl Connection {
         result.map(|flushed| flushed == Flushed::All).map_err(failed)
     }
 
-    /// Closes the connection as somebody else wishes. A client is told and need not agree; a router's answer is waited for.
+    /// Closes the connection as somebody else wishes. A client is told and need not agree; a
+    /// router's answer is waited for.
     pub(super) fn close(&mut self, error: Option<Error>) {
         self.engine.close(error.clone(), self.now);
         // To whoever asked for it, it is gone.
@@ -558,7 +587,9 @@ impl Connection {
                         self.press(delivery, link);
                     }
                 }
-                Event::Outcome { delivery, state, settled } => self.outcome(delivery, state, settled),
+                Event::Outcome { delivery, state, settled } => {
+                    self.outcome(delivery, state, settled)
+                }
                 Event::Credit { link, drain } => self.outgoing_credit(link, drain),
                 Event::Window { .. } => self.window_opened(),
                 Event::Held { session, octets } => self.held(session, octets),
@@ -568,7 +599,8 @@ impl Connection {
                 Event::Detached { link, error } => self.detached(link, error.as_ref()),
                 Event::IncomingLost { delivery } => self.incoming_lost(delivery),
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
-                // Elsewhere all sessions are the router's own business: the connection ends with any of them.
+                // Elsewhere all sessions are the router's own business: the connection ends with
+                // any of them.
                 Event::LinkLost { link } if self.kind == Kind::Normal => self.link_gone(link),
                 Event::LinkLost { .. } | Event::Begun { .. } => {}
                 Event::SessionRefused => self.session_refused(),
@@ -578,7 +610,8 @@ impl Connection {
                 }
                 Event::Ended { error, .. } => {
                     // A lost one leaves nothing that works.
-                    let error = error.unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
+                    let error = error
+                        .unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
                     log!(Server, Warning, "[C{}] session ended: {error}", self.id);
                     self.engine.close(Some(error), self.now);
                 }
@@ -600,17 +633,22 @@ impl Connection {
     }
 }
 
-/// Logs the frames at the start of `octets`: those that stand there whole, for the engine leaves the rest where it is.
+/// Logs the frames at the start of `octets`: those that stand there whole, for the engine leaves
+/// the rest where it is.
 fn trace(id: u64, arrow: &str, octets: &[u8]) {
     let (module, level) = (log::Module::Protocol, log::Level::Debug);
     show::frames(octets, arrow, |line| {
-        // Counted, and written even if the module's levels say otherwise: it may have been asked for of this connection alone.
+        // Counted, and written even if the module's levels say otherwise: it may have been asked
+        // for of this connection alone.
         let _ = log::event(module, level);
         log::write_at(module, level, file!(), line!(), format_args!("[C{id}]: {line}"));
     });
 }
 
-fn follow(mut stage: watch::Receiver<Stage>, wanted: Stage) -> Pin<Box<dyn Future<Output = Stage> + Send>> {
+fn follow(
+    mut stage: watch::Receiver<Stage>,
+    wanted: Stage,
+) -> Pin<Box<dyn Future<Output = Stage> + Send>> {
     Box::pin(async move {
         match stage.wait_for(|stage| *stage >= wanted).await.map(|stage| *stage) {
             Ok(stage) => stage,

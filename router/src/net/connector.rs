@@ -1,5 +1,15 @@
 //! Connectors: site links, and the connections they keep.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::amqp::{condition, sasl};
+use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
+use skupper_proto::time::Instant;
+use tokio::net::TcpStream;
+
 use super::connection::{Connection, HANDSHAKE};
 use super::failover::{Target, Targets};
 use super::finished::{Finished, Why};
@@ -9,19 +19,12 @@ use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::log_limited;
 use crate::node::{Node, Stage, Stop, Stopping, reached};
-use crate::schema::StripAnnotations;
 use crate::schema::typed::Connector;
-use crate::schema::{ManagementAccess, Password, PasswordError, Role, SaslMechanism};
+use crate::schema::{
+    ManagementAccess, Password, PasswordError, Role, SaslMechanism, StripAnnotations,
+};
 use crate::socket::{self, Descriptor, DialError, DialOptions, Kind as SocketKind, Purpose};
 use crate::tls::{self, HandshakeError, Session, SessionError};
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::amqp::{condition, sasl};
-use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
-use skupper_proto::time::Instant;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
-use tokio::net::TcpStream;
 
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -29,11 +32,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The shortest pause after the peer closed a connection with an error: it would close the next one for the same reason. What was on its way
-/// then has failed before there is another way, for senders as for who routes around it. As long as a C router's.
+/// The shortest pause after the peer closed a connection with an error: it would close the next one
+/// for the same reason. What was on its way then has failed before there is another way, for
+/// senders as for who routes around it. As long as a C router's.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
-/// One that was of use and ended sooner did not come up: a peer may take links and drop them at once, time and again.
+/// One that was of use and ended sooner did not come up: a peer may take links and drop them at
+/// once, time and again.
 const STEADY: Duration = Duration::from_secs(1);
 
 /// A connection that lived this long was a success: what ends it is a new trouble.
@@ -93,7 +98,8 @@ struct State {
     correlator: String,
     /// A connection with this correlator was of use: the peer may count it still.
     used: bool,
-    /// The ordinal of the TLS profile. Connections that were made with a lower one stay as they are, and are not made again.
+    /// The ordinal of the TLS profile. Connections that were made with a lower one stay as they
+    /// are, and are not made again.
     ordinal: Option<u64>,
     /// How the control connections stand, that of the present ordinal last.
     standings: Vec<Arc<Standing>>,
@@ -112,7 +118,9 @@ struct Made {
 impl State {
     /// The open data connections of the present ordinal.
     fn data(&self) -> impl Iterator<Item = &Made> {
-        self.connections.iter().filter(|made| made.data && made.ordinal == self.ordinal && !made.mailbox.is_closed())
+        self.connections
+            .iter()
+            .filter(|made| made.data && made.ordinal == self.ordinal && !made.mailbox.is_closed())
     }
 
     fn close_data(&self) {
@@ -145,8 +153,8 @@ pub struct SiteLink {
 }
 
 impl SiteLink {
-    /// A link, and the tasks that keep its connections. `ordinal` is its TLS profile's; `certified` says that the profile has a
-    /// certificate of ours.
+    /// A link, and the tasks that keep its connections. `ordinal` is its TLS profile's; `certified`
+    /// says that the profile has a certificate of ours.
     pub fn start(
         node: &Arc<Node>,
         config: Connector,
@@ -159,7 +167,13 @@ impl SiteLink {
         link
     }
 
-    fn new(node: &Node, config: Connector, tls: Option<tls::Connector>, ordinal: Option<u64>, certified: bool) -> Self {
+    fn new(
+        node: &Node,
+        config: Connector,
+        tls: Option<tls::Connector>,
+        ordinal: Option<u64>,
+        certified: bool,
+    ) -> Self {
         let since = (SystemTime::now(), node.clock.now());
         Self {
             name: Arc::from(config.name.as_str()),
@@ -189,17 +203,28 @@ impl SiteLink {
         let set = Set { ordinal, standing: Arc::default() };
         self.lock().standings.push(Arc::clone(&set.standing));
         let last = node.shards.count() - 1;
-        node.shards.spawn(last, Arc::clone(self).keep_control(Arc::clone(node), last, set.clone(), self.stop.follow()));
+        node.shards.spawn(
+            last,
+            Arc::clone(self).keep_control(Arc::clone(node), last, set.clone(), self.stop.follow()),
+        );
         if self.config.role == Role::InterRouter {
             for index in 0..node.data_connections {
                 let shard = index % node.shards.count();
-                node.shards.spawn(shard, Arc::clone(self).keep_data(Arc::clone(node), shard, set.clone(), self.stop.follow()));
+                node.shards.spawn(
+                    shard,
+                    Arc::clone(self).keep_data(
+                        Arc::clone(node),
+                        shard,
+                        set.clone(),
+                        self.stop.follow(),
+                    ),
+                );
             }
         }
     }
 
-    /// The TLS profile has new certificates, told by a higher ordinal: a link between routers makes its connections anew. Those that there are
-    /// stay for what they carry.
+    /// The TLS profile has new certificates, told by a higher ordinal: a link between routers makes
+    /// its connections anew. Those that there are stay for what they carry.
     pub fn renew(self: &Arc<Self>, node: &Arc<Node>, ordinal: u64) {
         {
             let mut state = self.lock();
@@ -269,7 +294,13 @@ impl SiteLink {
     }
 
     /// Keeps the control connection.
-    async fn keep_control(self: Arc<Self>, node: Arc<Node>, shard: usize, set: Set, mut stopping: Stopping) {
+    async fn keep_control(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        shard: usize,
+        set: Set,
+        mut stopping: Stopping,
+    ) {
         let mut stage = node.follow_stage();
         loop {
             let began = node.clock.now();
@@ -277,7 +308,10 @@ impl SiteLink {
             let result = self.attempt(&node, shard, false, &set, &mut stopping).await;
             let lasted = node.clock.now().since(began);
             if !self.is_present(set.ordinal) {
-                return self.lock().standings.retain(|standing| !Arc::ptr_eq(standing, &set.standing));
+                return self
+                    .lock()
+                    .standings
+                    .retain(|standing| !Arc::ptr_eq(standing, &set.standing));
             }
             if *stage.borrow() >= Stage::Draining || self.stop.is_asked() {
                 return set.standing.reset();
@@ -292,14 +326,22 @@ impl SiteLink {
     }
 
     /// Notes how an attempt, or the connection it made, ended. Returns the pause before the next.
-    fn ended(&self, node: &Node, set: &Set, result: Result<Finished, LinkTrouble>, lasted: Duration) -> Duration {
+    fn ended(
+        &self,
+        node: &Node,
+        set: &Set,
+        result: Result<Finished, LinkTrouble>,
+        lasted: Duration,
+    ) -> Duration {
         let own_id = set.standing.get().own_id;
         set.standing.reset();
         let least = least_pause(&result);
         let (served, trouble, fresh) = match result {
             Err(trouble) => (false, trouble, false),
             Ok(finished) => {
-                let former = finished.opened && !finished.served && matches!(finished.why, Why::Eof | Why::Transport(_));
+                let former = finished.opened
+                    && !finished.served
+                    && matches!(finished.why, Why::Eof | Why::Transport(_));
                 let former = former && self.lock().used;
                 let trouble = if own_id {
                     LinkTrouble::OwnId
@@ -313,7 +355,12 @@ impl SiteLink {
         };
         let text = trouble.to_string();
         let target = self.targets.current().host_port();
-        log_limited!((&*self.name, text.as_str()), Server, Error, "Connection to {target} failed: {text}");
+        log_limited!(
+            (&*self.name, text.as_str()),
+            Server,
+            Error,
+            "Connection to {target} failed: {text}"
+        );
         let mut state = self.lock();
         state.connecting = false;
         state.used |= served;
@@ -344,13 +391,22 @@ impl SiteLink {
     }
 
     /// Keeps one data connection.
-    async fn keep_data(self: Arc<Self>, node: Arc<Node>, shard: usize, set: Set, mut stopping: Stopping) {
+    async fn keep_data(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        shard: usize,
+        set: Set,
+        mut stopping: Stopping,
+    ) {
         let mut stage = node.follow_stage();
         let mut failures = 0;
         loop {
             let began = node.clock.now();
             let result = self.attempt(&node, shard, true, &set, &mut stopping).await;
-            if *stage.borrow() >= Stage::Draining || self.stop.is_asked() || !self.is_present(set.ordinal) {
+            if *stage.borrow() >= Stage::Draining
+                || self.stop.is_asked()
+                || !self.is_present(set.ordinal)
+            {
                 return;
             }
             let lasted = node.clock.now().since(began);
@@ -366,9 +422,14 @@ impl SiteLink {
     }
 
     /// Makes the TCP connection and its TLS session.
-    async fn connect(&self, node: &Node, target: &Target) -> Result<(TcpStream, Session, Descriptor), LinkTrouble> {
+    async fn connect(
+        &self,
+        node: &Node,
+        target: &Target,
+    ) -> Result<(TcpStream, Session, Descriptor), LinkTrouble> {
         let config = &self.config;
-        let descriptor = Descriptor::claim(Purpose::Router).ok_or_else(|| LinkTrouble::Lost(socket::NO_DESCRIPTOR.to_owned()))?;
+        let descriptor = Descriptor::claim(Purpose::Router)
+            .ok_or_else(|| LinkTrouble::Lost(socket::NO_DESCRIPTOR.to_owned()))?;
         let family = super::family(config.family);
         let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
         let socket = socket::dial(&node.resolver, &target.host, target.port, &options)
@@ -415,7 +476,8 @@ impl SiteLink {
         let standing = if data { Arc::default() } else { Arc::clone(&set.standing) };
         let correlator = self.lock().correlator.clone();
         let settings = self.settings(&target, data, set.ordinal, correlator);
-        let mut connection = Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
+        let mut connection =
+            Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
         connection.descriptor = Some(descriptor);
         let mailbox = Arc::clone(&connection.mailbox);
         {
@@ -430,30 +492,51 @@ impl SiteLink {
         }
         let finished = connection.run().await;
         // A connection that we made stays on the shard it was made on.
-        finished.ok_or_else(|| LinkTrouble::Lost("the connection was moved to another thread".to_owned()))
+        finished.ok_or_else(|| {
+            LinkTrouble::Lost("the connection was moved to another thread".to_owned())
+        })
     }
 
-    /// The password for SASL, got anew for each connection, so that one may be changed. None is as good as a wrong one.
+    /// The password for SASL, got anew for each connection, so that one may be changed. None is as
+    /// good as a wrong one.
     fn password(&self, password: &Password) -> String {
         match password.resolve(|name| std::env::var(name).ok()) {
             Ok(secret) => secret.expose().to_owned(),
             Err(error) => {
                 let text = match &error {
                     PasswordError::Unreadable { path, cause } => {
-                        format!("Unable to open password file {}, error: {}", path.display(), plainly(cause))
+                        format!(
+                            "Unable to open password file {}, error: {}",
+                            path.display(),
+                            plainly(cause)
+                        )
                     }
                     other => other.to_string(),
                 };
-                log_limited!((&*self.name, text.as_str()), ConnMgr, Error, "connector {}: {text}", self.name);
+                log_limited!(
+                    (&*self.name, text.as_str()),
+                    ConnMgr,
+                    Error,
+                    "connector {}: {text}",
+                    self.name
+                );
                 String::new()
             }
         }
     }
 
-    fn settings(&self, target: &Target, data: bool, ordinal: Option<u64>, correlator: String) -> Settings {
+    fn settings(
+        &self,
+        target: &Target,
+        data: bool,
+        ordinal: Option<u64>,
+        correlator: String,
+    ) -> Settings {
         let config = &self.config;
         let router = config.role == Role::InterRouter;
-        let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
+        let wanted = |mechanism| {
+            config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism))
+        };
         let mut mechanisms = Vec::new();
         if self.tls.is_some() && self.certified && wanted(SaslMechanism::External) {
             mechanisms.push(sasl::EXTERNAL);
@@ -461,7 +544,8 @@ impl SiteLink {
         let named = config.sasl_mechanisms.is_some() || self.tls.is_some();
         let plain = named && wanted(SaslMechanism::Plain) && self.trusts(target);
         let credentials = config.credentials.as_ref().filter(|_| plain);
-        let credentials = credentials.and_then(|(user, password)| Credentials::new(user.as_str(), self.password(password)));
+        let credentials = credentials
+            .and_then(|(user, password)| Credentials::new(user.as_str(), self.password(password)));
         if credentials.is_some() {
             mechanisms.push(sasl::PLAIN);
         }
@@ -476,14 +560,21 @@ impl SiteLink {
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
             message_logging: config.message_logging.clone(),
-            strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
-            strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
+            strip_in: matches!(
+                config.strip_annotations,
+                StripAnnotations::In | StripAnnotations::Both
+            ),
+            strip_out: matches!(
+                config.strip_annotations,
+                StripAnnotations::Out | StripAnnotations::Both
+            ),
             correlator: router.then_some(correlator),
             ordinal: ordinal.filter(|_| config.role.is_router()),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
             hostname: Some(target.host.clone()),
             max_frame_size: config.limits.max_frame_size,
-            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
+            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1))
+                .unwrap_or(u16::MAX),
             session_frames: config.limits.max_session_frames,
             idle_timeout: config.limits.idle_timeout,
             handshake_timeout: HANDSHAKE,
@@ -514,7 +605,10 @@ fn pause(failures: u64) -> Duration {
         return FIRST_PAUSE / 4;
     }
     let doublings = u32::try_from(failures - 1).unwrap_or(u32::MAX).min(16);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE).mul_f64(0.75 + fastrand::f64() / 2.0)
+    FIRST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE)
+        .mul_f64(0.75 + fastrand::f64() / 2.0)
 }
 
 fn trouble_of(finished: &Finished) -> LinkTrouble {
@@ -522,8 +616,12 @@ fn trouble_of(finished: &Finished) -> LinkTrouble {
         return LinkTrouble::Role(error.to_string());
     }
     match &finished.why {
-        Why::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => LinkTrouble::ClosedByPeer(error.clone()),
-        Why::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) if !finished.opened => {
+        Why::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => {
+            LinkTrouble::ClosedByPeer(error.clone())
+        }
+        Why::Closed(Closed { initiator: Initiator::Local, error: Some(error) })
+            if !finished.opened =>
+        {
             match error.condition.as_str() {
                 condition::UNAUTHORIZED_ACCESS => LinkTrouble::Sasl(error.to_string()),
                 condition::NOT_ALLOWED => LinkTrouble::TimedOut("the AMQP open"),
@@ -546,9 +644,13 @@ impl std::fmt::Display for LinkTrouble {
             Self::Tls(error) => f.write_str(&error.log_text()),
             Self::NoAmqp(text) => write!(f, "the peer speaks no AMQP: {text}"),
             Self::Sasl(text) | Self::Lost(text) => f.write_str(text),
-            Self::Role(text) => write!(f, "the peer takes no links between routers on this port: {text}"),
+            Self::Role(text) => {
+                write!(f, "the peer takes no links between routers on this port: {text}")
+            }
             Self::OwnId => f.write_str("the peer has this router's own id"),
-            Self::PeerHoldsFormer => f.write_str("the peer still holds the former connection; trying again as a new connector"),
+            Self::PeerHoldsFormer => f.write_str(
+                "the peer still holds the former connection; trying again as a new connector",
+            ),
             Self::ClosedByPeer(error) => error.fmt(f),
             Self::TimedOut(what) => write!(f, "timed out waiting for {what}"),
         }

@@ -1,16 +1,20 @@
 //! The addresses that a client consumes by one connection, counted and bounded.
 
-use crate::core::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
-use skupper_proto::address::{AddressClass, AddressKey, AddressParts, AddressRef};
 use std::collections::HashMap;
 
-/// Addresses that one connection may consume: half of what all clients may, so that one of them leaves room for others.
+use skupper_proto::address::{AddressClass, AddressKey, AddressParts, AddressRef};
+
+use crate::core::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
+
+/// Addresses that one connection may consume: half of what all clients may, so that one of them
+/// leaves room for others.
 const ADDRESSES: usize = CLIENT_ADDRESSES / 2;
 
 /// Octets of these addresses.
 const ADDRESS_OCTETS: usize = CLIENT_ADDRESS_OCTETS / 2;
 
-/// What the name of an address begins with that is made for a client: only its connection receives from there.
+/// What the name of an address begins with that is made for a client: only its connection receives
+/// from there.
 pub(super) const TEMPORARY: &str = "temp.";
 
 /// The addresses that a client consumes by one connection.
@@ -58,9 +62,11 @@ impl Consumed {
         }
     }
 
-    /// Whether only who made an address receives from it: it was made for a client, or for an answer.
+    /// Whether only who made an address receives from it: it was made for a client, or for an
+    /// answer.
     pub(super) fn is_reserved(key: AddressRef<'_>) -> bool {
-        key.class == AddressClass::Local && (key.text.starts_with(TEMPORARY) || crate::core::Replies::owns(key.text))
+        key.class == AddressClass::Local
+            && (key.text.starts_with(TEMPORARY) || crate::core::Replies::owns(key.text))
     }
 }
 

@@ -1,12 +1,14 @@
 //! Who the peer of a connection is, by SASL.
 
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use skupper_proto::amqp::sasl;
+use skupper_proto::engine::{self, Verdict};
+
 use super::connection::Connection;
 use crate::socket::Source;
 use crate::{log, log_limited};
-use skupper_proto::amqp::sasl;
-use skupper_proto::engine::{self, Verdict};
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
 impl Connection {
     /// Who the peer is; as connector: who we are to it.
@@ -36,18 +38,24 @@ impl Connection {
         let user = credentials.user().to_owned();
         self.user = Some(user.clone());
         self.verdict = Some(Box::pin(async move {
-            let check = move || match passwords.verify(credentials.user(), credentials.password(), &host) {
-                Ok(right) => right,
-                Err(error) => {
-                    log!(Server, Error, "[C{id}] no password can be checked: {error}");
-                    false
-                }
-            };
+            let check =
+                move || match passwords.verify(credentials.user(), credentials.password(), &host) {
+                    Ok(right) => right,
+                    Err(error) => {
+                        log!(Server, Error, "[C{id}] no password can be checked: {error}");
+                        false
+                    }
+                };
             match checks.run(source, &user, check).await {
                 Ok(true) => Verdict::Right,
                 Ok(false) => Verdict::Wrong,
                 Err(too_many) => {
-                    log_limited!(source, Server, Warning, "[C{id}] login from {source} put off: {too_many}");
+                    log_limited!(
+                        source,
+                        Server,
+                        Warning,
+                        "[C{id}] login from {source} put off: {too_many}"
+                    );
                     Verdict::Unknown
                 }
             }
@@ -56,7 +64,11 @@ impl Connection {
 
     /// Whether word has come of a password. What the peer has sent behind it is read now.
     pub(super) fn judged(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(Poll::Ready(verdict)) = self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx)) else { return false };
+        let Some(Poll::Ready(verdict)) =
+            self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx))
+        else {
+            return false;
+        };
         self.verdict = None;
         self.engine.authenticate(verdict);
         self.more = true;

@@ -1,7 +1,8 @@
 //! What a connection leaves behind when it ends.
 //!
-//! A client may have had tens of thousands of links and hundreds of thousands of deliveries. Each has somebody else who is to be
-//! told, so they are given up one by one, in as many turns as it takes.
+//! A client may have had tens of thousands of links and hundreds of thousands of deliveries. Each
+//! has somebody else who is to be told, so they are given up one by one, in as many turns as it
+//! takes.
 
 use super::connection::Connection;
 
@@ -9,7 +10,8 @@ use super::connection::Connection;
 pub(super) type Remains = Box<dyn Iterator<Item = ()> + Send>;
 
 impl Connection {
-    /// Gives up what the ended connection has, as far as the turn goes. Returns whether nothing is left.
+    /// Gives up what the ended connection has, as far as the turn goes. Returns whether nothing is
+    /// left.
     pub(super) fn give_up(&mut self) -> bool {
         let mut remains = match self.remains.take() {
             Some(remains) => remains,

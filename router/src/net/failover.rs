@@ -1,11 +1,12 @@
 //! Where a connector connects: the configured address, and the ones that peers told.
 //!
-//! What a peer tells is not what the operator has configured. With TLS, whoever is at a told address must show the certificate of the
-//! configured host; and no password goes there. The connector's attribute `trustFailover` makes told addresses as good as the
-//! configured one.
+//! What a peer tells is not what the operator has configured. With TLS, whoever is at a told
+//! address must show the certificate of the configured host; and no password goes there. The
+//! connector's attribute `trustFailover` makes told addresses as good as the configured one.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skupper_proto::amqp::Value;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Addresses that are remembered. A peer that tells more is not to fill our memory.
 const MOST: usize = 64;
@@ -80,8 +81,8 @@ impl Targets {
         state.list.len() > 1
     }
 
-    /// Takes in what the peer's open tells: without a list everything stays as it was, an empty one leaves the configured and the
-    /// current address, and another adds what is new in it.
+    /// Takes in what the peer's open tells: without a list everything stays as it was, an empty one
+    /// leaves the configured and the current address, and another adds what is new in it.
     pub(super) fn learn(&self, told: Option<&Value>) {
         let Some(entries) = told.and_then(Value::as_list) else { return };
         let mut state = self.lock();
@@ -96,14 +97,18 @@ impl Targets {
             return;
         }
         for target in entries.iter().filter_map(target) {
-            let known = state.list.iter().any(|known| known.host == target.host && known.port == target.port);
+            let known = state
+                .list
+                .iter()
+                .any(|known| known.host == target.host && known.port == target.port);
             if !known && state.list.len() < MOST {
                 state.list.push(target);
             }
         }
     }
 
-    /// All of them as management shows them: the current one first, then in the order in which they are tried.
+    /// All of them as management shows them: the current one first, then in the order in which they
+    /// are tried.
     pub(super) fn urls(&self) -> String {
         let state = self.lock();
         let url = |target: &Target| format!("{}://{}", target.scheme, target.host_port());
@@ -115,23 +120,42 @@ impl Targets {
 /// Reads one entry of a peer's list; what is no address is passed over.
 fn target(entry: &Value) -> Option<Target> {
     let Value::Map(pairs) = entry else { return None };
-    let text = |wanted: &str| pairs.iter().find(|(key, _)| key.as_text() == Some(wanted)).and_then(|(_, value)| value.as_text());
-    let host = text("network-host").filter(|host| !host.is_empty() && host.len() <= LONGEST_HOST)?;
+    let text = |wanted: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key.as_text() == Some(wanted))
+            .and_then(|(_, value)| value.as_text())
+    };
+    let host =
+        text("network-host").filter(|host| !host.is_empty() && host.len() <= LONGEST_HOST)?;
     if host.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return None;
     }
-    let scheme = text("scheme").filter(|scheme| matches!(*scheme, "amqp" | "amqps")).unwrap_or("amqp");
+    let scheme =
+        text("scheme").filter(|scheme| matches!(*scheme, "amqp" | "amqps")).unwrap_or("amqp");
     let port: crate::schema::Port = text("port").unwrap_or("amqp").parse().ok()?;
-    Some(Target { scheme: scheme.to_owned(), host: host.to_owned(), port: port.number, port_text: port.text, told: true })
+    Some(Target {
+        scheme: scheme.to_owned(),
+        host: host.to_owned(),
+        port: port.number,
+        port_text: port.text,
+        told: true,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use skupper_proto::amqp::Symbol;
 
+    use super::*;
+
     fn entry(pairs: &[(&'static str, &str)]) -> Value {
-        Value::Map(pairs.iter().map(|(key, value)| (Value::Symbol(Symbol::from(*key)), Value::string(*value))).collect())
+        Value::Map(
+            pairs
+                .iter()
+                .map(|(key, value)| (Value::Symbol(Symbol::from(*key)), Value::string(*value)))
+                .collect(),
+        )
     }
 
     fn targets() -> Targets {
@@ -164,7 +188,11 @@ mod tests {
     fn a_peer_cannot_fill_the_memory() {
         let targets = targets();
         let many = (0..1000).map(|number| entry(&[("network-host", &format!("host{number}"))]));
-        let bad = [entry(&[("port", "1")]), entry(&[("network-host", "a b")]), entry(&[("network-host", "a"), ("port", "x")])];
+        let bad = [
+            entry(&[("port", "1")]),
+            entry(&[("network-host", "a b")]),
+            entry(&[("network-host", "a"), ("port", "x")]),
+        ];
         targets.learn(Some(&Value::List(bad.into_iter().chain(many).collect())));
         assert_eq!(targets.count(), MOST);
         targets.learn(Some(&Value::string("no list")));

@@ -1,10 +1,12 @@
 //! How a connection ended, and why.
 
-use crate::tls::SessionError;
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::engine::{Closed, Initiator};
 use std::io;
 use std::sync::Arc;
+
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::engine::{Closed, Initiator};
+
+use crate::tls::SessionError;
 
 /// How a connection ended.
 #[derive(Clone, Debug)]
@@ -44,13 +46,19 @@ pub(super) enum Why {
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => write!(f, "closed by the peer: {error}"),
-            Self::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) => error.fmt(f),
+            Self::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => {
+                write!(f, "closed by the peer: {error}")
+            }
+            Self::Closed(Closed { initiator: Initiator::Local, error: Some(error) }) => {
+                error.fmt(f)
+            }
             Self::Closed(Closed { initiator: Initiator::Remote, error: None }) => {
                 f.write_str("closed by the peer, without an error")
             }
             Self::Closed(_) => f.write_str("closed"),
-            Self::Eof => f.write_str("connection aborted: the peer closed the transport without AMQP close"),
+            Self::Eof => {
+                f.write_str("connection aborted: the peer closed the transport without AMQP close")
+            }
             Self::Transport(error) => f.write_str(error),
             Self::GaveWay => f.write_str(super::listener::GIVES_WAY),
             Self::Tls(error) => error.fmt(f),
@@ -62,7 +70,9 @@ impl std::fmt::Display for Why {
 pub(super) fn io_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),
-        io::ErrorKind::TimedOut => "connection timed out: the peer acknowledges nothing any more".to_owned(),
+        io::ErrorKind::TimedOut => {
+            "connection timed out: the peer acknowledges nothing any more".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -3,14 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use super::clients::LINK;
-use super::connection::Connection;
-use super::edge::EDGE;
-use super::settings::Kind;
-use super::stuck::Stuck;
-use crate::core::{Charge, Counters, Delivery, Ended, Holder, Message, Notify};
-use crate::node::LinkRecord;
-use crate::schema::Role;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Modified, Rejected};
@@ -21,26 +19,33 @@ use skupper_proto::keys::KeyMap;
 use skupper_proto::mobile::MAX_ADDRESS_OCTETS;
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-/// The most octets of a message of the routing protocol: what a router tells of its addresses at once, and as much again for what goes with each.
+use super::clients::LINK;
+use super::connection::Connection;
+use super::edge::EDGE;
+use super::settings::Kind;
+use super::stuck::Stuck;
+use crate::core::{Charge, Counters, Delivery, Ended, Holder, Message, Notify};
+use crate::node::LinkRecord;
+use crate::schema::Role;
+
+/// The most octets of a message of the routing protocol: what a router tells of its addresses at
+/// once, and as much again for what goes with each.
 const MAX_ROUTING: usize = 2 * MAX_ADDRESS_OCTETS;
 
 /// Marks a slot number in the mailbox as one of an incoming delivery.
 const INCOMING: u32 = 1 << 31;
 
-/// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block it was read into (64 KiB), and
-/// may pin four times its size at most. A full frame of 16 KiB is just over it.
+/// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block
+/// it was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB is
+/// just over it.
 const COPY_BELOW: usize = 15 * 1024;
 
 /// Octets beyond twice its own that a head may keep room for while it arrives.
 const SLACK: usize = 1024;
 
-/// Octets of one message in transit that may wait for its receiver before the session's window is left to close.
+/// Octets of one message in transit that may wait for its receiver before the session's window is
+/// left to close.
 const FULL: usize = 1024 * 1024;
 
 /// The priority of a message without header (part 3.2.1).
@@ -110,7 +115,9 @@ enum HeadError {
     OtherUser,
     #[error("the address is not allowed by local policy")]
     Forbidden,
-    #[error("the listener's management attribute lets no request go on to another router's management node")]
+    #[error(
+        "the listener's management attribute lets no request go on to another router's management node"
+    )]
     Management,
 }
 
@@ -141,14 +148,16 @@ struct Read<'a> {
     body: usize,
 }
 
-/// What has arrived of a head, for which the peer is charged, and what was read of it: it may come octet by octet.
+/// What has arrived of a head, for which the peer is charged, and what was read of it: it may come
+/// octet by octet.
 struct Gathering {
     octets: BytesMut,
     front: Front,
     _charge: Charge,
 }
 
-/// The router annotations at the front of a message, as far as they have been read. They may be long, and are read once.
+/// The router annotations at the front of a message, as far as they have been read. They may be
+/// long, and are read once.
 #[derive(Debug, PartialEq)]
 enum Front {
     /// To be read when so many octets have arrived.
@@ -172,13 +181,19 @@ impl Front {
         *self = match annotations::parse(octets)? {
             Parsed::Incomplete { needed } => Self::Unread { needed },
             Parsed::Absent => Self::Read { length: 0, flags: Flags::default(), to_override: None },
-            Parsed::Present(found) if strips => Self::Read { length: found.length, flags: Flags::default(), to_override: None },
+            Parsed::Present(found) if strips => {
+                Self::Read { length: found.length, flags: Flags::default(), to_override: None }
+            }
             Parsed::Present(found) => {
                 let at = |text: &str| {
                     let start = text.as_ptr().addr() - octets.as_ptr().addr();
                     start..start + text.len()
                 };
-                Self::Read { length: found.length, flags: found.flags, to_override: found.to_override.map(at) }
+                Self::Read {
+                    length: found.length,
+                    flags: found.flags,
+                    to_override: found.to_override.map(at),
+                }
             }
         };
         Ok(matches!(self, Self::Read { .. }))
@@ -188,7 +203,8 @@ impl Front {
 impl State {
     /// Keeps what has arrived of a head, for which `holder` is charged.
     fn hold(octets: Bytes, front: Front, holder: &Arc<Holder>) -> Self {
-        let mut octets = octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        let mut octets =
+            octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
         if octets.capacity() > 2 * octets.len() + SLACK {
             // It is a small part of the block that it was read into.
             octets = BytesMut::from(&octets[..]);
@@ -210,7 +226,9 @@ fn read_head<'a>(
     front.read(octets, link.strips)?;
     let (annotations, flags, overridden) = match front {
         Front::Read { length, flags, to_override } => {
-            let text = |range: &Range<usize>| core::str::from_utf8(octets.get(range.clone()).unwrap_or_default()).ok();
+            let text = |range: &Range<usize>| {
+                core::str::from_utf8(octets.get(range.clone()).unwrap_or_default()).ok()
+            };
             (*length, *flags, to_override.as_ref().and_then(text))
         }
         Front::Unread { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
@@ -241,7 +259,10 @@ fn read_head<'a>(
     let to = match (link.to, overridden) {
         (Some(to), _) => Cow::Owned(to.to_string()),
         (None, Some(to)) => Cow::Borrowed(to),
-        (None, None) => Cow::Borrowed(message::destination(head.properties.as_ref(), sections)?.ok_or(HeadError::NoAddress)?),
+        (None, None) => Cow::Borrowed(
+            message::destination(head.properties.as_ref(), sections)?
+                .ok_or(HeadError::NoAddress)?,
+        ),
     };
     if let Some(user) = link.user
         && user_id(sections, &head)?.is_some_and(|named| names_another(&named, user))
@@ -249,7 +270,9 @@ fn read_head<'a>(
         return Err(HeadError::OtherUser);
     }
     let priority = match &head.header {
-        Some(span) => Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY),
+        Some(span) => {
+            Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY)
+        }
         None => DEFAULT_PRIORITY,
     };
     let streaming = streaming || !complete;
@@ -259,8 +282,11 @@ fn read_head<'a>(
         None => octets.len(),
     };
     let message = Message {
-        // Copied: they live as long as the stream does, and would pin the block they were read into.
-        annotations: Bytes::copy_from_slice(octets.get(..annotations).filter(|_| !link.strips).unwrap_or_default()),
+        // Copied: they live as long as the stream does, and would pin the block they were read
+        // into.
+        annotations: Bytes::copy_from_slice(
+            octets.get(..annotations).filter(|_| !link.strips).unwrap_or_default(),
+        ),
         sections: Bytes::copy_from_slice(octets.get(annotations..end).unwrap_or_default()),
         streaming,
         presettled,
@@ -292,7 +318,8 @@ fn user_id(sections: &[u8], head: &Head) -> Result<Option<Value>, DecodeError> {
 }
 
 impl Incoming {
-    /// The connection has ended: gives up one delivery after the other. What had not arrived whole never will.
+    /// The connection has ended: gives up one delivery after the other. What had not arrived whole
+    /// never will.
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
         std::mem::take(self).slots.into_values().map(|slot| {
             if let State::Routed(delivery) = slot.state {
@@ -339,8 +366,9 @@ impl Connection {
             } else {
                 self.expect_settlement();
             }
-            // A C router may go to sleep between what it had of a service's stream at the first send and what came during that. More
-            // credit makes it send once more, and from then on it wakes.
+            // A C router may go to sleep between what it had of a service's stream at the first
+            // send and what came during that. More credit makes it send once more, and
+            // from then on it wakes.
             if ending == Ending::More && self.bounds_unread && self.kind != Kind::Normal {
                 self.engine.renew_credit(link);
             }
@@ -376,15 +404,27 @@ impl Connection {
         let complete = ending == Ending::Complete;
         let exact = self.holder.account().is_exact();
         match &mut slot.state {
-            State::Routed(delivery) if complete && !slot.windowed => delivery.push_last(kept(payload, exact), Ended::Complete),
+            State::Routed(delivery) if complete && !slot.windowed => {
+                delivery.push_last(kept(payload, exact), Ended::Complete)
+            }
             State::Routed(delivery) => {
                 let held = delivery.push(kept(payload, exact));
-                if slot.windowed && held > stream::MAX_HELD && held > stream::MAX_HELD + delivery.lent() {
+                if slot.windowed
+                    && held > stream::MAX_HELD
+                    && held > stream::MAX_HELD + delivery.lent()
+                {
                     delivery.end(Ended::Aborted);
                     slot.state = State::Refused;
-                    let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the stream's window was overrun");
+                    let error = Error::new(
+                        condition::RESOURCE_LIMIT_EXCEEDED,
+                        "the stream's window was overrun",
+                    );
                     self.reject(key, error);
-                } else if !slot.windowed && held > FULL && slot.full.is_none() && ending == Ending::More {
+                } else if !slot.windowed
+                    && held > FULL
+                    && slot.full.is_none()
+                    && ending == Ending::More
+                {
                     self.fill(key, link);
                 }
             }
@@ -425,7 +465,8 @@ impl Connection {
         }
     }
 
-    /// A client's message is larger than it may be: it goes no further, and the client is told and let go.
+    /// A client's message is larger than it may be: it goes no further, and the client is told and
+    /// let go.
     fn oversize(&mut self, key: IncomingKey, link: LinkKey) {
         const TEXT: &str = "Message size exceeded";
         if let Some(admission) = &self.admission {
@@ -436,16 +477,28 @@ impl Connection {
         {
             delivery.end(Ended::Aborted);
         }
-        crate::log!(Policy, Info, "[C{}] DENY a message that is larger than {} octets", self.id, self.max_message_size());
+        crate::log!(
+            Policy,
+            Info,
+            "[C{}] DENY a message that is larger than {} octets",
+            self.id,
+            self.max_message_size()
+        );
         self.reject(key, Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT));
-        // The reason stands with the delivery and with the connection, where clients look for it; a link that fails ends some of them early.
+        // The reason stands with the delivery and with the connection, where clients look for it; a
+        // link that fails ends some of them early.
         self.engine.detach(link, None);
         self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), self.now);
     }
 
-    /// A delivery holds enough: its session's window is left to close. What the peer may still send is that window.
+    /// A delivery holds enough: its session's window is left to close. What the peer may still send
+    /// is that window.
     fn fill(&mut self, key: IncomingKey, link: LinkKey) {
-        let (Some(slot), Some(session)) = (self.incoming.slots.get_mut(&key), self.engine.session_of(link)) else { return };
+        let (Some(slot), Some(session)) =
+            (self.incoming.slots.get_mut(&key), self.engine.session_of(link))
+        else {
+            return;
+        };
         slot.full = Some(session);
         self.fill_session(session);
     }
@@ -508,14 +561,21 @@ impl Connection {
             slot.state = State::Refused;
             self.edge_message(key, link, &octets);
         } else {
-            slot.state =
-                if octets.len() > MAX_HEAD { State::Refused } else { State::hold(octets, Front::default(), &self.holder) };
+            slot.state = if octets.len() > MAX_HEAD {
+                State::Refused
+            } else {
+                State::hold(octets, Front::default(), &self.holder)
+            };
         }
     }
 
     /// Routes a delivery if its head has arrived.
     fn begin(&mut self, key: IncomingKey, octets: Bytes, mut front: Front, complete: bool) {
-        let Some((link, presettled)) = self.incoming.slots.get(&key).map(|slot| (slot.link, slot.presettled)) else { return };
+        let Some((link, presettled)) =
+            self.incoming.slots.get(&key).map(|slot| (slot.link, slot.presettled))
+        else {
+            return;
+        };
         let producer = self.clients.producers.get(&link);
         let rules = LinkRules {
             to: producer.and_then(|producer| producer.to.as_ref()),
@@ -526,11 +586,17 @@ impl Connection {
             connection: self.id,
             hurries: !complete && !self.holder.is_light(),
         };
-        let judged = read_head(&octets, &mut front, complete, presettled, &rules).and_then(|read| match read {
-            Some(read) if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) => Err(HeadError::Forbidden),
-            Some(read) if !self.may_manage_at(&read.to) => Err(HeadError::Management),
-            read => Ok(read),
-        });
+        let judged = read_head(&octets, &mut front, complete, presettled, &rules).and_then(
+            |read| match read {
+                Some(read)
+                    if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) =>
+                {
+                    Err(HeadError::Forbidden)
+                }
+                Some(read) if !self.may_manage_at(&read.to) => Err(HeadError::Management),
+                read => Ok(read),
+            },
+        );
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         let mut read = match judged {
             Ok(Some(read)) => read,
@@ -544,16 +610,24 @@ impl Connection {
                     HeadError::Annotations(_) => condition::INVALID_FIELD,
                     HeadError::Message(_) | HeadError::TooLarge => condition::DECODE_ERROR,
                     HeadError::NoAddress => condition::PRECONDITION_FAILED,
-                    HeadError::OtherUser | HeadError::Forbidden | HeadError::Management => condition::UNAUTHORIZED_ACCESS,
+                    HeadError::OtherUser | HeadError::Forbidden | HeadError::Management => {
+                        condition::UNAUTHORIZED_ACCESS
+                    }
                 };
                 slot.state = State::Refused;
                 return self.reject(key, Error::new(condition, error.to_string()));
             }
         };
-        super::message_log::note(&self.settings.message_logging, self.id, "Received", &read.message.sections);
+        super::message_log::note(
+            &self.settings.message_logging,
+            self.id,
+            "Received",
+            &read.message.sections,
+        );
         slot.windowed = read.message.windowed;
         read.message.state = slot.sender_state.take();
-        // A link for an unavailable address was refused; what an anonymous one names is known only now.
+        // A link for an unavailable address was refused; what an anonymous one names is known only
+        // now.
         let to = self.node.core.read(&read.to);
         if self.kind == Kind::Normal && !self.node.core.is_available(to.key()) {
             slot.state = State::Refused;
@@ -570,7 +644,8 @@ impl Connection {
                 self.node.core.counters().came_from_container();
             }
         }
-        let message = Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
+        let message =
+            Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
         let exact = self.holder.account().is_exact();
         let delivery = Delivery::new(message, &self.holder);
         delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
@@ -627,11 +702,13 @@ impl Connection {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         match progress.outcome {
             Some(outcome) => {
-                // On its way the delivery has failed, whatever its receiver says of that (as C routers tell it).
+                // On its way the delivery has failed, whatever its receiver says of that (as C
+                // routers tell it).
                 let outcome = match outcome {
-                    DeliveryState::Modified(modified) => {
-                        DeliveryState::Modified(Modified { delivery_failed: Some(true), ..modified })
-                    }
+                    DeliveryState::Modified(modified) => DeliveryState::Modified(Modified {
+                        delivery_failed: Some(true),
+                        ..modified
+                    }),
                     other => other,
                 };
                 let settle = slot.ended && progress.settled;
@@ -652,8 +729,13 @@ impl Connection {
                 if progress.acknowledged && slot.told.is_none_or(|told| progress.received > told) {
                     slot.told = Some(progress.received);
                     // It is 0 toward all but routers of ours: others' deliveries are granted none.
-                    let units = u32::try_from(progress.allowance / stream::ALLOWANCE_UNIT).unwrap_or_default();
-                    self.engine.disposition(key, Some(DeliveryState::received_in(units, progress.received)), false);
+                    let units = u32::try_from(progress.allowance / stream::ALLOWANCE_UNIT)
+                        .unwrap_or_default();
+                    self.engine.disposition(
+                        key,
+                        Some(DeliveryState::received_in(units, progress.received)),
+                        false,
+                    );
                 }
             }
         }
@@ -686,7 +768,8 @@ impl Connection {
         }
     }
 
-    /// A delivery's sender said how it stands there. What AMQP itself has for that is between the two of us.
+    /// A delivery's sender said how it stands there. What AMQP itself has for that is between the
+    /// two of us.
     pub(super) fn sender_state(&mut self, key: IncomingKey, said: DeliveryState) {
         if let Some(slot) = self.incoming.slots.get_mut(&key).filter(|_| is_extended(&said)) {
             match &slot.state {
@@ -725,13 +808,16 @@ impl Connection {
     /// Marks what has waited for too long.
     pub(super) fn stuck_incoming(&mut self, found: &mut Stuck) {
         // The streams of services take as long as they take.
-        for slot in self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed) {
+        for slot in
+            self.incoming.slots.values_mut().filter(|slot| slot.counted.is_some() && !slot.windowed)
+        {
             found.look(slot.counted.as_ref(), slot.begun, &mut slot.stuck);
         }
     }
 }
 
-/// Who sent a delivery is gone: what is missing of it never comes, and nobody hears what its receiver says.
+/// Who sent a delivery is gone: what is missing of it never comes, and nobody hears what its
+/// receiver says.
 fn sender_lost(delivery: &Delivery) {
     delivery.end(Ended::Aborted);
     delivery.settle();

@@ -1,16 +1,18 @@
 //! The links of a connection, by what they are for.
 
+use std::sync::Arc;
+
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
+use skupper_proto::amqp::{Multiple, Symbol, condition};
+use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
+
 use super::connection::Connection;
 use super::outgoing::{Purpose, QUEUES};
 use super::settings::Kind;
 use crate::core::{GroupKey, Trunk, TrunkUp};
 use crate::log_limited;
 use crate::node::{LinkCounts, LinkKind, LinkRecord, Node};
-use skupper_proto::amqp::performative::{Attach, Error, Role};
-use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Multiple, Symbol, condition};
-use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
-use std::sync::Arc;
 
 /// Marks the control links.
 const CONTROL: &str = "qd.router";
@@ -73,8 +75,8 @@ pub(super) fn streaming_request(kind: Kind) -> AttachRequest {
 }
 
 impl Connection {
-    /// As connector of a control connection: attaches the control links and the message links of ten priorities. Which priority a link
-    /// has is told by the order alone.
+    /// As connector of a control connection: attaches the control links and the message links of
+    /// ten priorities. Which priority a link has is told by the order alone.
     pub(super) fn attach_router_links(&mut self) {
         for queue in 0..QUEUES {
             let capability = if queue == 0 { CONTROL } else { DATA };
@@ -119,7 +121,9 @@ impl Connection {
             kind,
             address,
             capacity: self.settings.link_capacity,
-            priority: priority.and_then(|priority| u8::try_from(priority).ok()).unwrap_or(DEFAULT_PRIORITY),
+            priority: priority
+                .and_then(|priority| u8::try_from(priority).ok())
+                .unwrap_or(DEFAULT_PRIORITY),
             counts: LinkCounts::default(),
         };
         self.known.insert(link, self.node.registry.links().enter(record, &self.holder));
@@ -144,7 +148,8 @@ impl Connection {
                 Role::Sender => attach.source.is_none(),
                 Role::Receiver => attach.target.is_none(),
             };
-            // A null terminus of the peer's says that it refuses; its detach with the reason follows.
+            // A null terminus of the peer's says that it refuses; its detach with the reason
+            // follows.
             if !refused
                 && !self.auto_link_answered(link, &attach)
                 && !self.uplink_answered(link, &attach)
@@ -154,7 +159,11 @@ impl Connection {
                     // It was given up meanwhile.
                     return;
                 }
-                let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
+                let queue = self
+                    .queue_links
+                    .iter()
+                    .find(|(known, _)| *known == link)
+                    .map(|(_, queue)| *queue);
                 let control = queue == Some(0) || Some(link) == self.links.control_in;
                 let priority = queue.and_then(|queue| queue.checked_sub(1));
                 self.know(link, (&attach.name, attach.role), self.kind_of(control), priority, None);
@@ -163,19 +172,33 @@ impl Connection {
             return;
         }
         let capabilities = match attach.role {
-            Role::Sender => attach.target.as_ref().and_then(Target::message).and_then(|target| target.capabilities.as_ref()),
-            Role::Receiver => attach.source.as_ref().and_then(|source| source.capabilities.as_ref()),
+            Role::Sender => attach
+                .target
+                .as_ref()
+                .and_then(Target::message)
+                .and_then(|target| target.capabilities.as_ref()),
+            Role::Receiver => {
+                attach.source.as_ref().and_then(|source| source.capabilities.as_ref())
+            }
         };
-        let has = |capability| capabilities.is_some_and(|capabilities| capabilities.contains(capability));
+        let has =
+            |capability| capabilities.is_some_and(|capabilities| capabilities.contains(capability));
         let refusal = match self.kind {
             Kind::Control if has(CONTROL) => {
-                let known = if attach.role == Role::Sender { &self.links.control_in } else { &self.links.control_out };
-                known.is_some().then(|| Error::new(condition::NOT_ALLOWED, "the control link is attached already"))
+                let known = if attach.role == Role::Sender {
+                    &self.links.control_in
+                } else {
+                    &self.links.control_out
+                };
+                known.is_some().then(|| {
+                    Error::new(condition::NOT_ALLOWED, "the control link is attached already")
+                })
             }
             Kind::Control if has(DATA) => None,
-            Kind::Control if self.links.control_out.is_none() => {
-                Some(Error::new(condition::CONNECTION_ROLE, "Link attach forbidden on inter-router connection"))
-            }
+            Kind::Control if self.links.control_out.is_none() => Some(Error::new(
+                condition::CONNECTION_ROLE,
+                "Link attach forbidden on inter-router connection",
+            )),
             Kind::Control => None,
             Kind::Data | Kind::Normal | Kind::Edge if has(CONTROL) || has(DATA) => {
                 Some(Error::new(condition::FORBIDDEN, "Connectivity to the node is forbidden"))
@@ -183,7 +206,14 @@ impl Connection {
             Kind::Data | Kind::Normal | Kind::Edge => None,
         };
         if let Some(error) = refusal {
-            log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {error}", self.id, attach.name);
+            log_limited!(
+                self.id,
+                Server,
+                Info,
+                "[C{}] refused link {:?}: {error}",
+                self.id,
+                attach.name
+            );
             return self.engine.refuse(link, error);
         }
         match self.kind {
@@ -203,8 +233,12 @@ impl Connection {
             Some(priority).filter(|priority| data && *priority < QUEUES - 1),
             None,
         );
-        let answer =
-            AttachRequest { source: attach.source, target: attach.target, snd_settle_mode: 2, ..AttachRequest::default() };
+        let answer = AttachRequest {
+            source: attach.source,
+            target: attach.target,
+            snd_settle_mode: 2,
+            ..AttachRequest::default()
+        };
         self.engine.accept(link, answer);
         match attach.role {
             Role::Sender => {
@@ -237,7 +271,8 @@ impl Connection {
                 self.links.control_in_attached = true;
             }
         } else {
-            let queue = self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
+            let queue =
+                self.queue_links.iter().find(|(known, _)| *known == link).map(|(_, queue)| *queue);
             if queue == Some(0) {
                 self.links.control_out_attached = true;
             }
@@ -249,7 +284,13 @@ impl Connection {
     /// A link was detached by the peer.
     pub(super) fn detached(&mut self, link: LinkKey, error: Option<&Error>) {
         if let Some(error) = error {
-            log_limited!((self.id, error.condition.as_str()), Server, Info, "[C{}] the peer detached a link: {error}", self.id);
+            log_limited!(
+                (self.id, error.condition.as_str()),
+                Server,
+                Info,
+                "[C{}] the peer detached a link: {error}",
+                self.id
+            );
             self.detach_error = Some(error.clone());
         }
         self.auto_link_lost(link, error);
@@ -259,8 +300,11 @@ impl Connection {
             self.beside_detached(link);
             return self.uplink_detached(link);
         }
-        if self.settings.outgoing && (Some(link) == self.links.control_in || Some(link) == self.links.control_out) {
-            let reason = Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
+        if self.settings.outgoing
+            && (Some(link) == self.links.control_in || Some(link) == self.links.control_out)
+        {
+            let reason =
+                Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
             self.engine.close(Some(reason), self.now);
         }
         if Some(link) == self.links.control_in {
@@ -293,7 +337,10 @@ impl Connection {
                 let Some(open) = &self.open else { return };
                 let container = Arc::clone(&open.container);
                 let up = TrunkUp {
-                    group: self.correlator.as_ref().map(|correlator| GroupKey::new(&container, correlator)),
+                    group: self
+                        .correlator
+                        .as_ref()
+                        .map(|correlator| GroupKey::new(&container, correlator)),
                     neighbor: container,
                     cost: self.cost,
                     ordinal: self.ordinal(),
@@ -318,12 +365,15 @@ impl Connection {
         self.open.as_ref().and_then(|open| open.ordinal).unwrap_or_default()
     }
 
-    /// Another control connection has taken over. As connector: detaches the control links; the streams that there are go on.
+    /// Another control connection has taken over. As connector: detaches the control links; the
+    /// streams that there are go on.
     pub(super) fn retire(&mut self) {
         if !self.settings.outgoing {
             return;
         }
-        for link in [self.links.control_in.take(), self.links.control_out.take()].into_iter().flatten() {
+        for link in
+            [self.links.control_in.take(), self.links.control_out.take()].into_iter().flatten()
+        {
             self.engine.detach(link, None);
             self.link_gone(link);
         }

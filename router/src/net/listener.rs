@@ -1,7 +1,18 @@
 //! AMQP listeners.
 //!
-//! A connection holds one of the listener's places from the accept until its AMQP open. Places are shared between the sources
-//! of connections (`socket::Places`), so that silent ones keep nobody out.
+//! A connection holds one of the listener's places from the accept until its AMQP open. Places are
+//! shared between the sources of connections (`socket::Places`), so that silent ones keep nobody
+//! out.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skupper_proto::amqp::sasl;
+use skupper_proto::engine::Layer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::connection::{Connection, HANDSHAKE};
 use super::finished::Why;
@@ -16,16 +27,9 @@ use crate::socket::{self, Descriptor, Kind as SocketKind, Phase, Place, Places, 
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::websocket::WebSocket;
 use crate::{log, log_limited};
-use skupper_proto::amqp::sasl;
-use skupper_proto::engine::Layer;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
-/// Connections of one listener that have not opened yet. Each holds a descriptor for as long as a handshake may take.
+/// Connections of one listener that have not opened yet. Each holds a descriptor for as long as a
+/// handshake may take.
 const MAX_HANDSHAKES: usize = 1024;
 
 /// How many of these places are kept for this machine and for neighbors.
@@ -109,9 +113,14 @@ impl AmqpListener {
         let socket = socket.into_std()?;
         let (listener, shard) = (Arc::clone(self), Arc::clone(node));
         node.shards.spawn(0, async move {
-            let client = Arriving { peer, place: listener.places.arrive(Source::of(peer.ip())), descriptor };
+            let client =
+                Arriving { peer, place: listener.places.arrive(Source::of(peer.ip())), descriptor };
             match TcpStream::from_std(socket) {
-                Ok(socket) if timeout(listener.patience(), client.place.granted()).await.unwrap_or_default() => {
+                Ok(socket)
+                    if timeout(listener.patience(), client.place.granted())
+                        .await
+                        .unwrap_or_default() =>
+                {
                     client.place.advance(Phase::Opening);
                     socket::configure(&socket, SocketKind::Amqp);
                     listener.welcome(shard, socket, websocket.into(), client).await;
@@ -167,11 +176,20 @@ impl AmqpListener {
             log!(Server, Info, "Listening on {address}");
         }
         for socket in sockets {
-            drop(tokio::spawn(Arc::clone(&self).accept(Arc::clone(&node), socket, stopping.clone())));
+            drop(tokio::spawn(Arc::clone(&self).accept(
+                Arc::clone(&node),
+                socket,
+                stopping.clone(),
+            )));
         }
     }
 
-    async fn accept(self: Arc<Self>, node: Arc<Node>, listener: TcpListener, mut stopping: Stopping) {
+    async fn accept(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        listener: TcpListener,
+        mut stopping: Stopping,
+    ) {
         let mut stage = node.follow_stage();
         // Of the listening socket itself.
         let _own = Descriptor::held();
@@ -197,11 +215,22 @@ impl AmqpListener {
                         () = stopping.asked() => continue,
                     };
                     let client = Arriving { peer, place: self.places.arrive(source), descriptor };
-                    drop(tokio::spawn(Arc::clone(&self).handshake(Arc::clone(&node), socket, client)));
+                    drop(tokio::spawn(Arc::clone(&self).handshake(
+                        Arc::clone(&node),
+                        socket,
+                        client,
+                    )));
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: the connection stays in the backlog until some are free.
-                    log_limited!(&*self.name, Server, Error, "listener {} cannot accept: {error}", self.name);
+                    // Out of descriptors, mostly: the connection stays in the backlog until some
+                    // are free.
+                    log_limited!(
+                        &*self.name,
+                        Server,
+                        Error,
+                        "listener {} cannot accept: {error}",
+                        self.name
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -213,7 +242,8 @@ impl AmqpListener {
         self.log_refusal(peer, format_args!("Connection from {peer}"), reason);
     }
 
-    /// One line for each client and reason: what one client does wrong must not hide what another does.
+    /// One line for each client and reason: what one client does wrong must not hide what another
+    /// does.
     fn log_refusal(&self, peer: SocketAddr, who: std::fmt::Arguments<'_>, reason: &str) {
         let key: (&str, IpAddr, &str) = (&self.name, peer.ip(), reason);
         log_limited!(key, Server, Error, "{who} (to {}) failed: {reason}", self.config.host_port());
@@ -221,7 +251,11 @@ impl AmqpListener {
 
     /// How long a client may take for each step until it has opened.
     const fn patience(&self) -> Duration {
-        if self.config.handshake_timeout.is_zero() { HANDSHAKE } else { self.config.handshake_timeout }
+        if self.config.handshake_timeout.is_zero() {
+            HANDSHAKE
+        } else {
+            self.config.handshake_timeout
+        }
     }
 
     async fn handshake(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, client: Arriving) {
@@ -244,18 +278,37 @@ impl AmqpListener {
     }
 
     /// Runs the connection of a client whose transport stands.
-    async fn welcome(self: Arc<Self>, node: Arc<Node>, socket: TcpStream, transport: Transport, client: Arriving) {
+    async fn welcome(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        socket: TcpStream,
+        transport: Transport,
+        client: Arriving,
+    ) {
         let Arriving { peer, place, descriptor } = client;
         let id = node.registry.number();
         let settings = self.settings(&node, &transport);
         if self.forbids(&transport) {
-            // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare header is not taken.
-            let mut connection = Connection::new(&node, id, settings, Wire::new(socket, transport), 0, Arc::default());
+            // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare
+            // header is not taken.
+            let mut connection = Connection::new(
+                &node,
+                id,
+                settings,
+                Wire::new(socket, transport),
+                0,
+                Arc::default(),
+            );
             (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
-        log!(Server, Info, "[C{id}] Accepted connection to {} from {peer}", self.config.host_port());
+        log!(
+            Server,
+            Info,
+            "[C{id}] Accepted connection to {} from {peer}",
+            self.config.host_port()
+        );
         let arrival = match self.config.role {
             // Clients are not to shut out routers.
             Role::InterRouter => None,
@@ -263,31 +316,52 @@ impl AmqpListener {
                 Some(arrival) => Some(arrival),
                 None => {
                     let current = node.access.policy.counts().current();
-                    log!(Policy, Info, "DENY Connection '{peer}' based on global connection count. nConnections= {current}");
+                    log!(
+                        Policy,
+                        Info,
+                        "DENY Connection '{peer}' based on global connection count. nConnections= {current}"
+                    );
                     return node.registry.refuse(&self.name, "policy");
                 }
             },
         };
         let wire = Wire::new(socket, transport);
-        let mut connection = Connection::new(&node, id, settings, wire, 0, self.connections.enter(id));
+        let mut connection =
+            Connection::new(&node, id, settings, wire, 0, self.connections.enter(id));
         (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
         connection.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
         {
-            node.registry.refuse(&self.name, if matches!(finished.why, Why::GaveWay) { "busy" } else { "amqp" });
-            self.log_refusal(peer, format_args!("[C{id}] Connection from {peer}"), &finished.why.to_string());
+            node.registry.refuse(
+                &self.name,
+                if matches!(finished.why, Why::GaveWay) { "busy" } else { "amqp" },
+            );
+            self.log_refusal(
+                peer,
+                format_args!("[C{id}] Connection from {peer}"),
+                &finished.why.to_string(),
+            );
         }
     }
 
-    /// Waits for the client's first octet, and for TLS where the listener has it and the client begins it. `None`: the client
-    /// went away without a word.
-    async fn secure(&self, socket: TcpStream, place: &Place) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
+    /// Waits for the client's first octet, and for TLS where the listener has it and the client
+    /// begins it. `None`: the client went away without a word.
+    async fn secure(
+        &self,
+        socket: TcpStream,
+        place: &Place,
+    ) -> Result<Option<(TcpStream, Session)>, (&'static str, String)> {
         let patience = self.patience();
         let begins_tls = match timeout(patience, speaks_tls(&socket, patience * 2)).await {
             Ok(Ok(Some(begins_tls))) => begins_tls,
             Ok(Ok(None) | Err(_)) => return Ok(None),
-            Err(_) => return Err(("timeout", format!("nothing was received within {} s", patience.as_secs()))),
+            Err(_) => {
+                return Err((
+                    "timeout",
+                    format!("nothing was received within {} s", patience.as_secs()),
+                ));
+            }
         };
         place.advance(Phase::Opening);
         match (&self.acceptor, begins_tls) {
@@ -299,7 +373,8 @@ impl AmqpListener {
         }
     }
 
-    /// Whether such a transport may not be used: it is in clear, and TLS or a certificate is demanded.
+    /// Whether such a transport may not be used: it is in clear, and TLS or a certificate is
+    /// demanded.
     fn forbids(&self, transport: &Transport) -> bool {
         !transport.is_tls() && self.config.refuses_clear_text()
     }
@@ -307,7 +382,9 @@ impl AmqpListener {
     pub(super) fn settings(&self, node: &Node, transport: &Transport) -> Settings {
         let config = &self.config;
         let certified = transport.info().is_some_and(|info| info.peer.is_some());
-        let wanted = |mechanism| config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism));
+        let wanted = |mechanism| {
+            config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism))
+        };
         let mut mechanisms = Vec::new();
         if certified && wanted(SaslMechanism::External) {
             mechanisms.push(sasl::EXTERNAL);
@@ -317,7 +394,8 @@ impl AmqpListener {
             mechanisms.push(sasl::ANONYMOUS);
         }
         // In clear only where the operator says so by name.
-        let named = config.sasl_mechanisms.is_some() || transport.is_tls() && config.authenticate_peer;
+        let named =
+            config.sasl_mechanisms.is_some() || transport.is_tls() && config.authenticate_peer;
         if named && !forbidden && wanted(SaslMechanism::Plain) && node.access.passwords.is_some() {
             mechanisms.push(sasl::PLAIN);
         }
@@ -330,19 +408,29 @@ impl AmqpListener {
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
             message_logging: config.message_logging.clone(),
-            strip_in: matches!(config.strip_annotations, StripAnnotations::In | StripAnnotations::Both),
-            strip_out: matches!(config.strip_annotations, StripAnnotations::Out | StripAnnotations::Both),
+            strip_in: matches!(
+                config.strip_annotations,
+                StripAnnotations::In | StripAnnotations::Both
+            ),
+            strip_out: matches!(
+                config.strip_annotations,
+                StripAnnotations::Out | StripAnnotations::Both
+            ),
             correlator: None,
             ordinal: None,
             layer: Layer::Server { mechanisms, allow_bare },
             hostname: None,
             max_frame_size: config.limits.max_frame_size,
-            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1)).unwrap_or(u16::MAX),
+            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1))
+                .unwrap_or(u16::MAX),
             session_frames: config.limits.max_session_frames,
             idle_timeout: config.limits.idle_timeout,
             handshake_timeout: self.patience(),
             access_id: config.role.is_router().then(|| self.access_id.clone()),
-            properties: super::open::configured(config.open_properties.as_ref(), &config.failover_urls),
+            properties: super::open::configured(
+                config.open_properties.as_ref(),
+                &config.failover_urls,
+            ),
             targets: None,
             user: None,
             policy_vhost: config.policy_vhost.clone(),

@@ -1,9 +1,10 @@
 //! Where requests to management nodes may go from a connection: the listener's `management`
 //! attribute.
 
+use skupper_proto::address::AddressClass;
+
 use super::connection::Connection;
 use crate::schema::ManagementAccess;
-use skupper_proto::address::AddressClass;
 
 /// The names of management nodes: every one has the first, and each router knows its own by the
 /// second too.
@@ -16,7 +17,9 @@ impl Connection {
     /// for this router's, and answers everything: without full access nothing goes on to a node of
     /// another router.
     pub(super) fn may_manage_at(&self, address: &str) -> bool {
-        if self.settings.management == ManagementAccess::Full || !NAMES.iter().any(|name| address.contains(name)) {
+        if self.settings.management == ManagementAccess::Full
+            || !NAMES.iter().any(|name| address.contains(name))
+        {
             return true;
         }
         let key = self.node.core.read(address).key();

@@ -1,12 +1,15 @@
-//! Messages in the log: the parts of them that a listener or connector says (`messageLoggingComponents`).
+//! Messages in the log: the parts of them that a listener or connector says
+//! (`messageLoggingComponents`).
 
-use crate::log;
-use crate::schema::MessageComponents;
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::show::{Show, Unsigned};
 use skupper_proto::amqp::{Reader, Value};
-use std::fmt::Write;
+
+use crate::log;
+use crate::schema::MessageComponents;
 
 /// The fields of the properties section, in the order of the wire (part 3.2.4).
 const PROPERTIES: &[&str] = &[
@@ -34,7 +37,13 @@ pub(super) fn note(components: &MessageComponents, connection: u64, what: &str, 
         return;
     }
     let text = describe(components, sections);
-    log::write_at(log::Module::Message, log::Level::Debug, file!(), line!(), format_args!("[C{connection}] {what} {text}"));
+    log::write_at(
+        log::Module::Message,
+        log::Level::Debug,
+        file!(),
+        line!(),
+        format_args!("[C{connection}] {what} {text}"),
+    );
 }
 
 fn describe(components: &MessageComponents, sections: &[u8]) -> String {
@@ -47,7 +56,9 @@ fn describe(components: &MessageComponents, sections: &[u8]) -> String {
             comma = ", ";
         }
     };
-    let Ok(Scan::Complete(head)) = scan(sections, false, false) else { return "Message{}".to_owned() };
+    let Ok(Scan::Complete(head)) = scan(sections, false, false) else {
+        return "Message{}".to_owned();
+    };
     let properties = head.properties.map(|span| values(&mut span.of(sections))).unwrap_or_default();
     for (name, value) in PROPERTIES.iter().zip(&properties) {
         if components.has(name) && *value != Value::Null {
@@ -83,9 +94,10 @@ fn time(milliseconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use skupper_proto::amqp::encode::{self, Encode};
     use skupper_proto::amqp::message::section;
+
+    use super::*;
 
     fn message() -> Vec<u8> {
         let mut out = Vec::new();
@@ -113,7 +125,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_shown() {
         let of = |components: &str| describe(&components.parse().unwrap(), &message());
-        assert_eq!(of("user-id, subject,reply-to"), "Message{user-id=b\"testuser\", subject=\"s\", reply-to=\"r\"}");
+        assert_eq!(
+            of("user-id, subject,reply-to"),
+            "Message{user-id=b\"testuser\", subject=\"s\", reply-to=\"r\"}"
+        );
         let all = of("all");
         for part in [
             "message-id=\"1\"",

@@ -1,7 +1,9 @@
-//! AMQP connections: the task that owns one, the listeners that accept them, and the connectors that keep them.
+//! AMQP connections: the task that owns one, the listeners that accept them, and the connectors
+//! that keep them.
 //!
-//! A connection's task owns its wire (a socket, and a TLS session or a WebSocket upon it) and its engine, and runs on one
-//! shard. It is a poll loop; nothing of its state lives in a future that may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
+//! A connection's task owns its wire (a socket, and a TLS session or a WebSocket upon it) and its
+//! engine, and runs on one shard. It is a poll loop; nothing of its state lives in a future that
+//! may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
 mod admission;
 mod auto_links;

@@ -1,13 +1,14 @@
 //! What our open says.
 
-use super::settings::Settings;
-use crate::node::Node;
-use crate::schema::{FailoverUrl, Role};
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::performative::Open;
 use skupper_proto::amqp::{Fields, Multiple, Symbol, Value};
 use skupper_proto::edge::INTER_EDGE;
 use skupper_proto::engine;
+
+use super::settings::Settings;
+use crate::node::Node;
+use crate::schema::{FailoverUrl, Role};
 
 /// The property by which routers of this implementation know each other.
 pub(super) const OURS: &str = "skrouterd";
@@ -24,7 +25,10 @@ pub(super) fn group_ordinal(open: &Open) -> Option<u64> {
 }
 
 /// What a listener or connector adds to the properties of an open.
-pub(super) fn configured(properties: Option<&Map<String, Json>>, failover: &[FailoverUrl]) -> Fields {
+pub(super) fn configured(
+    properties: Option<&Map<String, Json>>,
+    failover: &[FailoverUrl],
+) -> Fields {
     let mut fields = Fields::default();
     if !failover.is_empty() {
         fields.push(FAILOVER, Value::List(failover.iter().map(failover_entry).collect()));
@@ -49,11 +53,15 @@ fn amqp(value: &Json) -> Value {
         Json::Bool(flag) => Value::Bool(*flag),
         Json::Number(number) => match number.as_i64() {
             Some(number) => i32::try_from(number).map_or(Value::Long(number), Value::Int),
-            None => number.as_u64().map_or_else(|| Value::Double(number.as_f64().unwrap_or_default()), Value::Ulong),
+            None => number
+                .as_u64()
+                .map_or_else(|| Value::Double(number.as_f64().unwrap_or_default()), Value::Ulong),
         },
         Json::String(text) => Value::string(text.as_str()),
         Json::Array(items) => Value::List(items.iter().map(amqp).collect()),
-        Json::Object(pairs) => Value::Map(pairs.iter().map(|(key, value)| (Value::string(key.as_str()), amqp(value))).collect()),
+        Json::Object(pairs) => Value::Map(
+            pairs.iter().map(|(key, value)| (Value::string(key.as_str()), amqp(value))).collect(),
+        ),
     }
 }
 
@@ -67,7 +75,10 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
     if router {
         properties.push(OURS, Value::string(env!("CARGO_PKG_VERSION")));
         if settings.cost > 1 {
-            properties.push("qd.inter-router-cost", Value::Int(i32::try_from(settings.cost).unwrap_or(i32::MAX)));
+            properties.push(
+                "qd.inter-router-cost",
+                Value::Int(i32::try_from(settings.cost).unwrap_or(i32::MAX)),
+            );
         }
         if settings.data {
             properties.push("qd.inter-router-role", Value::Int(4));
@@ -94,9 +105,16 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         channel_max: settings.channel_max,
         idle_timeout: settings.idle_timeout,
         handshake_timeout: settings.handshake_timeout,
-        incoming_window: settings.session_frames.unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
+        incoming_window: settings
+            .session_frames
+            .unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
         capabilities: match settings.role {
-            Role::InterEdge => Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking", INTER_EDGE]),
+            Role::InterEdge => Multiple::of(&[
+                "ANONYMOUS-RELAY",
+                "qd.streaming-links",
+                "qd.connection_trunking",
+                INTER_EDGE,
+            ]),
             _ => Multiple::of(&["ANONYMOUS-RELAY", "qd.streaming-links", "qd.connection_trunking"]),
         },
         properties,
@@ -106,17 +124,20 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::schema::failover_urls;
-    use serde_json::json;
 
     #[test]
     fn configured_properties_keep_their_types() {
-        let json =
-            json!({"int": -3, "long": 1_i64 << 40, "float": 0.5, "none": null, "list": [1, "a", {"b": true}], "empty": {}});
+        let json = json!({"int": -3, "long": 1_i64 << 40, "float": 0.5, "none": null, "list": [1, "a", {"b": true}], "empty": {}});
         let fields = configured(json.as_object(), &[]);
-        let list =
-            Value::List(vec![Value::Int(1), Value::string("a"), Value::Map(vec![(Value::string("b"), Value::Bool(true))])]);
+        let list = Value::List(vec![
+            Value::Int(1),
+            Value::string("a"),
+            Value::Map(vec![(Value::string("b"), Value::Bool(true))]),
+        ]);
         let expected = [
             ("int", Value::Int(-3)),
             ("long", Value::Long(1 << 40)),
@@ -132,7 +153,12 @@ mod tests {
     fn other_addresses_have_a_scheme_where_one_is_given() {
         let fields = configured(None, &failover_urls("a:1, amqps://b:2").unwrap());
         let entry = |pairs: &[(&'static str, &str)]| {
-            Value::Map(pairs.iter().map(|(key, value)| (Value::Symbol(Symbol::from(*key)), Value::string(*value))).collect())
+            Value::Map(
+                pairs
+                    .iter()
+                    .map(|(key, value)| (Value::Symbol(Symbol::from(*key)), Value::string(*value)))
+                    .collect(),
+            )
         };
         let list = vec![
             entry(&[("network-host", "a"), ("port", "1")]),

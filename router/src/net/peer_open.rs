@@ -1,5 +1,12 @@
 //! The peer's open: it says what the peer is, and that decides what becomes of the connection.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::show::{Show, Unsigned};
+use skupper_proto::amqp::{Value, condition};
+
 use super::connection::Connection;
 use super::open::{FAILOVER, OURS, group_ordinal};
 use super::settings::Kind;
@@ -8,13 +15,9 @@ use crate::log;
 use crate::node::{Closer, ConnectionRecord, Host, OUTDATED, PeerInfo};
 use crate::schema::Role;
 use crate::socket::Source;
-use skupper_proto::amqp::performative::{Error, Open};
-use skupper_proto::amqp::show::{Show, Unsigned};
-use skupper_proto::amqp::{Value, condition};
-use std::sync::Arc;
-use std::time::SystemTime;
 
-/// Most properties of a peer's open that are kept for status, and most octets of theirs: routers send some hundreds.
+/// Most properties of a peer's open that are kept for status, and most octets of theirs: routers
+/// send some hundreds.
 const MAX_PROPERTIES: usize = 64;
 const MAX_PROPERTY_OCTETS: usize = 8 * 1024;
 
@@ -38,7 +41,8 @@ fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
 }
 
 impl Connection {
-    /// The peer's open has arrived. Returns the shard where the connection belongs when that is another.
+    /// The peer's open has arrived. Returns the shard where the connection belongs when that is
+    /// another.
     pub(super) fn peer_opened(&mut self) -> Option<usize> {
         self.opened = true;
         self.place = None;
@@ -51,7 +55,9 @@ impl Connection {
         }
         let open = self.engine.take_remote()?;
         let container: Arc<str> = Arc::from(open.container_id.as_str());
-        let offers = |capability| open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability));
+        let offers = |capability| {
+            open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability))
+        };
         self.open = Some(PeerOpen {
             container: Arc::clone(&container),
             streaming_links: offers(STREAMING_LINKS),
@@ -65,7 +71,11 @@ impl Connection {
         if let Some(targets) = &self.settings.targets {
             targets.learn(property(&open, FAILOVER));
         }
-        self.status.set_opened(&container, property(&open, "version").and_then(Value::as_text), self.wire.info());
+        self.status.set_opened(
+            &container,
+            property(&open, "version").and_then(Value::as_text),
+            self.wire.info(),
+        );
         let shard = self.shard();
         if shard != self.mailbox.shard() {
             self.mailbox = Mailbox::new(shard);
@@ -81,7 +91,8 @@ impl Connection {
             self.refuse_own_id();
             return None;
         }
-        // They may have been declared so during the handshake; from here on whoever does it finds the connection.
+        // They may have been declared so during the handshake; from here on whoever does it finds
+        // the connection.
         if self.wire.info().is_some_and(|info| info.is_outdated()) {
             self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.now);
             return None;
@@ -95,7 +106,8 @@ impl Connection {
 
     fn log_opened(&self, open: &Open) {
         let (host, encrypted) = (&self.peer, self.wire.info().map_or("no", |info| info.protocol));
-        let (direction, mechanism) = (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
+        let (direction, mechanism) =
+            (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
         let (user, container) = (self.user().unwrap_or_default(), &open.container_id);
         let properties = properties_text(open);
         let line = format!(
@@ -121,7 +133,11 @@ impl Connection {
             _ => return,
         }
         let announced = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
-        self.kind = if self.settings.data || !self.settings.outgoing && announced { Kind::Data } else { Kind::Control };
+        self.kind = if self.settings.data || !self.settings.outgoing && announced {
+            Kind::Data
+        } else {
+            Kind::Control
+        };
         if let Some(Value::Int(cost)) = property(open, "qd.inter-router-cost") {
             self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
         }
@@ -137,37 +153,44 @@ impl Connection {
     fn register(&mut self, open: &Open, container: &Arc<str>) {
         let mut peer = peer_info(open, self.mechanism, self.user.clone());
         if self.settings.outgoing {
-            (peer.correlator, peer.ordinal) = (self.settings.correlator.clone(), self.settings.ordinal);
+            (peer.correlator, peer.ordinal) =
+                (self.settings.correlator.clone(), self.settings.ordinal);
         }
-        self.registered = Some(self.node.registry.enter(ConnectionRecord {
-            id: self.id,
-            protocol: "amqp",
-            role: match self.kind {
-                Kind::Normal | Kind::Edge => self.settings.role.as_str(),
-                Kind::Control | Kind::Data => self.kind.name(),
-            },
-            outgoing: self.settings.outgoing,
-            host: Host::Text(Arc::from(self.peer.as_str())),
-            entity: Arc::clone(&self.settings.entity),
-            container: Some(Arc::clone(container)),
-            address: None,
-            tls: self.wire.info().map(Arc::clone),
-            peer,
-            closer: Closer::Amqp(Arc::clone(&self.mailbox)),
-            edge: self.edge.connection.clone(),
-            may_close_others: self.admission.as_ref().is_none_or(|admission| admission.settings().allow_admin_status_update),
-            management: self.settings.management,
-            trace: Some(Arc::clone(&self.trace)),
-            opened: (SystemTime::now(), self.now),
-            octets: Arc::clone(&self.octets),
-            flow: None,
-            local: None,
-        }));
+        self.registered = Some(
+            self.node.registry.enter(ConnectionRecord {
+                id: self.id,
+                protocol: "amqp",
+                role: match self.kind {
+                    Kind::Normal | Kind::Edge => self.settings.role.as_str(),
+                    Kind::Control | Kind::Data => self.kind.name(),
+                },
+                outgoing: self.settings.outgoing,
+                host: Host::Text(Arc::from(self.peer.as_str())),
+                entity: Arc::clone(&self.settings.entity),
+                container: Some(Arc::clone(container)),
+                address: None,
+                tls: self.wire.info().map(Arc::clone),
+                peer,
+                closer: Closer::Amqp(Arc::clone(&self.mailbox)),
+                edge: self.edge.connection.clone(),
+                may_close_others: self
+                    .admission
+                    .as_ref()
+                    .is_none_or(|admission| admission.settings().allow_admin_status_update),
+                management: self.settings.management,
+                trace: Some(Arc::clone(&self.trace)),
+                opened: (SystemTime::now(), self.now),
+                octets: Arc::clone(&self.octets),
+                flow: None,
+                local: None,
+            }),
+        );
     }
 
     fn refuse_own_id(&mut self) {
         self.status.set_own_id();
-        let text = format!("the peer at {} has this router's own id {}", self.peer, self.node.core.id());
+        let text =
+            format!("the peer at {} has this router's own id {}", self.peer, self.node.core.id());
         // Without the port, which is another with each attempt.
         let host = self.peer.rsplit_once(':').map_or(self.peer.as_str(), |(host, _)| host);
         crate::log_limited!(host, Router, Critical, "{text}");
@@ -197,8 +220,8 @@ impl Connection {
         }
     }
 
-    /// The shard where the connection belongs. Data connections go to each in turn, from the first on, where listeners accept; control
-    /// connections from the last.
+    /// The shard where the connection belongs. Data connections go to each in turn, from the first
+    /// on, where listeners accept; control connections from the last.
     fn shard(&self) -> usize {
         let shards = self.node.shards.count();
         match self.kind {
@@ -212,7 +235,9 @@ impl Connection {
 
 /// What is kept of a peer's open for status.
 fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
-    let told = |value: &Value| matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some();
+    let told = |value: &Value| {
+        matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some()
+    };
     let mut octets = 0;
     let properties: Vec<_> = open
         .properties
@@ -230,7 +255,9 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
     PeerInfo {
         sasl,
         user,
-        correlator: property(open, "qd.group-correlator").and_then(Value::as_text).map(str::to_owned),
+        correlator: property(open, "qd.group-correlator")
+            .and_then(Value::as_text)
+            .map(str::to_owned),
         ordinal: group_ordinal(open),
         properties,
     }
@@ -245,13 +272,20 @@ fn properties_text(open: &Open) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use skupper_proto::amqp::{Fields, Symbol};
+
+    use super::*;
 
     #[test]
     fn properties_are_told_as_c_routers_tell_them() {
-        let pairs = [("product", Value::from("a \"b\"\n")), ("qd.conn-id", Value::from(2)), ("raw", Value::Null)];
-        let properties = Fields(pairs.into_iter().map(|(key, value)| (Symbol::from_static(key), value)).collect());
+        let pairs = [
+            ("product", Value::from("a \"b\"\n")),
+            ("qd.conn-id", Value::from(2)),
+            ("raw", Value::Null),
+        ];
+        let properties = Fields(
+            pairs.into_iter().map(|(key, value)| (Symbol::from_static(key), value)).collect(),
+        );
         let open = Open { properties: Some(properties), ..Open::default() };
         assert_eq!(properties_text(&open), r#"{:product="a \"b\"\n", :"qd.conn-id"=2, :raw=null}"#);
         assert_eq!(properties_text(&Open::default()), "{}");

@@ -1,5 +1,15 @@
-//! Memory in the place of a socket, for fuzzing: a connection runs without the kernel and, in a runtime whose time is paused, in virtual
-//! time. The router's end is a [`Pipe`], the peer's a [`FarEnd`].
+//! Memory in the place of a socket, for fuzzing: a connection runs without the kernel and, in a
+//! runtime whose time is paused, in virtual time. The router's end is a [`Pipe`], the peer's a
+//! [`FarEnd`].
+
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use bytes::BytesMut;
+use skupper_proto::amqp::sasl;
+use skupper_proto::engine::Layer;
 
 use super::connection::Connection;
 use super::listener::AmqpListener;
@@ -7,13 +17,6 @@ use super::transport::Transport;
 use super::wire::Wire;
 use crate::node::Node;
 use crate::tls::{Input, Output, Session};
-use bytes::BytesMut;
-use skupper_proto::amqp::sasl;
-use skupper_proto::engine::Layer;
-use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
 
 /// How the peer ends what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +58,17 @@ impl Shared {
 /// How the router came to a connection that it dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialed {
-    /// As a client, a router's control connection or an edge router's uplink, by the role of the listener.
+    /// As a client, a router's control connection or an edge router's uplink, by the role of the
+    /// listener.
     Main,
     /// As a data connection.
     Data,
 }
 
 impl AmqpListener {
-    /// Runs a connection with the settings of this listener over memory, as if its socket had been accepted; or, if it was `dialed`, as
-    /// if a connector with the same settings had made it. The peer takes `room` octets before it reads.
+    /// Runs a connection with the settings of this listener over memory, as if its socket had been
+    /// accepted; or, if it was `dialed`, as if a connector with the same settings had made it.
+    /// The peer takes `room` octets before it reads.
     pub fn over_memory(&self, node: &Arc<Node>, dialed: Option<Dialed>, room: usize) -> FarEnd {
         let (near, far) = pipe(room);
         let transport = Transport::from(Session::plain());
@@ -73,10 +78,15 @@ impl AmqpListener {
             settings.data = dialed == Dialed::Data;
             settings.correlator = Some("group".to_owned());
             settings.access_id = None;
-            settings.layer = Layer::Client { mechanisms: vec![sasl::ANONYMOUS], identity: "fuzz".to_owned(), credentials: None };
+            settings.layer = Layer::Client {
+                mechanisms: vec![sasl::ANONYMOUS],
+                identity: "fuzz".to_owned(),
+                credentials: None,
+            };
         }
         let wire = Wire::of_pipe(near, transport);
-        let mut connection = Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
+        let mut connection =
+            Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
         if !self.config().role.is_router() {
             connection.arrival = node.access.policy.arrive();
         }
@@ -226,7 +236,8 @@ impl FarEnd {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Returns how often the router has looked at the pipe. Each round of its loop looks at least once.
+    /// Returns how often the router has looked at the pipe. Each round of its loop looks at least
+    /// once.
     pub fn calls(&self) -> u64 {
         self.0.lock().calls
     }

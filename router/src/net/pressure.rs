@@ -1,29 +1,36 @@
 //! What one connection holds of the router's memory, and what happens when that is too much.
 //!
-//! The connection's structures are charged once a turn; heads, deliveries and link records charge for themselves. A client that holds
-//! what it may finds the windows of its sessions closed, and further links refused. One that goes on sending is not read, and closed
-//! if that does not help. Of a neighbor only messages are held back: control links and the streams of services have their own bounds.
+//! The connection's structures are charged once a turn; heads, deliveries and link records charge
+//! for themselves. A client that holds what it may finds the windows of its sessions closed, and
+//! further links refused. One that goes on sending is not read, and closed if that does not help.
+//! Of a neighbor only messages are held back: control links and the streams of services have their
+//! own bounds.
 
-use super::connection::Connection;
-use super::settings::Kind;
+use std::collections::HashSet;
+use std::time::Duration;
+
 use skupper_proto::amqp::performative::{Error, Open, Performative};
 use skupper_proto::amqp::{Encode, condition};
 use skupper_proto::engine::{IncomingKey, LinkKey, SessionKey};
 use skupper_proto::time::Instant;
-use std::collections::HashSet;
-use std::time::Duration;
 
-/// How often a connection that holds too much looks whether others have given back what it waits for.
+use super::connection::Connection;
+use super::settings::Kind;
+
+/// How often a connection that holds too much looks whether others have given back what it waits
+/// for.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The same of a neighbor that is read slowly, once a look: 6 MB/s, with which its HELLO comes in time.
+/// The same of a neighbor that is read slowly, once a look: 6 MB/s, with which its HELLO comes in
+/// time.
 const SLOWLY: Duration = Duration::from_millis(10);
 
-/// How long a client that holds far too much is not read before it is closed. What it waits for may be its own words, unread.
+/// How long a client that holds far too much is not read before it is closed. What it waits for may
+/// be its own words, unread.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Octets of memory that a connection in clear takes with one session and nothing attached (measured: 11 KiB), and the factor from the peer's open
-/// on the wire to what is kept of it.
+/// Octets of memory that a connection in clear takes with one session and nothing attached
+/// (measured: 11 KiB), and the factor from the peer's open on the wire to what is kept of it.
 const CONNECTION: usize = 11 * 1024;
 const OPEN_FACTOR: usize = 4;
 
@@ -69,10 +76,17 @@ impl Connection {
 
     fn hold_back(&mut self) {
         let held = self.holder.held();
-        let far_beyond = self.holder.is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
+        let far_beyond = self
+            .holder
+            .is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
         let client = self.kind == Kind::Normal;
         let due = self.now + if far_beyond && !client { SLOWLY } else { LOOK };
-        let pressure = self.pressure.get_or_insert_with(|| Pressure { sessions: HashSet::new(), due, then: held, stopped: None });
+        let pressure = self.pressure.get_or_insert_with(|| Pressure {
+            sessions: HashSet::new(),
+            due,
+            then: held,
+            stopped: None,
+        });
         let looks = pressure.due <= self.now;
         if looks {
             pressure.due = due;
@@ -86,13 +100,17 @@ impl Connection {
             return;
         }
         // A neighbor is read once a look.
-        let stopped = (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(self.now));
+        let stopped =
+            (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(self.now));
         pressure.stopped = stopped;
         let waited = stopped.is_some_and(|since| self.now.since(since) >= PATIENCE);
         let allowance = self.holder.account().allowance();
         if client && self.is_open() && (waited || self.charge.octets() > allowance) {
-            let text =
-                format!("the connection holds {} octets of memory, and may hold {}", self.holder.held(), self.holder.limit());
+            let text = format!(
+                "the connection holds {} octets of memory, and may hold {}",
+                self.holder.held(),
+                self.holder.limit()
+            );
             crate::log!(Server, Warning, "[C{}] closed: {text}", self.id);
             self.close(Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)));
         }
@@ -101,8 +119,13 @@ impl Connection {
     /// A transfer came while the connection holds too much: its session's window is left to close.
     pub(super) fn press(&mut self, delivery: IncomingKey, link: LinkKey) {
         let control = self.links.control_in.and_then(|link| self.engine.session_of(link));
-        let Some(session) = self.engine.session_of(link).filter(|session| Some(*session) != control) else { return };
-        let goes_on = self.kind != Kind::Normal && (self.is_stream(delivery) || self.edge.takes(link));
+        let Some(session) =
+            self.engine.session_of(link).filter(|session| Some(*session) != control)
+        else {
+            return;
+        };
+        let goes_on =
+            self.kind != Kind::Normal && (self.is_stream(delivery) || self.edge.takes(link));
         if !goes_on
             && let Some(pressure) = &mut self.pressure
             && pressure.sessions.insert(session)
@@ -121,8 +144,11 @@ impl Connection {
     /// Why another link is refused, if the connection holds what it may.
     pub(super) fn allowance_refusal(&self) -> Option<Error> {
         (!self.holder.has_room()).then(|| {
-            let text =
-                format!("no memory for another link: {} octets are held, {} may be", self.holder.held(), self.holder.limit());
+            let text = format!(
+                "no memory for another link: {} octets are held, {} may be",
+                self.holder.held(),
+                self.holder.limit()
+            );
             crate::log_limited!(self.id, Server, Warning, "[C{}] refused a link: {text}", self.id);
             Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
         })

@@ -1,11 +1,13 @@
 //! What a connection is made with, and what it turns out to be.
 
-use super::failover::Targets;
-use crate::schema::{ManagementAccess, MessageComponents, Role};
-use skupper_proto::amqp::Fields;
-use skupper_proto::engine;
 use std::sync::Arc;
 use std::time::Duration;
+
+use skupper_proto::amqp::Fields;
+use skupper_proto::engine;
+
+use super::failover::Targets;
+use crate::schema::{ManagementAccess, MessageComponents, Role};
 
 /// What a connection turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,8 @@ pub(super) struct Settings {
     pub(super) handshake_timeout: Duration,
     /// As listener between routers: what names it in flow records.
     pub(super) access_id: Option<String>,
-    /// Properties of our open that are configured, and other addresses at which a listener's clients may find us.
+    /// Properties of our open that are configured, and other addresses at which a listener's
+    /// clients may find us.
     pub(super) properties: Fields,
     /// As connector: where it connects, which the peer may add to.
     pub(super) targets: Option<Arc<Targets>>,

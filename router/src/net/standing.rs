@@ -1,9 +1,10 @@
 //! How one connection of a site link stands, as its task knows it, for whoever tells the operator.
 
-use crate::core::{EdgeConnection, Trunk};
-use crate::tls::SessionInfo;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::core::{EdgeConnection, Trunk};
+use crate::tls::SessionInfo;
 
 /// What is known of one connection.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +80,12 @@ impl Standing {
         self.lock().clone()
     }
 
-    pub(super) fn set_opened(&self, container: &Arc<str>, version: Option<&str>, tls: Option<&Arc<SessionInfo>>) {
+    pub(super) fn set_opened(
+        &self,
+        container: &Arc<str>,
+        version: Option<&str>,
+        tls: Option<&Arc<SessionInfo>>,
+    ) {
         let mut known = self.lock();
         known.opened = true;
         known.container = Some(Arc::clone(container));
@@ -106,7 +112,11 @@ impl Standing {
     /// Forgets what was true of a connection that is gone; who the peer was stays known.
     pub(super) fn reset(&self) {
         let mut known = self.lock();
-        *known = Known { container: known.container.take(), version: known.version.take(), ..Known::default() };
+        *known = Known {
+            container: known.container.take(),
+            version: known.version.take(),
+            ..Known::default()
+        };
     }
 }
 

@@ -1,11 +1,13 @@
 //! Deliveries of clients that have waited for too long.
 
-use super::connection::Connection;
-use crate::node::{LinkRecord, STUCK};
-use skupper_proto::time::Instant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use skupper_proto::time::Instant;
+
+use super::connection::Connection;
+use crate::node::{LinkRecord, STUCK};
 
 /// How often a connection looks for them.
 const SCAN: Duration = Duration::from_secs(5);
@@ -21,7 +23,12 @@ pub(super) struct Stuck {
 
 impl Stuck {
     /// Looks at a delivery: its link, since when it waits, and its mark.
-    pub(super) fn look(&mut self, record: Option<&Arc<LinkRecord>>, begun: Instant, stuck: &mut bool) {
+    pub(super) fn look(
+        &mut self,
+        record: Option<&Arc<LinkRecord>>,
+        begun: Instant,
+        stuck: &mut bool,
+    ) {
         if *stuck {
             return;
         }

@@ -2,6 +2,22 @@
 
 mod clients;
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use skupper_proto::address::RouterMode;
+use skupper_proto::amqp::performative::{DeliveryState, Error};
+use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
+use skupper_proto::amqp::{Fields, Multiple, Value};
+use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
+use skupper_proto::unread::BULK;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
 use super::connection::{Connection, HANDSHAKE};
 use super::settings::Settings as ConnectionSettings;
 use super::wire::Wire;
@@ -10,20 +26,6 @@ use crate::core::{Command, Delivery, Ended, Mailbox, Message, Notify, Via};
 use crate::node::{Node, Shards};
 use crate::schema::Role;
 use crate::tls::Session;
-use bytes::{Bytes, BytesMut};
-use skupper_proto::address::RouterMode;
-use skupper_proto::amqp::performative::{DeliveryState, Error};
-use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Fields, Multiple, Value};
-use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer, LinkKey};
-use skupper_proto::unread::BULK;
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 /// A test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +48,12 @@ struct Peer {
 
 impl Peer {
     fn new(socket: TcpStream, clock: Clock, config: engine::Config) -> Self {
-        Self { engine: engine::Connection::new(config, clock.now()), socket, input: BytesMut::new(), clock }
+        Self {
+            engine: engine::Connection::new(config, clock.now()),
+            socket,
+            input: BytesMut::new(),
+            clock,
+        }
     }
 
     /// What a data connection's other end says of itself.
@@ -64,7 +71,11 @@ impl Peer {
             incoming_window,
             capabilities: Multiple::of(&["qd.streaming-links", "qd.connection_trunking"]),
             properties,
-            layer: Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "peer".to_owned(), credentials: None },
+            layer: Layer::Client {
+                mechanisms: vec!["ANONYMOUS"],
+                identity: "peer".to_owned(),
+                credentials: None,
+            },
         }
     }
 
@@ -97,7 +108,8 @@ impl Peer {
     }
 
     async fn accept(&mut self, link: LinkKey) {
-        let (source, target) = (Some(Source::default()), Some(Target::Message(MessageTarget::default())));
+        let (source, target) =
+            (Some(Source::default()), Some(Target::Message(MessageTarget::default())));
         self.engine.accept(link, AttachRequest { source, target, ..AttachRequest::default() });
         self.engine.keep_credit(link, 10);
         self.flush().await;
@@ -146,7 +158,8 @@ async fn connect_with(
     };
     configure(&mut settings);
     let wire = Wire::new(near, Session::plain());
-    let connection = Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
+    let connection =
+        Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
     let mailbox = Arc::clone(&connection.mailbox);
     drop(tokio::spawn(connection.run()));
     let mut peer = Peer::new(far, node.clock, peer);
@@ -155,8 +168,16 @@ async fn connect_with(
 }
 
 fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
-    let sections = Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
-    let message = Message { sections, streaming: true, priority: 4, internal: true, windowed: true, ..Message::default() };
+    let sections =
+        Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
+    let message = Message {
+        sections,
+        streaming: true,
+        priority: 4,
+        internal: true,
+        windowed: true,
+        ..Message::default()
+    };
     let delivery = Delivery::new(message, node.core.own());
     mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
     delivery
@@ -257,7 +278,10 @@ fn closed_session_window_holds_the_stream_back() {
             }
         }
         let queued = delivery.window().0;
-        assert!(queued >= (CHUNKS - 8) * chunk.len(), "{queued} octets wait where the producer sees them");
+        assert!(
+            queued >= (CHUNKS - 8) * chunk.len(),
+            "{queued} octets wait where the producer sees them"
+        );
         delivery.end(Ended::Complete);
         let mut octets = 0;
         loop {
@@ -302,13 +326,19 @@ fn stream_of_another_kind_of_router_gives_its_credit_back_as_it_begins() {
         let (_, mut peer) = connect(&node, 1000).await;
         let session = peer.engine.begin().unwrap();
         let target = Some(Target::Message(MessageTarget::default()));
-        let request =
-            AttachRequest { name: "stream".to_owned(), source: Some(Source::default()), target, ..AttachRequest::default() };
+        let request = AttachRequest {
+            name: "stream".to_owned(),
+            source: Some(Source::default()),
+            target,
+            ..AttachRequest::default()
+        };
         let link = peer.engine.attach(session, request).unwrap();
         while !matches!(peer.event().await, Event::Credit { link: given, .. } if given == link) {}
         let credit = peer.engine.credit(link);
         let delivery = peer.engine.deliver(link, false).unwrap();
-        let mut head = VecDeque::from([Bytes::from(skupper_proto::stream::encode_head("service", None, None, None))]);
+        let mut head = VecDeque::from([Bytes::from(skupper_proto::stream::encode_head(
+            "service", None, None, None,
+        ))]);
         assert!(peer.engine.send_part(delivery, &mut head, false));
         while !matches!(peer.event().await, Event::Credit { link: given, .. } if given == link) {}
         assert_eq!(peer.engine.credit(link), credit);
@@ -324,14 +354,19 @@ fn peer_that_asks_and_reads_no_answer_is_not_heard_for_ever() {
         while !matches!(peer.event().await, Event::Begun { .. }) {}
         // A flow of the session that wants an answer, on channel 0.
         let flow: &[u8] = &[
-            0, 0, 0, 26, 2, 0, 0, 0, 0, 0x53, 0x13, 0xc0, 13, 10, 0x43, 0x52, 100, 0x43, 0x52, 100, 0x40, 0x40, 0x40, 0x40, 0x40,
-            0x41,
+            0, 0, 0, 26, 2, 0, 0, 0, 0, 0x53, 0x13, 0xc0, 13, 10, 0x43, 0x52, 100, 0x43, 0x52, 100,
+            0x40, 0x40, 0x40, 0x40, 0x40, 0x41,
         ];
         let flood = Bytes::from(flow.repeat(1000));
         let mut written = 0_usize;
         // The sockets of both ends hold some megabytes at most; what goes beyond, somebody keeps.
         while written < 256 << 20 {
-            match tokio::time::timeout(Duration::from_secs(1), peer.socket.write(&flood[written % flood.len()..])).await {
+            match tokio::time::timeout(
+                Duration::from_secs(1),
+                peer.socket.write(&flood[written % flood.len()..]),
+            )
+            .await
+            {
                 Ok(octets) => written += octets.expect("a connection"),
                 Err(_) => return,
             }

@@ -1,10 +1,13 @@
-//! What an AMQP connection's octets travel in: a session alone, or the messages of a WebSocket upon one.
+//! What an AMQP connection's octets travel in: a session alone, or the messages of a WebSocket upon
+//! one.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::BytesMut;
 
 use crate::tls::{Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 use crate::websocket::WebSocket;
-use bytes::BytesMut;
-use std::io::{self, IoSlice};
-use std::sync::Arc;
 
 /// The way between an engine and its socket. It is driven as a [`Session`] is.
 #[derive(Debug)]
@@ -53,7 +56,11 @@ impl Transport {
         }
     }
 
-    pub(super) fn send(&mut self, socket: &impl Output, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
+    pub(super) fn send(
+        &mut self,
+        socket: &impl Output,
+        slices: &[IoSlice<'_>],
+    ) -> Result<Flushed, SessionError> {
         match self {
             Self::Session(session) => session.send(socket, slices),
             Self::WebSocket(websocket) => websocket.send(socket, slices),

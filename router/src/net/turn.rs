@@ -1,17 +1,20 @@
 //! How far a connection goes before the shard's other tasks have their turn.
 //!
-//! What one turn may cost is time: a client can make a frame of thirty octets cost anything between a tenth of a microsecond and a
-//! second. Nothing here runs for long between two looks at the clock: the engine takes [`STEPS`] frames and deliveries a call, and
-//! its events, what others ask for, and what they have ready are taken one by one. What is left waits, in its order, for the next
-//! turn.
+//! What one turn may cost is time: a client can make a frame of thirty octets cost anything between
+//! a tenth of a microsecond and a second. Nothing here runs for long between two looks at the
+//! clock: the engine takes [`STEPS`] frames and deliveries a call, and its events, what others ask
+//! for, and what they have ready are taken one by one. What is left waits, in its order, for the
+//! next turn.
+
+use std::task::Context;
+use std::time::Duration;
+
+use skupper_proto::engine::STEPS;
+use skupper_proto::time::Instant;
 
 use super::connection::Connection;
 use super::settings::Kind;
 use crate::node::{Place, charge, stands_back};
-use skupper_proto::engine::STEPS;
-use skupper_proto::time::Instant;
-use std::task::Context;
-use std::time::Duration;
 
 /// Passes of the loop in one turn, each of which reads once and writes once.
 const PASSES: u32 = 8;
@@ -46,7 +49,8 @@ impl Turn {
 impl Connection {
     /// Whether the connection's turn has come.
     pub(super) fn begin_turn(&mut self, cx: &Context<'_>) -> bool {
-        // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in time.
+        // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in
+        // time.
         if !self.turn.place.is_called() || self.kind == Kind::Normal && stands_back(cx) {
             return false;
         }

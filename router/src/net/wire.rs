@@ -1,15 +1,17 @@
 //! An AMQP connection's way to its peer: a socket, and the transport upon it.
 
-#[cfg(fuzzing)]
-use super::pipe::Pipe;
-use super::transport::Transport;
-use crate::tls::{Flushed, Input, Output, Received, SessionError, SessionInfo};
-use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Context;
+
+use bytes::BytesMut;
 use tokio::net::TcpStream;
+
+#[cfg(fuzzing)]
+use super::pipe::Pipe;
+use super::transport::Transport;
+use crate::tls::{Flushed, Input, Output, Received, SessionError, SessionInfo};
 
 /// What a transport reads from and writes to.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ enum Socket {
     Tcp(TcpStream),
     /// None: it is on its way to another runtime.
     Away,
-    /// Memory in the place of a socket, so that a connection runs without the kernel and in virtual time.
+    /// Memory in the place of a socket, so that a connection runs without the kernel and in virtual
+    /// time.
     #[cfg(fuzzing)]
     Pipe(Pipe),
 }
@@ -53,7 +56,8 @@ impl Output for Socket {
     }
 }
 
-/// A socket and the transport upon it, which are driven together: see [`Session`](crate::tls::Session) for how.
+/// A socket and the transport upon it, which are driven together: see
+/// [`Session`](crate::tls::Session) for how.
 #[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
@@ -88,7 +92,11 @@ impl Wire {
     }
 
     /// Reads once and appends the octets. `scratch` holds nothing between two calls.
-    pub(super) fn receive(&mut self, scratch: &mut [u8], to: &mut BytesMut) -> Result<Received, SessionError> {
+    pub(super) fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        to: &mut BytesMut,
+    ) -> Result<Received, SessionError> {
         self.transport.receive(&self.socket, scratch, to)
     }
 
@@ -137,8 +145,8 @@ impl Wire {
         }
     }
 
-    /// Takes the socket out of the runtime that it belongs to, for [`Self::arrive`] in another. It needs no second descriptor. A
-    /// pipe belongs to no runtime and stays.
+    /// Takes the socket out of the runtime that it belongs to, for [`Self::arrive`] in another. It
+    /// needs no second descriptor. A pipe belongs to no runtime and stays.
     ///
     /// # Errors
     /// The runtime does not let go of the socket.

@@ -1,10 +1,11 @@
 //! Who may come in: the passwords that listeners take, and policy.
 
+use std::sync::Arc;
+
 use super::Checks;
 use crate::policy::Policy;
 use crate::sasl::Passwords;
 use crate::socket::Neighbors;
-use std::sync::Arc;
 
 /// What decides on who may come in.
 #[derive(Debug, Default)]

@@ -1,11 +1,12 @@
 //! Links that the router attaches by itself to a container that is connected, and how they stand.
 //!
-//! Those who create and delete them say what there is to be; each connection of a container attaches and detaches until it has
-//! what is meant for it, and writes down how that stands.
+//! Those who create and delete them say what there is to be; each connection of a container
+//! attaches and detaches until it has what is meant for it, and writes down how that stands.
 
-use crate::core::{Command, Mailbox};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::core::{Command, Mailbox};
 
 /// Whose connections get a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ struct State {
     last_error: Option<String>,
 }
 
-/// How a link stands on one connection. The phases are in the order in which one goes before another where there are several connections.
+/// How a link stands on one connection. The phases are in the order in which one goes before
+/// another where there are several connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AutoLinkPhase {
     /// The container refused or detached it; it will be attached again.
@@ -54,7 +56,13 @@ pub enum AutoLinkPhase {
 
 impl AutoLink {
     /// A link that no connection has yet.
-    pub fn new(name: String, holder: Holder, incoming: bool, address: Option<String>, external: Option<String>) -> Arc<Self> {
+    pub fn new(
+        name: String,
+        holder: Holder,
+        incoming: bool,
+        address: Option<String>,
+        external: Option<String>,
+    ) -> Arc<Self> {
         Arc::new(Self { name, holder, incoming, address, external, state: Mutex::default() })
     }
 
@@ -141,7 +149,11 @@ impl Membership {
     pub fn wanted(&self) -> Vec<Arc<AutoLink>> {
         let table = self.links.lock();
         let member = table.members.iter().find(|member| member.connection == self.connection);
-        member.map(|member| table.links.iter().filter(|link| member.holds(link)).map(Arc::clone).collect()).unwrap_or_default()
+        member
+            .map(|member| {
+                table.links.iter().filter(|link| member.holds(link)).map(Arc::clone).collect()
+            })
+            .unwrap_or_default()
     }
 }
 
@@ -150,8 +162,8 @@ impl AutoLinks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A container is connected, by a listener or connector of this name. When what it is to have changes, its mailbox gets
-    /// [`Command::AutoLinks`].
+    /// A container is connected, by a listener or connector of this name. When what it is to have
+    /// changes, its mailbox gets [`Command::AutoLinks`].
     pub fn join(
         self: &Arc<Self>,
         connection: u64,
@@ -159,7 +171,8 @@ impl AutoLinks {
         container: &Arc<str>,
         mailbox: &Arc<Mailbox>,
     ) -> Membership {
-        let (entity, container, mailbox) = (Arc::clone(entity), Arc::clone(container), Arc::clone(mailbox));
+        let (entity, container, mailbox) =
+            (Arc::clone(entity), Arc::clone(container), Arc::clone(mailbox));
         self.lock().members.push(Member { connection, entity, container, mailbox });
         Membership { links: Arc::clone(self), connection }
     }
@@ -198,7 +211,12 @@ mod tests {
         let mailbox = Mailbox::new(0);
         let by_name = link(Holder::Entity("listener".to_owned()));
         let by_container = link(Holder::Container("broker".to_owned()));
-        let others = [Holder::Nobody, Holder::Entity("broker".to_owned()), Holder::Container("listener".to_owned())].map(link);
+        let others = [
+            Holder::Nobody,
+            Holder::Entity("broker".to_owned()),
+            Holder::Container("listener".to_owned()),
+        ]
+        .map(link);
         links.add(&by_name);
         for other in &others {
             links.add(other);
@@ -206,7 +224,10 @@ mod tests {
         let membership = links.join(7, &Arc::from("listener"), &Arc::from("broker"), &mailbox);
         assert_eq!(membership.wanted().len(), 1);
         links.add(&by_container);
-        assert!(matches!(mailbox.close().pop_front(), Some(Command::AutoLinks)), "the connection hears of it");
+        assert!(
+            matches!(mailbox.close().pop_front(), Some(Command::AutoLinks)),
+            "the connection hears of it"
+        );
         assert_eq!(membership.wanted().len(), 2);
         links.remove(&by_name);
         assert!(membership.wanted().iter().all(|known| Arc::ptr_eq(known, &by_container)));
@@ -219,9 +240,15 @@ mod tests {
         let link = link(Holder::Container("broker".to_owned()));
         assert_eq!(link.phase(), None);
         link.failed(1, Some("not found".to_owned()));
-        assert_eq!((link.phase(), link.last_error().as_deref()), (Some(AutoLinkPhase::Failed), Some("not found")));
+        assert_eq!(
+            (link.phase(), link.last_error().as_deref()),
+            (Some(AutoLinkPhase::Failed), Some("not found"))
+        );
         link.set(2, AutoLinkPhase::Attaching);
-        assert_eq!((link.phase(), link.last_error().as_deref()), (Some(AutoLinkPhase::Attaching), Some("not found")));
+        assert_eq!(
+            (link.phase(), link.last_error().as_deref()),
+            (Some(AutoLinkPhase::Attaching), Some("not found"))
+        );
         link.set(2, AutoLinkPhase::Active(9));
         assert_eq!((link.phase(), link.last_error()), (Some(AutoLinkPhase::Active(9)), None));
         link.forget(2);

@@ -1,14 +1,16 @@
 //! Has passwords checked in the order of [`Turns`], each on a thread where that may take its time.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
 use crate::clock::Clock;
 use crate::sasl::{Ticket, TooMany, Turns};
 use crate::socket::Source;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
-/// Passwords that are checked at a time: half as many as there are processors, and no more than this. Each check takes a
-/// thread, a tenth of a second and 32 MiB.
+/// Passwords that are checked at a time: half as many as there are processors, and no more than
+/// this. Each check takes a thread, a tenth of a second and 32 MiB.
 const MOST: usize = 4;
 
 /// Password checks that wait, and those under way.
@@ -59,8 +61,9 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// Runs `check` for a login of `user` from `source` when its turn comes, on a thread for what blocks. Dropped while it
-    /// waits, the check is not made; one that has begun is counted whoever waits for it.
+    /// Runs `check` for a login of `user` from `source` when its turn comes, on a thread for what
+    /// blocks. Dropped while it waits, the check is not made; one that has begun is counted
+    /// whoever waits for it.
     ///
     /// # Errors
     /// Too many logins wait.
@@ -97,7 +100,11 @@ impl Checks {
         Ok(tokio::task::spawn_blocking(check).await.unwrap_or_default())
     }
 
-    fn ask(self: &Arc<Self>, source: Source, user: &str) -> Result<(Login, oneshot::Receiver<()>), TooMany> {
+    fn ask(
+        self: &Arc<Self>,
+        source: Source,
+        user: &str,
+    ) -> Result<(Login, oneshot::Receiver<()>), TooMany> {
         let mut state = self.lock();
         let (ticket, turned_away) = state.turns.ask(source, user, self.clock.now())?;
         if let Some(ticket) = turned_away {

@@ -1,14 +1,15 @@
 //! What is known of AMQP links, for management.
 
-use crate::core::{Charge, Holder};
-use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::time::Instant;
+
 use super::walk::Walk;
+use crate::core::{Charge, Holder};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,9 @@ impl LinkKind {
     }
 }
 
-/// Octets of memory that a link takes beside its texts and its place in the engine, and more if it has an address, which has a record in the core and
-/// is watched or consumed. (Measured: 0.8 KiB for an anonymous link, 1.3 for a sender's and 1.6 for a receiver's, all in all.)
+/// Octets of memory that a link takes beside its texts and its place in the engine, and more if it
+/// has an address, which has a record in the core and is watched or consumed. (Measured: 0.8 KiB
+/// for an anonymous link, 1.3 for a sender's and 1.6 for a receiver's, all in all.)
 const TAKES: usize = 512;
 const TAKES_WITH_ADDRESS: usize = TAKES + 832;
 
@@ -67,10 +69,11 @@ pub struct LinkRecord {
 }
 
 impl LinkRecord {
-    /// Octets of memory that a link takes here: its record, with what its connection keeps of it, its name, and its address, which stands in the
-    /// tables of the core as well.
+    /// Octets of memory that a link takes here: its record, with what its connection keeps of it,
+    /// its name, and its address, which stands in the tables of the core as well.
     fn takes(&self) -> usize {
-        let address = self.address.as_ref().map_or(TAKES, |address| TAKES_WITH_ADDRESS + 4 * address.len());
+        let address =
+            self.address.as_ref().map_or(TAKES, |address| TAKES_WITH_ADDRESS + 4 * address.len());
         address + self.name.len()
     }
 }
@@ -136,7 +139,8 @@ impl LinkCounts {
         }
     }
 
-    /// An unsettled delivery ended after `age`, with this outcome. `stuck` says that it had been counted as such.
+    /// An unsettled delivery ended after `age`, with this outcome. `stuck` says that it had been
+    /// counted as such.
     pub fn end(&self, outcome: Option<&DeliveryState>, age: Duration, stuck: bool, now: Instant) {
         if matches!(outcome, Some(DeliveryState::Accepted | DeliveryState::Rejected(_))) {
             self.settled.count(now);
@@ -184,7 +188,8 @@ impl LinkCounts {
 /// Seconds over which a rate is the mean.
 const RATE_SECONDS: usize = 5;
 
-/// Counts events by the second, of the last seconds. One task counts; what others read may miss its last event.
+/// Counts events by the second, of the last seconds. One task counts; what others read may miss its
+/// last event.
 #[derive(Debug, Default)]
 pub struct Rate([AtomicU64; RATE_SECONDS]);
 
@@ -206,11 +211,13 @@ impl Rate {
         let second = now.as_micros() / 1_000_000;
         let recent = |held: &u64| second.saturating_sub(held >> Self::SHIFT) < RATE_SECONDS as u64;
         let held = self.0.iter().map(|slot| slot.load(Ordering::Relaxed));
-        held.filter(recent).map(|held| held & ((1 << Self::SHIFT) - 1)).sum::<u64>() / RATE_SECONDS as u64
+        held.filter(recent).map(|held| held & ((1 << Self::SHIFT) - 1)).sum::<u64>()
+            / RATE_SECONDS as u64
     }
 }
 
-/// Deliveries by the router at which they entered the network, by its number; of outgoing links only.
+/// Deliveries by the router at which they entered the network, by its number; of outgoing links
+/// only.
 #[derive(Debug, Default)]
 pub struct ByIngress(Mutex<Vec<u64>>);
 
@@ -302,7 +309,10 @@ mod tests {
         for millisecond in 0..2000 {
             rate.count(at(7000 + millisecond));
         }
-        assert_eq!([8999, 11_999, 12_999, 14_000].map(|time| rate.mean(at(time))), [400, 400, 200, 0]);
+        assert_eq!(
+            [8999, 11_999, 12_999, 14_000].map(|time| rate.mean(at(time))),
+            [400, 400, 200, 0]
+        );
         rate.count(at(27_000));
         (0..9).for_each(|_| rate.count(at(27_999)));
         assert_eq!(rate.mean(at(28_000)), 2, "what was counted in the place long ago is forgotten");

@@ -1,4 +1,5 @@
-//! What every task of one router shares: its tables, its time, its threads, the record of its connections.
+//! What every task of one router shares: its tables, its time, its threads, the record of its
+//! connections.
 //!
 //! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
 
@@ -14,15 +15,29 @@ mod stop;
 mod turns;
 mod walk;
 
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::SystemTime;
+
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use checks::Checks;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
 pub use port::{Port, PortStatus};
 pub use random::{check as check_randomness, unguessable};
-pub use registry::{Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry, Trace};
+pub use registry::{
+    Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry,
+    Trace,
+};
 pub use shards::{Shards, run_aside, runtime};
+use skupper_proto::edge::Bid;
+#[cfg(any(test, fuzzing))]
+use skupper_proto::{
+    address::{RouterMode, Treatment, patterns::Patterns},
+    topology,
+};
 pub use stop::{Dismissal, Stop, Stopping};
+use tokio::sync::watch;
 pub use turns::{Place, charge, in_turn, stands_back};
 
 use crate::clock::Clock;
@@ -30,16 +45,6 @@ use crate::core::Core;
 #[cfg(any(test, fuzzing))]
 use crate::core::Settings;
 use crate::socket::Resolver;
-use skupper_proto::edge::Bid;
-#[cfg(any(test, fuzzing))]
-use skupper_proto::{
-    address::{RouterMode, Treatment, patterns::Patterns},
-    topology,
-};
-use std::fmt::Write;
-use std::sync::Arc;
-use std::time::SystemTime;
-use tokio::sync::watch;
 
 /// How far a router is on its way to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +66,8 @@ pub const SHUTTING_DOWN: &str = "the router is shutting down";
 pub const OUTDATED: &str = "its certificates are no longer valid";
 
 /// Why a service connection is reset whose reader has stood still for longest when memory is short.
-pub const OUT_OF_MEMORY: &str = "its reader takes nothing, and the memory for what waits is needed for others";
+pub const OUT_OF_MEMORY: &str =
+    "its reader takes nothing, and the memory for what waits is needed for others";
 
 /// What every task of one router shares.
 pub struct Node {
@@ -144,16 +150,23 @@ impl Node {
         flow
     }
 
-    /// What an edge router bids for the id of its mesh: who has been there longest wins, and hardly ever two bid the same.
+    /// What an edge router bids for the id of its mesh: who has been there longest wins, and hardly
+    /// ever two bid the same.
     pub fn bid() -> Bid {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-        let ordinal = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(fastrand::i64(0..1_000_000));
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_micros();
+        let ordinal =
+            i64::try_from(now).unwrap_or(i64::MAX).saturating_add(fastrand::i64(0..1_000_000));
         Bid { ordinal, id: Self::discriminator() }
     }
 
-    /// A random text for names that nobody can guess, of the letters that C routers use: 15 characters, 90 bits.
+    /// A random text for names that nobody can guess, of the letters that C routers use: 15
+    /// characters, 90 bits.
     pub fn discriminator() -> String {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
         let bits = u128::from(unguessable()) << 64 | u128::from(unguessable());
         (0..15).map(|place| char::from(LETTERS[(bits >> (6 * place)) as usize & 63])).collect()
     }

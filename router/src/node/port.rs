@@ -1,13 +1,15 @@
 //! A listening port, opened when it can be and tried again while it cannot.
 
-use super::{Node, Stage, reached};
-use crate::socket::{self, Family, Kind};
-use crate::{log, log_limited};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+
+use super::{Node, Stage, reached};
+use crate::socket::{self, Family, Kind};
+use crate::{log, log_limited};
 
 /// How often a port that is held by another process is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -90,10 +92,23 @@ impl Port {
         let mut stage = node.follow_stage();
         let mut failed = false;
         loop {
-            let opened = socket::listen(&node.resolver, &self.host, self.port, self.family, self.backlog, self.kind).await;
-            let error = match opened.map(|sockets| sockets.into_iter().map(adopt).collect::<std::io::Result<Vec<_>>>()) {
+            let opened = socket::listen(
+                &node.resolver,
+                &self.host,
+                self.port,
+                self.family,
+                self.backlog,
+                self.kind,
+            )
+            .await;
+            let error = match opened
+                .map(|sockets| sockets.into_iter().map(adopt).collect::<std::io::Result<Vec<_>>>())
+            {
                 Ok(Ok(sockets)) => {
-                    status.set(sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect(), None);
+                    status.set(
+                        sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect(),
+                        None,
+                    );
                     if failed {
                         log!(Server, Info, "{}: the port is free now", self.entity);
                     }

@@ -1,9 +1,10 @@
 //! Random numbers that nobody can guess: the operating system's, fetched in portions.
 
-use rustix::io::retry_on_intr;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::cell::RefCell;
 use std::io;
+
+use rustix::io::retry_on_intr;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Octets that a thread fetches at a time: one call serves 32 addresses of service connections.
 const PORTION: usize = 256;
@@ -18,7 +19,8 @@ struct Pool {
     used: usize,
 }
 
-/// Asks the operating system once. Call it before the router starts: without an answer no address can be kept from strangers.
+/// Asks the operating system once. Call it before the router starts: without an answer no address
+/// can be kept from strangers.
 ///
 /// # Errors
 /// When the system has no random numbers.
@@ -29,13 +31,16 @@ pub fn check() -> io::Result<()> {
 /// Fills at most [`PORTION`] octets. Asks the kernel itself: the image has no devices to read from.
 fn fill(octets: &mut [u8]) -> io::Result<()> {
     // A call for so few octets fills all of them (getrandom(2)).
-    retry_on_intr(|| getrandom(&mut *octets, GetRandomFlags::empty())).map(|_| ()).map_err(io::Error::from)
+    retry_on_intr(|| getrandom(&mut *octets, GetRandomFlags::empty()))
+        .map(|_| ())
+        .map_err(io::Error::from)
 }
 
 /// A number for what others must not guess: nonces of answers, names of temporary addresses.
 ///
 /// # Panics
-/// When the system has no more random numbers, though it had some at [`check`]. A guessable number would be worse.
+/// When the system has no more random numbers, though it had some at [`check`]. A guessable number
+/// would be worse.
 pub fn unguessable() -> u64 {
     POOL.with_borrow_mut(|pool| {
         if pool.octets.len() - pool.used < size_of::<u64>() {
@@ -52,8 +57,9 @@ pub fn unguessable() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashSet;
+
+    use super::*;
 
     #[test]
     fn no_number_comes_twice_and_a_seed_changes_nothing() {
@@ -66,6 +72,8 @@ mod tests {
         let (here, there) = (draw(), std::thread::spawn(draw).join().unwrap());
         let distinct: HashSet<_> = here.iter().chain(&there).collect();
         assert_eq!(distinct.len(), 2000);
-        POOL.with_borrow(|pool| assert!(pool.octets[..pool.used].iter().all(|octet| *octet == 0), "a number is kept"));
+        POOL.with_borrow(|pool| {
+            assert!(pool.octets[..pool.used].iter().all(|octet| *octet == 0), "a number is kept")
+        });
     }
 }

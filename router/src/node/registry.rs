@@ -1,27 +1,30 @@
 //! What is known of connections, for status and metrics.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use skupper_proto::amqp::Value;
+use skupper_proto::amqp::performative::Error;
+use skupper_proto::time::Instant;
+use tokio::sync::Notify;
+
 use super::Dismissal;
 use super::links::Links;
 use super::walk::Walk;
 use crate::core::{Command, Delivery, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
 use crate::schema::ManagementAccess;
-use skupper_proto::amqp::Value;
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::time::Instant;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
-use tokio::sync::Notify;
 
 /// Octets over a connection, and when its last delivery began.
 #[derive(Debug, Default)]
 pub struct Octets {
     received: AtomicU64,
     sent: AtomicU64,
-    /// Of a service connection: where what is sent comes from, and what was taken from there and is not sent.
+    /// Of a service connection: where what is sent comes from, and what was taken from there and
+    /// is not sent.
     feed: OnceLock<Weak<Delivery>>,
     unwritten: AtomicUsize,
     /// In microseconds of the router's clock; 0: there was none.
@@ -54,8 +57,11 @@ impl Octets {
 
     /// Microseconds from the first octet received to the first sent; negative if that was before.
     pub fn latency(&self) -> Option<i64> {
-        let [received, sent] = [&self.first_received, &self.first_sent].map(|first| first.load(Ordering::Relaxed));
-        (received > 0 && sent > 0).then(|| i64::try_from(sent).unwrap_or(i64::MAX) - i64::try_from(received).unwrap_or(i64::MAX))
+        let [received, sent] =
+            [&self.first_received, &self.first_sent].map(|first| first.load(Ordering::Relaxed));
+        (received > 0 && sent > 0).then(|| {
+            i64::try_from(sent).unwrap_or(i64::MAX) - i64::try_from(received).unwrap_or(i64::MAX)
+        })
     }
 
     /// Names the stream that a service connection's socket is fed with.
@@ -257,7 +263,9 @@ pub struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         let record = lock(&self.registry.connections).remove(&self.id);
-        if let Some(record) = record.filter(|record| record.flow.is_some() && self.registry.keeps_flows.load(Ordering::Relaxed)) {
+        if let Some(record) = record.filter(|record| {
+            record.flow.is_some() && self.registry.keeps_flows.load(Ordering::Relaxed)
+        }) {
             let mut flows = lock(&self.registry.flows);
             if flows.len() < MAX_ENDED {
                 flows.push((record, SystemTime::now()));
@@ -313,7 +321,8 @@ impl Registry {
         (connections.len(), self.most.swap(connections.len(), Ordering::Relaxed))
     }
 
-    /// The flows that have ended since the last call, if they are kept; and whether they are from now on.
+    /// The flows that have ended since the last call, if they are kept; and whether they are from
+    /// now on.
     pub fn take_flows(&self, keep: bool) -> Vec<(Arc<ConnectionRecord>, SystemTime)> {
         self.keeps_flows.store(keep, Ordering::Relaxed);
         std::mem::take(&mut *lock(&self.flows))
@@ -347,7 +356,8 @@ impl Registry {
         Walk::new(&self.connections)
     }
 
-    /// A service connection is being made. What is returned must live until it has been entered, or has failed.
+    /// A service connection is being made. What is returned must live until it has been entered, or
+    /// has failed.
     pub fn coming(self: &Arc<Self>) -> Coming {
         self.coming.fetch_add(1, Ordering::AcqRel);
         Coming(Arc::clone(self))

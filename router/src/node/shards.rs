@@ -1,12 +1,15 @@
 //! Shards: threads that each run one current-thread runtime and own what was spawned on them.
 //!
-//! A wake-up across threads costs more than the work it hands over, so a connection and the streams it carries stay on one shard.
+//! A wake-up across threads costs more than the work it hands over, so a connection and the streams
+//! it carries stay on one shard.
 
-use super::stop::{Stop, Stopping};
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::stop::{Stop, Stopping};
 
 /// The shards of a router.
 #[derive(Debug)]
@@ -23,18 +26,25 @@ impl Shards {
     /// The system has no thread or descriptor left.
     pub fn start(count: usize) -> io::Result<Self> {
         let stop = Stop::default();
-        let shards = (0..count.max(1)).map(|index| start(index, stop.follow())).collect::<io::Result<_>>()?;
+        let shards = (0..count.max(1))
+            .map(|index| start(index, stop.follow()))
+            .collect::<io::Result<_>>()?;
         Ok(Self { shards, turn: AtomicUsize::new(0), stop })
     }
 
-    /// Makes shards that have no thread: what is spawned on them runs in the runtime that this is called in.
+    /// Makes shards that have no thread: what is spawned on them runs in the runtime that this is
+    /// called in.
     #[cfg(fuzzing)]
     pub fn here(count: usize) -> Self {
-        Self { shards: vec![Handle::current(); count.max(1)], turn: AtomicUsize::new(0), stop: Stop::default() }
+        Self {
+            shards: vec![Handle::current(); count.max(1)],
+            turn: AtomicUsize::new(0),
+            stop: Stop::default(),
+        }
     }
 
-    /// Ends their threads, and drops what still runs there: a process that exits under its threads leaves it to the kernel to close what they
-    /// have open, which looks like a clean end.
+    /// Ends their threads, and drops what still runs there: a process that exits under its threads
+    /// leaves it to the kernel to close what they have open, which looks like a clean end.
     pub async fn stop(&self) {
         self.stop.ask();
         self.stop.finished().await;
@@ -62,7 +72,8 @@ impl Shards {
     }
 }
 
-/// Turns after which a shard looks at what other threads have woken there. To look takes two instructions, and a neighbor's HELLO may be among it.
+/// Turns after which a shard looks at what other threads have woken there. To look takes two
+/// instructions, and a neighbor's HELLO may be among it.
 const LOOK: u32 = 4;
 
 /// A runtime of one thread, which runs nothing before it has that thread.

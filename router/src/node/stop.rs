@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+
 use tokio::sync::watch;
 
 /// Tells the tasks of an entity, or of a connection, to stop, and knows when they have.
@@ -48,7 +49,8 @@ impl Stopping {
     }
 }
 
-/// Ends the one task that watches it. Lighter than a [`Stop`]: there may be ten thousand service connections.
+/// Ends the one task that watches it. Lighter than a [`Stop`]: there may be ten thousand service
+/// connections.
 #[derive(Debug, Default)]
 pub struct Dismissal {
     why: OnceLock<&'static str>,
@@ -118,6 +120,7 @@ mod tests {
 
     async fn futures_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
         let mut future = future;
-        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending()))
+            .await
     }
 }

@@ -1,26 +1,30 @@
 //! Turns on a shard: however many tasks of one kind have something to do, the others get theirs.
 //!
-//! A shard runs the tasks that are ready one after the other. Thousands of service connections that become ready at once would make a connection to another
-//! router wait for all of them, and HELLO with it, whose absence ends a neighbor. So service connections, and whatever else there may be thousands of,
-//! run in rounds: after [`ROUND`] turns of theirs all of them stand back once, until a task that was put behind all that was ready then has come to its
-//! own turn.
+//! A shard runs the tasks that are ready one after the other. Thousands of service connections that
+//! become ready at once would make a connection to another router wait for all of them, and HELLO
+//! with it, whose absence ends a neighbor. So service connections, and whatever else there may be
+//! thousands of, run in rounds: after [`ROUND`] turns of theirs all of them stand back once, until
+//! a task that was put behind all that was ready then has come to its own turn.
 //!
-//! A turn of theirs that takes long counts for several. Whoever uses up all that a turn may take goes on behind a line: of those
-//! that stand in it one has a turn at a time, and between two of them the shard looks for what has arrived, and everything that is
-//! ready has its own turn. So clients that ask for more than there is share what the others leave, however many they are.
+//! A turn of theirs that takes long counts for several. Whoever uses up all that a turn may take
+//! goes on behind a line: of those that stand in it one has a turn at a time, and between two of
+//! them the shard looks for what has arrived, and everything that is ready has its own turn. So
+//! clients that ask for more than there is share what the others leave, however many they are.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-/// Turns of a round. To stand back takes a tenth of a microsecond, a turn some tens: a round of this length costs ten thousand tasks that are all ready a
-/// tenth more, and is over in 10 ms.
+/// Turns of a round. To stand back takes a tenth of a microsecond, a turn some tens: a round of
+/// this length costs ten thousand tasks that are all ready a tenth more, and is over in 10 ms.
 const ROUND: u32 = 256;
 
-/// How long a turn of a round is; what takes longer counts for more. With this a round is over in 10 ms whatever is done in it.
+/// How long a turn of a round is; what takes longer counts for more. With this a round is over in
+/// 10 ms whatever is done in it.
 const TURN: Duration = Duration::from_micros(40);
 
 /// Passes through what is ready on a shard, at most, until all that other threads woke is among it.
@@ -84,7 +88,8 @@ impl Place {
         !waits
     }
 
-    /// Puts the task at the end of the line. It is woken when its turn comes, and until then [`Place::is_called`] says no.
+    /// Puts the task at the end of the line. It is woken when its turn comes, and until then
+    /// [`Place::is_called`] says no.
     pub fn queue(&mut self, cx: &Context<'_>) {
         let Ok(runtime) = Handle::try_current() else { return cx.waker().wake_by_ref() };
         let begins = LINE.with_borrow_mut(|line| {
@@ -120,7 +125,8 @@ async fn usher(_ushering: Ushering) {
         next
     }) {
         next.wake();
-        // This comes back when all that is ready has had its turn and the shard has looked at its sockets, or after many turns.
+        // This comes back when all that is ready has had its turn and the shard has looked at its
+        // sockets, or after many turns.
         tokio::task::yield_now().await;
     }
 }
@@ -136,7 +142,8 @@ impl Drop for NextRound {
 
 /// Runs when all that was ready before it has had its turn, and begins a round.
 async fn next_round(_next: NextRound, runtime: RuntimeMetrics) {
-    // What other threads woke waits in a queue of its own, of which a part is taken with each pass through the shard's.
+    // What other threads woke waits in a queue of its own, of which a part is taken with each pass
+    // through the shard's.
     for _ in 0..PASSES {
         if runtime.global_queue_depth() == 0 {
             break;
@@ -163,9 +170,10 @@ pub fn in_turn<T: Future>(task: T) -> impl Future<Output = T::Output> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
 
     const TASKS: usize = 2000;
 

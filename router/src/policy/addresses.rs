@@ -1,11 +1,13 @@
 //! Addresses that may be used: `sources`, `targets`, `sourcePattern`, `targetPattern`.
 //!
-//! Rules and addresses are compared as the core reads them. A rule loses scheme and host when it is read. An address comes as
-//! [`Canonical`], and a rule allows it if it allows one of its spellings: the client could write that one.
+//! Rules and addresses are compared as the core reads them. A rule loses scheme and host when it is
+//! read. An address comes as [`Canonical`], and a rule allows it if it allows one of its spellings:
+//! the client could write that one.
+
+use std::sync::Arc;
 
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{Canonical, strip_origin};
-use std::sync::Arc;
 
 /// What stands for the user's name.
 const USER: &str = "${user}";
@@ -40,8 +42,13 @@ impl Addresses {
         match list.iter().find(|item| item.matches(USER).count() > 1) {
             Some(item) => Err(format!("'{item}' contains multiple user substitution tokens")),
             None => {
-                let names: Vec<_> = list.iter().map(|item| name(item)).filter(|name| !name.is_empty()).collect();
-                Ok(if names.contains(&"*") { Self::All } else { Self::Names(names.into_iter().map(str::to_owned).collect()) })
+                let names: Vec<_> =
+                    list.iter().map(|item| name(item)).filter(|name| !name.is_empty()).collect();
+                Ok(if names.contains(&"*") {
+                    Self::All
+                } else {
+                    Self::Names(names.into_iter().map(str::to_owned).collect())
+                })
             }
         }
     }
@@ -54,7 +61,11 @@ impl Addresses {
                 0 => {}
                 1 if item.starts_with(USER) => patterned.prefixed = true,
                 1 if item.ends_with(USER) => patterned.suffixed = true,
-                1 => return Err(format!("'{item}' may contain match pattern '{USER}' as a prefix or a suffix only.")),
+                1 => {
+                    return Err(format!(
+                        "'{item}' may contain match pattern '{USER}' as a prefix or a suffix only."
+                    ));
+                }
                 _ => return Err(format!("'{item}' contains multiple user substitution tokens")),
             }
             let pattern = strip_origin(item);
@@ -68,33 +79,39 @@ impl Addresses {
         Ok(if all { Self::All } else { Self::Patterns(Arc::new(patterned)) })
     }
 
-    /// Whether a user may use an address. The verdict is the same for every spelling of one address.
+    /// Whether a user may use an address. The verdict is the same for every spelling of one
+    /// address.
     pub(super) fn allow(&self, address: Canonical<'_>, user: &str) -> bool {
         let by = |rule: &dyn Fn(&str) -> bool| address.spellings().any(|spelling| rule(&spelling));
         match self {
             Self::None => false,
             Self::All => !address.text().is_empty(),
-            Self::Names(names) => by(&|spelling| names.iter().any(|name| names_match(name, spelling, user))),
+            Self::Names(names) => {
+                by(&|spelling| names.iter().any(|name| names_match(name, spelling, user)))
+            }
             Self::Patterns(patterned) => by(&|spelling| patterned.allow(spelling, user)),
         }
     }
 }
 
-/// A rule's name without scheme, host and trailing separator, none of which an address has when it is compared.
+/// A rule's name without scheme, host and trailing separator, none of which an address has when it
+/// is compared.
 fn name(rule: &str) -> &str {
     let name = strip_origin(rule);
     name.strip_suffix(SEPARATORS).unwrap_or(name)
 }
 
-/// Whether a rule names an address. A user's name stands for itself, whatever is in it, and nobody's name is in no address.
+/// Whether a rule names an address. A user's name stands for itself, whatever is in it, and
+/// nobody's name is in no address.
 fn names_match(rule: &str, address: &str, user: &str) -> bool {
     let (name, is_prefix) = rule.strip_suffix('*').map_or((rule, false), |prefix| (prefix, true));
     let rest = match name.split_once(USER) {
         None => address.strip_prefix(name),
         Some(_) if user.is_empty() => None,
-        Some((before, after)) => {
-            address.strip_prefix(before).and_then(|rest| rest.strip_prefix(user)).and_then(|rest| rest.strip_prefix(after))
-        }
+        Some((before, after)) => address
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_prefix(user))
+            .and_then(|rest| rest.strip_prefix(after)),
     };
     rest.is_some_and(|rest| is_prefix || rest.is_empty())
 }
@@ -119,7 +136,9 @@ impl Patterned {
             let rest = address.strip_suffix(user)?;
             rest.ends_with(SEPARATORS).then(|| format!("{rest}{USER}"))
         };
-        let found = |address: Option<String>| address.is_some_and(|address| self.tree.find(&address).is_some());
+        let found = |address: Option<String>| {
+            address.is_some_and(|address| self.tree.find(&address).is_some())
+        };
         self.prefixed && found(prefixed()) || self.suffixed && found(suffixed())
     }
 }

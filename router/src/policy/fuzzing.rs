@@ -2,10 +2,12 @@
 //!
 //! An input is a line of rules with commas between them, and an address.
 
-use super::{Policy, PolicyConfig, Rules, Vhost, Visitor};
+use std::sync::Arc;
+
 use serde_json::json;
 use skupper_proto::address::{AddressClass, AddressSpace, RouterMode};
-use std::sync::Arc;
+
+use super::{Policy, PolicyConfig, Rules, Vhost, Visitor};
 
 /// Reads one input.
 ///
@@ -15,7 +17,9 @@ pub fn policy(octets: &[u8]) {
     let Ok(text) = core::str::from_utf8(octets) else { return };
     let Some((rules, address)) = text.split_once('\n') else { return };
     let groups = json!({ "all": { "users": "*", "remoteHosts": "*", "targets": rules } });
-    let Ok(vhost) = Vhost::new("v", Rules::default(), groups.as_object().expect("a map")) else { return };
+    let Ok(vhost) = Vhost::new("v", Rules::default(), groups.as_object().expect("a map")) else {
+        return;
+    };
     let policy = Arc::new(Policy::new(PolicyConfig { enabled: true, ..PolicyConfig::default() }));
     policy.put(vhost).expect("the first");
     let visitor = Visitor { connection: 1, user: "u", host: [127, 0, 0, 1].into(), vhost: "v" };
@@ -32,7 +36,9 @@ pub fn policy(octets: &[u8]) {
         // Of plain rules it is plain what they allow.
         let is_plain = |rule: &str| rule.bytes().all(|octet| octet.is_ascii_alphanumeric());
         let plain: Vec<_> = rules.split(',').map(str::trim).collect();
-        if plain.iter().all(|rule| !rule.is_empty() && is_plain(rule.strip_suffix('*').unwrap_or(rule)) && *rule != "*") {
+        if plain.iter().all(|rule| {
+            !rule.is_empty() && is_plain(rule.strip_suffix('*').unwrap_or(rule)) && *rule != "*"
+        }) {
             let key = read.key();
             let by = |rule: &&str| match rule.strip_suffix('*') {
                 Some(prefix) => key.text.starts_with(prefix),

@@ -10,11 +10,15 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// Reads a list: addresses, names of one address, ranges `FIRST-LAST` of addresses, and `*` for all.
+    /// Reads a list: addresses, names of one address, ranges `FIRST-LAST` of addresses, and `*` for
+    /// all.
     pub(super) fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut hosts = Self::default();
         for item in list {
-            match item.split_once('-').map(|(first, last)| (first.trim().parse(), last.trim().parse())) {
+            match item
+                .split_once('-')
+                .map(|(first, last)| (first.trim().parse(), last.trim().parse()))
+            {
                 _ if item == "*" => hosts.any = true,
                 Some((Ok(first), Ok(last))) => hosts.ranges.push(range(item, first, last)?),
                 // A name may have a hyphen too.
@@ -28,14 +32,18 @@ impl Hosts {
     }
 
     pub(super) fn contains(&self, host: IpAddr) -> bool {
-        let within = |(first, last): &(IpAddr, IpAddr)| host.is_ipv4() == first.is_ipv4() && *first <= host && host <= *last;
+        let within = |(first, last): &(IpAddr, IpAddr)| {
+            host.is_ipv4() == first.is_ipv4() && *first <= host && host <= *last
+        };
         self.any || self.ranges.iter().any(within)
     }
 }
 
 fn range(item: &str, first: IpAddr, last: IpAddr) -> Result<(IpAddr, IpAddr), String> {
     if first.is_ipv4() != last.is_ipv4() {
-        return Err(format!("'{item}' begins with an address of one family and ends with one of the other"));
+        return Err(format!(
+            "'{item}' begins with an address of one family and ends with one of the other"
+        ));
     }
     if first > last {
         return Err(format!("'{item}' ends before it begins"));
@@ -48,7 +56,8 @@ fn address(item: &str) -> Result<IpAddr, String> {
     if let Ok(address) = item.parse() {
         return Ok(address);
     }
-    let found = (item, 0).to_socket_addrs().map_err(|error| format!("'{item}' is no host: {error}"))?;
+    let found =
+        (item, 0).to_socket_addrs().map_err(|error| format!("'{item}' is no host: {error}"))?;
     let mut found: Vec<_> = found.map(|found| found.ip().to_canonical()).collect();
     found.dedup();
     match found[..] {

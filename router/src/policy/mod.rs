@@ -1,8 +1,9 @@
 //! Policy: which clients may connect, from where, and what they may do then.
 //!
-//! Pure: who a client is and where it comes from go in; [`Settings`], or the reason of a denial, come out. A [`Vhost`] holds the rules for
-//! the clients that ask for one host, a [`Policy`] the vhosts of a router with their limits and counts. `net` asks at the open of a
-//! connection and at the attach of a link, and tells nobody but the log why it was denied.
+//! Pure: who a client is and where it comes from go in; [`Settings`], or the reason of a denial,
+//! come out. A [`Vhost`] holds the rules for the clients that ask for one host, a [`Policy`] the
+//! vhosts of a router with their limits and counts. `net` asks at the open of a connection and at
+//! the attach of a link, and tells nobody but the log why it was denied.
 
 mod addresses;
 #[cfg(any(test, fuzzing))]
@@ -11,15 +12,16 @@ mod hosts;
 mod settings;
 mod vhost;
 
-pub use settings::{Settings, Verdict};
-pub use vhost::{Rules, Vhost};
-
-use skupper_proto::address::Canonical;
-use skupper_proto::address::patterns::Patterns;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use settings::{Settings, Verdict};
+use skupper_proto::address::Canonical;
+use skupper_proto::address::patterns::Patterns;
+pub use vhost::{Rules, Vhost};
 
 /// The group of a vhost whose rules are those of connectors.
 pub const CONNECTOR_GROUP: &str = "$connector";
@@ -62,7 +64,9 @@ pub enum PolicyError {
     Invalid { vhost: String, problem: String },
     #[error("Policy for vhost '{vhost}': the name '{name}' is taken by vhost '{other}'")]
     Taken { vhost: String, name: String, other: String },
-    #[error("Policy for vhost '{vhost}' alias '{name}' optimized pattern conflicts with existing pattern")]
+    #[error(
+        "Policy for vhost '{vhost}' alias '{name}' optimized pattern conflicts with existing pattern"
+    )]
     Pattern { vhost: String, name: String },
     #[error("Policy '{vhost}' does not exist")]
     Unknown { vhost: String },
@@ -157,7 +161,8 @@ impl VhostCounts {
 
     /// Sessions, sending links, receiving links and messages that were refused.
     pub fn refused(&self) -> [u64; 4] {
-        [&self.sessions_denied, &self.senders_denied, &self.receivers_denied, &self.oversize].map(|count| count.load(Relaxed))
+        [&self.sessions_denied, &self.senders_denied, &self.receivers_denied, &self.oversize]
+            .map(|count| count.load(Relaxed))
     }
 
     /// Connections of each user and from each host, by number.
@@ -227,13 +232,18 @@ impl Policy {
         self.vhosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a vhost, or puts it in the place of the one of its name. On an error all stays as it was.
+    /// Adds a vhost, or puts it in the place of the one of its name. On an error all stays as it
+    /// was.
     pub fn put(&self, vhost: Vhost) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
         let former = vhosts.by_name.get(vhost.name()).cloned();
         for name in vhost.names() {
             if let Some(other) = vhosts.names.get(name).filter(|other| *other != vhost.name()) {
-                return Err(PolicyError::Taken { vhost: vhost.name().to_owned(), name: name.to_owned(), other: other.clone() });
+                return Err(PolicyError::Taken {
+                    vhost: vhost.name().to_owned(),
+                    name: name.to_owned(),
+                    other: other.clone(),
+                });
             }
         }
         if let Some(former) = &former {
@@ -252,7 +262,10 @@ impl Policy {
     /// Takes a vhost away. Clients that are connected stay.
     pub fn remove(&self, name: &str) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
-        let vhost = vhosts.by_name.remove(name).ok_or_else(|| PolicyError::Unknown { vhost: name.to_owned() })?;
+        let vhost = vhosts
+            .by_name
+            .remove(name)
+            .ok_or_else(|| PolicyError::Unknown { vhost: name.to_owned() })?;
         vhosts.forget(&vhost);
         Ok(())
     }
@@ -261,7 +274,10 @@ impl Policy {
     pub fn arrive(self: &Arc<Self>) -> Option<Arrival> {
         self.counts.processed.fetch_add(1, Relaxed);
         let most = self.config.max_connections;
-        let entered = self.counts.current.fetch_update(Relaxed, Relaxed, |current| (current < most).then_some(current + 1));
+        let entered = self
+            .counts
+            .current
+            .fetch_update(Relaxed, Relaxed, |current| (current < most).then_some(current + 1));
         if entered.is_err() {
             self.counts.denied.fetch_add(1, Relaxed);
             self.counts.total.fetch_add(1, Relaxed);
@@ -270,7 +286,8 @@ impl Policy {
         Some(Arrival(Arc::clone(self)))
     }
 
-    /// Whether a client may open its connection, and by which rules. It counts until the admission is dropped.
+    /// Whether a client may open its connection, and by which rules. It counts until the admission
+    /// is dropped.
     pub fn admit(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Admission, Denial> {
         let result = self.try_admit(visitor);
         if result.is_err() {
@@ -295,7 +312,9 @@ impl Policy {
             );
             let host = visitor.host.to_string();
             let mut open = counts.open();
-            let held = |map: &BTreeMap<String, Vec<u64>>, key: &str| map.get(key).map_or(0, Vec::len) as u64;
+            let held = |map: &BTreeMap<String, Vec<u64>>, key: &str| {
+                map.get(key).map_or(0, Vec::len) as u64
+            };
             if open.total >= rules.max_connections {
                 return Err(Denial::Total);
             }
@@ -326,7 +345,9 @@ impl Policy {
     /// The rules of a connector that names a vhost: those of its group `$connector`.
     pub fn admit_connector(self: &Arc<Self>, vhost: &str, user: &str) -> Result<Admission, Denial> {
         let vhosts = self.lock();
-        let found = vhosts.find(vhost, &self.config).and_then(|vhost| Some((vhost, vhost.group(CONNECTOR_GROUP)?)));
+        let found = vhosts
+            .find(vhost, &self.config)
+            .and_then(|vhost| Some((vhost, vhost.group(CONNECTOR_GROUP)?)));
         let Some((vhost, group)) = found else {
             self.counts.denied.fetch_add(1, Relaxed);
             self.counts.total.fetch_add(1, Relaxed);
@@ -343,7 +364,10 @@ impl Policy {
 
     /// A group's settings with what the vhost and the router say where it is silent.
     fn effective(&self, vhost: &Vhost, group: &Settings) -> Arc<Settings> {
-        let size = group.max_message_size.or_else(|| vhost.rules().max_message_size).unwrap_or(self.config.max_message_size);
+        let size = group
+            .max_message_size
+            .or_else(|| vhost.rules().max_message_size)
+            .unwrap_or(self.config.max_message_size);
         let mut settings = group.clone();
         settings.max_message_size = Some(size);
         Arc::new(settings)
@@ -354,7 +378,8 @@ impl Vhosts {
     fn enter(&mut self, vhost: &Vhost, patterns: bool) -> Result<(), PolicyError> {
         for name in vhost.names() {
             if patterns && self.patterns.insert(name, vhost.name().to_owned()).is_err() {
-                let error = PolicyError::Pattern { vhost: vhost.name().to_owned(), name: name.to_owned() };
+                let error =
+                    PolicyError::Pattern { vhost: vhost.name().to_owned(), name: name.to_owned() };
                 self.forget(vhost);
                 return Err(error);
             }
@@ -423,13 +448,15 @@ impl Admission {
         self.settings.max_message_size.unwrap_or_default()
     }
 
-    /// Whether it may attach one more link on which it sends, to `address`; `None`: each message names its own.
+    /// Whether it may attach one more link on which it sends, to `address`; `None`: each message
+    /// names its own.
     pub fn may_send(&self, senders: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.sender(senders, address, &self.user);
         self.count_link(verdict, &self.counts.senders_denied)
     }
 
-    /// Whether it may attach one more link on which it receives, from `address`; `None`: one of its own, made for it.
+    /// Whether it may attach one more link on which it receives, from `address`; `None`: one of its
+    /// own, made for it.
     pub fn may_receive(&self, receivers: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.receiver(receivers, address, &self.user);
         self.count_link(verdict, &self.counts.receivers_denied)

@@ -1,9 +1,10 @@
 //! The rules for a group of users.
 
-use super::addresses::Addresses;
-use super::hosts::Hosts;
 use serde_json::{Map, Value};
 use skupper_proto::address::Canonical;
+
+use super::addresses::Addresses;
+use super::hosts::Hosts;
 
 /// Links of a direction that a connection may have where nothing is said.
 const ALL_LINKS: u64 = i32::MAX as u64;
@@ -22,7 +23,8 @@ pub enum Verdict {
     Forbidden,
 }
 
-/// The rules for a group of users (`vhostUserGroupSettings`). A limit of 0 on frames, sessions or windows is none.
+/// The rules for a group of users (`vhostUserGroupSettings`). A limit of 0 on frames, sessions or
+/// windows is none.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub(super) users: Vec<String>,
@@ -51,8 +53,12 @@ pub struct Settings {
 impl Settings {
     /// Reads a group's rules; also gives the names of rules that mean nothing.
     pub(super) fn parse(rules: &Map<String, Value>) -> Result<(Self, Vec<String>), String> {
-        let mut settings =
-            Self { max_senders: ALL_LINKS, max_receivers: ALL_LINKS, allow_admin_status_update: true, ..Self::default() };
+        let mut settings = Self {
+            max_senders: ALL_LINKS,
+            max_receivers: ALL_LINKS,
+            allow_admin_status_update: true,
+            ..Self::default()
+        };
         let mut ignored = Vec::new();
         for (key, value) in rules {
             let of = |problem: String| format!("option '{key}': {problem}");
@@ -61,16 +67,28 @@ impl Settings {
             let flag = || flag(value).map_err(of);
             match key.as_str() {
                 "users" => settings.users = list()?,
-                "remoteHosts" => settings.hosts = Hosts::parse(list()?.iter().map(String::as_str)).map_err(of)?,
-                "maxConnectionsPerUser" => settings.max_connections_per_user = Some(number(MOST_CONNECTIONS)?),
-                "maxConnectionsPerHost" => settings.max_connections_per_host = Some(number(MOST_CONNECTIONS)?),
+                "remoteHosts" => {
+                    settings.hosts = Hosts::parse(list()?.iter().map(String::as_str)).map_err(of)?
+                }
+                "maxConnectionsPerUser" => {
+                    settings.max_connections_per_user = Some(number(MOST_CONNECTIONS)?)
+                }
+                "maxConnectionsPerHost" => {
+                    settings.max_connections_per_host = Some(number(MOST_CONNECTIONS)?)
+                }
                 "maxMessageSize" => settings.max_message_size = Some(number(u64::MAX)?),
                 "maxFrameSize" => settings.max_frame_size = number(u64::MAX)?,
                 "maxSessionWindow" => settings.max_session_window = number(u64::MAX)?,
                 "maxSessions" => settings.max_sessions = number(u64::MAX)?,
                 // As with the C router, none is no limit.
-                "maxSenders" => settings.max_senders = Some(number(u64::MAX)?).filter(|most| *most > 0).unwrap_or(u64::MAX),
-                "maxReceivers" => settings.max_receivers = Some(number(u64::MAX)?).filter(|most| *most > 0).unwrap_or(u64::MAX),
+                "maxSenders" => {
+                    settings.max_senders =
+                        Some(number(u64::MAX)?).filter(|most| *most > 0).unwrap_or(u64::MAX)
+                }
+                "maxReceivers" => {
+                    settings.max_receivers =
+                        Some(number(u64::MAX)?).filter(|most| *most > 0).unwrap_or(u64::MAX)
+                }
                 "allowDynamicSource" => settings.allow_dynamic_source = flag()?,
                 "allowAnonymousSender" => settings.allow_anonymous_sender = flag()?,
                 "allowUserIdProxy" => settings.allow_user_id_proxy = flag()?,
@@ -84,7 +102,9 @@ impl Settings {
         }
         for (names, patterns) in [("sources", "sourcePattern"), ("targets", "targetPattern")] {
             if rules.contains_key(names) && rules.contains_key(patterns) {
-                return Err(format!("specifies conflicting '{names}' and '{patterns}' attributes. Use only one or the other."));
+                return Err(format!(
+                    "specifies conflicting '{names}' and '{patterns}' attributes. Use only one or the other."
+                ));
             }
         }
         Ok((settings, ignored))
@@ -94,13 +114,25 @@ impl Settings {
         &self.hosts
     }
 
-    pub(super) fn sender(&self, senders: usize, address: Option<Canonical<'_>>, user: &str) -> Verdict {
-        let allowed = address.map_or(self.allow_anonymous_sender, |address| self.targets.allow(address, user));
+    pub(super) fn sender(
+        &self,
+        senders: usize,
+        address: Option<Canonical<'_>>,
+        user: &str,
+    ) -> Verdict {
+        let allowed = address
+            .map_or(self.allow_anonymous_sender, |address| self.targets.allow(address, user));
         verdict(senders, self.max_senders, allowed)
     }
 
-    pub(super) fn receiver(&self, receivers: usize, address: Option<Canonical<'_>>, user: &str) -> Verdict {
-        let allowed = address.map_or(self.allow_dynamic_source, |address| self.sources.allow(address, user));
+    pub(super) fn receiver(
+        &self,
+        receivers: usize,
+        address: Option<Canonical<'_>>,
+        user: &str,
+    ) -> Verdict {
+        let allowed =
+            address.map_or(self.allow_dynamic_source, |address| self.sources.allow(address, user));
         verdict(receivers, self.max_receivers, allowed)
     }
 }
@@ -117,7 +149,9 @@ const fn verdict(links: usize, most: u64, allowed: bool) -> Verdict {
 pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     let items: Option<Vec<String>> = match value {
         Value::String(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
-        Value::Array(items) => items.iter().map(|item| item.as_str().map(|item| item.trim().to_owned())).collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().map(|item| item.trim().to_owned())).collect()
+        }
         _ => None,
     };
     items.ok_or_else(|| "is no list, nor text with commas".to_owned())

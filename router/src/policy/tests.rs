@@ -1,15 +1,18 @@
 //! Who gets in, and what they may do.
 
-use super::addresses::Addresses;
-use super::hosts::Hosts;
-use super::{Denial, Policy, PolicyConfig, PolicyError, Rules, Verdict, Vhost, Visitor};
-use proptest::prelude::*;
-use serde_json::{Value, json};
-use skupper_proto::address::{AddressClass, AddressSpace, Canonical, RouterMode};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-static SPACE: LazyLock<AddressSpace> = LazyLock::new(|| AddressSpace::new(RouterMode::Interior, "me", None));
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use skupper_proto::address::{AddressClass, AddressSpace, Canonical, RouterMode};
+
+use super::addresses::Addresses;
+use super::hosts::Hosts;
+use super::{Denial, Policy, PolicyConfig, PolicyError, Rules, Verdict, Vhost, Visitor};
+
+static SPACE: LazyLock<AddressSpace> =
+    LazyLock::new(|| AddressSpace::new(RouterMode::Interior, "me", None));
 
 fn read(text: &str) -> Canonical<'_> {
     SPACE.read(text)
@@ -43,7 +46,8 @@ fn users_have_the_rules_of_their_group() {
     });
     let rules = Rules { allow_unknown_user: true, aliases: "b, c".to_owned(), ..Rules::default() };
     let policy = policy(vec![vhost("a", rules, &groups).unwrap()]);
-    let frame = |visitor| policy.admit(visitor).map(|admission| admission.settings().max_frame_size);
+    let frame =
+        |visitor| policy.admit(visitor).map(|admission| admission.settings().max_frame_size);
     assert_eq!(frame(visitor(1, "alice", "10.0.3.4", "a")), Ok(1000));
     assert_eq!(frame(visitor(1, "bob", "::1", "b")), Ok(1000));
     assert_eq!(frame(visitor(1, "alice", "10.1.0.0", "a")), Err(Denial::Host));
@@ -60,14 +64,27 @@ fn unknown_users_stay_out_unless_they_may_come() {
     let policy = policy(vec![vhost("$default", Rules::default(), &staff).unwrap()]);
     // Whoever asks for no known vhost belongs to the default one.
     assert!(policy.admit(visitor(1, "alice", "1.2.3.4", "any")).is_ok());
-    assert_eq!(policy.admit(visitor(1, "mallory", "1.2.3.4", "any")).map(drop), Err(Denial::UnknownUser));
+    assert_eq!(
+        policy.admit(visitor(1, "mallory", "1.2.3.4", "any")).map(drop),
+        Err(Denial::UnknownUser)
+    );
     let unknown = Rules { allow_unknown_user: true, ..Rules::default() };
-    assert!(vhost("a", unknown, &staff).unwrap_err().to_string().contains("default settings are not defined"));
+    assert!(
+        vhost("a", unknown, &staff)
+            .unwrap_err()
+            .to_string()
+            .contains("default settings are not defined")
+    );
 }
 
 #[test]
 fn limits_count_open_connections() {
-    let rules = Rules { max_connections: 3, max_connections_per_user: 2, max_connections_per_host: 2, ..Rules::default() };
+    let rules = Rules {
+        max_connections: 3,
+        max_connections_per_user: 2,
+        max_connections_per_host: 2,
+        ..Rules::default()
+    };
     let groups = json!({"all": {"users": "*", "remoteHosts": "*"}, "many": {"users": "m", "remoteHosts": "*", "maxConnectionsPerUser": 3}});
     let policy = policy(vec![vhost("a", rules, &groups).unwrap()]);
     let admit = |connection, user, host| policy.admit(visitor(connection, user, host, "a"));
@@ -79,7 +96,11 @@ fn limits_count_open_connections() {
     drop(second);
     assert_eq!(admit(6, "w", "1.0.0.1").map(drop), Err(Denial::PerHost));
     drop((first, third));
-    let held = [admit(7, "m", "1.0.0.1").unwrap(), admit(8, "m", "1.0.0.2").unwrap(), admit(9, "m", "1.0.0.3").unwrap()];
+    let held = [
+        admit(7, "m", "1.0.0.1").unwrap(),
+        admit(8, "m", "1.0.0.2").unwrap(),
+        admit(9, "m", "1.0.0.3").unwrap(),
+    ];
     let counts = &policy.vhost_counts()[0].1;
     assert_eq!(counts.state()[0].get("m").map(Vec::as_slice), Some(&[7, 8, 9][..]));
     drop(held);
@@ -89,12 +110,16 @@ fn limits_count_open_connections() {
 
 #[test]
 fn a_router_takes_so_many_clients() {
-    let policy = Arc::new(Policy::new(PolicyConfig { max_connections: 1, ..PolicyConfig::default() }));
+    let policy =
+        Arc::new(Policy::new(PolicyConfig { max_connections: 1, ..PolicyConfig::default() }));
     let first = policy.arrive().unwrap();
     assert!(policy.arrive().is_none());
     drop(first);
     assert!(policy.arrive().is_some());
-    assert_eq!((policy.counts().connections(), policy.counts().current(), policy.counts().total()), ((3, 1), 0, 1));
+    assert_eq!(
+        (policy.counts().connections(), policy.counts().current(), policy.counts().total()),
+        ((3, 1), 0, 1)
+    );
 }
 
 #[test]
@@ -122,7 +147,8 @@ fn links_are_judged_by_number_and_address() {
 
 #[test]
 fn addresses_hold_the_users_name() {
-    let names = Addresses::names(&list("addr/*, simple, queue.${user}, ${user}.own, a-${user}-b*")).unwrap();
+    let names = Addresses::names(&list("addr/*, simple, queue.${user}, ${user}.own, a-${user}-b*"))
+        .unwrap();
     for (address, allowed) in [
         ("addr/x/y", true),
         ("addr", false),
@@ -137,7 +163,8 @@ fn addresses_hold_the_users_name() {
     ] {
         assert_eq!(names.allow(read(address), "u"), allowed, "{address}");
     }
-    let patterns = Addresses::patterns(&list("addr/*/queue/*, simple, queue.${user}, ${user}/#")).unwrap();
+    let patterns =
+        Addresses::patterns(&list("addr/*/queue/*, simple, queue.${user}, ${user}/#")).unwrap();
     for (address, allowed) in [
         ("addr/x/queue/y", true),
         ("addr/queue/one", false),
@@ -196,14 +223,19 @@ fn rules_are_for_what_the_core_reads() {
     }
     // What is in a user's name is part of no rule.
     let own = names("q.${user}, ${user}*");
-    for (address, user, allowed) in
-        [("q.x", "*", false), ("q.*", "*", true), ("q.", "", false), ("x", "", false), ("ux", "u", true)]
-    {
+    for (address, user, allowed) in [
+        ("q.x", "*", false),
+        ("q.*", "*", true),
+        ("q.", "", false),
+        ("x", "", false),
+        ("ux", "u", true),
+    ] {
         assert_eq!(own.allow(read(address), user), allowed, "{address} {user}");
     }
 }
 
-/// The reference: a rule allows an address if the core reads one of the texts that the rule allows as this address.
+/// The reference: a rule allows an address if the core reads one of the texts that the rule allows
+/// as this address.
 fn allowed_texts(rules: &[&str], key: &str, texts: &[String]) -> bool {
     let by = |rule: &str, text: &str| match rule.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
@@ -272,10 +304,15 @@ fn hosts_are_addresses_ranges_and_names() {
 #[test]
 fn vhosts_that_contradict_are_refused_and_leave_no_trace() {
     let groups = json!({"all": {"users": "*", "remoteHosts": "*"}});
-    let named = |name, aliases: &str| vhost(name, Rules { aliases: aliases.to_owned(), ..Rules::default() }, &groups);
+    let named = |name, aliases: &str| {
+        vhost(name, Rules { aliases: aliases.to_owned(), ..Rules::default() }, &groups)
+    };
     let policy = policy(vec![named("a", "b").unwrap()]);
     for (name, aliases) in [("b", ""), ("c", "b"), ("c", "a")] {
-        assert!(matches!(policy.put(named(name, aliases).unwrap()), Err(PolicyError::Taken { .. })), "{name}");
+        assert!(
+            matches!(policy.put(named(name, aliases).unwrap()), Err(PolicyError::Taken { .. })),
+            "{name}"
+        );
     }
     assert!(named("d", "d").is_err() && named("d", "e, e").is_err());
     policy.put(named("a", "c").unwrap()).unwrap();
@@ -286,23 +323,36 @@ fn vhosts_that_contradict_are_refused_and_leave_no_trace() {
     assert_eq!(policy.admit(visitor(1, "u", "::1", "c")).map(drop), Err(Denial::NoVhost));
 
     for (wrong, told) in [
-        (json!({"g": {"sources": "a", "sourcePattern": "a"}}), "conflicting 'sources' and 'sourcePattern'"),
+        (
+            json!({"g": {"sources": "a", "sourcePattern": "a"}}),
+            "conflicting 'sources' and 'sourcePattern'",
+        ),
         (json!({"g": {"users": "u"}, "h": {"users": "u"}}), "is in multiple user groups"),
         (json!({"g": {"maxSenders": -1}}), "'maxSenders': -1 is no number"),
         (json!({"g": {"allowDynamicSource": "perhaps"}}), "illegal boolean"),
         (json!({"g": []}), "is no map"),
     ] {
         let error = vhost("v", Rules::default(), &wrong).unwrap_err().to_string();
-        assert!(error.starts_with("Policy 'v' is invalid: Policy vhost 'v' ") && error.contains(told), "{error}");
+        assert!(
+            error.starts_with("Policy 'v' is invalid: Policy vhost 'v' ") && error.contains(told),
+            "{error}"
+        );
     }
     let odd = vhost("v", Rules::default(), &json!({"g": {"maxConnections": 1}})).unwrap();
-    assert_eq!(odd.warnings(), ["Policy vhost 'v' user group 'g' option 'maxConnections' is ignored."]);
+    assert_eq!(
+        odd.warnings(),
+        ["Policy vhost 'v' user group 'g' option 'maxConnections' is ignored."]
+    );
 }
 
 #[test]
 fn names_may_be_patterns() {
     let groups = json!({"all": {"users": "*", "remoteHosts": "*"}});
-    let policy = Arc::new(Policy::new(PolicyConfig { enabled: true, patterns: true, ..PolicyConfig::default() }));
+    let policy = Arc::new(Policy::new(PolicyConfig {
+        enabled: true,
+        patterns: true,
+        ..PolicyConfig::default()
+    }));
     policy.put(vhost("#.example.com", Rules::default(), &groups).unwrap()).unwrap();
     assert!(policy.admit(visitor(1, "u", "::1", "a.b.example.com")).is_ok());
     assert_eq!(policy.admit(visitor(1, "u", "::1", "example.org")).map(drop), Err(Denial::NoVhost));

@@ -1,9 +1,11 @@
 //! The rules for clients that ask for one host.
 
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value};
+
 use super::settings::{Settings, list};
 use super::{DEFAULT_GROUP, PolicyError};
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
 
 /// What a vhost says of all its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,24 +51,42 @@ impl Vhost {
     /// Reads a vhost. `groups` is a map from a group's name to its rules.
     pub fn new(name: &str, rules: Rules, groups: &Map<String, Value>) -> Result<Self, PolicyError> {
         let invalid = |problem: String| PolicyError::Invalid { vhost: name.to_owned(), problem };
-        let mut vhost =
-            Self { names: vec![name.to_owned()], groups: BTreeMap::new(), users: HashMap::new(), warnings: Vec::new(), rules };
-        for alias in list(&Value::String(vhost.rules.aliases.clone())).map_err(invalid)?.into_iter().filter(|it| !it.is_empty()) {
+        let mut vhost = Self {
+            names: vec![name.to_owned()],
+            groups: BTreeMap::new(),
+            users: HashMap::new(),
+            warnings: Vec::new(),
+            rules,
+        };
+        for alias in list(&Value::String(vhost.rules.aliases.clone()))
+            .map_err(invalid)?
+            .into_iter()
+            .filter(|it| !it.is_empty())
+        {
             if vhost.names.contains(&alias) {
-                return Err(invalid(format!("Policy vhost '{name}' option 'aliases' value '{alias}' is duplicated")));
+                return Err(invalid(format!(
+                    "Policy vhost '{name}' option 'aliases' value '{alias}' is duplicated"
+                )));
             }
             vhost.names.push(alias);
         }
         for (group, rules) in groups {
-            let of = |problem: String| invalid(format!("Policy vhost '{name}' user group '{group}' {problem}"));
+            let of = |problem: String| {
+                invalid(format!("Policy vhost '{name}' user group '{group}' {problem}"))
+            };
             let rules = rules.as_object().ok_or_else(|| of("is no map".to_owned()))?;
             let (settings, ignored) = Settings::parse(rules).map_err(of)?;
-            let ignores = |option| format!("Policy vhost '{name}' user group '{group}' option '{option}' is ignored.");
+            let ignores = |option| {
+                format!("Policy vhost '{name}' user group '{group}' option '{option}' is ignored.")
+            };
             vhost.warnings.extend(ignored.into_iter().map(ignores));
             for user in settings.users.iter().filter(|user| !user.is_empty()) {
-                if let Some(other) = vhost.users.insert(user.clone(), group.clone()).filter(|other| other != group) {
-                    let problem =
-                        format!("Policy vhost '{name}' user '{user}' is in multiple user groups '{other}' and '{group}'");
+                if let Some(other) =
+                    vhost.users.insert(user.clone(), group.clone()).filter(|other| other != group)
+                {
+                    let problem = format!(
+                        "Policy vhost '{name}' user '{user}' is in multiple user groups '{other}' and '{group}'"
+                    );
                     return Err(invalid(problem));
                 }
             }
@@ -102,10 +122,16 @@ impl Vhost {
         self.groups.get(name)
     }
 
-    /// The rules for a user: of the group that names it, of the one for all, or of `$default` if unknown users may come.
+    /// The rules for a user: of the group that names it, of the one for all, or of `$default` if
+    /// unknown users may come.
     pub(super) fn group_of(&self, user: &str) -> Option<&Settings> {
         let unknown = || self.rules.allow_unknown_user.then_some(DEFAULT_GROUP);
-        let group = self.users.get(user).or_else(|| self.users.get("*")).map(String::as_str).or_else(unknown)?;
+        let group = self
+            .users
+            .get(user)
+            .or_else(|| self.users.get("*"))
+            .map(String::as_str)
+            .or_else(unknown)?;
         self.groups.get(group)
     }
 }

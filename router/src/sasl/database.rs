@@ -1,8 +1,9 @@
 //! The password database of Cyrus SASL: a Berkeley DB file of type hash, read and never written.
 //!
-//! Pages of one size follow one another. The first describes the file. A page of items begins with a header of 26 octets (the number of
-//! items at 20, the page's type at 25) and a table of 16-bit offsets; items fill it from its end, keys and their data in turn,
-//! each with an octet of its kind before it. Keys are `NAME NUL REALM NUL PROPERTY`, the data is the password.
+//! Pages of one size follow one another. The first describes the file. A page of items begins with
+//! a header of 26 octets (the number of items at 20, the page's type at 25) and a table of 16-bit
+//! offsets; items fill it from its end, keys and their data in turn, each with an octet of its kind
+//! before it. Keys are `NAME NUL REALM NUL PROPERTY`, the data is the password.
 
 /// Where the first page keeps the magic number of hash files, and the size of all pages.
 const MAGIC_AT: usize = 12;
@@ -25,7 +26,9 @@ pub(super) fn find<'a>(file: &'a [u8], key: &[u8]) -> Option<Option<&'a [u8]>> {
     if number(file, MAGIC_AT)? != MAGIC {
         return None;
     }
-    let size = usize::try_from(number(file, PAGE_SIZE_AT)?).ok().filter(|size| size.is_power_of_two() && *size >= 512)?;
+    let size = usize::try_from(number(file, PAGE_SIZE_AT)?)
+        .ok()
+        .filter(|size| size.is_power_of_two() && *size >= 512)?;
     Some(file.chunks_exact(size).skip(1).find_map(|page| find_in(page, key)))
 }
 
@@ -34,7 +37,8 @@ fn find_in<'a>(page: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         return None;
     }
     let items = usize::from(short(page, ITEMS_AT)?);
-    (0..items / 2).find_map(|pair| (item(page, 2 * pair)? == key).then(|| item(page, 2 * pair + 1)).flatten())
+    (0..items / 2)
+        .find_map(|pair| (item(page, 2 * pair)? == key).then(|| item(page, 2 * pair + 1)).flatten())
 }
 
 /// An item of a page; `None` for those that are kept elsewhere, or are malformed.

@@ -1,11 +1,13 @@
 //! Password files of ours: names and scrypt hashes.
 
-use super::SaslError;
-use super::settings::{name_is_sound, password_is_sound};
+use std::sync::OnceLock;
+
 use scrypt::password_hash::phc::PasswordHash;
 use scrypt::password_hash::{CustomizedPasswordHasher, PasswordVerifier};
 use scrypt::{Params, Scrypt};
-use std::sync::OnceLock;
+
+use super::SaslError;
+use super::settings::{name_is_sound, password_is_sound};
 
 /// 2^15 rounds: 32 MiB and about a tenth of a second for each check, which is what a guess costs.
 const LOG_ROUNDS: u8 = 15;
@@ -19,7 +21,9 @@ fn users(text: &str) -> impl Iterator<Item = (usize, Option<(&str, &str)>)> {
         .enumerate()
         .map(|(index, line)| (index + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| (number, line.split_once(':').filter(|(_, hash)| hash.starts_with("$scrypt$"))))
+        .map(|(number, line)| {
+            (number, line.split_once(':').filter(|(_, hash)| hash.starts_with("$scrypt$")))
+        })
 }
 
 /// The hash of a user; an error is the number of a line that cannot be read.
@@ -37,7 +41,9 @@ pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usi
 pub(super) fn check(text: &str) -> Result<(), usize> {
     let whole = |hash: PasswordHash| hash.salt.is_some() && hash.hash.is_some();
     let sound = |entry: Option<(&str, &str)>| {
-        entry.is_some_and(|(name, hash)| name_is_sound(name) && PasswordHash::new(hash).is_ok_and(whole))
+        entry.is_some_and(|(name, hash)| {
+            name_is_sound(name) && PasswordHash::new(hash).is_ok_and(whole)
+        })
     };
     users(text).find(|(_, entry)| !sound(*entry)).map_or(Ok(()), |(number, _)| Err(number))
 }
@@ -46,7 +52,8 @@ pub(super) fn check(text: &str) -> Result<(), usize> {
 pub(super) fn verify(hash: Option<&str>, password: &str) -> bool {
     let nobody = || NOBODY.get_or_init(|| self::hash("nobody").unwrap_or_default()).as_str();
     let compared = PasswordHash::new(hash.unwrap_or_else(nobody));
-    let equal = compared.is_ok_and(|parsed| Scrypt::new().verify_password(password.as_bytes(), &parsed).is_ok());
+    let equal = compared
+        .is_ok_and(|parsed| Scrypt::new().verify_password(password.as_bytes(), &parsed).is_ok());
     equal && hash.is_some()
 }
 
@@ -55,8 +62,10 @@ fn hash(password: &str) -> Result<String, SaslError> {
     let params = Params::new(LOG_ROUNDS, 8, 1).map_err(|problem| failed(&problem))?;
     let mut salt = [0; 16];
     // So few octets come at once, from the kernel itself: the image has no devices to read from.
-    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(|problem| failed(&problem))?;
-    let hashed = Scrypt::new().hash_password_customized(password.as_bytes(), &salt, None, None, params);
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
+        .map_err(|problem| failed(&problem))?;
+    let hashed =
+        Scrypt::new().hash_password_customized(password.as_bytes(), &salt, None, None, params);
     hashed.map(|hash| hash.to_string()).map_err(|problem| failed(&problem))
 }
 

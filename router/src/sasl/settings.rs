@@ -1,9 +1,10 @@
 //! The configuration file of SASL, as Cyrus SASL names it.
 
-use super::{database, file};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use super::{database, file};
 
 /// Where Cyrus SASL looks when it is not told.
 const FOLDER: &str = "/etc/sasl2";
@@ -35,7 +36,9 @@ pub enum SaslError {
     Line { path: PathBuf, line: usize },
     #[error("{} is no Berkeley DB hash file of this machine's byte order, which is what a sasldb is here", path.display())]
     Database { path: PathBuf },
-    #[error("a user name has no ':', no control characters and at most {LONGEST} octets, and begins with no '#'")]
+    #[error(
+        "a user name has no ':', no control characters and at most {LONGEST} octets, and begins with no '#'"
+    )]
     Name,
     #[error("a password has 1 to {LONGEST} octets and no NUL")]
     Password,
@@ -66,7 +69,8 @@ impl Passwords {
         let setting = |wanted: &str| {
             let value = |line: &str| {
                 let (key, value) = line.split_once(':')?;
-                (key.trim() == wanted && !line.trim_start().starts_with('#')).then(|| value.trim().to_owned())
+                (key.trim() == wanted && !line.trim_start().starts_with('#'))
+                    .then(|| value.trim().to_owned())
             };
             text.lines().filter_map(value).find(|value| !value.is_empty())
         };
@@ -74,7 +78,9 @@ impl Passwords {
             return Ok(Self(Kept::File(file.into())));
         }
         for (key, known) in [("pwcheck_method", "auxprop"), ("auxprop_plugin", "sasldb")] {
-            if let Some(value) = setting(key).filter(|value| !value.split_whitespace().any(|word| word == known)) {
+            if let Some(value) =
+                setting(key).filter(|value| !value.split_whitespace().any(|word| word == known))
+            {
                 return Err(SaslError::Unsupported { path: path.to_owned(), key, value });
             }
         }
@@ -93,14 +99,16 @@ impl Passwords {
             Kept::File(path) => {
                 let octets = read(path, LARGEST)?;
                 let text = String::from_utf8_lossy(&octets);
-                let found = file::find(&text, user).map_err(|line| SaslError::Line { path: path.clone(), line })?;
+                let found = file::find(&text, user)
+                    .map_err(|line| SaslError::Line { path: path.clone(), line })?;
                 Ok(file::verify(found, password))
             }
             Kept::Database(path) => {
                 let octets = read(path, LARGEST)?;
                 let (name, realm) = user.rsplit_once('@').unwrap_or((user, host));
                 let key = format!("{name}\0{realm}\0userPassword");
-                let found = database::find(&octets, key.as_bytes()).ok_or_else(|| SaslError::Database { path: path.clone() })?;
+                let found = database::find(&octets, key.as_bytes())
+                    .ok_or_else(|| SaslError::Database { path: path.clone() })?;
                 Ok(found.is_some_and(|kept| same(kept, password.as_bytes())))
             }
         }
@@ -111,11 +119,14 @@ impl Passwords {
         match &self.0 {
             Kept::File(path) => {
                 let octets = read(path, LARGEST)?;
-                file::check(&String::from_utf8_lossy(&octets)).map_err(|line| SaslError::Line { path: path.clone(), line })
+                file::check(&String::from_utf8_lossy(&octets))
+                    .map_err(|line| SaslError::Line { path: path.clone(), line })
             }
             Kept::Database(path) => {
                 let octets = read(path, LARGEST)?;
-                database::find(&octets, b"").map(|_| ()).ok_or_else(|| SaslError::Database { path: path.clone() })
+                database::find(&octets, b"")
+                    .map(|_| ())
+                    .ok_or_else(|| SaslError::Database { path: path.clone() })
             }
         }
     }
@@ -132,7 +143,9 @@ pub(super) fn password_is_sound(password: &str) -> bool {
 
 /// Compares in a time that depends on the lengths alone.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |differing, (left, right)| differing | (left ^ right)) == 0
+    left.len() == right.len()
+        && left.iter().zip(right).fold(0, |differing, (left, right)| differing | (left ^ right))
+            == 0
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, SaslError> {

@@ -1,12 +1,18 @@
 //! Password files, and databases of Cyrus SASL.
 
-use super::{Passwords, SaslError, database, file, line};
-use proptest::prelude::*;
 use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::{Passwords, SaslError, database, file, line};
 
 #[test]
 fn a_password_file_knows_its_users() {
-    let text = format!("# users\n\n{}\n{}\n", line("alice", "wonder:land").unwrap(), line("bob@here", "b").unwrap());
+    let text = format!(
+        "# users\n\n{}\n{}\n",
+        line("alice", "wonder:land").unwrap(),
+        line("bob@here", "b").unwrap()
+    );
     assert!(!text.contains("wonder"), "{text}");
     file::check(&text).unwrap();
     for (user, password, right) in [
@@ -23,7 +29,9 @@ fn a_password_file_knows_its_users() {
 
 #[test]
 fn mistakes_of_a_password_file_are_told_by_line() {
-    for wrong in ["alice", "alice:clear text", "alice:$argon2id$x", ":$scrypt$ln=1", "alice:$scrypt$ln=1"] {
+    for wrong in
+        ["alice", "alice:clear text", "alice:$argon2id$x", ":$scrypt$ln=1", "alice:$scrypt$ln=1"]
+    {
         assert_eq!(file::check(&format!("# one\n{wrong}\n")), Err(2), "{wrong}");
     }
     assert!(matches!(line("a:b", "x"), Err(SaslError::Name)));
@@ -33,12 +41,17 @@ fn mistakes_of_a_password_file_are_told_by_line() {
 
 #[test]
 fn settings_of_cyrus_are_read() {
-    let of = |text: &str| Passwords::of(text, Path::new("x.conf")).map_err(|error| error.to_string());
+    let of =
+        |text: &str| Passwords::of(text, Path::new("x.conf")).map_err(|error| error.to_string());
     let database = of("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: /a/b.sasldb\nmech_list: PLAIN\n").unwrap();
     assert_eq!(database, of("sasldb_path: /a/b.sasldb").unwrap());
     assert_ne!(database, of("password_file: /a/b.sasldb").unwrap());
     assert!(of("#password_file: /a").unwrap_err().contains("names neither"));
-    assert!(of("pwcheck_method: saslauthd\nsasldb_path: /x").unwrap_err().contains("pwcheck_method saslauthd is not supported"));
+    assert!(
+        of("pwcheck_method: saslauthd\nsasldb_path: /x")
+            .unwrap_err()
+            .contains("pwcheck_method saslauthd is not supported")
+    );
     assert!(of("auxprop_plugin: sql\nsasldb_path: /x").unwrap_err().contains("auxprop_plugin sql"));
 }
 
@@ -56,7 +69,8 @@ fn database_file(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
         let start = end - item.len() - 1;
         page[start] = 1;
         page[start + 1..end].copy_from_slice(item);
-        page[26 + 2 * index..28 + 2 * index].copy_from_slice(&u16::try_from(start).unwrap().to_ne_bytes());
+        page[26 + 2 * index..28 + 2 * index]
+            .copy_from_slice(&u16::try_from(start).unwrap().to_ne_bytes());
         end = start;
     }
     meta.extend(page);
@@ -65,15 +79,22 @@ fn database_file(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 #[test]
 fn a_database_knows_its_users() {
-    let file = database_file(&[(b"a\0here\0userPassword", b"one"), (b"test\0domain.com\0userPassword", b"password")]);
-    assert_eq!(database::find(&file, b"test\0domain.com\0userPassword"), Some(Some(&b"password"[..])));
+    let file = database_file(&[
+        (b"a\0here\0userPassword", b"one"),
+        (b"test\0domain.com\0userPassword", b"password"),
+    ]);
+    assert_eq!(
+        database::find(&file, b"test\0domain.com\0userPassword"),
+        Some(Some(&b"password"[..]))
+    );
     assert_eq!(database::find(&file, b"test\0domain.com\0cmusaslsecretOTP"), Some(None));
     assert_eq!(database::find(b"alice:$scrypt$", b"x"), None);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     std::fs::write(&path, &file).unwrap();
-    let passwords = Passwords::of(&format!("sasldb_path: {}", path.display()), Path::new("x.conf")).unwrap();
+    let passwords =
+        Passwords::of(&format!("sasldb_path: {}", path.display()), Path::new("x.conf")).unwrap();
     passwords.check().unwrap();
     assert!(passwords.verify("test@domain.com", "password", "here").unwrap());
     assert!(!passwords.verify("test@domain.com", "passwore", "here").unwrap());
@@ -82,7 +103,9 @@ fn a_database_knows_its_users() {
     std::fs::write(&path, "text").unwrap();
     assert!(passwords.check().unwrap_err().to_string().contains("is no Berkeley DB hash file"));
     std::fs::remove_file(&path).unwrap();
-    assert!(passwords.verify("a", "one", "here").unwrap_err().to_string().contains("cannot be read"));
+    assert!(
+        passwords.verify("a", "one", "here").unwrap_err().to_string().contains("cannot be read")
+    );
 }
 
 proptest! {

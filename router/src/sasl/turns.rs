@@ -1,13 +1,15 @@
 //! Whose password is checked next: pure, in the caller's time.
 //!
-//! Sources of connections have their turns one after the other, each with one check at a time. A source whose passwords are
-//! wrong waits longer and longer between two checks, up to [`SLOWEST`]. Few of its logins may wait then, so that one who shares
-//! the source with a guesser has an answer within [`WAITING`] times that.
+//! Sources of connections have their turns one after the other, each with one check at a time. A
+//! source whose passwords are wrong waits longer and longer between two checks, up to [`SLOWEST`].
+//! Few of its logins may wait then, so that one who shares the source with a guesser has an answer
+//! within [`WAITING`] times that.
 
-use skupper_proto::time::Instant;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
+
+use skupper_proto::time::Instant;
 
 /// Wrong passwords of a source that slow nothing down: people mistype.
 const FREE: u32 = 3;
@@ -15,21 +17,24 @@ const FREE: u32 = 3;
 /// The pause after the first wrong password beyond these. It doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(125);
 
-/// The longest pause between two checks of one source. A guesser has 86,400 guesses a day then; a right password that waits
-/// behind [`WAITING`] wrong ones is still in time for a handshake's 10 s, on a slow machine too.
+/// The longest pause between two checks of one source. A guesser has 86,400 guesses a day then; a
+/// right password that waits behind [`WAITING`] wrong ones is still in time for a handshake's 10 s,
+/// on a slow machine too.
 const SLOWEST: Duration = Duration::from_secs(1);
 
 /// The time that makes up for one wrong password.
 const FORGIVEN: Duration = Duration::from_secs(10);
 
-/// Logins that wait of one source that is slowed down, of another source, and of all sources together. What waits holds a
-/// connection that has not opened. A pool of clients that starts, or a site behind one address, logs in all at once; so many
-/// checks of a tenth of a second are over within a handshake's 10 s.
+/// Logins that wait of one source that is slowed down, of another source, and of all sources
+/// together. What waits holds a connection that has not opened. A pool of clients that starts, or a
+/// site behind one address, logs in all at once; so many checks of a tenth of a second are over
+/// within a handshake's 10 s.
 const WAITING: usize = 4;
 const HONEST_WAITING: usize = 64;
 const ALL_WAITING: usize = 1024;
 
-/// Sources that are remembered. Beyond these, the one whose last wrong password is longest ago is forgotten.
+/// Sources that are remembered. Beyond these, the one whose last wrong password is longest ago is
+/// forgotten.
 const SOURCES: usize = 4096;
 
 /// Names a login that waits or is being checked.
@@ -81,14 +86,20 @@ impl Record {
         self.failures = self.unforgiven(now).saturating_add(1);
         self.failed = now;
         if let Some(doublings) = self.failures.checked_sub(FREE + 1) {
-            self.due = now + FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(SLOWEST);
+            self.due =
+                now + FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(SLOWEST);
         }
     }
 
     /// The user with the most logins waiting, and how many.
     fn crowd(&self) -> (usize, &str) {
-        let count = |user: &str| self.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
-        self.waiting.iter().map(|(_, user)| (count(user), &**user)).max_by_key(|(count, _)| *count).unwrap_or((0, ""))
+        let count =
+            |user: &str| self.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
+        self.waiting
+            .iter()
+            .map(|(_, user)| (count(user), &**user))
+            .max_by_key(|(count, _)| *count)
+            .unwrap_or((0, ""))
     }
 }
 
@@ -100,9 +111,14 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
 
     /// Has a login wait for its turn. `Err`: too many wait.
     ///
-    /// Among the logins of one source those of one user do not push out those of another. So a login that waited may be turned
-    /// away for this one; it is named then.
-    pub fn ask(&mut self, source: S, user: &str, now: Instant) -> Result<(Ticket, Option<Ticket>), TooMany> {
+    /// Among the logins of one source those of one user do not push out those of another. So a
+    /// login that waited may be turned away for this one; it is named then.
+    pub fn ask(
+        &mut self,
+        source: S,
+        user: &str,
+        now: Instant,
+    ) -> Result<(Ticket, Option<Ticket>), TooMany> {
         self.make_room();
         let ticket = self.tickets;
         let record = self.sources.entry(source).or_default();
@@ -110,7 +126,11 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         if record.waiting.len() >= record.room(now) {
             let (most, crowd) = record.crowd();
             let mine = record.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
-            let last = record.waiting.iter().rposition(|(_, waiting)| **waiting == *crowd).filter(|_| most > mine + 1);
+            let last = record
+                .waiting
+                .iter()
+                .rposition(|(_, waiting)| **waiting == *crowd)
+                .filter(|_| most > mine + 1);
             turned_away = Some(last.and_then(|at| record.waiting.remove(at)).ok_or(TooMany)?.0);
         } else if self.waiting >= ALL_WAITING {
             return Err(TooMany);
@@ -141,15 +161,18 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         self.forget(source);
     }
 
-    /// The login whose turn it is. Call it after each change, until it gives none, and when [`Turns::due`] says.
+    /// The login whose turn it is. Call it after each change, until it gives none, and when
+    /// [`Turns::due`] says.
     pub fn next(&mut self, now: Instant) -> Option<Ticket> {
         if self.checking >= self.at_once {
             return None;
         }
-        let ready = |record: &Record| !record.checking && !record.waiting.is_empty() && record.due <= now;
+        let ready =
+            |record: &Record| !record.checking && !record.waiting.is_empty() && record.due <= now;
         let ready = self.sources.iter().filter(|(_, record)| ready(record));
-        let (_, _, source) =
-            ready.filter_map(|(source, record)| Some((record.turn, record.waiting.front()?.0, *source))).min()?;
+        let (_, _, source) = ready
+            .filter_map(|(source, record)| Some((record.turn, record.waiting.front()?.0, *source)))
+            .min()?;
         let record = self.sources.get_mut(&source)?;
         let (ticket, _) = record.waiting.pop_front()?;
         self.turn += 1;
@@ -160,8 +183,8 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         Some(ticket)
     }
 
-    /// Enters what came of a check. Returns the logins that waited and are turned away: a source that is slowed down has fewer
-    /// places.
+    /// Enters what came of a check. Returns the logins that waited and are turned away: a source
+    /// that is slowed down has fewer places.
     pub fn done(&mut self, source: S, right: bool, now: Instant) -> Vec<Ticket> {
         let Some(record) = self.sources.get_mut(&source) else { return Vec::new() };
         if std::mem::take(&mut record.checking) {
@@ -173,7 +196,9 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
             while record.waiting.len() > record.room(now) {
                 let (_, crowd) = record.crowd();
                 let last = record.waiting.iter().rposition(|(_, waiting)| **waiting == *crowd);
-                turned_away.extend(last.and_then(|at| record.waiting.remove(at)).map(|(ticket, _)| ticket));
+                turned_away.extend(
+                    last.and_then(|at| record.waiting.remove(at)).map(|(ticket, _)| ticket),
+                );
             }
             self.waiting -= turned_away.len();
         }
@@ -188,7 +213,8 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
 
     /// Forgets a source of which there is nothing to remember.
     fn forget(&mut self, source: S) {
-        if self.sources.get(&source).is_some_and(|record| record.is_idle() && record.failures == 0) {
+        if self.sources.get(&source).is_some_and(|record| record.is_idle() && record.failures == 0)
+        {
             self.sources.remove(&source);
         }
     }

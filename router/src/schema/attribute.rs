@@ -73,7 +73,8 @@ pub enum Effect {
     Works,
     /// It is known and checked but changes nothing yet; setting it earns a warning.
     Accepted,
-    /// It keeps somebody out, so that ignoring it would be a hole: it works, or the router does not start.
+    /// It keeps somebody out, so that ignoring it would be a hole: it works, or the router does not
+    /// start.
     Guards,
 }
 
@@ -99,7 +100,8 @@ pub struct Attribute {
     pub kind: Kind,
     /// The value it has when it is not set, as management shows it.
     pub default: Option<Fixed>,
-    /// The value the router acts on when there is none, or a zero that counts as none; management does not show it.
+    /// The value the router acts on when there is none, or a zero that counts as none; management
+    /// does not show it.
     pub implied: Option<Fixed>,
     /// What happens when it is not set, in words, where no value can say it.
     pub unset: &'static str,
@@ -182,7 +184,11 @@ pub(super) const fn flag(name: &'static str, description: &'static str) -> Attri
 }
 
 /// Starts a row whose value is one of `words`.
-pub(super) const fn choice(name: &'static str, words: &'static [&'static str], description: &'static str) -> Attribute {
+pub(super) const fn choice(
+    name: &'static str,
+    words: &'static [&'static str],
+    description: &'static str,
+) -> Attribute {
     attribute(name, Kind::Enum(words), description)
 }
 
@@ -293,24 +299,36 @@ impl Attribute {
         self.create || self.update || self.required
     }
 
-    /// Turns what a file or a management request gave into a value of this attribute's type, within its range.
+    /// Turns what a file or a management request gave into a value of this attribute's type, within
+    /// its range.
     ///
-    /// Lenient as the C router is: a number does for text, numeric text for an integer, `yes`, `on`, `no`, `off`, `true` and
-    /// `false` in any case for a boolean, the position of a word for the word.
+    /// Lenient as the C router is: a number does for text, numeric text for an integer, `yes`,
+    /// `on`, `no`, `off`, `true` and `false` in any case for a boolean, the position of a word
+    /// for the word.
     pub fn coerce(&self, given: &Json) -> Result<Value, Problem> {
         let value = match (self.kind, given) {
-            (Kind::String | Kind::Path | Kind::EntityId, Json::String(text)) => Value::String(text.clone()),
-            (Kind::String | Kind::Path | Kind::EntityId, Json::Number(number)) => Value::String(number.to_string()),
-            (Kind::Integer, _) => Value::Integer(self.in_range(integer(given).ok_or_else(|| self.wrong(given))?)?),
+            (Kind::String | Kind::Path | Kind::EntityId, Json::String(text)) => {
+                Value::String(text.clone())
+            }
+            (Kind::String | Kind::Path | Kind::EntityId, Json::Number(number)) => {
+                Value::String(number.to_string())
+            }
+            (Kind::Integer, _) => {
+                Value::Integer(self.in_range(integer(given).ok_or_else(|| self.wrong(given))?)?)
+            }
             (Kind::Boolean, _) => Value::Boolean(boolean(given).ok_or_else(|| self.wrong(given))?),
-            (Kind::Enum(words), _) => Value::String(word(words, given).ok_or_else(|| self.wrong(given))?.to_owned()),
+            (Kind::Enum(words), _) => {
+                Value::String(word(words, given).ok_or_else(|| self.wrong(given))?.to_owned())
+            }
             (Kind::Map, Json::Object(map)) => Value::Map(map.clone()),
             (Kind::Properties, Json::Object(map)) => match map.keys().find(|key| !key.is_ascii()) {
                 Some(key) => return Err(Problem::NotAscii { key: quote(key) }),
                 None => Value::Map(map.clone()),
             },
             (Kind::List, Json::Array(list)) => Value::List(list.clone()),
-            (Kind::Properties, _) => return Err(Problem::Invalid("Properties must be a map".to_owned())),
+            (Kind::Properties, _) => {
+                return Err(Problem::Invalid("Properties must be a map".to_owned()));
+            }
             _ => return Err(self.wrong(given)),
         };
         Ok(value)
@@ -373,15 +391,23 @@ fn boolean(given: &Json) -> Option<bool> {
 
 fn word(words: &'static [&'static str], given: &Json) -> Option<&'static str> {
     let named = given.as_str().and_then(|text| words.iter().find(|word| **word == text));
-    let counted = || integer(given).and_then(|index| usize::try_from(index).ok()).and_then(|index| words.get(index));
+    let counted = || {
+        integer(given)
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| words.get(index))
+    };
     named.or_else(counted).copied()
 }
 
-/// Text from outside, made fit for one line of an error: in quotes, control characters escaped, cut when long.
+/// Text from outside, made fit for one line of an error: in quotes, control characters escaped, cut
+/// when long.
 pub(crate) fn quote(text: &str) -> String {
     const SHOWN: usize = 80;
-    let mut shown: String =
-        text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }

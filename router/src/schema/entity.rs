@@ -54,7 +54,8 @@ pub struct AttributeError {
     pub problem: Problem,
 }
 
-/// A checked entity: every attribute is known, of its type and in its range; defaults are filled in.
+/// A checked entity: every attribute is known, of its type and in its range; defaults are filled
+/// in.
 #[derive(Clone)]
 pub struct Entity {
     kind: &'static EntityType,
@@ -64,8 +65,8 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// Checks `attributes` against `kind` and fills in defaults. An attribute that is `null` counts as not given; of one given
-    /// twice the last counts.
+    /// Checks `attributes` against `kind` and fills in defaults. An attribute that is `null` counts
+    /// as not given; of one given twice the last counts.
     pub fn new<'a>(
         kind: &'static EntityType,
         attributes: impl IntoIterator<Item = (&'a str, &'a Json)>,
@@ -73,7 +74,10 @@ impl Entity {
         let mut values = BTreeMap::new();
         for (name, given) in attributes {
             let Some(attribute) = kind.attribute(name) else {
-                let known = kind.attributes().filter(|attribute| attribute.configurable()).map(|attribute| attribute.name);
+                let known = kind
+                    .attributes()
+                    .filter(|attribute| attribute.configurable())
+                    .map(|attribute| attribute.name);
                 return Err(Problem::Unknown { nearest: nearest(name, known) }.of(name));
             };
             if given.is_null() {
@@ -83,16 +87,27 @@ impl Entity {
             if attribute.name == "type" {
                 let named = value.as_str().unwrap_or_default();
                 if super::entity_type(named).is_none_or(|other| other.name != kind.name) {
-                    return Err(Problem::Invalid(format!("{} is not the type {}", quote(named), kind.long_name())).of(name));
+                    return Err(Problem::Invalid(format!(
+                        "{} is not the type {}",
+                        quote(named),
+                        kind.long_name()
+                    ))
+                    .of(name));
                 }
                 continue;
             }
             values.insert(attribute.name, value);
         }
         let given = values.keys().copied().collect();
-        for attribute in kind.attributes().filter(|attribute| !values.contains_key(attribute.name)).collect::<Vec<_>>() {
+        for attribute in kind
+            .attributes()
+            .filter(|attribute| !values.contains_key(attribute.name))
+            .collect::<Vec<_>>()
+        {
             match attribute.default {
-                _ if attribute.name == "type" => _ = values.insert("type", Value::String(kind.long_name())),
+                _ if attribute.name == "type" => {
+                    _ = values.insert("type", Value::String(kind.long_name()))
+                }
                 Some(default) => _ = values.insert(attribute.name, default.value()),
                 None if attribute.required => return Err(Problem::Missing.of(attribute.name)),
                 None => {}
@@ -135,10 +150,13 @@ impl Entity {
 
     /// The attributes that have a value, in the table's order, secrets among them.
     pub fn values(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
-        self.kind.attributes().filter_map(|attribute| Some((attribute, self.values.get(attribute.name)?)))
+        self.kind
+            .attributes()
+            .filter_map(|attribute| Some((attribute, self.values.get(attribute.name)?)))
     }
 
-    /// Gives an attribute a value the router chose itself. Nothing happens when the type has no such attribute.
+    /// Gives an attribute a value the router chose itself. Nothing happens when the type has no
+    /// such attribute.
     pub fn set(&mut self, attribute: &str, value: Value) {
         if let Some(attribute) = self.kind.attribute(attribute) {
             self.values.insert(attribute.name, value);
@@ -150,9 +168,11 @@ impl Entity {
         self.find(name)?.ok_or_else(|| Problem::Missing.of(name))
     }
 
-    /// Reads an attribute that may be absent. Empty text, and a zero that means "not set", are absent.
+    /// Reads an attribute that may be absent. Empty text, and a zero that means "not set", are
+    /// absent.
     pub fn find<T: FromValue>(&self, name: &str) -> Result<Option<T>, AttributeError> {
-        let attribute = self.kind.attribute(name).ok_or_else(|| Problem::Unknown { nearest: None }.of(name))?;
+        let attribute =
+            self.kind.attribute(name).ok_or_else(|| Problem::Unknown { nearest: None }.of(name))?;
         let given = self.values.get(name).filter(|value| match value {
             Value::Integer(0) => !attribute.zero_is_unset,
             _ => true,
@@ -190,7 +210,8 @@ pub trait FromValue: Sized {
     /// Whether empty text is the same as no value.
     const EMPTY_IS_ABSENT: bool = true;
 
-    /// Converts; fails when the value has a form that the schema's type allows and this type does not.
+    /// Converts; fails when the value has a form that the schema's type allows and this type does
+    /// not.
     fn from_value(value: &Value) -> Result<Self, Problem>;
 }
 

@@ -103,14 +103,15 @@ pub struct EntityType {
     pub base: Option<&'static Self>,
     /// There is at most one.
     pub singleton: bool,
-    /// Whether configuring one does anything. Attributes of a type without effect have none either.
+    /// Whether configuring one does anything. Attributes of a type without effect have none
+    /// either.
     pub effect: Effect,
     /// Its own operations; [`EntityType::operations`] adds the inherited ones.
     pub own_operations: &'static [Operation],
     /// Its own attributes; [`EntityType::attributes`] adds the inherited ones.
     pub own_attributes: &'static [Attribute],
-    /// Attributes that this router has and a C router does not. Requests for the schema do not tell
-    /// them, for tools compare schemas; a query tells them by name.
+    /// Attributes that this router has and a C router does not. Requests for the schema do not
+    /// tell them, for tools compare schemas; a query tells them by name.
     pub further_attributes: &'static [Attribute],
 }
 

@@ -30,11 +30,15 @@ impl FromStr for FailoverUrl {
             None => (None, text),
         };
         if let Some(other) = scheme.filter(|scheme| !matches!(*scheme, "amqp" | "amqps")) {
-            return Err(wrong(&format!("has scheme {}, which is neither amqp nor amqps", quote(other))));
+            return Err(wrong(&format!(
+                "has scheme {}, which is neither amqp nor amqps",
+                quote(other)
+            )));
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(bracketed) => {
-                let (host, after) = bracketed.split_once(']').ok_or_else(|| wrong("lacks a closing bracket"))?;
+                let (host, after) =
+                    bracketed.split_once(']').ok_or_else(|| wrong("lacks a closing bracket"))?;
                 (host, after.strip_prefix(':'))
             }
             None => match rest.rsplit_once(':') {
@@ -42,11 +46,16 @@ impl FromStr for FailoverUrl {
                 None => (rest, None),
             },
         };
-        if host.is_empty() || host.len() > 255 || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
+        if host.is_empty()
+            || host.len() > 255
+            || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/')
+        {
             return Err(wrong("names no host"));
         }
         let port = port.or(scheme).unwrap_or("amqp");
-        let port = port.parse().map_err(|_| wrong("has a port that is neither a number nor known by name"))?;
+        let port = port
+            .parse()
+            .map_err(|_| wrong("has a port that is neither a number nor known by name"))?;
         Ok(Self { scheme: scheme.map(str::to_owned), host: host.to_owned(), port })
     }
 }
@@ -61,9 +70,17 @@ impl fmt::Display for FailoverUrl {
 
 /// Reads a list separated by commas.
 pub fn failover_urls(text: &str) -> Result<Vec<FailoverUrl>, Problem> {
-    let urls: Vec<_> = text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
+    let urls: Vec<_> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|url| !url.is_empty())
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     if urls.len() > MOST {
-        return Err(Problem::Invalid(format!("{} addresses are more than the {MOST} that are told", urls.len())));
+        return Err(Problem::Invalid(format!(
+            "{} addresses are more than the {MOST} that are told",
+            urls.len()
+        )));
     }
     Ok(urls)
 }
@@ -74,9 +91,19 @@ mod tests {
 
     #[test]
     fn lists_are_read() {
-        let urls = failover_urls("second-host:25000, amqps://third-host:5671,amqp://[::1]:7,fourth").unwrap();
+        let urls =
+            failover_urls("second-host:25000, amqps://third-host:5671,amqp://[::1]:7,fourth")
+                .unwrap();
         let shown: Vec<_> = urls.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["amqp://second-host:25000", "amqps://third-host:5671", "amqp://[::1]:7", "amqp://fourth:amqp"]);
+        assert_eq!(
+            shown,
+            [
+                "amqp://second-host:25000",
+                "amqps://third-host:5671",
+                "amqp://[::1]:7",
+                "amqp://fourth:amqp"
+            ]
+        );
         assert_eq!(urls[0].scheme, None);
         assert_eq!(urls[2].host, "::1");
         assert_eq!(urls[3].port.number, 5672);

@@ -3,11 +3,13 @@
 use super::{Entity, Value};
 
 impl Entity {
-    /// Sets `identity`, and `name` where none was given, as the C router makes them: the type, a slash, and what identifies the
-    /// entity. `count` identifies those of a type that has nothing else for it.
+    /// Sets `identity`, and `name` where none was given, as the C router makes them: the type, a
+    /// slash, and what identifies the entity. `count` identifies those of a type that has
+    /// nothing else for it.
     pub fn identify(&mut self, count: usize) {
         let kind = self.kind();
-        let part = |attribute: &str| self.value(attribute).and_then(Value::as_str).unwrap_or_default();
+        let part =
+            |attribute: &str| self.value(attribute).and_then(Value::as_str).unwrap_or_default();
         let identifier = match kind.name {
             "router" => part("id").to_owned(),
             "log" => part("module").to_owned(),

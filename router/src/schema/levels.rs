@@ -10,7 +10,10 @@ impl FromValue for Levels {
     fn from_value(value: &Value) -> Result<Self, Problem> {
         Self::parse(&String::from_value(value)?).map_err(|UnknownLevel(token)| {
             let names = Level::ALL.map(Level::name).join(", ");
-            Problem::WrongType { given: quote(&token), wanted: format!("a log level: none, {names}") }
+            Problem::WrongType {
+                given: quote(&token),
+                wanted: format!("a log level: none, {names}"),
+            }
         })
     }
 }

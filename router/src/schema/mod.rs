@@ -1,9 +1,10 @@
 //! The management schema, written once.
 //!
-//! [`table`] says which entities there are and what attributes they have. Whatever else knows of attributes is made from it:
-//! the readers of configuration files, the management node, the reference configuration. [`Entity`] is an entity whose
-//! attributes were checked against the table; the types in [`typed`] are the same for code that acts on them. Nothing here
-//! opens a file but [`Password::resolve`].
+//! [`table`] says which entities there are and what attributes they have. Whatever else knows of
+//! attributes is made from it: the readers of configuration files, the management node, the
+//! reference configuration. [`Entity`] is an entity whose attributes were checked against the
+//! table; the types in [`typed`] are the same for code that acts on them. Nothing here opens a file
+//! but [`Password::resolve`].
 
 mod attribute;
 mod entity;
@@ -32,8 +33,8 @@ pub use password::{Password, PasswordError, Secret};
 pub use port::Port;
 pub use value::Value;
 pub use words::{
-    AddressFamily, Distribution, LogModule, ManagementAccess, MessageComponents, Mode, MultiAddressStrategy, Observer, Role,
-    SaslMechanism, SaslMechanisms, StripAnnotations,
+    AddressFamily, Distribution, LogModule, ManagementAccess, MessageComponents, Mode,
+    MultiAddressStrategy, Observer, Role, SaslMechanism, SaslMechanisms, StripAnnotations,
 };
 
 /// All entity types, in the order in which management tells them.
@@ -41,8 +42,8 @@ pub fn entity_types() -> impl Iterator<Item = &'static EntityType> {
     table::ENTITY_TYPES.iter().copied()
 }
 
-/// The entity type of this name: short (`listener`), long (`io.skupper.router.listener`), or the alias of configuration files
-/// (`address`, `autoLink`).
+/// The entity type of this name: short (`listener`), long (`io.skupper.router.listener`), or the
+/// alias of configuration files (`address`, `autoLink`).
 pub fn entity_type(name: &str) -> Option<&'static EntityType> {
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
     entity_types().find(|kind| kind.name == name || kind.alias == Some(name))

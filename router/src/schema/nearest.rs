@@ -4,7 +4,10 @@
 const TYPOS: usize = 2;
 
 /// The candidate nearest to `word`, if it is near.
-pub(crate) fn nearest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(crate) fn nearest(
+    word: &str,
+    candidates: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
     // The distance costs the product of the lengths, and no known word is that long.
     if word.len() > 64 {
         return None;
@@ -42,8 +45,13 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        for (from, to, edits) in [("", "", 0), ("", "abc", 3), ("cost", "cost", 0), ("cots", "cost", 2), ("kitten", "sitting", 3)]
-        {
+        for (from, to, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("cost", "cost", 0),
+            ("cots", "cost", 2),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(distance(from, to), edits, "{from} to {to}");
             assert_eq!(distance(to, from), edits, "{to} to {from}");
         }

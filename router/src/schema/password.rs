@@ -80,7 +80,8 @@ impl Password {
         }
     }
 
-    /// Reads the forms that a connector's saslPassword knows: `literal:` is no form there but part of the password.
+    /// Reads the forms that a connector's saslPassword knows: `literal:` is no form there but part
+    /// of the password.
     pub fn parse_sasl(text: &str) -> Self {
         match text.starts_with("literal:") {
             true => Self::Plain(Secret::new(text)),
@@ -100,9 +101,14 @@ impl Password {
     }
 
     /// Gets the password: from `environment`, from its file, or from itself.
-    pub fn resolve(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Secret, PasswordError> {
+    pub fn resolve(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Secret, PasswordError> {
         match self {
-            Self::Environment(name) => environment(name).map(Secret).ok_or_else(|| PasswordError::NotSet { name: name.clone() }),
+            Self::Environment(name) => environment(name)
+                .map(Secret)
+                .ok_or_else(|| PasswordError::NotSet { name: name.clone() }),
             Self::File(path) => first_line(path),
             Self::Literal(secret) | Self::Plain(secret) => Ok(secret.clone()),
         }
@@ -112,7 +118,10 @@ impl Password {
 fn first_line(path: &Path) -> Result<Secret, PasswordError> {
     let unreadable = |cause| PasswordError::Unreadable { path: path.to_owned(), cause };
     let mut line = String::new();
-    BufReader::new(File::open(path).map_err(unreadable)?).take(LONGEST + 1).read_line(&mut line).map_err(unreadable)?;
+    BufReader::new(File::open(path).map_err(unreadable)?)
+        .take(LONGEST + 1)
+        .read_line(&mut line)
+        .map_err(unreadable)?;
     if line.len() as u64 > LONGEST {
         return Err(PasswordError::TooLong { path: path.to_owned() });
     }

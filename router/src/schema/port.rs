@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::entity::FromValue;
 use super::{Problem, Value, quote};
 
-/// The services that may be given by name. A scratch image has no `/etc/services`, and the same file must mean the same
-/// everywhere.
+/// The services that may be given by name. A scratch image has no `/etc/services`, and the same
+/// file must mean the same everywhere.
 const SERVICES: &[(&str, u16)] = &[
     ("amqp", 5672),
     ("amqps", 5671),

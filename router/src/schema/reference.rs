@@ -1,7 +1,8 @@
-//! The reference configuration: every attribute a configuration file may set, explained where it stands.
+//! The reference configuration: every attribute a configuration file may set, explained where it
+//! stands.
 //!
-//! `config/reference.conf` is this text; a test compares the two. To make the file anew after a change of the table:
-//! `skrouterd --print-reference-config > config/reference.conf`.
+//! `config/reference.conf` is this text; a test compares the two. To make the file anew after a
+//! change of the table: `skrouterd --print-reference-config > config/reference.conf`.
 
 use std::fmt::Write;
 
@@ -49,7 +50,8 @@ pub fn render() -> String {
 }
 
 fn section(text: &mut String, kind: &EntityType) {
-    let settings = IN_FORCE.iter().find(|(name, _)| *name == kind.name).map(|(_, settings)| *settings);
+    let settings =
+        IN_FORCE.iter().find(|(name, _)| *name == kind.name).map(|(_, settings)| *settings);
     let hash = if settings.is_some() { "" } else { "#" };
     text.push('\n');
     explain(text, "", &"-".repeat(WIDTH - 2));
@@ -116,7 +118,11 @@ fn facts(kind: &EntityType, attribute: &Attribute) -> String {
         _ if kind.effect == Effect::Accepted => {}
         Effect::Accepted => facts.push_str(". Has no effect yet"),
         Effect::Works | Effect::Guards if !attribute.pending.is_empty() => {
-            _ = write!(facts, ". Works, except these words, which have no effect yet: {}", attribute.pending.join(", "));
+            _ = write!(
+                facts,
+                ". Works, except these words, which have no effect yet: {}",
+                attribute.pending.join(", ")
+            );
         }
         Effect::Works | Effect::Guards => facts.push_str(". Works"),
     }

@@ -245,15 +245,16 @@ impl SaslMechanisms {
 impl FromStr for SaslMechanisms {
     type Err = Problem;
 
-    /// Reads names separated by blanks or commas. A name this router does not speak is an error: leaving it out in silence would
-    /// change who gets in.
+    /// Reads names separated by blanks or commas. A name this router does not speak is an error:
+    /// leaving it out in silence would change who gets in.
     fn from_str(text: &str) -> Result<Self, Problem> {
         let mut mechanisms = Vec::new();
         for name in text.split([' ', ',', '\t']).filter(|name| !name.is_empty()) {
-            let mechanism = name.to_ascii_uppercase().parse().map_err(|_| Problem::Unsupported {
-                what: format!("SASL mechanism {}", super::quote(name)),
-                supported: SaslMechanism::WORDS.join(", "),
-            })?;
+            let mechanism =
+                name.to_ascii_uppercase().parse().map_err(|_| Problem::Unsupported {
+                    what: format!("SASL mechanism {}", super::quote(name)),
+                    supported: SaslMechanism::WORDS.join(", "),
+                })?;
             if !mechanisms.contains(&mechanism) {
                 mechanisms.push(mechanism);
             }
@@ -299,9 +300,11 @@ impl MessageComponents {
 impl FromStr for MessageComponents {
     type Err = Problem;
 
-    /// Reads `none`, `all`, or names of parts separated by commas. A name that no part has is never found.
+    /// Reads `none`, `all`, or names of parts separated by commas. A name that no part has is never
+    /// found.
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let parts: Vec<_> = text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let parts: Vec<_> =
+            text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
         Ok(match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [] | ["none"] => Self::None,
             ["all"] => Self::All,

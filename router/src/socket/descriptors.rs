@@ -1,26 +1,29 @@
 //! How many descriptors are open, and who may still have one.
 //!
-//! A process that runs out of descriptors accepts nobody: no probe, no operator, no neighbor. So whoever opens sockets for
-//! others claims each here first, for a [`Purpose`], and clients are stopped below the limit. What the process opens for
-//! itself is estimated once, at the start.
+//! A process that runs out of descriptors accepts nobody: no probe, no operator, no neighbor. So
+//! whoever opens sockets for others claims each here first, for a [`Purpose`], and clients are
+//! stopped below the limit. What the process opens for itself is estimated once, at the start.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::Notify;
 
-/// Descriptors that clients leave to others, where the limit is high. Half of it serves connections to servers and probes,
-/// which need at most a place each of the usual 64; the rest is for neighbors, operators and files.
+/// Descriptors that clients leave to others, where the limit is high. Half of it serves connections
+/// to servers and probes, which need at most a place each of the usual 64; the rest is for
+/// neighbors, operators and files.
 const RESERVE: usize = 128;
 
-/// What a process has open beside sockets for others: standard streams, logs, the admin socket, its lock, signals, look-ups
-/// of names, files that are read for a moment.
+/// What a process has open beside sockets for others: standard streams, logs, the admin socket, its
+/// lock, signals, look-ups of names, files that are read for a moment.
 const OWN: usize = 24;
 
 /// What the runtime of each thread has open.
 const OWN_OF_THREAD: usize = 4;
 
 /// Why nothing can be opened when a claim fails.
-pub const NO_DESCRIPTOR: &str = "too many descriptors are open in this process; raise its limit (ulimit -n)";
+pub const NO_DESCRIPTOR: &str =
+    "too many descriptors are open in this process; raise its limit (ulimit -n)";
 
 /// What a descriptor is for. Each purpose leaves a part of the reserve to those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,8 @@ impl Ledger {
         limit - (limit / 2).min(RESERVE) * purpose.leaves() / 8
     }
 
-    /// Claims `more` descriptors: one, or none for one that is counted already and stays if the purpose allows it.
+    /// Claims `more` descriptors: one, or none for one that is counted already and stays if the
+    /// purpose allows it.
     fn claim(&self, purpose: Purpose, more: usize) -> bool {
         let ceiling = self.ceiling(purpose);
         let more = |open| (open + more <= ceiling).then_some(open + more);
@@ -87,7 +91,8 @@ impl Ledger {
     }
 
     async fn wait(&self, purpose: Purpose, more: usize) {
-        /// Counts a waiting task for as long as it waits. A task that was woken and has gone wakes another in its place.
+        /// Counts a waiting task for as long as it waits. A task that was woken and has gone wakes
+        /// another in its place.
         struct Waits<'ledger>(&'ledger Ledger, Purpose);
         impl Drop for Waits<'_> {
             fn drop(&mut self) {
@@ -118,14 +123,18 @@ impl Ledger {
     /// Wakes one that can have a descriptor while `open` are.
     fn wake(&self, open: usize) {
         // Who may go furthest comes first.
-        let waits = |purpose: &&Purpose| self.waiting[**purpose as usize].load(Ordering::SeqCst) > 0;
-        if let Some(next) = Purpose::ALL.iter().rev().find(waits).filter(|next| open <= self.ceiling(**next)) {
+        let waits =
+            |purpose: &&Purpose| self.waiting[**purpose as usize].load(Ordering::SeqCst) > 0;
+        if let Some(next) =
+            Purpose::ALL.iter().rev().find(waits).filter(|next| open <= self.ceiling(**next))
+        {
             self.released[*next as usize].notify_one();
         }
     }
 }
 
-/// Sets the limit of this process. `limit` is that of the system, `None` without one; `threads` have a runtime each.
+/// Sets the limit of this process. `limit` is that of the system, `None` without one; `threads`
+/// have a runtime each.
 ///
 /// Returns the descriptors that are left for others, or `None` without a limit.
 pub fn limit_descriptors(limit: Option<u64>, threads: usize) -> Option<usize> {
@@ -173,8 +182,9 @@ impl Drop for Descriptor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
+
+    use super::*;
 
     fn ledger(limit: usize) -> Ledger {
         let ledger = Ledger::new();

@@ -1,9 +1,8 @@
 //! Outgoing connections.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,7 +23,8 @@ pub struct DialOptions {
     pub lookup: Duration,
     /// Deadline of the attempt at one address.
     pub attempt: Duration,
-    /// Deadline of all attempts together, the look-up not counted. Addresses it leaves untried are reported as such.
+    /// Deadline of all attempts together, the look-up not counted. Addresses it leaves untried are
+    /// reported as such.
     pub total: Duration,
 }
 
@@ -63,12 +63,16 @@ impl AttemptError {
         match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::CONNREFUSED) => Self::Refused,
             Some(Errno::TIMEDOUT) => Self::TimedOut(waited),
-            Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::AFNOSUPPORT | Errno::NETDOWN | Errno::HOSTDOWN) => {
-                Self::Unreachable
-            }
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => {
-                Self::Resources(error.to_string())
-            }
+            Some(
+                Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::AFNOSUPPORT
+                | Errno::NETDOWN
+                | Errno::HOSTDOWN,
+            ) => Self::Unreachable,
+            Some(
+                Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL,
+            ) => Self::Resources(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
@@ -134,7 +138,12 @@ impl fmt::Display for Attempts<'_> {
 /// Connects to `host`: resolves it and tries its addresses in order until one answers.
 ///
 /// The socket's options are set before it connects.
-pub async fn dial(resolver: &Resolver, host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, DialError> {
+pub async fn dial(
+    resolver: &Resolver,
+    host: &str,
+    port: u16,
+    options: &DialOptions,
+) -> Result<TcpStream, DialError> {
     let addresses = resolver.resolve(host, options.family, options.lookup).await?;
     let end = Instant::now() + options.total;
     let mut attempts = Vec::with_capacity(addresses.len());
@@ -153,14 +162,27 @@ pub async fn dial(resolver: &Resolver, host: &str, port: u16, options: &DialOpti
 }
 
 /// Connects to one address.
-pub async fn dial_address(address: SocketAddr, kind: Kind, deadline: Duration) -> Result<TcpStream, AttemptError> {
+pub async fn dial_address(
+    address: SocketAddr,
+    kind: Kind,
+    deadline: Duration,
+) -> Result<TcpStream, AttemptError> {
     attempt(address, kind, deadline, Instant::now() + deadline).await
 }
 
-async fn attempt(address: SocketAddr, kind: Kind, deadline: Duration, end: Instant) -> Result<TcpStream, AttemptError> {
+async fn attempt(
+    address: SocketAddr,
+    kind: Kind,
+    deadline: Duration,
+    end: Instant,
+) -> Result<TcpStream, AttemptError> {
     let start = Instant::now();
     let connect = async {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
         configure(&socket, kind);
         TcpSocket::from_std_stream(socket.into()).connect(address).await
     };

@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::options::{Kind, configure};
 use super::resolve::{Family, ResolveError, Resolver};
 
-/// No accept queue is longer than this (`net.core.somaxconn` since Linux 5.4), so a drain that took as many has taken what waited.
+/// No accept queue is longer than this (`net.core.somaxconn` since Linux 5.4), so a drain that took
+/// as many has taken what waited.
 const DRAIN_LIMIT: usize = 4096;
 
 /// Why a listener could not be opened.
@@ -28,7 +29,9 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// The port is below 1024 and this process may not open those.
-    #[error("cannot listen on {address}: not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)")]
+    #[error(
+        "cannot listen on {address}: not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)"
+    )]
     NotPermitted {
         /// What was asked for.
         address: SocketAddr,
@@ -74,15 +77,16 @@ impl ListenError {
 
 /// Opens the listening sockets of `host` and `port`: one per address.
 ///
-/// * An empty host means all interfaces: one dual-stack socket, or an IPv4 one where the kernel has no IPv6. `0.0.0.0` and `::` mean all
-///   interfaces of that family only.
-/// * A name is listened on at every address it has (`localhost` has two). An address the machine lacks is passed over as long as
-///   another one works; a port in use is an error, for half a listener would mislead.
+/// * An empty host means all interfaces: one dual-stack socket, or an IPv4 one where the kernel has
+///   no IPv6. `0.0.0.0` and `::` mean all interfaces of that family only.
+/// * A name is listened on at every address it has (`localhost` has two). An address the machine
+///   lacks is passed over as long as another one works; a port in use is an error, for half a
+///   listener would mislead.
 /// * With port 0 the kernel chooses, and all sockets share its choice.
 ///
-/// The sockets are non-blocking. They have the options of `kind`, which what they accept inherits: that spares five system calls a connection.
-/// `SO_REUSEADDR` is set, so that a restart does not wait for old connections; `SO_REUSEPORT` never, for two
-/// processes would share a port unseen.
+/// The sockets are non-blocking. They have the options of `kind`, which what they accept inherits:
+/// that spares five system calls a connection. `SO_REUSEADDR` is set, so that a restart does not
+/// wait for old connections; `SO_REUSEPORT` never, for two processes would share a port unseen.
 pub async fn listen(
     resolver: &Resolver,
     host: &str,
@@ -112,7 +116,10 @@ pub async fn listen(
         match listen_address(SocketAddr::new(ip, port), backlog, true, kind) {
             Ok(listener) => {
                 if port == 0 {
-                    port = listener.local_addr().map_err(|error| ListenError::new(SocketAddr::new(ip, 0), error))?.port();
+                    port = listener
+                        .local_addr()
+                        .map_err(|error| ListenError::new(SocketAddr::new(ip, 0), error))?
+                        .port();
                 }
                 listeners.push(listener);
             }
@@ -126,10 +133,20 @@ pub async fn listen(
     }
 }
 
-/// Opens one listening socket. `v6only` says whether an IPv6 socket leaves IPv4 alone; it has no meaning for IPv4.
-pub fn listen_address(address: SocketAddr, backlog: u32, v6only: bool, kind: Kind) -> Result<TcpListener, ListenError> {
+/// Opens one listening socket. `v6only` says whether an IPv6 socket leaves IPv4 alone; it has no
+/// meaning for IPv4.
+pub fn listen_address(
+    address: SocketAddr,
+    backlog: u32,
+    v6only: bool,
+    kind: Kind,
+) -> Result<TcpListener, ListenError> {
     let open = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
         if address.is_ipv6() {
             socket.set_only_v6(v6only)?;
         }
@@ -147,8 +164,8 @@ pub fn listen_address(address: SocketAddr, backlog: u32, v6only: bool, kind: Kin
 pub enum AcceptFailure {
     /// That one connection is gone: accept the next at once.
     Connection,
-    /// Descriptors or memory are short. The connection stays in the queue and the socket readable: wait a little before the next try, or the loop
-    /// spins.
+    /// Descriptors or memory are short. The connection stays in the queue and the socket readable:
+    /// wait a little before the next try, or the loop spins.
     Resources,
     /// The listener itself is broken: open it anew.
     Listener,
@@ -157,14 +174,18 @@ pub enum AcceptFailure {
 /// Sorts an error of `accept` (`accept(2)`, section ERRORS).
 pub fn accept_failure(error: &io::Error) -> AcceptFailure {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => AcceptFailure::Resources,
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => AcceptFailure::Listener,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            AcceptFailure::Resources
+        }
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+            AcceptFailure::Listener
+        }
         _ => AcceptFailure::Connection,
     }
 }
 
-/// Takes the connections that wait in a listener's queue, to be called before the listener is closed: closing would reset
-/// them although their clients already believe to be connected.
+/// Takes the connections that wait in a listener's queue, to be called before the listener is
+/// closed: closing would reset them although their clients already believe to be connected.
 ///
 /// The listener must be non-blocking, as all made here are. The streams are non-blocking.
 pub fn drain_accept(listener: &impl AsFd) -> Vec<TcpStream> {

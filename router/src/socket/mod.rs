@@ -1,10 +1,12 @@
-//! Every TCP socket of the router is made here: listening, dialing, name resolution, options, and the ways a socket ends.
+//! Every TCP socket of the router is made here: listening, dialing, name resolution, options, and
+//! the ways a socket ends.
 //!
 //! Nothing here knows what is spoken on a socket; TLS lives in [`crate::tls`].
 //!
-//! Sockets move between the runtimes of the shards. Listeners are made as [`std::net::TcpListener`] in non-blocking mode, ready for
-//! [`tokio::net::TcpListener::from_std`] on the runtime that accepts; a stream moves with `into_std` on the runtime it leaves and
-//! `from_std` on the one it enters (both keep non-blocking mode and options).
+//! Sockets move between the runtimes of the shards. Listeners are made as [`std::net::TcpListener`]
+//! in non-blocking mode, ready for [`tokio::net::TcpListener::from_std`] on the runtime that
+//! accepts; a stream moves with `into_std` on the runtime it leaves and `from_std` on the one it
+//! enters (both keep non-blocking mode and options).
 
 mod descriptors;
 mod dial;
@@ -20,7 +22,9 @@ mod write;
 pub use descriptors::{Descriptor, NO_DESCRIPTOR, Purpose, limit_descriptors};
 pub use dial::{AttemptError, DialError, DialOptions, dial, dial_address};
 pub use limits::raise_descriptor_limit;
-pub use listen::{AcceptFailure, ListenError, accept_failure, drain_accept, listen, listen_address};
+pub use listen::{
+    AcceptFailure, ListenError, accept_failure, drain_accept, listen, listen_address,
+};
 pub use options::{Kind, configure, end_cleanly, finish, reset};
 pub use places::{Neighbors, Phase, Place, Places};
 pub use read::read;
@@ -28,7 +32,8 @@ pub use resolve::{Family, ResolveError, ResolveFailure, Resolver, service_port};
 pub use source::Source;
 pub use write::write;
 
-/// The address to show for a peer: what a dual-stack socket calls `::ffff:192.0.2.1` is written `192.0.2.1`.
+/// The address to show for a peer: what a dual-stack socket calls `::ffff:192.0.2.1` is written
+/// `192.0.2.1`.
 pub fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
     std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,12 +1,14 @@
 //! Reading a socket.
 
-use rustix::net::{RecvFlags, recv};
 use std::io;
+
+use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Reads once, without waiting. A read that does not fill the buffer has emptied the socket: the runtime is told so, and the next read waits
-/// for the kernel's word instead of asking for it. (Of the system calls of small requests, that was one in three.)
+/// Reads once, without waiting. A read that does not fill the buffer has emptied the socket: the
+/// runtime is told so, and the next read waits for the kernel's word instead of asking for it. (Of
+/// the system calls of small requests, that was one in three.)
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] when there is nothing to read.
@@ -16,7 +18,11 @@ pub fn read(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, _) = recv(socket, &mut *buffer, RecvFlags::empty())?;
         octets = Some(read);
         // The end is no emptiness: it is to be read again by whoever asks.
-        if (1..buffer.len()).contains(&read) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        if (1..buffer.len()).contains(&read) {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(())
+        }
     });
     match octets {
         Some(octets) => Ok(octets),
@@ -26,8 +32,9 @@ pub fn read(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Write;
+
+    use super::*;
 
     #[tokio::test]
     async fn a_short_read_waits_for_more_and_misses_nothing() {

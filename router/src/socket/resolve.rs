@@ -1,7 +1,8 @@
 //! Names to addresses.
 //!
-//! The executable is static: there is no libc that would read `nsswitch.conf` for us. What is done here is what `hosts: files dns` does:
-//! `/etc/hosts` first, then the name servers, search list and options of `/etc/resolv.conf`.
+//! The executable is static: there is no libc that would read `nsswitch.conf` for us. What is done
+//! here is what `hosts: files dns` does: `/etc/hosts` first, then the name servers, search list and
+//! options of `/etc/resolv.conf`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,14 +20,16 @@ use hickory_resolver::{Resolver as Dns, system_conf};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A name is asked again at the earliest this long after the last answer. A moved service is found fast, and a burst of service
-/// connections to one backend asks once.
+/// A name is asked again at the earliest this long after the last answer. A moved service is found
+/// fast, and a burst of service connections to one backend asks once.
 const FRESH: Duration = Duration::from_secs(2);
-/// The longest a question takes, whatever the callers' deadlines: one question serves all who ask at the time.
+/// The longest a question takes, whatever the callers' deadlines: one question serves all who ask
+/// at the time.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait for one name server before the question is repeated or the next server asked.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers kept at most. A site knows its backends and its links: a few hundred names at the very most.
+/// Answers kept at most. A site knows its backends and its links: a few hundred names at the very
+/// most.
 const CACHE_LIMIT: usize = 1024;
 /// Addresses of one name that are used; more make no sense for trying one after the other.
 const ADDRESS_LIMIT: usize = 32;
@@ -95,10 +98,16 @@ impl fmt::Display for ResolveFailure {
             Self::NoAddress(Family::V4) => f.write_str("it has no IPv4 address"),
             Self::NoAddress(Family::V6) => f.write_str("it has no IPv6 address"),
             Self::TimedOut(limit) => {
-                write!(f, "the name servers of /etc/resolv.conf did not answer within {:.1} s", limit.as_secs_f32())
+                write!(
+                    f,
+                    "the name servers of /etc/resolv.conf did not answer within {:.1} s",
+                    limit.as_secs_f32()
+                )
             }
             Self::Malformed => f.write_str("it is neither an address nor a host name"),
-            Self::NoServer(why) => write!(f, "not in /etc/hosts, and no name server in /etc/resolv.conf ({why})"),
+            Self::NoServer(why) => {
+                write!(f, "not in /etc/hosts, and no name server in /etc/resolv.conf ({why})")
+            }
             Self::Server(why) => write!(f, "the name servers of /etc/resolv.conf failed: {why}"),
         }
     }
@@ -134,7 +143,8 @@ impl Resolver {
         Self::with_files(Path::new("/etc/hosts"), Path::new("/etc/resolv.conf"), 53)
     }
 
-    /// A resolver with other files in the place of `/etc/hosts` and `/etc/resolv.conf`, and another port of the name servers.
+    /// A resolver with other files in the place of `/etc/hosts` and `/etc/resolv.conf`, and another
+    /// port of the name servers.
     pub fn with_files(hosts: &Path, resolv_conf: &Path, dns_port: u16) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -147,13 +157,24 @@ impl Resolver {
         }
     }
 
-    /// The addresses of `host`, in the order in which to try them; never empty. Literals (IPv6 also in brackets) and `localhost` need no
-    /// resolver. Answers, also negative ones, are kept for two seconds, and one question serves all who ask meanwhile.
-    pub async fn resolve(&self, host: &str, family: Family, deadline: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
+    /// The addresses of `host`, in the order in which to try them; never empty. Literals (IPv6 also
+    /// in brackets) and `localhost` need no resolver. Answers, also negative ones, are kept for
+    /// two seconds, and one question serves all who ask meanwhile.
+    pub async fn resolve(
+        &self,
+        host: &str,
+        family: Family,
+        deadline: Duration,
+    ) -> Result<Arc<[IpAddr]>, ResolveError> {
         let fail = |failure| ResolveError { host: host.to_owned(), failure };
         if let Some(addresses) = local(host) {
-            let addresses: Arc<[IpAddr]> = addresses.into_iter().filter(|address| family.admits(address)).collect();
-            return if addresses.is_empty() { Err(fail(ResolveFailure::NoAddress(family))) } else { Ok(addresses) };
+            let addresses: Arc<[IpAddr]> =
+                addresses.into_iter().filter(|address| family.admits(address)).collect();
+            return if addresses.is_empty() {
+                Err(fail(ResolveFailure::NoAddress(family)))
+            } else {
+                Ok(addresses)
+            };
         }
         if !is_host_name(host) {
             return Err(fail(ResolveFailure::Malformed));
@@ -191,7 +212,8 @@ impl Resolver {
         if cache.len() >= CACHE_LIMIT {
             cache.retain(|_, cell| is_current(cell));
             if cache.len() >= CACHE_LIMIT {
-                // So many names within two seconds: the answer is not kept, and everything still works.
+                // So many names within two seconds: the answer is not kept, and everything still
+                // works.
                 return Arc::default();
             }
         }
@@ -201,26 +223,40 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str, family: Family) -> Result<Arc<[IpAddr]>, ResolveFailure> {
-        // The two files are small and local: reading them where we stand costs less than handing the work to another thread.
-        if let Some(listed) = read_limited(&self.inner.hosts).ok().and_then(|text| hosts_entry(&text, name)) {
-            let addresses: Arc<[IpAddr]> = listed.into_iter().filter(|address| family.admits(address)).collect();
-            return if addresses.is_empty() { Err(ResolveFailure::NoAddress(family)) } else { Ok(addresses) };
+        // The two files are small and local: reading them where we stand costs less than handing
+        // the work to another thread.
+        if let Some(listed) =
+            read_limited(&self.inner.hosts).ok().and_then(|text| hosts_entry(&text, name))
+        {
+            let addresses: Arc<[IpAddr]> =
+                listed.into_iter().filter(|address| family.admits(address)).collect();
+            return if addresses.is_empty() {
+                Err(ResolveFailure::NoAddress(family))
+            } else {
+                Ok(addresses)
+            };
         }
-        // A resolver for every question: it belongs to the runtime that asks, sees the files as they are now, and leaves nothing behind. A
-        // shared one would have its tasks on the runtime of whoever asked first.
+        // A resolver for every question: it belongs to the runtime that asks, sees the files as
+        // they are now, and leaves nothing behind. A shared one would have its tasks on the
+        // runtime of whoever asked first.
         let dns = self.dns(family)?;
         let found = dns.lookup_ip(name).await.map_err(|error| describe(&error, family))?;
         let (mut addresses, v6): (Vec<IpAddr>, Vec<IpAddr>) =
             found.iter().filter(|ip| family.admits(ip)).partition(IpAddr::is_ipv4);
         addresses.extend(v6);
         addresses.truncate(ADDRESS_LIMIT);
-        if addresses.is_empty() { Err(ResolveFailure::NoAddress(family)) } else { Ok(addresses.into()) }
+        if addresses.is_empty() {
+            Err(ResolveFailure::NoAddress(family))
+        } else {
+            Ok(addresses.into())
+        }
     }
 
     fn dns(&self, family: Family) -> Result<Dns<TokioRuntimeProvider>, ResolveFailure> {
-        let text = read_limited(&self.inner.resolv_conf).map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
-        let (system, mut options) =
-            system_conf::parse_resolv_conf(text).map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
+        let text = read_limited(&self.inner.resolv_conf)
+            .map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
+        let (system, mut options) = system_conf::parse_resolv_conf(text)
+            .map_err(|error| ResolveFailure::NoServer(error.to_string()))?;
         let (_, search, mut servers) = system.into_parts();
         for connection in servers.iter_mut().flat_map(|server| server.connections.iter_mut()) {
             connection.port = self.inner.dns_port;
@@ -242,7 +278,8 @@ impl Resolver {
     }
 }
 
-/// What needs no resolver: literals, and `localhost` with the names beneath it (RFC 6761, section 6.3).
+/// What needs no resolver: literals, and `localhost` with the names beneath it (RFC 6761, section
+/// 6.3).
 fn local(host: &str) -> Option<Vec<IpAddr>> {
     let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = literal.parse() {
@@ -250,19 +287,25 @@ fn local(host: &str) -> Option<Vec<IpAddr>> {
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     let (_, top) = name.rsplit_once('.').unwrap_or(("", name));
-    top.eq_ignore_ascii_case("localhost").then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+    top.eq_ignore_ascii_case("localhost")
+        .then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
 }
 
-/// Whether a name server can be asked about it: labels of up to 63 letters, digits, hyphens and underscores, 253 octets in all.
+/// Whether a name server can be asked about it: labels of up to 63 letters, digits, hyphens and
+/// underscores, 253 octets in all.
 fn is_host_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     name.len() <= 253
         && name.split('.').all(|label| {
-            (1..=63).contains(&label.len()) && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
         })
 }
 
-/// The addresses that a hosts file gives a name, in the file's order (`hosts(5)`); `None` where it does not list the name.
+/// The addresses that a hosts file gives a name, in the file's order (`hosts(5)`); `None` where it
+/// does not list the name.
 fn hosts_entry(text: &[u8], name: &str) -> Option<Vec<IpAddr>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let text = String::from_utf8_lossy(text);
@@ -270,7 +313,10 @@ fn hosts_entry(text: &[u8], name: &str) -> Option<Vec<IpAddr>> {
     for line in text.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(address) = words.next().and_then(|word| word.parse().ok()) else { continue };
-        if addresses.len() < ADDRESS_LIMIT && !addresses.contains(&address) && words.any(|word| word.eq_ignore_ascii_case(name)) {
+        if addresses.len() < ADDRESS_LIMIT
+            && !addresses.contains(&address)
+            && words.any(|word| word.eq_ignore_ascii_case(name))
+        {
             addresses.push(address);
         }
     }
@@ -285,7 +331,9 @@ fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
 
 fn describe(error: &NetError, family: Family) -> ResolveFailure {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
+        NetError::Dns(DnsError::NoRecordsFound(none))
+            if none.response_code == ResponseCode::NXDomain =>
+        {
             ResolveFailure::NoSuchName
         }
         NetError::Dns(DnsError::NoRecordsFound(_)) => ResolveFailure::NoAddress(family),
@@ -295,8 +343,8 @@ fn describe(error: &NetError, family: Family) -> ResolveFailure {
     }
 }
 
-/// The number of a port given as a number or as a service name. Beside the names of AMQP and HTTP, which always work, those of
-/// `/etc/services` are known where that file exists.
+/// The number of a port given as a number or as a service name. Beside the names of AMQP and HTTP,
+/// which always work, those of `/etc/services` are known where that file exists.
 pub fn service_port(port: &str) -> Option<u16> {
     if let Ok(number) = port.parse() {
         return Some(number);

@@ -10,7 +10,8 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A name server on loopback that knows `both.test`, `six.test` and `slow.test` (never answered), and counts the questions it gets.
+/// A name server on loopback that knows `both.test`, `six.test` and `slow.test` (never answered),
+/// and counts the questions it gets.
 struct Server {
     folder: tempfile::TempDir,
     port: u16,
@@ -26,7 +27,8 @@ impl Server {
         tokio::spawn(async move {
             let mut buffer = [0; 1500];
             loop {
-                let (length, from): (usize, SocketAddr) = socket.recv_from(&mut buffer).await.unwrap();
+                let (length, from): (usize, SocketAddr) =
+                    socket.recv_from(&mut buffer).await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
                 if let Some(reply) = Self::answer(&buffer[..length]) {
                     socket.send_to(&reply, from).await.unwrap();
@@ -38,12 +40,20 @@ impl Server {
             .unwrap()
             .write_all(b"nameserver 127.0.0.1\nsearch cluster.test\noptions ndots:2\n")
             .unwrap();
-        std::fs::write(folder.path().join("hosts"), "# comment\n192.0.2.7 listed alias # more\n2001:db8::7 listed\n").unwrap();
+        std::fs::write(
+            folder.path().join("hosts"),
+            "# comment\n192.0.2.7 listed alias # more\n2001:db8::7 listed\n",
+        )
+        .unwrap();
         Self { folder, port, asked }
     }
 
     fn resolver(&self) -> Resolver {
-        Resolver::with_files(&self.folder.path().join("hosts"), &self.folder.path().join("resolv.conf"), self.port)
+        Resolver::with_files(
+            &self.folder.path().join("hosts"),
+            &self.folder.path().join("resolv.conf"),
+            self.port,
+        )
     }
 
     fn answer(question: &[u8]) -> Option<Vec<u8>> {
@@ -85,19 +95,38 @@ async fn literals_and_localhost_ask_nobody() {
         ("LOCALHOST.", vec!["127.0.0.1", "::1"]),
         ("north.localhost", vec!["127.0.0.1", "::1"]),
     ] {
-        assert_eq!(texts(&nowhere.resolve(host, Family::Any, SECOND).await.unwrap()), expected, "{host}");
+        assert_eq!(
+            texts(&nowhere.resolve(host, Family::Any, SECOND).await.unwrap()),
+            expected,
+            "{host}"
+        );
     }
     assert_eq!(texts(&nowhere.resolve("localhost", Family::V6, SECOND).await.unwrap()), ["::1"]);
     let error = nowhere.resolve("127.0.0.1", Family::V6, SECOND).await.unwrap_err();
     assert_eq!(error.failure, ResolveFailure::NoAddress(Family::V6));
     let error = nowhere.resolve("hello", Family::Any, SECOND).await.unwrap_err();
-    assert!(error.to_string().starts_with("name hello does not resolve: not in /etc/hosts, and no name server"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("name hello does not resolve: not in /etc/hosts, and no name server"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn malformed_names_are_not_asked() {
     let server = Server::start().await;
-    for host in ["", ".", "a..b", "a b", "[::1", "ex\u{e4}mple", &"a".repeat(64), "http://x", &"abc.".repeat(64)] {
+    for host in [
+        "",
+        ".",
+        "a..b",
+        "a b",
+        "[::1",
+        "ex\u{e4}mple",
+        &"a".repeat(64),
+        "http://x",
+        &"abc.".repeat(64),
+    ] {
         let error = server.resolver().resolve(host, Family::Any, SECOND).await.unwrap_err();
         assert_eq!(error.failure, ResolveFailure::Malformed, "{host}");
     }
@@ -108,8 +137,14 @@ async fn malformed_names_are_not_asked() {
 async fn the_hosts_file_comes_first() {
     let server = Server::start().await;
     let resolver = server.resolver();
-    assert_eq!(texts(&resolver.resolve("Listed", Family::Any, SECOND).await.unwrap()), ["192.0.2.7", "2001:db8::7"]);
-    assert_eq!(texts(&resolver.resolve("alias.", Family::Any, SECOND).await.unwrap()), ["192.0.2.7"]);
+    assert_eq!(
+        texts(&resolver.resolve("Listed", Family::Any, SECOND).await.unwrap()),
+        ["192.0.2.7", "2001:db8::7"]
+    );
+    assert_eq!(
+        texts(&resolver.resolve("alias.", Family::Any, SECOND).await.unwrap()),
+        ["192.0.2.7"]
+    );
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
 }
 

@@ -21,7 +21,9 @@ impl Source {
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6(u64::try_from(u128::from(address) >> 64).unwrap_or_default()),
+            IpAddr::V6(address) => {
+                Self::V6(u64::try_from(u128::from(address) >> 64).unwrap_or_default())
+            }
         }
     }
 
@@ -40,7 +42,9 @@ impl fmt::Display for Source {
         match self {
             Self::Local => f.write_str("this machine"),
             Self::V4(address) => address.fmt(f),
-            Self::V6(network) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*network) << 64)),
+            Self::V6(network) => {
+                write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*network) << 64))
+            }
         }
     }
 }

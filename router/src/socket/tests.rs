@@ -35,8 +35,10 @@ async fn an_empty_host_takes_both_families() {
 
 #[tokio::test]
 async fn localhost_is_listened_on_in_both_families_at_one_port() {
-    let listeners = listen(&resolver(), "localhost", 0, Family::Any, 16, Kind::Service).await.unwrap();
-    let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    let listeners =
+        listen(&resolver(), "localhost", 0, Family::Any, 16, Kind::Service).await.unwrap();
+    let ports: Vec<u16> =
+        listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
     assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
     let v4 = listen(&resolver(), "localhost", 0, Family::V4, 16, Kind::Service).await.unwrap();
     assert!(v4.len() == 1 && v4[0].local_addr().unwrap().is_ipv4());
@@ -46,12 +48,20 @@ async fn localhost_is_listened_on_in_both_families_at_one_port() {
 async fn a_port_in_use_is_an_error_that_says_so() {
     let first = loopback();
     let port = first.local_addr().unwrap().port();
-    let error = listen(&resolver(), "127.0.0.1", port, Family::Any, 16, Kind::Service).await.unwrap_err();
+    let error =
+        listen(&resolver(), "127.0.0.1", port, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::InUse { .. }), "{error}");
-    assert!(error.to_string().starts_with(&format!("cannot listen on 127.0.0.1:{port}: the port is held")), "{error}");
-    let error = listen(&resolver(), "192.0.2.1", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("cannot listen on 127.0.0.1:{port}: the port is held")),
+        "{error}"
+    );
+    let error =
+        listen(&resolver(), "192.0.2.1", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::NotLocal { .. }), "{error}");
-    let error = listen(&resolver(), "no-such-host", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
+    let error =
+        listen(&resolver(), "no-such-host", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::Name(_)), "{error}");
 }
 
@@ -76,7 +86,8 @@ async fn what_waits_in_the_queue_is_taken() {
     let clients: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
     let drained = drain_accept(&listener);
     let peers: Vec<SocketAddr> = drained.iter().map(|stream| stream.peer_addr().unwrap()).collect();
-    let expected: Vec<SocketAddr> = clients.iter().map(|stream| stream.local_addr().unwrap()).collect();
+    let expected: Vec<SocketAddr> =
+        clients.iter().map(|stream| stream.local_addr().unwrap()).collect();
     assert_eq!(peers, expected);
     assert!(drain_accept(&listener).is_empty());
     let mut stream = tokio::net::TcpStream::from_std(drained.into_iter().next().unwrap()).unwrap();
@@ -91,7 +102,11 @@ async fn dials_every_address_in_order() {
     let port = listener.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let hosts = folder.path().join("hosts");
-    std::fs::write(&hosts, "127.0.0.9 backend\n127.0.0.1 backend\n127.0.0.8 dead\n127.0.0.9 dead\n").unwrap();
+    std::fs::write(
+        &hosts,
+        "127.0.0.9 backend\n127.0.0.1 backend\n127.0.0.8 dead\n127.0.0.9 dead\n",
+    )
+    .unwrap();
     let resolver = Resolver::with_files(&hosts, Path::new("/nonexistent"), 1);
     let options = DialOptions::new(Kind::Service);
     let stream = dial(&resolver, "backend", port, &options).await.unwrap();
@@ -99,10 +114,15 @@ async fn dials_every_address_in_order() {
 
     let error = dial(&resolver, "dead", port, &options).await.unwrap_err();
     assert!(error.is_refused());
-    let expected = format!("cannot connect to dead:{port}: 127.0.0.8 connection refused; 127.0.0.9 connection refused");
+    let expected = format!(
+        "cannot connect to dead:{port}: 127.0.0.8 connection refused; 127.0.0.9 connection refused"
+    );
     assert_eq!(error.to_string(), expected);
     let error = dial(&resolver, "127.0.0.9", port, &options).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot connect to 127.0.0.9:{port}: connection refused"));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot connect to 127.0.0.9:{port}: connection refused")
+    );
     let error = dial(&resolver, "no-such-host", port, &options).await.unwrap_err();
     assert!(matches!(&error, DialError::Name(_)) && !error.is_refused());
     assert!(error.to_string().starts_with("name no-such-host does not resolve"), "{error}");
@@ -123,7 +143,11 @@ async fn an_attempt_ends_at_its_deadline() {
         }
     };
     assert!(matches!(error, AttemptError::TimedOut(_)), "{error}");
-    let options = DialOptions { attempt: SECOND, total: Duration::from_millis(100), ..DialOptions::new(Kind::Amqp) };
+    let options = DialOptions {
+        attempt: SECOND,
+        total: Duration::from_millis(100),
+        ..DialOptions::new(Kind::Amqp)
+    };
     let error = dial(&resolver(), "127.0.0.1", address.port(), &options).await.unwrap_err();
     assert!(error.to_string().ends_with("timed out after 0.1 s"), "{error}");
 }
@@ -138,7 +162,12 @@ async fn options_are_set_by_kind() {
     let for_amqp = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, Kind::Amqp).unwrap();
     let _client = TcpStream::connect(for_amqp.local_addr().unwrap()).unwrap();
     let accepted_amqp = drain_accept(&for_amqp).remove(0);
-    for socket in [SockRef::from(&amqp), SockRef::from(&service), SockRef::from(&accepted), SockRef::from(&accepted_amqp)] {
+    for socket in [
+        SockRef::from(&amqp),
+        SockRef::from(&service),
+        SockRef::from(&accepted),
+        SockRef::from(&accepted_amqp),
+    ] {
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), 30 * SECOND);
@@ -151,7 +180,12 @@ async fn options_are_set_by_kind() {
     for socket in [SockRef::from(&service), SockRef::from(&accepted)] {
         assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
     }
-    for socket in [SockRef::from(&amqp), SockRef::from(&service), SockRef::from(&accepted), SockRef::from(&accepted_amqp)] {
+    for socket in [
+        SockRef::from(&amqp),
+        SockRef::from(&service),
+        SockRef::from(&accepted),
+        SockRef::from(&accepted_amqp),
+    ] {
         if let Ok(lowat) = socket.tcp_notsent_lowat() {
             assert_eq!(lowat, 128 * 1024);
         }
@@ -161,7 +195,8 @@ async fn options_are_set_by_kind() {
 #[tokio::test]
 async fn reset_is_no_clean_end() {
     let listener = tokio::net::TcpListener::from_std(loopback()).unwrap();
-    let mut client = dial_address(listener.local_addr().unwrap(), Kind::Service, SECOND).await.unwrap();
+    let mut client =
+        dial_address(listener.local_addr().unwrap(), Kind::Service, SECOND).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
     server.write_all(b"part").await.unwrap();
     let mut part = [0; 4];
@@ -171,8 +206,12 @@ async fn reset_is_no_clean_end() {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
-/// What a peer sees of the end of a service socket, accepted or dialed: after `part`, the octets behind it and how they end.
-async fn end_of_service(dialed: bool, end: impl FnOnce(tokio::net::TcpStream)) -> std::io::Result<Vec<u8>> {
+/// What a peer sees of the end of a service socket, accepted or dialed: after `part`, the octets
+/// behind it and how they end.
+async fn end_of_service(
+    dialed: bool,
+    end: impl FnOnce(tokio::net::TcpStream),
+) -> std::io::Result<Vec<u8>> {
     let listener = tokio::net::TcpListener::from_std(loopback()).unwrap();
     let address = listener.local_addr().unwrap();
     let other = if dialed { Kind::Service } else { Kind::Http };
@@ -216,7 +255,9 @@ fn a_socket_moves_between_runtimes() {
     let (first, second) = (runtime(), runtime());
     let listener = loopback();
     let address = listener.local_addr().unwrap();
-    let moved = first.block_on(async { dial_address(address, Kind::Amqp, SECOND).await.unwrap().into_std().unwrap() });
+    let moved = first.block_on(async {
+        dial_address(address, Kind::Amqp, SECOND).await.unwrap().into_std().unwrap()
+    });
     second.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let (mut server, _) = listener.accept().await.unwrap();

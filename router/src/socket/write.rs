@@ -1,12 +1,14 @@
 //! Writing a socket.
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use std::io::{self, IoSlice};
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Writes once, without waiting. `last` says that [`finish`](super::finish), or another write, follows at once: the kernel then keeps back a
-/// segment that is not full, and what follows goes with it. A short answer and its end are one packet instead of two, and wake the client once.
+/// Writes once, without waiting. `last` says that [`finish`](super::finish), or another write,
+/// follows at once: the kernel then keeps back a segment that is not full, and what follows goes
+/// with it. A short answer and its end are one packet instead of two, and wake the client once.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] when nothing fits.
@@ -20,8 +22,9 @@ pub fn write(socket: &TcpStream, slices: &[IoSlice<'_>], last: bool) -> io::Resu
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::AsyncReadExt;
+
+    use super::*;
 
     #[tokio::test]
     async fn what_is_kept_back_goes_with_the_end() {
@@ -30,7 +33,10 @@ mod tests {
         let (socket, _) = listener.accept().await.unwrap();
         socket.writable().await.unwrap();
         assert_eq!(write(&socket, &[IoSlice::new(b"one")], false).unwrap(), 3);
-        assert_eq!(write(&socket, &[IoSlice::new(b" and"), IoSlice::new(b" two")], true).unwrap(), 8);
+        assert_eq!(
+            write(&socket, &[IoSlice::new(b" and"), IoSlice::new(b" two")], true).unwrap(),
+            8
+        );
         crate::socket::finish(&socket).unwrap();
         let mut heard = String::new();
         peer.read_to_string(&mut heard).await.unwrap();

@@ -1,12 +1,15 @@
-//! The addresses to which a tcpListener brings its clients: one, or several of which each client gets one.
+//! The addresses to which a tcpListener brings its clients: one, or several of which each client
+//! gets one.
 
-use crate::core::{Address, Core, ServiceAccount, Watching};
-use crate::schema::MultiAddressStrategy;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+
 use tokio::sync::watch;
+
+use crate::core::{Address, Core, ServiceAccount, Watching};
+use crate::schema::MultiAddressStrategy;
 
 /// One address of a listener.
 #[derive(Debug)]
@@ -28,7 +31,14 @@ impl ListenerAddress {
     pub fn new(core: &Arc<Core>, service: &str, value: i64) -> Arc<Self> {
         let (record, watch) = core.watch(service);
         let memory = core.service(service);
-        Arc::new(Self { service: Arc::from(service), record, memory, watch, value, opened: AtomicU64::new(0) })
+        Arc::new(Self {
+            service: Arc::from(service),
+            record,
+            memory,
+            watch,
+            value,
+            opened: AtomicU64::new(0),
+        })
     }
 
     /// The service.
@@ -76,17 +86,22 @@ impl Addresses {
 
     /// The services, in the order in which they came, and the clients that were brought to each.
     pub(super) fn services(&self) -> Vec<(Arc<str>, u64)> {
-        self.lock().iter().map(|address| (Arc::clone(&address.service), address.connections_opened())).collect()
+        self.lock()
+            .iter()
+            .map(|address| (Arc::clone(&address.service), address.connections_opened()))
+            .collect()
     }
 
-    /// Waits until somebody serves one of them, or nobody serves any. It is for one task: it alone is woken.
+    /// Waits until somebody serves one of them, or nobody serves any. It is for one task: it alone
+    /// is woken.
     pub(super) async fn reachable(&self, wanted: bool) {
         let mut changed = self.changed.subscribe();
         loop {
             let list = self.lock().clone();
             let as_wanted = poll_fn(|cx| {
                 // All are asked, so that each wakes.
-                let reachable = list.iter().fold(false, |any, address| address.watch.poll(cx.waker()) | any);
+                let reachable =
+                    list.iter().fold(false, |any, address| address.watch.poll(cx.waker()) | any);
                 if reachable == wanted { Poll::Ready(()) } else { Poll::Pending }
             });
             tokio::select! {
@@ -103,18 +118,26 @@ impl Addresses {
         if let [only] = &list[..] {
             return Some(Arc::clone(only));
         }
-        let candidates: Vec<_> = list.iter().map(|address| (address.value, address.watch.is_reachable())).collect();
+        let candidates: Vec<_> =
+            list.iter().map(|address| (address.value, address.watch.is_reachable())).collect();
         let index = pick(self.strategy, &candidates, |below| fastrand::u64(..below))?;
         list.get(index).map(Arc::clone)
     }
 }
 
-/// Picks among addresses with their values, those first that somebody serves. `random` gives a number below another.
-fn pick(strategy: MultiAddressStrategy, candidates: &[(i64, bool)], random: impl FnOnce(u64) -> u64) -> Option<usize> {
+/// Picks among addresses with their values, those first that somebody serves. `random` gives a
+/// number below another.
+fn pick(
+    strategy: MultiAddressStrategy,
+    candidates: &[(i64, bool)],
+    random: impl FnOnce(u64) -> u64,
+) -> Option<usize> {
     let any = candidates.iter().any(|(_, reachable)| *reachable);
     let candidates = candidates.iter().enumerate().filter(|(_, (_, reachable))| *reachable || !any);
     let weight = |value: i64| u64::try_from(value).unwrap_or_default();
-    let total = candidates.clone().fold(0_u64, |total, (_, (value, _))| total.saturating_add(weight(*value)));
+    let total = candidates
+        .clone()
+        .fold(0_u64, |total, (_, (value, _))| total.saturating_add(weight(*value)));
     if strategy == MultiAddressStrategy::Weighted && any && total > 0 {
         let mut drawn = random(total);
         for (index, (value, _)) in candidates.clone() {
@@ -130,16 +153,23 @@ fn pick(strategy: MultiAddressStrategy, candidates: &[(i64, bool)], random: impl
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_highest_that_is_served_goes_first() {
-        let pick = |candidates: &[(i64, bool)]| pick(MultiAddressStrategy::Priority, candidates, |_| panic!("no chance here"));
+        let pick = |candidates: &[(i64, bool)]| {
+            pick(MultiAddressStrategy::Priority, candidates, |_| panic!("no chance here"))
+        };
         assert_eq!(pick(&[]), None);
         assert_eq!(pick(&[(1, true), (3, true), (2, true)]), Some(1));
         assert_eq!(pick(&[(1, true), (3, false), (2, true)]), Some(2));
-        assert_eq!(pick(&[(-1, false), (2, false), (2, false)]), Some(1), "without any, the first of the highest");
+        assert_eq!(
+            pick(&[(-1, false), (2, false), (2, false)]),
+            Some(1),
+            "without any, the first of the highest"
+        );
     }
 
     #[test]
@@ -152,7 +182,11 @@ mod tests {
             })
         };
         assert_eq!([0, 1, 2, 3].map(picked), [Some(0), Some(3), Some(3), Some(3)]);
-        assert_eq!(pick(MultiAddressStrategy::Weighted, &[(1, false), (2, false)], |_| 0), Some(1), "nobody serves any");
+        assert_eq!(
+            pick(MultiAddressStrategy::Weighted, &[(1, false), (2, false)], |_| 0),
+            Some(1),
+            "nobody serves any"
+        );
         assert_eq!(pick(MultiAddressStrategy::Weighted, &[(0, true), (0, true)], |_| 0), Some(0));
     }
 

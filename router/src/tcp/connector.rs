@@ -1,5 +1,16 @@
 //! tcpConnectors.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::message::{Scan, scan};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::stream::{self, StreamHead};
+use tokio::net::TcpStream;
+
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
@@ -8,15 +19,6 @@ use crate::schema::typed as schema;
 use crate::socket::{self, Descriptor, DialOptions, Kind, Purpose};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::message::{Scan, scan};
-use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
-use skupper_proto::stream::{self, StreamHead};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// A server's TLS handshake must be over within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -43,7 +45,11 @@ pub struct TcpConnector {
 
 impl TcpConnector {
     /// A connector, which serves its address from now on.
-    pub fn start(node: &Arc<Node>, config: schema::TcpConnector, tls: Option<tls::Connector>) -> Arc<Self> {
+    pub fn start(
+        node: &Arc<Node>,
+        config: schema::TcpConnector,
+        tls: Option<tls::Connector>,
+    ) -> Arc<Self> {
         let connector = Arc::new_cyclic(|itself| Self {
             name: Arc::from(config.name.as_str()),
             host: Arc::from(config.host_port()),
@@ -56,7 +62,13 @@ impl TcpConnector {
             itself: Weak::clone(itself),
             config,
         });
-        log!(TcpAdaptor, Info, "Configured TcpConnector for {}, {}", connector.service, connector.host);
+        log!(
+            TcpAdaptor,
+            Info,
+            "Configured TcpConnector for {}, {}",
+            connector.service,
+            connector.host
+        );
         let consumer = LocalConsumer::new(Arc::clone(&connector) as Arc<dyn Endpoint>);
         let consumption = node.core.consume(&connector.service, consumer, node.clock.now());
         *connector.consumption.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumption);
@@ -78,8 +90,14 @@ impl TcpConnector {
         &self.stats
     }
 
-    /// Dials the server for a client stream, and joins the two. `None`: the stream was given an outcome instead.
-    async fn serve(self: Arc<Self>, node: Arc<Node>, download: Arc<Delivery>, coming: Coming) -> Option<Service> {
+    /// Dials the server for a client stream, and joins the two. `None`: the stream was given an
+    /// outcome instead.
+    async fn serve(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        download: Arc<Delivery>,
+        coming: Coming,
+    ) -> Option<Service> {
         match self.join(&node, &download, coming).await {
             Ok(service) => Some(service),
             Err(outcome) => {
@@ -89,7 +107,12 @@ impl TcpConnector {
         }
     }
 
-    async fn join(&self, node: &Arc<Node>, download: &Arc<Delivery>, coming: Coming) -> Result<Service, DeliveryState> {
+    async fn join(
+        &self,
+        node: &Arc<Node>,
+        download: &Arc<Delivery>,
+        coming: Coming,
+    ) -> Result<Service, DeliveryState> {
         let head = read_head(download)?;
         let (socket, session, descriptor) = match self.dial(node, head.alpn.as_deref()).await {
             Ok(connected) => connected,
@@ -104,7 +127,11 @@ impl TcpConnector {
                 );
                 if let Some(flow) = head.correlation_id {
                     let entity = Arc::clone(&self.name);
-                    node.registry.flow_failed(FailedFlow { flow: flow.to_owned(), entity, error: error.clone() });
+                    node.registry.flow_failed(FailedFlow {
+                        flow: flow.to_owned(),
+                        entity,
+                        error: error.clone(),
+                    });
                 }
                 self.stats.dial_failed(error);
                 return Err(DeliveryState::failed());
@@ -136,30 +163,42 @@ impl TcpConnector {
         };
         let (service, upload) = Service::begin(node, id, beginning);
         drop(coming);
-        // At once and without waiting for the server: a client that is to talk first waits for this.
+        // At once and without waiting for the server: a client that is to talk first waits for
+        // this.
         choice.deliver(upload);
         Ok(service)
     }
 
-    async fn dial(&self, node: &Node, alpn: Option<&str>) -> Result<(TcpStream, Session, Descriptor), String> {
+    async fn dial(
+        &self,
+        node: &Node,
+        alpn: Option<&str>,
+    ) -> Result<(TcpStream, Session, Descriptor), String> {
         let descriptor = tokio::time::timeout(DESCRIPTOR, Descriptor::wait(Purpose::Server)).await;
         let descriptor = descriptor.map_err(|_| socket::NO_DESCRIPTOR.to_owned())?;
         let options = DialOptions::new(Kind::Service);
-        let socket = socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
-            .await
-            .map_err(|error| error.to_string())?;
+        let socket =
+            socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
+                .await
+                .map_err(|error| error.to_string())?;
         let Some(tls) = &self.tls else { return Ok((socket, Session::plain(), descriptor)) };
         let tls = match alpn {
             Some(protocol) => tls.clone().with_alpn(&[protocol]),
             None => tls.clone(),
         };
         let connected = tls.connect(socket, &self.config.host, HANDSHAKE).await;
-        connected.map(|(socket, session)| (socket, session, descriptor)).map_err(|error| error.to_string())
+        connected
+            .map(|(socket, session)| (socket, session, descriptor))
+            .map_err(|error| error.to_string())
     }
 }
 
-/// What becomes of a client stream here. The room that dialing takes is given back before the connection is carried.
-#[expect(clippy::large_enum_variant, reason = "a box more for each connection, to spare it the few that dial")]
+/// What becomes of a client stream here. The room that dialing takes is given back before the
+/// connection is carried.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box more for each connection, to spare it the few that dial"
+)]
 enum Task {
     Dialing(Pin<Box<dyn Future<Output = Option<Service>> + Send>>),
     Serving(Service),
@@ -190,7 +229,11 @@ impl Endpoint for TcpConnector {
         let (Some(node), Some(connector)) = (self.node.upgrade(), self.itself.upgrade()) else {
             return delivery.outcome(Some(DeliveryState::Released), true);
         };
-        let task = Task::Dialing(Box::pin(connector.serve(Arc::clone(&node), delivery, node.registry.coming())));
+        let task = Task::Dialing(Box::pin(connector.serve(
+            Arc::clone(&node),
+            delivery,
+            node.registry.coming(),
+        )));
         // On the shard of the connection that brought it.
         match tokio::runtime::Handle::try_current() {
             Ok(handle) => drop(handle.spawn(task)),
@@ -202,14 +245,19 @@ impl Endpoint for TcpConnector {
 /// The head of a client stream, or the outcome of what is none.
 fn read_head(delivery: &Delivery) -> Result<StreamHead<'_>, DeliveryState> {
     let sections = &delivery.message().sections;
-    let reject = |condition, text: String| DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) });
+    let reject = |condition, text: String| {
+        DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) })
+    };
     let head = match scan(sections, false, true) {
         Ok(Scan::Complete(head)) => head,
         _ => return Err(reject(condition::DECODE_ERROR, "the message does not decode".to_owned())),
     };
     match stream::decode_head(sections, &head) {
         Ok(head) if head.reply_to.is_some() => Ok(head),
-        Ok(_) => Err(reject(condition::PRECONDITION_FAILED, "a client stream without reply-to".to_owned())),
+        Ok(_) => Err(reject(
+            condition::PRECONDITION_FAILED,
+            "a client stream without reply-to".to_owned(),
+        )),
         // It may be one for a consumer of another kind.
         Err(stream::NotAStream::ContentType(_)) => Err(DeliveryState::Released),
         Err(error) => Err(reject(condition::DECODE_ERROR, error.to_string())),

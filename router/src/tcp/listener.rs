@@ -1,27 +1,32 @@
 //! tcpListeners.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use skupper_proto::stream;
+use tokio::net::TcpStream;
+
 use super::addresses::{Addresses, ListenerAddress};
 use super::reply::Reply;
 use super::service::{Beginning, Service, Source};
 use super::stats::Stats;
 use crate::core::Choice;
-use crate::node::{Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable};
+use crate::node::{
+    Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable,
+};
 use crate::schema::typed as schema;
 use crate::socket::{self, Descriptor, Family, Kind, Phase, Places, Purpose, Source as Origin};
 use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
-use skupper_proto::stream;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// A client's TLS handshake must be over within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Octets that a client may send on their way to the server before there is an answer from there. It saves a client that speaks first one of two round
-/// trips. What is sent waits in memory while the server is dialed, and is lost if that fails.
+/// Octets that a client may send on their way to the server before there is an answer from there.
+/// It saves a client that speaks first one of two round trips. What is sent waits in memory while
+/// the server is dialed, and is lost if that fails.
 const EARLY: usize = 16 * 1024;
 
 /// Clients of one listener whose TLS handshake is under way.
@@ -49,8 +54,13 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// A listener, and the task that opens its port while somebody serves its address, or one of its addresses.
-    pub fn start(node: &Arc<Node>, config: schema::TcpListener, acceptor: Option<Acceptor>) -> Arc<Self> {
+    /// A listener, and the task that opens its port while somebody serves its address, or one of
+    /// its addresses.
+    pub fn start(
+        node: &Arc<Node>,
+        config: schema::TcpListener,
+        acceptor: Option<Acceptor>,
+    ) -> Arc<Self> {
         let listener = Arc::new(Self {
             name: Arc::from(config.name.as_str()),
             addresses: Addresses::new(config.strategy),
@@ -67,7 +77,12 @@ impl TcpListener {
             listener.addresses.add(ListenerAddress::new(&node.core, service, 0));
         }
         let served = service.unwrap_or("several addresses");
-        log!(TcpAdaptor, Info, "Configured TcpListener for {served}, {}", listener.config.host_port());
+        log!(
+            TcpAdaptor,
+            Info,
+            "Configured TcpListener for {served}, {}",
+            listener.config.host_port()
+        );
         let stopping = listener.stop.follow();
         node.shards.spawn(0, Arc::clone(&listener).serve(Arc::clone(node), stopping));
         listener
@@ -98,7 +113,8 @@ impl TcpListener {
         self.listening.load(Ordering::Relaxed)
     }
 
-    /// The services that clients reach here, in the order in which they were configured, and the clients that were brought to each.
+    /// The services that clients reach here, in the order in which they were configured, and the
+    /// clients that were brought to each.
     pub fn services(&self) -> Vec<(Arc<str>, u64)> {
         self.addresses.services()
     }
@@ -165,7 +181,12 @@ impl TcpListener {
             while tasks.join_next().await.is_some() {}
             self.listening.store(false, Ordering::Relaxed);
             self.status.closed();
-            log!(TcpAdaptor, Info, "Listener {}: stopped listening for client connections", self.name);
+            log!(
+                TcpAdaptor,
+                Info,
+                "Listener {}: stopped listening for client connections",
+                self.name
+            );
             if ends {
                 return;
             }
@@ -198,7 +219,8 @@ impl TcpListener {
                 () = closed(&mut done) => break,
             }
         }
-        // Clients whose connection the kernel has made already are served or refused, not forgotten.
+        // Clients whose connection the kernel has made already are served or refused, not
+        // forgotten.
         for socket in socket::drain_accept(&listener) {
             if let Ok(peer) = socket.peer_addr()
                 && let Ok(socket) = TcpStream::from_std(socket)
@@ -209,11 +231,17 @@ impl TcpListener {
     }
 
     /// Takes a client's connection to the shard that will carry it.
-    fn take(self: &Arc<Self>, node: &Arc<Node>, (socket, descriptor): (TcpStream, Descriptor), peer: SocketAddr) {
+    fn take(
+        self: &Arc<Self>,
+        node: &Arc<Node>,
+        (socket, descriptor): (TcpStream, Descriptor),
+        peer: SocketAddr,
+    ) {
         let peer = socket::canonical(peer);
         if let Some(acceptor) = self.acceptor.clone() {
             let place = self.handshakes.arrive(Origin::of(peer.ip()));
-            let (listener, node, coming) = (Arc::clone(self), Arc::clone(node), node.registry.coming());
+            let (listener, node, coming) =
+                (Arc::clone(self), Arc::clone(node), node.registry.coming());
             drop(tokio::spawn(in_turn(async move {
                 let _coming = coming;
                 let shake = async {
@@ -242,7 +270,13 @@ impl TcpListener {
                     Ok((socket, session)) => {
                         if let Some(address) = listener.addresses.pick() {
                             let choice = node.core.choose(&address.record);
-                            listener.begin(&node, (&address, choice), (socket, descriptor, peer), session, 0);
+                            listener.begin(
+                                &node,
+                                (&address, choice),
+                                (socket, descriptor, peer),
+                                session,
+                                0,
+                            );
                         }
                     }
                     Err(error) => {
@@ -259,18 +293,32 @@ impl TcpListener {
             })));
             return;
         }
-        // Once a client: every choice uses up a turn of the destinations and of their data connections.
+        // Once a client: every choice uses up a turn of the destinations and of their data
+        // connections.
         let Some(address) = self.addresses.pick() else { return socket::reset(socket) };
         let choice = node.core.choose(&address.record);
-        let shard = choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
+        let shard =
+            choice.as_ref().and_then(Choice::shard).unwrap_or_default() % node.shards.count();
         if shard == 0 {
-            return self.begin(node, (&address, choice), (socket, descriptor, peer), Session::plain(), 0);
+            return self.begin(
+                node,
+                (&address, choice),
+                (socket, descriptor, peer),
+                Session::plain(),
+                0,
+            );
         }
         let (listener, node) = (Arc::clone(self), Arc::clone(node));
         let Ok(socket) = socket.into_std() else { return };
         node.shards.handle(shard).clone().spawn(in_turn(async move {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                listener.begin(&node, (&address, choice), (socket, descriptor, peer), Session::plain(), shard);
+                listener.begin(
+                    &node,
+                    (&address, choice),
+                    (socket, descriptor, peer),
+                    Session::plain(),
+                    shard,
+                );
             }
         }));
     }
@@ -294,7 +342,8 @@ impl TcpListener {
         let handle = node.core.replies().add(shard, unguessable(), Arc::clone(&reply) as Arc<_>);
         let flow = node.next_flow();
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let head = stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
+        let head =
+            stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
         address.open();
         let beginning = Beginning {
             socket,

@@ -1,7 +1,8 @@
-//! Services over TCP: listeners that accept clients, connectors that dial servers, and the connections between.
+//! Services over TCP: listeners that accept clients, connectors that dial servers, and the
+//! connections between.
 //!
-//! A service connection is one task with one socket and two deliveries: what it reads leaves as one, what it writes arrives as the
-//! other ([`skupper_proto::stream`]).
+//! A service connection is one task with one socket and two deliveries: what it reads leaves as
+//! one, what it writes arrives as the other ([`skupper_proto::stream`]).
 
 mod addresses;
 mod connector;

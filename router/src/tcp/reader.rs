@@ -1,14 +1,17 @@
 //! Reading a service's socket, with a buffer that fits what comes.
 
-use crate::tls::{Received, Session, SessionError};
-use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
+
+use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
+
+use crate::tls::{Received, Session, SessionError};
 
 /// The block that bulk data is read into, in octets: what one TLS write between routers takes.
 const BLOCK: usize = 64 * 1024;
 
-/// A read of this much and more is bulk: the next one goes straight into a block of its own, without a copy.
+/// A read of this much and more is bulk: the next one goes straight into a block of its own,
+/// without a copy.
 const BULK: usize = 16 * 1024;
 
 thread_local! {
@@ -24,7 +27,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads once, at most `limit` octets (at least one). The octets are empty when there was nothing, or nothing whole.
+    /// Reads once, at most `limit` octets (at least one). The octets are empty when there was
+    /// nothing, or nothing whole.
     pub(super) fn read(
         &mut self,
         socket: &TcpStream,
@@ -43,7 +47,8 @@ impl Reader {
             if self.block.capacity() < BULK {
                 self.block = BytesMut::with_capacity(BLOCK);
             }
-            // The block has room, so the octets go straight into it; of the scratch only the length counts.
+            // The block has room, so the octets go straight into it; of the scratch only the length
+            // counts.
             let received = SCRATCH.with_borrow_mut(|scratch| {
                 let scratch = scratch.get_mut(..limit).unwrap_or_default();
                 session.receive(socket, scratch, &mut self.block)
@@ -60,7 +65,10 @@ impl Reader {
         SCRATCH.with_borrow_mut(|scratch| {
             let scratch = scratch.get_mut(..limit).unwrap_or_default();
             match crate::socket::read(socket, scratch) {
-                Ok(0) => Ok((Bytes::new(), Received { end: Some(crate::tls::End::Eof), ..Received::default() })),
+                Ok(0) => Ok((
+                    Bytes::new(),
+                    Received { end: Some(crate::tls::End::Eof), ..Received::default() },
+                )),
                 Ok(octets) => {
                     self.bulk = octets >= BULK;
                     let octets = Bytes::copy_from_slice(scratch.get(..octets).unwrap_or_default());

@@ -1,9 +1,11 @@
 //! Where a client's connection waits for its server stream.
 
-use crate::core::{Delivery, Endpoint};
-use skupper_proto::amqp::performative::DeliveryState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+
+use skupper_proto::amqp::performative::DeliveryState;
+
+use crate::core::{Delivery, Endpoint};
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,7 +27,9 @@ impl Reply {
     /// The delivery, once it has come. Until then `waker` will be woken by it.
     pub(super) fn poll(&self, waker: &Waker) -> Option<Arc<Delivery>> {
         let mut state = self.lock();
-        if state.delivery.is_none() && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if state.delivery.is_none()
+            && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+        {
             state.waker = Some(waker.clone());
         }
         state.delivery.take()

@@ -1,30 +1,34 @@
 //! One service connection: a socket, the stream it feeds, and the stream it drains.
 
-use super::reader::Reader;
-use super::reply::Reply;
-use super::stats::{Open, Stats};
-use crate::core::{AHEAD, Charge, Chunks, Delivery, Ended, Message, Notify, ReplyHandle, ServiceAccount};
-use crate::log;
-use crate::node::{
-    Closer, ConnectionRecord, Dismissal, Host, Node, OUT_OF_MEMORY, Octets, PeerInfo, Registered, SHUTTING_DOWN, Stage,
-    stands_back,
-};
-use crate::schema::ManagementAccess;
-use crate::socket::{self, Descriptor};
-use crate::tls::{Flushed, Session, SessionError};
-use bytes::{Buf, Bytes};
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::message::{Scan, scan};
-use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
-use skupper_proto::stream::{self, Receipt, SendWindow};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, Bytes};
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::message::{Scan, scan};
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::stream::{self, Receipt, SendWindow};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use super::reader::Reader;
+use super::reply::Reply;
+use super::stats::{Open, Stats};
+use crate::core::{
+    AHEAD, Charge, Chunks, Delivery, Ended, Message, Notify, ReplyHandle, ServiceAccount,
+};
+use crate::log;
+use crate::node::{
+    Closer, ConnectionRecord, Dismissal, Host, Node, OUT_OF_MEMORY, Octets, PeerInfo, Registered,
+    SHUTTING_DOWN, Stage, stands_back,
+};
+use crate::schema::ManagementAccess;
+use crate::socket::{self, Descriptor};
+use crate::tls::{Flushed, Session, SessionError};
 
 /// Octets taken for one write to the socket.
 const WRITE: usize = 256 * 1024;
@@ -38,14 +42,17 @@ const SLICES: usize = 64;
 /// Turns of the loop after which the shard's other tasks have theirs.
 const TURNS: usize = 4;
 
-/// How long a client waits for the server stream: more than a far router takes for the server's name, its addresses and its TLS.
+/// How long a client waits for the server stream: more than a far router takes for the server's
+/// name, its addresses and its TLS.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long what a peer said before it went away may take to arrive. A router ends both streams at the same time.
+/// How long what a peer said before it went away may take to arrive. A router ends both streams at
+/// the same time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Octets of memory that a service connection takes at rest, beside the deliveries of its two streams: its task, its record, its socket's registration.
-/// (`skbench idle` tells 5 KiB a connection in each router, the deliveries included.)
+/// Octets of memory that a service connection takes at rest, beside the deliveries of its two
+/// streams: its task, its record, its socket's registration. (`skbench idle` tells 5 KiB a
+/// connection in each router, the deliveries included.)
 const TAKES: usize = 2560;
 
 /// How soon a service that found its share of the router's memory used up looks again.
@@ -73,7 +80,8 @@ pub(super) struct Service {
     _open: Open,
     _registered: Registered,
     reader: Reader,
-    /// What is held in memory for the service; of that, what this connection has taken and not written, and what it takes by itself.
+    /// What is held in memory for the service; of that, what this connection has taken and not
+    /// written, and what it takes by itself.
     memory: Arc<ServiceAccount>,
     unwritten: Charge,
     _takes: Charge,
@@ -144,7 +152,8 @@ enum End {
     Stopped(&'static str),
 }
 
-/// Carries octets until both streams have ended or one cannot go on. The task's end closes the socket.
+/// Carries octets until both streams have ended or one cannot go on. The task's end closes the
+/// socket.
 ///
 /// No `async fn`: one keeps what it was called with twice.
 impl Future for Service {
@@ -160,7 +169,8 @@ impl Future for Service {
     }
 }
 
-/// A task that is dropped on its way, by a panic or with its runtime, must not look like a clean end.
+/// A task that is dropped on its way, by a panic or with its runtime, must not look like a clean
+/// end.
 impl Drop for Service {
     fn drop(&mut self) {
         if !self.closed {
@@ -170,8 +180,13 @@ impl Drop for Service {
 }
 
 impl Service {
-    /// Enters it into the record of connections; returns it with the stream that it feeds, which is to be delivered.
-    pub(super) fn begin(node: &Arc<Node>, id: u64, beginning: Beginning<'_>) -> (Self, Arc<Delivery>) {
+    /// Enters it into the record of connections; returns it with the stream that it feeds, which is
+    /// to be delivered.
+    pub(super) fn begin(
+        node: &Arc<Node>,
+        id: u64,
+        beginning: Beginning<'_>,
+    ) -> (Self, Arc<Delivery>) {
         let Beginning {
             socket,
             descriptor,
@@ -275,7 +290,8 @@ impl Service {
             }
         };
         log!(TcpAdaptor, Debug, "[C{}] service connection ended: {why}", self.id);
-        // The outcome first: a C router closes its socket at that, while an abort looks to it like an end.
+        // The outcome first: a C router closes its socket at that, while an abort looks to it like
+        // an end.
         match &self.source {
             Source::Here(delivery) => delivery.outcome(Some(DeliveryState::failed()), true),
             Source::Awaited(reply, _) => reply.close(),
@@ -284,7 +300,8 @@ impl Service {
         if !self.upload_done {
             self.upload.end(Ended::Aborted);
         }
-        // The close that follows resets the socket, so that nobody takes what came for all there is.
+        // The close that follows resets the socket, so that nobody takes what came for all there
+        // is.
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -310,7 +327,10 @@ impl Service {
                 Ok(moved) => progress |= moved,
                 Err(end) => return self.end(end),
             }
-            if self.upload_done && matches!(self.source, Source::Done) && !(self.session.wants_write() && self.writes()) {
+            if self.upload_done
+                && matches!(self.source, Source::Done)
+                && !(self.session.wants_write() && self.writes())
+            {
                 return self.end(End::Complete);
             }
             if !progress {
@@ -336,13 +356,17 @@ impl Service {
             return Poll::Ready(End::Stopped(why));
         }
         if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
-            return self.end(End::Far(format!("no answer from the service within {} s", PATIENCE.as_secs())));
+            return self.end(End::Far(format!(
+                "no answer from the service within {} s",
+                PATIENCE.as_secs()
+            )));
         }
         let readable = self.may_read() && self.socket.poll_read_ready(cx).is_ready();
         let writable = self.writes()
             && (!self.writing.is_empty() || self.session.wants_write())
             && self.socket.poll_write_ready(cx).is_ready();
-        let breathed = self.breath.as_mut().is_some_and(|breath| breath.as_mut().poll(cx).is_ready());
+        let breathed =
+            self.breath.as_mut().is_some_and(|breath| breath.as_mut().poll(cx).is_ready());
         if breathed {
             self.breath = None;
         }
@@ -361,10 +385,12 @@ impl Service {
         !matches!(self.failure, Some(End::Socket(_)))
     }
 
-    /// The socket takes no more, but what its peer said before it went away may still stand in it. Returns whether that was news.
+    /// The socket takes no more, but what its peer said before it went away may still stand in it.
+    /// Returns whether that was news.
     fn write_failed(&mut self, error: SessionError) -> bool {
         // A peer that had ended its half before the reset did end it: then the kernel says EPIPE.
-        self.reset = !matches!(&error, SessionError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        self.reset =
+            !matches!(&error, SessionError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
         if let Source::Here(delivery) = std::mem::replace(&mut self.source, Source::Done) {
             delivery.outcome(Some(DeliveryState::failed()), true);
         }
@@ -390,7 +416,10 @@ impl Service {
     }
 
     fn may_read(&self) -> bool {
-        !self.upload_done && self.room() > 0 && self.breath.is_none() && self.upload.window().0 < AHEAD
+        !self.upload_done
+            && self.room() > 0
+            && self.breath.is_none()
+            && self.upload.window().0 < AHEAD
     }
 
     /// From the socket into the stream. Returns whether anything moved.
@@ -401,11 +430,14 @@ impl Service {
             Some(DeliveryState::Accepted) => self.window.lift(),
             Some(outcome) => {
                 let end = End::Far(outcome_text(&outcome));
-                // What is released has reached nobody: there is no far side that could have said anything.
-                if matches!(self.source, Source::Awaited(..)) || outcome == DeliveryState::Released {
+                // What is released has reached nobody: there is no far side that could have said
+                // anything.
+                if matches!(self.source, Source::Awaited(..)) || outcome == DeliveryState::Released
+                {
                     return Err(end);
                 }
-                // Whatever the socket still has to say, nobody hears it; but the far side may have spoken before it went away.
+                // Whatever the socket still has to say, nobody hears it; but the far side may have
+                // spoken before it went away.
                 if !std::mem::replace(&mut self.upload_done, true) {
                     self.upload.end(Ended::Aborted);
                 }
@@ -422,7 +454,8 @@ impl Service {
             }
             return Ok(false);
         }
-        let (octets, received) = self.reader.read(&self.socket, &mut self.session, room).map_err(End::Socket)?;
+        let (octets, received) =
+            self.reader.read(&self.socket, &mut self.session, room).map_err(End::Socket)?;
         let moved = !octets.is_empty();
         if moved {
             self.early = self.early.saturating_sub(octets.len());
@@ -457,8 +490,8 @@ impl Service {
             self.source = Source::Here(delivery);
             self.patience = None;
         }
-        // Once the stream is given up, nobody waits for the socket to take what is left of it: a server that reads no more would hold that
-        // for ever.
+        // Once the stream is given up, nobody waits for the socket to take what is left of it: a
+        // server that reads no more would hold that for ever.
         let aborted = matches!(&self.source, Source::Here(delivery) if delivery.ended() == Some(Ended::Aborted));
         let moved = self.write_more()?;
         if aborted && !moved {
@@ -472,14 +505,16 @@ impl Service {
             return Ok(false);
         }
         if self.session.wants_write()
-            && self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))? == Flushed::Blocked
+            && self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))?
+                == Flushed::Blocked
         {
             return Ok(false);
         }
         let Source::Here(delivery) = &self.source else { return Ok(false) };
         if self.writing.is_empty() && self.ended.is_none() {
             (_, self.ended) = if self.session.is_tls() && self.node.core.account().is_short() {
-                // What is sealed counts as written at once: in small pieces a slow reader is seen to read.
+                // What is sealed counts as written at once: in small pieces a slow reader is seen
+                // to read.
                 delivery.take_within(SEALED, &mut self.writing)
             } else {
                 delivery.take(WRITE, &mut self.writing)
@@ -496,8 +531,11 @@ impl Service {
         if !std::mem::replace(&mut self.notified, true) {
             self.session.send_close_notify();
         }
-        // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream for cut.
-        if self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))? == Flushed::Blocked {
+        // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream
+        // for cut.
+        if self.session.flush(&self.socket).map_err(|error| End::Socket(error.into()))?
+            == Flushed::Blocked
+        {
             return Ok(moved);
         }
         if let Source::Here(delivery) = std::mem::replace(&mut self.source, Source::Done) {
@@ -519,7 +557,12 @@ impl Service {
             octets
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.writing.iter().zip(&mut slices).map(|(chunk, slice)| *slice = IoSlice::new(chunk)).count();
+            let count = self
+                .writing
+                .iter()
+                .zip(&mut slices)
+                .map(|(chunk, slice)| *slice = IoSlice::new(chunk))
+                .count();
             // Of what is taken nothing but the end is left.
             let last = self.ended == Some(Ended::Complete) && count == self.writing.iter().count();
             match socket::write(&self.socket, slices.get(..count).unwrap_or_default(), last) {
@@ -544,7 +587,9 @@ impl Service {
         }
         if let Source::Here(delivery) = &self.source {
             let waiting = || (self.writing.octets() + delivery.window().0) as u64;
-            if let Some(total) = self.receipt.written(written as u64, waiting, || self.node.clock.now()) {
+            if let Some(total) =
+                self.receipt.written(written as u64, waiting, || self.node.clock.now())
+            {
                 delivery.acknowledge(total, self.receipt.allowance());
             }
         }
@@ -561,16 +606,24 @@ fn feed(octets: &Octets, memory: &ServiceAccount, stream: &Arc<Delivery>) {
 /// Whether a delivery is a stream at all.
 fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
     let sections = &delivery.message().sections;
-    let reject = |text: String| DeliveryState::Rejected(Rejected { error: Some(Error::new(condition::NOT_IMPLEMENTED, text)) });
+    let reject = |text: String| {
+        DeliveryState::Rejected(Rejected {
+            error: Some(Error::new(condition::NOT_IMPLEMENTED, text)),
+        })
+    };
     match scan(sections, false, true) {
-        Ok(Scan::Complete(head)) => stream::decode_head(sections, &head).map(drop).map_err(|error| reject(error.to_string())),
+        Ok(Scan::Complete(head)) => stream::decode_head(sections, &head)
+            .map(drop)
+            .map_err(|error| reject(error.to_string())),
         _ => Err(reject("the message does not decode".to_owned())),
     }
 }
 
 fn outcome_text(outcome: &DeliveryState) -> String {
     match outcome {
-        DeliveryState::Modified(_) => "delivery-failed: destination unreachable, or lost".to_owned(),
+        DeliveryState::Modified(_) => {
+            "delivery-failed: destination unreachable, or lost".to_owned()
+        }
         DeliveryState::Released => "released: no route to the service".to_owned(),
         DeliveryState::Rejected(Rejected { error: Some(error) }) => format!("rejected: {error}"),
         other => format!("{other:?}"),

@@ -42,7 +42,8 @@ impl Stats {
 
     pub(super) fn dial_failed(&self, error: String) {
         self.failed_dials.fetch_add(1, Ordering::Relaxed);
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), error));
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((SystemTime::now(), error));
     }
 
     pub(super) fn reset_for_memory(&self) {
@@ -56,7 +57,8 @@ impl Stats {
 
     /// Connections opened, and how many of them are open now.
     pub fn connections(&self) -> (u64, u64) {
-        // In this order, so that one that opens and closes between the two reads is not counted below zero.
+        // In this order, so that one that opens and closes between the two reads is not counted
+        // below zero.
         let closed = self.closed.load(Ordering::Acquire);
         let opened = self.opened.load(Ordering::Acquire);
         (opened, opened.saturating_sub(closed))

@@ -1,4 +1,5 @@
-//! A certificate authority of our own: for the demo, for a site without a control plane, and for tests.
+//! A certificate authority of our own: for the demo, for a site without a control plane, and for
+//! tests.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 
 /// How far a certificate reaches back, for peers whose clocks are slow.
@@ -43,7 +44,8 @@ pub struct Leaf<'a> {
     pub common_name: &'a str,
     /// The organization, if any.
     pub organization: Option<&'a str>,
-    /// Host names and IP addresses. Without any the certificate has no alternative names, and hosts are compared with its common name.
+    /// Host names and IP addresses. Without any the certificate has no alternative names, and
+    /// hosts are compared with its common name.
     pub names: &'a [&'a str],
     /// The beginning of its time.
     pub not_before: SystemTime,
@@ -60,7 +62,15 @@ impl<'a> Leaf<'a> {
     pub fn new(common_name: &'a str, names: &'a [&'a str]) -> Self {
         let now = SystemTime::now();
         let (not_before, not_after) = (now - BACKDATE, now + VALIDITY);
-        Self { common_name, organization: None, names, not_before, not_after, server: true, client: true }
+        Self {
+            common_name,
+            organization: None,
+            names,
+            not_before,
+            not_after,
+            server: true,
+            client: true,
+        }
     }
 }
 
@@ -96,7 +106,8 @@ impl Authority {
         &self.key
     }
 
-    /// Issues a certificate for both ends of a connection; `names` are the host names and IP addresses of the server.
+    /// Issues a certificate for both ends of a connection; `names` are the host names and IP
+    /// addresses of the server.
     pub fn issue(&self, common_name: &str, names: &[&str]) -> Result<Issued, AuthorityError> {
         self.issue_leaf(&Leaf::new(common_name, names))
     }
@@ -113,7 +124,9 @@ impl Authority {
         for name in leaf.names {
             params.subject_alt_names.push(match name.parse::<IpAddr>() {
                 Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName((*name).try_into().map_err(|_| AuthorityError::Name((*name).to_owned()))?),
+                Err(_) => SanType::DnsName(
+                    (*name).try_into().map_err(|_| AuthorityError::Name((*name).to_owned()))?,
+                ),
             });
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -126,7 +139,11 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         set_time(&mut params, leaf.not_before, leaf.not_after);
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem(), authority: self.certificate.clone() })
+        Ok(Issued {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            authority: self.certificate.clone(),
+        })
     }
 }
 
@@ -141,9 +158,11 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Writes `ca.crt`, `tls.crt` and `tls.key`, the latter readable by its owner only, into a folder, which is made if need be.
+    /// Writes `ca.crt`, `tls.crt` and `tls.key`, the latter readable by its owner only, into a
+    /// folder, which is made if need be.
     pub fn write(&self, folder: &Path) -> Result<(), AuthorityError> {
-        std::fs::create_dir_all(folder).map_err(|error| AuthorityError::Write { path: folder.to_owned(), error })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| AuthorityError::Write { path: folder.to_owned(), error })?;
         write_file(&folder.join("ca.crt"), &self.authority, 0o644)?;
         write_file(&folder.join("tls.crt"), &self.certificate, 0o644)?;
         write_file(&folder.join("tls.key"), &self.key, 0o600)
@@ -152,7 +171,8 @@ impl Issued {
 
 fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
         // A file that exists keeps its mode when it is opened.
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())
@@ -162,7 +182,10 @@ fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> 
 
 /// The beginning and the end of a certificate's time, in whole seconds, as certificates count.
 fn set_time(params: &mut CertificateParams, not_before: SystemTime, not_after: SystemTime) {
-    let seconds = |time: SystemTime| Duration::from_secs(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let seconds = |time: SystemTime| {
+        Duration::from_secs(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    };
     let epoch = date_time_ymd(1970, 1, 1);
-    (params.not_before, params.not_after) = (epoch + seconds(not_before), epoch + seconds(not_after));
+    (params.not_before, params.not_after) =
+        (epoch + seconds(not_before), epoch + seconds(not_after));
 }

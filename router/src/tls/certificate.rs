@@ -40,7 +40,11 @@ impl Certificate {
         Some(Self {
             subject: rfc2253(certificate.subject()),
             issuer: rfc2253(certificate.issuer()),
-            common_names: certificate.subject().iter_common_name().filter_map(|name| text(name.attr_value())).collect(),
+            common_names: certificate
+                .subject()
+                .iter_common_name()
+                .filter_map(|name| text(name.attr_value()))
+                .collect(),
             alternative_names: alternative_names(&certificate),
             has_alternative_names: !matches!(certificate.subject_alternative_name(), Ok(None)),
             not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
@@ -58,7 +62,8 @@ impl Certificate {
             .and_then(|attribute| text(attribute.attr_value()))
     }
 
-    /// The names that hosts are compared with: the alternative names or, where there are none of any kind, the common names.
+    /// The names that hosts are compared with: the alternative names or, where there are none of
+    /// any kind, the common names.
     pub fn host_names(&self) -> &[String] {
         if self.has_alternative_names { &self.alternative_names } else { &self.common_names }
     }
@@ -93,14 +98,24 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 /// The text of an attribute's value; `None` for types that are no text.
 fn text(value: &Any<'_>) -> Option<String> {
     match value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
-            Some(String::from_utf8_lossy(value.data).into_owned())
-        }
+        Tag::Utf8String
+        | Tag::PrintableString
+        | Tag::Ia5String
+        | Tag::NumericString
+        | Tag::VisibleString => Some(String::from_utf8_lossy(value.data).into_owned()),
         // By the standard T.61, in practice Latin-1.
         Tag::T61String => Some(value.data.iter().map(|octet| char::from(*octet)).collect()),
         Tag::BmpString => {
-            let units = value.data.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(u16::from_be_bytes);
-            Some(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            let units = value
+                .data
+                .chunks_exact(2)
+                .filter_map(|pair| <[u8; 2]>::try_from(pair).ok())
+                .map(u16::from_be_bytes);
+            Some(
+                char::decode_utf16(units)
+                    .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect(),
+            )
         }
         _ => None,
     }
@@ -159,7 +174,11 @@ fn escape(text: &str, out: &mut String) {
 /// The value as hexadecimal digits of its DER.
 fn hex(value: &Any<'_>, out: &mut String) {
     let length = value.data.len();
-    let _ = write!(out, "{:02X}", value.tag().0 & 0x1f | if value.header.is_constructed() { 0x20 } else { 0 });
+    let _ = write!(
+        out,
+        "{:02X}",
+        value.tag().0 & 0x1f | if value.header.is_constructed() { 0x20 } else { 0 }
+    );
     match length {
         0..=0x7f => _ = write!(out, "{length:02X}"),
         0x80..=0xff => _ = write!(out, "81{length:02X}"),

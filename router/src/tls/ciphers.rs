@@ -50,7 +50,16 @@ const SUITES: [Suite; 9] = [
         suite: suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
         name: "ECDHE-ECDSA-AES128-GCM-SHA256",
         iana: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        keywords: &["ECDSA", "aECDSA", "AES", "AES128", "AESGCM", "FIPS", "SUITEB128", "SUITEB128ONLY"],
+        keywords: &[
+            "ECDSA",
+            "aECDSA",
+            "AES",
+            "AES128",
+            "AESGCM",
+            "FIPS",
+            "SUITEB128",
+            "SUITEB128ONLY",
+        ],
         bits: 128,
     },
     Suite {
@@ -84,11 +93,14 @@ const SUITES: [Suite; 9] = [
 ];
 
 /// What selects every suite of TLS 1.2 that we have.
-const ALL_12: [&str; 9] = ["ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "ECDH", "kECDHE", "kEECDH"];
-/// What selects every suite of TLS 1.3, when it excludes. (Positive keywords leave TLS 1.3 alone, as in OpenSSL.)
+const ALL_12: [&str; 9] =
+    ["ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "ECDH", "kECDHE", "kEECDH"];
+/// What selects every suite of TLS 1.3, when it excludes. (Positive keywords leave TLS 1.3 alone,
+/// as in OpenSSL.)
 const ALL_13: [&str; 3] = ["ALL", "DEFAULT", "HIGH"];
 
-/// Keywords of OpenSSL that select nothing of what we have: to exclude it is a matter of course, to name it alone is an error.
+/// Keywords of OpenSSL that select nothing of what we have: to exclude it is a matter of course, to
+/// name it alone is an error.
 const NEVER_OFFERED: &[&str] = &[
     "3DES",
     "ADH",
@@ -198,10 +210,12 @@ fn is_known(keyword: &str) -> bool {
     NEVER_OFFERED.contains(&keyword) || SUITES.iter().any(|suite| suite.has(keyword))
 }
 
-/// Reads a list in the form of `ciphers(1)`: words between colons, commas or spaces; `!` excludes for good, `-` removes, `+` moves to the end.
+/// Reads a list in the form of `ciphers(1)`: words between colons, commas or spaces; `!` excludes
+/// for good, `-` removes, `+` moves to the end.
 ///
-/// As in OpenSSL, keywords add suites of TLS 1.2 only, and TLS 1.3 keeps all of its suites unless the list names some of them
-/// (`TLS_AES_256_GCM_SHA384`). Stricter than OpenSSL, an exclusion (`!CHACHA20`) binds TLS 1.3 as well.
+/// As in OpenSSL, keywords add suites of TLS 1.2 only, and TLS 1.3 keeps all of its suites unless
+/// the list names some of them (`TLS_AES_256_GCM_SHA384`). Stricter than OpenSSL, an exclusion
+/// (`!CHACHA20`) binds TLS 1.3 as well.
 ///
 /// The error is a reason, to be put behind the attribute's name.
 pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, String> {
@@ -210,10 +224,15 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
     for word in list.split([':', ',', ';', ' ', '\t', '\n']).filter(|word| !word.is_empty()) {
         if let Some(command) = word.strip_prefix('@') {
             match command {
-                // Two is what the TLS library keeps at all times: keys of 112 bits of security and more.
+                // Two is what the TLS library keeps at all times: keys of 112 bits of security and
+                // more.
                 "STRENGTH" => chosen.sort_by_key(|suite| std::cmp::Reverse(suite.bits)),
                 "SECLEVEL=0" | "SECLEVEL=1" | "SECLEVEL=2" => {}
-                _ => return Err(format!("'@{command}' is not supported (known: @STRENGTH, @SECLEVEL=0 to 2)")),
+                _ => {
+                    return Err(format!(
+                        "'@{command}' is not supported (known: @STRENGTH, @SECLEVEL=0 to 2)"
+                    ));
+                }
             }
             continue;
         }
@@ -221,10 +240,14 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
             Some((operation @ ("!" | "-" | "+"), name)) => (operation, name),
             _ => ("", word),
         };
-        // A name with a hyphen or an underscore is that of one suite; OpenSSL knows hundreds of them that we do not have.
+        // A name with a hyphen or an underscore is that of one suite; OpenSSL knows hundreds of
+        // them that we do not have.
         let is_suite_name = name.contains(['-', '_']);
-        if !is_suite_name && let Some(unknown) = name.split('+').find(|keyword| !is_known(keyword)) {
-            return Err(format!("'{unknown}' is no cipher suite and no keyword of OpenSSL (see: openssl ciphers -v)"));
+        if !is_suite_name && let Some(unknown) = name.split('+').find(|keyword| !is_known(keyword))
+        {
+            return Err(format!(
+                "'{unknown}' is no cipher suite and no keyword of OpenSSL (see: openssl ciphers -v)"
+            ));
         }
         let meant = |suite: &Suite| suite.is_meant(name);
         match operation {
@@ -253,7 +276,8 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
         return Err(format!("'{list}' leaves no cipher suite of those that are supported: {ours}"));
     }
     let named_13 = chosen.iter().any(|suite| suite.is_13());
-    let free_13 = SUITES.iter().zip(banned).filter(|(suite, banned)| suite.is_13() && !banned && !named_13);
+    let free_13 =
+        SUITES.iter().zip(banned).filter(|(suite, banned)| suite.is_13() && !banned && !named_13);
     let mut all: Vec<SupportedCipherSuite> = free_13.map(|(suite, _)| suite.suite).collect();
     all.extend(chosen.iter().filter(|suite| suite.is_13()).map(|suite| suite.suite));
     all.extend(chosen.iter().filter(|suite| !suite.is_13()).map(|suite| suite.suite));
@@ -268,9 +292,11 @@ pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', ',', '\t', '\n', ':']).filter(|word| !word.is_empty())
 }
 
-/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. Broken ones beside them are left out: nobody is worse off without. The error is a
-/// reason, to be put behind the attribute's name.
-pub(super) fn parse_protocols(list: &str) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. Broken ones beside them are left out:
+/// nobody is worse off without. The error is a reason, to be put behind the attribute's name.
+pub(super) fn parse_protocols(
+    list: &str,
+) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     let mut broken = None;
     for word in words(list) {
@@ -281,7 +307,11 @@ pub(super) fn parse_protocols(list: &str) -> Result<Vec<&'static SupportedProtoc
                 broken = broken.or(Some(word));
                 continue;
             }
-            _ => return Err(format!("'{word}' is no protocol version; use one or both of TLSv1.2 and TLSv1.3")),
+            _ => {
+                return Err(format!(
+                    "'{word}' is no protocol version; use one or both of TLSv1.2 and TLSv1.3"
+                ));
+            }
         };
         if !versions.contains(&version) {
             versions.push(version);
@@ -293,14 +323,20 @@ pub(super) fn parse_protocols(list: &str) -> Result<Vec<&'static SupportedProtoc
         ));
     }
     if versions.is_empty() {
-        return Err("the list is empty; use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out".to_owned());
+        return Err(
+            "the list is empty; use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out"
+                .to_owned(),
+        );
     }
     Ok(versions)
 }
 
 /// OpenSSL's name of a suite and the bits of its key.
 pub(super) fn describe(suite: CipherSuite) -> (&'static str, u16) {
-    SUITES.iter().find(|ours| ours.suite.suite() == suite).map_or(("unknown", 0), |ours| (ours.name, ours.bits))
+    SUITES
+        .iter()
+        .find(|ours| ours.suite.suite() == suite)
+        .map_or(("unknown", 0), |ours| (ours.name, ours.bits))
 }
 
 /// OpenSSL's name of a protocol version.

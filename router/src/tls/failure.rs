@@ -19,8 +19,11 @@ pub enum HandshakeError {
         /// The end of its time.
         not_after: Timestamp,
     },
-    /// A certificate of the peer's chain is not valid yet; possibly a clock is wrong, the peer's or ours.
-    #[error("the peer's certificate {subject} is not valid before {not_before} (is a clock wrong?)")]
+    /// A certificate of the peer's chain is not valid yet; possibly a clock is wrong, the peer's or
+    /// ours.
+    #[error(
+        "the peer's certificate {subject} is not valid before {not_before} (is a clock wrong?)"
+    )]
     NotYetValid {
         /// The subject of the certificate.
         subject: String,
@@ -84,13 +87,17 @@ pub enum HandshakeError {
     #[error("the peer speaks no TLS")]
     NoTls,
     /// No protocol version in common.
-    #[error("no common TLS version: the peer offers none of those that our attribute protocols allows ({ours})")]
+    #[error(
+        "no common TLS version: the peer offers none of those that our attribute protocols allows ({ours})"
+    )]
     NoCommonVersion {
         /// What our profile allows.
         ours: String,
     },
     /// No cipher suite, key exchange or signature algorithm in common.
-    #[error("no common TLS algorithms: {reason} (attribute ciphers, and the type of the certificate's key)")]
+    #[error(
+        "no common TLS algorithms: {reason} (attribute ciphers, and the type of the certificate's key)"
+    )]
     NoCommonCipher {
         /// Which.
         reason: String,
@@ -132,7 +139,10 @@ impl HandshakeError {
                 | Self::WrongPurpose { .. }
                 | Self::BadCertificate { .. }
         );
-        format!("SSL Failure: {}{self}", if unverified { "certificate verify failed: " } else { "" })
+        format!(
+            "SSL Failure: {}{self}",
+            if unverified { "certificate verify failed: " } else { "" }
+        )
     }
 }
 
@@ -169,13 +179,18 @@ pub(super) fn classify(error: &io::Error, circumstances: &Circumstances<'_>) -> 
         Error::InvalidCertificate(problem) => certificate_failure(problem, circumstances),
         Error::NoCertificatesPresented => HandshakeError::NoCertificate,
         Error::AlertReceived(alert) => alert_failure(*alert),
-        // The header of a record holds the type and version of the content: what is no TLS fails there.
+        // The header of a record holds the type and version of the content: what is no TLS fails
+        // there.
         Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion | InvalidMessage::MessageTooLarge,
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
         ) => HandshakeError::NoTls,
         Error::PeerIncompatible(problem) => incompatible(problem, circumstances),
         Error::General(text) if text.contains("no server certificate chain resolved") => {
-            HandshakeError::NoCommonCipher { reason: "the peer accepts no signature of our certificate's key".to_owned() }
+            HandshakeError::NoCommonCipher {
+                reason: "the peer accepts no signature of our certificate's key".to_owned(),
+            }
         }
         other => HandshakeError::Protocol(other.to_string()),
     }
@@ -188,27 +203,44 @@ fn incompatible(problem: &PeerIncompatible, circumstances: &Circumstances<'_>) -
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
-        | PeerIncompatible::Tls12NotOfferedOrEnabled => HandshakeError::NoCommonVersion { ours: circumstances.versions.clone() },
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => {
+            HandshakeError::NoCommonVersion { ours: circumstances.versions.clone() }
+        }
         PeerIncompatible::NoCipherSuitesInCommon => cipher("no cipher suite in common"),
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => cipher("no key exchange in common"),
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => cipher("no signature algorithm in common"),
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            cipher("no signature algorithm in common")
+        }
         other => HandshakeError::Protocol(Error::PeerIncompatible(other.clone()).to_string()),
     }
 }
 
-fn certificate_failure(problem: &CertificateError, circumstances: &Circumstances<'_>) -> HandshakeError {
+fn certificate_failure(
+    problem: &CertificateError,
+    circumstances: &Circumstances<'_>,
+) -> HandshakeError {
     let leaf = circumstances.shown.first();
     let subject = leaf.map(|leaf| leaf.subject.clone()).unwrap_or_default();
     // The date tells which certificate of the chain is meant; an authority's own is not part of it.
     let dated = |second: u64, date: fn(&Certificate) -> Timestamp| {
-        let date_of = |certificate: &&Certificate| u64::try_from(date(certificate).as_second()) == Ok(second);
-        let subject =
-            circumstances.shown.iter().find(date_of).map_or_else(|| "of its authority".to_owned(), |found| found.subject.clone());
-        (subject, i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok()).unwrap_or(Timestamp::MAX))
+        let date_of =
+            |certificate: &&Certificate| u64::try_from(date(certificate).as_second()) == Ok(second);
+        let subject = circumstances
+            .shown
+            .iter()
+            .find(date_of)
+            .map_or_else(|| "of its authority".to_owned(), |found| found.subject.clone());
+        (
+            subject,
+            i64::try_from(second)
+                .ok()
+                .and_then(|second| Timestamp::from_second(second).ok())
+                .unwrap_or(Timestamp::MAX),
+        )
     };
     match problem {
         CertificateError::ExpiredContext { not_after, .. } => {
@@ -246,39 +278,77 @@ fn certificate_failure(problem: &CertificateError, circumstances: &Circumstances
 pub(super) fn alert_failure(alert: AlertDescription) -> HandshakeError {
     use AlertDescription as A;
     let (alert, meaning, refused) = match alert {
-        A::NoCertificate => ("no_certificate", "it demands a certificate, and our profile has none", true),
-        A::CertificateRequired => ("certificate_required", "it demands a certificate, and our profile has none", true),
-        A::BadCertificate => ("bad_certificate", "it could not verify it", true),
-        A::UnsupportedCertificate => {
-            ("unsupported_certificate", "it is of a type, or for a purpose, that the peer does not take", true)
+        A::NoCertificate => {
+            ("no_certificate", "it demands a certificate, and our profile has none", true)
         }
+        A::CertificateRequired => {
+            ("certificate_required", "it demands a certificate, and our profile has none", true)
+        }
+        A::BadCertificate => ("bad_certificate", "it could not verify it", true),
+        A::UnsupportedCertificate => (
+            "unsupported_certificate",
+            "it is of a type, or for a purpose, that the peer does not take",
+            true,
+        ),
         A::CertificateRevoked => ("certificate_revoked", "it has been revoked", true),
-        A::CertificateExpired => ("certificate_expired", "it has expired, or is not valid yet, by the peer's clock", true),
-        A::CertificateUnknown => ("certificate_unknown", "for a reason the peer does not tell", true),
+        A::CertificateExpired => (
+            "certificate_expired",
+            "it has expired, or is not valid yet, by the peer's clock",
+            true,
+        ),
+        A::CertificateUnknown => {
+            ("certificate_unknown", "for a reason the peer does not tell", true)
+        }
         A::UnknownCA => ("unknown_ca", "the peer does not know the authority that issued it", true),
         A::AccessDenied => ("access_denied", "it is valid, but not for this peer", true),
-        A::DecryptError => {
-            ("decrypt_error", "the peer could not verify a signature, that of our certificate or of the handshake", true)
-        }
-        A::HandshakeFailure => {
-            ("handshake_failure", "no algorithms in common, or it demands a certificate and our profile has none", false)
-        }
+        A::DecryptError => (
+            "decrypt_error",
+            "the peer could not verify a signature, that of our certificate or of the handshake",
+            true,
+        ),
+        A::HandshakeFailure => (
+            "handshake_failure",
+            "no algorithms in common, or it demands a certificate and our profile has none",
+            false,
+        ),
         A::ProtocolVersion => ("protocol_version", "no TLS version in common", false),
-        A::InsufficientSecurity => ("insufficient_security", "it demands stronger algorithms than our profile has", false),
-        A::UnrecognisedName => ("unrecognized_name", "it does not know the host name we asked for", false),
-        A::NoApplicationProtocol => ("no_application_protocol", "no application protocol (ALPN) in common", false),
+        A::InsufficientSecurity => {
+            ("insufficient_security", "it demands stronger algorithms than our profile has", false)
+        }
+        A::UnrecognisedName => {
+            ("unrecognized_name", "it does not know the host name we asked for", false)
+        }
+        A::NoApplicationProtocol => {
+            ("no_application_protocol", "no application protocol (ALPN) in common", false)
+        }
         A::CloseNotify => ("close_notify", "it closed the session", false),
         A::UserCanceled => ("user_canceled", "it gave up", false),
-        A::UnexpectedMessage => ("unexpected_message", "it got what it did not expect; possibly it speaks no TLS here", false),
-        A::BadRecordMac => ("bad_record_mac", "what it received had been altered on the way", false),
+        A::UnexpectedMessage => (
+            "unexpected_message",
+            "it got what it did not expect; possibly it speaks no TLS here",
+            false,
+        ),
+        A::BadRecordMac => {
+            ("bad_record_mac", "what it received had been altered on the way", false)
+        }
         A::RecordOverflow => ("record_overflow", "it received a record that is too long", false),
         A::IllegalParameter => ("illegal_parameter", "it found fault with our handshake", false),
         A::DecodeError => ("decode_error", "it could not read our handshake", false),
         A::InternalError => ("internal_error", "it has a problem of its own; see its log", false),
         A::MissingExtension => ("missing_extension", "it misses something in our handshake", false),
-        A::UnsupportedExtension => ("unsupported_extension", "it found something in our handshake that it does not take", false),
-        A::InappropriateFallback => ("inappropriate_fallback", "it supports a newer TLS version than was tried", false),
+        A::UnsupportedExtension => (
+            "unsupported_extension",
+            "it found something in our handshake that it does not take",
+            false,
+        ),
+        A::InappropriateFallback => {
+            ("inappropriate_fallback", "it supports a newer TLS version than was tried", false)
+        }
         _ => ("unknown", "an alert that is not in use", false),
     };
-    if refused { HandshakeError::Refused { alert, meaning } } else { HandshakeError::Alert { alert, meaning } }
+    if refused {
+        HandshakeError::Refused { alert, meaning }
+    } else {
+        HandshakeError::Alert { alert, meaning }
+    }
 }

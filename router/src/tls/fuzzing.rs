@@ -1,19 +1,21 @@
 //! The fuzz target `certificates`: a chain that is taken for a host's names the host.
 //!
-//! An input is an octet with the length of a host's name, the name, and certificates one after the other. The authority is the one
-//! of `fuzz/certificates/ca.der`, whose key is gone.
+//! An input is an octet with the length of a host's name, the name, and certificates one after the
+//! other. The authority is the one of `fuzz/certificates/ca.der`, whose key is gone.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::Certificate;
 use super::handshake::{ClientVerification, ServerVerification};
 use super::naming::Naming;
 use super::verify::{ClientVerifier, ServerVerifier, Shown, Trust};
-use rustls::client::danger::ServerCertVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 static AUTHORITY: &[u8] = include_bytes!("../../fuzz/certificates/ca.der");
 
@@ -25,20 +27,29 @@ const FORMATS: [&str; 4] = ["csloun", "n1", "o2", "u5"];
 
 static TRUST: LazyLock<Arc<Trust>> = LazyLock::new(|| {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Arc::new(Trust::new(vec![CertificateDer::from(AUTHORITY)], &provider).expect("a sound authority"))
+    Arc::new(
+        Trust::new(vec![CertificateDer::from(AUTHORITY)], &provider).expect("a sound authority"),
+    )
 });
 
-/// Shows a chain to both verifiers: whether it proves the server to be `host`, and whether it proves any client. `None`: `host` is no
-/// name, or there is no certificate.
+/// Shows a chain to both verifiers: whether it proves the server to be `host`, and whether it
+/// proves any client. `None`: `host` is no name, or there is no certificate.
 fn judge(chain: &[&[u8]], host: &str) -> Option<(bool, bool)> {
     let host = ServerName::try_from(host.to_owned()).ok()?;
     let now = UnixTime::since_unix_epoch(NOW);
     let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(*der)).collect();
     let (leaf, between) = chain.split_first()?;
     let shown = Arc::<Shown>::default();
-    let server =
-        ServerVerifier { trust: Arc::clone(&TRUST), verification: ServerVerification::ChainAndName, shown: Arc::clone(&shown) };
-    let client = ClientVerifier { trust: Arc::clone(&TRUST), verification: ClientVerification::Required, shown };
+    let server = ServerVerifier {
+        trust: Arc::clone(&TRUST),
+        verification: ServerVerification::ChainAndName,
+        shown: Arc::clone(&shown),
+    };
+    let client = ClientVerifier {
+        trust: Arc::clone(&TRUST),
+        verification: ClientVerification::Required,
+        shown,
+    };
     let server = server.verify_server_cert(leaf, between, &host, &[], now).is_ok();
     Some((server, client.verify_client_cert(leaf, between, now).is_ok()))
 }
@@ -112,9 +123,12 @@ mod tests {
             let (host, rest) = octets[1..].split_at(usize::from(octets[0]));
             let verdict = judge(&elements(rest), core::str::from_utf8(host).unwrap()).unwrap();
             let expected = match entry.file_name().to_str().unwrap() {
-                "seed-common" | "seed-version-1" | "seed-named" | "seed-wildcard" | "seed-address" | "seed-chain" => (true, true),
+                "seed-common" | "seed-version-1" | "seed-named" | "seed-wildcard"
+                | "seed-address" | "seed-chain" => (true, true),
                 "seed-constrained-named" => (true, true),
-                "seed-common-other" | "seed-other-kinds" | "seed-constrained-common" => (false, true),
+                "seed-common-other" | "seed-other-kinds" | "seed-constrained-common" => {
+                    (false, true)
+                }
                 _ => continue,
             };
             assert_eq!(verdict, expected, "{:?}", entry.path());

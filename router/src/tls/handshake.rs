@@ -1,10 +1,9 @@
 //! Handshakes: a connected socket goes in, the socket and a session come out.
 
-use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use rustls::client::{ClientConfig, Resumption};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
@@ -40,7 +39,8 @@ pub enum ServerVerification {
     Chain,
 }
 
-/// Performs handshakes for a listener, each with what the profile holds at that time. Cheap to clone.
+/// Performs handshakes for a listener, each with what the profile holds at that time. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Acceptor {
     profile: Arc<Shared>,
@@ -48,7 +48,8 @@ pub struct Acceptor {
     alpn: Arc<[Vec<u8>]>,
 }
 
-/// Performs handshakes for a connector, each with what the profile holds at that time. Cheap to clone.
+/// Performs handshakes for a connector, each with what the profile holds at that time. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Connector {
     profile: Arc<Shared>,
@@ -61,15 +62,20 @@ impl Acceptor {
         Self { profile, verification, alpn: Arc::default() }
     }
 
-    /// Selects one of these application protocols where a client offers some, in this order of preference.
+    /// Selects one of these application protocols where a client offers some, in this order of
+    /// preference.
     #[must_use]
     pub fn with_alpn(self, protocols: &[&str]) -> Self {
         Self { alpn: protocols.iter().map(|name| name.as_bytes().to_vec()).collect(), ..self }
     }
 
-    /// Performs the server's part of a handshake within the deadline. On an error the socket is closed; the peer is told why where that is
-    /// possible.
-    pub async fn accept(&self, socket: TcpStream, deadline: Duration) -> Result<(TcpStream, Session), HandshakeError> {
+    /// Performs the server's part of a handshake within the deadline. On an error the socket is
+    /// closed; the peer is told why where that is possible.
+    pub async fn accept(
+        &self,
+        socket: TcpStream,
+        deadline: Duration,
+    ) -> Result<(TcpStream, Session), HandshakeError> {
         let material = self.profile.current.load_full();
         let shown = Arc::new(Shown::default());
         let config = self.config(&material, &shown)?;
@@ -87,18 +93,28 @@ impl Acceptor {
         }
     }
 
-    /// A configuration of its own for each handshake costs some microseconds of a handshake's thousand, and lets the verifier tell us what
-    /// the peer has shown.
-    fn config(&self, material: &Material, shown: &Arc<Shown>) -> Result<ServerConfig, HandshakeError> {
-        let identity = material.identity.clone().ok_or_else(|| missing(&self.profile, "certFile"))?;
+    /// A configuration of its own for each handshake costs some microseconds of a handshake's
+    /// thousand, and lets the verifier tell us what the peer has shown.
+    fn config(
+        &self,
+        material: &Material,
+        shown: &Arc<Shown>,
+    ) -> Result<ServerConfig, HandshakeError> {
+        let identity =
+            material.identity.clone().ok_or_else(|| missing(&self.profile, "certFile"))?;
         let builder = ServerConfig::builder_with_provider(material.provider.clone())
             .with_protocol_versions(&material.versions)
             .map_err(|error| HandshakeError::Protocol(error.to_string()))?;
         let builder = match self.verification {
             ClientVerification::None => builder.with_no_client_auth(),
             verification => {
-                let trust = material.trust.clone().ok_or_else(|| missing(&self.profile, "caCertFile"))?;
-                builder.with_client_cert_verifier(Arc::new(ClientVerifier { trust, verification, shown: shown.clone() }))
+                let trust =
+                    material.trust.clone().ok_or_else(|| missing(&self.profile, "caCertFile"))?;
+                builder.with_client_cert_verifier(Arc::new(ClientVerifier {
+                    trust,
+                    verification,
+                    shown: shown.clone(),
+                }))
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
@@ -120,11 +136,12 @@ impl Connector {
         Self { alpn: protocols.iter().map(|name| name.as_bytes().to_vec()).collect(), ..self }
     }
 
-    /// Performs the client's part of a handshake within the deadline. `host` is the name (or address) that was dialed: it is sent to the server and, if
-    /// the connector verifies names, compared with its certificate.
+    /// Performs the client's part of a handshake within the deadline. `host` is the name (or
+    /// address) that was dialed: it is sent to the server and, if the connector verifies names,
+    /// compared with its certificate.
     ///
-    /// With TLS 1.3 the server judges our certificate only after this has returned: its refusal comes as an error of the session's
-    /// first read.
+    /// With TLS 1.3 the server judges our certificate only after this has returned: its refusal
+    /// comes as an error of the session's first read.
     pub async fn connect(
         &self,
         socket: TcpStream,
@@ -149,17 +166,25 @@ impl Connector {
         }
     }
 
-    fn config(&self, material: &Material, shown: &Arc<Shown>) -> Result<ClientConfig, HandshakeError> {
+    fn config(
+        &self,
+        material: &Material,
+        shown: &Arc<Shown>,
+    ) -> Result<ClientConfig, HandshakeError> {
         let trust = material.trust.clone().ok_or_else(|| missing(&self.profile, "caCertFile"))?;
-        let verifier = ServerVerifier { trust, verification: self.verification, shown: shown.clone() };
+        let verifier =
+            ServerVerifier { trust, verification: self.verification, shown: shown.clone() };
         let builder = ClientConfig::builder_with_provider(material.provider.clone())
             .with_protocol_versions(&material.versions)
             .map_err(|error| HandshakeError::Protocol(error.to_string()))?
-            // The library calls every verifier of one's own dangerous. Ours does what its own does, and the two things its module states.
+            // The library calls every verifier of one's own dangerous. Ours does what its own does,
+            // and the two things its module states.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match material.identity.clone() {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+            }
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();
@@ -168,8 +193,9 @@ impl Connector {
     }
 }
 
-/// Lets the alert of a failed handshake reach the peer before the end of the socket: a reset would make some systems drop it. No
-/// octet of a stream has passed, so nobody can take this end for that of a stream.
+/// Lets the alert of a failed handshake reach the peer before the end of the socket: a reset would
+/// make some systems drop it. No octet of a stream has passed, so nobody can take this end for that
+/// of a stream.
 fn deliver_alert(socket: &TcpStream) {
     crate::socket::end_cleanly(socket);
 }
@@ -192,10 +218,12 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Looks at what a client has sent first, without taking it: whether it starts a TLS handshake. A listener that also takes plain
-/// connections decides by it. `None`: the client closed the connection, or sent nothing within the deadline.
+/// Looks at what a client has sent first, without taking it: whether it starts a TLS handshake. A
+/// listener that also takes plain connections decides by it. `None`: the client closed the
+/// connection, or sent nothing within the deadline.
 pub async fn speaks_tls(socket: &TcpStream, deadline: Duration) -> io::Result<Option<bool>> {
-    /// The content type of a handshake record, RFC 8446, section 5.1. AMQP begins with `A`, HTTP with a letter as well.
+    /// The content type of a handshake record, RFC 8446, section 5.1. AMQP begins with `A`, HTTP
+    /// with a letter as well.
     const HANDSHAKE: u8 = 0x16;
     let mut first = [0];
     match timeout(deadline, socket.peek(&mut first)).await {
@@ -214,8 +242,13 @@ fn server_name(host: &str) -> Result<ServerName<'static>, HandshakeError> {
     ServerName::try_from(bare.to_owned()).map_err(|_| HandshakeError::BadHost(host.to_owned()))
 }
 
-fn circumstances<'a>(host: Option<&'a str>, shown: &Shown, material: &Material) -> Circumstances<'a> {
-    let versions: Vec<&str> = material.versions.iter().map(|version| ciphers::protocol_name(version.version)).collect();
+fn circumstances<'a>(
+    host: Option<&'a str>,
+    shown: &Shown,
+    material: &Material,
+) -> Circumstances<'a> {
+    let versions: Vec<&str> =
+        material.versions.iter().map(|version| ciphers::protocol_name(version.version)).collect();
     Circumstances { host, shown: shown.take(), versions: versions.join(" ") }
 }
 

@@ -1,8 +1,9 @@
 //! Private keys from PEM: PKCS#1, SEC1 and PKCS#8, in clear or encrypted.
 //!
-//! Two encryptions are in use. `ENCRYPTED PRIVATE KEY` is PKCS#8 with PBES2 (RFC 8018). The other is OpenSSL's own, of the time before,
-//! announced by PEM headers (RFC 1421 in looks only): `Proc-Type: 4,ENCRYPTED` and `DEK-Info: AES-256-CBC,<iv>`; its key is the MD5 of
-//! password and salt, chained until it is long enough.
+//! Two encryptions are in use. `ENCRYPTED PRIVATE KEY` is PKCS#8 with PBES2 (RFC 8018). The other
+//! is OpenSSL's own, of the time before, announced by PEM headers (RFC 1421 in looks only):
+//! `Proc-Type: 4,ENCRYPTED` and `DEK-Info: AES-256-CBC,<iv>`; its key is the MD5 of password and
+//! salt, chained until it is long enough.
 
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
@@ -16,18 +17,25 @@ use zeroize::Zeroizing;
 use super::profile::ProfileProblem;
 
 /// Finds the private key among the sections of a PEM file and, if need be, decrypts it.
-pub(super) fn load(file: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>, ProfileProblem> {
+pub(super) fn load(
+    file: &[u8],
+    password: Option<&str>,
+) -> Result<PrivateKeyDer<'static>, ProfileProblem> {
     let sections = pem::parse_many(file).map_err(|error| ProfileProblem::Pem(error.to_string()))?;
-    let section = sections.iter().find(|section| section.tag().ends_with("PRIVATE KEY")).ok_or(ProfileProblem::NoKey)?;
+    let section = sections
+        .iter()
+        .find(|section| section.tag().ends_with("PRIVATE KEY"))
+        .ok_or(ProfileProblem::NoKey)?;
     let tag = section.tag();
     if tag == "ENCRYPTED PRIVATE KEY" {
         return decrypt_pkcs8(section.contents(), password.ok_or(ProfileProblem::NoPassword)?);
     }
-    let der = if section.headers().get("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED")) {
-        decrypt_legacy(section, password.ok_or(ProfileProblem::NoPassword)?)?
-    } else {
-        Zeroizing::new(section.contents().to_vec())
-    };
+    let der =
+        if section.headers().get("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED")) {
+            decrypt_legacy(section, password.ok_or(ProfileProblem::NoPassword)?)?
+        } else {
+            Zeroizing::new(section.contents().to_vec())
+        };
     match tag {
         "PRIVATE KEY" => Ok(PrivateKeyDer::Pkcs8(der.to_vec().into())),
         "RSA PRIVATE KEY" => Ok(PrivateKeyDer::Pkcs1(der.to_vec().into())),
@@ -37,7 +45,8 @@ pub(super) fn load(file: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<
 }
 
 fn decrypt_pkcs8(der: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, ProfileProblem> {
-    // What it was encrypted with is the first thing inside; a scheme before PBES2 cannot even be read.
+    // What it was encrypted with is the first thing inside; a scheme before PBES2 cannot even be
+    // read.
     let info = EncryptedPrivateKeyInfoRef::try_from(der)
         .map_err(|_| ProfileProblem::Encryption("an encryption older than PBES2".to_owned()))?;
     match info.decrypt(password) {
@@ -53,7 +62,10 @@ fn decrypt_pkcs8(der: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, P
 
 fn decrypt_legacy(section: &Pem, password: &str) -> Result<Zeroizing<Vec<u8>>, ProfileProblem> {
     let unsupported = |what: &str| ProfileProblem::Encryption(what.to_owned());
-    let info = section.headers().get("DEK-Info").ok_or_else(|| unsupported("an encryption without DEK-Info"))?;
+    let info = section
+        .headers()
+        .get("DEK-Info")
+        .ok_or_else(|| unsupported("an encryption without DEK-Info"))?;
     let (cipher, iv) = info.split_once(',').ok_or_else(|| unsupported(info))?;
     let iv = from_hex(iv.trim()).ok_or_else(|| unsupported(info))?;
     let octets = section.contents();
@@ -73,13 +85,19 @@ fn decrypt_cbc<C: KeyIvInit + BlockModeDecrypt>(
     key_length: usize,
 ) -> Result<Zeroizing<Vec<u8>>, ProfileProblem> {
     // The first eight octets of the initialization vector are the salt.
-    let salt = iv.get(..8).ok_or_else(|| ProfileProblem::Encryption("a damaged DEK-Info".to_owned()))?;
+    let salt =
+        iv.get(..8).ok_or_else(|| ProfileProblem::Encryption("a damaged DEK-Info".to_owned()))?;
     let key = legacy_key(password.as_bytes(), salt, key_length);
-    let cipher = C::new_from_slices(&key, iv).map_err(|_| ProfileProblem::Encryption("a damaged DEK-Info".to_owned()))?;
+    let cipher = C::new_from_slices(&key, iv)
+        .map_err(|_| ProfileProblem::Encryption("a damaged DEK-Info".to_owned()))?;
     let mut buffer = Zeroizing::new(octets.to_vec());
-    let length = cipher.decrypt_padded::<Pkcs7>(&mut buffer).map_err(|_| ProfileProblem::WrongPassword)?.len();
+    let length = cipher
+        .decrypt_padded::<Pkcs7>(&mut buffer)
+        .map_err(|_| ProfileProblem::WrongPassword)?
+        .len();
     buffer.truncate(length);
-    // The padding of one wrong password in 256 looks right; a key begins with a sequence that fills it.
+    // The padding of one wrong password in 256 looks right; a key begins with a sequence that fills
+    // it.
     if buffer.first() == Some(&0x30) { Ok(buffer) } else { Err(ProfileProblem::WrongPassword) }
 }
 
@@ -103,5 +121,8 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 64 {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
 }

@@ -1,9 +1,11 @@
 //! Who a client is by its certificate: `uidFormat` and `uidNameMappingFile`.
 
-use super::certificate::Certificate;
-use sha1::Digest;
 use std::collections::HashMap;
 use std::fmt::Write;
+
+use sha1::Digest;
+
+use super::certificate::Certificate;
 
 /// How users are named.
 #[derive(Debug, Default)]
@@ -17,12 +19,17 @@ pub(super) struct Naming {
 /// Whether every letter of a format stands for something, and the fingerprints exclude one another.
 pub(super) fn is_format(format: &str) -> bool {
     let known = format.chars().all(|letter| "csloun125".contains(letter));
-    known && !format.is_empty() && format.chars().filter(|letter| letter.is_ascii_digit()).count() <= 1
+    known
+        && !format.is_empty()
+        && format.chars().filter(|letter| letter.is_ascii_digit()).count() <= 1
 }
 
 impl Naming {
     pub(super) fn new(format: Option<&str>, names: HashMap<String, String>) -> Self {
-        Self { format: format.filter(|format| is_format(format)).unwrap_or_default().to_owned(), names }
+        Self {
+            format: format.filter(|format| is_format(format)).unwrap_or_default().to_owned(),
+            names,
+        }
     }
 
     /// Reads the file of names: one JSON object of strings.
@@ -35,7 +42,8 @@ impl Naming {
         if self.format.is_empty() {
             return certificate.subject.clone();
         }
-        let parts: Vec<_> = self.format.chars().filter_map(|letter| part(letter, certificate)).collect();
+        let parts: Vec<_> =
+            self.format.chars().filter_map(|letter| part(letter, certificate)).collect();
         let user = parts.join(";");
         self.names.get(&user).cloned().unwrap_or(user)
     }
@@ -66,8 +74,9 @@ fn hexadecimal(octets: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jiff::Timestamp;
+
+    use super::*;
 
     #[test]
     fn formats_have_known_letters_and_one_fingerprint() {
@@ -81,7 +90,10 @@ mod tests {
 
     #[test]
     fn users_are_named_by_their_certificates() {
-        let names = Naming::names(br#"{"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad": "alice"}"#).unwrap();
+        let names = Naming::names(
+            br#"{"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad": "alice"}"#,
+        )
+        .unwrap();
         let certificate = Certificate {
             subject: "CN=a,O=b".to_owned(),
             issuer: String::new(),
@@ -93,7 +105,10 @@ mod tests {
             der: b"abc".to_vec(),
         };
         assert_eq!(Naming::new(Some("2"), names.clone()).user(&certificate), "alice");
-        assert_eq!(Naming::new(Some("1"), names.clone()).user(&certificate), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(
+            Naming::new(Some("1"), names.clone()).user(&certificate),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
         assert_eq!(Naming::new(Some("1x"), names).user(&certificate), "CN=a,O=b");
         assert!(Naming::names(b"[1]").is_err());
     }

@@ -23,18 +23,21 @@ use super::{ciphers, key};
 /// Octets read of one file. The largest bundles of public authorities have a quarter of it.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// The configuration of a profile. Empty strings count as absent. Its `Debug` form leaves the password out.
+/// The configuration of a profile. Empty strings count as absent. Its `Debug` form leaves the
+/// password out.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ProfileConfig {
     /// `name`
     pub name: String,
     /// `caCertFile`: PEM certificates of the authorities whose certificates are accepted.
     pub ca_cert_file: Option<PathBuf>,
-    /// `certFile`: PEM certificate of this end, followed by the certificates between it and its authority.
+    /// `certFile`: PEM certificate of this end, followed by the certificates between it and its
+    /// authority.
     pub cert_file: Option<PathBuf>,
     /// `privateKeyFile`: PEM key of that certificate.
     pub private_key_file: Option<PathBuf>,
-    /// `password` of the key, in clear: where it comes from (`env:`, `file:`, ...) is the configuration's affair.
+    /// `password` of the key, in clear: where it comes from (`env:`, `file:`, ...) is the
+    /// configuration's affair.
     pub password: Option<String>,
     /// `ciphers`, in the form of `ciphers(1)` of OpenSSL.
     pub ciphers: Option<String>,
@@ -98,7 +101,9 @@ pub enum ProfileProblem {
     #[error("the private key is encrypted: set the attribute password")]
     NoPassword,
     /// The key cannot be decrypted with the password.
-    #[error("the private key cannot be decrypted: the attribute password is wrong, or the file is damaged")]
+    #[error(
+        "the private key cannot be decrypted: the attribute password is wrong, or the file is damaged"
+    )]
     WrongPassword,
     /// The key's encryption is not supported.
     #[error(
@@ -182,12 +187,17 @@ impl Profile {
     pub fn load(config: ProfileConfig) -> Result<Self, ProfileError> {
         let material = Material::load(&config)?;
         let name = config.name.clone();
-        let shared =
-            Shared { name, oldest_valid: Arc::default(), config: Mutex::new(config), current: ArcSwap::from_pointee(material) };
+        let shared = Shared {
+            name,
+            oldest_valid: Arc::default(),
+            config: Mutex::new(config),
+            current: ArcSwap::from_pointee(material),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Reads the files anew. New sessions use what they hold now, running ones keep what they have. On an error everything stays as it is.
+    /// Reads the files anew. New sessions use what they hold now, running ones keep what they have.
+    /// On an error everything stays as it is.
     pub fn reload(&self) -> Result<(), ProfileError> {
         let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.current.store(Arc::new(Material::load(&config)?));
@@ -203,7 +213,8 @@ impl Profile {
         Ok(())
     }
 
-    /// Declares sessions that were made with certificates of a lower ordinal outdated, those whose handshakes are under way among them.
+    /// Declares sessions that were made with certificates of a lower ordinal outdated, those whose
+    /// handshakes are under way among them.
     pub fn outdate_before(&self, ordinal: u64) {
         self.shared.oldest_valid.store(ordinal, Ordering::Release);
     }
@@ -213,17 +224,31 @@ impl Profile {
         &self.shared.name
     }
 
-    /// Tells the log what is passed over: a `uidFormat` that cannot be used (whoever shows a certificate goes by its whole subject then, as
-    /// with C routers), and `protocols` that are not spoken.
+    /// Tells the log what is passed over: a `uidFormat` that cannot be used (whoever shows a
+    /// certificate goes by its whole subject then, as with C routers), and `protocols` that are
+    /// not spoken.
     pub fn log_remarks(&self) {
         let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
-        for word in ciphers::words(config.protocols.as_deref().unwrap_or_default()).filter(|word| ciphers::BROKEN.contains(word))
+        for word in ciphers::words(config.protocols.as_deref().unwrap_or_default())
+            .filter(|word| ciphers::BROKEN.contains(word))
         {
-            crate::log!(Server, Warning, "sslProfile '{}', protocols: {word} is broken and not spoken (RFC 8996)", config.name);
+            crate::log!(
+                Server,
+                Warning,
+                "sslProfile '{}', protocols: {word} is broken and not spoken (RFC 8996)",
+                config.name
+            );
         }
-        if let Some(wrong) = config.uid_format.as_deref().filter(|format| !format.is_empty() && !is_format(format)) {
+        if let Some(wrong) =
+            config.uid_format.as_deref().filter(|format| !format.is_empty() && !is_format(format))
+        {
             let name = &config.name;
-            crate::log!(Agent, Error, "Invalid format for uidFormat field in sslProfile '{name}': {}", wrong.escape_debug());
+            crate::log!(
+                Agent,
+                Error,
+                "Invalid format for uidFormat field in sslProfile '{name}': {}",
+                wrong.escape_debug()
+            );
         }
     }
 
@@ -239,9 +264,10 @@ impl Profile {
             return Err(self.missing("certFile", "a listener needs a certificate and its key"));
         }
         if verification != ClientVerification::None && material.trust.is_none() {
-            return Err(
-                self.missing("caCertFile", "a listener that authenticates its peers needs the authority of their certificates")
-            );
+            return Err(self.missing(
+                "caCertFile",
+                "a listener that authenticates its peers needs the authority of their certificates",
+            ));
         }
         Ok(Acceptor::new(self.shared.clone(), verification))
     }
@@ -249,7 +275,10 @@ impl Profile {
     /// What a connector needs; an error names the attribute that is missing for it.
     pub fn connector(&self, verification: ServerVerification) -> Result<Connector, ProfileError> {
         if self.shared.current.load().trust.is_none() {
-            return Err(self.missing("caCertFile", "a connector needs the authority of its peer's certificate"));
+            return Err(self.missing(
+                "caCertFile",
+                "a connector needs the authority of its peer's certificate",
+            ));
         }
         Ok(Connector::new(self.shared.clone(), verification))
     }
@@ -270,16 +299,17 @@ impl Material {
         };
         let mut provider = aws_lc_rs::default_provider();
         if let Some(list) = config.ciphers.as_deref().filter(|list| !list.is_empty()) {
-            provider.cipher_suites =
-                ciphers::parse_ciphers(list).map_err(|reason| error("ciphers", None, ProfileProblem::Value(reason)))?;
+            provider.cipher_suites = ciphers::parse_ciphers(list)
+                .map_err(|reason| error("ciphers", None, ProfileProblem::Value(reason)))?;
         }
         let mut versions = match config.protocols.as_deref().filter(|list| !list.is_empty()) {
-            Some(list) => {
-                ciphers::parse_protocols(list).map_err(|reason| error("protocols", None, ProfileProblem::Value(reason)))?
-            }
+            Some(list) => ciphers::parse_protocols(list)
+                .map_err(|reason| error("protocols", None, ProfileProblem::Value(reason)))?,
             None => vec![&version::TLS13, &version::TLS12],
         };
-        versions.retain(|version| provider.cipher_suites.iter().any(|suite| suite.version().version == version.version));
+        versions.retain(|version| {
+            provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
+        });
         if versions.is_empty() {
             let reason = "no cipher suite of the list belongs to a protocol version of the attribute protocols";
             return Err(error("ciphers", None, ProfileProblem::Value(reason.to_owned())));
@@ -288,8 +318,10 @@ impl Material {
 
         let trust = match present(&config.ca_cert_file) {
             Some(file) => {
-                let certificates = read_certificates(file).map_err(|problem| error("caCertFile", Some(file), problem))?;
-                let trust = Trust::new(certificates, &provider).map_err(|problem| error("caCertFile", Some(file), problem))?;
+                let certificates = read_certificates(file)
+                    .map_err(|problem| error("caCertFile", Some(file), problem))?;
+                let trust = Trust::new(certificates, &provider)
+                    .map_err(|problem| error("caCertFile", Some(file), problem))?;
                 Some(Arc::new(trust))
             }
             None => None,
@@ -298,17 +330,25 @@ impl Material {
         let (cert_file, key_file) = (present(&config.cert_file), present(&config.private_key_file));
         let identity = match (cert_file, key_file) {
             (Some(cert_file), Some(key_file)) => {
-                let chain = read_certificates(cert_file).map_err(|problem| error("certFile", Some(cert_file), problem))?;
+                let chain = read_certificates(cert_file)
+                    .map_err(|problem| error("certFile", Some(cert_file), problem))?;
                 let at_key = |problem| error("privateKeyFile", Some(key_file), problem);
                 let password = config.password.as_deref().filter(|password| !password.is_empty());
-                let key = read(key_file).and_then(|text| key::load(&text, password)).map_err(at_key)?;
+                let key =
+                    read(key_file).and_then(|text| key::load(&text, password)).map_err(at_key)?;
                 let key = provider
                     .key_provider
                     .load_private_key(key)
                     .map_err(|problem| at_key(ProfileProblem::BadKey(problem.to_string())))?;
-                let leaf = chain.first().ok_or_else(|| error("certFile", Some(cert_file), ProfileProblem::NoCertificate))?;
+                let leaf = chain.first().ok_or_else(|| {
+                    error("certFile", Some(cert_file), ProfileProblem::NoCertificate)
+                })?;
                 let (_, parsed) = X509Certificate::from_der(leaf).map_err(|reason| {
-                    error("certFile", Some(cert_file), ProfileProblem::BadCertificate(1, reason.to_string()))
+                    error(
+                        "certFile",
+                        Some(cert_file),
+                        ProfileProblem::BadCertificate(1, reason.to_string()),
+                    )
                 })?;
                 if key.public_key().is_some_and(|public| &public[..] != parsed.public_key().raw) {
                     return Err(at_key(ProfileProblem::KeyMismatch(cert_file.to_owned())));
@@ -316,7 +356,11 @@ impl Material {
                 Some(Arc::new(CertifiedKey::new(chain, key)))
             }
             (Some(_), None) => {
-                return Err(error("privateKeyFile", None, ProfileProblem::Missing("certFile is given, and needs its key")));
+                return Err(error(
+                    "privateKeyFile",
+                    None,
+                    ProfileProblem::Missing("certFile is given, and needs its key"),
+                ));
             }
             (None, Some(_)) => {
                 return Err(error(
@@ -327,18 +371,28 @@ impl Material {
             }
             (None, None) => None,
         };
-        let certificate = identity.as_ref().and_then(|identity| Certificate::parse(identity.cert.first()?));
+        let certificate =
+            identity.as_ref().and_then(|identity| Certificate::parse(identity.cert.first()?));
         let format = config.uid_format.as_deref().filter(|format| !format.is_empty());
         let names = match present(&config.uid_names) {
             Some(file) => read(file)
                 .and_then(|text| {
-                    Naming::names(&text)
-                        .map_err(|reason| ProfileProblem::Value(format!("is no JSON object of strings: {reason}")))
+                    Naming::names(&text).map_err(|reason| {
+                        ProfileProblem::Value(format!("is no JSON object of strings: {reason}"))
+                    })
                 })
                 .map_err(|problem| error("uidNameMappingFile", Some(file), problem))?,
             None => Default::default(),
         };
-        Ok(Self { provider, versions, trust, identity, certificate, naming: Naming::new(format, names), ordinal: config.ordinal })
+        Ok(Self {
+            provider,
+            versions,
+            trust,
+            identity,
+            certificate,
+            naming: Naming::new(format, names),
+            ordinal: config.ordinal,
+        })
     }
 }
 
@@ -364,7 +418,8 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Profil
         return Err(ProfileProblem::NoCertificate);
     }
     for (index, certificate) in certificates.iter().enumerate() {
-        X509Certificate::from_der(certificate).map_err(|error| ProfileProblem::BadCertificate(index + 1, error.to_string()))?;
+        X509Certificate::from_der(certificate)
+            .map_err(|error| ProfileProblem::BadCertificate(index + 1, error.to_string()))?;
     }
     Ok(certificates)
 }

@@ -1,19 +1,24 @@
 //! An established session, with TLS or without: octets in, octets out, no socket of its own.
 //!
-//! This is the seam between the router and its TLS library. Nothing of the library shows, so that what lies beneath can become
-//! its unbuffered interface, or the kernel's TLS, without a change elsewhere.
+//! This is the seam between the router and its TLS library. Nothing of the library shows, so that
+//! what lies beneath can become its unbuffered interface, or the kernel's TLS, without a change
+//! elsewhere.
 //!
 //! The owner of the socket drives the session:
 //!
-//! * When the socket is readable: [`Session::receive`], until it says `blocked` or the owner has had its share. (Or read the socket
-//!   oneself and hand the octets to [`Session::read`].) The first call may give data without reading: what came along with the handshake.
-//! * To send: [`Session::send`] with everything that is ready, up to about 256 KiB; large calls are what makes TLS cheap. When it or
-//!   [`Session::flush`] says [`Flushed::Blocked`], wait for the socket to become writable, and flush before sending more: nothing but that
-//!   bounds the ciphertext that waits.
-//! * After every [`Session::read`] ask [`Session::wants_write`]: the protocol itself may have to answer.
-//! * When the socket fails while sending: receive once more. The alert by which the peer says why may already be here.
-//! * At the end: [`Session::send_close_notify`], flush, shut the socket down. After an error: flush once, so that the peer gets the alert
-//!   that says why, and close.
+//! * When the socket is readable: [`Session::receive`], until it says `blocked` or the owner has
+//!   had its share. (Or read the socket oneself and hand the octets to [`Session::read`].) The
+//!   first call may give data without reading: what came along with the handshake.
+//! * To send: [`Session::send`] with everything that is ready, up to about 256 KiB; large calls are
+//!   what makes TLS cheap. When it or [`Session::flush`] says [`Flushed::Blocked`], wait for the
+//!   socket to become writable, and flush before sending more: nothing but that bounds the
+//!   ciphertext that waits.
+//! * After every [`Session::read`] ask [`Session::wants_write`]: the protocol itself may have to
+//!   answer.
+//! * When the socket fails while sending: receive once more. The alert by which the peer says why
+//!   may already be here.
+//! * At the end: [`Session::send_close_notify`], flush, shut the socket down. After an error: flush
+//!   once, so that the peer gets the alert that says why, and close.
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
@@ -28,14 +33,16 @@ use super::ciphers;
 use super::failure::{HandshakeError, alert_failure};
 use super::profile::Material;
 
-/// A plain session reads straight into the caller's buffer if that has at least this much room, else by way of the scratch buffer.
+/// A plain session reads straight into the caller's buffer if that has at least this much room,
+/// else by way of the scratch buffer.
 const DIRECT_READ: usize = 4096;
 /// An emptied buffer of unsent plain octets larger than this is given back.
 const KEEP: usize = 4096;
 
 /// Where a session's octets come from: a socket, or a test's pipe.
 pub trait Input {
-    /// Reads once without waiting. 0 is the end; [`io::ErrorKind::WouldBlock`] when nothing is there.
+    /// Reads once without waiting. 0 is the end; [`io::ErrorKind::WouldBlock`] when nothing is
+    /// there.
     fn try_read(&self, to: &mut [u8]) -> io::Result<usize>;
 
     /// Reads as [`Input::try_read`] does, at most `limit` octets, and appends them to `to`.
@@ -79,14 +86,16 @@ pub enum Flushed {
 pub enum End {
     /// TLS close_notify: the peer has sent all it wanted to.
     CloseNotify,
-    /// The socket's end. With TLS and no close_notify before it: a lost link, possibly cut by somebody else.
+    /// The socket's end. With TLS and no close_notify before it: a lost link, possibly cut by
+    /// somebody else.
     Eof,
 }
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Plaintext octets appended to the caller's buffer. Can be 0 although octets came: a record may not be complete yet.
+    /// Plaintext octets appended to the caller's buffer. Can be 0 although octets came: a record
+    /// may not be complete yet.
     pub octets: usize,
     /// Nothing more comes.
     pub end: Option<End>,
@@ -97,7 +106,8 @@ pub struct Received {
 /// Why an established session is over.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The peer ended it by an alert. With TLS 1.3 a refusal of our certificate arrives only now, after the handshake.
+    /// The peer ended it by an alert. With TLS 1.3 a refusal of our certificate arrives only now,
+    /// after the handshake.
     #[error(transparent)]
     Alert(HandshakeError),
     /// What came is not valid TLS, or was tampered with.
@@ -145,7 +155,8 @@ enum Inner {
     Tls(Box<Connection>),
 }
 
-/// An established session over a socket that somebody else owns. See the module for how to drive it.
+/// An established session over a socket that somebody else owns. See the module for how to drive
+/// it.
 pub struct Session {
     inner: Inner,
     info: Option<Arc<SessionInfo>>,
@@ -153,22 +164,38 @@ pub struct Session {
     unread: bool,
     /// Plaintext written since all had last gone out.
     unflushed: usize,
-    /// close_notify has been sent. The TLS library would go on encrypting, and the peer drop what comes.
+    /// close_notify has been sent. The TLS library would go on encrypting, and the peer drop what
+    /// comes.
     closed: bool,
 }
 
 impl Session {
     /// A session without TLS: what goes in comes out.
     pub fn plain() -> Self {
-        Self { inner: Inner::Plain(BytesMut::new()), info: None, unread: false, unflushed: 0, closed: false }
+        Self {
+            inner: Inner::Plain(BytesMut::new()),
+            info: None,
+            unread: false,
+            unflushed: 0,
+            closed: false,
+        }
     }
 
-    pub(super) fn tls(mut connection: Connection, material: &Material, oldest_valid: &Arc<AtomicU64>) -> Self {
-        // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule to flush first is the bound.
+    pub(super) fn tls(
+        mut connection: Connection,
+        material: &Material,
+        oldest_valid: &Arc<AtomicU64>,
+    ) -> Self {
+        // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule
+        // to flush first is the bound.
         connection.set_buffer_limit(None);
-        let peer = connection.peer_certificates().and_then(|chain| chain.first()).and_then(|der| Certificate::parse(der));
-        let (cipher, cipher_bits) =
-            connection.negotiated_cipher_suite().map_or(("", 0), |suite| ciphers::describe(suite.suite()));
+        let peer = connection
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|der| Certificate::parse(der));
+        let (cipher, cipher_bits) = connection
+            .negotiated_cipher_suite()
+            .map_or(("", 0), |suite| ciphers::describe(suite.suite()));
         let info = SessionInfo {
             protocol: connection.protocol_version().map_or("", ciphers::protocol_name),
             cipher,
@@ -179,7 +206,13 @@ impl Session {
             ordinal: material.ordinal,
             oldest_valid: Arc::clone(oldest_valid),
         };
-        Self { inner: Inner::Tls(Box::new(connection)), info: Some(Arc::new(info)), unread: true, unflushed: 0, closed: false }
+        Self {
+            inner: Inner::Tls(Box::new(connection)),
+            info: Some(Arc::new(info)),
+            unread: true,
+            unflushed: 0,
+            closed: false,
+        }
     }
 
     /// What was agreed in the handshake; `None` for a plain session.
@@ -194,11 +227,16 @@ impl Session {
 
     /// Takes octets that were read from the socket and appends the plaintext they complete.
     ///
-    /// All of `input` is taken, except what follows a close_notify, which is dropped as the protocol demands. The plaintext is never longer
-    /// than the input and what earlier inputs left incomplete (one record, 16 KiB). An empty input gives what came with the handshake.
+    /// All of `input` is taken, except what follows a close_notify, which is dropped as the
+    /// protocol demands. The plaintext is never longer than the input and what earlier inputs
+    /// left incomplete (one record, 16 KiB). An empty input gives what came with the handshake.
     ///
     /// After an error the session can only be flushed.
-    pub fn read(&mut self, input: &[u8], plaintext: &mut BytesMut) -> Result<Received, SessionError> {
+    pub fn read(
+        &mut self,
+        input: &[u8],
+        plaintext: &mut BytesMut,
+    ) -> Result<Received, SessionError> {
         self.unread = false;
         let start = plaintext.len();
         let mut end = None;
@@ -222,8 +260,9 @@ impl Session {
         Ok(Received { octets: plaintext.len() - start, end, blocked: false })
     }
 
-    /// Reads once from the socket, at most `scratch.len()` octets, and appends the plaintext. `scratch` holds nothing between calls and is
-    /// shared by all sessions of a thread; 64 KiB and more keep the number of system calls low.
+    /// Reads once from the socket, at most `scratch.len()` octets, and appends the plaintext.
+    /// `scratch` holds nothing between calls and is shared by all sessions of a thread; 64 KiB
+    /// and more keep the number of system calls low.
     pub fn receive(
         &mut self,
         socket: &impl Input,
@@ -236,13 +275,20 @@ impl Session {
                 return Ok(received);
             }
         }
-        let direct = matches!(self.inner, Inner::Plain(_)) && plaintext.capacity() - plaintext.len() >= DIRECT_READ;
-        let result = if direct { socket.try_append(plaintext, scratch.len()) } else { socket.try_read(scratch) };
+        let direct = matches!(self.inner, Inner::Plain(_))
+            && plaintext.capacity() - plaintext.len() >= DIRECT_READ;
+        let result = if direct {
+            socket.try_append(plaintext, scratch.len())
+        } else {
+            socket.try_read(scratch)
+        };
         match result {
             Ok(0) => Ok(Received { end: Some(End::Eof), ..Received::default() }),
             Ok(octets) if direct => Ok(Received { octets, ..Received::default() }),
             Ok(octets) => self.read(scratch.get(..octets).unwrap_or_default(), plaintext),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received { blocked: true, ..Received::default() }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Received { blocked: true, ..Received::default() })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -268,9 +314,13 @@ impl Session {
         }
     }
 
-    /// Sends plaintext: writes as much as the socket takes and keeps the rest for [`Session::flush`]. A plain session hands the slices
-    /// themselves to the socket.
-    pub fn send(&mut self, socket: &impl Output, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
+    /// Sends plaintext: writes as much as the socket takes and keeps the rest for
+    /// [`Session::flush`]. A plain session hands the slices themselves to the socket.
+    pub fn send(
+        &mut self,
+        socket: &impl Output,
+        slices: &[IoSlice<'_>],
+    ) -> Result<Flushed, SessionError> {
         if let Inner::Plain(pending) = &mut self.inner
             && pending.is_empty()
             && !self.closed
@@ -296,15 +346,17 @@ impl Session {
     pub fn flush(&mut self, socket: &impl Output) -> io::Result<Flushed> {
         while self.wants_write() {
             let result = match &mut self.inner {
-                Inner::Plain(pending) => {
-                    socket.try_write_vectored(&[IoSlice::new(pending)]).inspect(|sent| pending.advance(*sent))
-                }
+                Inner::Plain(pending) => socket
+                    .try_write_vectored(&[IoSlice::new(pending)])
+                    .inspect(|sent| pending.advance(*sent)),
                 Inner::Tls(connection) => connection.write_tls(&mut Adapter(socket)),
             };
             match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -326,13 +378,14 @@ impl Session {
         }
     }
 
-    /// Plaintext octets written since everything had last gone out: an upper bound of what waits, records' overhead aside.
+    /// Plaintext octets written since everything had last gone out: an upper bound of what waits,
+    /// records' overhead aside.
     pub fn unflushed(&self) -> usize {
         self.unflushed
     }
 
-    /// Tells the peer that nothing follows. Flush afterwards; writing afterwards is an error. A plain session sends nothing: its end is
-    /// the socket's.
+    /// Tells the peer that nothing follows. Flush afterwards; writing afterwards is an error. A
+    /// plain session sends nothing: its end is the socket's.
     pub fn send_close_notify(&mut self) {
         self.closed = true;
         if let Inner::Tls(connection) = &mut self.inner {
@@ -343,12 +396,19 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("info", &self.info).field("unflushed", &self.unflushed).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("info", &self.info)
+            .field("unflushed", &self.unflushed)
+            .finish_non_exhaustive()
     }
 }
 
 /// Moves decrypted data to the caller's buffer; says whether close_notify has come.
-fn take_plaintext(connection: &mut Connection, state: &IoState, plaintext: &mut BytesMut) -> Result<bool, SessionError> {
+fn take_plaintext(
+    connection: &mut Connection,
+    state: &IoState,
+    plaintext: &mut BytesMut,
+) -> Result<bool, SessionError> {
     let mut left = state.plaintext_bytes_to_read();
     let mut reader = connection.reader();
     while left > 0 {

@@ -61,7 +61,9 @@ async fn handshake(acceptor: &Acceptor, connector: &Connector, host: &str) -> (O
         let (socket, _) = listener.accept().await.unwrap();
         acceptor.accept(socket, DEADLINE).await
     };
-    let client = async { connector.connect(TcpStream::connect(address).await.unwrap(), host, DEADLINE).await };
+    let client = async {
+        connector.connect(TcpStream::connect(address).await.unwrap(), host, DEADLINE).await
+    };
     tokio::join!(server, client)
 }
 
@@ -74,7 +76,11 @@ async fn send(socket: &TcpStream, session: &mut Session, data: &[u8]) {
 }
 
 /// Receives once, waiting for the socket.
-async fn receive(socket: &TcpStream, session: &mut Session, plaintext: &mut BytesMut) -> Result<Received, SessionError> {
+async fn receive(
+    socket: &TcpStream,
+    session: &mut Session,
+    plaintext: &mut BytesMut,
+) -> Result<Received, SessionError> {
     let mut scratch = vec![0; 65536];
     loop {
         let received = session.receive(socket, &mut scratch, plaintext)?;
@@ -106,9 +112,14 @@ async fn receive_error(socket: &TcpStream, session: &mut Session) -> SessionErro
     }
 }
 
-/// Runs the `openssl` command in a folder and returns what it printed; `None`, with a note, where there is no such command.
+/// Runs the `openssl` command in a folder and returns what it printed; `None`, with a note, where
+/// there is no such command.
 fn openssl(folder: &Path, arguments: &str) -> Option<String> {
-    let result = Command::new("openssl").current_dir(folder).args(arguments.split(' ')).stdin(Stdio::null()).output();
+    let result = Command::new("openssl")
+        .current_dir(folder)
+        .args(arguments.split(' '))
+        .stdin(Stdio::null())
+        .output();
     let output = match result {
         Ok(output) => output,
         Err(error) => {
@@ -116,6 +127,10 @@ fn openssl(folder: &Path, arguments: &str) -> Option<String> {
             return None;
         }
     };
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "openssl {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Some(String::from_utf8(output.stdout).unwrap())
 }

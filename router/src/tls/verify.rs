@@ -1,12 +1,15 @@
 //! Whom to believe: chains, purposes, dates and names.
 //!
-//! Chains are checked by webpki, which is stricter than OpenSSL in two ways that matter to certificates in use:
+//! Chains are checked by webpki, which is stricter than OpenSSL in two ways that matter to
+//! certificates in use:
 //!
-//! * It knows host names only from the alternative names. A certificate without any, of whatever kind, is compared by its common name
-//!   here, unless an authority on its way has name constraints: these bind alternative names, and a common name would evade them.
-//! * It refuses X.509 version 1, which is what `openssl x509 -req` of OpenSSL 3.0 makes unless it is given extensions. Such a certificate can
-//!   say nothing of its purpose and cannot be an intermediate one; signed directly by a trusted authority it is as good as any, and
-//!   [`Trust`] checks signature and dates itself.
+//! * It knows host names only from the alternative names. A certificate without any, of whatever
+//!   kind, is compared by its common name here, unless an authority on its way has name
+//!   constraints: these bind alternative names, and a common name would evade them.
+//! * It refuses X.509 version 1, which is what `openssl x509 -req` of OpenSSL 3.0 makes unless it
+//!   is given extensions. Such a certificate can say nothing of its purpose and cannot be an
+//!   intermediate one; signed directly by a trusted authority it is as good as any, and [`Trust`]
+//!   checks signature and dates itself.
 //!
 //! Nothing else is let through.
 
@@ -14,10 +17,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
@@ -42,26 +50,49 @@ impl Trust {
     ) -> Result<Self, ProfileProblem> {
         let mut roots = RootCertStore::empty();
         for (index, certificate) in certificates.iter().enumerate() {
-            roots.add(certificate.clone()).map_err(|error| ProfileProblem::BadCertificate(index + 1, error.to_string()))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| ProfileProblem::BadCertificate(index + 1, error.to_string()))?;
         }
         let roots = Arc::new(roots);
         let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
             .build()
             .map_err(|error| ProfileProblem::BadCertificate(1, error.to_string()))?;
-        Ok(Self { roots, certificates, algorithms: provider.signature_verification_algorithms, clients })
+        Ok(Self {
+            roots,
+            certificates,
+            algorithms: provider.signature_verification_algorithms,
+            clients,
+        })
     }
 
-    fn verify_server(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+    fn verify_server(
+        &self,
+        leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
         match version_1(leaf) {
             Some(leaf) => self.verify_version_1(&leaf, now),
             None => {
                 let parsed = ParsedCertificate::try_from(leaf)?;
-                verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, between, now, self.algorithms.all)
+                verify_server_cert_signed_by_trust_anchor(
+                    &parsed,
+                    &self.roots,
+                    between,
+                    now,
+                    self.algorithms.all,
+                )
             }
         }
     }
 
-    fn verify_client(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+    fn verify_client(
+        &self,
+        leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
         match version_1(leaf) {
             Some(leaf) => self.verify_version_1(&leaf, now),
             None => self.clients.verify_client_cert(leaf, between, now).map(|_| ()),
@@ -74,17 +105,24 @@ impl Trust {
             return false;
         }
         let shown: Option<Vec<_>> = between.iter().map(|der| parse(der)).collect();
-        let Some(shown) = shown.filter(|shown| !shown.iter().any(is_constrained)) else { return false };
+        let Some(shown) = shown.filter(|shown| !shown.iter().any(is_constrained)) else {
+            return false;
+        };
         let Some(leaf) = parse(&leaf.der) else { return false };
-        let issuers: Vec<_> = shown.iter().chain([&leaf]).map(|certificate| certificate.issuer().as_raw()).collect();
-        let is_on_the_way = |authority: &X509Certificate<'_>| issuers.contains(&authority.subject().as_raw());
+        let issuers: Vec<_> =
+            shown.iter().chain([&leaf]).map(|certificate| certificate.issuer().as_raw()).collect();
+        let is_on_the_way =
+            |authority: &X509Certificate<'_>| issuers.contains(&authority.subject().as_raw());
         let authorities = self.certificates.iter().filter_map(|der| parse(der));
         !authorities.filter(is_on_the_way).any(|authority| is_constrained(&authority))
     }
 
-    /// A version 1 certificate directly beneath an authority: who signed it, with what, and when it holds.
+    /// A version 1 certificate directly beneath an authority: who signed it, with what, and when it
+    /// holds.
     fn verify_version_1(&self, leaf: &X509Certificate<'_>, now: UnixTime) -> Result<(), Error> {
-        let seconds = |time: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.try_into().unwrap_or(0)));
+        let seconds = |time: i64| {
+            UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.try_into().unwrap_or(0)))
+        };
         let not_before = seconds(leaf.validity().not_before.timestamp());
         let not_after = seconds(leaf.validity().not_after.timestamp());
         let mut found = Err(CertificateError::UnknownIssuer);
@@ -107,16 +145,27 @@ impl Trust {
         Ok(())
     }
 
-    fn verify_signature(&self, leaf: &X509Certificate<'_>, authority: &X509Certificate<'_>) -> Result<(), CertificateError> {
-        let algorithm = algorithm_after(leaf.as_raw(), leaf.tbs_certificate.as_ref()).ok_or(CertificateError::BadEncoding)?;
+    fn verify_signature(
+        &self,
+        leaf: &X509Certificate<'_>,
+        authority: &X509Certificate<'_>,
+    ) -> Result<(), CertificateError> {
+        let algorithm = algorithm_after(leaf.as_raw(), leaf.tbs_certificate.as_ref())
+            .ok_or(CertificateError::BadEncoding)?;
         let (key_algorithm, key) = public_key(authority).ok_or(CertificateError::BadEncoding)?;
         let usable = |known: &&dyn SignatureVerificationAlgorithm| {
-            known.signature_alg_id().as_ref() == algorithm && known.public_key_alg_id().as_ref() == key_algorithm
+            known.signature_alg_id().as_ref() == algorithm
+                && known.public_key_alg_id().as_ref() == key_algorithm
         };
         let known = self.algorithms.all.iter().copied().find(usable).ok_or_else(|| {
             CertificateError::UnsupportedSignatureAlgorithmContext {
                 signature_algorithm_id: algorithm.to_vec(),
-                supported_algorithms: self.algorithms.all.iter().map(|known| known.signature_alg_id()).collect(),
+                supported_algorithms: self
+                    .algorithms
+                    .all
+                    .iter()
+                    .map(|known| known.signature_alg_id())
+                    .collect(),
             }
         })?;
         known
@@ -133,11 +182,16 @@ impl Trust {
         only_first: bool,
     ) -> Result<HandshakeSignatureValid, Error> {
         let (key_algorithm, key) = public_key(certificate).ok_or(CertificateError::BadEncoding)?;
-        let known =
-            self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme).map_or(&[][..], |(_, known)| *known);
+        let known = self
+            .algorithms
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme)
+            .map_or(&[][..], |(_, known)| *known);
         // In TLS 1.3 a scheme names the one algorithm that is listed first.
         let known = if only_first { known.get(..1).unwrap_or_default() } else { known };
-        let mut usable = known.iter().filter(|known| known.public_key_alg_id().as_ref() == key_algorithm);
+        let mut usable =
+            known.iter().filter(|known| known.public_key_alg_id().as_ref() == key_algorithm);
         if usable.any(|known| known.verify_signature(key, message, signed.signature()).is_ok()) {
             Ok(HandshakeSignatureValid::assertion())
         } else {
@@ -195,12 +249,14 @@ fn version_1<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     parse(der).filter(|certificate| certificate.version() == X509Version::V1)
 }
 
-/// Whether an authority may sign for some names only (RFC 5280, section 4.2.1.10). What cannot be read is taken for a constraint.
+/// Whether an authority may sign for some names only (RFC 5280, section 4.2.1.10). What cannot be
+/// read is taken for a constraint.
 fn is_constrained(authority: &X509Certificate<'_>) -> bool {
     !matches!(authority.name_constraints(), Ok(None))
 }
 
-/// Whether an authority's certificate lets it sign certificates. One of version 1 cannot say, and was made an authority by the operator.
+/// Whether an authority's certificate lets it sign certificates. One of version 1 cannot say, and
+/// was made an authority by the operator.
 fn may_sign(authority: &X509Certificate<'_>) -> bool {
     let is_authority = authority.version() == X509Version::V1 || authority.is_ca();
     let usage = match authority.key_usage() {
@@ -239,19 +295,25 @@ fn public_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<(&'a [u8], &'a
 fn common_name_matches(certificate: &Certificate, host: &ServerName<'_>) -> bool {
     certificate.common_names.iter().any(|name| match host {
         ServerName::DnsName(host) => name_matches(name, host.as_ref()),
-        ServerName::IpAddress(address) => name.parse().is_ok_and(|ip: std::net::IpAddr| ip == std::net::IpAddr::from(*address)),
+        ServerName::IpAddress(address) => {
+            name.parse().is_ok_and(|ip: std::net::IpAddr| ip == std::net::IpAddr::from(*address))
+        }
         _ => false,
     })
 }
 
-/// Compares a certificate's name with a host's. A wildcard stands for exactly one label, the first, and not beneath a top-level domain.
+/// Compares a certificate's name with a host's. A wildcard stands for exactly one label, the first,
+/// and not beneath a top-level domain.
 fn name_matches(name: &str, host: &str) -> bool {
-    let (name, host) = (name.strip_suffix('.').unwrap_or(name), host.strip_suffix('.').unwrap_or(host));
+    let (name, host) =
+        (name.strip_suffix('.').unwrap_or(name), host.strip_suffix('.').unwrap_or(host));
     match name.strip_prefix("*.") {
         Some(domain) => {
             domain.contains('.')
                 && !domain.contains('*')
-                && host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
+                && host.split_once('.').is_some_and(|(label, rest)| {
+                    !label.is_empty() && rest.eq_ignore_ascii_case(domain)
+                })
         }
         None => !name.is_empty() && name.eq_ignore_ascii_case(host),
     }
@@ -266,7 +328,11 @@ const SHOWN_LIMIT: usize = 4;
 
 impl Shown {
     fn record(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>]) {
-        let chain = std::iter::once(leaf).chain(between).take(SHOWN_LIMIT).filter_map(|der| Certificate::parse(der)).collect();
+        let chain = std::iter::once(leaf)
+            .chain(between)
+            .take(SHOWN_LIMIT)
+            .filter_map(|der| Certificate::parse(der))
+            .collect();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = chain;
     }
 
@@ -297,7 +363,8 @@ impl ServerCertVerifier for ServerVerifier {
         self.trust.verify_server(leaf, between, now)?;
         if self.verification == ServerVerification::ChainAndName {
             let certificate = Certificate::parse(leaf).ok_or(CertificateError::BadEncoding)?;
-            let by_common_name = common_name_matches(&certificate, host) && self.trust.common_names_count(&certificate, between);
+            let by_common_name = common_name_matches(&certificate, host)
+                && self.trust.common_names_count(&certificate, between);
             if !by_common_name {
                 if version_1(leaf).is_some() {
                     return Err(CertificateError::NotValidForName.into());
@@ -411,9 +478,15 @@ mod tests {
         assert_eq!(element(&[0x30, 2, 1, 2, 3]), Some((&[1, 2][..], &[3][..])));
         assert_eq!(element(&[0x30, 0x81, 1, 7]), Some((&[7][..], &[][..])));
         assert_eq!(element(&[0x30, 0x82, 0, 1, 7]), Some((&[7][..], &[][..])));
-        for bad in
-            [&[][..], &[0x30], &[0x30, 1], &[0x30, 0x81], &[0x30, 0x82, 1], &[0x30, 0x80, 0, 0], &[0x30, 0x84, 0, 0, 0, 1, 7]]
-        {
+        for bad in [
+            &[][..],
+            &[0x30],
+            &[0x30, 1],
+            &[0x30, 0x81],
+            &[0x30, 0x82, 1],
+            &[0x30, 0x80, 0, 0],
+            &[0x30, 0x84, 0, 0, 0, 1, 7],
+        ] {
             assert_eq!(element(bad), None);
         }
     }

@@ -1,10 +1,13 @@
 //! The opening handshake (RFC 6455, section 4.2).
 
-use hyper::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::header::{
+    HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use hyper::{Request, Response, StatusCode};
 use tungstenite::handshake::server;
 
-/// The subprotocols under which AMQP is spoken: that of the OASIS binding, and one that clients used before it.
+/// The subprotocols under which AMQP is spoken: that of the OASIS binding, and one that clients
+/// used before it.
 const PROTOCOLS: [&str; 2] = ["amqp", "binary"];
 
 /// Whether a request asks for WebSocket.
@@ -19,10 +22,16 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
 pub fn answer(request: &Request<()>) -> Result<Response<()>, (StatusCode, &'static str)> {
     let version = request.headers().get(SEC_WEBSOCKET_VERSION);
     if version.is_some_and(|version| version != "13") {
-        return Err((StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket is spoken here\n"));
+        return Err((
+            StatusCode::UPGRADE_REQUIRED,
+            "only version 13 of WebSocket is spoken here\n",
+        ));
     }
-    let mut answer = server::create_response(request).map_err(|_| (StatusCode::BAD_REQUEST, "not a WebSocket handshake\n"))?;
-    let offered = |protocol: &&&str| tokens(request.headers(), &SEC_WEBSOCKET_PROTOCOL).any(|token| token == **protocol);
+    let mut answer = server::create_response(request)
+        .map_err(|_| (StatusCode::BAD_REQUEST, "not a WebSocket handshake\n"))?;
+    let offered = |protocol: &&&str| {
+        tokens(request.headers(), &SEC_WEBSOCKET_PROTOCOL).any(|token| token == **protocol)
+    };
     let Some(protocol) = PROTOCOLS.iter().find(offered) else {
         return Err((StatusCode::BAD_REQUEST, "the WebSocket subprotocol here is amqp\n"));
     };
@@ -31,6 +40,14 @@ pub fn answer(request: &Request<()>) -> Result<Response<()>, (StatusCode, &'stat
 }
 
 /// The comma-separated words of a header that may occur several times.
-fn tokens<'a>(headers: &'a HeaderMap, name: &hyper::header::HeaderName) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &hyper::header::HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
 }

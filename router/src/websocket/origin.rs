@@ -1,7 +1,7 @@
 //! From whose pages a browser may open a WebSocket here (RFC 6455, section 10.2).
 //!
-//! A browser lets the scripts of any page open one, and says in `Origin` whose page it is. Other clients send no `Origin`, and
-//! are not meant.
+//! A browser lets the scripts of any page open one, and says in `Origin` whose page it is. Other
+//! clients send no `Origin`, and are not meant.
 
 use hyper::HeaderMap;
 use hyper::header::{HOST, ORIGIN};
@@ -26,10 +26,13 @@ impl Origins {
     }
 }
 
-/// Whether an origin is scheme, host and port of the request itself. The scheme is not compared: TLS may end before us.
+/// Whether an origin is scheme, host and port of the request itself. The scheme is not compared:
+/// TLS may end before us.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
-    let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else { return false };
+    let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else {
+        return false;
+    };
     let Some((scheme, _)) = origin.split_once("://") else { return false };
     !host.is_empty() && canonical(origin) == canonical(&format!("{scheme}://{host}"))
 }
@@ -47,8 +50,9 @@ fn canonical(origin: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn headers(host: &[&str], origin: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -97,11 +101,17 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_let_in() {
-        let listing = |listed: &[&str]| Origins { own: true, listed: listed.iter().map(|text| (*text).to_owned()).collect() };
+        let listing = |listed: &[&str]| Origins {
+            own: true,
+            listed: listed.iter().map(|text| (*text).to_owned()).collect(),
+        };
         let from = |origin: &str| headers(&["router"], &[origin]);
         assert!(listing(&["https://Console.example:443"]).admit(&from("https://console.example")));
         assert!(!listing(&["https://console.example"]).admit(&from("http://console.example")));
-        assert!(listing(&["null"]).admit(&from("null")) && listing(&["*"]).admit(&from("https://anybody")));
+        assert!(
+            listing(&["null"]).admit(&from("null"))
+                && listing(&["*"]).admit(&from("https://anybody"))
+        );
     }
 
     proptest! {

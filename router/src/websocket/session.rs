@@ -11,18 +11,21 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 use crate::tls::{End, Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 
-/// Octets of one message from a client. A message is given on when it is whole, so this much of each connection may wait. Clients send a frame
-/// or a few in a message; those that send larger ones are told that they are too big.
+/// Octets of one message from a client. A message is given on when it is whole, so this much of
+/// each connection may wait. Clients send a frame or a few in a message; those that send larger
+/// ones are told that they are too big.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Octets of one message to a client. Clients bound what they take: 1 MiB is the least that is common.
+/// Octets of one message to a client. Clients bound what they take: 1 MiB is the least that is
+/// common.
 const MESSAGE: usize = 64 * 1024;
 
 /// Octets that are handed to the session while earlier ones have not gone out.
 const UNFLUSHED: usize = 256 * 1024;
 
-/// Octets of messages that the session has not taken yet, answers to pings among them, for which a client that reads nothing can ask without
-/// end. The owner's output is not more at once than it owes, about 1 MiB.
+/// Octets of messages that the session has not taken yet, answers to pings among them, for which a
+/// client that reads nothing can ask without end. The owner's output is not more at once than it
+/// owes, about 1 MiB.
 const WAITING: usize = 4 * 1024 * 1024;
 
 /// What is read into the library's buffer at once, which it always holds.
@@ -38,7 +41,8 @@ pub struct WebSocket {
     unread: bool,
 }
 
-/// What the library reads from and writes to. Neither needs the socket: the octets come from it before, and go to it after.
+/// What the library reads from and writes to. Neither needs the socket: the octets come from it
+/// before, and go to it after.
 struct Pipe {
     session: Session,
     /// Octets from the client, decrypted.
@@ -105,12 +109,17 @@ impl WebSocket {
         self.pipe.session.is_tls()
     }
 
-    /// Reads once from the socket, and appends the payload of the messages that are whole by it. Pings are answered by the next
-    /// [`WebSocket::flush`].
+    /// Reads once from the socket, and appends the payload of the messages that are whole by it.
+    /// Pings are answered by the next [`WebSocket::flush`].
     ///
     /// # Errors
     /// The session's, or the client broke the protocol: it is told why by the next flush.
-    pub fn receive(&mut self, socket: &impl Input, scratch: &mut [u8], payload: &mut BytesMut) -> Result<Received, SessionError> {
+    pub fn receive(
+        &mut self,
+        socket: &impl Input,
+        scratch: &mut [u8],
+        payload: &mut BytesMut,
+    ) -> Result<Received, SessionError> {
         let start = payload.len();
         let mut blocked = false;
         if !std::mem::take(&mut self.unread) {
@@ -126,14 +135,18 @@ impl WebSocket {
         loop {
             match self.context.read(&mut self.pipe) {
                 Ok(Message::Binary(octets)) => payload.extend_from_slice(&octets),
-                Ok(Message::Text(_)) => return Err(self.fail(CloseCode::Unsupported, "AMQP comes in binary messages")),
+                Ok(Message::Text(_)) => {
+                    return Err(self.fail(CloseCode::Unsupported, "AMQP comes in binary messages"));
+                }
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.push()?;
                     return Ok(self.pipe.end);
                 }
                 // The client closed the WebSocket, and our answer to that is on its way.
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(Some(self.pipe.end.unwrap_or(End::Eof))),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return Ok(Some(self.pipe.end.unwrap_or(End::Eof)));
+                }
                 Err(_) if self.pipe.end.is_some() => return Ok(self.pipe.end),
                 Err(Error::Capacity(error)) => {
                     return Err(self.fail(CloseCode::Size, &error.to_string()));
@@ -161,18 +174,25 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Sends octets, as one message or a few: writes as much as the socket takes and keeps the rest for [`WebSocket::flush`].
+    /// Sends octets, as one message or a few: writes as much as the socket takes and keeps the rest
+    /// for [`WebSocket::flush`].
     ///
     /// # Errors
     /// The session's, or the WebSocket is closed already.
-    pub fn send(&mut self, socket: &impl Output, slices: &[IoSlice<'_>]) -> Result<Flushed, SessionError> {
+    pub fn send(
+        &mut self,
+        socket: &impl Output,
+        slices: &[IoSlice<'_>],
+    ) -> Result<Flushed, SessionError> {
         let mut message = BytesMut::with_capacity(slices.iter().map(|slice| slice.len()).sum());
         slices.iter().for_each(|slice| message.extend_from_slice(slice));
         while !message.is_empty() {
             let octets: Bytes = message.split_to(message.len().min(MESSAGE)).freeze();
             match self.context.write(&mut self.pipe, Message::Binary(octets)) {
                 Ok(()) => {}
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.waits = true,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.waits = true
+                }
                 Err(error) => return Err(broken(error)),
             }
         }
@@ -203,7 +223,8 @@ impl WebSocket {
         self.waits || self.pipe.session.wants_write()
     }
 
-    /// Octets that wait for the socket, at most; what the library has not framed yet is not counted.
+    /// Octets that wait for the socket, at most; what the library has not framed yet is not
+    /// counted.
     pub fn unflushed(&self) -> usize {
         self.pipe.session.unflushed()
     }
@@ -211,7 +232,9 @@ impl WebSocket {
     /// Tells the client that nothing follows. Flush afterwards; sending afterwards is an error.
     pub fn send_close_notify(&mut self) {
         // What cannot be said any more need not be.
-        let _ = self.context.close(&mut self.pipe, Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
+        let _ = self
+            .context
+            .close(&mut self.pipe, Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
         self.pipe.session.send_close_notify();
     }
 }
@@ -226,6 +249,9 @@ fn broken(error: Error) -> SessionError {
 
 impl std::fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebSocket").field("session", &self.pipe.session).field("waits", &self.waits).finish_non_exhaustive()
+        f.debug_struct("WebSocket")
+            .field("session", &self.pipe.session)
+            .field("waits", &self.waits)
+            .finish_non_exhaustive()
     }
 }

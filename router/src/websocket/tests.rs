@@ -20,7 +20,12 @@ async fn pair() -> Pair {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
-    Pair { socket, websocket: WebSocket::new(Session::plain(), BytesMut::new()), client, received: BytesMut::new() }
+    Pair {
+        socket,
+        websocket: WebSocket::new(Session::plain(), BytesMut::new()),
+        client,
+        received: BytesMut::new(),
+    }
 }
 
 /// A frame of a client, whose mask changes nothing.
@@ -49,7 +54,10 @@ impl Pair {
     }
 
     /// Reads until `enough`, and sends the answers that this asks for.
-    async fn receive(&mut self, enough: impl Fn(&[u8], Received) -> bool) -> Result<Received, SessionError> {
+    async fn receive(
+        &mut self,
+        enough: impl Fn(&[u8], Received) -> bool,
+    ) -> Result<Received, SessionError> {
         let mut scratch = vec![0; 4096];
         loop {
             let received = self.websocket.receive(&self.socket, &mut scratch, &mut self.received);
@@ -75,7 +83,14 @@ impl Pair {
 async fn octets_come_and_go_whatever_the_messages() {
     let mut pair = pair().await;
     let long = vec![5; 70_000];
-    let said = [frame(0x82, b"AM"), frame(0x02, b"Q"), frame(0x80, b"P"), frame(0x82, b""), frame(0x82, &long)].concat();
+    let said = [
+        frame(0x82, b"AM"),
+        frame(0x02, b"Q"),
+        frame(0x80, b"P"),
+        frame(0x82, b""),
+        frame(0x82, &long),
+    ]
+    .concat();
     // What came behind the request, and the rest cut anywhere.
     pair.websocket = WebSocket::new(Session::plain(), BytesMut::from(&said[..3]));
     pair.say(&said[3..20]).await;
@@ -159,7 +174,10 @@ async fn fragments_without_end_are_bounded() {
         error = router => error,
         () = async { client.await; std::future::pending().await } => unreachable!(),
     };
-    assert!(error.contains("too big") || error.contains("too long") || error.contains("larger"), "{error}");
+    assert!(
+        error.contains("too big") || error.contains("too long") || error.contains("larger"),
+        "{error}"
+    );
     assert!(pair.received.is_empty());
 }
 
@@ -172,7 +190,8 @@ async fn who_pings_and_reads_nothing_is_bounded() {
         let client = pair.client.write_all(&pings);
         let router = async {
             loop {
-                let received = pair.websocket.receive(&pair.socket, &mut scratch, &mut pair.received).unwrap();
+                let received =
+                    pair.websocket.receive(&pair.socket, &mut scratch, &mut pair.received).unwrap();
                 let _ = pair.websocket.flush(&pair.socket).unwrap();
                 if received.blocked {
                     pair.socket.readable().await.unwrap();
@@ -184,7 +203,8 @@ async fn who_pings_and_reads_nothing_is_bounded() {
             never = router => { let () = never; }
         }
     }
-    // 26 MB of answers were asked for. What was kept of them, here and in the kernel's buffers, comes now.
+    // 26 MB of answers were asked for. What was kept of them, here and in the kernel's buffers,
+    // comes now.
     let mut heard = 0;
     let mut buffer = vec![0; 64 * 1024];
     while pair.websocket.flush(&pair.socket).unwrap() == Flushed::Blocked {

@@ -1,5 +1,5 @@
-//! Clients that obey the letter of the protocol and take more than their share: what they may have is bounded, beyond it they are refused, and
-//! the others are served.
+//! Clients that obey the letter of the protocol and take more than their share: what they may have
+//! is bounded, beyond it they are refused, and the others are served.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -24,7 +24,8 @@ fn assert_unharmed(scene: &Scene, growth: u64) {
     assert_bounded(&scene.router, scene.resident, growth);
 }
 
-/// Says all of it and a close, as far as it is heard, reading what comes meanwhile; gives what came until the router ended the connection.
+/// Says all of it and a close, as far as it is heard, reading what comes meanwhile; gives what came
+/// until the router ended the connection.
 fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
     let mut reader = stream.try_clone().expect("a second handle");
     std::thread::scope(|scope| {
@@ -33,14 +34,17 @@ fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
             loop {
                 match reader.read(&mut buffer) {
                     Ok(count @ 1..) => heard.extend_from_slice(&buffer[..count]),
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                    {
                         panic!("the router does not end the connection")
                     }
                     Ok(0) | Err(_) => return heard,
                 }
             }
         });
-        let _ = (&mut &*stream).write_all(&[octets, &frame(0, &performative(code::CLOSE, &[]))].concat());
+        let _ = (&mut &*stream)
+            .write_all(&[octets, &frame(0, &performative(code::CLOSE, &[]))].concat());
         heard.join().expect("the reader does not panic")
     })
 }
@@ -63,14 +67,24 @@ fn begun() -> Vec<u8> {
 fn links_and_sessions_without_end_are_refused() {
     let lab = Lab::new("links_and_sessions_without_end_are_refused");
     let scene = Scene::start(&lab, |spec| spec);
-    let attach =
-        |handle: u32| frame(0, &amqp::attach(&handle.to_string(), handle, handle.is_multiple_of(2), &format!("a/{handle}")));
+    let attach = |handle: u32| {
+        frame(
+            0,
+            &amqp::attach(
+                &handle.to_string(),
+                handle,
+                handle.is_multiple_of(2),
+                &format!("a/{handle}"),
+            ),
+        )
+    };
     let links: Vec<u8> = (0..60_000).flat_map(attach).collect();
     let heard = say(&client::connect(scene.port), &[begun(), links].concat());
     assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
     assert_unharmed(&scene, 2 * GROWTH);
 
-    let sessions: Vec<u8> = (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
+    let sessions: Vec<u8> =
+        (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
     let heard = say(&client::connect(scene.port), &[amqp::opening("greedy"), sessions].concat());
     assert_eq!(count(&heard, code::CLOSE), 1);
     assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
@@ -88,15 +102,22 @@ fn who_ignores_credit_is_ended() {
     let lab = Lab::new("who_ignores_credit_is_ended");
     let scene = Scene::start(&lab, |spec| spec);
     let receiver = client::connect(scene.port);
-    (&mut &receiver).write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
+    (&mut &receiver)
+        .write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat())
+        .expect("sent");
     let message = amqp::described(0x75, &amqp::binary(&[7; 10_000]));
     let transfer = |id: u32| {
-        let head =
-            performative(code::TRANSFER, &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)]);
+        let head = performative(
+            code::TRANSFER,
+            &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)],
+        );
         frame(0, &[head, message.clone()].concat())
     };
     let flood: Vec<u8> = (0..20_000).flat_map(transfer).collect();
-    let heard = say(&client::connect(scene.port), &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat());
+    let heard = say(
+        &client::connect(scene.port),
+        &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat(),
+    );
     let reasons = ["amqp:link:transfer-limit-exceeded", "amqp:session:window-violation"];
     assert!(reasons.iter().any(|reason| tells(&heard, reason)), "nothing was refused");
     assert_unharmed(&scene, GROWTH);
@@ -118,8 +139,15 @@ fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
         null(),
         properties,
     ];
-    let init = performative(code::SASL_INIT, &[amqp::symbol("ANONYMOUS"), amqp::binary(b""), null()]);
-    [amqp::SASL_HEADER, &amqp::sasl_frame(&init), amqp::HEADER, &frame(0, &performative(code::OPEN, &fields))].concat()
+    let init =
+        performative(code::SASL_INIT, &[amqp::symbol("ANONYMOUS"), amqp::binary(b""), null()]);
+    [
+        amqp::SASL_HEADER,
+        &amqp::sasl_frame(&init),
+        amqp::HEADER,
+        &frame(0, &performative(code::OPEN, &fields)),
+    ]
+    .concat()
 }
 
 #[test]
@@ -129,7 +157,8 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
     // Members that take far more memory than octets are refused.
     let heard = say(&client::connect(scene.port), &huge_open(&[0x40], 15_000));
     assert!(tells(&heard, "amqp:decode-error"), "nothing was refused");
-    // Of those that are taken nothing is kept. The router has answered each before it is asked for the next.
+    // Of those that are taken nothing is kept. The router has answered each before it is asked for
+    // the next.
     let open = huge_open(&[0xa1, 1, b'x'], 4_800);
     let connections: Vec<TcpStream> = (0..200)
         .map(|_| {
@@ -147,7 +176,12 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
         .collect();
     // One takes 160 KB while it is read.
     let grown = scene.router.resident().saturating_sub(scene.resident);
-    assert!(grown < 24 * MIB, "the router grew by {} MiB for {} connections", grown / MIB, connections.len());
+    assert!(
+        grown < 24 * MIB,
+        "the router grew by {} MiB for {} connections",
+        grown / MIB,
+        connections.len()
+    );
     assert_unharmed(&scene, GROWTH);
 }
 
@@ -157,13 +191,16 @@ fn a_receiver_that_never_grants_credit_costs_little() {
     let scene = Scene::start(&lab, |spec| spec);
     let receivers: Vec<_> = (0..50).map(|_| client::connect(scene.port)).collect();
     for mut receiver in &receivers {
-        receiver.write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat()).expect("sent");
+        receiver
+            .write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat())
+            .expect("sent");
     }
     let message = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
     // As much as the credit for it allows, and no more.
     let transfers: Vec<u8> = (0..200_u32)
         .flat_map(|id| {
-            let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
+            let delivery =
+                [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
             frame(0, &[performative(code::TRANSFER, &delivery), message.clone()].concat())
         })
         .collect();
@@ -171,7 +208,9 @@ fn a_receiver_that_never_grants_credit_costs_little() {
     for _ in 0..20 {
         // Each speaks at once: a connection that says nothing is ended before long.
         let mut attached = client::connect(scene.port);
-        attached.write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat()).expect("sent");
+        attached
+            .write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat())
+            .expect("sent");
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
         while count(&heard, code::FLOW) == 0 {
@@ -196,24 +235,40 @@ fn requesters_that_vanish_leave_nothing_behind() {
     let scene = Scene::start(&lab, |spec| spec);
     let text = |value: &str| amqp::string(value);
     let properties = [null(), null(), null(), null(), text("_topo/0/north/temp.nobody"), uint(1)];
-    let application =
-        [text("operation"), text("QUERY"), text("type"), text("org.amqp.management"), text("entityType"), text("allocator")];
+    let application = [
+        text("operation"),
+        text("QUERY"),
+        text("type"),
+        text("org.amqp.management"),
+        text("entityType"),
+        text("allocator"),
+    ];
     let body = amqp::map(&[text("attributeNames"), amqp::list(&[])]);
-    let request =
-        [performative(0x73, &properties), amqp::described(0x74, &amqp::map(&application)), amqp::described(0x77, &body)].concat();
+    let request = [
+        performative(0x73, &properties),
+        amqp::described(0x74, &amqp::map(&application)),
+        amqp::described(0x77, &body),
+    ]
+    .concat();
     let transfers: Vec<u8> = (0..200_u32)
         .flat_map(|id| {
-            let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
+            let delivery =
+                [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
             frame(0, &[performative(code::TRANSFER, &delivery), request.clone()].concat())
         })
         .collect();
-    let opening = [begun(), frame(0, &amqp::attach("s", 0, false, "$management")), transfers].concat();
+    let opening =
+        [begun(), frame(0, &amqp::attach("s", 0, false, "$management")), transfers].concat();
     for _ in 0..50 {
         let mut stream = client::connect(scene.port);
         stream.write_all(&opening).expect("sent");
         client::reset_on_close(&stream);
     }
-    assert!(query(scene.port, "connection").as_array().is_some_and(|connections| !connections.is_empty()));
+    assert!(
+        query(scene.port, "connection")
+            .as_array()
+            .is_some_and(|connections| !connections.is_empty())
+    );
     assert_unharmed(&scene, GROWTH);
 }
 
@@ -224,11 +279,19 @@ fn what_policy_refuses_is_counted() {
     let port = ports::free();
     let group = json!({ "users": "anonymous", "remoteHosts": "*", "maxSessions": 2, "maxSenders": 1, "maxReceivers": 1,
         "sources": "*", "targets": "*", "allowDynamicSource": true, "allowAnonymousSender": true });
-    let spec = Spec::new("north", Kind::Ours).clients(port).entity("policy", json!({ "enableVhostPolicy": true }));
-    let router = spec.entity("vhost", json!({ "hostname": "$default", "groups": { "all": group } })).start(&lab);
+    let spec = Spec::new("north", Kind::Ours)
+        .clients(port)
+        .entity("policy", json!({ "enableVhostPolicy": true }));
+    let router = spec
+        .entity("vhost", json!({ "hostname": "$default", "groups": { "all": group } }))
+        .start(&lab);
     router.await_port(port);
-    let attach = |handle, receiver| frame(0, &amqp::attach(&format!("link-{handle}"), handle, receiver, "a"));
-    let links = [attach(0, false), attach(1, false), attach(2, false), attach(3, true), attach(4, true)].concat();
+    let attach = |handle, receiver| {
+        frame(0, &amqp::attach(&format!("link-{handle}"), handle, receiver, "a"))
+    };
+    let links =
+        [attach(0, false), attach(1, false), attach(2, false), attach(3, true), attach(4, true)]
+            .concat();
     let sessions = [frame(1, &amqp::begin()), frame(2, &amqp::begin())].concat();
     // Both stay until all is counted, however long the router takes to hear them.
     let connections = [links, sessions].map(|octets| {
@@ -240,7 +303,8 @@ fn what_policy_refuses_is_counted() {
     wait::until("all denials are counted", wait::patience(), || {
         let vhosts = query(port, "vhostStats");
         let vhost = vhosts.as_array()?.iter().find(|vhost| vhost["hostname"] == "$default")?;
-        let denied = ["sessionDenied", "senderDenied", "receiverDenied"].map(|name| vhost[name].as_u64().expect("a count"));
+        let denied = ["sessionDenied", "senderDenied", "receiverDenied"]
+            .map(|name| vhost[name].as_u64().expect("a count"));
         (denied == [1, 2, 1]).then_some(())
     });
     let policy = query(port, "policy");
@@ -250,7 +314,16 @@ fn what_policy_refuses_is_counted() {
 
 fn query(port: u16, kind: &str) -> Value {
     let mut command = Command::new(peers::ours());
-    command.args(["skmanage", "--bus", &format!("127.0.0.1:{port}"), "--timeout", "30", "query", "--type", kind]);
+    command.args([
+        "skmanage",
+        "--bus",
+        &format!("127.0.0.1:{port}"),
+        "--timeout",
+        "30",
+        "query",
+        "--type",
+        kind,
+    ]);
     let output = command.output().expect("skmanage starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
@@ -275,7 +348,9 @@ fn many_connections_are_told_in_one_answer() {
     let told = wait::until("all are told", wait::patience(), || {
         let told = query(scene.port, "connection");
         let told = told.as_array().expect("a list");
-        let clients = told.iter().filter(|entity| entity["container"].as_str().is_some_and(|name| name.starts_with("client-")));
+        let clients = told.iter().filter(|entity| {
+            entity["container"].as_str().is_some_and(|name| name.starts_with("client-"))
+        });
         (clients.count() == CLIENTS).then_some(told.len())
     });
     assert!(told > CLIENTS);

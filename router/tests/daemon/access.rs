@@ -1,4 +1,5 @@
-//! Who may connect and do what, by qpid-proton: passwords, vhosts, and what clients are told in our open.
+//! Who may connect and do what, by qpid-proton: passwords, vhosts, and what clients are told in our
+//! open.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -30,9 +31,18 @@ impl Door {
     fn visit(&self, arguments: &[&str]) -> Value {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/access.py");
         let url = format!("amqp://127.0.0.1:{}", self.port);
-        let output = Command::new(&self.python).arg(script).arg(url).args(arguments).output().expect("Python starts");
+        let output = Command::new(&self.python)
+            .arg(script)
+            .arg(url)
+            .args(arguments)
+            .output()
+            .expect("Python starts");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 }
@@ -53,8 +63,12 @@ macro_rules! visits {
 
 pub(crate) fn password_line(user: &str, password: &str) -> String {
     let mut command = Command::new(peers::ours());
-    let mut child =
-        command.args(["skup", "password", user]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("skup starts");
+    let mut child = command
+        .args(["skup", "password", user])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("skup starts");
     writeln!(child.stdin.take().expect("a pipe"), "{password}").expect("written");
     let output = child.wait_with_output().expect("ends");
     assert!(output.status.success());

@@ -1,12 +1,17 @@
-//! Messages of AMQP clients, by fe2o3-amqp: a client that shares no line with qpid-proton, on which the C router is built.
+//! Messages of AMQP clients, by fe2o3-amqp: a client that shares no line with qpid-proton, on which
+//! the C router is built.
 
 use std::time::Duration;
 
+use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::types::definitions::{self, AmqpError, SenderSettleMode};
-use fe2o3_amqp::types::messaging::{AmqpValue, Body, Data, Message, Modified, Outcome, Properties, Source, Target};
+use fe2o3_amqp::types::messaging::{
+    AmqpValue, Body, Data, Message, Modified, Outcome, Properties, Source, Target,
+};
 use fe2o3_amqp::types::primitives::{Binary, Value};
-use fe2o3_amqp::{Connection, Receiver, Sendable, Sender, Session, connection::ConnectionHandle, session::SessionHandle};
+use fe2o3_amqp::{Connection, Receiver, Sendable, Sender, Session};
 
 use crate::support::{Kind, Lab, Router, Spec, ports, wait};
 
@@ -18,7 +23,9 @@ struct Client {
 
 impl Client {
     async fn connect(name: &str, port: u16) -> Self {
-        let mut connection = Connection::open(name, format!("amqp://127.0.0.1:{port}").as_str()).await.expect("a connection");
+        let mut connection = Connection::open(name, format!("amqp://127.0.0.1:{port}").as_str())
+            .await
+            .expect("a connection");
         let session = Session::begin(&mut connection).await.expect("a session");
         Self { connection, session }
     }
@@ -39,10 +46,12 @@ fn play(test: &str, scenario: impl AsyncFnOnce(&mut Client, &mut Client)) {
     ];
     routers[0].await_port(north);
     routers[1].await_port(south);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let played = async {
-            let (mut sender, mut receiver) = (Client::connect("sender", north).await, Client::connect("receiver", south).await);
+            let (mut sender, mut receiver) =
+                (Client::connect("sender", north).await, Client::connect("receiver", south).await);
             scenario(&mut sender, &mut receiver).await;
             sender.close().await;
             receiver.close().await;
@@ -54,7 +63,8 @@ fn play(test: &str, scenario: impl AsyncFnOnce(&mut Client, &mut Client)) {
 
 /// A sender and a receiver for an address.
 async fn links(north: &mut Client, south: &mut Client, address: &str) -> (Sender, Receiver) {
-    let receiver = Receiver::attach(&mut south.session, "receiver", address).await.expect("a receiver");
+    let receiver =
+        Receiver::attach(&mut south.session, "receiver", address).await.expect("a receiver");
     let sender = Sender::attach(&mut north.session, "sender", address).await.expect("a sender");
     (sender, receiver)
 }
@@ -95,12 +105,19 @@ fn every_outcome_reaches_the_sender() {
             let told = match name.as_str() {
                 "accepted" => receiver.accept(info).await,
                 "rejected" => {
-                    let reason = definitions::Error::new(AmqpError::NotAllowed, "not this one".to_owned(), None);
+                    let reason = definitions::Error::new(
+                        AmqpError::NotAllowed,
+                        "not this one".to_owned(),
+                        None,
+                    );
                     receiver.reject(info, reason).await
                 }
                 "modified" => {
-                    let modified =
-                        Modified { delivery_failed: Some(true), undeliverable_here: Some(true), message_annotations: None };
+                    let modified = Modified {
+                        delivery_failed: Some(true),
+                        undeliverable_here: Some(true),
+                        message_annotations: None,
+                    };
                     receiver.modify(info, modified).await
                 }
                 _ => receiver.release(info).await,
@@ -127,24 +144,40 @@ fn every_outcome_reaches_the_sender() {
 #[test]
 fn a_request_is_answered_at_a_dynamic_address() {
     play("another_client::a_request_is_answered_at_a_dynamic_address", async |north, south| {
-        let mut server = Receiver::attach(&mut south.session, "requests", "server").await.expect("a receiver");
-        let anonymous = |name: &str| Sender::builder().name(name.to_owned()).target(Target::builder().build());
-        let mut answers = anonymous("answers").attach(&mut south.session).await.expect("an anonymous sender");
+        let mut server =
+            Receiver::attach(&mut south.session, "requests", "server").await.expect("a receiver");
+        let anonymous =
+            |name: &str| Sender::builder().name(name.to_owned()).target(Target::builder().build());
+        let mut answers =
+            anonymous("answers").attach(&mut south.session).await.expect("an anonymous sender");
         let source = Source::builder().dynamic(true).build();
         let dynamic = Receiver::builder().name("replies").source(source).attach(&mut north.session);
         let mut replies = dynamic.await.expect("a dynamic receiver");
-        let address = replies.source().as_ref().and_then(|source| source.address.clone()).expect("an address for answers");
-        let mut requests = anonymous("requests").attach(&mut north.session).await.expect("an anonymous sender");
+        let address = replies
+            .source()
+            .as_ref()
+            .and_then(|source| source.address.clone())
+            .expect("an address for answers");
+        let mut requests =
+            anonymous("requests").attach(&mut north.session).await.expect("an anonymous sender");
 
-        let properties = Properties::builder().to("server").reply_to(address).correlation_id(7_u64).build();
-        let request = Message::builder().properties(properties).value(Value::from("question".to_owned())).build();
+        let properties =
+            Properties::builder().to("server").reply_to(address).correlation_id(7_u64).build();
+        let request = Message::builder()
+            .properties(properties)
+            .value(Value::from("question".to_owned()))
+            .build();
         let answer = async {
             let (question, info, message) = take(&mut server).await;
             server.accept(info).await.expect("the request is accepted");
             let asked = message.properties.expect("properties");
             let properties = Properties::builder().to(asked.reply_to.expect("a reply address"));
-            let properties = properties.correlation_id(asked.correlation_id.expect("a correlation id")).build();
-            let answer = Message::builder().properties(properties).value(Value::from(format!("{question}?"))).build();
+            let properties =
+                properties.correlation_id(asked.correlation_id.expect("a correlation id")).build();
+            let answer = Message::builder()
+                .properties(properties)
+                .value(Value::from(format!("{question}?")))
+                .build();
             assert!(matches!(send(&mut answers, &answer).await, Outcome::Accepted(_)));
         };
         let ask = async {
@@ -162,7 +195,8 @@ fn a_request_is_answered_at_a_dynamic_address() {
 fn a_large_message_arrives_whole() {
     play("another_client::a_large_message_arrives_whole", async |north, south| {
         let (mut sender, mut receiver) = links(north, south, "large").await;
-        let octets: Vec<u8> = (0..5_000_000_u32).map(|index| u8::try_from(index % 251).expect("below 251")).collect();
+        let octets: Vec<u8> =
+            (0..5_000_000_u32).map(|index| u8::try_from(index % 251).expect("below 251")).collect();
         let message = Message::builder().data(Binary::from(octets.clone())).build();
         let receive = async {
             let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
@@ -179,8 +213,12 @@ fn a_large_message_arrives_whole() {
 #[test]
 fn settled_messages_arrive_in_order() {
     play("another_client::settled_messages_arrive_in_order", async |north, south| {
-        let mut receiver = Receiver::attach(&mut south.session, "receiver", "settled").await.expect("a receiver");
-        let settled = Sender::builder().name("sender").target("settled").sender_settle_mode(SenderSettleMode::Settled);
+        let mut receiver =
+            Receiver::attach(&mut south.session, "receiver", "settled").await.expect("a receiver");
+        let settled = Sender::builder()
+            .name("sender")
+            .target("settled")
+            .sender_settle_mode(SenderSettleMode::Settled);
         let mut sender = settled.attach(&mut north.session).await.expect("a sender");
         let send = async {
             for number in 0..200 {

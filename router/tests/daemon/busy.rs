@@ -14,7 +14,9 @@ use crate::support::{Kind, Lab, Manager, Spec, client, ports, wait};
 
 /// Links that each answer tells of; `SKROUTERD_TEST_LINKS` sets another number, to measure by.
 fn links() -> u32 {
-    wait::number("SKROUTERD_TEST_LINKS").and_then(|links| u32::try_from(links).ok()).unwrap_or(3_000)
+    wait::number("SKROUTERD_TEST_LINKS")
+        .and_then(|links| u32::try_from(links).ok())
+        .unwrap_or(3_000)
 }
 
 /// Requests that come at once, from each of the clients that ask too much.
@@ -31,15 +33,26 @@ const WATCH: Duration = Duration::from_secs(4);
 /// A query for all links, whose answer goes to nobody: what it costs to make is the same.
 fn query() -> Vec<u8> {
     let properties = [null(), null(), null(), null(), string("_topo/0/north/temp.nobody"), uint(1)];
-    let application = [string("operation"), string("QUERY"), string("entityType"), string("io.skupper.router.router.link")];
+    let application = [
+        string("operation"),
+        string("QUERY"),
+        string("entityType"),
+        string("io.skupper.router.router.link"),
+    ];
     let body = amqp::map(&[string("attributeNames"), amqp::list(&[])]);
-    [performative(0x73, &properties), amqp::described(0x74, &amqp::map(&application)), amqp::described(0x77, &body)].concat()
+    [
+        performative(0x73, &properties),
+        amqp::described(0x74, &amqp::map(&application)),
+        amqp::described(0x77, &body),
+    ]
+    .concat()
 }
 
 /// A client with a session.
 fn connect(port: u16, name: &str) -> TcpStream {
     let mut stream = client::connect(port);
-    let begin = performative(code::BEGIN, &[null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)]);
+    let begin =
+        performative(code::BEGIN, &[null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)]);
     stream.write_all(&[amqp::opening(name), frame(0, &begin)].concat()).expect("sent");
     stream
 }
@@ -57,7 +70,8 @@ fn ask_too_much(stream: &mut TcpStream) {
     }
     let query = query();
     let transfers = (0..REQUESTS).flat_map(|id| {
-        let delivery = [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
+        let delivery =
+            [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
         frame(0, &[performative(code::TRANSFER, &delivery), query.clone()].concat())
     });
     stream.write_all(&transfers.collect::<Vec<u8>>()).expect("sent");
@@ -67,7 +81,11 @@ fn ask_too_much(stream: &mut TcpStream) {
 fn probe(port: u16, path: &str) -> (String, Duration) {
     let began = Instant::now();
     let mut stream = client::connect(port);
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).expect("sent");
+    stream
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .expect("sent");
     let (answer, _) = client::read_text(&mut stream);
     (answer, began.elapsed())
 }
@@ -77,13 +95,19 @@ fn nobody_waits_for_those_who_ask_too_much() {
     let lab = Lab::new("busy::nobody_waits_for_those_who_ask_too_much");
     let [clients, links, http] = [ports::free(), ports::free(), ports::free()];
     let listener = json!({ "name": "http", "host": "127.0.0.1", "port": http, "http": true });
-    let north = Spec::new("north", Kind::Ours).clients(clients).links_plain(links).entity("listener", listener).start(&lab);
+    let north = Spec::new("north", Kind::Ours)
+        .clients(clients)
+        .links_plain(links)
+        .entity("listener", listener)
+        .start(&lab);
     let _south = Spec::new("south", Kind::Ours).link_plain("link", links, 1).start(&lab);
     [clients, http].iter().for_each(|port| north.await_port(*port));
 
     let all = self::links();
     let mut many = connect(clients, "many");
-    let attach = |handle: u32| frame(0, &amqp::attach(&handle.to_string(), handle, true, &format!("a/{handle}")));
+    let attach = |handle: u32| {
+        frame(0, &amqp::attach(&handle.to_string(), handle, true, &format!("a/{handle}")))
+    };
     many.write_all(&(0..all).flat_map(attach).collect::<Vec<u8>>()).expect("sent");
     let mut operator = Manager::connect(clients, "$management");
     let count = |operator: &mut Manager| {
@@ -91,20 +115,28 @@ fn nobody_waits_for_those_who_ask_too_much() {
         let body = operator.ask(metrics, Status::OK).ok()?;
         body.get("results")?.as_list()?.first()?.as_list()?.first()?.as_u64()
     };
-    wait::until("all links are there", wait::patience(), || count(&mut operator).filter(|count| *count >= all.into()));
+    wait::until("all links are there", wait::patience(), || {
+        count(&mut operator).filter(|count| *count >= all.into())
+    });
     wait::until("the neighbor is there", wait::patience(), || {
-        let nodes = operator.ask(Request::query(Some("io.skupper.router.router.node"), &["id"]), Status::OK).ok()?;
+        let nodes = operator
+            .ask(Request::query(Some("io.skupper.router.router.node"), &["id"]), Status::OK)
+            .ok()?;
         (nodes.get("results")?.as_list()?.len() == 2).then_some(())
     });
 
-    let mut greedy: Vec<_> = (0..CLIENTS).map(|number| connect(clients, &format!("greedy-{number}"))).collect();
+    let mut greedy: Vec<_> =
+        (0..CLIENTS).map(|number| connect(clients, &format!("greedy-{number}"))).collect();
     greedy.iter_mut().for_each(ask_too_much);
     let began = Instant::now();
     let (mut slowest, mut probes) = (Duration::ZERO, 0);
     while began.elapsed() < WATCH {
         for (path, expected) in [("/healthz", "OK"), ("/metrics", "qdr_links_total")] {
             let (answer, took) = probe(http, path);
-            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(expected), "{path} after {took:?}: {answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200") && answer.contains(expected),
+                "{path} after {took:?}: {answer}"
+            );
             slowest = slowest.max(took);
             probes += 1;
         }

@@ -1,6 +1,7 @@
-//! New certificates for a link that is in use: connections made with them take over, and the former ones stay for what they carry until their
-//! certificates are declared too old.
+//! New certificates for a link that is in use: connections made with them take over, and the former
+//! ones stay for what they carry until their certificates are declared too old.
 
+use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
@@ -12,13 +13,12 @@ use crate::support::wait::{patience, until};
 use crate::support::{Backend, Kind, Lab, Spec, amqp, ports, tls, websocket};
 use crate::web::hears;
 
-use Kind::{Ours, Peer};
-
 /// The ordinals of a router's connections to the other, in order.
 fn ordinals(tool: &Tool) -> Vec<u64> {
     let connections = tool.json("query --type connection");
     let between = connections.as_array().expect("a list").iter();
-    let between = between.filter(|it| it["role"].as_str().is_some_and(|role| role.starts_with("inter-router")));
+    let between = between
+        .filter(|it| it["role"].as_str().is_some_and(|role| role.starts_with("inter-router")));
     let mut ordinals: Vec<_> = between.filter_map(|it| it["groupOrdinal"].as_u64()).collect();
     ordinals.sort_unstable();
     ordinals
@@ -36,9 +36,15 @@ fn stream(port: u16, backend: &Backend, already: u64) -> std::net::TcpStream {
 fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let [link, north_clients, south_clients, service] = [(); 4].map(|()| ports::free());
     let backend = Backend::start(Serve::Echo);
-    let north = Spec::new("north", kinds[0]).data_connections(data).profile(&lab.identity("north")).links_tls(link);
+    let north = Spec::new("north", kinds[0])
+        .data_connections(data)
+        .profile(&lab.identity("north"))
+        .links_tls(link);
     let north = north.clients(north_clients).tcp_listener("echo", service).start(lab);
-    let south = Spec::new("south", kinds[1]).data_connections(data).profile(&lab.identity("south")).link_tls("link", link);
+    let south = Spec::new("south", kinds[1])
+        .data_connections(data)
+        .profile(&lab.identity("south"))
+        .link_tls("link", link);
     let south = south.clients(south_clients).tcp_connector("echo", backend.port).start(lab);
     north.await_port(service);
     south.await_port(south_clients);
@@ -51,12 +57,14 @@ fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
 
     let mut former = stream(service, &backend, 0);
     let _: Value = tools[1].json("update --type sslProfile --name tls ordinal=2");
-    let both: Vec<_> = std::iter::repeat_n(0, connections).chain(std::iter::repeat_n(2, connections)).collect();
+    let both: Vec<_> =
+        std::iter::repeat_n(0, connections).chain(std::iter::repeat_n(2, connections)).collect();
     wait("connections with the new certificates beside the former", &both);
     // Both ends have changed over once the control links of the former connection are gone.
     until("the new connections are in use", patience(), || {
         let links = tools[usize::from(kinds[0] == Peer)].json("query --type router.link");
-        let control = |link: &&Value| link["linkType"] == "router-control" && link["operStatus"] == "up";
+        let control =
+            |link: &&Value| link["linkType"] == "router-control" && link["operStatus"] == "up";
         (links.as_array()?.iter().filter(control).count() == 2).then_some(())
     });
     let mut newer = stream(service, &backend, 1000);
@@ -78,14 +86,18 @@ fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
     assert!(north.is_running() && south.is_running());
 }
 
-/// Certificates that are declared too old end what was opened with them, by WebSocket as well, and let nobody open whose handshake was under way.
+/// Certificates that are declared too old end what was opened with them, by WebSocket as well, and
+/// let nobody open whose handshake was under way.
 #[test]
 fn too_old_certificates_are_of_no_use() {
     let lab = Lab::new("too_old_certificates_are_of_no_use");
     let [clear, tls, web] = [(); 3].map(|()| ports::free());
     let listener = |name: &str, port: u16, http: bool| json!({ "name": name, "host": "localhost", "port": port, "sslProfile": "tls", "requireSsl": true, "http": http });
     let spec = Spec::new("north", Ours).profile(&lab.identity("north")).clients(clear);
-    let router = spec.entity("listener", listener("tls", tls, false)).entity("listener", listener("web", web, true)).start(&lab);
+    let router = spec
+        .entity("listener", listener("tls", tls, false))
+        .entity("listener", listener("web", web, true))
+        .start(&lab);
     [clear, tls, web].into_iter().for_each(|port| router.await_port(port));
     let identity = lab.identity("client");
     let mut waiting = tls::connect(tls, &identity).expect("a TLS session");
@@ -93,7 +105,8 @@ fn too_old_certificates_are_of_no_use() {
     open.send(Message::binary(amqp::opening("open"))).expect("sent");
     assert!(hears(&mut open, amqp::code::OPEN));
 
-    let _: Value = Tool::at("skmanage", clear).json("update --type sslProfile --name tls ordinal=2 oldestValidOrdinal=2");
+    let _: Value = Tool::at("skmanage", clear)
+        .json("update --type sslProfile --name tls ordinal=2 oldestValidOrdinal=2");
     assert!(hears(&mut open, amqp::code::CLOSE), "the WebSocket stays");
     let (heard, ended) = tls::ask(&mut waiting, &amqp::opening("waiting"));
     let told = String::from_utf8_lossy(&heard).contains("its certificates are no longer valid");

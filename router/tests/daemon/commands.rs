@@ -1,14 +1,14 @@
-//! `skstat` and `skmanage` as operators call them, against running routers. With `SKROUTERD_PEER` also against a C router.
+//! `skstat` and `skmanage` as operators call them, against running routers. With `SKROUTERD_PEER`
+//! also against a C router.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 
 use crate::support::wait::{patience, until};
 use crate::support::{Kind, Lab, Router, Spec, client, peers, ports};
-
-use Kind::{Ours, Peer};
 
 /// A command of ours, by the name it is called.
 pub(crate) struct Tool {
@@ -25,7 +25,10 @@ impl Tool {
     fn command(&self, line: &str) -> Command {
         // The tools are of this build, whoever's router is under test.
         let mut command = Command::new(env!("CARGO_BIN_EXE_skrouterd"));
-        command.arg(self.name).args(&self.bus).args(line.split(' ').filter(|word| !word.is_empty()));
+        command
+            .arg(self.name)
+            .args(&self.bus)
+            .args(line.split(' ').filter(|word| !word.is_empty()));
         command
     }
 
@@ -38,7 +41,12 @@ impl Tool {
     pub(crate) fn text(&self, line: &str) -> String {
         let output = self.run(line);
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        assert!(output.status.success(), "{} {line}: {text}{}", self.name, String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{} {line}: {text}{}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr)
+        );
         text
     }
 
@@ -46,7 +54,8 @@ impl Tool {
     #[track_caller]
     pub(crate) fn json(&self, line: &str) -> Value {
         let text = self.text(line);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} {line}: {error}: {text}", self.name))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{} {line}: {error}: {text}", self.name))
     }
 
     /// The line that says why it fails.
@@ -78,22 +87,45 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
         (&json!("door"), &json!(service.to_string()), &json!(false))
     );
     assert_eq!(made["type"], "io.skupper.router.tcpListener");
-    let again = tool.failure(&format!("create --type tcpListener --name door address=echo host=127.0.0.1 port={service}"));
-    assert!(again.starts_with("BadRequestStatus: ") && again.contains("duplicates unique attribute 'name'"), "{again}");
-    assert_eq!(tool.json("update --type tcpListener --name door observer=http1")["observer"], "http1");
+    let again = tool.failure(&format!(
+        "create --type tcpListener --name door address=echo host=127.0.0.1 port={service}"
+    ));
+    assert!(
+        again.starts_with("BadRequestStatus: ")
+            && again.contains("duplicates unique attribute 'name'"),
+        "{again}"
+    );
+    assert_eq!(
+        tool.json("update --type tcpListener --name door observer=http1")["observer"],
+        "http1"
+    );
     assert_eq!(
         tool.failure("update --type tcpListener --name door port=1"),
         "BadRequestStatus: Cannot update attribute 'port' in UPDATE"
     );
-    assert_eq!(tool.json("query --type tcpListener name observer --indent=-1"), json!([{ "name": "door", "observer": "http1" }]));
-    assert_eq!(tool.json("read --name door")["identity"], format!("tcpListener/127.0.0.1:{service}:door"));
+    assert_eq!(
+        tool.json("query --type tcpListener name observer --indent=-1"),
+        json!([{ "name": "door", "observer": "http1" }])
+    );
+    assert_eq!(
+        tool.json("read --name door")["identity"],
+        format!("tcpListener/127.0.0.1:{service}:door")
+    );
     assert_eq!(tool.text("delete --type tcpListener --name door"), "");
-    assert_eq!(tool.failure("delete --type tcpListener --name door"), "NotFoundStatus: No entity with name=door");
+    assert_eq!(
+        tool.failure("delete --type tcpListener --name door"),
+        "NotFoundStatus: No entity with name=door"
+    );
     assert_eq!(tool.failure("read --name door"), "NotFoundStatus: No entity with name=door");
 
     let list = json!([{ "type": "address", "name": "a", "prefix": "a", "distribution": "multicast" },
                       { "type": "address", "name": "b", "prefix": "b", "distribution": "closest" }]);
-    let mut command = tool.command("create --stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut command = tool
+        .command("create --stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     command.stdin.take().expect("a pipe").write_all(list.to_string().as_bytes()).expect("it reads");
     let output = command.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -104,7 +136,12 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
             { "name": "b", "distribution": "closest" },
         ])
     );
-    assert!(tool.json("get-types").as_object().expect("a map").contains_key("io.skupper.router.listener"));
+    assert!(
+        tool.json("get-types")
+            .as_object()
+            .expect("a map")
+            .contains_key("io.skupper.router.listener")
+    );
     assert_eq!(
         tool.json("get-operations sslProfile")["io.skupper.router.sslProfile"],
         json!(["CREATE", "UPDATE", "DELETE", "READ"])
@@ -115,7 +152,8 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     assert_eq!(tool.run("read x").status.code(), Some(2));
 }
 
-/// Each request that cannot be carried out is refused with its status and its words, and nothing of it is done.
+/// Each request that cannot be carried out is refused with its status and its words, and nothing of
+/// it is done.
 #[test]
 fn bad_requests_are_refused_and_change_nothing() {
     let lab = &Lab::new("bad_requests_are_refused_and_change_nothing");
@@ -126,40 +164,74 @@ fn bad_requests_are_refused_and_change_nothing() {
     tool.json("create --type listenerAddress --name one address=x listener=several value=1");
     let all = || {
         let of = |kind: &str| tool.json(&format!("query --type {kind} name"));
-        ["listener", "connector", "tcpListener", "tcpConnector", "listenerAddress", "address", "autoLink", "sslProfile"].map(of)
+        [
+            "listener",
+            "connector",
+            "tcpListener",
+            "tcpConnector",
+            "listenerAddress",
+            "address",
+            "autoLink",
+            "sslProfile",
+        ]
+        .map(of)
     };
     let before = all();
-    let listener = |attribute: &str| format!("create --type listener --name new host=127.0.0.1 port=0 {attribute}");
+    let listener = |attribute: &str| {
+        format!("create --type listener --name new host=127.0.0.1 port=0 {attribute}")
+    };
     let range = |name: &str, value: i64, least: u64, most: u64| {
-        let text = format!("Invalid {name} specified ({value}). Minimum value is {least} and maximum value is {most}");
+        let text = format!(
+            "Invalid {name} specified ({value}). Minimum value is {least} and maximum value is {most}"
+        );
         format!("InternalServerErrorStatus: CError: Configuration: {text}")
     };
     let most = i32::MAX as u64;
     let case = |line: &str, text: &str| (line.to_owned(), text.to_owned());
     let bad = |line: &str, text: &str| case(line, &format!("BadRequestStatus: {text}"));
-    let failed = |line: &str, text: &str| case(line, &format!("InternalServerErrorStatus: CError: {text}"));
-    let roles = "enum['normal', 'inter-router', 'route-container', 'edge', 'inter-edge', 'inter-network']";
-    let one_of = "Configuration: Exactly one of the 'address' or 'multiAddressStrategy' field must be set";
+    let failed =
+        |line: &str, text: &str| case(line, &format!("InternalServerErrorStatus: CError: {text}"));
+    let roles =
+        "enum['normal', 'inter-router', 'route-container', 'edge', 'inter-edge', 'inter-network']";
+    let one_of =
+        "Configuration: Exactly one of the 'address' or 'multiAddressStrategy' field must be set";
     let addressed = "Listener cannot be deleted: listenerAddress entities exist for multi-address listener several";
     let only = |operation: &str, kind: &str| {
-        format!("NotImplementedStatus: Operation '{operation}' not implemented for 'io.skupper.router.{kind}'")
+        format!(
+            "NotImplementedStatus: Operation '{operation}' not implemented for 'io.skupper.router.{kind}'"
+        )
     };
     let cases = [
         bad("create --type nosuch --name new", "No such entity type 'io.skupper.router.nosuch'"),
-        case(&listener("colour=red"), "ValidationError: Unknown attribute 'colour' for 'io.skupper.router.listener'"),
+        case(
+            &listener("colour=red"),
+            "ValidationError: Unknown attribute 'colour' for 'io.skupper.router.listener'",
+        ),
         (listener("maxSessions=40000"), range("maxSessions", 40_000, 1, 32_768)),
         (listener("maxFrameSize=3"), range("maxFrameSize", 3, 512, most)),
         (listener("maxSessionFrames=1"), range("maxSessionFrames", 1, 2, most)),
         (listener("linkCapacity=-1"), range("linkCapacity", -1, 1, most)),
-        failed("create --type listener --name new host=127.0.0.1 port=99999", "Configuration: '99999' is no port"),
-        bad(&listener("role=boss"), &format!("io.skupper.router.listener: Invalid value for {roles}: 'boss'")),
+        failed(
+            "create --type listener --name new host=127.0.0.1 port=99999",
+            "Configuration: '99999' is no port",
+        ),
+        bad(
+            &listener("role=boss"),
+            &format!("io.skupper.router.listener: Invalid value for {roles}: 'boss'"),
+        ),
         failed("create --type tcpListener --name new host=127.0.0.1 port=0", one_of),
-        failed("create --type tcpConnector --name new host=127.0.0.1 port=1", "Configuration: Address must be set"),
+        failed(
+            "create --type tcpConnector --name new host=127.0.0.1 port=1",
+            "Configuration: Address must be set",
+        ),
         failed(
             "create --type listenerAddress --name new address=x listener=nobody value=1",
             "Value: Listener for new address does not exist nobody",
         ),
-        bad("create --type listener --name clients host=127.0.0.1 port=0", "adding ListenerEntity("),
+        bad(
+            "create --type listener --name clients host=127.0.0.1 port=0",
+            "adding ListenerEntity(",
+        ),
         bad("delete --type tcpListener --name several", addressed),
         case("delete --type connector --name nobody", "NotFoundStatus: No entity with name=nobody"),
         ("delete --type router --name router/north".to_owned(), only("DELETE", "router")),
@@ -178,12 +250,22 @@ fn bad_requests_are_refused_and_change_nothing() {
 fn every_view_shows_a_network(test: &str, kinds: [Kind; 2]) {
     let lab = &Lab::new(test);
     let [north_clients, south_clients, links] = [ports::free(), ports::free(), ports::free()];
-    let _north = start(&Spec::new("north", kinds[0]).clients(north_clients).links_plain(links), lab, north_clients);
-    let _south = start(&Spec::new("south", kinds[1]).clients(south_clients).link_plain("link", links, 1), lab, south_clients);
+    let _north = start(
+        &Spec::new("north", kinds[0]).clients(north_clients).links_plain(links),
+        lab,
+        north_clients,
+    );
+    let _south = start(
+        &Spec::new("south", kinds[1]).clients(south_clients).link_plain("link", links, 1),
+        lab,
+        south_clients,
+    );
     let tool = Tool::at("skstat", north_clients);
     // A C router names a router before it finds the way to it.
     until("the routers reach each other", patience(), || {
-        let known = Tool::at("skmanage", north_clients).json("get-mgmt-nodes").as_array().map(Vec::len) == Some(2);
+        let known =
+            Tool::at("skmanage", north_clients).json("get-mgmt-nodes").as_array().map(Vec::len)
+                == Some(2);
         (known && tool.run("-g --router south").status.success()).then_some(())
     });
     for (view, words) in [
@@ -209,15 +291,23 @@ fn every_view_shows_a_network(test: &str, kinds: [Kind; 2]) {
     let text = tool.text("-c --limit 1 --all-routers");
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].ends_with("+00:00 UTC"), "{text}");
-    assert_eq!((lines[1], lines[2], lines[3], lines[7]), ("Router  north", "", "Connections", ""), "{text}");
+    assert_eq!(
+        (lines[1], lines[2], lines[3], lines[7]),
+        ("Router  north", "", "Connections", ""),
+        "{text}"
+    );
     assert!(text.contains("\nRouter  south\n"), "{text}");
 
     let document = tool.json("-l --all-routers --json");
     let routers = document["routers"].as_array().expect("a list");
-    let mut ids: Vec<_> = routers.iter().map(|router| router["id"].as_str().expect("an id")).collect();
+    let mut ids: Vec<_> =
+        routers.iter().map(|router| router["id"].as_str().expect("an id")).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["north", "south"]);
-    assert!(routers.iter().all(|router| !router["links"].as_array().expect("links").is_empty()), "{document}");
+    assert!(
+        routers.iter().all(|router| !router["links"].as_array().expect("links").is_empty()),
+        "{document}"
+    );
 }
 
 macro_rules! of_both {
@@ -259,8 +349,10 @@ fn certificates_and_names_are_verified() {
     let operator = lab.identity("operator");
     let (certificate, key) = operator.own.expect("a certificate");
     let trust = format!("--ssl-trustfile {}", operator.trusted.display());
-    let own = format!("{trust} --ssl-certificate {} --ssl-key {}", certificate.display(), key.display());
-    let tool = Tool { name: "skstat", bus: vec!["--bus".to_owned(), format!("amqps://localhost:{port}")] };
+    let own =
+        format!("{trust} --ssl-certificate {} --ssl-key {}", certificate.display(), key.display());
+    let tool =
+        Tool { name: "skstat", bus: vec!["--bus".to_owned(), format!("amqps://localhost:{port}")] };
     assert!(tool.text(&format!("-c {own}")).contains("(x.509)"));
     let error = tool.failure(&format!("-c {trust}"));
     assert!(error.starts_with("ConnectionException: ") && error.contains("SSL Failure"), "{error}");
@@ -276,7 +368,14 @@ fn certificates_and_names_are_verified() {
 fn who_cannot_be_reached_is_named() {
     let port = ports::free();
     let error = Tool::at("skstat", port).failure("-g");
-    assert!(error.starts_with(&format!("ConnectionException: Connection amqp://127.0.0.1:{port} disconnected: ")), "{error}");
-    let error = Tool { name: "skmanage", bus: vec!["-b".to_owned(), "no.such.host.invalid".to_owned()] }.failure("query");
+    assert!(
+        error.starts_with(&format!(
+            "ConnectionException: Connection amqp://127.0.0.1:{port} disconnected: "
+        )),
+        "{error}"
+    );
+    let error =
+        Tool { name: "skmanage", bus: vec!["-b".to_owned(), "no.such.host.invalid".to_owned()] }
+            .failure("query");
     assert!(error.starts_with("gaierror: "), "{error}");
 }

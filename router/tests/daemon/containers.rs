@@ -1,5 +1,7 @@
-//! Links that a router attaches by itself to a container: another router, which knows it as a client.
+//! Links that a router attaches by itself to a container: another router, which knows it as a
+//! client.
 
+use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 
 use crate::commands::Tool;
@@ -7,9 +9,8 @@ use crate::messages;
 use crate::support::wait::{patience, until};
 use crate::support::{Kind, Lab, Router, Spec, peers, ports};
 
-use Kind::{Ours, Peer};
-
-/// A broker, and a router that connects to it with a link for each direction. What the broker calls `sent` is `orders` here.
+/// A broker, and a router that connects to it with a link for each direction. What the broker calls
+/// `sent` is `orders` here.
 struct Pair {
     urls: [String; 2],
     gateway: Tool,
@@ -21,12 +22,18 @@ impl Pair {
     fn start(lab: &Lab, broker: Kind) -> Self {
         let [clients, broker_clients] = [ports::free(), ports::free()];
         let refuses = json!({ "name": "refuses", "prefix": "sent", "distribution": "unavailable" });
-        let broker = Spec::new("broker", broker).clients(broker_clients).entity("address", refuses).start(lab);
+        let broker = Spec::new("broker", broker)
+            .clients(broker_clients)
+            .entity("address", refuses)
+            .start(lab);
         broker.await_port(broker_clients);
         let out = json!({ "name": "out", "address": "orders", "externalAddress": "sent", "connection": "to-broker", "direction": "out" });
         let connector = json!({ "name": "to-broker", "host": "127.0.0.1", "port": broker_clients.to_string(),
             "role": "route-container" });
-        let gateway = Spec::new("gateway", Ours).clients(clients).entity("connector", connector).entity("autoLink", out);
+        let gateway = Spec::new("gateway", Ours)
+            .clients(clients)
+            .entity("connector", connector)
+            .entity("autoLink", out);
         let gateway = gateway.start(lab);
         gateway.await_port(clients);
         Self {
@@ -39,7 +46,10 @@ impl Pair {
 
     fn link(&self, name: &str) -> Value {
         let all = self.gateway.json("query --type autoLink");
-        all.as_array().and_then(|all| all.iter().find(|link| link["name"] == name)).cloned().unwrap_or_default()
+        all.as_array()
+            .and_then(|all| all.iter().find(|link| link["name"] == name))
+            .cloned()
+            .unwrap_or_default()
     }
 
     #[track_caller]
@@ -59,37 +69,64 @@ fn refused_and_taken(lab: &Lab, python: &str, broker: Kind) {
     assert_eq!(link["lastError"], Value::Null);
     let links = pair.gateway.json("query --type router.link identity owningAddr linkDir");
     let known = links.as_array().is_some_and(|links| {
-        links
-            .iter()
-            .any(|known| known["identity"] == link["linkRef"] && known["owningAddr"] == "Morders" && known["linkDir"] == "out")
+        links.iter().any(|known| {
+            known["identity"] == link["linkRef"]
+                && known["owningAddr"] == "Morders"
+                && known["linkDir"] == "out"
+        })
     });
     assert!(known, "{link}: {links}");
     // A message to orders is one to sent, at the broker.
     let [gateway, broker] = &pair.urls;
     let carried = messages::run(python, &pair.urls, &["between", "orders", "sent", "50"]);
-    assert_eq!((&carried["received"], carried["outcomes"].as_array().map(Vec::len)), (&json!(50), Some(50)), "{carried}");
+    assert_eq!(
+        (&carried["received"], carried["outcomes"].as_array().map(Vec::len)),
+        (&json!(50), Some(50)),
+        "{carried}"
+    );
     let links = pair.gateway.json("query --type router.link identity ingressHistogram settleRate");
-    let figures = links.as_array().and_then(|links| links.iter().find(|known| known["identity"] == link["linkRef"]));
+    let figures = links
+        .as_array()
+        .and_then(|links| links.iter().find(|known| known["identity"] == link["linkRef"]));
     let figures = figures.expect("the link");
-    assert!(figures["ingressHistogram"][0] == 50 && figures["settleRate"].as_u64() > Some(0), "{figures}");
+    assert!(
+        figures["ingressHistogram"][0] == 50 && figures["settleRate"].as_u64() > Some(0),
+        "{figures}"
+    );
     let connections = pair.gateway.json("query --type connection role lastDlvSeconds");
-    let recent =
-        |known: &Value| known["role"] == "route-container" && known["lastDlvSeconds"].as_u64().is_some_and(|last| last < 20);
+    let recent = |known: &Value| {
+        known["role"] == "route-container"
+            && known["lastDlvSeconds"].as_u64().is_some_and(|last| last < 20)
+    };
     assert!(connections.as_array().is_some_and(|all| all.iter().any(recent)), "{connections}");
     // And in the other direction, by a link that is made while the router runs.
     pair.gateway
         .text("create --type autoLink --name in address=answers externalAddress=answered containerId=broker direction=in");
     pair.await_status("in", "active");
-    let carried = messages::run(python, &[broker.clone(), gateway.clone()], &["between", "answered", "answers", "50"]);
-    assert_eq!((&carried["received"], carried["outcomes"].as_array().map(Vec::len)), (&json!(50), Some(50)), "{carried}");
-    let figures = pair.gateway.json("query --type routerMetrics deliveriesIngressRouteContainer deliveriesEgressRouteContainer");
+    let carried = messages::run(
+        python,
+        &[broker.clone(), gateway.clone()],
+        &["between", "answered", "answers", "50"],
+    );
+    assert_eq!(
+        (&carried["received"], carried["outcomes"].as_array().map(Vec::len)),
+        (&json!(50), Some(50)),
+        "{carried}"
+    );
+    let figures = pair.gateway.json(
+        "query --type routerMetrics deliveriesIngressRouteContainer deliveriesEgressRouteContainer",
+    );
     let figures = &figures[0];
-    let counted = [&figures["deliveriesIngressRouteContainer"], &figures["deliveriesEgressRouteContainer"]];
+    let counted =
+        [&figures["deliveriesIngressRouteContainer"], &figures["deliveriesEgressRouteContainer"]];
     assert_eq!(counted, [&json!(50), &json!(50)]);
     pair.gateway.text("delete --type autoLink --name in");
     until("the link is gone at the broker", patience(), || {
         let links = pair.broker.json("query --type router.link owningAddr");
-        links.as_array().is_some_and(|links| links.iter().all(|link| link["owningAddr"] != "Manswered")).then_some(())
+        links
+            .as_array()
+            .is_some_and(|links| links.iter().all(|link| link["owningAddr"] != "Manswered"))
+            .then_some(())
     });
 }
 

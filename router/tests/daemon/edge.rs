@@ -1,36 +1,64 @@
-//! Edge routers: services that begin or end at one, and what becomes of them when an uplink is lost.
+//! Edge routers: services that begin or end at one, and what becomes of them when an uplink is
+//! lost.
 
 use std::io::{Read, Write};
+
+use Kind::{Ours, Peer};
 
 use crate::service;
 use crate::support::backend::Serve;
 use crate::support::network::Side;
-use crate::support::{Backend, Kind, Lab, Line, PairOptions, Relay, Router, Spec, amqp, client, ports, wait};
-
-use Kind::{Ours, Peer};
+use crate::support::{
+    Backend, Kind, Lab, Line, PairOptions, Relay, Router, Spec, amqp, client, ports, wait,
+};
 
 const OURS: [Kind; 2] = [Ours, Ours];
 
 /// The servers are at an edge router.
-const SERVERS: PairOptions = PairOptions { data: 0, connector: Side::South, edge: true, plain: false, relay: None };
+const SERVERS: PairOptions =
+    PairOptions { data: 0, connector: Side::South, edge: true, plain: false, relay: None };
 
 /// The clients are at an edge router.
 const CLIENTS: PairOptions = PairOptions { connector: Side::North, ..SERVERS };
 
 placed!(hello_from_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, SERVERS), OURS);
 placed!(hello_to_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, CLIENTS), OURS);
-placed!(hello_in_clear, |lab: &Lab, kinds| service::hello(lab, kinds, PairOptions { plain: true, ..SERVERS }), OURS);
+placed!(
+    hello_in_clear,
+    |lab: &Lab, kinds| service::hello(lab, kinds, PairOptions { plain: true, ..SERVERS }),
+    OURS
+);
 placed!(hello_between_edges, hello_between_edges_of, [Ours; 3]);
 placed!(hello_over_two_interiors, hello_over_interiors, [Ours; 4]);
 placed!(hello_between_linked_edges, hello_beside, OURS);
 placed!(echo_from_an_edge, |lab: &Lab, kinds| service::echo(lab, kinds, SERVERS), OURS);
 placed!(upload_to_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, SERVERS), OURS);
 placed!(upload_from_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, CLIENTS), OURS);
-placed!(server_that_ends_first, |lab: &Lab, kinds| service::server_ends_first(lab, kinds, CLIENTS), OURS);
-placed!(refused_by_a_server_at_an_edge, |lab: &Lab, kinds| service::refused(lab, kinds, SERVERS), OURS);
-placed!(reset_by_a_server_at_an_edge, |lab: &Lab, kinds| service::server_reset_sending(lab, kinds, SERVERS), OURS);
-placed!(reset_by_a_client_at_an_edge, |lab: &Lab, kinds| service::client_reset(lab, kinds, CLIENTS), OURS);
-placed!(clients_at_an_edge_gone_at_once, |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS), OURS);
+placed!(
+    server_that_ends_first,
+    |lab: &Lab, kinds| service::server_ends_first(lab, kinds, CLIENTS),
+    OURS
+);
+placed!(
+    refused_by_a_server_at_an_edge,
+    |lab: &Lab, kinds| service::refused(lab, kinds, SERVERS),
+    OURS
+);
+placed!(
+    reset_by_a_server_at_an_edge,
+    |lab: &Lab, kinds| service::server_reset_sending(lab, kinds, SERVERS),
+    OURS
+);
+placed!(
+    reset_by_a_client_at_an_edge,
+    |lab: &Lab, kinds| service::client_reset(lab, kinds, CLIENTS),
+    OURS
+);
+placed!(
+    clients_at_an_edge_gone_at_once,
+    |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS),
+    OURS
+);
 placed!(service_goes_and_comes, service_goes_and_comes_at, OURS);
 placed!(standby_takes_the_place_of_a_lost_uplink, standby, [Ours; 3]);
 placed!(first_word_waits_for_no_answer, first_word, [Ours]);
@@ -43,9 +71,16 @@ mod mixed {
     mixed_pairs!(echo_from_an_edge, |lab: &Lab, kinds| service::echo(lab, kinds, SERVERS));
     mixed_pairs!(upload_to_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, SERVERS));
     mixed_pairs!(upload_from_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, CLIENTS));
-    mixed_pairs!(refused_by_a_server_at_an_edge, |lab: &Lab, kinds| service::refused(lab, kinds, SERVERS));
-    mixed_pairs!(reset_by_a_client_at_an_edge, |lab: &Lab, kinds| service::client_reset(lab, kinds, CLIENTS));
-    mixed_pairs!(clients_at_an_edge_gone_at_once, |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS));
+    mixed_pairs!(refused_by_a_server_at_an_edge, |lab: &Lab, kinds| service::refused(
+        lab, kinds, SERVERS
+    ));
+    mixed_pairs!(reset_by_a_client_at_an_edge, |lab: &Lab, kinds| service::client_reset(
+        lab, kinds, CLIENTS
+    ));
+    mixed_pairs!(
+        clients_at_an_edge_gone_at_once,
+        |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS)
+    );
     mixed_pairs!(service_goes_and_comes, service_goes_and_comes_at);
     placed!(hello_between_edges_of_a_peer, hello_between_edges_of, [Ours, Peer, Ours]);
     placed!(hello_from_an_edge_to_a_peers, hello_between_edges_of, [Ours, Ours, Peer]);
@@ -73,8 +108,11 @@ fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
         Spec::new("north", kinds[1]).edges_plain(first).links_plain(link).start(lab),
         Spec::new("south", kinds[2]).edges_plain(last).link_plain("link1", link, 1).start(lab),
     ];
-    let clients =
-        Spec::edge("clients", kinds[0]).link_plain("up", first, 1).with_edge_links().tcp_listener("echo", port).start(lab);
+    let clients = Spec::edge("clients", kinds[0])
+        .link_plain("up", first, 1)
+        .with_edge_links()
+        .tcp_listener("echo", port)
+        .start(lab);
     let servers = Spec::edge("servers", kinds[3]).link_plain("up", last, 1).with_edge_links();
     let servers = servers.tcp_connector("echo", backend.port).start(lab);
     clients.await_port(port);
@@ -94,8 +132,11 @@ fn hello_beside(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let [link, port] = [ports::free(), ports::free()];
     let clients = Spec::edge("clients", kinds[0]).links_plain(link).tcp_listener("echo", port);
-    let servers = Spec::edge("servers", kinds[1]).link_plain("beside", link, 1).tcp_connector("echo", backend.port);
-    let [clients, servers] = [clients, servers].map(|spec| spec.with_links_of("inter-edge").start(lab));
+    let servers = Spec::edge("servers", kinds[1])
+        .link_plain("beside", link, 1)
+        .tcp_connector("echo", backend.port);
+    let [clients, servers] =
+        [clients, servers].map(|spec| spec.with_links_of("inter-edge").start(lab));
     clients.await_port(port);
     for size in [0, 100, 2_000_000] {
         client::exchange(&client::connect(port), size).assert_complete(size, size);
@@ -107,15 +148,24 @@ fn hello_beside(lab: &Lab, kinds: [Kind; 2]) {
 fn service_goes_and_comes_at(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Hello);
     let [uplinks, links, port] = [ports::free(), ports::free(), ports::free()];
-    let interior = Spec::new("interior", kinds[0]).edges_plain(uplinks).links_plain(links).start(lab);
-    let clients = Spec::edge("edge", kinds[1]).link_plain("up", uplinks, 1).with_edge_links().tcp_listener("hello", port);
+    let interior =
+        Spec::new("interior", kinds[0]).edges_plain(uplinks).links_plain(links).start(lab);
+    let clients = Spec::edge("edge", kinds[1])
+        .link_plain("up", uplinks, 1)
+        .with_edge_links()
+        .tcp_listener("hello", port);
     let clients = clients.start(lab);
-    let mut servers = Spec::new("servers", Ours).link_plain("link1", links, 1).tcp_connector("hello", backend.port).start(lab);
+    let mut servers = Spec::new("servers", Ours)
+        .link_plain("link1", links, 1)
+        .tcp_connector("hello", backend.port)
+        .start(lab);
     for _ in 0..2 {
         clients.await_port(port);
         client::await_hello(port);
         servers.kill();
-        wait::until("the port is closed", wait::patience(), || client::try_connect(port).is_err().then_some(()));
+        wait::until("the port is closed", wait::patience(), || {
+            client::try_connect(port).is_err().then_some(())
+        });
         servers.start_again();
     }
     clients.await_port(port);
@@ -123,16 +173,22 @@ fn service_goes_and_comes_at(lab: &Lab, kinds: [Kind; 2]) {
     assert!(interior.is_running());
 }
 
-/// An edge router with two uplinks: what it serves goes on when the one in use is lost, and what it uses.
+/// An edge router with two uplinks: what it serves goes on when the one in use is lost, and what it
+/// uses.
 fn standby(lab: &Lab, kinds: [Kind; 3]) {
     let (hello, other) = (Backend::start(Serve::Hello), Backend::start(Serve::Hello));
     let [first, second, link, at_north, at_edge] = [(); 5].map(|()| ports::free());
     let relay = Relay::start(first);
     let south = Spec::new("south", kinds[1]).edges_plain(first).links_plain(link).start(lab);
     let north = Spec::new("north", kinds[2]).edges_plain(second).link_plain("link1", link, 1);
-    let north = north.tcp_listener("at-edge", at_north).tcp_connector("at-north", other.port).start(lab);
-    let edge = Spec::edge("edge", kinds[0]).link_plain("first", relay.port, 1).link_plain("second", second, 1).with_edge_links();
-    let edge = edge.tcp_connector("at-edge", hello.port).tcp_listener("at-north", at_edge).start(lab);
+    let north =
+        north.tcp_listener("at-edge", at_north).tcp_connector("at-north", other.port).start(lab);
+    let edge = Spec::edge("edge", kinds[0])
+        .link_plain("first", relay.port, 1)
+        .link_plain("second", second, 1)
+        .with_edge_links();
+    let edge =
+        edge.tcp_connector("at-edge", hello.port).tcp_listener("at-north", at_edge).start(lab);
     let both = || {
         north.await_port(at_north);
         edge.await_port(at_edge);
@@ -140,7 +196,8 @@ fn standby(lab: &Lab, kinds: [Kind; 3]) {
         client::await_hello(at_edge);
     };
     both();
-    // Whichever opened first is in use: without the first the second is, and with both again it stays.
+    // Whichever opened first is in use: without the first the second is, and with both again it
+    // stays.
     relay.refuse(true);
     relay.cut();
     both();
@@ -155,10 +212,20 @@ placed!(thousands_of_links_for_addresses, thousands_of_links, [Ours]);
 
 /// An attach of a receiver at `address`, with a capability of its source.
 fn attach_with_capability(name: &str, handle: u32, address: &str, capability: &str) -> Vec<u8> {
-    let source = [&[amqp::string(address)][..], &vec![amqp::null(); 9], &[amqp::symbol(capability)]].concat();
+    let source =
+        [&[amqp::string(address)][..], &vec![amqp::null(); 9], &[amqp::symbol(capability)]]
+            .concat();
     let target = amqp::performative(amqp::code::TARGET, &[]);
     let source = amqp::performative(amqp::code::SOURCE, &source);
-    let fields = [amqp::string(name), amqp::uint(handle), amqp::boolean(true), amqp::ubyte(2), amqp::ubyte(0), source, target];
+    let fields = [
+        amqp::string(name),
+        amqp::uint(handle),
+        amqp::boolean(true),
+        amqp::ubyte(2),
+        amqp::ubyte(0),
+        source,
+        target,
+    ];
     amqp::performative(amqp::code::ATTACH, &fields)
 }
 
@@ -170,7 +237,8 @@ fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) {
 /// A peer that says something on a port, waits for something to be said, and so on.
 fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
     let mut stream = client::connect(port);
-    let begin = [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
+    let begin =
+        [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
     let begin = amqp::frame(0, &amqp::performative(amqp::code::BEGIN, &begin));
     stream.set_read_timeout(Some(wait::patience())).expect("a time-out can be set");
     stream.write_all(&[amqp::opening(container), begin].concat()).expect("octets are taken");
@@ -180,7 +248,9 @@ fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
         while !heard.windows(awaited.len()).any(|part| part == awaited.as_bytes()) {
             match stream.read(&mut octets) {
                 Ok(count) if count > 0 => heard.extend_from_slice(&octets[..count]),
-                end => panic!("{awaited:?} was not said: {end:?}, {}", String::from_utf8_lossy(&heard)),
+                end => {
+                    panic!("{awaited:?} was not said: {end:?}, {}", String::from_utf8_lossy(&heard))
+                }
             }
         }
     }
@@ -194,8 +264,8 @@ fn interior(lab: &Lab) -> (Router, [u16; 2]) {
     (router, ports)
 }
 
-/// What a client says first is with the consumer of its stream before that has answered, but not with one behind an edge connection, which may be
-/// a router that forgets such streams.
+/// What a client says first is with the consumer of its stream before that has answered, but not
+/// with one behind an edge connection, which may be a router that forgets such streams.
 fn first_word(lab: &Lab, _: [Kind; 1]) {
     const WORD: &[u8] = b"first word";
     let [clients, edges, here, beyond] = [(); 4].map(|()| ports::free());
@@ -205,8 +275,11 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
     let call = |port: u16, container: &str, address: &str, service: u16, awaited: &[u8]| {
         router.await_port(port);
         let mut consumer = client::connect(port);
-        let attached = [amqp::begin(), amqp::attach("c", 0, true, address), amqp::flow(10)].map(|body| amqp::frame(0, &body));
-        consumer.write_all(&[amqp::opening(container), attached.concat()].concat()).expect("the router reads");
+        let attached = [amqp::begin(), amqp::attach("c", 0, true, address), amqp::flow(10)]
+            .map(|body| amqp::frame(0, &body));
+        consumer
+            .write_all(&[amqp::opening(container), attached.concat()].concat())
+            .expect("the router reads");
         router.await_port(service);
         let mut caller = client::connect(service);
         caller.write_all(WORD).expect("the client's octets are taken");
@@ -219,20 +292,46 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
     };
     call(clients, "client", "here", here, WORD);
     let (mut consumer, _caller, mut heard) = call(edges, "edge", "beyond", beyond, b"/reply.");
-    consumer.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a time-out is set");
+    consumer
+        .set_read_timeout(Some(std::time::Duration::from_millis(300)))
+        .expect("a time-out is set");
     let _ = consumer.read_to_end(&mut heard);
     assert!(!has(&heard, WORD), "{}", String::from_utf8_lossy(&heard));
 }
 
 fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
     let (router, [clients, edges]) = interior(lab);
-    let attach = |name: &str, receiver: bool, address: &str| amqp::frame(0, &amqp::attach(name, 0, receiver, address));
-    let downlink = |address: &str| amqp::frame(0, &attach_with_capability("down", 0, address, "qd.router-edge-downlink"));
-    hear(edges, "stranger", &[downlink("edge")], "the downlink is for an edge router other than the peer");
+    let attach = |name: &str, receiver: bool, address: &str| {
+        amqp::frame(0, &amqp::attach(name, 0, receiver, address))
+    };
+    let downlink = |address: &str| {
+        amqp::frame(0, &attach_with_capability("down", 0, address, "qd.router-edge-downlink"))
+    };
+    hear(
+        edges,
+        "stranger",
+        &[downlink("edge")],
+        "the downlink is for an edge router other than the peer",
+    );
     hear(edges, "interior", &[], "the peer at");
-    hear(clients, "client", &[attach("t", true, "_$qd.edge_addr_tracking")], "Connection does not support address tracking");
-    hear(edges, "edge", &[attach("t", false, "_$qd.edge_addr_tracking")], "Incoming messages not allowed");
-    hear(edges, "edge", &[attach("m", true, "_$qd.mesh_discovery")], "the mesh is told to interior routers");
+    hear(
+        clients,
+        "client",
+        &[attach("t", true, "_$qd.edge_addr_tracking")],
+        "Connection does not support address tracking",
+    );
+    hear(
+        edges,
+        "edge",
+        &[attach("t", false, "_$qd.edge_addr_tracking")],
+        "Incoming messages not allowed",
+    );
+    hear(
+        edges,
+        "edge",
+        &[attach("m", true, "_$qd.mesh_discovery")],
+        "the mesh is told to interior routers",
+    );
     let control = amqp::frame(0, &attach_with_capability("c", 0, "", "qd.router"));
     hear(edges, "edge", &[control], "qd:forbidden");
     let mesh = attach("m", false, "_$qd.mesh_discovery");
@@ -240,31 +339,52 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
         let fields = [amqp::uint(0), amqp::uint(0), amqp::binary(b"1"), amqp::uint(0)];
         amqp::frame(0, &[&amqp::performative(amqp::code::TRANSFER, &fields), payload].concat())
     };
-    for payload in [&b""[..], b"nonsense", b"\x00Sw\x40", b"\x00St\xc1\x01\x00", b"\x00St\xc1\x0d\x02\xa3\x06meshid\xa1\x01x"] {
+    for payload in [
+        &b""[..],
+        b"nonsense",
+        b"\x00Sw\x40",
+        b"\x00St\xc1\x01\x00",
+        b"\x00St\xc1\x0d\x02\xa3\x06meshid\xa1\x01x",
+    ] {
         // Credit comes with the answer to the attach.
         converse(
             edges,
             "edge",
-            &[(std::slice::from_ref(&mesh), "_$qd.mesh_discovery"), (&[transfer(payload)], "amqp:decode-error")],
+            &[
+                (std::slice::from_ref(&mesh), "_$qd.mesh_discovery"),
+                (&[transfer(payload)], "amqp:decode-error"),
+            ],
         );
     }
     // Whoever it is, one that does as it should is served.
-    hear(edges, "edge", &[downlink("edge"), amqp::frame(0, &amqp::attach("u", 1, true, "any"))], "any");
+    hear(
+        edges,
+        "edge",
+        &[downlink("edge"), amqp::frame(0, &amqp::attach("u", 1, true, "any"))],
+        "any",
+    );
     assert!(router.is_running() && !router.log().contains("panicked at"));
 }
 
-/// One edge router that consumes and produces for thousands of addresses: an idle link costs little, and all are gone with it.
+/// One edge router that consumes and produces for thousands of addresses: an idle link costs
+/// little, and all are gone with it.
 fn thousands_of_links(lab: &Lab, _: [Kind; 1]) {
     const LINKS: u32 = 5000;
     const GROWTH: u64 = 64 * 1024 * 1024;
     let (router, [_, edges]) = interior(lab);
     let before = router.resident();
     for round in 0..3 {
-        let mut frames = vec![amqp::frame(0, &attach_with_capability("down", 0, "edge", "qd.router-edge-downlink"))];
+        let mut frames = vec![amqp::frame(
+            0,
+            &attach_with_capability("down", 0, "edge", "qd.router-edge-downlink"),
+        )];
         frames.push(amqp::frame(0, &amqp::attach("tracking", 1, true, "_$qd.edge_addr_tracking")));
         for link in 2..LINKS {
             let name = format!("{round}.{link}");
-            frames.push(amqp::frame(0, &amqp::attach(&name, link, link % 2 == 0, &format!("address.{}", link / 2))));
+            frames.push(amqp::frame(
+                0,
+                &amqp::attach(&name, link, link % 2 == 0, &format!("address.{}", link / 2)),
+            ));
         }
         hear(edges, "edge", &frames, &format!("{round}.{}", LINKS - 1));
     }

@@ -4,22 +4,34 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use Kind::{Ours, Peer};
 use serde_json::{Map, Value, json};
 
 use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports, wait};
 
-use Kind::{Ours, Peer};
-
-placed!(flows_to_a_server_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, true), [Ours, Ours]);
-placed!(flows_of_a_client_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, false), [Ours, Ours]);
+placed!(
+    flows_to_a_server_at_an_edge,
+    |lab: &Lab, kinds| over_an_edge(lab, kinds, true),
+    [Ours, Ours]
+);
+placed!(
+    flows_of_a_client_at_an_edge,
+    |lab: &Lab, kinds| over_an_edge(lab, kinds, false),
+    [Ours, Ours]
+);
 
 mod mixed {
     use super::*;
 
-    // A C router at the edge does not tell its interior router what it knows of connections to its servers, be that of ours or C's.
-    placed!(flows_to_a_server_at_an_edge_of_a_peer, |lab: &Lab, kinds| over_an_edge(lab, kinds, true), [Peer, Ours]);
+    // A C router at the edge does not tell its interior router what it knows of connections to its
+    // servers, be that of ours or C's.
+    placed!(
+        flows_to_a_server_at_an_edge_of_a_peer,
+        |lab: &Lab, kinds| over_an_edge(lab, kinds, true),
+        [Peer, Ours]
+    );
     mixed_pairs!(flows_of_a_client_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, false));
 }
 
@@ -41,7 +53,8 @@ mod attribute {
     pub(super) const PROCESS_LATENCY: &str = "61";
 }
 
-/// A collector at an interior router, `north`, is told of an edge router, `south`, and of connections between the two by both.
+/// A collector at an interior router, `north`, is told of an edge router, `south`, and of
+/// connections between the two by both.
 fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     let Some(python) = peers::needs("flows over an edge", "SKROUTERD_PYTHON") else { return };
     let hello = Backend::start(Serve::Hello);
@@ -55,7 +68,8 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     let (north, _south) = (north.start(lab), south.start(lab));
     north.await_port(clients);
     client::await_hello(service);
-    let records = collect(&python, clients, 2, &["1", "2", "4", "5", "16"], || client::hello_once(service));
+    let records =
+        collect(&python, clients, 2, &["1", "2", "4", "5", "16"], || client::hello_once(service));
     let of = |kind: u64| records.iter().filter(move |(_, record)| record[attribute::KIND] == kind);
     let names: Vec<_> = of(1).filter_map(|(_, record)| record[attribute::NAME].as_str()).collect();
     assert!(names.contains(&"0/north") && names.contains(&"0/south"), "{names:?}");
@@ -63,7 +77,8 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
         .map(|(_, record)| record)
         .find(|record| is_whole(record))
         .unwrap_or_else(|| panic!("no connection that both have told of: {records:?}"));
-    let [listener, connector] = [4, 5].map(|kind| of(kind).map(|(identity, _)| json!(identity)).collect::<Vec<_>>());
+    let [listener, connector] =
+        [4, 5].map(|kind| of(kind).map(|(identity, _)| json!(identity)).collect::<Vec<_>>());
     assert!(listener.contains(&flow[attribute::PARENT]), "{flow}: {listener:?}");
     assert!(connector.contains(&flow[attribute::CONNECTOR]), "{flow}: {connector:?}");
     assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
@@ -74,7 +89,8 @@ fn is_whole(record: &Value) -> bool {
     record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64()
 }
 
-/// A collector at a router's port for clients, until it has heard of so many routers and of a record of each kind.
+/// A collector at a router's port for clients, until it has heard of so many routers and of a
+/// record of each kind.
 fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
     let mut command = Command::new(python);
@@ -82,9 +98,15 @@ fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts")
 }
 
-/// What a collector is told at a router's port for clients until it has heard of so many routers, and of a record of each kind, while
-/// something is done again and again.
-fn collect(python: &str, port: u16, routers: usize, kinds: &[&str], done: impl Fn() -> bool) -> Map<String, Value> {
+/// What a collector is told at a router's port for clients until it has heard of so many routers,
+/// and of a record of each kind, while something is done again and again.
+fn collect(
+    python: &str,
+    port: u16,
+    routers: usize,
+    kinds: &[&str],
+    done: impl Fn() -> bool,
+) -> Map<String, Value> {
     let collector = collector(python, port, routers, kinds);
     // What it prints may be more than a pipe holds.
     let output = std::thread::spawn(|| collector.wait_with_output().expect("ended"));
@@ -106,9 +128,15 @@ fn collectors_are_told_of_routers_links_and_services() {
     let lab = Lab::new(test);
     let hello = Backend::start(Serve::Hello);
     let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
-    let north = Spec::new("north", Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
-    let north = north.entity("site", json!({ "name": "up-north", "platform": "linux" })).start(&lab);
-    let south = Spec::new("south", Ours).link_plain("link", links, 1).link_plain("nowhere", ports::free(), 1);
+    let north =
+        Spec::new("north", Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
+    let north =
+        north.entity("site", json!({ "name": "up-north", "platform": "linux" })).start(&lab);
+    let south = Spec::new("south", Ours).link_plain("link", links, 1).link_plain(
+        "nowhere",
+        ports::free(),
+        1,
+    );
     let _south = south.tcp_connector("hello", hello.port).start(&lab);
     north.await_port(clients);
     client::await_hello(service);
@@ -116,13 +144,19 @@ fn collectors_are_told_of_routers_links_and_services() {
     // Somebody uses the service all the while.
     let records = collect(&python, clients, 2, &KINDS, || client::hello_once(service));
     let all: Vec<_> = records.values().collect();
-    let of = |kind: u64| all.iter().filter(|record| record[attribute::KIND] == kind).copied().collect::<Vec<_>>();
+    let of = |kind: u64| {
+        all.iter().filter(|record| record[attribute::KIND] == kind).copied().collect::<Vec<_>>()
+    };
     let with = |kind: u64, name: &str, value: &str| {
         let found = of(kind).into_iter().find(|record| record[name] == value);
-        found.unwrap_or_else(|| panic!("no record of kind {kind} with {name}={value}: {all:?}")).clone()
+        found
+            .unwrap_or_else(|| panic!("no record of kind {kind} with {name}={value}: {all:?}"))
+            .clone()
     };
 
-    let identity = |wanted: &Value| records.iter().find(|(_, record)| *record == wanted).map(|(identity, _)| identity.clone());
+    let identity = |wanted: &Value| {
+        records.iter().find(|(_, record)| *record == wanted).map(|(identity, _)| identity.clone())
+    };
     let site = with(0, attribute::NAME, "up-north");
     assert_eq!(with(1, attribute::NAME, "0/north")[attribute::PARENT], json!(identity(&site)));
     let south = identity(&with(1, attribute::NAME, "0/south")).expect("an identity");
@@ -130,9 +164,16 @@ fn collectors_are_told_of_routers_links_and_services() {
     let link = with(2, attribute::NAME, "link");
     assert_eq!((&link[attribute::STATUS], &link[attribute::PARENT]), (&json!("up"), &json!(south)));
     assert!(link[attribute::START].is_u64());
-    assert_eq!(link[attribute::PEER], json!(identity(of(15)[0])), "who is connected to is not told");
+    assert_eq!(
+        link[attribute::PEER],
+        json!(identity(of(15)[0])),
+        "who is connected to is not told"
+    );
     assert_eq!(with(2, attribute::NAME, "nowhere")[attribute::STATUS], "down");
-    assert_eq!((of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()), (Some("hello"), Some("hello")));
+    assert_eq!(
+        (of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()),
+        (Some("hello"), Some("hello"))
+    );
     // A connection's record is the client's router's, with what the server's knows of it.
     let whole = of(16).into_iter().find(|record| is_whole(record));
     let flow = whole.expect("a connection that both have told of");
@@ -141,7 +182,8 @@ fn collectors_are_told_of_routers_links_and_services() {
     assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
     let line = of(14)[0];
     assert!(
-        line[attribute::TEXT].as_str().is_some_and(|text| text.starts_with("LOG_")) && line[attribute::SEVERITY].is_u64(),
+        line[attribute::TEXT].as_str().is_some_and(|text| text.starts_with("LOG_"))
+            && line[attribute::SEVERITY].is_u64(),
         "{line}"
     );
 }
@@ -165,8 +207,9 @@ fn what_is_deleted_is_told_to_the_end() {
     let mut seen = String::new();
     BufReader::new(collector.stderr.as_mut().expect("a pipe")).read_line(&mut seen).expect("text");
     assert_eq!(seen.trim(), "seen");
-    let opened = [listener, &connector]
-        .map(|entity| manage.json(&format!("read {entity}"))["connectionsOpened"].as_u64().expect("a count"));
+    let opened = [listener, &connector].map(|entity| {
+        manage.json(&format!("read {entity}"))["connectionsOpened"].as_u64().expect("a count")
+    });
     client::hello_once(service);
     manage.text(&format!("delete {listener}"));
     manage.text(&format!("delete {connector}"));
@@ -175,7 +218,9 @@ fn what_is_deleted_is_told_to_the_end() {
     let output = collector.wait_with_output().expect("ended");
     let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     for (kind, opened) in [4, 5].into_iter().zip(opened) {
-        let ended = records.values().find(|record| record[attribute::KIND] == kind && record[attribute::END].is_u64());
+        let ended = records
+            .values()
+            .find(|record| record[attribute::KIND] == kind && record[attribute::END].is_u64());
         assert_eq!(ended.expect("an end")[attribute::FLOW_COUNT], opened + 1, "{records:?}");
     }
 }

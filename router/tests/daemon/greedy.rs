@@ -1,26 +1,39 @@
-//! Clients that cost their shard much for few octets: who shares it goes on all the while, and no neighbor is lost.
+//! Clients that cost their shard much for few octets: who shares it goes on all the while, and no
+//! neighbor is lost.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use Kind::Ours;
 use serde_json::json;
 
 use crate::support::amqp::{self, boolean, code, described, frame, list, null, performative, uint};
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports, wait};
 
-use Kind::Ours;
-
-placed!(one_that_says_what_became_of_all_again_and_again, |lab: &Lab, _| beside(lab, dispositions), [Ours]);
-placed!(one_that_begins_and_ends_sessions_beside_many_links, |lab: &Lab, _| beside(lab, sessions), [Ours]);
-placed!(one_that_attaches_and_loses_many_links_of_one_address, |lab: &Lab, _| beside(lab, links), [Ours]);
+placed!(
+    one_that_says_what_became_of_all_again_and_again,
+    |lab: &Lab, _| beside(lab, dispositions),
+    [Ours]
+);
+placed!(
+    one_that_begins_and_ends_sessions_beside_many_links,
+    |lab: &Lab, _| beside(lab, sessions),
+    [Ours]
+);
+placed!(
+    one_that_attaches_and_loses_many_links_of_one_address,
+    |lab: &Lab, _| beside(lab, links),
+    [Ours]
+);
 
 /// How long each is at it.
 const TIME: Duration = Duration::from_secs(3);
 
-/// What half of the echoes of another stream may take meanwhile. Alone they take less than a millisecond.
+/// What half of the echoes of another stream may take meanwhile. Alone they take less than a
+/// millisecond.
 const ECHO: Duration = Duration::from_millis(100);
 
 /// What any echo may take. A neighbor is lost after three seconds.
@@ -42,11 +55,14 @@ impl Scene {
     fn start(lab: &Lab) -> Self {
         let echo = Backend::start(Serve::Echo);
         let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
-        let south = Spec::new("south", Ours).links_plain(links).tcp_connector("echo", echo.port).start(lab);
+        let south =
+            Spec::new("south", Ours).links_plain(links).tcp_connector("echo", echo.port).start(lab);
         let north = Spec::new("north", Ours).attribute("workerThreads", json!(1)).clients(clients);
         let north = north.link_plain("link1", links, 1).tcp_listener("echo", service).start(lab);
         north.await_port(clients);
-        wait::until("the service answers", wait::patience(), || echo_once(&mut client::try_connect(service).ok()?));
+        wait::until("the service answers", wait::patience(), || {
+            echo_once(&mut client::try_connect(service).ok()?)
+        });
         Self { north, _south: south, _echo: echo, clients, service }
     }
 }
@@ -94,7 +110,10 @@ fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
         assert!(took < LONGEST, "an echo took {took:?} afterwards");
     }
     let log = scene.north.log();
-    assert!(!log.contains("is lost") && !log.contains("panicked at"), "the neighbor was lost:\n{log}");
+    assert!(
+        !log.contains("is lost") && !log.contains("panicked at"),
+        "the neighbor was lost:\n{log}"
+    );
 }
 
 /// Says the same until it is over.
@@ -107,7 +126,8 @@ fn say(mut stream: &TcpStream, said: &[u8]) {
     stream.write_all(said).expect("the router listens");
 }
 
-/// Receives from itself 400 messages that it does not settle, and says of all of them what it said before.
+/// Receives from itself 400 messages that it does not settle, and says of all of them what it said
+/// before.
 fn dispositions(stream: &TcpStream, over: &AtomicBool) {
     say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
     for (handle, receiver) in [(0, true), (1, false), (2, false)] {
@@ -118,15 +138,32 @@ fn dispositions(stream: &TcpStream, over: &AtomicBool) {
     wait::pause(Duration::from_millis(200));
     let body = [described(0x75, &amqp::binary(b"x"))].concat();
     for id in 0..400_u32 {
-        let transfer = [uint(1 + id / 200), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), boolean(false), boolean(false)];
+        let transfer = [
+            uint(1 + id / 200),
+            uint(id),
+            amqp::binary(&id.to_be_bytes()),
+            uint(0),
+            boolean(false),
+            boolean(false),
+        ];
         say(stream, &frame(0, &[performative(code::TRANSFER, &transfer), body.clone()].concat()));
     }
     wait::pause(Duration::from_millis(200));
     let told = |state: u8, fields: &[Vec<u8>]| {
         let state = described(state, &list(fields));
-        frame(0, &performative(code::DISPOSITION, &[boolean(true), uint(0), uint(0x7fff_fff0), boolean(false), state]))
+        frame(
+            0,
+            &performative(
+                code::DISPOSITION,
+                &[boolean(true), uint(0), uint(0x7fff_fff0), boolean(false), state],
+            ),
+        )
     };
-    repeat(stream, over, &[told(0x24, &[]), told(0x26, &[]), told(0x23, &[uint(0), vec![0x44]])].concat());
+    repeat(
+        stream,
+        over,
+        &[told(0x24, &[]), told(0x26, &[]), told(0x23, &[uint(0), vec![0x44]])].concat(),
+    );
 }
 
 fn wide_begin() -> Vec<u8> {
@@ -136,14 +173,16 @@ fn wide_begin() -> Vec<u8> {
 /// Attaches many links, and begins and ends sessions beside them.
 fn sessions(stream: &TcpStream, over: &AtomicBool) {
     say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
-    let many: Vec<u8> =
-        (0..20_000).flat_map(|n| frame(0, &amqp::attach(&n.to_string(), n, false, &format!("a{}", n % 100)))).collect();
+    let many: Vec<u8> = (0..20_000)
+        .flat_map(|n| frame(0, &amqp::attach(&n.to_string(), n, false, &format!("a{}", n % 100))))
+        .collect();
     say(stream, &many);
     let end = performative(code::END, &[]);
     repeat(stream, over, &[frame(1, &amqp::begin()), frame(1, &end)].concat());
 }
 
-/// Attaches many links that consume and produce for one address, and ends their session, again and again.
+/// Attaches many links that consume and produce for one address, and ends their session, again and
+/// again.
 fn links(mut stream: &TcpStream, over: &AtomicBool) {
     say(stream, &amqp::opening("greedy"));
     let attach = |n: u32| frame(0, &amqp::attach(&n.to_string(), n, n.is_multiple_of(2), "greed"));

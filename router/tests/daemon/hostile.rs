@@ -1,21 +1,43 @@
-//! Octets no AMQP peer would send, on every kind of AMQP port: the connection ends, the router does not, and it needs no
-//! more memory than before.
+//! Octets no AMQP peer would send, on every kind of AMQP port: the connection ends, the router does
+//! not, and it needs no more memory than before.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
-use crate::support::amqp::{self, code, frame, list, null, performative, sasl_frame, string, symbol, uint};
+use Kind::Ours;
+
+use crate::support::amqp::{
+    self, code, frame, list, null, performative, sasl_frame, string, symbol, uint,
+};
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports, tls, wait};
 
-use Kind::Ours;
-
-placed!(nonsense_on_the_port_of_clients, |lab: &Lab, kinds| nonsense(lab, kinds, Port::Clients), [Ours]);
-placed!(nonsense_on_the_port_of_links, |lab: &Lab, kinds| nonsense(lab, kinds, Port::Links), [Ours]);
-placed!(nonsense_on_the_tls_port_of_links, |lab: &Lab, kinds| nonsense(lab, kinds, Port::LinksTls), [Ours]);
+placed!(
+    nonsense_on_the_port_of_clients,
+    |lab: &Lab, kinds| nonsense(lab, kinds, Port::Clients),
+    [Ours]
+);
+placed!(
+    nonsense_on_the_port_of_links,
+    |lab: &Lab, kinds| nonsense(lab, kinds, Port::Links),
+    [Ours]
+);
+placed!(
+    nonsense_on_the_tls_port_of_links,
+    |lab: &Lab, kinds| nonsense(lab, kinds, Port::LinksTls),
+    [Ours]
+);
 placed!(nonsense_inside_of_tls, |lab: &Lab, kinds| nonsense(lab, kinds, Port::InsideTls), [Ours]);
-placed!(damaged_conversations_with_the_port_of_clients, |lab: &Lab, kinds| damaged(lab, kinds, Port::Clients), [Ours]);
-placed!(damaged_conversations_with_the_port_of_links, |lab: &Lab, kinds| damaged(lab, kinds, Port::Links), [Ours]);
+placed!(
+    damaged_conversations_with_the_port_of_clients,
+    |lab: &Lab, kinds| damaged(lab, kinds, Port::Clients),
+    [Ours]
+);
+placed!(
+    damaged_conversations_with_the_port_of_links,
+    |lab: &Lab, kinds| damaged(lab, kinds, Port::Links),
+    [Ours]
+);
 placed!(cut_conversations, cut, [Ours]);
 placed!(connections_that_say_nothing, silence, [Ours]);
 
@@ -41,23 +63,38 @@ struct Target {
 }
 
 impl Target {
-    /// A router with a port of each kind, a good neighbor that serves `hello`, and a client that has been served.
+    /// A router with a port of each kind, a good neighbor that serves `hello`, and a client that
+    /// has been served.
     fn start(lab: &Lab, kind: Kind) -> Self {
         let hello = Backend::start(Serve::Hello);
-        let [clients, links, links_tls, service] = [ports::free(), ports::free(), ports::free(), ports::free()];
+        let [clients, links, links_tls, service] =
+            [ports::free(), ports::free(), ports::free(), ports::free()];
         let plain = serde_json::json!({ "name": "links-in-clear", "host": "127.0.0.1", "port": links.to_string(), "role": "inter-router",
             "saslMechanisms": "ANONYMOUS", "authenticatePeer": false });
-        let router = Spec::new("target", kind).profile(&lab.identity("target")).clients(clients).links_tls(links_tls);
+        let router = Spec::new("target", kind)
+            .profile(&lab.identity("target"))
+            .clients(clients)
+            .links_tls(links_tls);
         let router = router.entity("listener", plain).tcp_listener("hello", service).start(lab);
-        let neighbor = Spec::new("neighbor", kind).profile(&lab.identity("neighbor")).link_tls("link1", links_tls);
+        let neighbor = Spec::new("neighbor", kind)
+            .profile(&lab.identity("neighbor"))
+            .link_tls("link1", links_tls);
         let neighbor = neighbor.tcp_connector("hello", hello.port).start(lab);
         router.await_port(clients);
         client::await_hello(service);
         let resident = router.resident();
-        Self { router, neighbor, _hello: hello, ports: [clients, links, links_tls], service, resident }
+        Self {
+            router,
+            neighbor,
+            _hello: hello,
+            ports: [clients, links, links_tls],
+            service,
+            resident,
+        }
     }
 
-    /// Sends octets to a port and ends that half. The router must end its half, too. (The other kind keeps some open.)
+    /// Sends octets to a port and ends that half. The router must end its half, too. (The other
+    /// kind keeps some open.)
     fn tell(&mut self, lab: &Lab, port: Port, name: &str, octets: &[u8]) {
         let is_ours = self.router.kind.is_ours();
         let limit = if is_ours { wait::patience() } else { std::time::Duration::from_millis(300) };
@@ -105,7 +142,8 @@ impl Target {
         assert!(answer.len() < 64 * 1024, "{name}: {} octets of answer", answer.len());
     }
 
-    /// Whether the router still runs; ours must. The other kind is known not to survive everything: it is started again.
+    /// Whether the router still runs; ours must. The other kind is known not to survive everything:
+    /// it is started again.
     #[track_caller]
     fn survives(&mut self, name: &str) -> bool {
         if self.router.is_running() {
@@ -129,7 +167,11 @@ impl Target {
         assert!(self.router.is_running() && self.neighbor.is_running());
         assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
         let growth = self.router.peak_resident().saturating_sub(self.resident);
-        assert!(growth < GROWTH || !self.router.kind.is_ours(), "the router grew by {} MiB", growth / MIB);
+        assert!(
+            growth < GROWTH || !self.router.kind.is_ours(),
+            "the router grew by {} MiB",
+            growth / MIB
+        );
         let log = self.router.log();
         assert!(!log.contains("panicked at"), "a panic was caught:\n{log}");
     }
@@ -164,31 +206,64 @@ fn cases() -> Vec<(String, Vec<u8>)> {
     add("http", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
     add("a TLS record of no handshake", b"\x16\x03\x01\xff\xff\x01\x00\x00\x00".to_vec());
     add("a frame of 4 GiB", after(&opened, &amqp::raw_frame(huge, 2, 0, 0, b"x")));
-    add("a frame of 4 GiB in SASL", after(amqp::SASL_HEADER, &amqp::raw_frame(huge, 2, 1, 0, b"x")));
-    add("a frame of 4 GiB without SASL", after(amqp::HEADER, &amqp::raw_frame(huge, 2, 0, 0, b"x")));
+    add(
+        "a frame of 4 GiB in SASL",
+        after(amqp::SASL_HEADER, &amqp::raw_frame(huge, 2, 1, 0, b"x")),
+    );
+    add(
+        "a frame of 4 GiB without SASL",
+        after(amqp::HEADER, &amqp::raw_frame(huge, 2, 0, 0, b"x")),
+    );
     add("a frame smaller than its header", after(&opened, &amqp::raw_frame(4, 2, 0, 0, b"")));
     add("a frame of size zero", after(&opened, &amqp::raw_frame(0, 2, 0, 0, b"")));
     add("data before the header's end", after(&opened, &amqp::raw_frame(8, 1, 0, 0, b"")));
     add("data after the frame's end", after(&opened, &amqp::raw_frame(8, 255, 0, 0, b"")));
     add("a frame of unknown type", after(&opened, &amqp::raw_frame(8, 2, 7, 0, b"")));
-    add("a frame beyond max-frame-size", after(&opened, &frame(0, &performative(code::BEGIN, &[amqp::binary(&[0; 100_000])]))));
+    add(
+        "a frame beyond max-frame-size",
+        after(&opened, &frame(0, &performative(code::BEGIN, &[amqp::binary(&[0; 100_000])]))),
+    );
     add("a second open", after(&opened, &frame(0, &amqp::open("hostile"))));
-    add("an open on another channel", [amqp::SASL_HEADER, &sasl_anonymous(), amqp::HEADER, &frame(9, &amqp::open("h"))].concat());
-    add("no open", [amqp::SASL_HEADER, &sasl_anonymous(), amqp::HEADER, &frame(0, &amqp::begin())].concat());
+    add(
+        "an open on another channel",
+        [amqp::SASL_HEADER, &sasl_anonymous(), amqp::HEADER, &frame(9, &amqp::open("h"))].concat(),
+    );
+    add(
+        "no open",
+        [amqp::SASL_HEADER, &sasl_anonymous(), amqp::HEADER, &frame(0, &amqp::begin())].concat(),
+    );
     add("an open without container", open_with(vec![null()]));
     add("an open of no fields", open_with(Vec::new()));
     add("an open of wrong types", open_with(vec![uint(1), uint(2), string("x"), string("y")]));
     add("an open with a tiny max-frame-size", open_with(vec![string("h"), null(), uint(1)]));
-    add("an open with a short idle time", open_with(vec![string("h"), null(), uint(16_384), amqp::ushort(1), uint(1)]));
-    add("an open of the router's own id", open_with(vec![string("target"), null(), uint(16_384), amqp::ushort(1), uint(8_000)]));
+    add(
+        "an open with a short idle time",
+        open_with(vec![string("h"), null(), uint(16_384), amqp::ushort(1), uint(1)]),
+    );
+    add(
+        "an open of the router's own id",
+        open_with(vec![string("target"), null(), uint(16_384), amqp::ushort(1), uint(8_000)]),
+    );
     add("an open with deep properties", open_with(properties(nested(5_000))));
-    add("an open with an odd map", open_with(properties(amqp::compound(0xd1, 3, &[symbol("a"), null(), null()].concat()))));
-    add("an open with a map of 4 billion", open_with(properties(amqp::compound(0xd1, 0x7fff_fffe, &[]))));
+    add(
+        "an open with an odd map",
+        open_with(properties(amqp::compound(0xd1, 3, &[symbol("a"), null(), null()].concat()))),
+    );
+    add(
+        "an open with a map of 4 billion",
+        open_with(properties(amqp::compound(0xd1, 0x7fff_fffe, &[]))),
+    );
     add("an unknown mechanism", sasl_init(vec![symbol("KERBEROS_V4"), null(), null()]));
     add("a mechanism of wrong type", sasl_init(vec![uint(7)]));
     add("an init of no fields", sasl_init(Vec::new()));
-    add("an outcome from the client", after(amqp::SASL_HEADER, &sasl_frame(&performative(0x44, &[amqp::ubyte(0)]))));
-    add("external without a certificate", sasl_init(vec![symbol("EXTERNAL"), amqp::binary(b""), null()]));
+    add(
+        "an outcome from the client",
+        after(amqp::SASL_HEADER, &sasl_frame(&performative(0x44, &[amqp::ubyte(0)]))),
+    );
+    add(
+        "external without a certificate",
+        sasl_init(vec![symbol("EXTERNAL"), amqp::binary(b""), null()]),
+    );
     add("plain", sasl_init(vec![symbol("PLAIN"), amqp::binary(b"\0user\0password"), null()]));
     add("a begin on a high channel", after(&opened, &frame(65_535, &amqp::begin())));
     add("a begin twice", after(&begun, &frame(0, &amqp::begin())));
@@ -198,65 +273,135 @@ fn cases() -> Vec<(String, Vec<u8>)> {
     );
     add(
         "a begin in answer to nothing",
-        after(&opened, &frame(0, &performative(code::BEGIN, &[amqp::ushort(9), uint(0), uint(1), uint(1)]))),
+        after(
+            &opened,
+            &frame(0, &performative(code::BEGIN, &[amqp::ushort(9), uint(0), uint(1), uint(1)])),
+        ),
     );
     add("an end of nothing", after(&opened, &frame(3, &performative(code::END, &[]))));
-    add("an attach without a session", after(&opened, &frame(5, &amqp::attach("l", 0, false, "x"))));
-    add("an attach of a high handle", after(&begun, &frame(0, &amqp::attach("l", huge, false, "x"))));
+    add(
+        "an attach without a session",
+        after(&opened, &frame(5, &amqp::attach("l", 0, false, "x"))),
+    );
+    add(
+        "an attach of a high handle",
+        after(&begun, &frame(0, &amqp::attach("l", huge, false, "x"))),
+    );
     add("an attach twice", after(&attached, &frame(0, &amqp::attach("l", 0, false, "x"))));
     add("a name twice", after(&attached, &frame(0, &amqp::attach("l", 1, false, "x"))));
     add("an attach of no fields", after(&begun, &frame(0, &performative(code::ATTACH, &[]))));
     add("an attach of a router's link", after(&begun, &frame(0, &router_attach())));
-    add("a detach of nothing", after(&begun, &frame(0, &performative(code::DETACH, &[uint(77), amqp::boolean(true)]))));
-    add("a detach that keeps", after(&attached, &frame(0, &performative(code::DETACH, &[uint(0), amqp::boolean(false)]))));
-    add("a flow of nothing", after(&opened, &frame(0, &performative(code::FLOW, &[uint(0), uint(1), uint(0), uint(1)]))));
+    add(
+        "a detach of nothing",
+        after(&begun, &frame(0, &performative(code::DETACH, &[uint(77), amqp::boolean(true)]))),
+    );
+    add(
+        "a detach that keeps",
+        after(&attached, &frame(0, &performative(code::DETACH, &[uint(0), amqp::boolean(false)]))),
+    );
+    add(
+        "a flow of nothing",
+        after(&opened, &frame(0, &performative(code::FLOW, &[uint(0), uint(1), uint(0), uint(1)]))),
+    );
     add("a flow of no fields", after(&begun, &frame(0, &performative(code::FLOW, &[]))));
     add("a flow with all credit", after(&attached, &frame(0, &amqp::flow(huge))));
     add("a transfer without credit, 600 times", after(&attached, &transfers(600)));
     add(
         "a transfer on no handle",
-        after(&begun, &frame(0, &performative(code::TRANSFER, &[uint(9), uint(0), amqp::binary(b"t")]))),
+        after(
+            &begun,
+            &frame(0, &performative(code::TRANSFER, &[uint(9), uint(0), amqp::binary(b"t")])),
+        ),
     );
     add("a transfer of no message", after(&attached, &frame(0, &transfer(0, b"\xff\xff\xff\xff"))));
-    add("a transfer of deep annotations", after(&attached, &frame(0, &transfer(0, &amqp::described(0x72, &nested(1_500))))));
+    add(
+        "a transfer of deep annotations",
+        after(&attached, &frame(0, &transfer(0, &amqp::described(0x72, &nested(1_500))))),
+    );
     add("a transfer aborted before it began", after(&attached, &frame(0, &aborted())));
     add("a transfer that changes its id", after(&attached, &changed_id()));
     add("a disposition of everything", after(&begun, &frame(0, &disposition(0, huge))));
     add("a disposition backwards", after(&begun, &frame(0, &disposition(huge, 0))));
-    add("a close of no sense", after(&opened, &frame(0, &performative(code::CLOSE, &[list(&[uint(3), uint(4)])]))));
+    add(
+        "a close of no sense",
+        after(&opened, &frame(0, &performative(code::CLOSE, &[list(&[uint(3), uint(4)])]))),
+    );
     add(
         "something after the close",
-        after(&opened, &[frame(0, &performative(code::CLOSE, &[])), frame(0, &amqp::begin())].concat()),
+        after(
+            &opened,
+            &[frame(0, &performative(code::CLOSE, &[])), frame(0, &amqp::begin())].concat(),
+        ),
     );
     add("an unknown performative", after(&opened, &frame(0, &performative(0x77, &[]))));
     add(
         "a performative named by a symbol",
         after(&opened, &frame(0, &[&[0x00], &symbol("amqp:begin:list")[..], &[0x45]].concat())),
     );
-    add("a performative that is a map", after(&opened, &frame(0, &amqp::described(code::BEGIN, &amqp::map(&[])))));
-    add("a performative that is a string", after(&opened, &frame(0, &amqp::described(code::BEGIN, &string("begin")))));
+    add(
+        "a performative that is a map",
+        after(&opened, &frame(0, &amqp::described(code::BEGIN, &amqp::map(&[])))),
+    );
+    add(
+        "a performative that is a string",
+        after(&opened, &frame(0, &amqp::described(code::BEGIN, &string("begin")))),
+    );
     add("a performative described by itself", after(&opened, &frame(0, &[0x00; 15_000])));
-    add("deeply nested lists", after(&opened, &frame(0, &amqp::described(code::BEGIN, &nested(1_500)))));
+    add(
+        "deeply nested lists",
+        after(&opened, &frame(0, &amqp::described(code::BEGIN, &nested(1_500)))),
+    );
     add(
         "deeply nested arrays",
-        after(&opened, &frame(0, &amqp::described(code::BEGIN, &[0xf0, 0, 0, 0, 9, 0, 0, 0, 1].repeat(1_500)))),
+        after(
+            &opened,
+            &frame(0, &amqp::described(code::BEGIN, &[0xf0, 0, 0, 0, 9, 0, 0, 0, 1].repeat(1_500))),
+        ),
     );
-    add("an array of 4 billion nothings", open_with(vec![string("h"), null(), uint(512), null(), null(), nothings()]));
-    add("a list of 4 billion", after(&opened, &frame(0, &amqp::described(code::BEGIN, &amqp::compound(0xd0, 0x7fff_ffff, &[])))));
+    add(
+        "an array of 4 billion nothings",
+        open_with(vec![string("h"), null(), uint(512), null(), null(), nothings()]),
+    );
+    add(
+        "a list of 4 billion",
+        after(
+            &opened,
+            &frame(0, &amqp::described(code::BEGIN, &amqp::compound(0xd0, 0x7fff_ffff, &[]))),
+        ),
+    );
     add(
         "a string of 4 GiB",
-        after(&opened, &frame(0, &amqp::described(code::BEGIN, &[0xd0, 0, 0, 0, 9, 0, 0, 0, 1, 0xb1, 255, 255, 255, 255]))),
+        after(
+            &opened,
+            &frame(
+                0,
+                &amqp::described(
+                    code::BEGIN,
+                    &[0xd0, 0, 0, 0, 9, 0, 0, 0, 1, 0xb1, 255, 255, 255, 255],
+                ),
+            ),
+        ),
     );
-    add("text that is no UTF-8", open_with(vec![[&[0xb1, 0, 0, 0, 4], &[0xff, 0xfe, 0xc0, 0x80][..]].concat()]));
+    add(
+        "text that is no UTF-8",
+        open_with(vec![[&[0xb1, 0, 0, 0, 4], &[0xff, 0xfe, 0xc0, 0x80][..]].concat()]),
+    );
     add("an empty frame, 100,000 times", after(&opened, &frame(0, &[]).repeat(100_000)));
-    add("sessions without end", after(&opened, &(0..100).flat_map(|channel| frame(channel, &amqp::begin())).collect::<Vec<_>>()));
+    add(
+        "sessions without end",
+        after(
+            &opened,
+            &(0..100).flat_map(|channel| frame(channel, &amqp::begin())).collect::<Vec<_>>(),
+        ),
+    );
     add("links without end", after(&begun, &links(3_000)));
 
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..40 {
         let mut octets = vec![0; random.usize(1..20_000)];
         random.fill(&mut octets);
-        let base: &[u8] = [&[][..], amqp::HEADER, amqp::SASL_HEADER, &opened, &begun, &attached][round % 6];
+        let base: &[u8] =
+            [&[][..], amqp::HEADER, amqp::SASL_HEADER, &opened, &begun, &attached][round % 6];
         let framed = round % 12 > 5 && octets.len() < 16_000;
         let tail = if framed { frame(0, &octets) } else { octets };
         cases.push((format!("random octets, number {round}"), [base, &tail].concat()));
@@ -273,7 +418,13 @@ fn sasl_init(fields: Vec<Vec<u8>>) -> Vec<u8> {
 }
 
 fn open_with(fields: Vec<Vec<u8>>) -> Vec<u8> {
-    let opening = [amqp::SASL_HEADER, &sasl_anonymous(), amqp::HEADER, &frame(0, &performative(code::OPEN, &fields))].concat();
+    let opening = [
+        amqp::SASL_HEADER,
+        &sasl_anonymous(),
+        amqp::HEADER,
+        &frame(0, &performative(code::OPEN, &fields)),
+    ]
+    .concat();
     [&opening[..], &frame(0, &amqp::begin())].concat()
 }
 
@@ -304,7 +455,22 @@ fn nothings() -> Vec<u8> {
 
 fn router_attach() -> Vec<u8> {
     let end = |code| {
-        performative(code, &[null(), null(), null(), null(), null(), null(), null(), null(), null(), null(), symbol("qd.router")])
+        performative(
+            code,
+            &[
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                symbol("qd.router"),
+            ],
+        )
     };
     performative(
         code::ATTACH,
@@ -325,7 +491,10 @@ fn router_attach() -> Vec<u8> {
 
 fn transfer(id: u32, payload: &[u8]) -> Vec<u8> {
     [
-        performative(code::TRANSFER, &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)]),
+        performative(
+            code::TRANSFER,
+            &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)],
+        ),
         payload.to_vec(),
     ]
     .concat()
@@ -339,31 +508,65 @@ fn aborted() -> Vec<u8> {
     let no = || amqp::boolean(false);
     performative(
         code::TRANSFER,
-        &[uint(0), uint(0), amqp::binary(b"t"), uint(0), no(), no(), null(), null(), no(), amqp::boolean(true), no()],
+        &[
+            uint(0),
+            uint(0),
+            amqp::binary(b"t"),
+            uint(0),
+            no(),
+            no(),
+            null(),
+            null(),
+            no(),
+            amqp::boolean(true),
+            no(),
+        ],
     )
 }
 
 fn changed_id() -> Vec<u8> {
-    let more = |id| performative(code::TRANSFER, &[uint(0), uint(id), amqp::binary(b"t"), uint(0), null(), amqp::boolean(true)]);
+    let more = |id| {
+        performative(
+            code::TRANSFER,
+            &[uint(0), uint(id), amqp::binary(b"t"), uint(0), null(), amqp::boolean(true)],
+        )
+    };
     [frame(0, &more(0)), frame(0, &more(7))].concat()
 }
 
 fn disposition(first: u32, last: u32) -> Vec<u8> {
     let accepted = performative(0x24, &[]);
-    performative(code::DISPOSITION, &[amqp::boolean(true), uint(first), uint(last), amqp::boolean(true), accepted])
+    performative(
+        code::DISPOSITION,
+        &[amqp::boolean(true), uint(first), uint(last), amqp::boolean(true), accepted],
+    )
 }
 
 fn links(count: u32) -> Vec<u8> {
-    (0..count).flat_map(|handle| frame(0, &amqp::attach(&handle.to_string(), handle, handle % 2 == 0, "many"))).collect()
+    (0..count)
+        .flat_map(|handle| {
+            frame(0, &amqp::attach(&handle.to_string(), handle, handle % 2 == 0, "many"))
+        })
+        .collect()
 }
 
 /// What a client says that sends three messages.
 fn conversation() -> Vec<u8> {
     let messages = transfers(3);
     let begin = frame(0, &amqp::begin());
-    let [sender, receiver] = [amqp::attach("s", 0, false, "queue"), amqp::attach("r", 1, true, "queue")];
+    let [sender, receiver] =
+        [amqp::attach("s", 0, false, "queue"), amqp::attach("r", 1, true, "queue")];
     let close = frame(0, &performative(code::CLOSE, &[]));
-    [amqp::opening("hostile"), begin, frame(0, &sender), frame(0, &receiver), frame(0, &amqp::flow(10)), messages, close].concat()
+    [
+        amqp::opening("hostile"),
+        begin,
+        frame(0, &sender),
+        frame(0, &receiver),
+        frame(0, &amqp::flow(10)),
+        messages,
+        close,
+    ]
+    .concat()
 }
 
 /// A conversation in which single octets are wrong.
@@ -388,7 +591,12 @@ fn cut(lab: &Lab, kinds: [Kind; 1]) {
     let valid = conversation();
     for length in (0..valid.len()).step_by(3) {
         if length % 2 == 0 {
-            target.tell(lab, Port::Clients, &format!("a conversation of {length} octets"), &valid[..length]);
+            target.tell(
+                lab,
+                Port::Clients,
+                &format!("a conversation of {length} octets"),
+                &valid[..length],
+            );
         } else {
             let mut stream = client::connect(target.ports[0]);
             let _ = stream.write_all(&valid[..length]);
@@ -398,14 +606,17 @@ fn cut(lab: &Lab, kinds: [Kind; 1]) {
     target.assert_unharmed();
 }
 
-/// Whoever connects and says nothing does not stay for ever: a handshake has ten seconds. (The other kind gives it all the
-/// time in the world unless it is configured otherwise.)
+/// Whoever connects and says nothing does not stay for ever: a handshake has ten seconds. (The
+/// other kind gives it all the time in the world unless it is configured otherwise.)
 fn silence(lab: &Lab, kinds: [Kind; 1]) {
     let mut target = Target::start(lab, kinds[0]);
-    let silent: Vec<TcpStream> = (0..200).map(|round| client::connect(target.ports[round % 3])).collect();
+    let silent: Vec<TcpStream> =
+        (0..200).map(|round| client::connect(target.ports[round % 3])).collect();
     target.assert_unharmed();
     if kinds[0].is_ours() {
-        wait::until("silent connections are closed", wait::patience(), || silent.iter().all(is_closed).then_some(()));
+        wait::until("silent connections are closed", wait::patience(), || {
+            silent.iter().all(is_closed).then_some(())
+        });
     }
 }
 

@@ -4,13 +4,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use Kind::{Ours, Peer};
 use rustix::process::Signal;
-
-use crate::support::backend::Serve;
-use crate::support::{Backend, End, Kind, Lab, Pair, PairOptions, Router, Spec, client, ports, wait};
 use serde_json::json;
 
-use Kind::{Ours, Peer};
+use crate::support::backend::Serve;
+use crate::support::{
+    Backend, End, Kind, Lab, Pair, PairOptions, Router, Spec, client, ports, wait,
+};
 
 const OURS: [Kind; 2] = [Ours, Ours];
 /// By when a router that was asked to stop has stopped.
@@ -19,8 +20,16 @@ const STOP: Duration = Duration::from_secs(8);
 placed!(listens_only_while_a_server_is_there, listens_only_while_served, OURS);
 placed!(restarted_ten_times, restarted, OURS);
 placed!(neighbor_restarted, neighbor_restarted_behind, OURS);
-placed!(servers_site_stops_under_streams, |lab: &Lab, kinds| stops_under_streams(lab, kinds, false), OURS);
-placed!(clients_site_stops_under_streams, |lab: &Lab, kinds| stops_under_streams(lab, kinds, true), OURS);
+placed!(
+    servers_site_stops_under_streams,
+    |lab: &Lab, kinds| stops_under_streams(lab, kinds, false),
+    OURS
+);
+placed!(
+    clients_site_stops_under_streams,
+    |lab: &Lab, kinds| stops_under_streams(lab, kinds, true),
+    OURS
+);
 placed!(stops_at_once_when_idle, stops_when_idle, OURS);
 placed!(stop_lets_a_stream_finish, stop_drains, OURS);
 placed!(stop_lets_a_dial_finish, stop_waits_for_a_dial, OURS);
@@ -35,7 +44,11 @@ mod mixed {
     placed!(peer_restarted_ten_times, restarted, [Ours, Peer]);
     placed!(peer_restarted_as_the_listening_side, neighbor_restarted_behind, [Peer, Ours]);
     placed!(restarted_as_the_listening_side_of_a_peer, neighbor_restarted_behind, [Ours, Peer]);
-    placed!(stops_under_streams_of_a_peer, |lab: &Lab, kinds| stops_under_streams(lab, kinds, false), [Peer, Ours]);
+    placed!(
+        stops_under_streams_of_a_peer,
+        |lab: &Lab, kinds| stops_under_streams(lab, kinds, false),
+        [Peer, Ours]
+    );
     placed!(shares_with_a_peer_at_the_clients, shares_between_sites, [Peer, Ours, Ours]);
     placed!(shares_with_a_peer_at_a_server, shares_between_sites, [Ours, Ours, Peer]);
 }
@@ -53,7 +66,9 @@ fn listens_only_while_served(lab: &Lab, kinds: [Kind; 2]) {
         client::await_hello(port);
         pair.south.signal(gone_by);
         pair.south.await_exit(STOP);
-        wait::until("the service is withdrawn", wait::patience(), || (!ports::listening(port)).then_some(()));
+        wait::until("the service is withdrawn", wait::patience(), || {
+            (!ports::listening(port)).then_some(())
+        });
         assert_refused(port);
     }
 }
@@ -63,8 +78,8 @@ fn assert_refused(port: u16) {
     assert!(matches!(refused, Err(ErrorKind::ConnectionRefused)), "{refused:?}");
 }
 
-/// The servers' site is killed and started ten times, every other time again as soon as its link is up, within the
-/// second: its neighbor believes each of them, and calls work.
+/// The servers' site is killed and started ten times, every other time again as soon as its link is
+/// up, within the second: its neighbor believes each of them, and calls work.
 fn restarted(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start(lab, kinds, PairOptions::relayed(), &[]);
     for round in 0..10 {
@@ -96,15 +111,21 @@ fn neighbor_restarted_behind(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// A router that is asked to stop in the middle of streams ends in time and with success, and what it did not carry to the
-/// end is not taken for complete.
+/// A router that is asked to stop in the middle of streams ends in time and with success, and what
+/// it did not carry to the end is not taken for complete.
 fn stops_under_streams(lab: &Lab, kinds: [Kind; 2], stop_north: bool) {
     let [sink, source] = [Backend::start(Serve::Sink), Backend::start(Serve::Exchange(u64::MAX))];
-    let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", sink.port), ("source", source.port)]);
+    let mut pair = Pair::start(
+        lab,
+        kinds,
+        PairOptions::default(),
+        &[("sink", sink.port), ("source", source.port)],
+    );
     let is_ours = pair.is_ours();
     let uploading = client::connect(pair.port("sink"));
     let mut downloading = client::connect(pair.port("source"));
-    let handles = [&uploading, &downloading].map(|stream| stream.try_clone().expect("a second handle of the socket"));
+    let handles = [&uploading, &downloading]
+        .map(|stream| stream.try_clone().expect("a second handle of the socket"));
     std::thread::scope(|scope| {
         let _end = handles.each_ref().map(client::HangUp);
         let mut outgoing = uploading.try_clone().expect("a second handle of the socket");
@@ -116,14 +137,27 @@ fn stops_under_streams(lab: &Lab, kinds: [Kind; 2], stop_north: bool) {
         sink.await_received(1_000_000);
         let stopping = if stop_north { &mut pair.north } else { &mut pair.south };
         assert_stops(stopping, STOP);
-        assert!(upload.join().expect("the writer does not panic").1.is_some(), "the uploading client was not told");
+        assert!(
+            upload.join().expect("the writer does not panic").1.is_some(),
+            "the uploading client was not told"
+        );
         let (end, check) = download.join().expect("the reader does not panic");
         assert_eq!(check.wrong_at(), None);
         let server = sink.next_account();
         assert_eq!(server.wrong_at, None);
         if is_ours {
-            assert_eq!(end, End::Reset, "the downloading client takes {} octets for everything", check.received());
-            assert_eq!(server.end, End::Reset, "the server takes {} octets for the whole upload", server.received);
+            assert_eq!(
+                end,
+                End::Reset,
+                "the downloading client takes {} octets for everything",
+                check.received()
+            );
+            assert_eq!(
+                server.end,
+                End::Reset,
+                "the server takes {} octets for the whole upload",
+                server.received
+            );
         } else {
             assert_ne!(end, End::Open);
         }
@@ -141,10 +175,15 @@ fn stops_when_idle(lab: &Lab, kinds: [Kind; 2]) {
 /// Ends in time and with success. (The other kind ends in time, but may crash on the way out.)
 fn assert_stops(router: &mut Router, limit: Duration) {
     let status = router.terminate(limit);
-    assert!(status.code() == Some(0) || !router.kind.is_ours(), "{} ended with {status}", router.id);
+    assert!(
+        status.code() == Some(0) || !router.kind.is_ours(),
+        "{} ended with {status}",
+        router.id
+    );
 }
 
-/// A stream that ends soon after the router was asked to stop is carried to its end. (The other kind drops it.)
+/// A stream that ends soon after the router was asked to stop is carried to its end. (The other
+/// kind drops it.)
 fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("echo", backend.port)]);
@@ -155,23 +194,28 @@ fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
     stream.write_all(b"before ").expect("the client's octets are taken");
     stream.read_exact(&mut [0; 7]).expect("the echo");
     pair.south.signal(Signal::TERM);
-    wait::until("no new client is accepted", STOP, || (!ports::listening(pair.port("echo"))).then_some(()));
+    wait::until("no new client is accepted", STOP, || {
+        (!ports::listening(pair.port("echo"))).then_some(())
+    });
     stream.write_all(b"after").expect("the client's octets are taken");
     stream.shutdown(Shutdown::Write).expect("half of the connection ends");
     assert_eq!(client::read_text(&mut stream), ("after".to_owned(), End::Clean));
     assert_eq!(pair.south.await_exit(STOP).code(), Some(0));
 }
 
-/// A stream whose server is still being dialed is a stream to wait for, too. (The other kind does not wait for streams.)
+/// A stream whose server is still being dialed is a stream to wait for, too. (The other kind does
+/// not wait for streams.)
 fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
     // It takes connections and never answers in them: TLS does not come about.
     let backend = Backend::start(Serve::Stall);
     let [link, port] = [ports::free(), ports::free()];
-    let north = Spec::new("north", kinds[0]).links_plain(link).tcp_listener("slow", port).start(lab);
-    let server =
-        json!({ "name": "slow", "address": "slow", "host": "localhost", "port": backend.port.to_string(), "sslProfile": "tls" });
-    let south =
-        Spec::new("south", kinds[1]).link_plain("link", link, 1).profile(&lab.identity("south")).entity("tcpConnector", server);
+    let north =
+        Spec::new("north", kinds[0]).links_plain(link).tcp_listener("slow", port).start(lab);
+    let server = json!({ "name": "slow", "address": "slow", "host": "localhost", "port": backend.port.to_string(), "sslProfile": "tls" });
+    let south = Spec::new("south", kinds[1])
+        .link_plain("link", link, 1)
+        .profile(&lab.identity("south"))
+        .entity("tcpConnector", server);
     let south = south.start(lab);
     north.await_port(port);
     let mut stream = client::connect(port);
@@ -183,7 +227,8 @@ fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
     assert_ne!(client::read_text(&mut stream).1, End::Open);
 }
 
-/// Whoever cannot wait for streams to end signals again. (The other kind does not wait for streams.)
+/// Whoever cannot wait for streams to end signals again. (The other kind does not wait for
+/// streams.)
 fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Sink);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
@@ -194,24 +239,34 @@ fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     stream.write_all(b"question").expect("the client's octets are taken");
     backend.await_received(8);
     pair.south.signal(Signal::TERM);
-    wait::until("the service is withdrawn", STOP, || (!ports::listening(pair.port("hello"))).then_some(()));
+    wait::until("the service is withdrawn", STOP, || {
+        (!ports::listening(pair.port("hello"))).then_some(())
+    });
     assert!(pair.south.is_running(), "it does not wait for streams");
     pair.south.signal(Signal::TERM);
     pair.south.await_log(&["SIGTERM again: ending at once"]);
     pair.south.await_exit(STOP);
     assert_eq!(client::read_text(&mut stream).1, End::Reset);
-    assert_eq!(backend.next_account().end, End::Reset, "the server takes what came for all there is");
+    assert_eq!(
+        backend.next_account().end,
+        End::Reset,
+        "the server takes what came for all there is"
+    );
 }
 
-/// Two sites serve one address; the third, where the clients are, shares its connections between them. When one of the two
-/// goes, the other serves all.
+/// Two sites serve one address; the third, where the clients are, shares its connections between
+/// them. When one of the two goes, the other serves all.
 fn shares_between_sites(lab: &Lab, kinds: [Kind; 3]) {
     const CLIENTS: usize = 20;
     let servers = [Backend::start(Serve::Echo), Backend::start(Serve::Echo)];
     let [link, port] = [ports::free(), ports::free()];
-    let clients = Spec::new("clients", kinds[0]).links_plain(link).tcp_listener("shared", port).start(lab);
+    let clients =
+        Spec::new("clients", kinds[0]).links_plain(link).tcp_listener("shared", port).start(lab);
     let site = |name: &str, kind, server: &Backend| {
-        Spec::new(name, kind).link_plain("link", link, 1).tcp_connector("shared", server.port).start(lab)
+        Spec::new(name, kind)
+            .link_plain("link", link, 1)
+            .tcp_connector("shared", server.port)
+            .start(lab)
     };
     let mut sites = [site("one", kinds[1], &servers[0]), site("two", kinds[2], &servers[1])];
     clients.await_port(port);
@@ -232,8 +287,13 @@ fn shares_between_sites(lab: &Lab, kinds: [Kind; 3]) {
     });
     let streams: Vec<_> = (0..CLIENTS).map(|_| open().expect("an echo")).collect();
     let shares = servers.each_ref().map(Backend::open);
-    assert!(shares.iter().all(|&share| share >= CLIENTS / 4), "{CLIENTS} connections were shared {shares:?}");
+    assert!(
+        shares.iter().all(|&share| share >= CLIENTS / 4),
+        "{CLIENTS} connections were shared {shares:?}"
+    );
     drop(streams);
     sites[0].kill();
-    wait::until("ten connections in a row work", wait::patience(), || (0..10).all(|_| open().is_ok()).then_some(()));
+    wait::until("ten connections in a row work", wait::patience(), || {
+        (0..10).all(|_| open().is_ok()).then_some(())
+    });
 }

@@ -4,15 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use Kind::{Ours, Peer};
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::backend::Serve;
 use crate::support::network::Side;
 use crate::support::pattern::Check;
-use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Router, Spec, Triangle, client, ports, wait};
-
-use Kind::{Ours, Peer};
+use crate::support::{
+    Backend, End, Kind, Lab, Line, Pair, PairOptions, Router, Spec, Triangle, client, ports, wait,
+};
 
 const OURS: [Kind; 2] = [Ours, Ours];
 
@@ -21,13 +22,37 @@ placed!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(lab,
 placed!(reset_under_a_download, |lab: &Lab, kinds| under_a_download(lab, kinds, 0), OURS);
 placed!(reset_under_a_download_with_data, |lab: &Lab, kinds| under_a_download(lab, kinds, 2), OURS);
 placed!(reset_under_an_upload_over_three_sites, under_an_upload_in_line, [Ours; 3]);
-placed!(reset_under_both_ways_over_three_sites, |lab: &Lab, kinds| under_both_ways(lab, kinds, 0), [Ours; 3]);
-placed!(reset_under_both_ways_over_three_sites_with_data, |lab: &Lab, kinds| under_both_ways(lab, kinds, 2), [Ours; 3]);
+placed!(
+    reset_under_both_ways_over_three_sites,
+    |lab: &Lab, kinds| under_both_ways(lab, kinds, 0),
+    [Ours; 3]
+);
+placed!(
+    reset_under_both_ways_over_three_sites_with_data,
+    |lab: &Lab, kinds| under_both_ways(lab, kinds, 2),
+    [Ours; 3]
+);
 placed!(servers_site_killed_under_an_upload, servers_site_killed, OURS);
-placed!(clients_router_killed_under_a_download, |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::North), OURS);
-placed!(servers_router_killed_under_a_download, |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::South), OURS);
-placed!(clients_router_killed_under_an_upload, |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::North), OURS);
-placed!(servers_router_killed_under_an_upload, |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::South), OURS);
+placed!(
+    clients_router_killed_under_a_download,
+    |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::North),
+    OURS
+);
+placed!(
+    servers_router_killed_under_a_download,
+    |lab: &Lab, kinds| killed_under_a_download(lab, kinds, Side::South),
+    OURS
+);
+placed!(
+    clients_router_killed_under_an_upload,
+    |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::North),
+    OURS
+);
+placed!(
+    servers_router_killed_under_an_upload,
+    |lab: &Lab, kinds| killed_under_an_upload(lab, kinds, Side::South),
+    OURS
+);
 placed!(reset_again_and_again, again_and_again, OURS);
 placed!(path_that_stands_still, stands_still, OURS);
 placed!(both_sites_stopped_for_a_while, stopped_for_a_while, OURS);
@@ -38,7 +63,9 @@ mod mixed {
     use super::*;
 
     mixed_pairs!(reset_under_an_upload, |lab: &Lab, kinds| under_an_upload(lab, kinds, 0));
-    mixed_pairs!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(lab, kinds, 2));
+    mixed_pairs!(reset_under_an_upload_with_data, |lab: &Lab, kinds| under_an_upload(
+        lab, kinds, 2
+    ));
     mixed_pairs!(reset_under_a_download, |lab: &Lab, kinds| under_a_download(lab, kinds, 0));
     mixed_pairs!(reset_again_and_again, again_and_again);
     mixed_pairs!(path_that_stands_still, stands_still);
@@ -49,12 +76,20 @@ mod mixed {
 
 const SOME: u64 = 4_000_000;
 
-/// The link is reset in the middle of an upload. Neither end may take it for complete: the client's router closes with an
-/// error, and so does the server's. (The other kind hands its server a clean end.)
+/// The link is reset in the middle of an upload. Neither end may take it for complete: the client's
+/// router closes with an error, and so does the server's. (The other kind hands its server a clean
+/// end.)
 fn under_an_upload(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let backend = Backend::start(Serve::Sink);
-    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("sink", backend.port)]);
-    upload_until(pair.port("sink"), &backend, pair.north.kind.is_ours(), pair.is_ours(), || pair.relay().cut());
+    let pair = Pair::start(
+        lab,
+        kinds,
+        PairOptions { data, ..PairOptions::relayed() },
+        &[("sink", backend.port)],
+    );
+    upload_until(pair.port("sink"), &backend, pair.north.kind.is_ours(), pair.is_ours(), || {
+        pair.relay().cut()
+    });
     client::await_hello(pair.port("hello"));
 }
 
@@ -65,7 +100,8 @@ fn under_an_upload_in_line(lab: &Lab, kinds: [Kind; 3]) {
     client::await_hello(line.port("hello"));
 }
 
-/// The link is reset in the middle of streams that go both ways and would go on for ever: both ends are told of an error.
+/// The link is reset in the middle of streams that go both ways and would go on for ever: both ends
+/// are told of an error.
 fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let line = Line::start(lab, kinds, data, &[("exchange", backend.port)]);
@@ -79,13 +115,22 @@ fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
         for account in [client, backend.next_account()] {
             assert_eq!(account.wrong_at, None, "{account:?}");
             // The socket tells whichever call comes first.
-            assert!(account.saw_an_error(), "an end takes what it sent and what came for all there is: {account:?}");
+            assert!(
+                account.saw_an_error(),
+                "an end takes what it sent and what came for all there is: {account:?}"
+            );
         }
     });
     client::await_hello(line.port("hello"));
 }
 
-fn upload_until(port: u16, backend: &Backend, client_is_told: bool, server_is_told: bool, break_link: impl FnOnce()) {
+fn upload_until(
+    port: u16,
+    backend: &Backend,
+    client_is_told: bool,
+    server_is_told: bool,
+    break_link: impl FnOnce(),
+) {
     let mut stream = client::connect(port);
     let handle = stream.try_clone().expect("a second handle of the socket");
     std::thread::scope(|scope| {
@@ -97,7 +142,12 @@ fn upload_until(port: u16, backend: &Backend, client_is_told: bool, server_is_to
         let server = backend.next_account();
         assert_eq!(server.wrong_at, None);
         if server_is_told {
-            assert_eq!(server.end, End::Reset, "the server takes {} octets for the whole upload", server.received);
+            assert_eq!(
+                server.end,
+                End::Reset,
+                "the server takes {} octets for the whole upload",
+                server.received
+            );
         }
         let (_, refused) = upload.join().expect("the writer does not panic");
         assert!(refused.is_some(), "the client was not told");
@@ -121,23 +171,37 @@ fn some_of(stream: &mut TcpStream) -> Check {
     check
 }
 
-/// The link is reset in the middle of a download: the client must not take it for complete. (Two routers of the other kind now
-/// and then stall such a download after 200 kB, before the link is touched, if they have data connections.)
+/// The link is reset in the middle of a download: the client must not take it for complete. (Two
+/// routers of the other kind now and then stall such a download after 200 kB, before the link is
+/// touched, if they have data connections.)
 fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
-    let pair = Pair::start(lab, kinds, PairOptions { data, ..PairOptions::relayed() }, &[("source", backend.port)]);
+    let pair = Pair::start(
+        lab,
+        kinds,
+        PairOptions { data, ..PairOptions::relayed() },
+        &[("source", backend.port)],
+    );
     let mut stream = client::connect(pair.port("source"));
     let mut check = some_of(&mut stream);
     pair.relay().cut();
     let end = client::drain(&mut stream, &mut check);
     assert_eq!(check.wrong_at(), None);
     if pair.north.kind.is_ours() {
-        assert_eq!(end, End::Reset, "the client takes {} octets for the whole download", check.received());
+        assert_eq!(
+            end,
+            End::Reset,
+            "the client takes {} octets for the whole download",
+            check.received()
+        );
     } else {
         assert_ne!(end, End::Open);
     }
     let server = backend.next_account();
-    assert!(server.refused.is_some() || server.end == End::Reset, "the server was not told: {server:?}");
+    assert!(
+        server.refused.is_some() || server.end == End::Reset,
+        "the server was not told: {server:?}"
+    );
     client::await_hello(pair.port("hello"));
 }
 
@@ -168,8 +232,9 @@ fn kill(pair: &mut Pair, side: Side) {
     }
 }
 
-/// The kernel kills a router (SIGKILL, as a lack of memory does) under a download: the client must not take it for complete,
-/// whichever router it was. The server has sent no end, and learns of the kill as soon as it writes.
+/// The kernel kills a router (SIGKILL, as a lack of memory does) under a download: the client must
+/// not take it for complete, whichever router it was. The server has sent no end, and learns of the
+/// kill as soon as it writes.
 fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("source", backend.port)]);
@@ -177,7 +242,12 @@ fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
     let mut check = some_of(&mut stream);
     kill(&mut pair, side);
     let end = client::drain(&mut stream, &mut check);
-    assert_eq!((check.wrong_at(), end), (None, End::Reset), "the client takes {} octets for all", check.received());
+    assert_eq!(
+        (check.wrong_at(), end),
+        (None, End::Reset),
+        "the client takes {} octets for all",
+        check.received()
+    );
     let server = backend.next_account();
     assert!(server.saw_an_error(), "the server was not told: {server:?}");
 }
@@ -194,7 +264,12 @@ fn killed_under_an_upload(lab: &Lab, kinds: [Kind; 2], side: Side) {
         backend.await_received(SOME);
         kill(&mut pair, side);
         let server = backend.next_account();
-        assert_eq!((server.wrong_at, server.end), (None, End::Reset), "the server takes {} octets for all", server.received);
+        assert_eq!(
+            (server.wrong_at, server.end),
+            (None, End::Reset),
+            "the server takes {} octets for all",
+            server.received
+        );
         let (_, refused) = upload.join().expect("the writer does not panic");
         assert!(refused.is_some(), "the client was not told");
     });
@@ -211,8 +286,8 @@ fn again_and_again(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// The path carries nothing any more though nobody says so: the service is withdrawn after the neighbor's time, and is
-/// back when the path moves again. A stream that waits lives through it.
+/// The path carries nothing any more though nobody says so: the service is withdrawn after the
+/// neighbor's time, and is back when the path moves again. A stream that waits lives through it.
 fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, PairOptions::relayed(), &[("echo", backend.port)]);
@@ -221,7 +296,9 @@ fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     stream.write_all(b"a").expect("the client's octet is taken");
     stream.read_exact(&mut octet).expect("the echo");
     pair.relay().freeze(true);
-    wait::until("the service is withdrawn", Duration::from_secs(12), || (!ports::listening(pair.port("hello"))).then_some(()));
+    wait::until("the service is withdrawn", Duration::from_secs(12), || {
+        (!ports::listening(pair.port("hello"))).then_some(())
+    });
     pair.relay().freeze(false);
     pair.north.await_port(pair.port("hello"));
     client::await_hello(pair.port("hello"));
@@ -231,8 +308,9 @@ fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// Both routers are stopped, as virtual machines are while they move or a snapshot is made, for longer than a neighbor and a connection
-/// may be silent. When they run again nothing is lost: neither has heard the other's silence.
+/// Both routers are stopped, as virtual machines are while they move or a snapshot is made, for
+/// longer than a neighbor and a connection may be silent. When they run again nothing is lost:
+/// neither has heard the other's silence.
 fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
     /// Seconds of silence that are allowed.
     const AGE: u64 = 8;
@@ -244,7 +322,8 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
     };
     let spec = |id, kind| Spec::new(id, kind).attribute("helloMaxAgeSeconds", json!(AGE));
     let north = spec("north", kinds[0]).entity("listener", link()).tcp_listener("echo", port);
-    let south = spec("south", kinds[1]).entity("connector", link()).tcp_connector("echo", backend.port);
+    let south =
+        spec("south", kinds[1]).entity("connector", link()).tcp_connector("echo", backend.port);
     wait::until("both are stopped and run again at the same time", wait::patience() * 4, || {
         let sites = [north.start(lab), south.start(lab)];
         sites[0].await_port(port);
@@ -277,18 +356,23 @@ fn signal(sites: &[Router; 2], signal: Signal) -> bool {
     start.elapsed() < Duration::from_millis(500)
 }
 
-/// Three sites, all linked. The one that let the others link to it goes away, for good: the other two go on.
+/// Three sites, all linked. The one that let the others link to it goes away, for good: the other
+/// two go on.
 fn without_issuer(lab: &Lab, kinds: [Kind; 3]) {
     let mut triangle = Triangle::start(lab, kinds);
     triangle.issuer.kill();
     client::await_hello(triangle.port);
     for _ in 0..10 {
-        assert_eq!(client::get(triangle.port).expect("an answer, without the third site"), client::HELLO);
+        assert_eq!(
+            client::get(triangle.port).expect("an answer, without the third site"),
+            client::HELLO
+        );
     }
     assert!(ports::listening(triangle.port));
 }
 
-/// The cheap way breaks while all routers live: calls take the other way, and the service was known all the time.
+/// The cheap way breaks while all routers live: calls take the other way, and the service was known
+/// all the time.
 fn with_a_broken_link(lab: &Lab, kinds: [Kind; 3]) {
     let triangle = Triangle::start(lab, kinds);
     triangle.relay.refuse(true);

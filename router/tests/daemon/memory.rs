@@ -1,4 +1,5 @@
-//! The memory that a router holds for its peers has a ceiling: whoever takes more is held back, refused or reset, and the others are served.
+//! The memory that a router holds for its peers has a ceiling: whoever takes more is held back,
+//! refused or reset, and the others are served.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -27,8 +28,8 @@ fn start(lab: &Lab) -> Scene {
     Scene::start(lab, |spec| spec.ceiling(CEILING))
 }
 
-/// Asserts that the ceiling held, that the service answers, and that another client is served: a message passes from one
-/// link of its to another.
+/// Asserts that the ceiling held, that the service answers, and that another client is served: a
+/// message passes from one link of its to another.
 #[track_caller]
 fn assert_unharmed(scene: &Scene) {
     scene.assert_serves();
@@ -37,7 +38,11 @@ fn assert_unharmed(scene: &Scene) {
     bystander.say(&frame(0, &amqp::flow(10)));
     bystander.say(&frame(0, &amqp::attach("s", 1, false, "of the bystander")));
     bystander.await_credit(1);
-    bystander.say(&frame(0, &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))].concat()));
+    bystander.say(&frame(
+        0,
+        &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))]
+            .concat(),
+    ));
     bystander.await_words(b"are you there");
     assert_bounded(&scene.router, scene.resident, LIMIT);
 }
@@ -46,7 +51,14 @@ fn assert_unharmed(scene: &Scene) {
 fn transfer(handle: u32, id: u32, more: bool) -> Vec<u8> {
     performative(
         code::TRANSFER,
-        &[uint(handle), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false), amqp::boolean(more)],
+        &[
+            uint(handle),
+            uint(id),
+            amqp::binary(&id.to_be_bytes()),
+            uint(0),
+            amqp::boolean(false),
+            amqp::boolean(more),
+        ],
     )
 }
 
@@ -75,7 +87,10 @@ impl Attacker {
     fn connect(port: u16, name: &str) -> Self {
         let stream = client::connect(port);
         stream.set_write_timeout(Some(HELD_BACK)).expect("a time");
-        let heard = Arc::new((Mutex::new(Heard { windows: vec![0; 128], ..Heard::default() }), Condvar::new()));
+        let heard = Arc::new((
+            Mutex::new(Heard { windows: vec![0; 128], ..Heard::default() }),
+            Condvar::new(),
+        ));
         let (reader, shared) = (stream.try_clone().expect("a second handle"), Arc::clone(&heard));
         std::thread::spawn(move || listen(reader, &shared));
         let mut attacker = Self { stream, heard, sent: vec![0; 128] };
@@ -94,12 +109,15 @@ impl Attacker {
         self.stream.write_all(octets).is_ok()
     }
 
-    /// Sends a transfer with payload once the window of its session lets it. Returns whether that was before long.
+    /// Sends a transfer with payload once the window of its session lets it. Returns whether that
+    /// was before long.
     fn transfer(&mut self, channel: u16, head: &[u8], payload: &[u8]) -> bool {
         let at = usize::from(channel);
         let (heard, changed) = &*self.heard;
         let closed = |heard: &mut Heard| !heard.ended && heard.windows[at] <= self.sent[at];
-        let (heard, waited) = changed.wait_timeout_while(heard.lock().expect("no panic"), HELD_BACK, closed).expect("no panic");
+        let (heard, waited) = changed
+            .wait_timeout_while(heard.lock().expect("no panic"), HELD_BACK, closed)
+            .expect("no panic");
         if waited.timed_out() || heard.ended {
             return false;
         }
@@ -108,20 +126,32 @@ impl Attacker {
         self.say(&frame(channel, &[head, payload].concat()))
     }
 
-    /// Waits until so many links have credit or are refused, or the router says nothing for a while.
+    /// Waits until so many links have credit or are refused, or the router says nothing for a
+    /// while.
     fn await_credit(&self, links: usize) {
         let (heard, changed) = &*self.heard;
         let missing = |heard: &mut Heard| !heard.ended && heard.answered < links;
-        drop(changed.wait_timeout_while(heard.lock().expect("no panic"), 4 * HELD_BACK, missing).expect("no panic"));
+        drop(
+            changed
+                .wait_timeout_while(heard.lock().expect("no panic"), 4 * HELD_BACK, missing)
+                .expect("no panic"),
+        );
     }
 
     #[track_caller]
     fn await_words(&self, words: &[u8]) {
         let (heard, changed) = &*self.heard;
-        let missing = |heard: &mut Heard| !heard.ended && !contains(heard.words.make_contiguous(), words);
+        let missing =
+            |heard: &mut Heard| !heard.ended && !contains(heard.words.make_contiguous(), words);
         let limit = crate::support::wait::patience();
-        let (mut heard, _) = changed.wait_timeout_while(heard.lock().expect("no panic"), limit, missing).expect("no panic");
-        assert!(contains(heard.words.make_contiguous(), words), "never heard {:?}", String::from_utf8_lossy(words));
+        let (mut heard, _) = changed
+            .wait_timeout_while(heard.lock().expect("no panic"), limit, missing)
+            .expect("no panic");
+        assert!(
+            contains(heard.words.make_contiguous(), words),
+            "never heard {:?}",
+            String::from_utf8_lossy(words)
+        );
     }
 }
 
@@ -141,7 +171,12 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
     loop {
         let count = match stream.read(&mut buffer) {
             Ok(count @ 1..) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
                 continue;
             }
             Ok(0) | Err(_) => break,
@@ -154,8 +189,11 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
         let mut at = 0;
         while let Some(head) = octets.get(at..at + 8) {
             // A protocol header is as long as the head of a frame.
-            let size =
-                if head.starts_with(b"AMQP") { 8 } else { u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize };
+            let size = if head.starts_with(b"AMQP") {
+                8
+            } else {
+                u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize
+            };
             let Some(octets) = octets.get(at..at + size) else { break };
             let channel = usize::from(u16::from_be_bytes([head[6], head[7]]));
             if let Some((code, fields)) = fields(octets.get(8..).unwrap_or_default()) {
@@ -166,7 +204,8 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
                 };
                 // A flow that is about a link has seven fields and more.
                 let of_link = octets.get(13).is_some_and(|fields| *fields >= 7);
-                heard.answered += usize::from(code == code::DETACH || code == code::FLOW && of_link);
+                heard.answered +=
+                    usize::from(code == code::DETACH || code == code::FLOW && of_link);
                 if let (Some(limit), Some(known)) = (limit, heard.windows.get_mut(channel)) {
                     *known = limit;
                 }
@@ -227,9 +266,14 @@ fn heads_that_never_end() {
     attacker.say(&attaches);
     attacker.await_credit(LINKS as usize);
     // A map of application properties that is longer than all that comes of it.
-    let head =
-        [&[0, 0x53, 0x74, 0xd1][..], &300_000_u32.to_be_bytes(), &2_u32.to_be_bytes(), &[0xb1], &250_000_u32.to_be_bytes()]
-            .concat();
+    let head = [
+        &[0, 0x53, 0x74, 0xd1][..],
+        &300_000_u32.to_be_bytes(),
+        &2_u32.to_be_bytes(),
+        &[0xb1],
+        &250_000_u32.to_be_bytes(),
+    ]
+    .concat();
     let payload = [&head[..], &[b'x'; 15_500]].concat();
     let mut sent = 0;
     'all: for round in 0..14 {
@@ -271,7 +315,10 @@ fn queues_that_nobody_empties() {
         while !open.is_empty() && held_back < 2 {
             open.retain(|channel| {
                 // Messages of sixteen transfers, as many as there is credit for.
-                let (id, part) = (attacker.sent[usize::from(*channel)] / 16, attacker.sent[usize::from(*channel)] % 16);
+                let (id, part) = (
+                    attacker.sent[usize::from(*channel)] / 16,
+                    attacker.sent[usize::from(*channel)] % 16,
+                );
                 let octets = if part == 0 { &payload[..] } else { &rest[..] };
                 if id == 250 || held_back == 2 {
                     return false;
@@ -290,7 +337,8 @@ fn queues_that_nobody_empties() {
     assert_unharmed(&scene);
 }
 
-/// Who was held back because nobody took what it had sent goes on, on the links and in the session that it has, once somebody does.
+/// Who was held back because nobody took what it had sent goes on, on the links and in the session
+/// that it has, once somebody does.
 #[test]
 fn who_was_held_back_goes_on() {
     // Twice an allowance.
@@ -315,7 +363,12 @@ fn who_was_held_back_goes_on() {
     receiver.say(&frame(0, &amqp::flow(MESSAGES)));
     let limit = Instant::now() + crate::support::wait::patience();
     while sender.sent[0] < 7 * MESSAGES {
-        assert!(part(&mut sender) || Instant::now() < limit, "it goes on: {} of {}", sender.sent[0], 7 * MESSAGES);
+        assert!(
+            part(&mut sender) || Instant::now() < limit,
+            "it goes on: {} of {}",
+            sender.sent[0],
+            7 * MESSAGES
+        );
     }
     assert_unharmed(&scene);
 }
@@ -330,7 +383,8 @@ fn long_names_and_addresses() {
         let mut attacker = Attacker::connect(scene.port, &format!("attacker-{number}"));
         for handle in 0..4_000 {
             let name = format!("{handle}-{}", "n".repeat(if number < 2 { 15_000 } else { 10 }));
-            let address = format!("{number}/{handle}/{}", "a".repeat(if number < 2 { 10 } else { 2_000 }));
+            let address =
+                format!("{number}/{handle}/{}", "a".repeat(if number < 2 { 10 } else { 2_000 }));
             if !attacker.say(&frame(0, &amqp::attach(&name, handle, true, &address))) {
                 break;
             }
@@ -340,15 +394,20 @@ fn long_names_and_addresses() {
     assert_unharmed(&scene);
 }
 
-/// Eighty clients of one service that download and read nothing: they are reset as memory becomes short, and nobody else waits.
+/// Eighty clients of one service that download and read nothing: they are reset as memory becomes
+/// short, and nobody else waits.
 #[test]
 fn downloads_that_nobody_reads() {
     const CLIENTS: usize = 80;
     let lab = Lab::new("downloads_that_nobody_reads");
     let (hello, bulk) = (Backend::start(Serve::Hello), Backend::start(Serve::Exchange(32 * MIB)));
-    let [links, hello_port, bulk_port, http] = [ports::free(), ports::free(), ports::free(), ports::free()];
+    let [links, hello_port, bulk_port, http] =
+        [ports::free(), ports::free(), ports::free(), ports::free()];
     let metrics = serde_json::json!({ "name": "http", "host": "127.0.0.1", "port": http.to_string(), "http": true });
-    let near = Spec::new("near", Kind::Ours).links_plain(links).tcp_listener("hello", hello_port).tcp_listener("bulk", bulk_port);
+    let near = Spec::new("near", Kind::Ours)
+        .links_plain(links)
+        .tcp_listener("hello", hello_port)
+        .tcp_listener("bulk", bulk_port);
     let near = near.entity("listener", metrics).ceiling(CEILING).start(&lab);
     let far = Spec::new("far", Kind::Ours).link_plain("link1", links, 1);
     let far = far.tcp_connector("hello", hello.port).tcp_connector("bulk", bulk.port).start(&lab);
@@ -360,7 +419,11 @@ fn downloads_that_nobody_reads() {
     let mut slowest = Duration::ZERO;
     let mut hello = || {
         let begun = Instant::now();
-        assert_eq!(client::get(hello_port).ok().as_deref(), Some(client::HELLO), "another service waits");
+        assert_eq!(
+            client::get(hello_port).ok().as_deref(),
+            Some(client::HELLO),
+            "another service waits"
+        );
         slowest = slowest.max(begun.elapsed());
     };
     for _ in 0..CLIENTS {
@@ -377,8 +440,11 @@ fn downloads_that_nobody_reads() {
     assert_bounded(&near, resident, LIMIT);
     assert!(far.is_running());
     let figures = http_get(http, "/metrics");
-    let resets = figures.lines().find(|line| line.starts_with("skrouterd_stalled_resets_total") && line.contains("bulk"));
-    let resets: f64 = resets.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a count");
+    let resets = figures
+        .lines()
+        .find(|line| line.starts_with("skrouterd_stalled_resets_total") && line.contains("bulk"));
+    let resets: f64 =
+        resets.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a count");
     println!("{resets} were reset");
     assert!(resets >= 1.0 && resets < CLIENTS as f64);
 }

@@ -1,12 +1,12 @@
-//! Messages of AMQP clients, by qpid-proton: through one router, through two of ours, and through one of ours and one of another kind.
+//! Messages of AMQP clients, by qpid-proton: through one router, through two of ours, and through
+//! one of ours and one of another kind.
 
 use std::process::Command;
 
+use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 
 use crate::support::{Kind, Lab, Router, Spec, peers, ports, wait};
-
-use Kind::{Ours, Peer};
 
 /// Two routers with a listener for clients each, joined in clear; or one, where both are the same.
 struct Routers {
@@ -36,16 +36,22 @@ impl Routers {
         for (index, kind) in kinds.iter().enumerate() {
             let clients = ports::free();
             let spec = Spec::new(["north", "south"][index], *kind).clients(clients);
-            let spec = if index == 0 { spec.links_plain(link) } else { spec.link_plain("link", link, 1) };
+            let spec =
+                if index == 0 { spec.links_plain(link) } else { spec.link_plain("link", link, 1) };
             let spec = match (joined, index) {
                 (Joined::Interior, _) => spec,
-                (Joined::Beside, _) => spec.attribute("mode", json!("edge")).with_links_of("inter-edge"),
+                (Joined::Beside, _) => {
+                    spec.attribute("mode", json!("edge")).with_links_of("inter-edge")
+                }
                 (_, 0) => spec.with_edge_links(),
                 (_, _) => spec.attribute("mode", json!("edge")).with_edge_links(),
             };
-            let spec = ["multicast", "closest", "unavailable"]
-                .iter()
-                .fold(spec, |spec, name| spec.entity("address", json!({ "name": name, "prefix": name, "distribution": name })));
+            let spec = ["multicast", "closest", "unavailable"].iter().fold(spec, |spec, name| {
+                spec.entity(
+                    "address",
+                    json!({ "name": name, "prefix": name, "distribution": name }),
+                )
+            });
             let router = spec.start(lab);
             router.await_port(clients);
             running.push(router);
@@ -76,8 +82,16 @@ impl Routers {
         let result = self.run(&["carry", address, &numbers[0], &numbers[1], &numbers[2]]);
         assert_eq!(result["intact"], true, "{result}");
         let outcomes = result["outcomes"].as_array().expect("a list");
-        assert!(outcomes.len() == count && outcomes.iter().all(|outcome| outcome == "accepted"), "{result}");
-        result["received"].as_object().expect("an object").values().filter_map(Value::as_u64).collect()
+        assert!(
+            outcomes.len() == count && outcomes.iter().all(|outcome| outcome == "accepted"),
+            "{result}"
+        );
+        result["received"]
+            .as_object()
+            .expect("an object")
+            .values()
+            .filter_map(Value::as_u64)
+            .collect()
     }
 }
 
@@ -89,15 +103,24 @@ pub(crate) fn run(python: &str, urls: &[String; 2], arguments: &[&str]) -> Value
     command.arg(script).arg(arguments[0]).args(urls).args(&arguments[1..]);
     let output = command.output().expect("Python starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    let result: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let result: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert_eq!(result["timed_out"], false, "{arguments:?}: {result}");
     result
 }
 
 /// The other kind leaves large messages where they are, between edge routers.
 fn small_messages_between_edge_routers(lab: &Lab, kinds: [Kind; 2]) {
-    let Some(python) = peers::needs("messages::small_messages_between_edge_routers", "SKROUTERD_PYTHON") else { return };
+    let Some(python) =
+        peers::needs("messages::small_messages_between_edge_routers", "SKROUTERD_PYTHON")
+    else {
+        return;
+    };
     let routers = Routers::start(lab, python, &kinds, Joined::Beside);
     assert_eq!(routers.carry("closest.one", 200, 100, 1), [200]);
     assert_eq!(routers.carry("multicast.small", 50, 100, 3), [50; 3]);

@@ -1,4 +1,5 @@
-//! What an operator sees of a router: refusals one by one, ports that are held, reasons of links, reloads, and the figures.
+//! What an operator sees of a router: refusals one by one, ports that are held, reasons of links,
+//! reloads, and the figures.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,14 +8,13 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use Kind::Ours;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::backend::Serve;
 use crate::support::pki::{Authority, Contents, Identity};
 use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, wait};
-
-use Kind::Ours;
 
 placed!(a_port_that_is_held_is_told_and_tried_again, held_port, [Ours]);
 placed!(each_client_and_reason_has_its_line_and_count, refusals, [Ours]);
@@ -53,37 +53,54 @@ impl Watched {
     /// What the command prints as JSON.
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.skup(&[arguments, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
     }
 
-    /// Waits until the link that is configured here is not connected for this kind of reason, and gives its words back.
+    /// Waits until the link that is configured here is not connected for this kind of reason, and
+    /// gives its words back.
     #[track_caller]
     fn await_reason(&self, kind: &str) -> String {
-        wait::until(&format!("{}: link1 is not connected: {kind}", self.router.id), wait::patience(), || {
-            let links = self.json(&["link", "status"]);
-            let link = links.as_array()?.iter().find(|link| link["name"] == "link1")?;
-            let told = link["state"] == "not-connected" && link["reason"]["kind"] == kind && link["failures"].as_u64() > Some(0);
-            told.then(|| link["reason"]["text"].as_str().unwrap_or_default().to_owned())
-        })
+        wait::until(
+            &format!("{}: link1 is not connected: {kind}", self.router.id),
+            wait::patience(),
+            || {
+                let links = self.json(&["link", "status"]);
+                let link = links.as_array()?.iter().find(|link| link["name"] == "link1")?;
+                let told = link["state"] == "not-connected"
+                    && link["reason"]["kind"] == kind
+                    && link["failures"].as_u64() > Some(0);
+                told.then(|| link["reason"]["text"].as_str().unwrap_or_default().to_owned())
+            },
+        )
     }
 
     #[track_caller]
     fn await_active(&self) -> Value {
         wait::until(&format!("{}: link1 is active", self.router.id), wait::patience(), || {
             let links = self.json(&["link", "status"]);
-            links.as_array()?.iter().find(|link| link["name"] == "link1" && link["state"] == "active").cloned()
+            links
+                .as_array()?
+                .iter()
+                .find(|link| link["name"] == "link1" && link["state"] == "active")
+                .cloned()
         })
     }
 }
 
 /// An HTTP listener for metrics.
 fn web(spec: Spec, port: u16) -> Spec {
-    spec.entity("listener", json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }))
+    spec.entity(
+        "listener",
+        json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }),
+    )
 }
 
 /// One figure of the page; labels are part of the name.
 fn metric(page: &str, name: &str) -> u64 {
-    let figure = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
+    let figure = page
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     figure.map_or(0, |figure| figure as u64)
 }
@@ -96,15 +113,17 @@ fn metrics(port: u16) -> String {
     page
 }
 
-/// A port held by another process is told once in the log and in the status as long as it is, and opened once it is free;
-/// so for a service's port, and nothing else waits for it.
+/// A port held by another process is told once in the log and in the status as long as it is, and
+/// opened once it is free; so for a service's port, and nothing else waits for it.
 fn held_port(lab: &Lab, _: [Kind; 1]) {
     let hello = Backend::start(Serve::Hello);
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
     let service = holder.local_addr().expect("an address").port();
     let free = ports::free();
-    let spec = Spec::new("held", Ours).tcp_listener("hello", service).tcp_connector("hello", hello.port);
-    let elsewhere = json!({ "name": "free", "address": "hello", "host": "127.0.0.1", "port": free });
+    let spec =
+        Spec::new("held", Ours).tcp_listener("hello", service).tcp_connector("hello", hello.port);
+    let elsewhere =
+        json!({ "name": "free", "address": "hello", "host": "127.0.0.1", "port": free });
     let site = Watched::start(lab, &spec.entity("tcpListener", elsewhere));
     client::await_hello(free);
     let warned = |name: &str| {
@@ -120,24 +139,35 @@ fn held_port(lab: &Lab, _: [Kind; 1]) {
     drop(holder);
     client::await_hello(service);
     wait::until("it is out of the status", wait::patience(), || (!warned(name)).then_some(()));
-    let lines = site.router.log().lines().filter(|line| line.contains(name) && line.contains("held by another")).count();
+    let lines = site
+        .router
+        .log()
+        .lines()
+        .filter(|line| line.contains(name) && line.contains("held by another"))
+        .count();
     assert_eq!(lines, 1, "{}", site.router.log());
     // A port for AMQP is what the router is for: without it, it does not start.
     let held = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let without = Spec::new("without", Ours).clients(held.local_addr().expect("an address").port()).start(lab);
+    let without = Spec::new("without", Ours)
+        .clients(held.local_addr().expect("an address").port())
+        .start(lab);
     wait::until("the router gives up", wait::patience(), || (!without.is_running()).then_some(()));
     assert!(without.log().contains("required listener failed"), "{}", without.log());
 }
 
 fn expired(lab: &Lab) -> Identity {
-    lab.authority().issue("expired", &Contents { common_name: "expired", names: &["localhost"], expired: true })
+    lab.authority().issue(
+        "expired",
+        &Contents { common_name: "expired", names: &["localhost"], expired: true },
+    )
 }
 
 fn stranger(lab: &Lab) -> Identity {
     Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
 }
 
-/// Several wrong clients one after the other: none hides another's line, and each is counted by its reason.
+/// Several wrong clients one after the other: none hides another's line, and each is counted by its
+/// reason.
 fn refusals(lab: &Lab, _: [Kind; 1]) {
     let [links, page] = [ports::free(), ports::free()];
     let spec = web(Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links), page);
@@ -163,7 +193,8 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
     assert!(answer.windows(11).any(|window| window == b"amqp:connec"), "{answer:02x?}");
     site.router.await_log(&["failed", "Client connection unencrypted", "127.0.0.1:"]);
     for reason in ["no_certificate", "expired", "unknown_ca", "plain_text"] {
-        let name = format!("skrouterd_handshake_failures_total{{listener=\"links\",reason=\"{reason}\"}}");
+        let name =
+            format!("skrouterd_handshake_failures_total{{listener=\"links\",reason=\"{reason}\"}}");
         wait::until(&name, wait::patience(), || (metric(&metrics(page), &name) == 1).then_some(()));
     }
     assert_eq!(site.json(&["connection", "list"]), json!([]), "something of it reached the router");
@@ -172,7 +203,10 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
 /// Whoever looks whether a port is open is no event.
 fn probe(lab: &Lab, _: [Kind; 1]) {
     let [clients, links, page] = [ports::free(), ports::free(), ports::free()];
-    let spec = Spec::new("probed", Ours).profile(&lab.identity("probed")).clients(clients).links_tls(links);
+    let spec = Spec::new("probed", Ours)
+        .profile(&lab.identity("probed"))
+        .clients(clients)
+        .links_tls(links);
     let site = Watched::start(lab, &web(spec, page));
     for port in [clients, links, page] {
         site.router.await_port(port);
@@ -194,32 +228,51 @@ fn silence(lab: &Lab, _: [Kind; 1]) {
     let [clients, page] = [ports::free(), ports::free()];
     let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients, "role": "normal",
         "saslMechanisms": "ANONYMOUS", "authenticatePeer": false, "initialHandshakeTimeoutSeconds": 1 });
-    let site = Watched::start(lab, &web(Spec::new("patient", Ours).entity("listener", listener), page));
+    let site =
+        Watched::start(lab, &web(Spec::new("patient", Ours).entity("listener", listener), page));
     site.router.await_port(clients);
     let mut silent = client::connect(clients);
     assert_eq!(silent.read(&mut [0]).expect("the router ends it"), 0);
-    site.router.await_log(&["failed", &silent.local_addr().expect("an address").to_string(), "nothing was received"]);
-    assert_eq!(metric(&metrics(page), "skrouterd_handshake_failures_total{listener=\"clients\",reason=\"timeout\"}"), 1);
+    site.router.await_log(&[
+        "failed",
+        &silent.local_addr().expect("an address").to_string(),
+        "nothing was received",
+    ]);
+    assert_eq!(
+        metric(
+            &metrics(page),
+            "skrouterd_handshake_failures_total{listener=\"clients\",reason=\"timeout\"}"
+        ),
+        1
+    );
 }
 
-/// SIGHUP: who connects afterwards is shown the new certificate, a link that stands stays, and a pair of files that does not
-/// fit changes nothing.
+/// SIGHUP: who connects afterwards is shown the new certificate, a link that stands stays, and a
+/// pair of files that does not fit changes nothing.
 fn reload(lab: &Lab, _: [Kind; 1]) {
     let identity = lab.identity("north");
     let (certificate, key) = identity.own.clone().expect("a certificate");
     let links = ports::free();
     let north = Spec::new("north", Ours).profile(&identity).links_tls(links);
     let north = Watched::start(lab, &north);
-    let south = Watched::start(lab, &Spec::new("south", Ours).profile(&lab.identity("south")).link_tls("link1", links));
+    let south = Watched::start(
+        lab,
+        &Spec::new("south", Ours).profile(&lab.identity("south")).link_tls("link1", links),
+    );
     let since = south.await_active()["since"].clone();
     let client = lab.identity("client");
     let shown = || {
         let stream = tls::connect(links, &client).expect("a handshake");
-        stream.conn.peer_certificates().and_then(|chain| chain.first().map(|leaf| leaf.to_vec())).expect("a certificate")
+        stream
+            .conn
+            .peer_certificates()
+            .and_then(|chain| chain.first().map(|leaf| leaf.to_vec()))
+            .expect("a certificate")
     };
     let before = shown();
     let contents = Contents { common_name: "renewed", names: &["localhost"], expired: false };
-    let (new_certificate, new_key) = lab.authority().issue("renewed", &contents).own.expect("a certificate");
+    let (new_certificate, new_key) =
+        lab.authority().issue("renewed", &contents).own.expect("a certificate");
     std::fs::copy(&new_certificate, &certificate).expect("the certificate is replaced");
     north.router.signal(Signal::HUP);
     north.router.await_log(&["sslProfile tls stays as it was", "privateKeyFile", "do"]);
@@ -253,29 +306,45 @@ fn answering_and_telling(words: &[u8]) -> (u16, mpsc::Receiver<Instant>) {
     (port, told)
 }
 
-/// Every counterpart that is not what it should be has its reason, in words that name what to change.
+/// Every counterpart that is not what it should be has its reason, in words that name what to
+/// change.
 fn reasons(lab: &Lab, _: [Kind; 1]) {
     let good = lab.identity("good");
     let [links, clients, plain] = [ports::free(), ports::free(), ports::free()];
     let listener = json!({ "name": "plain", "host": "127.0.0.1", "port": plain, "role": "inter-router",
         "saslMechanisms": "ANONYMOUS", "authenticatePeer": false });
-    let north = Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links).clients(clients);
+    let north =
+        Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links).clients(clients);
     let north = Watched::start(lab, &north.entity("listener", listener));
     for port in [links, clients, plain] {
         north.router.await_port(port);
     }
     let nobody = ports::free();
     let web = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let by_tls = |name: &str, identity: &Identity, port| Spec::new(name, Ours).profile(identity).link_tls("link1", port);
+    let by_tls = |name: &str, identity: &Identity, port| {
+        Spec::new(name, Ours).profile(identity).link_tls("link1", port)
+    };
     let in_clear = |name: &str, port| Spec::new(name, Ours).link_plain("link1", port, 1);
     let unresolved = json!({ "name": "link1", "host": "no-such-host.invalid", "port": links, "role": "inter-router" });
     let cases = [
-        (Spec::new("a", Ours).entity("connector", unresolved), "name-not-resolved", "no-such-host.invalid"),
+        (
+            Spec::new("a", Ours).entity("connector", unresolved),
+            "name-not-resolved",
+            "no-such-host.invalid",
+        ),
         (in_clear("b", nobody), "refused", "nothing listens there"),
-        (by_tls("c", &good.clone().trusting(&Authority::new(lab.path(), "else")), links), "unknown-authority", "CN=test-ca"),
+        (
+            by_tls("c", &good.clone().trusting(&Authority::new(lab.path(), "else")), links),
+            "unknown-authority",
+            "CN=test-ca",
+        ),
         (by_tls("d", &expired(lab), links), "our-certificate-refused", "certificate_expired"),
         (by_tls("e", &stranger(lab), links), "our-certificate-refused", "unknown_ca"),
-        (by_tls("f", &good.clone().anonymous(), links), "our-certificate-refused", "certificate_required"),
+        (
+            by_tls("f", &good.clone().anonymous(), links),
+            "our-certificate-refused",
+            "certificate_required",
+        ),
         (by_tls("g", &good, plain), "tls-failed", "speaks no TLS"),
         (in_clear("h", links), "not-authenticated", "whether it demands TLS"),
         (in_clear("i", clients), "role-mismatch", "qd:forbidden"),
@@ -288,7 +357,10 @@ fn reasons(lab: &Lab, _: [Kind; 1]) {
         assert!(text.contains(words), "{kind}: {text}");
         let output = site.skup(&["link", "status"]);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(printed.starts_with("Link link1 not connected\n") && printed.contains("next try:"), "{printed}");
+        assert!(
+            printed.starts_with("Link link1 not connected\n") && printed.contains("next try:"),
+            "{printed}"
+        );
         assert_eq!(output.status.code(), Some(1));
     }
     assert!(north.router.is_running());
@@ -302,21 +374,31 @@ fn changed_trouble(lab: &Lab, _: [Kind; 1]) {
     let north = Spec::new("north", Ours).clients(port).start(lab);
     north.await_port(port);
     site.router.await_log(&["Connection to", "qd:forbidden"]);
-    let lines = site.router.log().lines().filter(|line| line.contains("connection refused")).count();
+    let lines =
+        site.router.log().lines().filter(|line| line.contains("connection refused")).count();
     assert_eq!(lines, 1, "{}", site.router.log());
 }
 
-/// A peer that closes the connection with an error is not asked again at once: it has said what it will not have.
+/// A peer that closes the connection with an error is not asked again at once: it has said what it
+/// will not have.
 fn closed_with_error(lab: &Lab, _: [Kind; 1]) {
     let mechanisms = amqp::performative(amqp::code::SASL_MECHANISMS, &[amqp::symbol("ANONYMOUS")]);
     let outcome = amqp::performative(amqp::code::SASL_OUTCOME, &[amqp::ubyte(0)]);
-    let error = amqp::performative(amqp::code::ERROR, &[amqp::symbol("amqp:connection:forced"), amqp::string("too much")]);
+    let error = amqp::performative(
+        amqp::code::ERROR,
+        &[amqp::symbol("amqp:connection:forced"), amqp::string("too much")],
+    );
     let close = amqp::performative(amqp::code::CLOSE, &[error]);
-    let sasl = [amqp::SASL_HEADER, &amqp::sasl_frame(&mechanisms), &amqp::sasl_frame(&outcome)].concat();
-    let words = [&sasl[..], amqp::HEADER, &amqp::frame(0, &amqp::open("north")), &amqp::frame(0, &close)].concat();
+    let sasl =
+        [amqp::SASL_HEADER, &amqp::sasl_frame(&mechanisms), &amqp::sasl_frame(&outcome)].concat();
+    let words =
+        [&sasl[..], amqp::HEADER, &amqp::frame(0, &amqp::open("north")), &amqp::frame(0, &close)]
+            .concat();
     let (port, comings) = answering_and_telling(&words);
     let site = Watched::start(lab, &Spec::new("south", Ours).link_plain("link1", port, 1));
-    let came = |what: &str| comings.recv_timeout(wait::patience()).unwrap_or_else(|_| panic!("no {what} connection"));
+    let came = |what: &str| {
+        comings.recv_timeout(wait::patience()).unwrap_or_else(|_| panic!("no {what} connection"))
+    };
     let first = came("first");
     let pause = came("second") - first;
     let text = site.await_reason("closed-by-peer");
@@ -324,7 +406,8 @@ fn closed_with_error(lab: &Lab, _: [Kind; 1]) {
     assert!(pause >= Duration::from_secs(2), "again after {pause:?}");
 }
 
-/// A router that stops closes its links without an error, so that they are there again as soon as it is.
+/// A router that stops closes its links without an error, so that they are there again as soon as
+/// it is.
 fn stopped_neighbor(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
     let mut north = Spec::new("north", Ours).links_plain(port).start(lab);
@@ -346,9 +429,11 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
     let [links, echo_port, dead_port] = [ports::free(), ports::free(), ports::free()];
     let pages = [(); 3].map(|()| ports::free());
     let middle = web(Spec::new("middle", Ours).links_plain(links), pages[1]).start(lab);
-    let first = Spec::new("first", Ours).link_plain("link1", links, 1).tcp_listener("echo", echo_port);
+    let first =
+        Spec::new("first", Ours).link_plain("link1", links, 1).tcp_listener("echo", echo_port);
     let first = web(first.tcp_listener("dead", dead_port), pages[0]).start(lab);
-    let last = Spec::new("last", Ours).link_plain("link1", links, 1).tcp_connector("echo", echo.port);
+    let last =
+        Spec::new("last", Ours).link_plain("link1", links, 1).tcp_connector("echo", echo.port);
     let last = web(last.tcp_connector("dead", nobody), pages[2]).start(lab);
     for (router, page) in [(&first, pages[0]), (&middle, pages[1]), (&last, pages[2])] {
         router.await_port(page);
@@ -366,7 +451,9 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
         });
     };
     let service = |name: &str, direction: &str, more: &str| {
-        format!("skrouterd_service_{name}{{address=\"echo\",protocol=\"tcp\",direction=\"{direction}\"{more}}}")
+        format!(
+            "skrouterd_service_{name}{{address=\"echo\",protocol=\"tcp\",direction=\"{direction}\"{more}}}"
+        )
     };
     for (page, side) in [(0, "listener"), (2, "connector")] {
         await_metric(page, "qdr_tcp_service_connections", 1);
@@ -395,14 +482,16 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
     });
 }
 
-/// One line with file, entity and attribute; exit status 1; neither port nor admin socket was made, and a log file only to say the same.
+/// One line with file, entity and attribute; exit status 1; neither port nor admin socket was made,
+/// and a log file only to say the same.
 fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
     let good = lab.identity("good");
     let (certificate, key) = good.own.clone().expect("a certificate");
     let (_, other_key) = lab.identity("other").own.expect("a certificate");
     let port = ports::free();
     let profile = |more: Value| {
-        let mut attributes = json!({ "name": "tls", "certFile": certificate, "privateKeyFile": key });
+        let mut attributes =
+            json!({ "name": "tls", "certFile": certificate, "privateKeyFile": key });
         for (name, value) in more.as_object().expect("attributes") {
             attributes[name] = value.clone();
         }
@@ -410,36 +499,77 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
     };
     let cases = [
         (profile(json!({ "certFile": "/no/such/file" })), "sslProfile 'tls': attribute 'certFile'"),
-        (profile(json!({ "privateKeyFile": other_key })), "sslProfile 'tls': attribute 'privateKeyFile'"),
-        (profile(json!({ "password": "env:NO_SUCH_VARIABLE" })), "sslProfile 'tls': attribute 'password'"),
+        (
+            profile(json!({ "privateKeyFile": other_key })),
+            "sslProfile 'tls': attribute 'privateKeyFile'",
+        ),
+        (
+            profile(json!({ "password": "env:NO_SUCH_VARIABLE" })),
+            "sslProfile 'tls': attribute 'password'",
+        ),
         (profile(json!({ "ciphers": "AES128-SHA" })), "sslProfile 'tls': attribute 'ciphers'"),
         (profile(json!({ "protocols": "TLSv1" })), "sslProfile 'tls': attribute 'protocols'"),
-        (("listener", json!({ "name": "twin", "host": "127.0.0.1", "port": port })), "listener 'twin': attribute 'port'"),
-        (("listener", json!({ "name": "clients", "port": 1 })), "listener 'clients': attribute 'name'"),
-        (("listener", json!({ "name": "x", "port": 1, "requireSsl": true })), "listener 'x': attribute 'requireSsl'"),
-        (("listener", json!({ "name": "x", "port": 1, "saslMechanisms": "PLAIN" })), "listener 'x': attribute 'saslMechanisms'"),
-        (("tcpConnector", json!({ "name": "x", "address": "a", "host": "h" })), "tcpConnector 'x': attribute 'port'"),
-        (("tcpConnector", json!({ "name": "x", "adress": "a" })), "tcpConnector 'x': attribute 'adress'"),
+        (
+            ("listener", json!({ "name": "twin", "host": "127.0.0.1", "port": port })),
+            "listener 'twin': attribute 'port'",
+        ),
+        (
+            ("listener", json!({ "name": "clients", "port": 1 })),
+            "listener 'clients': attribute 'name'",
+        ),
+        (
+            ("listener", json!({ "name": "x", "port": 1, "requireSsl": true })),
+            "listener 'x': attribute 'requireSsl'",
+        ),
+        (
+            ("listener", json!({ "name": "x", "port": 1, "saslMechanisms": "PLAIN" })),
+            "listener 'x': attribute 'saslMechanisms'",
+        ),
+        (
+            ("tcpConnector", json!({ "name": "x", "address": "a", "host": "h" })),
+            "tcpConnector 'x': attribute 'port'",
+        ),
+        (
+            ("tcpConnector", json!({ "name": "x", "adress": "a" })),
+            "tcpConnector 'x': attribute 'adress'",
+        ),
         (("listner", json!({})), "'listner'"),
     ];
-    let [config, socket, log] = ["bad.json", "bad.sock", "bad.log"].map(|name| lab.path().join(name));
+    let [config, socket, log] =
+        ["bad.json", "bad.sock", "bad.log"].map(|name| lab.path().join(name));
     for ((entity, attributes), place) in cases {
-        let spec = Spec::new("bad", Ours).clients(port).entity("log", json!({ "module": "DEFAULT", "outputFile": log }));
-        std::fs::write(&config, spec.entity(entity, attributes).text()).expect("the configuration is written");
+        let spec = Spec::new("bad", Ours)
+            .clients(port)
+            .entity("log", json!({ "module": "DEFAULT", "outputFile": log }));
+        std::fs::write(&config, spec.entity(entity, attributes).text())
+            .expect("the configuration is written");
         let mut command = Command::new(peers::ours());
-        let output = command.arg("-c").arg(&config).arg("--admin-socket").arg(&socket).output().expect("the router starts");
+        let output = command
+            .arg("-c")
+            .arg(&config)
+            .arg("--admin-socket")
+            .arg(&socket)
+            .output()
+            .expect("the router starts");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{place}: {text}");
-        assert!(text.lines().count() == 1 && text.contains("bad.json: ") && text.contains(place), "{place}: {text}");
+        assert!(
+            text.lines().count() == 1 && text.contains("bad.json: ") && text.contains(place),
+            "{place}: {text}"
+        );
         assert!(!ports::listening(port) && !socket.exists(), "{place}: something was opened");
         if let Ok(logged) = std::fs::read_to_string(&log) {
-            assert!(logged.lines().count() == 1 && logged.contains(place), "{place}: the log file says {logged}");
+            assert!(
+                logged.lines().count() == 1 && logged.contains(place),
+                "{place}: the log file says {logged}"
+            );
             std::fs::remove_file(&log).expect("the log file is removed");
         }
     }
 }
 
-/// Two uplinks: one is in use, the other stands by, which is as good; and a service beyond is seen where its way begins.
+/// Two uplinks: one is in use, the other stands by, which is as good; and a service beyond is seen
+/// where its way begins.
 fn uplinks(lab: &Lab, _: [Kind; 1]) {
     let hello = Backend::start(Serve::Hello);
     let [first, second, port] = [ports::free(), ports::free(), ports::free()];
@@ -447,22 +577,37 @@ fn uplinks(lab: &Lab, _: [Kind; 1]) {
         let interior = Spec::new(name, Ours).edges_plain(port).tcp_connector("hello", hello.port);
         Watched::start(lab, &interior)
     });
-    let edge = Spec::edge("edge", Ours).link_plain("first", first, 1).link_plain("second", second, 1).with_edge_links();
+    let edge = Spec::edge("edge", Ours)
+        .link_plain("first", first, 1)
+        .link_plain("second", second, 1)
+        .with_edge_links();
     let edge = Watched::start(lab, &edge.tcp_listener("hello", port));
     edge.router.await_port(port);
-    let in_use = wait::until("one uplink is in use and the other stands by", wait::patience(), || {
-        let links = edge.json(&["link", "status"]);
-        let links = links.as_array()?;
-        let standing = links.iter().filter(|link| link["reason"]["kind"] == "stands-by").count();
-        let used = links.iter().find(|link| link["state"] == "active" && link["reason"].is_null())?;
-        (standing == 1).then(|| used["name"].as_str().map(str::to_owned))?
-    });
+    let in_use =
+        wait::until("one uplink is in use and the other stands by", wait::patience(), || {
+            let links = edge.json(&["link", "status"]);
+            let links = links.as_array()?;
+            let standing =
+                links.iter().filter(|link| link["reason"]["kind"] == "stands-by").count();
+            let used =
+                links.iter().find(|link| link["state"] == "active" && link["reason"].is_null())?;
+            (standing == 1).then(|| used["name"].as_str().map(str::to_owned))?
+        });
     assert!(edge.skup(&["link", "status"]).status.success());
     let services = edge.json(&["service", "list"]);
-    let services: Vec<_> = services.as_array().into_iter().flatten().map(|it| (&it["address"], &it["routers"])).collect();
+    let services: Vec<_> = services
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|it| (&it["address"], &it["routers"]))
+        .collect();
     assert_eq!(services, [(&json!("hello"), &json!([in_use]))]);
     for interior in &interiors {
         let links = interior.json(&["link", "status"]);
-        assert_eq!((links[0]["role"].as_str(), links[0]["peer"]["router_id"].as_str()), (Some("edge"), Some("edge")), "{links}");
+        assert_eq!(
+            (links[0]["role"].as_str(), links[0]["peer"]["router_id"].as_str()),
+            (Some("edge"), Some("edge")),
+            "{links}"
+        );
     }
 }

@@ -1,9 +1,11 @@
-//! Crowds that hold places: what they may have is bounded, and those with something to do still get in.
+//! Crowds that hold places: what they may have is bounded, and those with something to do still get
+//! in.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
+use Kind::Ours;
 use serde_json::json;
 
 use crate::access::password_line;
@@ -11,8 +13,6 @@ use crate::operator::Watched;
 use crate::support::amqp::{self, binary, code, performative, sasl_frame, symbol};
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Spec, client, ports, wait};
-
-use Kind::Ours;
 
 placed!(silent_connections_keep_no_probe_out, silent_probes, [Ours]);
 placed!(silent_sockets_keep_neither_clients_nor_neighbors_out, silent_sockets, [Ours]);
@@ -26,7 +26,10 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 fn web(spec: Spec, port: u16) -> Spec {
-    spec.entity("listener", json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }))
+    spec.entity(
+        "listener",
+        json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }),
+    )
 }
 
 /// Asks for `/healthz` as a kubelet does. Panics when it would restart the router.
@@ -36,7 +39,9 @@ fn probe(port: u16) {
     stream.set_read_timeout(Some(PROBE)).expect("set");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("no answer within a second: {error}"));
+    stream
+        .read_to_string(&mut answer)
+        .unwrap_or_else(|error| panic!("no answer within a second: {error}"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("OK\n"), "{answer}");
 }
 
@@ -88,7 +93,8 @@ fn silent_probes(lab: &Lab, _: [Kind; 1]) {
 fn silent_sockets(lab: &Lab, _: [Kind; 1]) {
     let hello = Backend::start(Serve::Hello);
     let [clients, links, service] = [(); 3].map(|()| ports::free());
-    let spec = Spec::new("north", Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
+    let spec =
+        Spec::new("north", Ours).clients(clients).links_plain(links).tcp_listener("hello", service);
     let router = spec.start(lab);
     router.await_port(clients);
     router.await_port(links);
@@ -107,7 +113,10 @@ fn silent_sockets(lab: &Lab, _: [Kind; 1]) {
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
     assert!(opens(&mut stream), "a client is shut out");
     let begun = Instant::now();
-    let neighbor = Spec::new("south", Ours).link_plain("link1", links, 1).tcp_connector("hello", hello.port).start(lab);
+    let neighbor = Spec::new("south", Ours)
+        .link_plain("link1", links, 1)
+        .tcp_connector("hello", hello.port)
+        .start(lab);
     client::await_hello(service);
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(router.is_running() && neighbor.is_running());
@@ -132,7 +141,12 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
         assert!(opens(&mut stream), "a client that was accepted got no answer");
     }
     let log = site.router.log();
-    assert!(!log.contains("cannot be moved") && !log.contains("cannot accept") && !log.contains("os error 24"), "{log}");
+    assert!(
+        !log.contains("cannot be moved")
+            && !log.contains("cannot accept")
+            && !log.contains("os error 24"),
+        "{log}"
+    );
     assert!(site.router.is_running());
 }
 
@@ -140,17 +154,22 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
 fn login(user: &str, password: &str) -> Vec<u8> {
     let response = format!("\0{user}\0{password}");
     let init = performative(code::SASL_INIT, &[symbol("PLAIN"), binary(response.as_bytes())]);
-    [amqp::SASL_HEADER, &sasl_frame(&init), amqp::HEADER, &amqp::frame(0, &amqp::open("client"))].concat()
+    [amqp::SASL_HEADER, &sasl_frame(&init), amqp::HEADER, &amqp::frame(0, &amqp::open("client"))]
+        .concat()
 }
 
 fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
     let users = lab.path().join("users");
     std::fs::write(&users, password_line("alice", "wonder")).expect("written");
-    std::fs::write(lab.path().join("skrouterd.conf"), format!("password_file: {}\n", users.display())).expect("written");
+    std::fs::write(
+        lab.path().join("skrouterd.conf"),
+        format!("password_file: {}\n", users.display()),
+    )
+    .expect("written");
     let port = ports::free();
-    let spec = Spec::new("north", Ours).attribute("saslConfigDir", lab.path().to_string_lossy().into());
-    let listener =
-        json!({ "name": "door", "host": "127.0.0.1", "port": port, "saslMechanisms": "PLAIN", "authenticatePeer": true });
+    let spec =
+        Spec::new("north", Ours).attribute("saslConfigDir", lab.path().to_string_lossy().into());
+    let listener = json!({ "name": "door", "host": "127.0.0.1", "port": port, "saslMechanisms": "PLAIN", "authenticatePeer": true });
     let router = spec.entity("listener", listener).start(lab);
     router.await_port(port);
     let right = || {
@@ -170,7 +189,10 @@ fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
         .collect();
     let took = right();
     // It waits for the check that is being made, at most.
-    assert!(took < 4 * alone + Duration::from_secs(1), "a right password took {took:?}, and {alone:?} alone");
+    assert!(
+        took < 4 * alone + Duration::from_secs(1),
+        "a right password took {took:?}, and {alone:?} alone"
+    );
     // Beside the guesser it is a matter of tries, and of few.
     let opened = wait::attempt(wait::patience(), || {
         let mut stream = client::connect_from(OTHER, port).ok()?;

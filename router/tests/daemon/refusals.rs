@@ -1,39 +1,80 @@
-//! Who may not link: refused before anything of it reaches the routing, told to the operator, and nobody else is hurt.
-
-use crate::support::pki::{Authority, Contents, Identity};
-use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, ports, tls};
+//! Who may not link: refused before anything of it reaches the routing, told to the operator, and
+//! nobody else is hurt.
 
 use std::io::{Read, Write};
 
-use crate::support::backend::Serve;
 use Kind::{Ours, Peer};
 
-placed!(accepts_a_valid_client, |lab: &Lab, kinds| client_with(lab, kinds, Refused::No, |lab| lab.identity("client")), [Ours]);
-placed!(refuses_a_client_without_certificate, |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, no_certificate), [Ours]);
-placed!(refuses_a_client_of_another_authority, |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, other_authority), [Ours]);
-placed!(refuses_a_client_whose_certificate_expired, |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, expired), [Ours]);
-placed!(refuses_amqp_in_clear_where_tls_is_required, |lab: &Lab, kinds| in_clear(lab, kinds, &amqp::opening("south")), [Ours]);
-placed!(refuses_a_bare_header_where_tls_is_required, |lab: &Lab, kinds| in_clear(lab, kinds, amqp::HEADER), [Ours]);
+use crate::support::backend::Serve;
+use crate::support::pki::{Authority, Contents, Identity};
+use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, ports, tls};
+
+placed!(
+    accepts_a_valid_client,
+    |lab: &Lab, kinds| client_with(lab, kinds, Refused::No, |lab| lab.identity("client")),
+    [Ours]
+);
+placed!(
+    refuses_a_client_without_certificate,
+    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, no_certificate),
+    [Ours]
+);
+placed!(
+    refuses_a_client_of_another_authority,
+    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, other_authority),
+    [Ours]
+);
+placed!(
+    refuses_a_client_whose_certificate_expired,
+    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, expired),
+    [Ours]
+);
+placed!(
+    refuses_amqp_in_clear_where_tls_is_required,
+    |lab: &Lab, kinds| in_clear(lab, kinds, &amqp::opening("south")),
+    [Ours]
+);
+placed!(
+    refuses_a_bare_header_where_tls_is_required,
+    |lab: &Lab, kinds| in_clear(lab, kinds, amqp::HEADER),
+    [Ours]
+);
 placed!(
     refuses_http_where_tls_is_required,
     |lab: &Lab, kinds| in_clear(lab, kinds, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     [Ours]
 );
 
-placed!(links_by_common_name_alone, |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good), [Ours, Ours]);
-placed!(does_not_link_to_another_name, |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South), [Ours, Ours]);
+placed!(
+    links_by_common_name_alone,
+    |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good),
+    [Ours, Ours]
+);
+placed!(
+    does_not_link_to_another_name,
+    |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South),
+    [Ours, Ours]
+);
 placed!(
     does_not_link_to_another_common_name,
     |lab: &Lab, kinds| no_link(lab, kinds, common_name("elsewhere"), good, Teller::South),
     [Ours, Ours]
 );
-placed!(does_not_link_to_an_expired_site, |lab: &Lab, kinds| no_link(lab, kinds, expired, good, Teller::South), [Ours, Ours]);
+placed!(
+    does_not_link_to_an_expired_site,
+    |lab: &Lab, kinds| no_link(lab, kinds, expired, good, Teller::South),
+    [Ours, Ours]
+);
 placed!(
     does_not_link_to_another_authority,
     |lab: &Lab, kinds| no_link(lab, kinds, other_authority, good, Teller::South),
     [Ours, Ours]
 );
-placed!(is_not_linked_by_an_expired_site, |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North), [Ours, Ours]);
+placed!(
+    is_not_linked_by_an_expired_site,
+    |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
+    [Ours, Ours]
+);
 placed!(
     is_not_linked_by_another_authority,
     |lab: &Lab, kinds| no_link(lab, kinds, good, other_authority, Teller::North),
@@ -48,7 +89,11 @@ placed!(
 mod mixed {
     use super::*;
 
-    placed!(links_to_a_peer_by_common_name, |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good), [Peer, Ours]);
+    placed!(
+        links_to_a_peer_by_common_name,
+        |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good),
+        [Peer, Ours]
+    );
     placed!(
         peer_refuses_our_expired_certificate,
         |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
@@ -59,7 +104,11 @@ mod mixed {
         |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
         [Ours, Peer]
     );
-    placed!(peer_of_another_name, |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South), [Peer, Ours]);
+    placed!(
+        peer_of_another_name,
+        |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South),
+        [Peer, Ours]
+    );
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,16 +133,28 @@ fn no_certificate(lab: &Lab) -> Identity {
 }
 
 fn expired(lab: &Lab) -> Identity {
-    lab.authority().issue("expired", &Contents { common_name: "localhost", names: &["localhost", "127.0.0.1"], expired: true })
+    lab.authority().issue(
+        "expired",
+        &Contents { common_name: "localhost", names: &["localhost", "127.0.0.1"], expired: true },
+    )
 }
 
 fn other_name(lab: &Lab) -> Identity {
-    lab.authority()
-        .issue("elsewhere", &Contents { common_name: "elsewhere.example", names: &["elsewhere.example"], expired: false })
+    lab.authority().issue(
+        "elsewhere",
+        &Contents {
+            common_name: "elsewhere.example",
+            names: &["elsewhere.example"],
+            expired: false,
+        },
+    )
 }
 
 fn common_name(name: &'static str) -> impl Fn(&Lab) -> Identity {
-    move |lab| lab.authority().issue("common-name", &Contents { common_name: name, names: &[], expired: false })
+    move |lab| {
+        lab.authority()
+            .issue("common-name", &Contents { common_name: name, names: &[], expired: false })
+    }
 }
 
 /// Signed by another authority, trusting ours: it is for the other side to refuse.
@@ -110,16 +171,22 @@ struct Site {
 /// A site with a port for links, and a good neighbor that serves `hello` over it.
 fn site(lab: &Lab, kind: Kind, identity: &Identity) -> Site {
     let [link, port] = [ports::free(), ports::free()];
-    let north = Spec::new("north", kind).profile(identity).links_tls(link).tcp_listener("hello", port).start(lab);
+    let north = Spec::new("north", kind)
+        .profile(identity)
+        .links_tls(link)
+        .tcp_listener("hello", port)
+        .start(lab);
     north.await_port(link);
     Site { north, link, port }
 }
 
-/// A TLS client with some identity: let in or refused, and a refusal is logged with the client's address.
+/// A TLS client with some identity: let in or refused, and a refusal is logged with the client's
+/// address.
 fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(&Lab) -> Identity) {
     let hello = Backend::start(Serve::Hello);
     let site = site(lab, kinds[0], &lab.identity("north"));
-    let neighbor = Spec::new("south", kinds[0]).profile(&lab.identity("south")).link_tls("link1", site.link);
+    let neighbor =
+        Spec::new("south", kinds[0]).profile(&lab.identity("south")).link_tls("link1", site.link);
     let _neighbor = neighbor.tcp_connector("hello", hello.port).start(lab);
     client::await_hello(site.port);
     let identity = identity(lab);
@@ -140,7 +207,11 @@ fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(
         }
         Err(error) => assert!(refused == Refused::Yes, "a good client was refused: {error}"),
     }
-    assert_eq!(client::get(site.port).ok().as_deref(), Some(client::HELLO), "the good neighbor does not suffer");
+    assert_eq!(
+        client::get(site.port).ok().as_deref(),
+        Some(client::HELLO),
+        "the good neighbor does not suffer"
+    );
 }
 
 /// Something other than TLS on a port that requires it.
@@ -152,13 +223,21 @@ fn in_clear(lab: &Lab, kinds: [Kind; 1], octets: &[u8]) {
     assert!(ended, "the connection is still open");
     assert!(answer.len() < 1024);
     // Condition and reason may be told in an AMQP close, but no performative of a session may come.
-    assert!(!answer.windows(3).any(|window| window == [0x00, 0x53, amqp::code::BEGIN]), "a session in clear: {answer:02x?}");
+    assert!(
+        !answer.windows(3).any(|window| window == [0x00, 0x53, amqp::code::BEGIN]),
+        "a session in clear: {answer:02x?}"
+    );
     site.north.await_log(&[&from, "failed"]);
     assert!(site.north.is_running());
 }
 
 /// Two sites with such certificates find each other.
-fn links(lab: &Lab, kinds: [Kind; 2], north: impl Fn(&Lab) -> Identity, south: impl Fn(&Lab) -> Identity) {
+fn links(
+    lab: &Lab,
+    kinds: [Kind; 2],
+    north: impl Fn(&Lab) -> Identity,
+    south: impl Fn(&Lab) -> Identity,
+) {
     let hello = Backend::start(Serve::Hello);
     let site = site(lab, kinds[0], &north(lab));
     let south = Spec::new("south", kinds[1]).profile(&south(lab)).link_tls("link1", site.link);
@@ -166,8 +245,15 @@ fn links(lab: &Lab, kinds: [Kind; 2], north: impl Fn(&Lab) -> Identity, south: i
     client::await_hello(site.port);
 }
 
-/// Two sites with such certificates do not, one of them says why, and a third with a good certificate still links.
-fn no_link(lab: &Lab, kinds: [Kind; 2], north: impl Fn(&Lab) -> Identity, south: impl Fn(&Lab) -> Identity, teller: Teller) {
+/// Two sites with such certificates do not, one of them says why, and a third with a good
+/// certificate still links.
+fn no_link(
+    lab: &Lab,
+    kinds: [Kind; 2],
+    north: impl Fn(&Lab) -> Identity,
+    south: impl Fn(&Lab) -> Identity,
+    teller: Teller,
+) {
     let hello = Backend::start(Serve::Hello);
     let site = site(lab, kinds[0], &north(lab));
     let bad = Spec::new("south", kinds[1]).profile(&south(lab)).link_tls("link1", site.link);

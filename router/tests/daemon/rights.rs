@@ -13,9 +13,12 @@ fn open(name: &str, port: u16, management: &str) -> serde_json::Value {
 #[test]
 fn a_listener_decides_what_its_clients_may_manage() {
     let lab = Lab::new("rights::a_listener_decides_what_its_clients_may_manage");
-    let [full, reading, nothing, links] = [ports::free(), ports::free(), ports::free(), ports::free()];
+    let [full, reading, nothing, links] =
+        [ports::free(), ports::free(), ports::free(), ports::free()];
     let north = Spec::new("north", Kind::Ours).clients(full).links_plain(links);
-    let north = north.entity("listener", open("reading", reading, "read")).entity("listener", open("nothing", nothing, "none"));
+    let north = north
+        .entity("listener", open("reading", reading, "read"))
+        .entity("listener", open("nothing", nothing, "none"));
     let north = north.start(&lab);
     let _south = Spec::new("south", Kind::Ours).link_plain("link", links, 1).start(&lab);
     [full, reading, nothing].iter().for_each(|port| north.await_port(*port));
@@ -23,7 +26,9 @@ fn a_listener_decides_what_its_clients_may_manage() {
     let dummy = || create("io.skupper.router.dummy", "d", &[]);
 
     let mut operator = Manager::connect(full, there);
-    wait::until("the other router answers", wait::patience(), || operator.ask(read("self"), Status::OK).ok());
+    wait::until("the other router answers", wait::patience(), || {
+        operator.ask(read("self"), Status::OK).ok()
+    });
     operator.ask(dummy(), Status::CREATED).expect("a request that goes on to the other router");
 
     for (port, reads) in [(reading, true), (nothing, false)] {
@@ -34,9 +39,12 @@ fn a_listener_decides_what_its_clients_may_manage() {
         assert_eq!(client.ask(query, Status::OK).is_ok(), reads);
         // Whatever the address looks like, nothing goes on to the other router, which would not
         // know whom to refuse.
-        for address in
-            [there, "amqp:/_topo/0/south/$management", "x:/_topo/0/south/$management/", "_topo/0/south/$_management_internal"]
-        {
+        for address in [
+            there,
+            "amqp:/_topo/0/south/$management",
+            "x:/_topo/0/south/$management/",
+            "_topo/0/south/$_management_internal",
+        ] {
             client.turn_to(address);
             let error = client.ask(read("self"), Status::OK).expect_err(address).to_string();
             assert!(error.contains("management attribute"), "{address}: {error}");
@@ -51,10 +59,13 @@ fn a_neighbor_is_held_to_its_listener() {
     let guarded = json!({ "name": "links", "host": "127.0.0.1", "port": links, "role": "inter-router",
         "saslMechanisms": "ANONYMOUS", "management": "read" });
     let _north = Spec::new("north", Kind::Ours).entity("listener", guarded).start(&lab);
-    let south = Spec::new("south", Kind::Ours).clients(clients).link_plain("link", links, 1).start(&lab);
+    let south =
+        Spec::new("south", Kind::Ours).clients(clients).link_plain("link", links, 1).start(&lab);
     south.await_port(clients);
     let mut client = Manager::connect(clients, "_topo/0/north/$management");
-    wait::until("the other router answers", wait::patience(), || client.ask(read("self"), Status::OK).ok());
+    wait::until("the other router answers", wait::patience(), || {
+        client.ask(read("self"), Status::OK).ok()
+    });
     let (status, text) = client.refusal(create("io.skupper.router.dummy", "d", &[]));
     assert!(status == 403 && text.contains("management: read"), "{status} {text}");
 }
@@ -64,24 +75,31 @@ fn secrets_stay_in_the_router() {
     const SECRET: &str = "a-secret-of-the-operator";
     let lab = Lab::new("rights::secrets_stay_in_the_router");
     let clients = ports::free();
-    let connector =
-        json!({ "name": "c", "host": "127.0.0.1", "port": ports::free(), "saslUsername": "u", "saslPassword": SECRET });
-    let proxy =
-        json!({ "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u", "password": format!("pass:{SECRET}") });
+    let connector = json!({ "name": "c", "host": "127.0.0.1", "port": ports::free(), "saslUsername": "u", "saslPassword": SECRET });
+    let proxy = json!({ "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u", "password": format!("pass:{SECRET}") });
     let log = json!({ "module": "DEFAULT", "enable": "debug+" });
-    let router = Spec::new("north", Kind::Ours).clients(clients).entity("connector", connector).entity("proxyProfile", proxy);
+    let router = Spec::new("north", Kind::Ours)
+        .clients(clients)
+        .entity("connector", connector)
+        .entity("proxyProfile", proxy);
     let router = router.entity("log", log).start(&lab);
     router.await_port(clients);
     let mut client = Manager::connect(clients, "$management");
     let profile = create("sslProfile", "p", &[("password", SECRET)]);
-    let update = Request { operation: Some("UPDATE".to_owned()), ..create("proxyProfile", "x", &[("port", "3129")]) };
+    let update = Request {
+        operation: Some("UPDATE".to_owned()),
+        ..create("proxyProfile", "x", &[("port", "3129")])
+    };
     let requests = [
         (profile.clone(), Status::CREATED),
         (update, Status::OK),
         (read("c"), Status::OK),
         (read("x"), Status::OK),
         (Request::query(None, &[]), Status::OK),
-        (Request::query(Some("io.skupper.router.connector"), &["name", "saslPassword"]), Status::OK),
+        (
+            Request::query(Some("io.skupper.router.connector"), &["name", "saslPassword"]),
+            Status::OK,
+        ),
         (Request::new("GET-LOG"), Status::OK),
     ];
     for (request, expected) in requests {
@@ -110,14 +128,20 @@ fn files_of_requests_stay_where_the_operators_are() {
     let (_, text) = client.refusal(create("io.skupper.router.connector", "c", &connector));
     assert!(text.contains("saslPassword '/etc/shadow'"), "{text}");
     let aside = lab.path().join("cron");
-    let (_, text) = client.refusal(update("io.skupper.router.log", "log/AGENT", &[("outputFile", aside.to_str().unwrap())]));
+    let (_, text) = client.refusal(update(
+        "io.skupper.router.log",
+        "log/AGENT",
+        &[("outputFile", aside.to_str().unwrap())],
+    ));
     assert!(text.contains("outputFile") && !aside.exists(), "{text}");
     let (_, text) = client.refusal(create("sslProfile", "p", &[("certFile", "/etc/shadow")]));
     assert!(text.contains("certFile '/etc/shadow'"), "{text}");
     // Beside the configuration, as controllers have them.
     let (certificate, key) = identity.own.expect("a certificate");
-    let [trusted, certificate, key] = [identity.trusted, certificate, key].map(|file| file.display().to_string());
-    let files = [("caCertFile", trusted.as_str()), ("certFile", &certificate), ("privateKeyFile", &key)];
+    let [trusted, certificate, key] =
+        [identity.trusted, certificate, key].map(|file| file.display().to_string());
+    let files =
+        [("caCertFile", trusted.as_str()), ("certFile", &certificate), ("privateKeyFile", &key)];
     client.ask(create("sslProfile", "p", &files), Status::CREATED).expect("a profile");
     client.ask(update("sslProfile", "p", &files), Status::OK).expect("its update");
 }
@@ -125,14 +149,22 @@ fn files_of_requests_stay_where_the_operators_are() {
 #[test]
 fn logs_and_pid_files_do_not_follow_links() {
     let lab = Lab::new("rights::logs_and_pid_files_do_not_follow_links");
-    let [config, log, pid, precious] = ["c.json", "log", "pid", "precious"].map(|name| lab.path().join(name));
+    let [config, log, pid, precious] =
+        ["c.json", "log", "pid", "precious"].map(|name| lab.path().join(name));
     std::fs::write(&precious, "kept").expect("written");
-    let spec = Spec::new("north", Kind::Ours).entity("log", json!({ "module": "DEFAULT", "outputFile": log }));
+    let spec = Spec::new("north", Kind::Ours)
+        .entity("log", json!({ "module": "DEFAULT", "outputFile": log }));
     std::fs::write(&config, spec.text()).expect("written");
     let socket = lab.path().join("s");
     let start = |more: &[&std::ffi::OsStr]| {
         let mut command = std::process::Command::new(peers::ours());
-        command.arg("-c").arg(&config).arg("--admin-socket").arg(&socket).args(more).current_dir(lab.path());
+        command
+            .arg("-c")
+            .arg(&config)
+            .arg("--admin-socket")
+            .arg(&socket)
+            .args(more)
+            .current_dir(lab.path());
         command.output().expect("the router starts")
     };
     std::os::unix::fs::symlink(&precious, &log).expect("a link");
@@ -143,6 +175,9 @@ fn logs_and_pid_files_do_not_follow_links() {
     std::os::unix::fs::symlink(&precious, &pid).expect("a link");
     let ended = start(&["-d".as_ref(), "-P".as_ref(), pid.as_os_str()]);
     let text = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(!ended.status.success() && text.contains("pid file") && text.contains("symbolic link"), "{text}");
+    assert!(
+        !ended.status.success() && text.contains("pid file") && text.contains("symbolic link"),
+        "{text}"
+    );
     assert_eq!(std::fs::read_to_string(&precious).expect("read"), "kept");
 }

@@ -10,7 +10,11 @@ use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Spec, cli
 
 const OURS: [Kind; 2] = [Kind::Ours, Kind::Ours];
 
-placed!(hello_without_data_connections, |lab: &Lab, kinds| hello(lab, kinds, PairOptions::default()), OURS);
+placed!(
+    hello_without_data_connections,
+    |lab: &Lab, kinds| hello(lab, kinds, PairOptions::default()),
+    OURS
+);
 placed!(
     hello_with_one_data_connection,
     |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 1, ..Default::default() }),
@@ -21,37 +25,91 @@ placed!(
     |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 2, ..Default::default() }),
     OURS
 );
-placed!(hello_over_a_link_opened_by_the_clients_site, |lab: &Lab, kinds| hello(lab, kinds, opened_by_north()), OURS);
+placed!(
+    hello_over_a_link_opened_by_the_clients_site,
+    |lab: &Lab, kinds| hello(lab, kinds, opened_by_north()),
+    OURS
+);
 placed!(
     hello_over_a_link_in_clear,
     |lab: &Lab, kinds| hello(lab, kinds, PairOptions { plain: true, ..Default::default() }),
     OURS
 );
 placed!(hello_over_three_sites, |lab: &Lab, kinds| hello_in_line(lab, kinds, 0), [Kind::Ours; 3]);
-placed!(hello_over_three_sites_with_data_connections, |lab: &Lab, kinds| hello_in_line(lab, kinds, 2), [Kind::Ours; 3]);
+placed!(
+    hello_over_three_sites_with_data_connections,
+    |lab: &Lab, kinds| hello_in_line(lab, kinds, 2),
+    [Kind::Ours; 3]
+);
 placed!(echo_with_half_close, |lab: &Lab, kinds| echo(lab, kinds, PairOptions::default()), OURS);
-placed!(upload_answered_after_half_close, |lab: &Lab, kinds| upload(lab, kinds, PairOptions::default()), OURS);
-placed!(server_that_ends_first, |lab: &Lab, kinds| server_ends_first(lab, kinds, PairOptions::default()), OURS);
-placed!(refused_by_the_server, |lab: &Lab, kinds| refused(lab, kinds, PairOptions::default()), OURS);
-placed!(reset_by_the_server, |lab: &Lab, kinds| server_reset(lab, kinds, PairOptions::default()), OURS);
-placed!(reset_by_the_server_while_sending, |lab: &Lab, kinds| server_reset_sending(lab, kinds, PairOptions::default()), OURS);
-placed!(refusal_before_a_reset_arrives, |lab: &Lab, kinds| refusal_before_reset(lab, kinds, PairOptions::default()), OURS);
-placed!(refusal_before_a_reset_arrives_over_three_sites, |lab: &Lab, kinds| refusal_in_line(lab, kinds), [Kind::Ours; 3]);
-placed!(reset_by_the_client, |lab: &Lab, kinds| client_reset(lab, kinds, PairOptions::default()), OURS);
-placed!(client_gone_before_the_answer, |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()), OURS);
-placed!(clients_gone_as_soon_as_connected, |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()), OURS);
+placed!(
+    upload_answered_after_half_close,
+    |lab: &Lab, kinds| upload(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    server_that_ends_first,
+    |lab: &Lab, kinds| server_ends_first(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    refused_by_the_server,
+    |lab: &Lab, kinds| refused(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    reset_by_the_server,
+    |lab: &Lab, kinds| server_reset(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    reset_by_the_server_while_sending,
+    |lab: &Lab, kinds| server_reset_sending(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    refusal_before_a_reset_arrives,
+    |lab: &Lab, kinds| refusal_before_reset(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    refusal_before_a_reset_arrives_over_three_sites,
+    |lab: &Lab, kinds| refusal_in_line(lab, kinds),
+    [Kind::Ours; 3]
+);
+placed!(
+    reset_by_the_client,
+    |lab: &Lab, kinds| client_reset(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    client_gone_before_the_answer,
+    |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    clients_gone_as_soon_as_connected,
+    |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()),
+    OURS
+);
 placed!(connections_balance_over_servers_of_a_site, |lab: &Lab, kinds| balance(lab, kinds), OURS);
 placed!(more_addresses_than_a_message_has_head, addresses_told_at_once, OURS);
 
-/// A router that comes later is told in one message of all addresses that there are: here of 375 KB.
+/// A router that comes later is told in one message of all addresses that there are: here of 375
+/// KB.
 fn addresses_told_at_once(lab: &Lab, [north, south]: [Kind; 2]) {
     let hello = Backend::start(Serve::Hello);
     let [links, service] = [ports::free(), ports::free()];
     let address = |number: usize| format!("{number:0>250}");
     let servers = Spec::new("south", south).link_plain("link1", links, 1);
-    let servers = (0..1500).fold(servers, |servers, number| servers.tcp_connector(&address(number), hello.port)).start(lab);
+    let servers = (0..1500)
+        .fold(servers, |servers, number| servers.tcp_connector(&address(number), hello.port))
+        .start(lab);
     servers.await_log(&["Operational"]);
-    let _clients = Spec::new("north", north).links_plain(links).tcp_listener(&address(1499), service).start(lab);
+    let _clients = Spec::new("north", north)
+        .links_plain(links)
+        .tcp_listener(&address(1499), service)
+        .start(lab);
     client::await_hello(service);
 }
 
@@ -125,13 +183,17 @@ pub(crate) fn server_ends_first(lab: &Lab, kinds: [Kind; 2], options: PairOption
     assert_eq!((account.received, account.wrong_at, account.end), (SIZE, None, End::Clean));
 }
 
-/// Nobody listens where the service is said to be: the client is accepted, then closed, having read nothing.
+/// Nobody listens where the service is said to be: the client is accepted, then closed, having read
+/// nothing.
 pub(crate) fn refused(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let pair = Pair::start(lab, kinds, options, &[("nobody", ports::free())]);
     for _ in 0..5 {
         let mut stream = client::connect(pair.port("nobody"));
         let (text, end) = client::read_text(&mut stream);
-        assert!(text.is_empty() && end != End::Open, "refused by the server, but the client saw {text:?}, {end:?}");
+        assert!(
+            text.is_empty() && end != End::Open,
+            "refused by the server, but the client saw {text:?}, {end:?}"
+        );
     }
     pair.assert_hello();
 }
@@ -148,7 +210,8 @@ pub(crate) fn server_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// The server sends a part of its answer, then resets: the client must not take the part for the whole.
+/// The server sends a part of its answer, then resets: the client must not take the part for the
+/// whole.
 pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SIZE: u64 = 1_500_000;
     let backend = Backend::start(Serve::ResetAfterSending(SIZE));
@@ -162,8 +225,9 @@ pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOpt
     pair.assert_hello();
 }
 
-/// A server that wants no more of a request says why and goes away, with octets of the client unread: the reset that makes of it must
-/// not overtake the words, in the routers no more than in TCP.
+/// A server that wants no more of a request says why and goes away, with octets of the client
+/// unread: the reset that makes of it must not overtake the words, in the routers no more than in
+/// TCP.
 fn refusal_before_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Refuses(REFUSAL));
     let pair = Pair::start(lab, kinds, options, &[("refusing", backend.port)]);
@@ -197,7 +261,8 @@ fn hear_refusals(port: u16) {
     }
 }
 
-/// Between routers of ours a reset arrives as a reset. The other kind ends such a stream as if it were complete.
+/// Between routers of ours a reset arrives as a reset. The other kind ends such a stream as if it
+/// were complete.
 fn assert_ended(pair: &Pair, end: End) {
     if pair.is_ours() {
         assert_eq!(end, End::Reset, "the server's reset must reach the client as one");
@@ -237,7 +302,8 @@ pub(crate) fn client_gone(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// Clients that close or reset as soon as they are connected leave nothing behind: every connection made to the server ends.
+/// Clients that close or reset as soon as they are connected leave nothing behind: every connection
+/// made to the server ends.
 pub(crate) fn clients_gone_at_once(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, options, &[("echo", backend.port)]);
@@ -249,7 +315,9 @@ pub(crate) fn clients_gone_at_once(lab: &Lab, kinds: [Kind; 2], options: PairOpt
     }
     let stream = client::connect(pair.port("echo"));
     client::exchange(&stream, 1000).assert_complete(1000, 1000);
-    wait::until("no connection to the server is left", wait::patience(), || (backend.open() == 0).then_some(()));
+    wait::until("no connection to the server is left", wait::patience(), || {
+        (backend.open() == 0).then_some(())
+    });
     pair.assert_hello();
 }
 
@@ -257,7 +325,12 @@ pub(crate) fn clients_gone_at_once(lab: &Lab, kinds: [Kind; 2], options: PairOpt
 fn balance(lab: &Lab, kinds: [Kind; 2]) {
     const CLIENTS: usize = 20;
     let servers = [Backend::start(Serve::Echo), Backend::start(Serve::Echo)];
-    let pair = Pair::start(lab, kinds, PairOptions::default(), &[("shared", servers[0].port), ("shared", servers[1].port)]);
+    let pair = Pair::start(
+        lab,
+        kinds,
+        PairOptions::default(),
+        &[("shared", servers[0].port), ("shared", servers[1].port)],
+    );
     let mut streams = Vec::new();
     for _ in 0..CLIENTS {
         let mut stream = client::connect(pair.port("shared"));
@@ -266,5 +339,8 @@ fn balance(lab: &Lab, kinds: [Kind; 2]) {
         streams.push(stream);
     }
     let shares = servers.each_ref().map(Backend::open);
-    assert!(shares.iter().all(|&share| share >= CLIENTS / 4), "{CLIENTS} connections were shared {shares:?}");
+    assert!(
+        shares.iter().all(|&share| share >= CLIENTS / 4),
+        "{CLIENTS} connections were shared {shares:?}"
+    );
 }

@@ -1,13 +1,12 @@
 //! tcpListeners with several addresses, of which each client gets one.
 
+use Kind::Ours;
 use serde_json::{Value, json};
 
 use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::wait::{patience, until};
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports};
-
-use Kind::Ours;
 
 /// A router with a listener for the addresses `a` and `b`, both served.
 struct Site {
@@ -21,8 +20,7 @@ impl Site {
     fn start(lab: &Lab, strategy: &str, values: [i64; 2]) -> Self {
         let backend = Backend::start(Serve::Hello);
         let [clients, port] = [ports::free(), ports::free()];
-        let listener =
-            json!({ "name": "several", "host": "127.0.0.1", "port": port.to_string(), "multiAddressStrategy": strategy });
+        let listener = json!({ "name": "several", "host": "127.0.0.1", "port": port.to_string(), "multiAddressStrategy": strategy });
         let spec = Spec::new("north", Ours).clients(clients).entity("tcpListener", listener);
         let spec = ["a", "b"].iter().zip(values).fold(spec, |spec, (address, value)| {
             let entity = json!({ "name": address, "address": address, "value": value, "listener": "several" });
@@ -37,7 +35,10 @@ impl Site {
     fn opened(&self) -> Vec<(String, i64)> {
         let all = self.tool.json("query --type listenerAddress name connectionsOpened");
         let of = |entity: &Value| {
-            (entity["name"].as_str().unwrap_or_default().to_owned(), entity["connectionsOpened"].as_i64().unwrap())
+            (
+                entity["name"].as_str().unwrap_or_default().to_owned(),
+                entity["connectionsOpened"].as_i64().unwrap(),
+            )
         };
         all.as_array().expect("a list").iter().map(of).collect()
     }
@@ -59,8 +60,12 @@ fn the_highest_that_is_served_is_taken() {
     assert_eq!((*a, *b), (before[0].1, before[1].1 + 3));
     // Nobody serves it any more: the other is as good.
     let connector = site.tool.json("query --type tcpConnector name address");
-    let name = connector.as_array().and_then(|all| all.iter().find(|it| it["address"] == "b")).expect("b")["name"].clone();
-    site.tool.text(&format!("delete --type tcpConnector --name {}", name.as_str().unwrap_or_default()));
+    let name =
+        connector.as_array().and_then(|all| all.iter().find(|it| it["address"] == "b")).expect("b")
+            ["name"]
+            .clone();
+    site.tool
+        .text(&format!("delete --type tcpConnector --name {}", name.as_str().unwrap_or_default()));
     site.get(1);
     assert_eq!(site.opened(), [("a".to_owned(), a + 1), ("b".to_owned(), *b)]);
     // Without an address that is served there is no port.
@@ -69,7 +74,8 @@ fn the_highest_that_is_served_is_taken() {
     site.tool.text("delete --type listenerAddress --name a");
     let down = |tool: &Tool, wanted: &str| {
         until(&format!("the port is {wanted}"), patience(), || {
-            (tool.json("query --type tcpListener operStatus")[0]["operStatus"] == wanted).then_some(())
+            (tool.json("query --type tcpListener operStatus")[0]["operStatus"] == wanted)
+                .then_some(())
         });
     };
     down(&site.tool, "down");
@@ -79,8 +85,11 @@ fn the_highest_that_is_served_is_taken() {
     site.get(2);
     assert_eq!(site.opened(), [("b".to_owned(), *b), ("again".to_owned(), 2)]);
     // Those of one address take no others.
-    site.tool.text(&format!("create --type tcpListener --name single address=a port={}", ports::free()));
-    let refused = site.tool.failure("create --type listenerAddress --name odd address=b value=1 listener=single");
+    site.tool
+        .text(&format!("create --type tcpListener --name single address=a port={}", ports::free()));
+    let refused = site
+        .tool
+        .failure("create --type listenerAddress --name odd address=b value=1 listener=single");
     assert!(refused.contains("non multi-address listener single"), "{refused}");
 }
 

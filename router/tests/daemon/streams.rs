@@ -1,9 +1,12 @@
-//! Much data, slow readers and stalled servers: every octet arrives, and nobody waits for somebody else's.
+//! Much data, slow readers and stalled servers: every octet arrives, and nobody waits for somebody
+//! else's.
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use Kind::{Ours, Peer};
 
 use crate::support::backend::{Serve, read_slowly};
 use crate::support::network::Side;
@@ -11,44 +14,110 @@ use crate::support::pattern::Check;
 use crate::support::relay::Path;
 use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, client, ports, wait};
 
-use Kind::{Ours, Peer};
-
 const OURS: [Kind; 2] = [Ours, Ours];
 const MIB: u64 = 1024 * 1024;
 
 placed!(both_ways_at_once, |lab: &Lab, kinds| both_ways(lab, kinds, PairOptions::default()), OURS);
-placed!(both_ways_at_once_with_data_connections, |lab: &Lab, kinds| both_ways(lab, kinds, with_data(2)), OURS);
-placed!(both_ways_at_once_over_three_sites, |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0), [Ours; 3]);
-placed!(both_ways_at_once_over_three_sites_with_data, |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 2), [Ours; 3]);
-placed!(eight_streams_both_ways, |lab: &Lab, kinds| eight_streams(lab, kinds, PairOptions::default()), OURS);
-placed!(stalled_servers_hold_nobody, |lab: &Lab, kinds| stalled_servers(lab, kinds, PairOptions::default()), OURS);
-placed!(stalled_servers_hold_nobody_with_data, |lab: &Lab, kinds| stalled_servers(lab, kinds, with_data(2)), OURS);
+placed!(
+    both_ways_at_once_with_data_connections,
+    |lab: &Lab, kinds| both_ways(lab, kinds, with_data(2)),
+    OURS
+);
+placed!(
+    both_ways_at_once_over_three_sites,
+    |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
+    [Ours; 3]
+);
+placed!(
+    both_ways_at_once_over_three_sites_with_data,
+    |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 2),
+    [Ours; 3]
+);
+placed!(
+    eight_streams_both_ways,
+    |lab: &Lab, kinds| eight_streams(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    stalled_servers_hold_nobody,
+    |lab: &Lab, kinds| stalled_servers(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    stalled_servers_hold_nobody_with_data,
+    |lab: &Lab, kinds| stalled_servers(lab, kinds, with_data(2)),
+    OURS
+);
 placed!(uploads_that_stand_still_cost_a_window, uploads_cost_a_window, OURS);
 placed!(downloads_that_stand_still_cost_a_window, downloads_cost_a_window, OURS);
-placed!(slow_readers_hold_nobody, |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()), OURS);
-placed!(saturated_path_keeps_the_neighbor, |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()), OURS);
+placed!(
+    slow_readers_hold_nobody,
+    |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()),
+    OURS
+);
+placed!(
+    saturated_path_keeps_the_neighbor,
+    |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()),
+    OURS
+);
 
 mod mixed {
     use super::*;
 
-    mixed_pairs!(both_ways_at_once, |lab: &Lab, kinds| both_ways(lab, kinds, PairOptions::default()));
-    mixed_pairs!(both_ways_at_once_with_data, |lab: &Lab, kinds| both_ways(lab, kinds, with_data(2)));
+    mixed_pairs!(both_ways_at_once, |lab: &Lab, kinds| both_ways(
+        lab,
+        kinds,
+        PairOptions::default()
+    ));
+    mixed_pairs!(both_ways_at_once_with_data, |lab: &Lab, kinds| both_ways(
+        lab,
+        kinds,
+        with_data(2)
+    ));
     mixed_pairs!(both_ways_opened_by_north, |lab: &Lab, kinds| both_ways(
         lab,
         kinds,
         PairOptions { connector: Side::North, ..with_data(1) }
     ));
-    mixed_pairs!(stalled_servers, |lab: &Lab, kinds| stalled_servers(lab, kinds, PairOptions::default()));
-    mixed_pairs!(stalled_servers_with_data, |lab: &Lab, kinds| stalled_servers(lab, kinds, with_data(2)));
+    mixed_pairs!(stalled_servers, |lab: &Lab, kinds| stalled_servers(
+        lab,
+        kinds,
+        PairOptions::default()
+    ));
+    mixed_pairs!(stalled_servers_with_data, |lab: &Lab, kinds| stalled_servers(
+        lab,
+        kinds,
+        with_data(2)
+    ));
     mixed_pairs!(slow_readers, |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()));
     mixed_pairs!(saturated_path, |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()));
-    placed!(line_with_the_peer_first, |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0), [Peer, Ours, Ours]);
-    placed!(line_with_the_peer_in_the_middle, |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0), [Ours, Peer, Ours]);
-    placed!(line_with_the_peer_last, |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0), [Ours, Ours, Peer]);
-    placed!(stalled_servers_behind_a_line, |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0), [Ours, Peer, Ours]);
+    placed!(
+        line_with_the_peer_first,
+        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
+        [Peer, Ours, Ours]
+    );
+    placed!(
+        line_with_the_peer_in_the_middle,
+        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
+        [Ours, Peer, Ours]
+    );
+    placed!(
+        line_with_the_peer_last,
+        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
+        [Ours, Ours, Peer]
+    );
+    placed!(
+        stalled_servers_behind_a_line,
+        |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0),
+        [Ours, Peer, Ours]
+    );
 }
 
-placed!(stalled_servers_behind_three_sites, |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0), [Ours; 3]);
+placed!(
+    stalled_servers_behind_three_sites,
+    |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0),
+    [Ours; 3]
+);
 
 fn with_data(data: u8) -> PairOptions {
     PairOptions { data, ..PairOptions::default() }
@@ -59,7 +128,8 @@ pub(crate) fn size() -> u64 {
     wait::number("SKROUTERD_TEST_TRANSFER").unwrap_or(64) * MIB
 }
 
-/// A large stream each way on one connection, written in pieces of every size, ended by each side in its own time.
+/// A large stream each way on one connection, written in pieces of every size, ended by each side
+/// in its own time.
 fn both_ways(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let size = size();
     let backend = Backend::start(Serve::Exchange(size));
@@ -88,7 +158,10 @@ fn eight_streams(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let pair = Pair::start(lab, kinds, options, &[("exchange", backend.port)]);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| client::exchange(&client::connect(pair.port("exchange")), size).assert_complete(size, size));
+            scope.spawn(|| {
+                client::exchange(&client::connect(pair.port("exchange")), size)
+                    .assert_complete(size, size)
+            });
         }
     });
     for _ in 0..8 {
@@ -100,18 +173,25 @@ const STALLED: usize = 12;
 /// More than the windows and the socket buffers on the way hold.
 const UPLOAD: u64 = 24 * MIB;
 
-/// Twelve servers read nothing. A thirteenth stream flows, no connection is lost meanwhile, memory stays bounded, and when
-/// the servers go on every octet is there. (Two routers of the other kind lose their link here if the AMQP library they are
-/// built with has a limit of 4 MiB unread; the one that sends to such a router has to mind it.)
+/// Twelve servers read nothing. A thirteenth stream flows, no connection is lost meanwhile, memory
+/// stays bounded, and when the servers go on every octet is there. (Two routers of the other kind
+/// lose their link here if the AMQP library they are built with has a limit of 4 MiB unread; the
+/// one that sends to such a router has to mind it.)
 fn stalled_servers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
-    let [stalled, exchanging] = [Backend::start(Serve::Stall), Backend::start(Serve::Exchange(8 * MIB))];
+    let [stalled, exchanging] =
+        [Backend::start(Serve::Stall), Backend::start(Serve::Exchange(8 * MIB))];
     let services = [("stalled", stalled.port), ("exchange", exchanging.port)];
     let pair = Pair::start(lab, kinds, options, &services);
     beside_stalled(pair.port("stalled"), pair.port("exchange"), &stalled, &exchanging);
     for router in [&pair.north, &pair.south] {
         if router.kind.is_ours() {
             const BOUND: u64 = 128 * MIB;
-            assert!(router.peak_resident() < BOUND, "{} grew to {} MiB", router.id, router.peak_resident() / MIB);
+            assert!(
+                router.peak_resident() < BOUND,
+                "{} grew to {} MiB",
+                router.id,
+                router.peak_resident() / MIB
+            );
         }
     }
     pair.assert_hello();
@@ -120,7 +200,8 @@ fn stalled_servers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
 /// Streams that stand still at once, to see what one of them costs.
 const STANDING: usize = 20;
 
-/// Servers that read nothing: each upload costs both routers together little more than the window, whatever the kernel took.
+/// Servers that read nothing: each upload costs both routers together little more than the window,
+/// whatever the kernel took.
 fn uploads_cost_a_window(lab: &Lab, kinds: [Kind; 2]) {
     let stalled = Backend::start(Serve::Stall);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("stalled", stalled.port)]);
@@ -160,8 +241,10 @@ fn assert_cost_of_one(pair: &Pair, before: u64) {
 }
 
 fn stalled_in_line(lab: &Lab, kinds: [Kind; 3], data: u8) {
-    let [stalled, exchanging] = [Backend::start(Serve::Stall), Backend::start(Serve::Exchange(8 * MIB))];
-    let line = Line::start(lab, kinds, data, &[("stalled", stalled.port), ("exchange", exchanging.port)]);
+    let [stalled, exchanging] =
+        [Backend::start(Serve::Stall), Backend::start(Serve::Exchange(8 * MIB))];
+    let line =
+        Line::start(lab, kinds, data, &[("stalled", stalled.port), ("exchange", exchanging.port)]);
     beside_stalled(line.port("stalled"), line.port("exchange"), &stalled, &exchanging);
 }
 
@@ -175,7 +258,9 @@ fn beside_stalled(stalled_port: u16, exchange_port: u16, stalled: &Backend, exch
                     let mut stream = client::connect(stalled_port);
                     // However long the servers stand still in this test, the client is patient.
                     stream.set_write_timeout(None).expect("a socket option");
-                    let result = client::send(&mut stream, UPLOAD, |sent| taken.store(sent, Ordering::Relaxed));
+                    let result = client::send(&mut stream, UPLOAD, |sent| {
+                        taken.store(sent, Ordering::Relaxed)
+                    });
                     let _ = stream.shutdown(Shutdown::Write);
                     (result, client::read_text(&mut stream))
                 })
@@ -186,11 +271,17 @@ fn beside_stalled(stalled_port: u16, exchange_port: u16, stalled: &Backend, exch
         let stuck = wait::quiet("the stalled uploads", Duration::from_secs(1), || {
             taken.iter().map(|taken| taken.load(Ordering::Relaxed)).collect::<Vec<_>>()
         });
-        assert!(stuck.iter().all(|&taken| taken < UPLOAD), "the clients could send everything, nothing is stalled: {stuck:?}");
+        assert!(
+            stuck.iter().all(|&taken| taken < UPLOAD),
+            "the clients could send everything, nothing is stalled: {stuck:?}"
+        );
         for _ in 0..3 {
             exchange(exchange_port, exchanging, 8 * MIB);
         }
-        assert!(writers.iter().all(|writer| !writer.is_finished()), "a stalled connection was closed");
+        assert!(
+            writers.iter().all(|writer| !writer.is_finished()),
+            "a stalled connection was closed"
+        );
         assert_eq!(stalled.open(), STALLED, "stalled connections to the server were closed");
         stalled.release();
         for writer in writers {
@@ -208,8 +299,10 @@ fn beside_stalled(stalled_port: u16, exchange_port: u16, stalled: &Backend, exch
 fn slow_readers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SLOW: usize = 6;
     const DOWNLOAD: u64 = 16 * MIB;
-    let [source, exchanging] = [Backend::start(Serve::Exchange(DOWNLOAD)), Backend::start(Serve::Exchange(8 * MIB))];
-    let pair = Pair::start(lab, kinds, options, &[("source", source.port), ("exchange", exchanging.port)]);
+    let [source, exchanging] =
+        [Backend::start(Serve::Exchange(DOWNLOAD)), Backend::start(Serve::Exchange(8 * MIB))];
+    let pair =
+        Pair::start(lab, kinds, options, &[("source", source.port), ("exchange", exchanging.port)]);
     let busy = std::sync::atomic::AtomicBool::new(true);
     std::thread::scope(|scope| {
         let (busy, pair) = (&busy, &pair);
@@ -234,19 +327,28 @@ fn slow_readers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
         pair.assert_hello();
         busy.store(false, Ordering::Relaxed);
         for reader in readers {
-            assert_eq!(reader.join().expect("the reader does not panic"), (DOWNLOAD, None, End::Clean));
+            assert_eq!(
+                reader.join().expect("the reader does not panic"),
+                (DOWNLOAD, None, End::Clean)
+            );
         }
     });
 }
 
-/// Streams fill a slow path in both directions for as long as `SKROUTERD_TEST_SATURATION` says, in seconds. The service
-/// stays known all the time - that is how losing a neighbor shows from outside - and no connection is made anew.
+/// Streams fill a slow path in both directions for as long as `SKROUTERD_TEST_SATURATION` says, in
+/// seconds. The service stays known all the time - that is how losing a neighbor shows from outside
+/// - and no connection is made anew.
 fn saturated(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const RATE: u64 = 1_000_000;
     let time = Duration::from_secs(wait::number("SKROUTERD_TEST_SATURATION").unwrap_or(12));
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let path = Path { rate: Some(RATE), delay: Duration::from_millis(20) };
-    let pair = Pair::start(lab, kinds, PairOptions { relay: Some(path), ..options }, &[("exchange", backend.port)]);
+    let pair = Pair::start(
+        lab,
+        kinds,
+        PairOptions { relay: Some(path), ..options },
+        &[("exchange", backend.port)],
+    );
     let connections = pair.relay().accepted();
     let (before, port) = (pair.relay().carried(), pair.port("exchange"));
     let streams: Vec<_> = (0..4).map(|_| client::connect(port)).collect();
@@ -259,7 +361,10 @@ fn saturated(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
         let after = pair.relay().carried();
         let carried = [after[0] - before[0], after[1] - before[1]];
         let least = RATE * time.as_secs() / 2;
-        assert!(carried.iter().all(|&carried| carried > least), "the path was not filled: {carried:?} of {least} octets");
+        assert!(
+            carried.iter().all(|&carried| carried > least),
+            "the path was not filled: {carried:?} of {least} octets"
+        );
         assert_eq!(pair.relay().accepted(), connections, "the link was made anew");
         for stream in &streams {
             assert!(is_open(stream), "a stream ended under load");

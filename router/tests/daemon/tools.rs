@@ -1,14 +1,15 @@
-//! Independent programs: qpid-proton as an AMQP peer, and nginx, curl and iperf3 through a pair of routers. Skipped, and
-//! named, where they are not there.
+//! Independent programs: qpid-proton as an AMQP peer, and nginx, curl and iperf3 through a pair of
+//! routers. Skipped, and named, where they are not there.
 
 use std::process::Command;
 
+use Kind::Ours;
 use serde_json::Value;
 
 use crate::support::process::Running;
-use crate::support::{Kind, Lab, Pair, PairOptions, Router, Spec, amqp, client, peers, ports, wait};
-
-use Kind::Ours;
+use crate::support::{
+    Kind, Lab, Pair, PairOptions, Router, Spec, amqp, client, peers, ports, wait,
+};
 
 const OURS: [Kind; 2] = [Ours, Ours];
 
@@ -54,7 +55,10 @@ with_python!(proton_opens_by_its_certificate, |lab: &Lab, python: Python| {
     let identity = lab.identity("independent");
     let (certificate, key) = identity.own.expect("a certificate");
     let files = [identity.trusted, certificate, key].map(|file| file.display().to_string());
-    let opened = python.run(lab, &["open", &site.tls, "--tls", &files[0], &files[1], &files[2], "--sasl", "EXTERNAL"]);
+    let opened = python.run(
+        lab,
+        &["open", &site.tls, "--tls", &files[0], &files[1], &files[2], "--sasl", "EXTERNAL"],
+    );
     site.assert_opened(&opened);
     assert_eq!(opened["mechanism"], "EXTERNAL", "{opened}");
 });
@@ -62,7 +66,10 @@ with_python!(proton_is_refused_without_sasl_where_it_is_required, |lab: &Lab, py
     let site = Site::start(lab);
     let opened = python.run(lab, &["open", &site.links, "--no-sasl"]);
     // An open goes before the close that says why, as AMQP has it.
-    assert_eq!(opened["connection_error"]["name"], "amqp:connection:policy-error", "opened without authentication: {opened}");
+    assert_eq!(
+        opened["connection_error"]["name"], "amqp:connection:policy-error",
+        "opened without authentication: {opened}"
+    );
     assert_eq!(opened["timed_out"], false, "{opened}");
 });
 with_python!(proton_says_nonsense, |lab: &Lab, python: Python| {
@@ -70,7 +77,8 @@ with_python!(proton_says_nonsense, |lab: &Lab, python: Python| {
     let opening = amqp::opening("raw");
     let damaged = [&opening[..], &amqp::raw_frame(u32::MAX, 2, 0, 0, b"")].concat();
     let questions =
-        [opening.clone(), opening[..30].to_vec(), damaged, b"AMQP".to_vec(), vec![0xff; 1000]].map(|octets| hex(&octets));
+        [opening.clone(), opening[..30].to_vec(), damaged, b"AMQP".to_vec(), vec![0xff; 1000]]
+            .map(|octets| hex(&octets));
     let mut arguments = vec!["raw", "127.0.0.1", &site.port];
     arguments.extend(questions.iter().map(String::as_str));
     let answers = python.run(lab, &arguments);
@@ -90,9 +98,18 @@ impl Python {
     #[track_caller]
     pub(crate) fn run(&self, lab: &Lab, arguments: &[&str]) -> Value {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/peer.py");
-        let output = Command::new(&self.0).arg(script).args(arguments).current_dir(lab.path()).output().expect("Python starts");
+        let output = Command::new(&self.0)
+            .arg(script)
+            .args(arguments)
+            .current_dir(lab.path())
+            .output()
+            .expect("Python starts");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 }
@@ -110,7 +127,10 @@ impl Site {
         let [clients, links, tls] = [ports::free(), ports::free(), ports::free()];
         let secure = serde_json::json!({ "name": "clients-tls", "host": "127.0.0.1", "port": tls.to_string(), "role": "normal",
             "sslProfile": "tls", "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true });
-        let router = Spec::new("north", Ours).profile(&lab.identity("north")).clients(clients).links_tls(links);
+        let router = Spec::new("north", Ours)
+            .profile(&lab.identity("north"))
+            .clients(clients)
+            .links_tls(links);
         let router = router.entity("listener", secure).start(lab);
         for port in [clients, links, tls] {
             router.await_port(port);
@@ -134,7 +154,9 @@ impl Site {
         assert!(opened["properties"]["version"].is_string(), "{opened}");
         assert!(opened["properties"]["qd.conn-id"].is_number(), "{opened}");
         for capability in ["ANONYMOUS-RELAY", "qd.streaming-links"] {
-            let offered = opened["offered"].as_array().is_some_and(|offered| offered.iter().any(|item| item == capability));
+            let offered = opened["offered"]
+                .as_array()
+                .is_some_and(|offered| offered.iter().any(|item| item == capability));
             assert!(offered, "{capability} is not offered: {opened}");
         }
         assert_eq!(opened["max_frame_size"], 16_384, "{opened}");
@@ -145,7 +167,8 @@ fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// A file of 20 MB and many small answers, from a web server that is no toy to a client that is none.
+/// A file of 20 MB and many small answers, from a web server that is no toy to a client that is
+/// none.
 fn curl_to_nginx_through_pair(lab: &Lab) {
     const SIZE: usize = 20_000_000;
     let port = ports::free();
@@ -166,11 +189,20 @@ fn curl_to_nginx_through_pair(lab: &Lab) {
     command.args(["-e", "stderr", "-c", &format!("{folder}/nginx.conf"), "-p", &folder]);
     let nginx = Running::start(command, lab.path(), "nginx");
     wait::until("nginx listens", wait::patience(), || ports::listening(port).then_some(()));
-    let pair = Pair::start(lab, OURS, PairOptions { data: 1, ..Default::default() }, &[("web", port)]);
+    let pair =
+        Pair::start(lab, OURS, PairOptions { data: 1, ..Default::default() }, &[("web", port)]);
     let url = format!("http://127.0.0.1:{}", pair.port("web"));
     let curl = |arguments: &[&str]| {
-        let output = Command::new("curl").args(["-sS", "--fail", "-m", "60"]).args(arguments).output().expect("curl starts");
-        assert!(output.status.success(), "curl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("curl")
+            .args(["-sS", "--fail", "-m", "60"])
+            .args(arguments)
+            .output()
+            .expect("curl starts");
+        assert!(
+            output.status.success(),
+            "curl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     };
     assert!(curl(&[&format!("{url}/file")]) == file, "the file is damaged");
@@ -190,7 +222,8 @@ fn iperf3_through_pair(lab: &Lab) {
     command.args(["-s", "-B", "127.0.0.1", "-p", &port.to_string()]);
     let _server = Running::start(command, lab.path(), "iperf3");
     wait::until("iperf3 listens", wait::patience(), || ports::listening(port).then_some(()));
-    let pair = Pair::start(lab, OURS, PairOptions { data: 2, ..Default::default() }, &[("iperf", port)]);
+    let pair =
+        Pair::start(lab, OURS, PairOptions { data: 2, ..Default::default() }, &[("iperf", port)]);
     let service = pair.port("iperf").to_string();
     for direction in [&[][..], &["-R"], &["--bidir"]] {
         let mut arguments = vec!["-c", "127.0.0.1", "-p", &service, "-t", "2", "-P", "4", "-J"];
@@ -202,11 +235,17 @@ fn iperf3_through_pair(lab: &Lab) {
             (!busy).then_some(output)
         });
         let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-        assert!(output.status.success() && report["error"].is_null(), "{direction:?}: {}", report["error"]);
+        assert!(
+            output.status.success() && report["error"].is_null(),
+            "{direction:?}: {}",
+            report["error"]
+        );
         for sum in ["sum_sent", "sum_received"] {
             let octets = report["end"][sum]["bytes"].as_f64().unwrap_or(0.0);
             assert!(octets > 1e6, "{direction:?}: {octets} octets, {sum}");
         }
     }
-    wait::until("a quiet end", wait::patience(), || client::hello_once(pair.port("hello")).then_some(()));
+    wait::until("a quiet end", wait::patience(), || {
+        client::hello_once(pair.port("hello")).then_some(())
+    });
 }

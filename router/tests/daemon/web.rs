@@ -13,7 +13,12 @@ use crate::support::{Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, w
 fn start(lab: &Lab, spec: Spec, listener: Value) -> (Router, u16) {
     let port = ports::free();
     let mut listener = listener;
-    for (name, value) in [("name", json!("web")), ("host", json!("localhost")), ("port", json!(port)), ("http", json!(true))] {
+    for (name, value) in [
+        ("name", json!("web")),
+        ("host", json!("localhost")),
+        ("port", json!(port)),
+        ("http", json!(true)),
+    ] {
         listener[name] = value;
     }
     let router = spec.entity("listener", listener).start(lab);
@@ -74,19 +79,34 @@ fn files_of_a_folder_are_served_and_no_others() {
     fs::write(root.join("long.txt"), &long).expect("written");
     fs::write(lab.path().join("secret"), "secret").expect("written");
     let (router, port) = start(&lab, spec(), json!({ "httpRootDir": root, "metrics": false }));
-    for (path, content) in
-        [("/", "top"), ("/index.html?x=1", "top"), ("/sub/", "below"), ("/long.txt", &*long), ("/healthz", "OK\n")]
-    {
+    for (path, content) in [
+        ("/", "top"),
+        ("/index.html?x=1", "top"),
+        ("/sub/", "below"),
+        ("/long.txt", &*long),
+        ("/healthz", "OK\n"),
+    ] {
         let answer = get(port, path);
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{content}")), "{path}: {:.300}", answer);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{content}")),
+            "{path}: {:.300}",
+            answer
+        );
     }
     assert!(get(port, "/sub").contains("location: ./sub/\r\n"), "{}", get(port, "/sub"));
     for path in ["/../secret", "/%2e%2e/secret", "/sub/../../secret", "/nothing", "/metrics"] {
         let answer = get(port, path);
-        assert!(answer.starts_with("HTTP/1.1 4") && !answer.ends_with("secret"), "{path}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 4") && !answer.ends_with("secret"),
+            "{path}: {answer}"
+        );
     }
-    let answer = exchange(client::connect(port), "HEAD /long.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert!(answer.contains("content-length: 3200000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let answer =
+        exchange(client::connect(port), "HEAD /long.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(
+        answer.contains("content-length: 3200000\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
     assert!(router.is_running());
 }
 
@@ -95,7 +115,10 @@ fn amqp_over_websocket_is_amqp() {
     let test = "amqp_over_websocket_is_amqp";
     let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
     let lab = Lab::new(test);
-    let spec = spec().entity("address", json!({ "name": "closest", "prefix": "closest", "distribution": "closest" }));
+    let spec = spec().entity(
+        "address",
+        json!({ "name": "closest", "prefix": "closest", "distribution": "closest" }),
+    );
     let (mut router, port) = start(&lab, spec, json!({}));
     carry(&python, websocket::bridge(port, None));
     // One that is open when the router stops is closed, and told so.
@@ -122,11 +145,22 @@ fn websockets_over_tls_know_who_comes() {
     carry(&python, websocket::bridge(anonymous, Some(identity.clone())));
 
     assert!(websocket::open(port, None).is_err(), "in clear");
-    assert!(websocket::open(port, Some(&identity.clone().anonymous())).is_err(), "without a certificate");
+    assert!(
+        websocket::open(port, Some(&identity.clone().anonymous())).is_err(),
+        "without a certificate"
+    );
     // Whose certificate is known is let in by it, and not as nobody.
-    let external = amqp::performative(amqp::code::SASL_INIT, &[amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()]);
-    let external =
-        [amqp::SASL_HEADER, &amqp::sasl_frame(&external), amqp::HEADER, &amqp::frame(0, &amqp::open("known"))].concat();
+    let external = amqp::performative(
+        amqp::code::SASL_INIT,
+        &[amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()],
+    );
+    let external = [
+        amqp::SASL_HEADER,
+        &amqp::sasl_frame(&external),
+        amqp::HEADER,
+        &amqp::frame(0, &amqp::open("known")),
+    ]
+    .concat();
     for (opening, let_in) in [(external, true), (amqp::opening("nobody"), false)] {
         let mut open = websocket::open(port, Some(&identity)).expect("a WebSocket");
         open.send(Message::binary(opening)).expect("sent");
@@ -151,13 +185,16 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     // AMQP begins with a frame of the wrong kind, or not at all.
     let mut open = websocket::open(port, None).expect("a WebSocket");
     open.send(Message::text("hello")).expect("sent");
-    assert!(matches!(open.read(), Ok(Message::Close(Some(close))) if u16::from(close.code) == 1003));
+    assert!(
+        matches!(open.read(), Ok(Message::Close(Some(close))) if u16::from(close.code) == 1003)
+    );
     let mut open = websocket::open(port, None).expect("a WebSocket");
     open.send(Message::binary(b"HTTP/1.1".to_vec())).expect("sent");
     // The router says what it speaks, and ends it.
     while open.read().is_ok() {}
     assert!(get(port, "/healthz").ends_with("OK\n") && router.is_running());
-    let (_router, port) = start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
+    let (_router, port) =
+        start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
     let answer = exchange(client::connect(port), &request("13", "amqp"));
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
@@ -184,11 +221,19 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
     let identity = lab.identity("client");
     assert!(ask(port, &identity).ends_with("secret"));
     // Without TLS there is no identity to show, and by password there is none for what is no AMQP.
-    let (_router, port) = start(&lab, Spec::new("south", Kind::Ours), json!({ "authenticatePeer": true, "httpRootDir": root }));
+    let (_router, port) = start(
+        &lab,
+        Spec::new("south", Kind::Ours),
+        json!({ "authenticatePeer": true, "httpRootDir": root }),
+    );
     assert!(get(port, "/secret.txt").starts_with("HTTP/1.1 403"), "{}", get(port, "/secret.txt"));
     let passwords = lab.path().join("users");
     fs::write(&passwords, "").expect("written");
-    fs::write(lab.path().join("skrouterd.conf"), format!("password_file: {}\n", passwords.display())).expect("written");
+    fs::write(
+        lab.path().join("skrouterd.conf"),
+        format!("password_file: {}\n", passwords.display()),
+    )
+    .expect("written");
     let spec = profile("east").attribute("saslConfigDir", lab.path().to_string_lossy().into());
     let (_router, port) = start(&lab, spec, plain);
     let answer = ask(port, &lab.identity("client").anonymous());
@@ -213,12 +258,17 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
     let statuses = |listener: Value| {
         let (_router, port) = start(&lab, spec(), listener);
         let own = format!("http://localhost:{port}");
-        [None, Some(&*own), Some("https://evil.example"), Some("null")].map(|origin| status(port, origin))
+        [None, Some(&*own), Some("https://evil.example"), Some("null")]
+            .map(|origin| status(port, origin))
     };
     assert_eq!(statuses(json!({})), ["101", "101", "403", "403"]);
-    // A port for health and metrics is for no page at all, unless it says that it is for WebSockets.
+    // A port for health and metrics is for no page at all, unless it says that it is for
+    // WebSockets.
     assert_eq!(statuses(json!({ "healthz": true, "metrics": true })), ["101", "403", "403", "403"]);
-    assert_eq!(statuses(json!({ "healthz": true, "websockets": true })), ["101", "101", "403", "403"]);
+    assert_eq!(
+        statuses(json!({ "healthz": true, "websockets": true })),
+        ["101", "101", "403", "403"]
+    );
     let listed = json!({ "healthz": true, "websocketOrigins": "https://console.example, https://evil.example:443" });
     assert_eq!(statuses(listed), ["101", "101", "101", "403"]);
 }

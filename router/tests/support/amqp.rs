@@ -1,4 +1,5 @@
-//! As much of AMQP 1.0 on the wire as it takes to say something wrong. It shares nothing with the router's own codec.
+//! As much of AMQP 1.0 on the wire as it takes to say something wrong. It shares nothing with the
+//! router's own codec.
 
 /// The header that begins AMQP without a security layer.
 pub const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
@@ -106,7 +107,8 @@ pub fn raw_frame(size: u32, offset: u8, kind: u8, channel: u16, body: &[u8]) -> 
     [&size.to_be_bytes()[..], &[offset, kind], &channel.to_be_bytes()[..], body].concat()
 }
 
-/// The beginning of a client that authenticates as anonymous, without waiting for answers, up to its open.
+/// The beginning of a client that authenticates as anonymous, without waiting for answers, up to
+/// its open.
 pub fn opening(container: &str) -> Vec<u8> {
     let init = performative(code::SASL_INIT, &[symbol("ANONYMOUS"), binary(b"anonymous"), null()]);
     [SASL_HEADER, &sasl_frame(&init), HEADER, &frame(0, &open(container))].concat()
@@ -146,7 +148,10 @@ pub fn attach(name: &str, handle: u32, receiver: bool, address: &str) -> Vec<u8>
 /// A flow that grants credit to the link of handle 0.
 pub fn flow(credit: u32) -> Vec<u8> {
     let window = [uint(0), uint(u32::MAX), uint(0), uint(u32::MAX)];
-    performative(code::FLOW, &[&window[..], &[uint(0), uint(0), uint(credit), uint(u32::MAX)]].concat())
+    performative(
+        code::FLOW,
+        &[&window[..], &[uint(0), uint(0), uint(credit), uint(u32::MAX)]].concat(),
+    )
 }
 
 fn sized(constructor: u8, octets: &[u8]) -> Vec<u8> {

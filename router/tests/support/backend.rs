@@ -18,7 +18,8 @@ pub enum Serve {
     Hello,
     /// Sends back what arrives, and ends when the client has ended.
     Echo,
-    /// Counts and checks the pattern; when the client has ended, answers with the number of octets in decimal.
+    /// Counts and checks the pattern; when the client has ended, answers with the number of octets
+    /// in decimal.
     Sink,
     /// Sends so many octets of the pattern while reading and checking what arrives.
     Exchange(u64),
@@ -32,7 +33,8 @@ pub enum Serve {
     ResetAfter(u64),
     /// Sends so many octets of the pattern, then resets the connection.
     ResetAfterSending(u64),
-    /// Reads a little of the request, sends so many octets of the pattern, and resets the connection.
+    /// Reads a little of the request, sends so many octets of the pattern, and resets the
+    /// connection.
     Refuses(u64),
 }
 
@@ -96,15 +98,23 @@ impl Backend {
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
         let state = self.shared.wait(|state| state.accepted < count);
-        assert!(state.accepted >= count, "the server has accepted {} connections, not {count}", state.accepted);
+        assert!(
+            state.accepted >= count,
+            "the server has accepted {} connections, not {count}",
+            state.accepted
+        );
     }
 
-    /// Waits for a connection to end, and tells how it went. Each is told once, in the order of their ends.
+    /// Waits for a connection to end, and tells how it went. Each is told once, in the order of
+    /// their ends.
     #[track_caller]
     pub fn next_account(&self) -> Account {
         let mut state = self.shared.wait(|state| state.accounts.is_empty());
         let open = state.open.len();
-        state.accounts.pop_front().unwrap_or_else(|| panic!("no connection of the server ended; {open} are open"))
+        state
+            .accounts
+            .pop_front()
+            .unwrap_or_else(|| panic!("no connection of the server ended; {open} are open"))
     }
 
     /// Lets stalled connections go on, now and later.
@@ -138,7 +148,10 @@ impl Shared {
     }
 
     fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        self.changed.wait_timeout_while(self.lock(), wait::patience(), missing).expect("no panic while held").0
+        self.changed
+            .wait_timeout_while(self.lock(), wait::patience(), missing)
+            .expect("no panic while held")
+            .0
     }
 
     fn accept(self: &Arc<Self>, listener: &TcpListener, serve: Serve) {
@@ -166,7 +179,14 @@ impl Shared {
 
     fn serve(&self, id: usize, stream: TcpStream, serve: Serve) {
         let _ = stream.set_nodelay(true);
-        let account = Connection { shared: self, stream: &stream, check: Check::default(), sent: 0, refused: None }.run(serve);
+        let account = Connection {
+            shared: self,
+            stream: &stream,
+            check: Check::default(),
+            sent: 0,
+            refused: None,
+        }
+        .run(serve);
         // The last handle closes the socket, before anybody is told of its end.
         self.lock().open.remove(&id);
         drop(stream);
@@ -185,43 +205,52 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     fn run(mut self, serve: Serve) -> Account {
-        let end = match serve {
-            Serve::Hello => self.hello(),
-            Serve::Echo => self.read(|connection, octets| connection.write(octets)),
-            Serve::Sink => self.sink(),
-            Serve::Silent => self.read(|_, _| true),
-            Serve::EndsFirst => {
-                self.write(b"bye");
-                let _ = self.stream.shutdown(Shutdown::Write);
-                self.read(|_, _| true)
-            }
-            Serve::Stall => {
-                drop(self.shared.changed.wait_while(self.shared.lock(), |state| !state.released && !state.stopping));
-                self.sink()
-            }
-            Serve::ResetAfter(octets) => {
-                client::reset_on_close(self.stream);
-                self.read(|connection, _| connection.check.received() < octets)
-            }
-            Serve::ResetAfterSending(octets) | Serve::Refuses(octets) => {
-                client::reset_on_close(self.stream);
-                if matches!(serve, Serve::Refuses(_)) {
-                    self.read(|_, _| false);
+        let end =
+            match serve {
+                Serve::Hello => self.hello(),
+                Serve::Echo => self.read(|connection, octets| connection.write(octets)),
+                Serve::Sink => self.sink(),
+                Serve::Silent => self.read(|_, _| true),
+                Serve::EndsFirst => {
+                    self.write(b"bye");
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                    self.read(|_, _| true)
                 }
-                while self.sent < octets && self.refused.is_none() {
-                    let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
-                    self.write(pattern::from(self.sent, left.min(64 * 1024)));
+                Serve::Stall => {
+                    drop(self.shared.changed.wait_while(self.shared.lock(), |state| {
+                        !state.released && !state.stopping
+                    }));
+                    self.sink()
                 }
-                // The reset discards what the client's router has not taken yet; let it take all.
-                wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
-                End::Open
-            }
-            Serve::Exchange(octets) => {
-                let account = self.exchange(octets);
-                return account;
-            }
-        };
-        Account { sent: self.sent, refused: self.refused, received: self.check.received(), wrong_at: self.check.wrong_at(), end }
+                Serve::ResetAfter(octets) => {
+                    client::reset_on_close(self.stream);
+                    self.read(|connection, _| connection.check.received() < octets)
+                }
+                Serve::ResetAfterSending(octets) | Serve::Refuses(octets) => {
+                    client::reset_on_close(self.stream);
+                    if matches!(serve, Serve::Refuses(_)) {
+                        self.read(|_, _| false);
+                    }
+                    while self.sent < octets && self.refused.is_none() {
+                        let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
+                        self.write(pattern::from(self.sent, left.min(64 * 1024)));
+                    }
+                    // The reset discards what the client's router has not taken yet; let it take all.
+                    wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
+                    End::Open
+                }
+                Serve::Exchange(octets) => {
+                    let account = self.exchange(octets);
+                    return account;
+                }
+            };
+        Account {
+            sent: self.sent,
+            refused: self.refused,
+            received: self.check.received(),
+            wrong_at: self.check.wrong_at(),
+            end,
+        }
     }
 
     /// Reads to the end, or until `each` says to stop.
@@ -298,7 +327,13 @@ impl Connection<'_> {
                 let _ = stream.shutdown(Shutdown::Both);
             }
             let (sent, refused) = writer.join().expect("the writer does not panic");
-            Account { sent, refused, received: self.check.received(), wrong_at: self.check.wrong_at(), end }
+            Account {
+                sent,
+                refused,
+                received: self.check.received(),
+                wrong_at: self.check.wrong_at(),
+                end,
+            }
         })
     }
 }
@@ -307,7 +342,8 @@ impl Connection<'_> {
 fn unsent(stream: &TcpStream) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return 0 };
-    let (local, peer) = (format!("0100007F:{:04X}", local.port()), format!("0100007F:{:04X}", peer.port()));
+    let (local, peer) =
+        (format!("0100007F:{:04X}", local.port()), format!("0100007F:{:04X}", peer.port()));
     table
         .lines()
         .find_map(|line| {
@@ -320,7 +356,12 @@ fn unsent(stream: &TcpStream) -> usize {
 }
 
 /// A pace for reading, in octets a second.
-pub fn read_slowly(stream: &mut TcpStream, octets_per_second: usize, check: &mut Check, mut go_on: impl FnMut() -> bool) {
+pub fn read_slowly(
+    stream: &mut TcpStream,
+    octets_per_second: usize,
+    check: &mut Check,
+    mut go_on: impl FnMut() -> bool,
+) {
     const STEPS: usize = 50;
     let mut buffer = vec![0; (octets_per_second / STEPS).max(1)];
     while go_on() {

@@ -47,7 +47,10 @@ impl Account {
             && self.received == received
             && self.wrong_at.is_none()
             && self.end == End::Clean;
-        assert!(good, "not a complete exchange of {sent} octets sent and {received} received: {self:?}");
+        assert!(
+            good,
+            "not a complete exchange of {sent} octets sent and {received} received: {self:?}"
+        );
     }
 
     /// Whether this end knows that something went wrong.
@@ -105,16 +108,20 @@ pub fn request(stream: &mut TcpStream) -> io::Result<String> {
         head.push(octet[0]);
     }
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = vec![0; length.ok_or(ErrorKind::InvalidData)?];
     stream.read_exact(&mut body)?;
     String::from_utf8(body).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// Asks until the answer comes: the way through a network whose routers are still finding each other.
+/// Asks until the answer comes: the way through a network whose routers are still finding each
+/// other.
 #[track_caller]
 pub fn await_hello(port: u16) {
-    wait::until(&format!("an answer on port {port}"), wait::patience(), || hello_once(port).then_some(()));
+    wait::until(&format!("an answer on port {port}"), wait::patience(), || {
+        hello_once(port).then_some(())
+    });
 }
 
 /// Asks once, giving up soon, since the way may just be vanishing.
@@ -132,7 +139,9 @@ pub fn drain(stream: &mut TcpStream, check: &mut Check) -> End {
             Ok(0) => return End::Clean,
             Ok(count) => check.take(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return End::Open,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return End::Open;
+            }
             Err(_) => return End::Reset,
         }
     }
@@ -143,14 +152,21 @@ pub fn read_text(stream: &mut TcpStream) -> (String, End) {
     let mut text = Vec::new();
     let end = match stream.read_to_end(&mut text) {
         Ok(_) => End::Clean,
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => End::Open,
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            End::Open
+        }
         Err(_) => End::Reset,
     };
     (String::from_utf8_lossy(&text).into_owned(), end)
 }
 
-/// Sends `octets` of the pattern in writes of every size, calling `progress` after each; tells how many were taken.
-pub fn send(stream: &mut TcpStream, octets: u64, mut progress: impl FnMut(u64)) -> (u64, Option<ErrorKind>) {
+/// Sends `octets` of the pattern in writes of every size, calling `progress` after each; tells how
+/// many were taken.
+pub fn send(
+    stream: &mut TcpStream,
+    octets: u64,
+    mut progress: impl FnMut(u64),
+) -> (u64, Option<ErrorKind>) {
     let mut sent = 0;
     let mut index = 0;
     while sent < octets {

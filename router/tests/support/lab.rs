@@ -17,7 +17,10 @@ impl Lab {
     /// A folder for `test`.
     pub fn new(test: &str) -> Self {
         let name = test.rsplit("::").take(2).collect::<Vec<_>>().join("-");
-        let folder = tempfile::Builder::new().prefix(&format!("skrouterd-{name}-")).tempdir().expect("a folder for the test");
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("skrouterd-{name}-"))
+            .tempdir()
+            .expect("a folder for the test");
         let path = folder.path().to_owned();
         Self { folder: Some(folder), path, authority: OnceLock::new() }
     }
@@ -32,7 +35,8 @@ impl Lab {
         self.authority.get_or_init(|| Authority::new(&self.path, "test-ca"))
     }
 
-    /// The usual certificate of a site: made by the shared authority, valid, for `localhost` and its own name.
+    /// The usual certificate of a site: made by the shared authority, valid, for `localhost` and
+    /// its own name.
     pub fn identity(&self, site: &str) -> Identity {
         self.authority().identity(site)
     }

@@ -16,7 +16,8 @@ impl Manager {
     /// Connects to a port for clients, and attaches to the node at `address`.
     #[track_caller]
     pub fn connect(port: u16, address: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let url = Url::parse(&format!("amqp://127.0.0.1:{port}")).expect("a URL");
         let options = Options {
             url,
@@ -25,7 +26,9 @@ impl Manager {
             tls: TlsOptions::default(),
             sasl: SaslOptions::default(),
         };
-        let node = runtime.block_on(Node::connect(&options, address)).unwrap_or_else(|error| panic!("no management: {error}"));
+        let node = runtime
+            .block_on(Node::connect(&options, address))
+            .unwrap_or_else(|error| panic!("no management: {error}"));
         Self { runtime, node }
     }
 
@@ -52,8 +55,14 @@ impl Manager {
 
 /// A request to create an entity.
 pub fn create(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
-    let pairs = attributes.iter().map(|(name, value)| (Value::string(*name), Value::string(*value))).collect();
-    Request::new("CREATE").with(property::TYPE, kind).with(property::NAME, name).with_body(Value::Map(pairs))
+    let pairs = attributes
+        .iter()
+        .map(|(name, value)| (Value::string(*name), Value::string(*value)))
+        .collect();
+    Request::new("CREATE")
+        .with(property::TYPE, kind)
+        .with(property::NAME, name)
+        .with_body(Value::Map(pairs))
 }
 
 /// A request to change an entity, by its name.

@@ -1,9 +1,11 @@
-//! What black-box tests of the daemon are made of: router processes, certificates, backends, relays and clients.
+//! What black-box tests of the daemon are made of: router processes, certificates, backends, relays
+//! and clients.
 //!
-//! Nothing here looks into the router: it is an executable that is given a configuration file, and everything is
-//! observed from outside. The router under test is this package's own executable; `SKROUTERD_UNDER_TEST` names another
-//! one, which is how the scenarios are checked against an independent implementation. `SKROUTERD_PEER` (and
-//! `SKROUTERD_PEER_ARGS`) name that independent implementation for the tests that mix the two.
+//! Nothing here looks into the router: it is an executable that is given a configuration file, and
+//! everything is observed from outside. The router under test is this package's own executable;
+//! `SKROUTERD_UNDER_TEST` names another one, which is how the scenarios are checked against an
+//! independent implementation. `SKROUTERD_PEER` (and `SKROUTERD_PEER_ARGS`) name that independent
+//! implementation for the tests that mix the two.
 //!
 //! Not every test program uses all of it, and each has it as a module of its own.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]

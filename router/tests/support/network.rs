@@ -38,7 +38,8 @@ impl PairOptions {
     }
 }
 
-/// Site north, where clients call, and site south, where the servers are. Service `hello` is always there.
+/// Site north, where clients call, and site south, where the servers are. Service `hello` is always
+/// there.
 pub struct Pair {
     /// The clients' site.
     pub north: Router,
@@ -51,16 +52,27 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both sites and waits until clients reach every service. `services` are the names and the servers' ports.
+    /// Starts both sites and waits until clients reach every service. `services` are the names and
+    /// the servers' ports.
     #[track_caller]
-    pub fn start(lab: &Lab, kinds: [Kind; 2], options: PairOptions, services: &[(&str, u16)]) -> Self {
+    pub fn start(
+        lab: &Lab,
+        kinds: [Kind; 2],
+        options: PairOptions,
+        services: &[(&str, u16)],
+    ) -> Self {
         let pair = Self::start_unready(lab, kinds, options, services);
         pair.await_ready();
         pair
     }
 
     /// As [`Pair::start`], without waiting. A service may have several servers.
-    pub fn start_unready(lab: &Lab, kinds: [Kind; 2], options: PairOptions, services: &[(&str, u16)]) -> Self {
+    pub fn start_unready(
+        lab: &Lab,
+        kinds: [Kind; 2],
+        options: PairOptions,
+        services: &[(&str, u16)],
+    ) -> Self {
         let hello = Backend::start(Serve::Hello);
         let link = ports::free();
         let relay = options.relay.map(|path| Relay::with(link, path));
@@ -136,7 +148,8 @@ impl Pair {
     }
 }
 
-/// Three sites in a line: clients at the first, servers at the last, both connected to the middle one.
+/// Three sites in a line: clients at the first, servers at the last, both connected to the middle
+/// one.
 pub struct Line {
     /// First, middle, last.
     pub sites: [Router; 3],
@@ -150,7 +163,9 @@ impl Line {
     /// Starts all three sites and waits until clients reach every service.
     #[track_caller]
     pub fn start(lab: &Lab, kinds: [Kind; 3], data: u8, services: &[(&str, u16)]) -> Self {
-        let spec = |name: &str, kind| Spec::new(name, kind).profile(&lab.identity(name)).data_connections(data);
+        let spec = |name: &str, kind| {
+            Spec::new(name, kind).profile(&lab.identity(name)).data_connections(data)
+        };
         let sites = [spec("first", kinds[0]), spec("middle", kinds[1]), spec("last", kinds[2])];
         Self::of(lab, sites, Spec::clone, services)
     }
@@ -158,13 +173,22 @@ impl Line {
     /// As [`Line::start`], with edge routers at both ends.
     #[track_caller]
     pub fn start_edges(lab: &Lab, kinds: [Kind; 3], services: &[(&str, u16)]) -> Self {
-        let sites = [Spec::edge("first", kinds[0]), Spec::new("middle", kinds[1]), Spec::edge("last", kinds[2])];
+        let sites = [
+            Spec::edge("first", kinds[0]),
+            Spec::new("middle", kinds[1]),
+            Spec::edge("last", kinds[2]),
+        ];
         let sites = sites.map(|spec| spec.clone().profile(&lab.identity(&spec.id)));
         Self::of(lab, sites, |spec| spec.clone().with_edge_links(), services)
     }
 
     #[track_caller]
-    fn of(lab: &Lab, sites: [Spec; 3], linked: impl Fn(&Spec) -> Spec, services: &[(&str, u16)]) -> Self {
+    fn of(
+        lab: &Lab,
+        sites: [Spec; 3],
+        linked: impl Fn(&Spec) -> Spec,
+        services: &[(&str, u16)],
+    ) -> Self {
         let hello = Backend::start(Serve::Hello);
         let link = ports::free();
         let relay = Relay::start(link);
@@ -179,7 +203,12 @@ impl Line {
             first = first.tcp_listener(name, port);
             last = last.tcp_connector(name, server);
         }
-        let line = Self { sites: [middle.start(lab), first.start(lab), last.start(lab)], relay, hello, ports };
+        let line = Self {
+            sites: [middle.start(lab), first.start(lab), last.start(lab)],
+            relay,
+            hello,
+            ports,
+        };
         for &port in line.ports.values() {
             line.sites[1].await_port(port);
         }
@@ -203,8 +232,8 @@ impl Line {
     }
 }
 
-/// Three sites, each linked with both others. The `issuer` let the other two link to it; `client` links to `server` too, at
-/// a higher cost, so that the way leads over the issuer while it lives.
+/// Three sites, each linked with both others. The `issuer` let the other two link to it; `client`
+/// links to `server` too, at a higher cost, so that the way leads over the issuer while it lives.
 pub struct Triangle {
     /// The site both others connect to.
     pub issuer: Router,
@@ -220,13 +249,14 @@ pub struct Triangle {
 }
 
 impl Triangle {
-    /// Starts all three sites and waits until calls of `hello` go over the issuer both ways: before that, ways still change, and
-    /// a call may be lost in between.
+    /// Starts all three sites and waits until calls of `hello` go over the issuer both ways: before
+    /// that, ways still change, and a call may be lost in between.
     #[track_caller]
     pub fn start(lab: &Lab, kinds: [Kind; 3]) -> Self {
         const DIRECT: u32 = 10;
         const CALLS: u64 = 20;
-        /// Octets each way that a call takes at least; what routers say to each other meanwhile is far less than all of these.
+        /// Octets each way that a call takes at least; what routers say to each other meanwhile is
+        /// far less than all of these.
         const CALL: u64 = 200;
         let hello = Backend::start(Serve::Hello);
         let [issuer_links, server_links, port] = [ports::free(), ports::free(), ports::free()];

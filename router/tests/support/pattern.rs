@@ -1,5 +1,5 @@
-//! Octets that tell where they belong: what arrives is compared with what must arrive, at full speed, and the first
-//! octet that is lost, doubled or moved is found where it happens.
+//! Octets that tell where they belong: what arrives is compared with what must arrive, at full
+//! speed, and the first octet that is lost, doubled or moved is found where it happens.
 
 use std::sync::OnceLock;
 
@@ -22,7 +22,8 @@ pub fn from(offset: u64, limit: usize) -> &'static [u8] {
     &block()[start..PERIOD.min(start + limit)]
 }
 
-/// The length of a write, for the `index`th of a stream: from a single octet to a megabyte, in turn.
+/// The length of a write, for the `index`th of a stream: from a single octet to a megabyte, in
+/// turn.
 pub fn chunk(index: usize) -> usize {
     const SIZES: [usize; 7] = [1, 7, 1000, 4096, 16 * 1024, 64 * 1024, 1024 * 1024];
     SIZES[index % SIZES.len()]
@@ -42,7 +43,8 @@ impl Check {
             let expected = from(self.offset, octets.len());
             let (head, rest) = octets.split_at(expected.len());
             if head != expected && self.wrong_at.is_none() {
-                let within = head.iter().zip(expected).take_while(|(got, want)| got == want).count();
+                let within =
+                    head.iter().zip(expected).take_while(|(got, want)| got == want).count();
                 self.wrong_at = Some(self.offset + within as u64);
             }
             self.offset += head.len() as u64;

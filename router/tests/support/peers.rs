@@ -19,8 +19,14 @@ impl Kind {
         match self {
             Self::Ours => Command::new(ours()),
             Self::Peer => {
-                let mut command = Command::new(std::env::var_os("SKROUTERD_PEER").expect("SKROUTERD_PEER was checked"));
-                command.args(std::env::var("SKROUTERD_PEER_ARGS").unwrap_or_default().split_ascii_whitespace());
+                let mut command = Command::new(
+                    std::env::var_os("SKROUTERD_PEER").expect("SKROUTERD_PEER was checked"),
+                );
+                command.args(
+                    std::env::var("SKROUTERD_PEER_ARGS")
+                        .unwrap_or_default()
+                        .split_ascii_whitespace(),
+                );
                 command
             }
         }
@@ -34,16 +40,18 @@ impl Kind {
 
 /// The executable of the router under test.
 pub fn ours() -> PathBuf {
-    std::env::var_os("SKROUTERD_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_skrouterd").into(), PathBuf::from)
+    std::env::var_os("SKROUTERD_UNDER_TEST")
+        .map_or_else(|| env!("CARGO_BIN_EXE_skrouterd").into(), PathBuf::from)
 }
 
-/// Whether another implementation stands in for ours, to check the tests themselves. What it is known to do otherwise
-/// is then not asked of it.
+/// Whether another implementation stands in for ours, to check the tests themselves. What it is
+/// known to do otherwise is then not asked of it.
 pub fn oracle() -> bool {
     std::env::var_os("SKROUTERD_UNDER_TEST").is_some()
 }
 
-/// Whether the routers of these kinds can be run here. If not, the test is skipped, counted and named.
+/// Whether the routers of these kinds can be run here. If not, the test is skipped, counted and
+/// named.
 pub fn available(test: &str, kinds: &[Kind]) -> bool {
     !kinds.contains(&Kind::Peer) || needs(test, "SKROUTERD_PEER").is_some()
 }
@@ -70,14 +78,16 @@ pub fn needs_command(test: &str, command: &str) -> Option<PathBuf> {
     found
 }
 
-/// Says in one line, past the test runner's capture, that a test did not run and why: `skipped: TEST: REASON`.
+/// Says in one line, past the test runner's capture, that a test did not run and why: `skipped:
+/// TEST: REASON`.
 pub fn skipped(test: &str, reason: &str) {
     let test = test.split_once("::").map_or(test, |(_crate, name)| name);
     let line = format!("skipped: {test}: {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Defines one test for every way to place a router of the other kind next to ours at the two ends of a pair.
+/// Defines one test for every way to place a router of the other kind next to ours at the two ends
+/// of a pair.
 macro_rules! mixed_pairs {
     ($name:ident, $scenario:expr) => {
         mod $name {

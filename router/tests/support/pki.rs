@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
 /// A certificate authority; its certificate is a file.
@@ -50,7 +50,14 @@ impl Authority {
 
     /// The usual certificate of a site.
     pub fn identity(&self, site: &str) -> Identity {
-        self.issue(site, &Contents { common_name: site, names: &["localhost", "127.0.0.1", site], expired: false })
+        self.issue(
+            site,
+            &Contents {
+                common_name: site,
+                names: &["localhost", "127.0.0.1", site],
+                expired: false,
+            },
+        )
     }
 
     /// A certificate as told, stored as `FILE.crt` and `FILE.key`.
@@ -58,14 +65,16 @@ impl Authority {
         let names: Vec<String> = contents.names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("subject alternative names");
         params.distinguished_name = subject(contents.common_name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         if contents.expired {
             params.not_before = rcgen::date_time_ymd(2020, 1, 1);
             params.not_after = rcgen::date_time_ymd(2021, 1, 1);
         }
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let (certificate_file, key_file) = (self.folder.join(format!("{file}.crt")), self.folder.join(format!("{file}.key")));
+        let (certificate_file, key_file) =
+            (self.folder.join(format!("{file}.crt")), self.folder.join(format!("{file}.key")));
         std::fs::write(&certificate_file, certificate.pem()).expect("the certificate is written");
         std::fs::write(&key_file, key.serialize_pem()).expect("the key is written");
         Identity { trusted: self.file.clone(), own: Some((certificate_file, key_file)) }

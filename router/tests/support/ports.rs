@@ -3,11 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::sync::Mutex;
 
-/// Below the range from which the kernel takes the ports of outgoing connections, so that nobody's client can sit on a
-/// port between our finding it free and a router's binding it.
+/// Below the range from which the kernel takes the ports of outgoing connections, so that nobody's
+/// client can sit on a port between our finding it free and a router's binding it.
 const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
-/// Ports are claimed by the block, each with a lock file, so that test programs running side by side share none.
+/// Ports are claimed by the block, each with a lock file, so that test programs running side by
+/// side share none.
 const BLOCK: u16 = 50;
 
 struct Claim {
@@ -18,8 +19,9 @@ struct Claim {
 
 static CLAIM: Mutex<Claim> = Mutex::new(Claim { next: 0, end: 0, _locks: Vec::new() });
 
-/// A port nobody listens on, which this process will not give out again. To try it by listening there would hold it for longer than that: a process
-/// that another thread starts meanwhile has the socket until it executes its program.
+/// A port nobody listens on, which this process will not give out again. To try it by listening
+/// there would hold it for longer than that: a process that another thread starts meanwhile has the
+/// socket until it executes its program.
 pub fn free() -> u16 {
     let mut claim = CLAIM.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
@@ -44,7 +46,12 @@ fn block() -> (File, u16) {
     let offset = fastrand::u16(..blocks);
     for index in 0..blocks {
         let number = (index + offset) % blocks;
-        let Ok(file) = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(number.to_string())) else {
+        let Ok(file) = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join(number.to_string()))
+        else {
             continue;
         };
         if file.try_lock().is_ok() {
@@ -54,14 +61,19 @@ fn block() -> (File, u16) {
     panic!("all blocks of test ports are taken");
 }
 
-/// Whether some process listens on `port`. Unlike connecting, looking leaves no trace in the listening process.
+/// Whether some process listens on `port`. Unlike connecting, looking leaves no trace in the
+/// listening process.
 pub fn listening(port: u16) -> bool {
     const LISTEN: &str = "0A";
     let wanted = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|path| std::fs::read_to_string(path).ok()).any(|table| {
-        table.lines().skip(1).any(|line| {
-            let mut fields = line.split_ascii_whitespace();
-            fields.nth(1).is_some_and(|local| local.ends_with(&wanted)) && fields.nth(1) == Some(LISTEN)
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .any(|table| {
+            table.lines().skip(1).any(|line| {
+                let mut fields = line.split_ascii_whitespace();
+                fields.nth(1).is_some_and(|local| local.ends_with(&wanted))
+                    && fields.nth(1) == Some(LISTEN)
+            })
         })
-    })
 }

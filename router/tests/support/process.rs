@@ -33,7 +33,11 @@ impl Router {
     pub fn start(lab: &Lab, spec: &Spec) -> Self {
         let config = lab.path().join(format!("{}.json", spec.id));
         std::fs::write(&config, spec.text()).expect("the configuration is written");
-        let running = Running::start(router_command(spec.kind, &config, spec.bounds()), lab.path(), &format!("{}-1", spec.id));
+        let running = Running::start(
+            router_command(spec.kind, &config, spec.bounds()),
+            lab.path(),
+            &format!("{}-1", spec.id),
+        );
         let (id, folder) = (spec.id.clone(), lab.path().to_owned());
         Self { id, kind: spec.kind, config, bounds: spec.bounds(), folder, starts: 1, running }
     }
@@ -43,7 +47,11 @@ impl Router {
         assert!(self.running.exit().is_some(), "{} still runs", self.id);
         self.starts += 1;
         let name = format!("{}-{}", self.id, self.starts);
-        self.running = Running::start(router_command(self.kind, &self.config, self.bounds), &self.folder, &name);
+        self.running = Running::start(
+            router_command(self.kind, &self.config, self.bounds),
+            &self.folder,
+            &name,
+        );
     }
 
     /// Waits until the process listens on `port`.
@@ -51,7 +59,11 @@ impl Router {
     pub fn await_port(&self, port: u16) {
         wait::until(&format!("{} listens on {port}", self.id), wait::patience(), || {
             if let Some(status) = self.running.exit() {
-                panic!("{} ended with {status} before it listened on {port}:\n{}", self.id, self.running.log.tail(20));
+                panic!(
+                    "{} ended with {status} before it listened on {port}:\n{}",
+                    self.id,
+                    self.running.log.tail(20)
+                );
             }
             super::ports::listening(port).then_some(())
         });
@@ -60,7 +72,10 @@ impl Router {
     /// Waits for a log line that contains all of `parts`, and gives it back.
     #[track_caller]
     pub fn await_log(&self, parts: &[&str]) -> String {
-        self.running.log.wait(parts, wait::patience()).unwrap_or_else(|| panic!("{}: no log line with {parts:?}", self.id))
+        self.running
+            .log
+            .wait(parts, wait::patience())
+            .unwrap_or_else(|| panic!("{}: no log line with {parts:?}", self.id))
     }
 
     /// A log line there already that contains all of `parts`.
@@ -119,15 +134,30 @@ impl Router {
 
     fn status_number(&self, field: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        status.lines().find_map(|line| line.strip_prefix(field))?.trim().split(' ').next()?.parse().ok()
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))?
+            .trim()
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let state = self.running.exit().map_or_else(|| "running".to_owned(), |status| format!("ended: {status}"));
-            eprintln!("---- {} ({:?}, {state}), the end of its log:\n{}", self.id, self.kind, self.running.log.tail(40));
+            let state = self
+                .running
+                .exit()
+                .map_or_else(|| "running".to_owned(), |status| format!("ended: {status}"));
+            eprintln!(
+                "---- {} ({:?}, {state}), the end of its log:\n{}",
+                self.id,
+                self.kind,
+                self.running.log.tail(40)
+            );
         }
     }
 }
@@ -159,18 +189,29 @@ impl Running {
     /// Starts `command` in `folder`; what it writes also goes to the file `NAME.log` there.
     pub fn start(mut command: Command, folder: &Path, name: &str) -> Self {
         let file = File::create(folder.join(format!("{name}.log"))).expect("a log file");
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("{} cannot be started: {error}", command.get_program().display()));
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("{} cannot be started: {error}", command.get_program().display())
+        });
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        let log = Arc::new(Log { lines: Mutex::new(Lines { text: Vec::new(), writers: 2 }), changed: Condvar::new() });
+        let log = Arc::new(Log {
+            lines: Mutex::new(Lines { text: Vec::new(), writers: 2 }),
+            changed: Condvar::new(),
+        });
         let exit = Arc::new(Exit { status: Mutex::new(None), changed: Condvar::new() });
         let file = Arc::new(Mutex::new(file));
-        let outputs: [Option<Box<dyn Read + Send>>; 2] =
-            [child.stdout.take().map(|pipe| Box::new(pipe) as _), child.stderr.take().map(|pipe| Box::new(pipe) as _)];
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|pipe| Box::new(pipe) as _),
+            child.stderr.take().map(|pipe| Box::new(pipe) as _),
+        ];
         for pipe in outputs.into_iter().flatten() {
             let (log, file) = (Arc::clone(&log), Arc::clone(&file));
-            // Nobody waits for this thread: whatever the process started may hold the pipe for longer.
+            // Nobody waits for this thread: whatever the process started may hold the pipe for
+            // longer.
             std::thread::spawn(move || log.collect(pipe, &file));
         }
         let shared = Arc::clone(&exit);
@@ -186,8 +227,11 @@ impl Running {
     /// Waits for the end of the process.
     pub fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let status = lock(&self.exit.status);
-        let (status, _) =
-            self.exit.changed.wait_timeout_while(status, limit, |status| status.is_none()).expect("no panic while held");
+        let (status, _) = self
+            .exit
+            .changed
+            .wait_timeout_while(status, limit, |status| status.is_none())
+            .expect("no panic while held");
         *status
     }
 
@@ -238,13 +282,15 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// Waits for a line that contains all of `parts`; gives up at the deadline or when no more can be written.
+    /// Waits for a line that contains all of `parts`; gives up at the deadline or when no more can
+    /// be written.
     pub fn wait(&self, parts: &[&str], limit: Duration) -> Option<String> {
         let end = Instant::now() + limit;
         let mut seen = 0;
         let mut lines = lock(&self.lines);
         loop {
-            let found = lines.text[seen..].iter().find(|line| parts.iter().all(|part| line.contains(part)));
+            let found =
+                lines.text[seen..].iter().find(|line| parts.iter().all(|part| line.contains(part)));
             if found.is_some() {
                 return found.cloned();
             }
@@ -268,11 +314,16 @@ struct Exit {
 
 impl Exit {
     fn reap(&self, mut child: Child) {
-        // The process is waited for without being reaped, so that its id cannot be given to another process while a
-        // signal is on its way to it; the reaping itself happens under the lock that senders of signals take.
+        // The process is waited for without being reaped, so that its id cannot be given to another
+        // process while a signal is on its way to it; the reaping itself happens under the
+        // lock that senders of signals take.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        while matches!(rustix::process::waitid(rustix::process::WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        while matches!(
+            rustix::process::waitid(rustix::process::WaitId::Pid(pid), options),
+            Err(rustix::io::Errno::INTR)
+        ) {}
         let mut status = lock(&self.status);
         *status = child.wait().ok();
         self.changed.notify_all();

@@ -15,7 +15,8 @@ use super::{client, ports, wait};
 /// How long a blocked thread may overlook that its connection was cut.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The buffers of a limited path, in octets: small, but several segments of the loopback interface, below which TCP crawls.
+/// The buffers of a limited path, in octets: small, but several segments of the loopback interface,
+/// below which TCP crawls.
 const NARROW: usize = 128 * 1024;
 
 /// What kind of path the relay is.
@@ -74,7 +75,8 @@ impl Relay {
     pub fn with(target: u16, path: Path) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
-        let shared = Arc::new(Shared { target, path, state: Mutex::default(), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { target, path, state: Mutex::default(), changed: Condvar::new() });
         let ours = Arc::clone(&shared);
         let acceptor = std::thread::spawn(move || ours.accept(&listener));
         Self { port, shared, acceptor: Some(acceptor) }
@@ -112,7 +114,11 @@ impl Relay {
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
         let state = self.shared.wait(|state| state.accepted < count);
-        assert!(state.accepted >= count, "the relay has carried {} connections, not {count}", state.accepted);
+        assert!(
+            state.accepted >= count,
+            "the relay has carried {} connections, not {count}",
+            state.accepted
+        );
     }
 
     /// How many connections are open.
@@ -128,7 +134,8 @@ impl Relay {
     /// Waits until so many octets were carried each way.
     #[track_caller]
     pub fn await_carried(&self, octets: [u64; 2]) {
-        let state = self.shared.wait(|state| state.carried[0] < octets[0] || state.carried[1] < octets[1]);
+        let state =
+            self.shared.wait(|state| state.carried[0] < octets[0] || state.carried[1] < octets[1]);
         let enough = state.carried[0] >= octets[0] && state.carried[1] >= octets[1];
         assert!(enough, "the relay has carried {:?} octets, not {octets:?}", state.carried);
     }
@@ -169,7 +176,10 @@ impl Shared {
     }
 
     fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        self.changed.wait_timeout_while(self.lock(), wait::patience(), missing).expect("no panic while held").0
+        self.changed
+            .wait_timeout_while(self.lock(), wait::patience(), missing)
+            .expect("no panic while held")
+            .0
     }
 
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
@@ -216,8 +226,9 @@ impl Shared {
 
     /// Reads one direction of a connection.
     fn take(&self, carrier: &Carrier, direction: usize, sender: &SyncSender<Piece>) {
-        let size =
-            self.path.rate.map_or(64 * 1024, |rate| usize::try_from(rate / 100).unwrap_or(usize::MAX).clamp(64, 64 * 1024));
+        let size = self.path.rate.map_or(64 * 1024, |rate| {
+            usize::try_from(rate / 100).unwrap_or(usize::MAX).clamp(64, 64 * 1024)
+        });
         let mut buffer = vec![0; size];
         while !carrier.is_over() {
             let octets = match (&carrier.ends[direction]).read(&mut buffer) {
@@ -263,7 +274,10 @@ impl Shared {
                 match to.write(rest) {
                     Ok(count) => rest = &rest[count..],
                     Err(error)
-                        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                        if matches!(
+                            error.kind(),
+                            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                        ) => {}
                     Err(_) => {
                         carrier.reset();
                         return;

@@ -16,11 +16,15 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts the router, with what `with` adds to its configuration, and waits until the service answers.
+    /// Starts the router, with what `with` adds to its configuration, and waits until the service
+    /// answers.
     pub fn start(lab: &Lab, with: impl FnOnce(Spec) -> Spec) -> Self {
         let hello = Backend::start(Serve::Hello);
         let [port, service] = [ports::free(), ports::free()];
-        let spec = Spec::new("north", Kind::Ours).clients(port).tcp_connector("hello", hello.port).tcp_listener("hello", service);
+        let spec = Spec::new("north", Kind::Ours)
+            .clients(port)
+            .tcp_connector("hello", hello.port)
+            .tcp_listener("hello", service);
         let router = with(spec).start(lab);
         router.await_port(port);
         client::await_hello(service);
@@ -36,7 +40,8 @@ impl Scene {
     }
 }
 
-/// Asserts that a router has never grown by `limit` octets since it had `resident`, and has caught no panic.
+/// Asserts that a router has never grown by `limit` octets since it had `resident`, and has caught
+/// no panic.
 #[track_caller]
 pub fn assert_bounded(router: &Router, resident: u64, limit: u64) {
     let grown = router.peak_resident().saturating_sub(resident);

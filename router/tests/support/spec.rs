@@ -31,7 +31,8 @@ pub struct Spec {
 impl Spec {
     /// An interior router without data connections.
     pub fn new(id: &str, kind: Kind) -> Self {
-        let router = json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
+        let router =
+            json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
         let entities = vec![json!(["router", router])];
         Self { id: id.to_owned(), kind, ceiling: None, descriptors: None, entities }
     }
@@ -41,7 +42,8 @@ impl Spec {
         Self::new(id, kind).attribute("mode", json!("edge"))
     }
 
-    /// Makes what has the role `inter-router` have the role `edge`: links then lead to edge routers or, of one, to interior routers.
+    /// Makes what has the role `inter-router` have the role `edge`: links then lead to edge routers
+    /// or, of one, to interior routers.
     pub fn with_edge_links(self) -> Self {
         self.with_links_of("edge")
     }

@@ -11,21 +11,29 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::client;
 use super::pki::Identity;
 
-/// A connection whose handshake may still fail: with TLS 1.3 a server's refusal comes after the client is content.
+/// A connection whose handshake may still fail: with TLS 1.3 a server's refusal comes after the
+/// client is content.
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects to `localhost`, with or without a certificate, and finishes the client's part of the handshake.
+/// Connects to `localhost`, with or without a certificate, and finishes the client's part of the
+/// handshake.
 pub fn connect(port: u16, identity: &Identity) -> io::Result<Stream> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&identity.trusted).expect("the authority's file") {
+    for certificate in
+        CertificateDer::pem_file_iter(&identity.trusted).expect("the authority's file")
+    {
         roots.add(certificate.expect("a certificate")).expect("an authority");
     }
     let config = ClientConfig::builder().with_root_certificates(roots);
     let config = match &identity.own {
         Some((certificate, key)) => {
-            let chain =
-                CertificateDer::pem_file_iter(certificate).expect("a file").map(|item| item.expect("a certificate")).collect();
-            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).expect("a key")).expect("a usable key")
+            let chain = CertificateDer::pem_file_iter(certificate)
+                .expect("a file")
+                .map(|item| item.expect("a certificate"))
+                .collect();
+            config
+                .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).expect("a key"))
+                .expect("a usable key")
         }
         None => config.with_no_client_auth(),
     };
@@ -38,8 +46,8 @@ pub fn connect(port: u16, identity: &Identity) -> io::Result<Stream> {
     Ok(stream)
 }
 
-/// What the server says of its own accord or in answer to `question`, up to its end of the connection; and whether it ended
-/// within the usual patience.
+/// What the server says of its own accord or in answer to `question`, up to its end of the
+/// connection; and whether it ended within the usual patience.
 pub fn ask(stream: &mut (impl Read + Write), question: &[u8]) -> (Vec<u8>, bool) {
     let mut answer = Vec::new();
     let sent = stream.write_all(question).and_then(|()| stream.flush());
@@ -51,7 +59,11 @@ pub fn ask(stream: &mut (impl Read + Write), question: &[u8]) -> (Vec<u8>, bool)
         match stream.read(&mut buffer) {
             Ok(0) => return (answer, true),
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return (answer, false),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                return (answer, false);
+            }
             Err(_) => return (answer, true),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an event may take that is certain to come: generous, for a machine that runs many tests at once.
+/// How long an event may take that is certain to come: generous, for a machine that runs many tests
+/// at once.
 ///
 /// `SKROUTERD_TEST_PATIENCE` sets it in seconds.
 pub fn patience() -> Duration {
@@ -16,8 +17,8 @@ pub fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// Waits until `check` gives a value. What is looked at belongs to other processes, which cannot wake us: it is looked
-/// at every few milliseconds.
+/// Waits until `check` gives a value. What is looked at belongs to other processes, which cannot
+/// wake us: it is looked at every few milliseconds.
 #[track_caller]
 pub fn until<T>(what: &str, limit: Duration, check: impl FnMut() -> Option<T>) -> T {
     attempt(limit, check).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
@@ -67,7 +68,8 @@ pub fn quiet<T: PartialEq>(what: &str, time: Duration, mut value: impl FnMut() -
     last
 }
 
-/// The pace of looking again; also that of a peer which is slow on purpose. Never a substitute for an event.
+/// The pace of looking again; also that of a peer which is slow on purpose. Never a substitute for
+/// an event.
 pub fn pause(time: Duration) {
     let end = Instant::now() + time;
     while let Some(rest) = end.checked_duration_since(Instant::now()) {
@@ -78,7 +80,8 @@ pub fn pause(time: Duration) {
     }
 }
 
-/// Does something at the end of a scope, also when a test fails there: what ends the threads that the scope waits for.
+/// Does something at the end of a scope, also when a test fails there: what ends the threads that
+/// the scope waits for.
 pub fn finally(action: impl FnMut()) -> impl Drop {
     Finally(action)
 }

@@ -1,4 +1,5 @@
-//! A client of AMQP over WebSocket for programs that speak AMQP over TCP: a port that carries octets to and from a WebSocket.
+//! A client of AMQP over WebSocket for programs that speak AMQP over TCP: a port that carries
+//! octets to and from a WebSocket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -31,11 +32,15 @@ impl Stream for tls::Stream {
 pub fn open(port: u16, identity: Option<&Identity>) -> Result<WebSocket<Box<dyn Stream>>, String> {
     let stream: Box<dyn Stream> = match identity {
         None => Box::new(client::try_connect(port).map_err(|error| error.to_string())?),
-        Some(identity) => Box::new(tls::connect(port, identity).map_err(|error| error.to_string())?),
+        Some(identity) => {
+            Box::new(tls::connect(port, identity).map_err(|error| error.to_string())?)
+        }
     };
     let mut request = format!("ws://localhost:{port}/").into_client_request().expect("a request");
     request.headers_mut().insert("Sec-WebSocket-Protocol", "amqp".parse().expect("a value"));
-    tungstenite::client(request, stream).map(|(websocket, _)| websocket).map_err(|error| error.to_string())
+    tungstenite::client(request, stream)
+        .map(|(websocket, _)| websocket)
+        .map_err(|error| error.to_string())
 }
 
 /// Starts a port of this kind and gives its number. It lasts as long as the test's process.
@@ -54,12 +59,15 @@ pub fn bridge(router: u16, identity: Option<Identity>) -> u16 {
     port
 }
 
-/// Carries octets both ways until either end closes. One thread asks both in turn, since a WebSocket's halves share their state.
+/// Carries octets both ways until either end closes. One thread asks both in turn, since a
+/// WebSocket's halves share their state.
 fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
     let pause = Some(Duration::from_millis(2));
     client.set_read_timeout(pause).expect("set");
     websocket.get_ref().socket().set_read_timeout(pause).expect("set");
-    let quiet = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    let quiet = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    };
     let mut buffer = vec![0; 32 * 1024];
     loop {
         match client.read(&mut buffer) {

@@ -7,7 +7,9 @@ use crate::amqp::{Fields, Value, condition};
 /// The transfers among frames.
 fn transfers(items: &[Item]) -> Vec<(&Transfer, &Bytes)> {
     let transfer = |item| match item {
-        &Item::Frame(_, Performative::Transfer(ref transfer), ref payload) => Some((transfer, payload)),
+        &Item::Frame(_, Performative::Transfer(ref transfer), ref payload) => {
+            Some((transfer, payload))
+        }
         _ => None,
     };
     items.iter().filter_map(transfer).collect()
@@ -41,7 +43,12 @@ fn linked() -> (Pair, LinkKey, LinkKey) {
 
 #[test]
 fn a_sender_says_how_its_delivery_stands() {
-    let state = |number: u64| DeliveryState::Other(Value::Described(Box::new((Value::Ulong(number), Value::List(vec![])))));
+    let state = |number: u64| {
+        DeliveryState::Other(Value::Described(Box::new((
+            Value::Ulong(number),
+            Value::List(vec![]),
+        ))))
+    };
     let (mut pair, link, _) = linked();
     let engine = &mut pair.client.engine;
     let delivery = engine.deliver(link, false).expect("credit");
@@ -50,7 +57,11 @@ fn a_sender_says_how_its_delivery_stands() {
     assert!(engine.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"two")]), true));
     pair.drive();
     let events = pair.server.events();
-    let [Event::Transfer { delivery: arrived, state: with, .. }, Event::Transfer { state: None, .. }] = &events[..] else {
+    let [
+        Event::Transfer { delivery: arrived, state: with, .. },
+        Event::Transfer { state: None, .. },
+    ] = &events[..]
+    else {
         panic!("{events:?}")
     };
     assert_eq!(with.as_deref(), Some(&state(1)));
@@ -60,33 +71,60 @@ fn a_sender_says_how_its_delivery_stands() {
     // The receiver's answer is as little an outcome.
     pair.server.engine.disposition(*arrived, Some(state(3)), false);
     pair.drive();
-    assert_eq!(pair.client.events(), [Event::Outcome { delivery, state: Some(state(3)), settled: false }]);
+    assert_eq!(
+        pair.client.events(),
+        [Event::Outcome { delivery, state: Some(state(3)), settled: false }]
+    );
     pair.client.engine.settle(delivery);
     pair.drive();
     let settled = Event::SenderSettled { delivery: *arrived };
-    assert_eq!(pair.server.events(), [Event::SenderState { delivery: *arrived, state: state(2) }, settled]);
+    assert_eq!(
+        pair.server.events(),
+        [Event::SenderState { delivery: *arrived, state: state(2) }, settled]
+    );
     pair.server.engine.disposition(*arrived, None, true);
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
 }
 
-/// States that are as large as a peer's frames, and what is kept of them where there is room for so many octets: `None` for nothing.
+/// States that are as large as a peer's frames, and what is kept of them where there is room for so
+/// many octets: `None` for nothing.
 fn large_states(room: usize) -> Vec<(DeliveryState, Option<DeliveryState>)> {
     let large = Value::List(vec![Value::string("x".repeat(12_000))]);
     let rejected = |condition: &str, description: &str, info: Option<Fields>| {
-        let error = Error { condition: condition.to_owned().into(), description: Some(description.to_owned()), info };
+        let error = Error {
+            condition: condition.to_owned().into(),
+            description: Some(description.to_owned()),
+            info,
+        };
         DeliveryState::Rejected(Rejected { error: Some(error) })
     };
     let bare = |condition: &str, description: &str| Some(rejected(condition, description, None));
     let info = Fields(vec![("trace".into(), large.clone())]);
     let modified = |message_annotations| {
-        DeliveryState::Modified(Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations })
+        DeliveryState::Modified(Modified {
+            delivery_failed: Some(true),
+            undeliverable_here: None,
+            message_annotations,
+        })
     };
     vec![
-        (rejected("amqp:decode-error", "no message", Some(info)), bare("amqp:decode-error", "no message")),
-        (rejected("amqp:x", &"ä".repeat(6_000), Some(Fields::default())), bare("amqp:x", &"ä".repeat((room - 32) / 4))),
-        (rejected(&"c".repeat(9_000), "", Some(Fields::default())), bare(&"c".repeat((room - 32) / 2), "")),
+        (
+            rejected("amqp:decode-error", "no message", Some(info)),
+            bare("amqp:decode-error", "no message"),
+        ),
+        (
+            rejected("amqp:x", &"ä".repeat(6_000), Some(Fields::default())),
+            bare("amqp:x", &"ä".repeat((room - 32) / 4)),
+        ),
+        (
+            rejected(&"c".repeat(9_000), "", Some(Fields::default())),
+            bare(&"c".repeat((room - 32) / 2), ""),
+        ),
         (modified(Some(large.clone())), Some(modified(None))),
-        (DeliveryState::Other(Value::Described(Box::new((Value::Ulong(0x34), large.clone())))), None),
+        (
+            DeliveryState::Other(Value::Described(Box::new((Value::Ulong(0x34), large.clone())))),
+            None,
+        ),
     ]
 }
 
@@ -96,19 +134,28 @@ fn large_states_are_cut() {
     for (large, kept) in large_states(MAX_STATE) {
         let (mut raw, _, link) = Raw::sending(server(), 5);
         let deliveries = [(); 3].map(|()| send(&mut raw.engine, link, b"x", false));
-        let settled = Disposition { settled: Some(true), last: Some(2), ..disposition(Role::Receiver, 0, 0) };
-        raw.feed(0, Performative::Disposition(Disposition { state: Some(large.clone()), ..settled }));
+        let settled =
+            Disposition { settled: Some(true), last: Some(2), ..disposition(Role::Receiver, 0, 0) };
+        raw.feed(
+            0,
+            Performative::Disposition(Disposition { state: Some(large.clone()), ..settled }),
+        );
         let outcome = |delivery| Event::Outcome { delivery, state: kept.clone(), settled: true };
         assert_eq!(raw.events(), deliveries.map(outcome));
 
         let (mut raw, _, _) = Raw::receiving(server(), 5);
         raw.transfer(Transfer { state: Some(large.clone()), ..part(0, 0) }, b"x");
         let events = raw.events();
-        let [Event::Transfer { delivery, ref state, .. }] = events[..] else { panic!("{events:?}") };
+        let [Event::Transfer { delivery, ref state, .. }] = events[..] else {
+            panic!("{events:?}")
+        };
         assert_eq!(state.as_deref(), kept.as_ref());
         let told = Disposition { state: Some(large), ..disposition(Role::Sender, 0, 0) };
         raw.feed(0, Performative::Disposition(told));
-        assert_eq!(raw.events(), Vec::from_iter(kept.map(|state| Event::SenderState { delivery, state })));
+        assert_eq!(
+            raw.events(),
+            Vec::from_iter(kept.map(|state| Event::SenderState { delivery, state }))
+        );
     }
 }
 
@@ -127,7 +174,9 @@ fn states_go_with_the_smallest_frames() {
         }
         pair.drive();
         let events = pair.server.events();
-        let [Event::Transfer { delivery: arrived, ref state, .. }, ..] = events[..] else { panic!("{events:?}") };
+        let [Event::Transfer { delivery: arrived, ref state, .. }, ..] = events[..] else {
+            panic!("{events:?}")
+        };
         assert_eq!(state.as_deref(), kept.as_ref());
         pair.client.engine.set_state(delivery, large.clone());
         pair.server.engine.disposition(arrived, Some(large), true);
@@ -149,11 +198,22 @@ fn a_delivery_in_one_transfer() {
     let state = None;
     assert_eq!(
         events,
-        [Event::Transfer { delivery: arrived, link: theirs, first: true, settled: false, payload, ending, state }]
+        [Event::Transfer {
+            delivery: arrived,
+            link: theirs,
+            first: true,
+            settled: false,
+            payload,
+            ending,
+            state
+        }]
     );
     pair.server.engine.disposition(arrived, Some(DeliveryState::Accepted), true);
     pair.drive();
-    assert_eq!(pair.client.events(), [Event::Outcome { delivery, state: Some(DeliveryState::Accepted), settled: true }]);
+    assert_eq!(
+        pair.client.events(),
+        [Event::Outcome { delivery, state: Some(DeliveryState::Accepted), settled: true }]
+    );
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
     // Nothing more is said of it.
     pair.server.engine.disposition(arrived, Some(DeliveryState::Accepted), true);
@@ -178,22 +238,34 @@ fn a_delivery_in_many_transfers() {
     pair.drive();
     let sent = pair.client.sent();
     let max = pair.client.engine.max_payload();
-    let (last, others) = transfers(&sent).split_last().map(|(last, others)| (*last, others.to_vec())).unwrap();
-    assert!(others.iter().all(|(transfer, payload)| transfer.more == Some(true) && payload.len() == max));
+    let (last, others) =
+        transfers(&sent).split_last().map(|(last, others)| (*last, others.to_vec())).unwrap();
+    assert!(
+        others
+            .iter()
+            .all(|(transfer, payload)| transfer.more == Some(true) && payload.len() == max)
+    );
     assert_eq!(last.0.more, None);
-    assert!(others.iter().all(|(transfer, _)| transfer.delivery_id == Some(0)), "on continuations too");
+    assert!(
+        others.iter().all(|(transfer, _)| transfer.delivery_id == Some(0)),
+        "on continuations too"
+    );
     assert!(others[0].0.delivery_tag.is_some() && last.0.delivery_tag.is_none());
     let mut found = Vec::new();
     for (n, event) in pair.server.events().into_iter().enumerate() {
         let Event::Transfer { first, payload, ending, .. } = event else { panic!("{event:?}") };
         assert_eq!(first, n == 0);
         found.extend_from_slice(&payload);
-        assert_eq!(ending, if found.len() == octets.len() { Ending::Complete } else { Ending::More });
+        assert_eq!(
+            ending,
+            if found.len() == octets.len() { Ending::Complete } else { Ending::More }
+        );
     }
     assert_eq!(found, octets);
     // No frame is larger than the peer takes.
-    let largest =
-        others.iter().map(|(transfer, payload)| octets_of(0, &Performative::Transfer((*transfer).clone()), payload).len());
+    let largest = others.iter().map(|(transfer, payload)| {
+        octets_of(0, &Performative::Transfer((*transfer).clone()), payload).len()
+    });
     assert!(largest.max().unwrap() <= 16384);
 }
 
@@ -275,11 +347,16 @@ fn aborted_on_its_way() {
     pair.drive();
     let sent = pair.client.sent();
     let (last, payload) = *transfers(&sent).last().unwrap();
-    assert_eq!((last.aborted, last.settled, last.more, payload.len()), (Some(true), Some(true), None, 0));
+    assert_eq!(
+        (last.aborted, last.settled, last.more, payload.len()),
+        (Some(true), Some(true), None, 0)
+    );
     assert_eq!(pair.client.engine.usage().outgoing, 0);
     let events = pair.server.events();
-    let [Event::Transfer { ending: Ending::More, .. }, Event::Transfer { delivery, settled: true, ending: Ending::Aborted, .. }] =
-        events[..]
+    let [
+        Event::Transfer { ending: Ending::More, .. },
+        Event::Transfer { delivery, settled: true, ending: Ending::Aborted, .. },
+    ] = events[..]
     else {
         panic!("{events:?}")
     };
@@ -297,7 +374,10 @@ fn an_abort_settles_whether_it_says_so_or_not() {
     raw.transfer(part(0, 0), b"begun");
     raw.transfer(Transfer { aborted: Some(true), ..whole(0, 0) }, b"");
     let events = raw.events();
-    let [_, Event::Transfer { delivery, settled: true, ending: Ending::Aborted, .. }] = events[..] else { panic!("{events:?}") };
+    let [_, Event::Transfer { delivery, settled: true, ending: Ending::Aborted, .. }] = events[..]
+    else {
+        panic!("{events:?}")
+    };
     raw.engine.disposition(delivery, Some(DeliveryState::Released), true);
     assert_eq!(raw.sent(), []);
     assert_eq!(raw.engine.usage().incoming, 0);
@@ -320,17 +400,28 @@ fn the_window_closes_and_opens() {
     assert_eq!(waiting, chunks(b"waits"), "nothing is lost");
     pair.server.sent();
     pair.drive();
-    let windows =
-        |events: Vec<Event>| events.into_iter().filter(|event| matches!(event, Event::Window { .. })).collect::<Vec<_>>();
+    let windows = |events: Vec<Event>| {
+        events.into_iter().filter(|event| matches!(event, Event::Window { .. })).collect::<Vec<_>>()
+    };
     assert_eq!(windows(pair.client.events()), [Event::Window { session }]);
     assert_eq!(pair.server.events().len(), 4);
     // Half is used: the flow names a link, or a C router would sleep on.
     let sent = pair.server.sent();
-    let [Item::Frame(_, Performative::Flow(first), _), Item::Frame(_, Performative::Flow(second), _)] = &sent[..] else {
+    let [
+        Item::Frame(_, Performative::Flow(first), _),
+        Item::Frame(_, Performative::Flow(second), _),
+    ] = &sent[..]
+    else {
         panic!("{sent:?}")
     };
-    assert_eq!((first.handle, first.incoming_window, first.next_incoming_id), (Some(0), 4, Some(2)));
-    assert_eq!((second.handle, second.incoming_window, second.next_incoming_id), (Some(0), 4, Some(4)));
+    assert_eq!(
+        (first.handle, first.incoming_window, first.next_incoming_id),
+        (Some(0), 4, Some(2))
+    );
+    assert_eq!(
+        (second.handle, second.incoming_window, second.next_incoming_id),
+        (Some(0), 4, Some(4))
+    );
     assert!(pair.client.engine.send_part(delivery, &mut waiting, true));
     pair.drive();
     assert_eq!(windows(pair.client.events()), [], "told only when it was closed");
@@ -343,8 +434,9 @@ fn the_window_counts_what_the_peer_has_not_seen() {
     for _ in 0..10 {
         send(&mut raw.engine, link, b"x", true);
     }
-    let flow =
-        |next_incoming_id, incoming_window| Performative::Flow(Flow { next_incoming_id, incoming_window, ..Flow::default() });
+    let flow = |next_incoming_id, incoming_window| {
+        Performative::Flow(Flow { next_incoming_id, incoming_window, ..Flow::default() })
+    };
     for (next, window, left) in [
         (Some(4), 10, 4),
         (Some(10), 10, 10),
@@ -383,7 +475,9 @@ fn a_window_follows_what_the_peer_sends() {
         }
         raw.events();
         let window = |item| match item {
-            Item::Frame(0, Performative::Flow(flow), _) => Some((flow.incoming_window, flow.next_incoming_id)),
+            Item::Frame(0, Performative::Flow(flow), _) => {
+                Some((flow.incoming_window, flow.next_incoming_id))
+            }
             _ => None,
         };
         raw.sent().into_iter().filter_map(window).last()
@@ -392,15 +486,19 @@ fn a_window_follows_what_the_peer_sends() {
     let slow = carry(&mut raw, 1000, 16);
     assert_eq!(slow.map(|(window, _)| window), Some(64));
     assert!(carry(&mut raw, 64, 16).is_some_and(|(window, _)| window == 64));
-    // 1000 a second: half of a window lasts a quarter of a second at most, and the whole less than one.
+    // 1000 a second: half of a window lasts a quarter of a second at most, and the whole less than
+    // one.
     let quick = carry(&mut raw, 2000, 1);
     assert!(quick.is_some_and(|(window, _)| window == 512), "{quick:?}");
     // 200 a second.
     let between = carry(&mut raw, 1000, 5);
     assert!(between.is_some_and(|(window, _)| (100..=256).contains(&window)), "{between:?}");
-    // A session that begins now begins with the least, and all have what is configured when windows are restored.
+    // A session that begins now begins with the least, and all have what is configured when windows
+    // are restored.
     raw.feed(1, begin());
-    assert!(matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin), _)] if begin.incoming_window == 64));
+    assert!(
+        matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin), _)] if begin.incoming_window == 64)
+    );
     raw.events();
     raw.engine.restore_windows();
     let sent = raw.sent();
@@ -411,7 +509,8 @@ fn a_window_follows_what_the_peer_sends() {
 #[test]
 fn the_peer_is_asked_what_it_holds() {
     let (mut raw, session, link) = Raw::sending(server(), 2);
-    // The peer's begin said 2048, and its open that a frame may be as large as can be said: it holds what it may.
+    // The peer's begin said 2048, and its open that a frame may be as large as can be said: it
+    // holds what it may.
     let flow = |next: u32, window: u32| {
         let Performative::Flow(flow) = credit_flow(0, 1, 10) else { unreachable!() };
         Performative::Flow(Flow { next_incoming_id: Some(next), incoming_window: window, ..flow })
@@ -427,14 +526,18 @@ fn the_peer_is_asked_what_it_holds() {
     assert!(raw.engine.ask(link));
     let sent = raw.sent();
     let [(question, payload)] = transfers(&sent)[..] else { panic!("{sent:?}") };
-    assert_eq!((question.delivery_id, question.settled, question.aborted), (Some(2), Some(true), Some(true)));
+    assert_eq!(
+        (question.delivery_id, question.settled, question.aborted),
+        (Some(2), Some(true), Some(true))
+    );
     assert!(question.more.is_none() && payload.is_empty());
     assert!(!raw.engine.ask(link), "one question at a time");
     // A flow that crossed it is no answer.
     raw.feed(0, flow(2, 2046));
     assert!(raw.events().iter().all(|event| matches!(event, Event::Credit { .. })));
     raw.feed(0, flow(3, 2046));
-    let told: Vec<_> = raw.events().into_iter().filter(|event| !matches!(event, Event::Credit { .. })).collect();
+    let told: Vec<_> =
+        raw.events().into_iter().filter(|event| !matches!(event, Event::Credit { .. })).collect();
     assert_eq!(told, [Event::Held { session, octets: 2 * u64::from(u32::MAX) }]);
     raw.feed(0, flow(3, 2048));
     assert!(raw.events().iter().all(|event| matches!(event, Event::Credit { .. })), "told once");
@@ -452,10 +555,14 @@ fn the_peer_is_asked_what_it_holds() {
 
 #[test]
 fn a_begin_with_a_huge_window() {
-    let mut raw = Raw::new(config("server", Layer::Server { mechanisms: vec![], allow_bare: true }));
+    let mut raw =
+        Raw::new(config("server", Layer::Server { mechanisms: vec![], allow_bare: true }));
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.feed(0, open());
-    raw.feed(0, Performative::Begin(Box::new(Begin { incoming_window: u32::MAX, ..Begin::default() })));
+    raw.feed(
+        0,
+        Performative::Begin(Box::new(Begin { incoming_window: u32::MAX, ..Begin::default() })),
+    );
     raw.events();
     let link = raw.attach(0, Role::Receiver);
     raw.feed(0, credit_flow(0, 0, 10));
@@ -477,7 +584,9 @@ fn transfers_on_a_detached_link_open_the_window_too() {
     }
     let sent = raw.sent();
     assert_eq!(sent.len(), 10);
-    let named = |item: &Item| matches!(item, Item::Frame(_, Performative::Flow(Flow { handle: Some(1), .. }), _));
+    let named = |item: &Item| {
+        matches!(item, Item::Frame(_, Performative::Flow(Flow { handle: Some(1), .. }), _))
+    };
     assert!(sent.iter().all(named), "by a link that is still there");
     // The numbers go on where they were: that was a continuation, this is a new delivery.
     raw.transfer(whole(1, 1), b"x");
@@ -489,7 +598,11 @@ fn transfers_on_a_detached_link_open_the_window_too() {
     let arrived = raw.events();
     assert!(matches!(arrived[..2], [Event::Transfer { .. }, Event::IncomingLost { .. }]));
     assert_eq!(arrived[2..].len(), 3);
-    assert!(arrived[2..].iter().all(|event| matches!(event, Event::Transfer { link, .. } if *link == other)));
+    assert!(
+        arrived[2..]
+            .iter()
+            .all(|event| matches!(event, Event::Transfer { link, .. } if *link == other))
+    );
 }
 
 #[test]
@@ -506,9 +619,15 @@ fn detached_while_a_transfer_is_on_its_way() {
         pair.client.engine.attach(session, request("other", Role::Sender)).unwrap()
     };
     pair.drive();
-    assert!(matches!(pair.server.events()[..], [Event::IncomingLost { .. }, Event::Attached { .. }]));
+    assert!(matches!(
+        pair.server.events()[..],
+        [Event::IncomingLost { .. }, Event::Attached { .. }]
+    ));
     let events = pair.client.events();
-    assert_eq!(events, [Event::OutgoingLost { delivery, sent: true }, Event::Detached { link, error: None }]);
+    assert_eq!(
+        events,
+        [Event::OutgoingLost { delivery, sent: true }, Event::Detached { link, error: None }]
+    );
     assert_eq!(pair.client.engine.credit(other), 0);
     let (client, server) = (pair.client.engine.usage(), pair.server.engine.usage());
     assert_eq!((client.links, client.outgoing, server.links, server.incoming), (1, 0, 1, 0));
@@ -534,7 +653,10 @@ fn ended_while_a_transfer_is_on_its_way() {
         Event::Ended { session: theirs_session, error: None },
     ];
     assert_eq!(pair.server.events(), lost);
-    assert_eq!((pair.client.engine.usage(), pair.server.engine.usage()), (Usage::default(), Usage::default()));
+    assert_eq!(
+        (pair.client.engine.usage(), pair.server.engine.usage()),
+        (Usage::default(), Usage::default())
+    );
 }
 
 // ----- who settles when -----
@@ -554,7 +676,8 @@ fn presettled_deliveries_get_no_answer() {
     assert_eq!(pair.server.engine.usage().incoming, 0);
 }
 
-/// MODIFIED unsettled while the delivery is incomplete; the sender ends it settled. C routers do so when a dial fails.
+/// MODIFIED unsettled while the delivery is incomplete; the sender ends it settled. C routers do so
+/// when a dial fails.
 #[test]
 fn modified_unsettled_then_a_settled_last_transfer() {
     let (mut pair, link, _) = linked();
@@ -576,14 +699,18 @@ fn modified_unsettled_then_a_settled_last_transfer() {
     let [(last, _)] = transfers(&sent)[..] else { panic!("{sent:?}") };
     assert_eq!((last.settled, last.more), (Some(true), None));
     assert_eq!(pair.client.engine.usage().outgoing, 0);
-    assert!(matches!(pair.server.events()[..], [Event::Transfer { settled: true, ending: Ending::Complete, .. }]));
+    assert!(matches!(
+        pair.server.events()[..],
+        [Event::Transfer { settled: true, ending: Ending::Complete, .. }]
+    ));
     pair.server.engine.disposition(arrived, None, true);
     pair.drive();
     assert_eq!(pair.server.sent(), []);
     assert_eq!(pair.server.engine.usage().incoming, 0);
 }
 
-/// MODIFIED unsettled for a delivery that is complete; the sender settles by a disposition of its own.
+/// MODIFIED unsettled for a delivery that is complete; the sender settles by a disposition of its
+/// own.
 #[test]
 fn modified_unsettled_then_the_sender_settles() {
     let (mut pair, link, _) = linked();
@@ -615,8 +742,10 @@ fn a_settled_last_transfer() {
     raw.transfer(part(0, 0), b"x");
     raw.transfer(Transfer { settled: Some(true), ..whole(0, 0) }, b"");
     let events = raw.events();
-    let [Event::Transfer { delivery, settled: false, .. }, Event::Transfer { settled: true, ending: Ending::Complete, .. }] =
-        events[..]
+    let [
+        Event::Transfer { delivery, settled: false, .. },
+        Event::Transfer { settled: true, ending: Ending::Complete, .. },
+    ] = events[..]
     else {
         panic!("{events:?}")
     };
@@ -630,11 +759,19 @@ fn a_sender_settles_what_is_incomplete() {
     let (mut raw, _, _) = Raw::receiving(server(), 5);
     raw.transfer(part(0, 0), b"x");
     let delivery = incoming(&raw.events());
-    let settled = Disposition { settled: Some(true), state: Some(DeliveryState::failed()), ..disposition(Role::Sender, 0, 0) };
+    let settled = Disposition {
+        settled: Some(true),
+        state: Some(DeliveryState::failed()),
+        ..disposition(Role::Sender, 0, 0)
+    };
     raw.feed(0, Performative::Disposition(settled.clone()));
     raw.feed(0, Performative::Disposition(settled));
     let state = DeliveryState::failed();
-    assert_eq!(raw.events(), [Event::SenderState { delivery, state }, Event::SenderSettled { delivery }], "once");
+    assert_eq!(
+        raw.events(),
+        [Event::SenderState { delivery, state }, Event::SenderSettled { delivery }],
+        "once"
+    );
     raw.transfer(whole(0, 0), b"y");
     assert!(matches!(raw.events()[..], [Event::Transfer { ending: Ending::Complete, .. }]));
     raw.engine.disposition(delivery, None, true);
@@ -648,7 +785,11 @@ fn settled_by_the_receiver_before_it_is_complete() {
     let delivery = raw.engine.deliver(link, false).unwrap();
     raw.engine.send_part(delivery, &mut chunks(b"x"), false);
     let state = Some(DeliveryState::Released);
-    let released = Disposition { settled: Some(true), state: state.clone(), ..disposition(Role::Receiver, 0, 0) };
+    let released = Disposition {
+        settled: Some(true),
+        state: state.clone(),
+        ..disposition(Role::Receiver, 0, 0)
+    };
     raw.feed(0, Performative::Disposition(released.clone()));
     raw.feed(0, Performative::Disposition(released));
     assert_eq!(raw.events(), [Event::Outcome { delivery, state, settled: true }], "once");
@@ -680,7 +821,11 @@ fn dispositions_of_ranges() {
     let deliveries: Vec<_> = (0..20).map(|_| send(&mut raw.engine, link, b"x", false)).collect();
     let accepted = |first, last| {
         let disposition = disposition(Role::Receiver, first, last);
-        Performative::Disposition(Disposition { settled: Some(true), state: Some(DeliveryState::Accepted), ..disposition })
+        Performative::Disposition(Disposition {
+            settled: Some(true),
+            state: Some(DeliveryState::Accepted),
+            ..disposition
+        })
     };
     let settled = |raw: &mut Raw| -> Vec<_> {
         let key = |event| match event {
@@ -705,7 +850,9 @@ fn dispositions_of_ranges() {
     assert_eq!(raw.engine.usage().outgoing, 3);
     // All numbers there are: the last is before the first.
     raw.feed(0, accepted(0, u32::MAX));
-    let Event::Ended { error: Some(error), .. } = raw.events().pop().unwrap() else { panic!("ended") };
+    let Event::Ended { error: Some(error), .. } = raw.events().pop().unwrap() else {
+        panic!("ended")
+    };
     assert_eq!(error.condition, *condition::INVALID_FIELD);
     assert_eq!(raw.engine.usage().outgoing, 0);
 }
@@ -716,7 +863,9 @@ fn repeated_dispositions_queue_nothing() {
     for _ in 0..1000 {
         send(&mut raw.engine, link, b"x", false);
     }
-    let said = |state| Performative::Disposition(Disposition { state, ..disposition(Role::Receiver, 0, 2000) });
+    let said = |state| {
+        Performative::Disposition(Disposition { state, ..disposition(Role::Receiver, 0, 2000) })
+    };
     for _ in 0..100 {
         raw.feed(0, said(Some(DeliveryState::Accepted)));
         raw.feed(0, said(Some(DeliveryState::failed())));
@@ -741,7 +890,10 @@ fn repeated_dispositions_queue_nothing() {
 fn a_wide_disposition_is_carried_out_in_portions_and_before_what_follows() {
     let (mut raw, _, link) = Raw::sending(server(), 1000);
     let deliveries: Vec<_> = (0..300).map(|_| send(&mut raw.engine, link, b"x", false)).collect();
-    let accepted = Disposition { state: Some(DeliveryState::Accepted), ..disposition(Role::Receiver, 0, i32::MAX as u32) };
+    let accepted = Disposition {
+        state: Some(DeliveryState::Accepted),
+        ..disposition(Role::Receiver, 0, i32::MAX as u32)
+    };
     let settled = Disposition { settled: Some(true), ..disposition(Role::Receiver, 10, 10) };
     for said in [accepted, settled] {
         raw.input.extend_from_slice(&octets_of(0, &Performative::Disposition(said), b""));
@@ -759,13 +911,19 @@ fn a_wide_disposition_is_carried_out_in_portions_and_before_what_follows() {
             break;
         }
         turns += 1;
-        // What the application does meanwhile is its own: one is given up, and one begins that was not meant.
+        // What the application does meanwhile is its own: one is given up, and one begins that was
+        // not meant.
         if turns == 1 {
             raw.engine.settle(deliveries[200]);
             send(&mut raw.engine, link, b"x", false);
         }
     }
-    let mut wanted: Vec<_> = deliveries.iter().enumerate().filter(|(n, _)| *n != 200).map(|(_, key)| (*key, false)).collect();
+    let mut wanted: Vec<_> = deliveries
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| *n != 200)
+        .map(|(_, key)| (*key, false))
+        .collect();
     wanted.push((deliveries[10], true));
     assert_eq!(heard, wanted);
     // The session ends under the next.
@@ -784,7 +942,8 @@ fn an_outcome_is_never_taken_for_another_deliverys() {
     let (mut raw, _, link) = Raw::sending(server(), 100);
     let deliveries: Vec<_> = (0..4).map(|_| send(&mut raw.engine, link, b"x", false)).collect();
     let accepted = disposition(Role::Receiver, 0, 3);
-    let accepted = Disposition { settled: Some(true), state: Some(DeliveryState::Accepted), ..accepted };
+    let accepted =
+        Disposition { settled: Some(true), state: Some(DeliveryState::Accepted), ..accepted };
     raw.feed(0, Performative::Disposition(accepted));
     // The application sends the next as soon as it hears of the first.
     let mut next = Vec::new();
@@ -815,7 +974,10 @@ fn delivery_ids_wrap_around() {
         raw.engine.disposition(key, Some(DeliveryState::Accepted), true);
     }
     let sent = raw.sent();
-    assert_eq!(dispositions(&sent).iter().map(|disposition| disposition.first).collect::<Vec<_>>(), [u32::MAX - 1, 1]);
+    assert_eq!(
+        dispositions(&sent).iter().map(|disposition| disposition.first).collect::<Vec<_>>(),
+        [u32::MAX - 1, 1]
+    );
 }
 
 #[test]
@@ -826,9 +988,17 @@ fn detach_loses_only_its_own_deliveries() {
     raw.transfer(whole(0, 0), b"x");
     raw.transfer(part(1, 1), b"x");
     let events = raw.events();
-    let [Event::Transfer { delivery: lost, .. }, Event::Transfer { delivery: kept, .. }] = events[..] else { panic!("two") };
+    let [Event::Transfer { delivery: lost, .. }, Event::Transfer { delivery: kept, .. }] =
+        events[..]
+    else {
+        panic!("two")
+    };
     raw.feed(0, Performative::Detach(Detach { handle: 0, closed: Some(true), error: None }));
-    assert!(matches!(raw.events()[..], [Event::IncomingLost { delivery }, Event::Detached { .. }] if delivery == lost));
+    assert!(
+        matches!(raw.events()[..], [Event::IncomingLost { delivery }, Event::Detached { .. }] if delivery == lost)
+    );
     raw.transfer(whole(1, 1), b"y");
-    assert!(matches!(raw.events()[..], [Event::Transfer { delivery, first: false, .. }] if delivery == kept));
+    assert!(
+        matches!(raw.events()[..], [Event::Transfer { delivery, first: false, .. }] if delivery == kept)
+    );
 }

@@ -26,18 +26,32 @@ fn attaches_and_detaches() {
     let mut pair = Pair::open(client(), server());
     let (session, theirs) = pair.session();
     let source = Source { address: Some("here".to_owned()), ..Source::default() };
-    let target = Target::Message(MessageTarget { address: Some("there".to_owned()), ..MessageTarget::default() });
-    let asked = AttachRequest { source: Some(source.clone()), target: Some(target.clone()), ..request("link", Role::Sender) };
+    let target = Target::Message(MessageTarget {
+        address: Some("there".to_owned()),
+        ..MessageTarget::default()
+    });
+    let asked = AttachRequest {
+        source: Some(source.clone()),
+        target: Some(target.clone()),
+        ..request("link", Role::Sender)
+    };
     let link = pair.client.engine.attach(session, asked).unwrap();
     pair.drive();
-    let [Event::Attached { link: at_server, ours: false, attach }] = &pair.server.events()[..] else { panic!("attached") };
+    let [Event::Attached { link: at_server, ours: false, attach }] = &pair.server.events()[..]
+    else {
+        panic!("attached")
+    };
     assert_eq!((attach.name.as_str(), attach.role), ("link", Role::Sender));
     assert_eq!((attach.source.as_ref(), attach.target.as_ref()), (Some(&source), Some(&target)));
     assert_eq!(attach.initial_delivery_count, Some(0));
     assert_eq!(pair.server.engine.session_of(*at_server), Some(theirs));
-    pair.server.engine.accept(*at_server, AttachRequest { source: Some(source), ..AttachRequest::default() });
+    pair.server
+        .engine
+        .accept(*at_server, AttachRequest { source: Some(source), ..AttachRequest::default() });
     pair.drive();
-    let [Event::Attached { link: answered, ours: true, attach }] = &pair.client.events()[..] else { panic!("attached") };
+    let [Event::Attached { link: answered, ours: true, attach }] = &pair.client.events()[..] else {
+        panic!("attached")
+    };
     assert_eq!(*answered, link);
     assert_eq!((attach.name.as_str(), attach.role), ("link", Role::Receiver));
 
@@ -58,18 +72,24 @@ fn refuses() {
     let link = pair.client.engine.attach(session, request("link", Role::Receiver)).unwrap();
     pair.client.engine.keep_credit(link, 10);
     pair.drive();
-    let [Event::Attached { link: theirs, .. }] = pair.server.events()[..] else { panic!("attached") };
+    let [Event::Attached { link: theirs, .. }] = pair.server.events()[..] else {
+        panic!("attached")
+    };
     pair.server.sent();
     pair.server.engine.refuse(theirs, Error::new(condition::NO_ROUTE_TO_DESTINATION, "no"));
     pair.drive();
-    let [Item::Frame(_, Performative::Attach(answer), _), Item::Frame(_, Performative::Detach(detach), _)] =
-        &pair.server.sent()[..2]
+    let [
+        Item::Frame(_, Performative::Attach(answer), _),
+        Item::Frame(_, Performative::Detach(detach), _),
+    ] = &pair.server.sent()[..2]
     else {
         panic!("attach and detach")
     };
     assert_eq!((answer.source.as_ref(), answer.target.as_ref()), (None, None));
     assert_eq!(detach.closed, Some(true));
-    let [Event::Attached { ours: true, .. }, Event::Detached { error: Some(error), .. }] = &pair.client.events()[..] else {
+    let [Event::Attached { ours: true, .. }, Event::Detached { error: Some(error), .. }] =
+        &pair.client.events()[..]
+    else {
         panic!("attached and detached")
     };
     assert_eq!(error.condition, *condition::NO_ROUTE_TO_DESTINATION);
@@ -82,12 +102,22 @@ fn an_attach_that_is_never_answered_is_answered_by_detach() {
     let (mut raw, _) = Raw::begun(server());
     raw.feed(0, attach("link", 0, Role::Receiver));
     raw.feed(0, detach(0));
-    let [Event::Attached { link, .. }, Event::Detached { link: gone, .. }] = raw.events()[..] else { panic!("both") };
+    let [Event::Attached { link, .. }, Event::Detached { link: gone, .. }] = raw.events()[..]
+    else {
+        panic!("both")
+    };
     assert_eq!(link, gone);
-    let [Item::Frame(_, Performative::Attach(answer), _), Item::Frame(_, Performative::Detach(_), _)] = &raw.sent()[..] else {
+    let [
+        Item::Frame(_, Performative::Attach(answer), _),
+        Item::Frame(_, Performative::Detach(_), _),
+    ] = &raw.sent()[..]
+    else {
         panic!("attach and detach")
     };
-    assert_eq!((answer.name.as_str(), answer.role, answer.initial_delivery_count), ("link", Role::Sender, Some(0)));
+    assert_eq!(
+        (answer.name.as_str(), answer.role, answer.initial_delivery_count),
+        ("link", Role::Sender, Some(0))
+    );
     // The application may not have seen yet that it is gone.
     raw.engine.accept(link, AttachRequest::default());
     assert_eq!(raw.sent(), []);
@@ -100,7 +130,9 @@ fn a_link_that_was_not_accepted_can_be_detached() {
     raw.feed(0, attach("link", 0, Role::Sender));
     let [Event::Attached { link, .. }] = raw.events()[..] else { panic!("attached") };
     raw.engine.detach(link, None);
-    let [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Detach(_), _)] = &raw.sent()[..] else {
+    let [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Detach(_), _)] =
+        &raw.sent()[..]
+    else {
         panic!("attach and detach")
     };
 }
@@ -113,7 +145,11 @@ fn keys_are_not_used_again_while_events_speak_of_them() {
     octets.extend(octets_of(0, &detach(0), b""));
     octets.extend(attached("second"));
     raw.octets(&octets);
-    let [Event::Attached { link: first, .. }, Event::Detached { .. }, Event::Attached { link: second, .. }] = raw.events()[..]
+    let [
+        Event::Attached { link: first, .. },
+        Event::Detached { .. },
+        Event::Attached { link: second, .. },
+    ] = raw.events()[..]
     else {
         panic!("three")
     };
@@ -133,25 +169,38 @@ fn names_and_handles_are_used_again() {
     // Detached here; attached again before the peer has seen it.
     pair.client.engine.detach(old, None);
     let new = pair.client.engine.attach(session, request("name", Role::Sender)).unwrap();
-    assert_eq!(pair.client.engine.attach(session, request("name", Role::Sender)), None, "not answered yet");
+    assert_eq!(
+        pair.client.engine.attach(session, request("name", Role::Sender)),
+        None,
+        "not answered yet"
+    );
     pair.drive();
-    let [Event::Detached { link, .. }, Event::Attached { link: at_server, ours: false, .. }] = pair.server.events()[..] else {
+    let [Event::Detached { link, .. }, Event::Attached { link: at_server, ours: false, .. }] =
+        pair.server.events()[..]
+    else {
         panic!("both")
     };
     assert_eq!(link, theirs);
     pair.server.engine.accept(at_server, AttachRequest::default());
     pair.server.engine.set_credit(at_server, 1, false);
     pair.drive();
-    let [Event::Attached { link, ours: true, .. }, Event::Credit { .. }] = pair.client.events()[..] else { panic!("answer") };
+    let [Event::Attached { link, ours: true, .. }, Event::Credit { .. }] = pair.client.events()[..]
+    else {
+        panic!("answer")
+    };
     assert_eq!(link, new);
     send(&mut pair.client.engine, new, b"x", true);
     pair.drive();
-    assert!(matches!(pair.server.events()[..], [Event::Transfer { link, .. }] if link == at_server));
+    assert!(
+        matches!(pair.server.events()[..], [Event::Transfer { link, .. }] if link == at_server)
+    );
     // The old handle is free again.
     pair.client.sent();
     pair.client.engine.attach(session, request("third", Role::Sender)).unwrap();
     pair.drive();
-    let [Item::Frame(_, Performative::Attach(attach), _)] = &pair.client.sent()[..] else { panic!("attach") };
+    let [Item::Frame(_, Performative::Attach(attach), _)] = &pair.client.sent()[..] else {
+        panic!("attach")
+    };
     assert_eq!(attach.handle, 0);
 }
 
@@ -190,7 +239,9 @@ fn sessions_end_with_all_they_hold() {
     let delivery = send(&mut pair.client.engine, link, b"x", false);
     let unsent = pair.client.engine.deliver(unused, false).unwrap();
     pair.drive();
-    let [Event::Transfer { delivery: incoming, .. }] = pair.server.events()[..] else { panic!("transfer") };
+    let [Event::Transfer { delivery: incoming, .. }] = pair.server.events()[..] else {
+        panic!("transfer")
+    };
     let error = Error::new(condition::INTERNAL_ERROR, "why");
     pair.server.engine.end(theirs, Some(error.clone()));
     pair.drive();
@@ -243,7 +294,10 @@ fn a_session_ended_before_its_answer_stays_quiet() {
     pair.client.engine.end(session, None);
     pair.drive();
     assert_eq!(pair.client.events(), []);
-    assert!(matches!(pair.server.events()[..], [Event::Begun { .. }, Event::Ended { error: None, .. }]));
+    assert!(matches!(
+        pair.server.events()[..],
+        [Event::Begun { .. }, Event::Ended { error: None, .. }]
+    ));
     assert_eq!(pair.client.engine.usage(), Usage::default());
     assert_eq!(pair.server.engine.usage(), Usage::default());
 }
@@ -254,10 +308,16 @@ fn a_peer_may_begin_again_on_the_channel_it_ended() {
     let mut octets = octets_of(0, &end(), b"");
     octets.extend(octets_of(0, &begin(), b""));
     raw.octets(&octets);
-    let [Event::Ended { session: old, .. }, Event::Begun { session: new }] = raw.events()[..] else { panic!("both") };
+    let [Event::Ended { session: old, .. }, Event::Begun { session: new }] = raw.events()[..]
+    else {
+        panic!("both")
+    };
     assert_eq!(old, session);
     assert_ne!(old, new);
-    assert!(raw.sent().iter().all(|item| matches!(item, Item::Frame(0, ..))), "on the same channel");
+    assert!(
+        raw.sent().iter().all(|item| matches!(item, Item::Frame(0, ..))),
+        "on the same channel"
+    );
 }
 
 #[test]
@@ -277,7 +337,8 @@ fn channels_have_limits() {
 
 #[test]
 fn handles_have_limits() {
-    let mut raw = Raw::new(config("server", Layer::Server { mechanisms: vec![], allow_bare: true }));
+    let mut raw =
+        Raw::new(config("server", Layer::Server { mechanisms: vec![], allow_bare: true }));
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.feed(0, open());
     let begin = Begin { incoming_window: 10, handle_max: Some(1), ..Begin::default() };
@@ -334,7 +395,11 @@ fn credit_is_renewed_while_a_delivery_arrives() {
     for flows_sent in [1, 0] {
         pair.server.engine.renew_credit(theirs);
         pair.drive();
-        assert_eq!(flows(&pair.server.sent()).len(), flows_sent, "one, and none when nothing is used");
+        assert_eq!(
+            flows(&pair.server.sent()).len(),
+            flows_sent,
+            "one, and none when nothing is used"
+        );
         assert_eq!(pair.client.engine.credit(link), 4);
     }
     // A link that is not kept in credit.
@@ -351,7 +416,9 @@ fn credit_for_a_link_of_ours_goes_when_the_answer_has_come() {
     let link = pair.client.engine.attach(session, request("link", Role::Receiver)).unwrap();
     pair.client.engine.keep_credit(link, 250);
     pair.drive();
-    let [Event::Attached { link: theirs, .. }] = pair.server.events()[..] else { panic!("attached") };
+    let [Event::Attached { link: theirs, .. }] = pair.server.events()[..] else {
+        panic!("attached")
+    };
     assert_eq!(pair.server.engine.credit(theirs), 0);
     pair.server.engine.accept(theirs, AttachRequest::default());
     pair.drive();
@@ -363,7 +430,9 @@ fn credit_for_a_link_of_ours_goes_when_the_answer_has_come() {
     raw.engine.keep_credit(link, 250);
     assert_eq!(raw.sent(), []);
     raw.engine.accept(link, AttachRequest::default());
-    let [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Flow(flow), _)] = &raw.sent()[..] else {
+    let [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Flow(flow), _)] =
+        &raw.sent()[..]
+    else {
         panic!("attach and flow")
     };
     assert_eq!((flow.handle, flow.link_credit), (Some(0), Some(250)));
@@ -456,7 +525,10 @@ fn drains() {
     pair.drive();
     let sent = pair.client.sent();
     let flow = flows(&sent)[0];
-    assert_eq!((flow.delivery_count, flow.link_credit, flow.drain), (Some(10), Some(0), Some(true)));
+    assert_eq!(
+        (flow.delivery_count, flow.link_credit, flow.drain),
+        (Some(10), Some(0), Some(true))
+    );
     // Credit starts anew from there.
     pair.server.engine.set_credit(theirs, 3, false);
     pair.drive();
@@ -480,10 +552,17 @@ fn drains_behind_the_first_transfer_of_what_has_begun() {
     pair.client.engine.drained(link);
     pair.drive();
     assert_eq!(pair.client.sent(), [], "the receiver has not seen the delivery that uses a credit");
-    assert!(pair.client.engine.send_part(delivery, &mut VecDeque::from([Bytes::from_static(b"x")]), false));
+    assert!(pair.client.engine.send_part(
+        delivery,
+        &mut VecDeque::from([Bytes::from_static(b"x")]),
+        false
+    ));
     pair.drive();
     let sent = pair.client.sent();
-    assert!(matches!(&sent[..], [Item::Frame(_, Performative::Transfer(_), _), Item::Frame(_, Performative::Flow(_), _)]));
+    assert!(matches!(
+        &sent[..],
+        [Item::Frame(_, Performative::Transfer(_), _), Item::Frame(_, Performative::Flow(_), _)]
+    ));
     assert_eq!((pair.client.engine.credit(link), pair.server.engine.credit(theirs)), (0, 0));
 }
 
@@ -497,7 +576,11 @@ fn a_delivery_taken_back_gives_its_credit_back() {
     assert_eq!(raw.sent(), []);
     assert!(raw.engine.abort(delivery));
     let sent = raw.sent();
-    assert_eq!((flows(&sent)[0].delivery_count, flows(&sent)[0].link_credit), (Some(2), Some(0)), "it never saw it");
+    assert_eq!(
+        (flows(&sent)[0].delivery_count, flows(&sent)[0].link_credit),
+        (Some(2), Some(0)),
+        "it never saw it"
+    );
     assert_eq!(raw.engine.credit(link), 0);
     assert_eq!(raw.engine.usage().outgoing, 0);
     // The peer takes the credit away while another has begun.
@@ -512,7 +595,14 @@ fn a_delivery_taken_back_gives_its_credit_back() {
 #[test]
 fn echo_is_answered() {
     let (mut raw, _, _) = Raw::sending(server(), 2);
-    let echo = |handle| Performative::Flow(Flow { incoming_window: 2048, handle, echo: Some(true), ..Flow::default() });
+    let echo = |handle| {
+        Performative::Flow(Flow {
+            incoming_window: 2048,
+            handle,
+            echo: Some(true),
+            ..Flow::default()
+        })
+    };
     raw.feed(0, echo(Some(0)));
     raw.feed(0, echo(None));
     let sent = raw.sent();
@@ -525,7 +615,8 @@ fn echo_is_answered() {
 fn a_flow_before_the_delivery_count_is_known_counts_from_the_start() {
     let (mut raw, _, link) = Raw::sending(server(), 2);
     send(&mut raw.engine, link, b"x", true);
-    let flow = Flow { incoming_window: 2048, handle: Some(0), link_credit: Some(4), ..Flow::default() };
+    let flow =
+        Flow { incoming_window: 2048, handle: Some(0), link_credit: Some(4), ..Flow::default() };
     raw.feed(0, Performative::Flow(flow));
     assert_eq!(raw.engine.credit(link), 3);
 }

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::amqp::performative::{Close, Error};
-use crate::amqp::sasl;
-use crate::amqp::{Symbol, condition};
+use crate::amqp::{Symbol, condition, sasl};
 
 fn bare_client() -> Config {
-    config("client", Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None })
+    config(
+        "client",
+        Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None },
+    )
 }
 
 fn bare_server() -> Config {
@@ -31,7 +33,10 @@ fn opens_with_sasl() {
         (vec!["EXTERNAL", "ANONYMOUS"], vec!["ANONYMOUS", "EXTERNAL"], "EXTERNAL"),
         (vec!["EXTERNAL", "ANONYMOUS"], vec!["PLAIN", "ANONYMOUS"], "ANONYMOUS"),
     ] {
-        let client = config("client", Layer::Client { mechanisms: ours, identity: "me@here".to_owned(), credentials: None });
+        let client = config(
+            "client",
+            Layer::Client { mechanisms: ours, identity: "me@here".to_owned(), credentials: None },
+        );
         let server = config("server", Layer::Server { mechanisms: theirs, allow_bare: false });
         let mut pair = Pair::new(client, server);
         pair.drive();
@@ -55,7 +60,14 @@ fn plain_says_user_and_password() {
     let credentials = Credentials::new("user@there", "secret").expect("no NUL");
     assert!(!format!("{credentials:?}").contains("secret"), "{credentials:?}");
     let config = |credentials| {
-        config("client", Layer::Client { mechanisms: vec!["PLAIN", "ANONYMOUS"], identity: "me".to_owned(), credentials })
+        config(
+            "client",
+            Layer::Client {
+                mechanisms: vec!["PLAIN", "ANONYMOUS"],
+                identity: "me".to_owned(),
+                credentials,
+            },
+        )
     };
     let offer = |names| SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms: Multiple::of(names) });
     for (credentials, offered, mechanism, response) in [
@@ -72,7 +84,10 @@ fn plain_says_user_and_password() {
             hostname: None,
         };
         assert_eq!(raw.sent().pop(), Some(Item::Sasl(SaslFrame::Init(init))));
-        raw.octets(&sasl_frame(&SaslFrame::Outcome(sasl::Outcome { code: sasl::outcome::OK, additional_data: None })));
+        raw.octets(&sasl_frame(&SaslFrame::Outcome(sasl::Outcome {
+            code: sasl::outcome::OK,
+            additional_data: None,
+        })));
         assert_eq!(raw.events(), [Event::Authenticated { mechanism }]);
     }
     let mut raw = Raw::new(config(None));
@@ -102,7 +117,11 @@ fn opens_without_sasl() {
 fn an_open_says_what_we_take() {
     let mut properties = Fields::default();
     properties.push("product", crate::amqp::Value::string("x"));
-    let configured = Config { hostname: Some("there".to_owned()), properties: properties.clone(), ..bare_client() };
+    let configured = Config {
+        hostname: Some("there".to_owned()),
+        properties: properties.clone(),
+        ..bare_client()
+    };
     let mut pair = Pair::open(configured, bare_server());
     let open = pair.server.engine.remote().unwrap().clone();
     assert_eq!(open.hostname.as_deref(), Some("there"));
@@ -118,7 +137,10 @@ fn an_open_says_what_we_take() {
 
 #[test]
 fn no_mechanism_in_common() {
-    let client = config("client", Layer::Client { mechanisms: vec!["EXTERNAL"], identity: String::new(), credentials: None });
+    let client = config(
+        "client",
+        Layer::Client { mechanisms: vec!["EXTERNAL"], identity: String::new(), credentials: None },
+    );
     let mut pair = Pair::new(client, server());
     pair.drive();
     assert_eq!(condition_of(&pair.client.events()), condition::UNAUTHORIZED_ACCESS);
@@ -148,7 +170,12 @@ fn a_client_that_leaves_sasl_out_is_told_why() {
 
 #[test]
 fn wrong_headers_are_answered_with_ours() {
-    for first in [*b"GET / HT", *b"\x16\x03\x01\x02\x00\x01\x00\x01", *b"AMQP\x00\x00\x09\x01", *b"AMQP\x02\x01\x00\x00"] {
+    for first in [
+        *b"GET / HT",
+        *b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        *b"AMQP\x00\x00\x09\x01",
+        *b"AMQP\x02\x01\x00\x00",
+    ] {
         let mut raw = Raw::new(server());
         raw.octets(&first);
         assert_eq!(condition_of(&raw.events()), condition::FRAMING_ERROR, "{first:?}");
@@ -162,7 +189,8 @@ fn wrong_headers_are_answered_with_ours() {
     raw.octets(&ProtocolHeader::Sasl.octets());
     let mut init = Vec::new();
     let start = frame::begin(&mut init, frame::TYPE_SASL, 0);
-    sasl::Init { mechanism: Symbol::from_static("ANONYMOUS"), ..Default::default() }.encode(&mut init);
+    sasl::Init { mechanism: Symbol::from_static("ANONYMOUS"), ..Default::default() }
+        .encode(&mut init);
     frame::end(&mut init, start, 0);
     raw.octets(&init);
     raw.octets(&ProtocolHeader::Sasl.octets());
@@ -186,11 +214,16 @@ fn sasl_frames_out_of_order() {
         frame::end(&mut out, start, 0);
         out
     };
-    let mechanisms = frame(SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms: Multiple::of(&["ANONYMOUS"]) }));
+    let mechanisms =
+        frame(SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms: Multiple::of(&["ANONYMOUS"]) }));
     let outcome = frame(SaslFrame::Outcome(sasl::Outcome::default()));
     let challenge = frame(SaslFrame::Challenge(sasl::Challenge::default()));
     // An outcome before the choice; a challenge; the mechanisms twice.
-    for frames in [vec![outcome.clone()], vec![mechanisms.clone(), challenge], vec![mechanisms.clone(), mechanisms]] {
+    for frames in [
+        vec![outcome.clone()],
+        vec![mechanisms.clone(), challenge],
+        vec![mechanisms.clone(), mechanisms],
+    ] {
         let mut raw = Raw::new(client());
         raw.octets(&ProtocolHeader::Sasl.octets());
         frames.iter().for_each(|frame| raw.octets(frame));
@@ -266,7 +299,10 @@ fn silence_ends_the_connection() {
     raw.now += Duration::from_secs(16);
     raw.engine.handle_timeout(raw.now);
     let [Item::Frame(0, Performative::Close(close), _)] = &raw.sent()[..] else { panic!("close") };
-    assert_eq!(close.error.as_ref().unwrap().description.as_deref(), Some("local-idle-timeout expired"));
+    assert_eq!(
+        close.error.as_ref().unwrap().description.as_deref(),
+        Some("local-idle-timeout expired")
+    );
     let events = raw.events();
     assert_eq!(condition_of(&events), condition::RESOURCE_LIMIT_EXCEEDED);
     assert_eq!(closed(&events[0]).initiator, Initiator::Local);
@@ -337,12 +373,17 @@ fn closes_in_order() {
     pair.client.engine.detach(link, None);
     pair.client.engine.end(session, None);
     pair.drive();
-    let [Event::Transfer { link, .. }, Event::Closed(closed)] = &pair.server.events()[..] else { panic!("closed") };
+    let [Event::Transfer { link, .. }, Event::Closed(closed)] = &pair.server.events()[..] else {
+        panic!("closed")
+    };
     assert_eq!(*link, theirs);
     assert_eq!(closed.initiator, Initiator::Remote);
     assert_eq!(closed.error.as_ref().unwrap().condition, *condition::CONNECTION_FORCED);
     let events = pair.client.events();
-    assert_eq!(events.last(), Some(&Event::Closed(Closed { initiator: Initiator::Local, error: None })));
+    assert_eq!(
+        events.last(),
+        Some(&Event::Closed(Closed { initiator: Initiator::Local, error: None }))
+    );
     let sent = pair.client.sent();
     assert!(matches!(sent.last(), Some(Item::Frame(0, Performative::Close(_), _))));
     assert!(pair.client.engine.is_closed() && pair.server.engine.is_closed());
@@ -362,7 +403,10 @@ fn closes_cross() {
     pair.server.engine.close(None, pair.now);
     pair.drive();
     for side in [&mut pair.client, &mut pair.server] {
-        assert_eq!(side.events(), [Event::Closed(Closed { initiator: Initiator::Local, error: None })]);
+        assert_eq!(
+            side.events(),
+            [Event::Closed(Closed { initiator: Initiator::Local, error: None })]
+        );
     }
 }
 
@@ -401,7 +445,8 @@ fn frames_before_open_and_a_second_open() {
     assert_eq!(raw.refusal(), condition::NOT_ALLOWED);
     let mut raw = Raw::new(bare_server());
     raw.octets(&ProtocolHeader::Amqp.octets());
-    let open = Open { container_id: "raw".to_owned(), max_frame_size: Some(511), ..Open::default() };
+    let open =
+        Open { container_id: "raw".to_owned(), max_frame_size: Some(511), ..Open::default() };
     raw.feed(0, Performative::Open(Box::new(open)));
     assert_eq!(raw.refusal(), condition::INVALID_FIELD);
 }
@@ -411,17 +456,24 @@ fn a_peer_that_closes_at_once() {
     let mut raw = Raw::new(bare_client());
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.feed(0, open());
-    let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "connection disallowed by local policy");
+    let error =
+        Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "connection disallowed by local policy");
     raw.feed(0, Performative::Close(Close { error: Some(error.clone()) }));
     let closed = Closed { initiator: Initiator::Remote, error: Some(error) };
     assert_eq!(raw.events(), [Event::Opened, Event::Closed(closed)]);
-    assert!(matches!(raw.sent().last(), Some(Item::Frame(0, Performative::Close(Close { error: None }), _))));
+    assert!(matches!(
+        raw.sent().last(),
+        Some(Item::Frame(0, Performative::Close(Close { error: None }), _))
+    ));
 }
 
 #[test]
 fn a_server_waits_for_word_of_a_password() {
     let open = |message: &'static [u8]| {
-        let mut raw = Raw::new(config("server", Layer::Server { mechanisms: vec!["PLAIN"], allow_bare: false }));
+        let mut raw = Raw::new(config(
+            "server",
+            Layer::Server { mechanisms: vec!["PLAIN"], allow_bare: false },
+        ));
         raw.octets(&ProtocolHeader::Sasl.octets());
         let init = sasl::Init {
             mechanism: Symbol::from_static("PLAIN"),
@@ -429,12 +481,17 @@ fn a_server_waits_for_word_of_a_password() {
             hostname: None,
         };
         // What comes behind the message waits with it.
-        raw.octets(&[sasl_frame(&SaslFrame::Init(init)), ProtocolHeader::Amqp.octets().to_vec()].concat());
+        raw.octets(
+            &[sasl_frame(&SaslFrame::Init(init)), ProtocolHeader::Amqp.octets().to_vec()].concat(),
+        );
         raw
     };
-    let outcome = |code| Item::Sasl(SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
+    let outcome =
+        |code| Item::Sasl(SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
     let mut raw = open(b"\0user@there\0secret");
-    let Some(Event::Credentials(credentials)) = raw.events().pop() else { panic!("no credentials") };
+    let Some(Event::Credentials(credentials)) = raw.events().pop() else {
+        panic!("no credentials")
+    };
     assert_eq!((credentials.user(), credentials.password()), ("user@there", "secret"));
     raw.sent();
     raw.engine.authenticate(Verdict::Right);
@@ -458,7 +515,15 @@ fn a_server_waits_for_word_of_a_password() {
     assert_eq!(raw.sent(), [outcome(sasl::outcome::SYS_TEMP)]);
     assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
 
-    for malformed in [&b"user\0secret"[..], b"\0\0secret", b"\0user\0", b"other\0user\0secret", b"\0a\0b\0c", b"\0\xff\0b", b""] {
+    for malformed in [
+        &b"user\0secret"[..],
+        b"\0\0secret",
+        b"\0user\0",
+        b"other\0user\0secret",
+        b"\0a\0b\0c",
+        b"\0\xff\0b",
+        b"",
+    ] {
         let mut raw = open(malformed);
         assert_eq!(raw.sent().pop(), Some(outcome(sasl::outcome::AUTH)), "{malformed:?}");
         assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
@@ -477,9 +542,16 @@ fn an_open_waits_for_the_owner() {
     assert_eq!(raw.sent(), []);
     raw.engine.admit(Some(1), Some(3), Some(7));
     raw.octets(&[]);
-    let [Item::Frame(0, Performative::Open(open), _), Item::Frame(0, Performative::Begin(begin), _)] = &raw.sent()[..] else {
+    let [
+        Item::Frame(0, Performative::Open(open), _),
+        Item::Frame(0, Performative::Begin(begin), _),
+    ] = &raw.sent()[..]
+    else {
         panic!("an open and the answer to the begin")
     };
-    assert_eq!((open.max_frame_size, open.channel_max, begin.incoming_window), (Some(512), Some(3), 7));
+    assert_eq!(
+        (open.max_frame_size, open.channel_max, begin.incoming_window),
+        (Some(512), Some(3), 7)
+    );
     assert!(matches!(raw.events()[..], [Event::Begun { .. }]));
 }

@@ -22,31 +22,63 @@ fn all(frames: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn broken_rules_are_named() {
     let cases: &[(&str, Vec<u8>, &str)] = &[
-        ("sequence", all(&[transfer(whole(0, 0)), transfer(whole(0, 2))]), condition::SESSION_INVALID_FIELD),
-        ("twice the same", all(&[transfer(whole(0, 0)), transfer(whole(0, 0))]), condition::SESSION_INVALID_FIELD),
-        ("no delivery-id", transfer(Transfer::default()), condition::INVALID_FIELD),
-        ("interleaved", all(&[transfer(part(0, 0)), transfer(whole(0, 1))]), condition::NOT_ALLOWED),
-        ("unknown handle", transfer(whole(9, 0)), condition::UNATTACHED_HANDLE),
-        ("flow, unknown handle", octets_of(0, &credit_flow(9, 0, 1), b""), condition::UNATTACHED_HANDLE),
         (
-            "detach, unknown handle",
-            octets_of(0, &Performative::Detach(Detach { handle: 9, closed: Some(true), error: None }), b""),
+            "sequence",
+            all(&[transfer(whole(0, 0)), transfer(whole(0, 2))]),
+            condition::SESSION_INVALID_FIELD,
+        ),
+        (
+            "twice the same",
+            all(&[transfer(whole(0, 0)), transfer(whole(0, 0))]),
+            condition::SESSION_INVALID_FIELD,
+        ),
+        ("no delivery-id", transfer(Transfer::default()), condition::INVALID_FIELD),
+        (
+            "interleaved",
+            all(&[transfer(part(0, 0)), transfer(whole(0, 1))]),
+            condition::NOT_ALLOWED,
+        ),
+        ("unknown handle", transfer(whole(9, 0)), condition::UNATTACHED_HANDLE),
+        (
+            "flow, unknown handle",
+            octets_of(0, &credit_flow(9, 0, 1), b""),
             condition::UNATTACHED_HANDLE,
         ),
-        ("handle in use", octets_of(0, &attach("other", 0, Role::Sender), b""), condition::HANDLE_IN_USE),
+        (
+            "detach, unknown handle",
+            octets_of(
+                0,
+                &Performative::Detach(Detach { handle: 9, closed: Some(true), error: None }),
+                b"",
+            ),
+            condition::UNATTACHED_HANDLE,
+        ),
+        (
+            "handle in use",
+            octets_of(0, &attach("other", 0, Role::Sender), b""),
+            condition::HANDLE_IN_USE,
+        ),
         (
             "credit",
             all(&[transfer(whole(0, 0)), transfer(whole(0, 1)), transfer(whole(0, 2))]),
             condition::TRANSFER_LIMIT_EXCEEDED,
         ),
         ("unknown channel", octets_of(7, &credit_flow(0, 0, 1), b""), condition::NOT_ALLOWED),
-        ("end on an unknown channel", octets_of(7, &Performative::End(End { error: None }), b""), condition::NOT_ALLOWED),
+        (
+            "end on an unknown channel",
+            octets_of(7, &Performative::End(End { error: None }), b""),
+            condition::NOT_ALLOWED,
+        ),
         ("channel in use", octets_of(0, &begin(), b""), condition::NOT_ALLOWED),
         (
             "an answer to no begin",
             octets_of(
                 1,
-                &Performative::Begin(Box::new(Begin { remote_channel: Some(5), incoming_window: 1, ..Begin::default() })),
+                &Performative::Begin(Box::new(Begin {
+                    remote_channel: Some(5),
+                    incoming_window: 1,
+                    ..Begin::default()
+                })),
                 b"",
             ),
             condition::NOT_ALLOWED,
@@ -55,7 +87,11 @@ fn broken_rules_are_named() {
             "an answer to a begun session",
             octets_of(
                 1,
-                &Performative::Begin(Box::new(Begin { remote_channel: Some(0), incoming_window: 1, ..Begin::default() })),
+                &Performative::Begin(Box::new(Begin {
+                    remote_channel: Some(0),
+                    incoming_window: 1,
+                    ..Begin::default()
+                })),
                 b"",
             ),
             condition::NOT_ALLOWED,
@@ -69,8 +105,16 @@ fn broken_rules_are_named() {
         ("undersized", vec![0, 0, 0, 7, 2, 0, 0, 0], condition::FRAMING_ERROR),
         ("data offset within the header", vec![0, 0, 0, 16, 1, 0, 0, 0], condition::FRAMING_ERROR),
         ("data offset beyond the frame", vec![0, 0, 0, 8, 3, 0, 0, 0], condition::FRAMING_ERROR),
-        ("a SASL frame", vec![0, 0, 0, 12, 2, 1, 0, 0, 0, 0x53, 0x40, 0x45], condition::FRAMING_ERROR),
-        ("an unknown performative", vec![0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x19, 0x45], condition::DECODE_ERROR),
+        (
+            "a SASL frame",
+            vec![0, 0, 0, 12, 2, 1, 0, 0, 0, 0x53, 0x40, 0x45],
+            condition::FRAMING_ERROR,
+        ),
+        (
+            "an unknown performative",
+            vec![0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x19, 0x45],
+            condition::DECODE_ERROR,
+        ),
         ("no performative", vec![0, 0, 0, 9, 2, 0, 0, 0, 0x40], condition::DECODE_ERROR),
     ];
     for (name, octets, expected) in cases {
@@ -101,14 +145,20 @@ fn a_transfer_before_the_link_is_accepted() {
     let (mut raw, _) = Raw::begun(server());
     raw.feed(0, attach("link", 0, Role::Sender));
     raw.octets(&transfer(whole(0, 0)));
-    let [Event::Attached { .. }, Event::Detached { error: Some(_), .. }] = raw.events()[..] else { panic!("detached") };
+    let [Event::Attached { .. }, Event::Detached { error: Some(_), .. }] = raw.events()[..] else {
+        panic!("detached")
+    };
     // Attached, then detached.
-    assert!(matches!(raw.sent()[..], [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Detach(_), _)]));
+    assert!(matches!(
+        raw.sent()[..],
+        [Item::Frame(_, Performative::Attach(_), _), Item::Frame(_, Performative::Detach(_), _)]
+    ));
 }
 
 #[test]
 fn after_a_refusal_the_rest_is_passed_over() {
-    // The session was ended by us: frames of it that are on their way are no error, and its end frees the channel.
+    // The session was ended by us: frames of it that are on their way are no error, and its end
+    // frees the channel.
     let (mut raw, session, link) = Raw::receiving(server(), 5);
     raw.octets(&transfer(whole(9, 0)));
     let events = raw.events();
@@ -132,7 +182,10 @@ fn what_follows_a_fatal_frame_is_dropped() {
     octets.extend(transfer(whole(0, 0)));
     raw.octets(&octets);
     raw.octets(&transfer(whole(0, 0)));
-    assert!(matches!(raw.events()[..], [Event::Closed(Closed { initiator: Initiator::Local, error: Some(_) })]));
+    assert!(matches!(
+        raw.events()[..],
+        [Event::Closed(Closed { initiator: Initiator::Local, error: Some(_) })]
+    ));
     assert!(raw.input.is_empty());
 }
 
@@ -162,14 +215,17 @@ fn links_have_a_limit() {
     assert_eq!(raw.engine.usage().links, 0);
 }
 
-/// A conversation with a bit of everything: for each side, what it is made with and what arrived there, turn by turn.
+/// A conversation with a bit of everything: for each side, what it is made with and what arrived
+/// there, turn by turn.
 fn conversation() -> [(Config, Vec<Vec<u8>>); 2] {
     let mut pair = Pair::new(client(), server());
     pair.drive();
     let session = pair.client.engine.begin().unwrap();
     let link = pair.client.engine.attach(session, request("link", Role::Sender)).unwrap();
     pair.drive();
-    let Some(Event::Attached { link: theirs, .. }) = pair.server.events().pop() else { panic!("attached") };
+    let Some(Event::Attached { link: theirs, .. }) = pair.server.events().pop() else {
+        panic!("attached")
+    };
     pair.server.engine.accept(theirs, AttachRequest::default());
     pair.server.engine.keep_credit(theirs, 2);
     pair.drive();
@@ -178,7 +234,9 @@ fn conversation() -> [(Config, Vec<Vec<u8>>); 2] {
         pair.client.engine.send_part(delivery, &mut chunks(text), false);
         pair.client.engine.send_part(delivery, &mut chunks(b" and more"), true);
         pair.drive();
-        let Some(Event::Transfer { delivery, .. }) = pair.server.events().pop() else { panic!("transfer") };
+        let Some(Event::Transfer { delivery, .. }) = pair.server.events().pop() else {
+            panic!("transfer")
+        };
         pair.server.engine.disposition(delivery, Some(DeliveryState::Accepted), true);
         pair.drive();
     }
@@ -194,7 +252,8 @@ fn conversation() -> [(Config, Vec<Vec<u8>>); 2] {
     [(client(), pair.server.turns), (server(), pair.client.turns)]
 }
 
-/// What an engine tells of octets that arrive in these pieces, as the other side does nothing of its own.
+/// What an engine tells of octets that arrive in these pieces, as the other side does nothing of
+/// its own.
 fn told(config: &Config, pieces: &[&[u8]]) -> (Vec<Event>, Vec<u8>) {
     let mut raw = Raw::new(config.clone());
     let mut events = Vec::new();

@@ -39,7 +39,8 @@ fn clients_addresses_leave_room_for_services() {
     let (change, full) = own.announce();
     assert_eq!((counts(change), full), ((10, 1), false), "said before");
     assert_eq!((announced(&own, "service"), announced(&own, "client")), (10, 1023));
-    // One that is a service now as well does not give way; one that is behind an edge router goes before clients.
+    // One that is a service now as well does not give way; one that is behind an edge router goes
+    // before clients.
     own.set(key("client-1199", MAX_KEY_LENGTH), attributes(), Rank::Service);
     own.set(key("edge", MAX_KEY_LENGTH), attributes(), Rank::Edge);
     assert_eq!(counts(own.announce().0), (2, 2));
@@ -58,7 +59,11 @@ fn clients_addresses_leave_room_for_services() {
 fn what_nobody_would_take_is_not_announced() {
     let mut own = Announcement::new();
     own.set(key("long", MAX_KEY_LENGTH + 1), attributes(), Rank::Service);
-    own.set(key("a", 10), Attributes { sole_mesh: Some("m".repeat(300).into()), ..attributes() }, Rank::Service);
+    own.set(
+        key("a", 10),
+        Attributes { sole_mesh: Some("m".repeat(300).into()), ..attributes() },
+        Rank::Service,
+    );
     assert_eq!(counts(own.announce().0), (1, 0));
     assert_eq!(own.entries()[0].attributes.sole_mesh, None);
 }
@@ -76,10 +81,19 @@ fn no_announcement_is_larger_than_what_receivers_take() {
         }
         let (Some(change), true) = own.announce() else { panic!("{octets} {mesh}") };
         for content in [change, MauContent::Whole(own.entries())] {
-            let mau = Message::Mau(Mau { id: "r".repeat(255).into(), mobile_seq: u64::MAX >> 1, content });
+            let mau = Message::Mau(Mau {
+                id: "r".repeat(255).into(),
+                mobile_seq: u64::MAX >> 1,
+                content,
+            });
             let message = mau.encode(MOBILE_FLOOD_ADDRESS, &node_text("router"));
             assert!(message.len() <= 2 * MAX_ADDRESS_OCTETS, "{octets} {mesh}: {}", message.len());
-            assert!(message.len() <= own.octets() + 1024, "{octets} {mesh}: {} {}", message.len(), own.octets());
+            assert!(
+                message.len() <= own.octets() + 1024,
+                "{octets} {mesh}: {} {}",
+                message.len(),
+                own.octets()
+            );
         }
     }
 }

@@ -24,7 +24,10 @@ fn digest(texts: &[&str]) -> u64 {
 #[test]
 fn a_change_waits_for_its_number_to_be_advertised() {
     let mut mobile = informed();
-    assert!(mobile.handle_mau(A, &change(4, &["y"], &["x"]), PASSED_ON, at(10)), "others see to it themselves");
+    assert!(
+        mobile.handle_mau(A, &change(4, &["y"], &["x"]), PASSED_ON, at(10)),
+        "others see to it themselves"
+    );
     assert!(said(&mut mobile, at(10)).is_empty());
     assert_eq!(mobile.known(A), 3);
     mobile.advertised(A, 4, None, at(12));
@@ -112,7 +115,8 @@ fn what_is_announced_has_the_digest_of_what_is_kept() {
     for n in 0..200 {
         let name = format!("s{}", rng.u8(0..12));
         if rng.bool() {
-            let attributes = Attributes { early: rng.bool(), in_links: rng.u32(0..2), ..attributes() };
+            let attributes =
+                Attributes { early: rng.bool(), in_links: rng.u32(0..2), ..attributes() };
             own.set(key(&name), attributes, Rank::Service);
         } else {
             own.remove(&key(&name));
@@ -148,7 +152,8 @@ fn all_routers_share_the_places() {
     let mut refused = 0;
     for n in 1..=200 {
         mobile.handle_mau(RouterIndex::new(n), &change(1, &texts, &[]), own(1), at(0));
-        refused += said(&mut mobile, at(0)).iter().filter(|line| line.starts_with("TooMany")).count();
+        refused +=
+            said(&mut mobile, at(0)).iter().filter(|line| line.starts_with("TooMany")).count();
     }
     assert_eq!(mobile.places.taken().0, MAX_TOTAL_ADDRESSES / 2, "half for one neighbor");
     assert_eq!(refused, 200 - MAX_TOTAL_ADDRESSES / 2 / 1000);

@@ -1,7 +1,9 @@
-use super::*;
+use std::collections::VecDeque;
+
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use std::collections::VecDeque;
+
+use super::*;
 
 #[test]
 fn window_closes_and_opens() {
@@ -37,7 +39,8 @@ fn receipts_come_in_steps() {
     assert_eq!(receipt.total(), 2 * ACKNOWLEDGE);
 }
 
-/// Who writes out what comes over a way: a router of ours whose neighbors are ours, one that has a C router on the way, or a C router.
+/// Who writes out what comes over a way: a router of ours whose neighbors are ours, one that has a
+/// C router on the way, or a C router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receiver {
     Ours,
@@ -45,7 +48,8 @@ enum Receiver {
     C,
 }
 
-/// A way of so many microseconds there and back, and so many octets a second; of a hundred segments so many are lost.
+/// A way of so many microseconds there and back, and so many octets a second; of a hundred segments
+/// so many are lost.
 #[derive(Clone, Copy)]
 struct Way {
     round_trip: u64,
@@ -53,7 +57,8 @@ struct Way {
     loss: f64,
 }
 
-/// When what was sent on a way arrives: what is lost a round trip later, and what is behind it not before.
+/// When what was sent on a way arrives: what is lost a round trip later, and what is behind it not
+/// before.
 struct Weather(Way, TestRng, u64);
 
 impl Weather {
@@ -63,7 +68,8 @@ impl Weather {
 
     fn arrival(&mut self, now: u64, octets: u64) -> u64 {
         let Self(way, random, last) = self;
-        let lost = (0..octets.div_ceil(1448)).any(|_| f64::from(random.next_u32()) < way.loss * f64::from(u32::MAX));
+        let lost = (0..octets.div_ceil(1448))
+            .any(|_| f64::from(random.next_u32()) < way.loss * f64::from(u32::MAX));
         *last = (*last).max(now + way.round_trip / 2 + if lost { way.round_trip } else { 0 });
         *last
     }
@@ -158,9 +164,16 @@ impl Stream {
             let step = if self.receiver == Receiver::C { read.min(STEP) } else { read };
             (read, self.written) = (read - step, self.written + step);
             let say = match self.receiver {
-                Receiver::Ours => self.receipt.written(step, || waiting, at).map(|octets| (octets, self.receipt.allowance())),
-                Receiver::BehindC => self.receipt.written(step, || waiting, at).map(|octets| (octets, 0)),
-                Receiver::C => (self.written - self.acknowledged >= 521_216).then_some((self.written, 0)),
+                Receiver::Ours => self
+                    .receipt
+                    .written(step, || waiting, at)
+                    .map(|octets| (octets, self.receipt.allowance())),
+                Receiver::BehindC => {
+                    self.receipt.written(step, || waiting, at).map(|octets| (octets, 0))
+                }
+                Receiver::C => {
+                    (self.written - self.acknowledged >= 521_216).then_some((self.written, 0))
+                }
             };
             if let Some((octets, allowance)) = say {
                 self.acknowledged = octets;
@@ -187,12 +200,19 @@ fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() 
         (200, 0.01, 2_500_000, 2_400_000, 33_000_000),
     ] {
         let way = Way { round_trip: round_trip * 1000, rate: RATE, loss };
-        for (receiver, least) in [(Receiver::BehindC, behind_c), (Receiver::C, to_c), (Receiver::Ours, between_ours)] {
+        for (receiver, least) in
+            [(Receiver::BehindC, behind_c), (Receiver::C, to_c), (Receiver::Ours, between_ours)]
+        {
             let mut stream = Stream::over(way, receiver);
             let octets = stream.run(30 * SECOND);
-            println!("round trip {round_trip} ms, loss {loss}, receiver {receiver:?}: {octets} octets a second");
+            println!(
+                "round trip {round_trip} ms, loss {loss}, receiver {receiver:?}: {octets} octets a second"
+            );
             assert!(octets >= least, "{octets} octets a second to {receiver:?}");
-            assert!(receiver == Receiver::Ours || octets <= SENT_AHEAD * 1000 / round_trip, "{octets}");
+            assert!(
+                receiver == Receiver::Ours || octets <= SENT_AHEAD * 1000 / round_trip,
+                "{octets}"
+            );
             assert_eq!(stream.most, 0);
         }
     }
@@ -228,13 +248,18 @@ const fn near() -> Way {
 
 #[test]
 fn what_stands_still_on_a_short_way_costs_the_plain_window() {
-    // A kernel takes a lot at once for a reader that never reads, or that reads no more after a while.
+    // A kernel takes a lot at once for a reader that never reads, or that reads no more after a
+    // while.
     for takes in [0, 2_000_000, 5_000_000, 500_000_000] {
         let mut stream = Stream { takes, ..Stream::over(near(), Receiver::Ours) };
         stream.run(3 * SECOND);
         assert_eq!(stream.takes, 0);
         assert_eq!(stream.allowance(), 0, "{takes}");
-        assert!((WINDOW..=SENT_AHEAD + ACKNOWLEDGE).contains(&stream.most), "{takes}: {}", stream.most);
+        assert!(
+            (WINDOW..=SENT_AHEAD + ACKNOWLEDGE).contains(&stream.most),
+            "{takes}: {}",
+            stream.most
+        );
     }
 }
 

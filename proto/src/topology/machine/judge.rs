@@ -8,8 +8,9 @@ use crate::topology::message::{Lsu, Ra};
 use crate::topology::routes::RouterIndex;
 use crate::topology::status::Arrival;
 
-/// What the tree of another router counts for in a neighbor's allowance. In a network of thousands a tree takes a millisecond, as does
-/// an answer of so many octets: 256 a second, a quarter of a processor.
+/// What the tree of another router counts for in a neighbor's allowance. In a network of thousands
+/// a tree takes a millisecond, as does an answer of so many octets: 256 a second, a quarter of a
+/// processor.
 const TREE_COST: usize = 16 * 1024;
 
 impl Topology {
@@ -27,19 +28,27 @@ impl Topology {
             return Word::Own;
         }
         let neighbor = self.find(id).filter(|router| self.neighbors.contains_key(router));
-        let is_straight = neighbor.is_some_and(|neighbor| self.routes.before(neighbor) == Some(neighbor));
+        let is_straight =
+            neighbor.is_some_and(|neighbor| self.routes.before(neighbor) == Some(neighbor));
         if is_straight { Word::Astray } else { Word::PassedOn }
     }
 
-    /// Whether a message for another router may be passed on: the neighbor that it came from stands in its trace.
+    /// Whether a message for another router may be passed on: the neighbor that it came from stands
+    /// in its trace.
     pub(in super::super) fn is_traced(&self, arrival: &Arrival<'_>) -> bool {
         let peer = self.peer(arrival.link);
         peer.is_some() && arrival.trace.routers().last() == peer
     }
 
-    /// Whether a change of addresses came by the way that its sender's changes take. If that is not known, and by the neighbor's
-    /// allowance not to be computed just now, it did not: it will be asked for.
-    pub(in super::super) fn is_on_tree(&mut self, arrival: &Arrival<'_>, sender: RouterIndex, now: Instant) -> bool {
+    /// Whether a change of addresses came by the way that its sender's changes take. If that is not
+    /// known, and by the neighbor's allowance not to be computed just now, it did not: it will
+    /// be asked for.
+    pub(in super::super) fn is_on_tree(
+        &mut self,
+        arrival: &Arrival<'_>,
+        sender: RouterIndex,
+        now: Instant,
+    ) -> bool {
         if self.routes.route(sender).is_none() {
             return true;
         }
@@ -51,7 +60,12 @@ impl Topology {
     }
 
     /// Whether a request that came by a link may cost an answer of so many octets.
-    pub(in super::super) fn allow_answer(&mut self, link: LinkId, octets: usize, now: Instant) -> bool {
+    pub(in super::super) fn allow_answer(
+        &mut self,
+        link: LinkId,
+        octets: usize,
+        now: Instant,
+    ) -> bool {
         self.links.get_mut(link).is_some_and(|link| link.answers.take(octets, now))
     }
 
@@ -59,8 +73,9 @@ impl Topology {
         self.links.get(link)?.status.peer.as_deref()
     }
 
-    /// Takes an RA that came by another way than its router's own link. It may say that this link is not the shortest way any more,
-    /// for C routers send an RA by the shortest ways only; so they are asked.
+    /// Takes an RA that came by another way than its router's own link. It may say that this link
+    /// is not the shortest way any more, for C routers send an RA by the shortest ways only; so
+    /// they are asked.
     pub(in super::super) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
         let Some(router) = self.table.find(&ra.id) else { return };
         let Some(slot) = self.table.get_mut(router) else { return };
@@ -73,10 +88,15 @@ impl Topology {
 
     /// Whether a neighbor with this link state has a shorter way to this router than its own link.
     pub(super) fn shows_detour(&self, lsu: &Lsu) -> bool {
-        let Some((_, direct)) = lsu.peers.iter().find(|(id, _)| *id == self.config.id) else { return false };
+        let Some((_, direct)) = lsu.peers.iter().find(|(id, _)| *id == self.config.id) else {
+            return false;
+        };
         // Both ends of a connection give it the same cost.
         let by = |id: &str| self.routes.route(self.find(id)?).map(|route| route.cost);
-        let costs = lsu.peers.iter().filter_map(|(id, cost)| Some(by(id)?.saturating_add(u64::from(*cost))));
+        let costs = lsu
+            .peers
+            .iter()
+            .filter_map(|(id, cost)| Some(by(id)?.saturating_add(u64::from(*cost))));
         costs.min().is_some_and(|cost| cost < u64::from(*direct))
     }
 }

@@ -21,18 +21,28 @@ pub(super) enum Life {
 }
 
 impl Topology {
-    /// Whether a neighbor is said to have started anew, on `link`, while its present life is heard on another. That is believed once:
-    /// a router that is killed leaves a connection behind. If the former life goes on speaking, somebody uses its id.
-    pub(super) fn is_second_life(&mut self, router: RouterIndex, link: LinkId, hello: &Hello, now: Instant) -> bool {
+    /// Whether a neighbor is said to have started anew, on `link`, while its present life is heard
+    /// on another. That is believed once: a router that is killed leaves a connection behind.
+    /// If the former life goes on speaking, somebody uses its id.
+    pub(super) fn is_second_life(
+        &mut self,
+        router: RouterIndex,
+        link: LinkId,
+        hello: &Hello,
+        now: Instant,
+    ) -> bool {
         let max_age = self.config.hello_max_age;
-        let is_other = |slot: &&mut Router| slot.contested && hello.instance.is_some() && hello.instance != slot.instance;
+        let is_other = |slot: &&mut Router| {
+            slot.contested && hello.instance.is_some() && hello.instance != slot.instance
+        };
         let Some(slot) = self.table.get_mut(router).filter(is_other) else { return false };
         slot.contested = self.links.others_leading_to(&hello.id, link, now, max_age);
         slot.contested
     }
 
-    /// Which life of a neighbor speaks. Another one than the known, be its number higher or lower, is a new one; unless it is the
-    /// one before, and its message may have been under way: it came soon after, by a link that is `up` since before.
+    /// Which life of a neighbor speaks. Another one than the known, be its number higher or lower,
+    /// is a new one; unless it is the one before, and its message may have been under way: it
+    /// came soon after, by a link that is `up` since before.
     pub(super) fn note_instance(
         &mut self,
         router: RouterIndex,
@@ -40,13 +50,17 @@ impl Topology {
         up: Option<Instant>,
         now: Instant,
     ) -> Life {
-        let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else { return Life::Present };
+        let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else {
+            return Life::Present;
+        };
         let known = *slot.instance.get_or_insert(instance);
         if known == instance {
             return Life::Present;
         }
         let is_former = slot.former.filter(|(former, _)| *former == instance);
-        let may_be_late = |ended| is_fresh(Some(ended), now, self.config.hello_max_age) && up.is_none_or(|up| up < ended);
+        let may_be_late = |ended| {
+            is_fresh(Some(ended), now, self.config.hello_max_age) && up.is_none_or(|up| up < ended)
+        };
         if is_former.is_some_and(|(_, ended)| may_be_late(ended)) || !slot.lives.is_open(now) {
             return Life::Former;
         }
@@ -57,13 +71,22 @@ impl Topology {
     }
 
     /// Which life an RA speaks of that others passed on.
-    pub(super) fn hear_of_instance(&mut self, router: RouterIndex, instance: Option<i64>, now: Instant) -> Life {
-        let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else { return Life::Present };
+    pub(super) fn hear_of_instance(
+        &mut self,
+        router: RouterIndex,
+        instance: Option<i64>,
+        now: Instant,
+    ) -> Life {
+        let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else {
+            return Life::Present;
+        };
         if *slot.instance.get_or_insert(instance) == instance {
             return Life::Present;
         }
         let max_age = self.config.hello_max_age;
-        if slot.former.is_some_and(|(former, ended)| former == instance && is_fresh(Some(ended), now, max_age)) {
+        if slot.former.is_some_and(|(former, ended)| {
+            former == instance && is_fresh(Some(ended), now, max_age)
+        }) {
             return Life::Former;
         }
         slot.rumor = Some(instance);
@@ -71,7 +94,13 @@ impl Topology {
     }
 
     /// A router started anew: what is known of its former life is void.
-    pub(super) fn begin_life(&mut self, router: RouterIndex, former: i64, instance: i64, now: Instant) {
+    pub(super) fn begin_life(
+        &mut self,
+        router: RouterIndex,
+        former: i64,
+        instance: i64,
+        now: Instant,
+    ) {
         let Some(slot) = self.table.get_mut(router) else { return };
         slot.former = Some((former, now));
         slot.instance = Some(instance);

@@ -10,7 +10,8 @@ use crate::topology::allowance::ANSWERS;
 use crate::topology::message::*;
 use crate::topology::*;
 
-/// With neighbors `a` and `b`, each with a link to this router and no other, and `x` behind `a`; at rest.
+/// With neighbors `a` and `b`, each with a link to this router and no other, and `x` behind `a`; at
+/// rest.
 fn neighbors() -> Me {
     let mut me = Me::with_neighbor();
     me.lsu(A, &["a"], 1, 2, &[("me", 1), ("x", 1)]);
@@ -55,7 +56,12 @@ fn what_names_a_neighbor_is_believed_only_from_it() {
         me.lsu(B, trace, 1, 99, &[]);
         me.lsu(B, trace, 1, 2, &[]);
         me.take(B, trace, false, Message::Mar(Mar { id: "a".into(), have_seq: 0 }));
-        me.take(B, trace, false, Message::Mau(Mau { id: "a".into(), mobile_seq: 0, content: MauContent::Whole(vec![]) }));
+        me.take(
+            B,
+            trace,
+            false,
+            Message::Mau(Mau { id: "a".into(), mobile_seq: 0, content: MauContent::Whole(vec![]) }),
+        );
         assert!(me.relayed.is_empty());
     }
     // It may say that its own link is not its shortest way any more: so it is asked, itself.
@@ -148,9 +154,19 @@ fn a_restart_that_others_tell_of_is_believed_when_the_router_confirms_it() {
 fn a_hello_that_came_from_afar_is_none() {
     let mut me = neighbors();
     for trace in [["b", "a"].as_slice(), &["a", "a"]] {
-        me.take(A, trace, false, Message::Hello(Hello { id: "a".into(), instance: Some(9), seen: vec!["me".into()] }));
+        me.take(
+            A,
+            trace,
+            false,
+            Message::Hello(Hello { id: "a".into(), instance: Some(9), seen: vec!["me".into()] }),
+        );
     }
-    me.take(A, &["a"], true, Message::Hello(Hello { id: "a".into(), instance: Some(9), seen: vec!["me".into()] }));
+    me.take(
+        A,
+        &["a"],
+        true,
+        Message::Hello(Hello { id: "a".into(), instance: Some(9), seen: vec!["me".into()] }),
+    );
     assert_eq!((me.notices(), me.opcodes()), (vec![], vec![]));
 }
 
@@ -174,7 +190,8 @@ fn who_uses_a_neighbors_id_is_ignored_when_that_goes_on_speaking() {
     assert!(away <= SECOND * 4, "{away:?}");
     let problem = me.routing.links().nth(1).and_then(|link| link.problem.clone());
     assert_eq!(problem, Some(LinkProblem::SecondLife("a".into())));
-    let restarts = me.notices().into_iter().filter(|notice| matches!(notice, Notice::Restarted { .. }));
+    let restarts =
+        me.notices().into_iter().filter(|notice| matches!(notice, Notice::Restarted { .. }));
     assert_eq!(restarts.count(), 2);
     // Whoever is left when the other is silent is the neighbor.
     for _ in 0..8 {
@@ -204,10 +221,16 @@ fn answers_to_requests_that_come_by_one_neighbor_are_limited() {
     let mut me = neighbors();
     for n in 0..20_000 {
         let address = AddressKey::mobile(format!("address-{n:05}-{}", "x".repeat(40)));
-        me.routing.set_address(address, Attributes::new(Treatment::Balanced), Rank::Service, me.now + MS);
+        me.routing.set_address(
+            address,
+            Attributes::new(Treatment::Balanced),
+            Rank::Service,
+            me.now + MS,
+        );
     }
     let names: Vec<String> = (0..1000).map(|n| format!("x{n}")).collect();
-    let peers: Vec<(&str, u32)> = names.iter().map(|id| (id.as_str(), 1)).chain([("me", 1), ("x", 1)]).collect();
+    let peers: Vec<(&str, u32)> =
+        names.iter().map(|id| (id.as_str(), 1)).chain([("me", 1), ("x", 1)]).collect();
     me.ra(A, &["a"], 1, 3, 0);
     me.lsu(A, &["a"], 1, 3, &peers);
     me.pass_with(SECOND * 3, &[(A, "a"), (B, "b")]);
@@ -215,9 +238,17 @@ fn answers_to_requests_that_come_by_one_neighbor_are_limited() {
     let mut octets = 0;
     for _ in 0..100 {
         for id in &names {
-            me.take(A, &[id, "a"], false, Message::Mar(Mar { id: Arc::from(id.as_str()), have_seq: 0 }));
+            me.take(
+                A,
+                &[id, "a"],
+                false,
+                Message::Mar(Mar { id: Arc::from(id.as_str()), have_seq: 0 }),
+            );
             me.take(A, &[id, "a"], false, Message::Lsr(Lsr { id: Arc::from(id.as_str()) }));
-            let answers = me.sent.drain(..).filter(|sent| matches!(sent.message, Message::Mau(_) | Message::Lsu(_)));
+            let answers = me
+                .sent
+                .drain(..)
+                .filter(|sent| matches!(sent.message, Message::Mau(_) | Message::Lsu(_)));
             octets += answers.map(|answer| answer.encode("0/me").len()).sum::<usize>();
         }
         me.pass(MS * 10);
@@ -243,14 +274,18 @@ fn link_states_share_the_places() {
     me.up(B, 1);
     me.hello(B, "b", 1, &["me"]);
     me.lsu(B, &["b"], 1, 1, &peers);
-    let known = me.routing.routers().find(|router| &*router.id == "b").map(|router| router.peers.len());
+    let known =
+        me.routing.routers().find(|router| &*router.id == "b").map(|router| router.peers.len());
     assert_eq!(known, Some(1000), "another neighbor has places");
 }
 
 #[test]
 fn a_change_is_believed_and_passed_on_along_the_tree_of_its_router_only() {
     let mut me = neighbors();
-    let entry = AddressEntry { key: AddressKey::mobile("s"), attributes: Attributes::new(Treatment::Balanced) };
+    let entry = AddressEntry {
+        key: AddressKey::mobile("s"),
+        attributes: Attributes::new(Treatment::Balanced),
+    };
     let content = MauContent::Change { add: vec![entry], del: vec![] };
     let change = || Message::Mau(Mau { id: "x".into(), mobile_seq: 1, content: content.clone() });
     me.ra(A, &["x", "a"], 1, 1, 1);

@@ -74,15 +74,35 @@ impl Me {
 
     pub(super) fn hello(&mut self, link: LinkId, id: &str, instance: i64, seen: &[&str]) {
         let seen = seen.iter().map(|id| Arc::from(*id)).collect();
-        self.take(link, &[id], false, Message::Hello(Hello { id: id.into(), instance: Some(instance), seen }));
+        self.take(
+            link,
+            &[id],
+            false,
+            Message::Hello(Hello { id: id.into(), instance: Some(instance), seen }),
+        );
     }
 
-    pub(super) fn ra(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, mobile_seq: u64) {
-        let ra = Ra { id: trace[0].into(), instance: Some(instance), ls_seq, mobile_seq, digests: None };
+    pub(super) fn ra(
+        &mut self,
+        link: LinkId,
+        trace: &[&str],
+        instance: i64,
+        ls_seq: u64,
+        mobile_seq: u64,
+    ) {
+        let ra =
+            Ra { id: trace[0].into(), instance: Some(instance), ls_seq, mobile_seq, digests: None };
         self.take(link, trace, true, Message::Ra(ra));
     }
 
-    pub(super) fn lsu(&mut self, link: LinkId, trace: &[&str], instance: i64, ls_seq: u64, peers: &[(&str, u32)]) {
+    pub(super) fn lsu(
+        &mut self,
+        link: LinkId,
+        trace: &[&str],
+        instance: i64,
+        ls_seq: u64,
+        peers: &[(&str, u32)],
+    ) {
         let peers = peers.iter().map(|(id, cost)| (Arc::from(*id), *cost)).collect();
         let lsu = Lsu { id: trace[0].into(), instance: Some(instance), ls_seq, peers };
         self.take(link, trace, false, Message::Lsu(lsu));
@@ -95,7 +115,10 @@ impl Me {
             self.now = self.now.max(due);
             self.routing.handle_timeout(self.now);
             self.drain();
-            assert!(self.routing.poll_timeout().is_none_or(|due| due > self.now), "the machine is never at rest");
+            assert!(
+                self.routing.poll_timeout().is_none_or(|due| due > self.now),
+                "the machine is never at rest"
+            );
         }
         self.now = end;
     }
@@ -120,7 +143,10 @@ impl Me {
 
     /// The opcodes sent since the last question, each with its links and address.
     pub(super) fn sent(&mut self) -> Vec<(&'static str, Vec<LinkId>, String)> {
-        self.sent.drain(..).map(|sent| (sent.message.opcode(), sent.links, sent.to.into_owned())).collect()
+        self.sent
+            .drain(..)
+            .map(|sent| (sent.message.opcode(), sent.links, sent.to.into_owned()))
+            .collect()
     }
 
     pub(super) fn opcodes(&mut self) -> Vec<&'static str> {
@@ -186,7 +212,10 @@ fn a_neighbor_is_who_hears_this_router() {
     assert_eq!(opcodes, ["HELLO", "HELLO", "RA", "LSR"]);
     assert_eq!(sent[3].2, "amqp:/_topo/0/a/qdrouter");
     assert_eq!(me.notices(), [Notice::NeighborUp { id: "a".into(), link: A, cost: 3 }]);
-    assert_eq!((me.route("a").map(|route| (route.link, route.cost, route.hops)), me.routing.ls_seq()), (Some((A, 3, 1)), 1));
+    assert_eq!(
+        (me.route("a").map(|route| (route.link, route.cost, route.hops)), me.routing.ls_seq()),
+        (Some((A, 3, 1)), 1)
+    );
     // RA is repeated 1, 2, 4 and 8 s after a change, then every 30 s.
     let start = me.now;
     let mut times = Vec::new();
@@ -201,7 +230,8 @@ fn a_neighbor_is_who_hears_this_router() {
 
 #[test]
 fn a_change_may_be_advertised_more_often_for_a_while() {
-    let mut me = Me::with(Config { ra_interval_flux: Duration::from_secs(3), ..Config::new("me", 7) });
+    let mut me =
+        Me::with(Config { ra_interval_flux: Duration::from_secs(3), ..Config::new("me", 7) });
     me.up(A, 1);
     me.hello(A, "a", 1, &["me"]);
     me.opcodes();
@@ -215,7 +245,8 @@ fn a_change_may_be_advertised_more_often_for_a_while() {
     }
     // The last pause of three seconds would end behind six.
     assert_eq!(times, [1, 2, 4, 8, 38]);
-    let mut me = Me::with(Config { ra_interval_flux: Duration::from_secs(10), ..Config::new("me", 7) });
+    let mut me =
+        Me::with(Config { ra_interval_flux: Duration::from_secs(10), ..Config::new("me", 7) });
     me.up(A, 1);
     me.hello(A, "a", 1, &["me"]);
     me.opcodes();
@@ -266,7 +297,11 @@ fn a_neighbor_is_not_lost_while_this_router_did_not_run() {
     me.sent();
     me.pause(SECOND * 300);
     assert_eq!((me.neighbors(), me.notices()), (vec!["a".to_owned()], vec![]));
-    assert_eq!(me.sent().iter().filter(|(opcode, ..)| *opcode == "HELLO").count(), 1, "it says at once that it is there");
+    assert_eq!(
+        me.sent().iter().filter(|(opcode, ..)| *opcode == "HELLO").count(),
+        1,
+        "it says at once that it is there"
+    );
     let Some(Route { hops: 2, .. }) = me.route("x") else { panic!("x is lost") };
     let news = me.routing.routers().find(|router| &*router.id == "x").map(|router| router.news);
     assert!(me.now.since(news.unwrap()) > SECOND * 300, "when it was heard of is told as it was");
@@ -321,7 +356,9 @@ fn a_silence_of_which_this_router_heard_a_part_counts_by_that_part() {
     me.sent();
     me.pause(SECOND * 5);
     assert!(me.neighbors().is_empty());
-    let Some(Message::Hello(hello)) = me.sent.pop().map(|sent| sent.message) else { panic!("no HELLO") };
+    let Some(Message::Hello(hello)) = me.sent.pop().map(|sent| sent.message) else {
+        panic!("no HELLO")
+    };
     assert!(hello.seen.is_empty());
 }
 
@@ -382,11 +419,19 @@ fn routers_named_by_others_are_asked_as_soon_as_there_is_a_way() {
     me.pass(MS * 10);
     assert_eq!(me.sent(), [("LSR", vec![A], "amqp:/_topo/0/x/qdrouter".to_owned())]);
     me.lsu(A, &["x", "a"], 5, 1, &[("a", 2)]);
-    assert_eq!(me.sent(), [("MAR", vec![A], "amqp:/_topo/0/x/qdrouter.ma".to_owned())], "its addresses too");
+    assert_eq!(
+        me.sent(),
+        [("MAR", vec![A], "amqp:/_topo/0/x/qdrouter.ma".to_owned())],
+        "its addresses too"
+    );
     assert_eq!(me.route("x").map(|route| (route.cost, route.hops)), Some((3, 2)));
-    // It may be a C router that drops what comes from further than it knows of: it gets RAs of its own.
+    // It may be a C router that drops what comes from further than it knows of: it gets RAs of its
+    // own.
     me.pass_with(SECOND * 10, &[(A, "a")]);
-    let ras = me.sent().into_iter().filter(|(opcode, _, to)| *opcode == "RA" && to == "amqp:/_topo/0/x/qdrouter");
+    let ras = me
+        .sent()
+        .into_iter()
+        .filter(|(opcode, _, to)| *opcode == "RA" && to == "amqp:/_topo/0/x/qdrouter");
     assert_eq!(ras.count(), 4);
     // Who is near can be answered before its way is known.
     me.take(A, &["y", "a"], false, Message::Lsr(Lsr { id: "y".into() }));
@@ -416,7 +461,13 @@ fn a_restart_voids_what_was_known() {
     let mut me = Me::with_neighbor();
     let key = AddressKey::mobile("x");
     let entry = AddressEntry { key: key.clone(), attributes: Attributes::new(Treatment::Closest) };
-    let mau = |seq, add| Message::Mau(Mau { id: "a".into(), mobile_seq: seq, content: MauContent::Change { add, del: vec![] } });
+    let mau = |seq, add| {
+        Message::Mau(Mau {
+            id: "a".into(),
+            mobile_seq: seq,
+            content: MauContent::Change { add, del: vec![] },
+        })
+    };
     me.take(A, &["a"], true, mau(1, vec![entry]));
     let a = me.routing.routes().router("a").unwrap();
     assert_eq!(me.routing.addresses(a).count(), 1);
@@ -432,7 +483,10 @@ fn a_restart_voids_what_was_known() {
     me.pass(MS * 10);
     assert!(me.route("x").is_none());
     me.lsu(A, &["a"], 2, 1, &[("me", 1)]);
-    assert_eq!(me.routing.routers().next().map(|router| (router.ls_seq, router.instance)), Some((1, Some(2))));
+    assert_eq!(
+        me.routing.routers().next().map(|router| (router.ls_seq, router.instance)),
+        Some((1, Some(2)))
+    );
     // Lower is new as well.
     me.pass(SECOND);
     me.hello(A, "a", 0, &["me"]);
@@ -445,7 +499,11 @@ fn a_restarted_neighbor_is_reached_by_its_new_connection() {
     me.pass(SECOND);
     me.up(B, 9);
     me.hello(B, "a", 2, &["me"]);
-    assert_eq!(me.route("a").map(|route| route.link), Some(B), "the older connection is of the former life");
+    assert_eq!(
+        me.route("a").map(|route| route.link),
+        Some(B),
+        "the older connection is of the former life"
+    );
     me.hello(A, "a", 1, &["me"]);
     assert_eq!(me.routing.links().next().and_then(|link| link.confirmed), None);
     assert_eq!(me.route("a").map(|route| route.link), Some(B), "what waited in it counts no more");
@@ -488,8 +546,13 @@ fn a_mau_goes_on_along_the_tree_of_its_router() {
     me.up(B, 1);
     me.hello(B, "b", 1, &["me"]);
     me.lsu(B, &["b"], 1, 1, &[("me", 1)]);
-    let mau =
-        |seq| Message::Mau(Mau { id: "a".into(), mobile_seq: seq, content: MauContent::Change { add: vec![], del: vec![] } });
+    let mau = |seq| {
+        Message::Mau(Mau {
+            id: "a".into(),
+            mobile_seq: seq,
+            content: MauContent::Change { add: vec![], del: vec![] },
+        })
+    };
     me.take(A, &["a"], true, mau(1));
     assert_eq!(me.relayed, [B]);
     // Once a reaches b itself, this router is not on the way.
@@ -508,9 +571,20 @@ fn a_mau_goes_before_the_ra_with_its_number() {
     let mut me = Me::with_neighbor();
     me.pass_with(SECOND * 10, &[(A, "a")]);
     me.sent();
-    me.routing.set_address(AddressKey::mobile("x"), Attributes::new(Treatment::Balanced), Rank::Service, me.now);
+    me.routing.set_address(
+        AddressKey::mobile("x"),
+        Attributes::new(Treatment::Balanced),
+        Rank::Service,
+        me.now,
+    );
     me.drain();
-    assert_eq!(me.sent(), [("MAU", vec![A], MOBILE_FLOOD_ADDRESS.to_owned()), ("RA", vec![A], FLOOD_ADDRESS.to_owned()),]);
+    assert_eq!(
+        me.sent(),
+        [
+            ("MAU", vec![A], MOBILE_FLOOD_ADDRESS.to_owned()),
+            ("RA", vec![A], FLOOD_ADDRESS.to_owned()),
+        ]
+    );
     me.routing.withdraw(me.now);
     me.drain();
     assert_eq!(me.opcodes(), ["MAU", "RA"], "who stops does not wait");
@@ -528,12 +602,17 @@ fn a_router_with_our_id_is_reported_once_a_life_and_ignored() {
     me.up(B, 1);
     me.hello(B, "me", 99, &["me"]);
     assert!(me.notices().is_empty(), "the same router by another connection");
-    assert_eq!(me.routing.links().next().and_then(|link| link.problem.clone()), Some(LinkProblem::DuplicateId));
+    assert_eq!(
+        me.routing.links().next().and_then(|link| link.problem.clone()),
+        Some(LinkProblem::DuplicateId)
+    );
     me.hello(B, "me", 7, &["me"]);
     assert_eq!(me.notices(), [Notice::Problem { link: B, problem: LinkProblem::Loop }]);
     me.ra(B, &["me"], 99, 5, 5);
     me.lsu(B, &["me"], 99, 5, &[("x", 1)]);
-    assert!(me.neighbors().is_empty() && me.routing.routers().next().is_none() && me.relayed.is_empty());
+    assert!(
+        me.neighbors().is_empty() && me.routing.routers().next().is_none() && me.relayed.is_empty()
+    );
 }
 
 #[test]
@@ -546,7 +625,10 @@ fn a_newer_version_is_reported_once_a_router() {
     let problem = LinkProblem::NewerVersion(3);
     assert_eq!(
         me.notices(),
-        [Notice::Problem { link: B, problem: problem.clone() }, Notice::NewerVersion { id: "n".into(), version: 3 },]
+        [
+            Notice::Problem { link: B, problem: problem.clone() },
+            Notice::NewerVersion { id: "n".into(), version: 3 },
+        ]
     );
     assert_eq!(me.routing.links().nth(1).and_then(|link| link.problem.clone()), Some(problem));
     me.take(B, &["n"], true, newer());
@@ -570,7 +652,8 @@ fn link_states_and_routers_are_forgotten() {
     me.pass(MS * 10);
     me.lsu(A, &["x", "a"], 1, 1, &[("a", 1), ("y", 1)]);
     me.pass(MS * 10);
-    let known = |me: &Me| me.routing.routers().map(|router| router.id.to_string()).collect::<Vec<_>>();
+    let known =
+        |me: &Me| me.routing.routers().map(|router| router.id.to_string()).collect::<Vec<_>>();
     assert_eq!(known(&me), ["a", "x", "y"]);
     for _ in 0..58 {
         me.pass_with(SECOND, &[(A, "a")]);
@@ -581,7 +664,8 @@ fn link_states_and_routers_are_forgotten() {
         me.pass_with(SECOND, &[(A, "a")]);
         me.ra(A, &["a"], 1, 2, 0);
     }
-    // After a minute without news of x its link state is gone, and nothing names y; x is a neighbor of a still.
+    // After a minute without news of x its link state is gone, and nothing names y; x is a neighbor
+    // of a still.
     assert_eq!(me.route("y"), None);
     assert!(me.route("x").is_some());
     for _ in 0..4 {
@@ -594,8 +678,15 @@ fn link_states_and_routers_are_forgotten() {
 #[test]
 fn addresses_of_an_unreachable_router_are_held_for_a_second() {
     let mut me = Me::with_neighbor();
-    let entry = AddressEntry { key: AddressKey::mobile("x"), attributes: Attributes::new(Treatment::Closest) };
-    let mau = Mau { id: "a".into(), mobile_seq: 1, content: MauContent::Change { add: vec![entry], del: vec![] } };
+    let entry = AddressEntry {
+        key: AddressKey::mobile("x"),
+        attributes: Attributes::new(Treatment::Closest),
+    };
+    let mau = Mau {
+        id: "a".into(),
+        mobile_seq: 1,
+        content: MauContent::Change { add: vec![entry], del: vec![] },
+    };
     me.take(A, &["a"], true, Message::Mau(mau));
     let a = me.routing.routes().router("a").unwrap();
     me.down(A);
@@ -621,12 +712,14 @@ fn too_many_routers_are_refused_and_leave_room_for_neighbors() {
     invent(&mut me, 0);
     invent(&mut me, 1);
     assert_eq!(me.routing.routers().count(), MAX_ROUTERS / 2);
-    let refused = me.notices().into_iter().filter(|notice| matches!(notice, Notice::TooManyRouters { .. }));
+    let refused =
+        me.notices().into_iter().filter(|notice| matches!(notice, Notice::TooManyRouters { .. }));
     assert_eq!(refused.count(), 1);
     me.up(B, 1);
     me.hello(B, "b", 1, &["me"]);
     assert_eq!(me.neighbors(), ["a", "b"], "what one neighbor tells leaves half of the places");
-    // The first 3000 are named by nobody now: there is room for the others once they are forgotten, and the next RA makes ask.
+    // The first 3000 are named by nobody now: there is room for the others once they are forgotten,
+    // and the next RA makes ask.
     me.pass_with(SECOND * 4, &[(A, "a"), (B, "b")]);
     assert_eq!(me.routing.routers().count(), 2);
     me.opcodes();

@@ -44,7 +44,11 @@ fn vectors() -> Vec<Vector> {
                 d0000000050000000142005373d00000001f000000064040a114616d71703a2f5f6c6f63616c2f716468656c6c6f404040005374d100\
                 00001300000002a1066f70636f6465a10548454c4c4f005377d1000000430000000aa1026964a105736f757468a10270765401a10461\
                 726561a10130a108696e7374616e6365716b046bc0a1047365656ed00000000b00000001a1056e6f727468",
-            message: Message::Hello(Hello { id: id("south"), instance: Some(0x6b04_6bc0), seen: vec![id("north")] }),
+            message: Message::Hello(Hello {
+                id: id("south"),
+                instance: Some(0x6b04_6bc0),
+                seen: vec![id("north")],
+            }),
             to: HELLO_ADDRESS,
         },
         Vector {
@@ -52,7 +56,13 @@ fn vectors() -> Vec<Vector> {
                 42005373d000000025000000064040a11a616d71703a2f5f746f706f2f302f616c6c2f7164726f75746572404040005374d100000010\
                 00000002a1066f70636f6465a1025241005377d1000000410000000ca1026964a10161a10270765401a10461726561a10130a108696e\
                 7374616e6365716b04730ba1066c735f7365715401a10a6d6f62696c655f7365715401",
-            message: Message::Ra(Ra { id: id("a"), instance: INSTANCE, ls_seq: 1, mobile_seq: 1, digests: None }),
+            message: Message::Ra(Ra {
+                id: id("a"),
+                instance: INSTANCE,
+                ls_seq: 1,
+                mobile_seq: 1,
+                digests: None,
+            }),
             to: FLOOD_ADDRESS,
         },
         Vector {
@@ -68,7 +78,12 @@ fn vectors() -> Vec<Vector> {
                 0002a1066f70636f6465a1034c5355005377d10000006f0000000ca1026964a10161a10270765401a10461726561a10130a108696e73\
                 74616e6365716b04730ba1066c735f7365715401a1026c73d10000003300000008a1026964a10161a10461726561a10130a1066c735f\
                 7365715401a1057065657273d10000000900000002a101625401",
-            message: Message::Lsu(Lsu { id: id("a"), instance: INSTANCE, ls_seq: 1, peers: vec![(id("b"), 1)] }),
+            message: Message::Lsu(Lsu {
+                id: id("a"),
+                instance: INSTANCE,
+                ls_seq: 1,
+                peers: vec![(id("b"), 1)],
+            }),
             to: "amqp:/_topo/0/b/qdrouter",
         },
         Vector {
@@ -128,22 +143,44 @@ fn messages_of_c_routers_are_read_and_written_to_the_octet() {
 fn all_forms_round_trip() {
     let entry = AddressEntry {
         key: AddressKey::new(crate::address::AddressClass::Edge, "e".repeat(300)),
-        attributes: Attributes { in_links: 70_000, sole_mesh: Some(id("0123456789abcde")), ..Attributes::default() },
+        attributes: Attributes {
+            in_links: 70_000,
+            sole_mesh: Some(id("0123456789abcde")),
+            ..Attributes::default()
+        },
     };
     let early = AddressEntry {
         key: AddressKey::mobile("early"),
         attributes: Attributes { early: true, ..Attributes::new(Treatment::Balanced) },
     };
-    let both = AddressEntry { attributes: Attributes { early: true, ..entry.attributes.clone() }, ..early.clone() };
+    let both = AddressEntry {
+        attributes: Attributes { early: true, ..entry.attributes.clone() },
+        ..early.clone()
+    };
     let big = 1 << 40;
     for message in [
         mau(big, MauContent::Change { add: vec![entry.clone()], del: vec![entry.key.clone()] }),
         mau(0, MauContent::Whole(vec![])),
         mau(1, MauContent::Whole(vec![early, entry.clone(), both])),
-        Message::Hello(Hello { id: id("ü"), instance: Some(-(big as i64)), seen: vec![id("x"); 500] }),
-        Message::Ra(Ra { id: id("x"), instance: Some(128), ls_seq: big, mobile_seq: 200, digests: None }),
+        Message::Hello(Hello {
+            id: id("ü"),
+            instance: Some(-(big as i64)),
+            seen: vec![id("x"); 500],
+        }),
+        Message::Ra(Ra {
+            id: id("x"),
+            instance: Some(128),
+            ls_seq: big,
+            mobile_seq: 200,
+            digests: None,
+        }),
         Message::Lsu(Lsu { id: id("x"), instance: Some(0), ls_seq: 0, peers: vec![] }),
-        Message::Lsu(Lsu { id: id("x"), instance: Some(0), ls_seq: 9, peers: vec![(id("y"), u32::MAX), (id("z"), 0)] }),
+        Message::Lsu(Lsu {
+            id: id("x"),
+            instance: Some(0),
+            ls_seq: 9,
+            peers: vec![(id("y"), u32::MAX), (id("z"), 0)],
+        }),
     ] {
         let octets = message.encode("x", "0/x");
         assert_eq!(Message::decode(body(&octets)), Ok(message));
@@ -177,7 +214,10 @@ fn short_forms_and_unknown_keys_are_read() {
         "id".encode(out);
         "again".encode(out);
     });
-    assert_eq!(Message::decode(&octets), Ok(Message::Hello(Hello { id: id("x"), instance: None, seen: vec![id("y")] })));
+    assert_eq!(
+        Message::decode(&octets),
+        Ok(Message::Hello(Hello { id: id("x"), instance: None, seen: vec![id("y")] }))
+    );
 }
 
 #[test]
@@ -200,7 +240,9 @@ fn what_must_be_dropped_is() {
         (-1_i64).encode(out);
     };
     assert_eq!(Message::decode(&with_id("MAR", &negative, 1)), field("MAR", "have_seq"));
-    for (keys, missing) in [(&["add"][..], "del"), (&["del"], "add"), (&["exist", "add"], "exist"), (&[], "add")] {
+    for (keys, missing) in
+        [(&["add"][..], "del"), (&["del"], "add"), (&["exist", "add"], "exist"), (&[], "add")]
+    {
         let lists = |out: &mut Vec<u8>| {
             "mobile_seq".encode(out);
             1_i64.encode(out);
@@ -209,15 +251,24 @@ fn what_must_be_dropped_is() {
                 encode::list(out, 0, |_| {});
             }
         };
-        assert_eq!(Message::decode(&with_id("MAU", &lists, keys.len() as u32 + 1)), field("MAU", missing), "{keys:?}");
+        assert_eq!(
+            Message::decode(&with_id("MAU", &lists, keys.len() as u32 + 1)),
+            field("MAU", missing),
+            "{keys:?}"
+        );
     }
     let long = message("LSR", 1, |out| {
         "id".encode(out);
         "x".repeat(MAX_ID_LENGTH + 1).encode(out);
     });
     assert_eq!(Message::decode(&long), field("LSR", "id"));
-    let crowd = Message::Hello(Hello { id: id("x"), instance: None, seen: vec![id("y"); MAX_PEERS + 1] }).encode("x", "0/x");
-    assert!(matches!(Message::decode(body(&crowd)), Err(MessageError::TooMany { opcode: "HELLO", field: "seen", .. })));
+    let crowd =
+        Message::Hello(Hello { id: id("x"), instance: None, seen: vec![id("y"); MAX_PEERS + 1] })
+            .encode("x", "0/x");
+    assert!(matches!(
+        Message::decode(body(&crowd)),
+        Err(MessageError::TooMany { opcode: "HELLO", field: "seen", .. })
+    ));
 }
 
 #[test]

@@ -10,12 +10,17 @@ use crate::topology::routes::{Edge, Graph, Node, RouterIndex, Routes};
 
 type Edges = BTreeMap<usize, BTreeMap<usize, u32>>;
 
-/// For each reachable router its cost and the router before it: the unsettled router with the least (cost, id) is settled next, and
-/// only a cheaper path replaces another.
+/// For each reachable router its cost and the router before it: the unsettled router with the least
+/// (cost, id) is settled next, and only a cheaper path replaces another.
 fn plain(ids: &[String], edges: &Edges, root: usize) -> BTreeMap<usize, (u64, usize)> {
     let mut found = BTreeMap::from([(root, (0, root))]);
     let mut settled = BTreeSet::new();
-    while let Some(at) = found.keys().copied().filter(|at| !settled.contains(at)).min_by_key(|at| (found[at].0, &ids[*at])) {
+    while let Some(at) = found
+        .keys()
+        .copied()
+        .filter(|at| !settled.contains(at))
+        .min_by_key(|at| (found[at].0, &ids[*at]))
+    {
         settled.insert(at);
         for (to, cost) in edges.get(&at).into_iter().flatten() {
             let through = found[&at].0 + u64::from(*cost);
@@ -41,10 +46,19 @@ fn way(tree: &BTreeMap<usize, (u64, usize)>, root: usize, to: usize) -> Vec<usiz
 fn graph(ids: &[String], edges: &Edges) -> Graph {
     let index = |at: usize| RouterIndex(at as u32);
     let node = |(at, id): (usize, &String)| {
-        let out = edges.get(&at).into_iter().flatten().map(|(to, cost)| Edge { to: index(*to), cost: *cost });
+        let out = edges
+            .get(&at)
+            .into_iter()
+            .flatten()
+            .map(|(to, cost)| Edge { to: index(*to), cost: *cost });
         Some(Node { id: Arc::from(id.as_str()), edges: out.collect() })
     };
-    let neighbors = edges.get(&0).into_iter().flatten().map(|(to, _)| (index(*to), LinkId(*to as u64))).collect();
+    let neighbors = edges
+        .get(&0)
+        .into_iter()
+        .flatten()
+        .map(|(to, _)| (index(*to), LinkId(*to as u64)))
+        .collect();
     let by_id: HashMap<Arc<str>, RouterIndex> =
         ids.iter().enumerate().map(|(at, id)| (Arc::from(id.as_str()), index(at))).collect();
     Graph { nodes: ids.iter().enumerate().map(node).collect(), index: Arc::new(by_id), neighbors }
@@ -65,9 +79,11 @@ fn check(routes: &Routes, ids: &[String], edges: &Edges) {
     for origin in 1..ids.len() {
         let tree = plain(ids, edges, origin);
         for destination in 1..ids.len() {
-            let here = tree.contains_key(&destination) && way(&tree, origin, destination).contains(&0);
+            let here =
+                tree.contains_key(&destination) && way(&tree, origin, destination).contains(&0);
             let valid = here && own.contains_key(&origin);
-            let told = routes.is_valid_origin(RouterIndex(origin as u32), RouterIndex(destination as u32));
+            let told =
+                routes.is_valid_origin(RouterIndex(origin as u32), RouterIndex(destination as u32));
             assert_eq!(told, valid, "from {origin} to {destination} of {edges:?}");
         }
         assert!(routes.is_valid_origin(RouterIndex::OWN, RouterIndex(origin as u32)));
@@ -96,7 +112,9 @@ fn paths_follow_every_change() {
                 }
                 let cost = (rng.u8(0..3) > 0).then(|| rng.u32(least..4));
                 // Mostly both ways, as when two routers agree.
-                for (from, to) in [(a, b), (b, a)].into_iter().take(if rng.u8(0..4) == 0 { 1 } else { 2 }) {
+                for (from, to) in
+                    [(a, b), (b, a)].into_iter().take(if rng.u8(0..4) == 0 { 1 } else { 2 })
+                {
                     let out = edges.entry(from).or_default();
                     match cost {
                         Some(cost) => drop(out.insert(to, cost)),
@@ -105,7 +123,8 @@ fn paths_follow_every_change() {
                     changed.insert(from);
                 }
             }
-            let changed: Vec<RouterIndex> = changed.into_iter().map(|at| RouterIndex(at as u32)).collect();
+            let changed: Vec<RouterIndex> =
+                changed.into_iter().map(|at| RouterIndex(at as u32)).collect();
             routes = routes.next(graph(&ids, &edges), &changed);
             check(&routes, &ids, &edges);
         }
@@ -124,9 +143,13 @@ fn of_equal_ways_the_one_by_the_lower_id_is_taken() {
         edges
     };
     let edges = both(&[(0, 1), (0, 2), (1, 3), (2, 3)]);
-    let routes = Routes::alone(Arc::from("me")).next(graph(&ids, &edges), &[0, 1, 2, 3].map(RouterIndex));
+    let routes =
+        Routes::alone(Arc::from("me")).next(graph(&ids, &edges), &[0, 1, 2, 3].map(RouterIndex));
     let route = routes.route(RouterIndex(3)).unwrap();
-    assert_eq!((routes.id(route.next_hop).map(|id| &**id), route.cost, route.hops), (Some("a"), 2, 2));
+    assert_eq!(
+        (routes.id(route.next_hop).map(|id| &**id), route.cost, route.hops),
+        (Some("a"), 2, 2)
+    );
     assert_eq!((routes.radius(), routes.hop_limit()), (2, 4));
 }
 
@@ -138,7 +161,8 @@ fn what_a_change_leaves_alone_is_not_computed_again() {
         edges.entry(a).or_default().insert(b, cost);
         edges.entry(b).or_default().insert(a, cost);
     }
-    let routes = Routes::alone(Arc::from("r0")).next(graph(&ids, &edges), &[0, 1, 2, 3, 4, 5].map(RouterIndex));
+    let routes = Routes::alone(Arc::from("r0"))
+        .next(graph(&ids, &edges), &[0, 1, 2, 3, 4, 5].map(RouterIndex));
     check(&routes, &ids, &edges);
     assert_eq!(routes.computed(), 5);
     edges.entry(1).or_default().insert(3, 8);
@@ -165,7 +189,8 @@ fn a_thousand_routers_take_changes_quickly() {
         join(at, rng.usize(0..at), 5);
     }
     let everybody: Vec<RouterIndex> = (0..n).map(|at| RouterIndex(at as u32)).collect();
-    let mut routes = Routes::alone(Arc::from(ids[0].as_str())).next(graph(&ids, &edges), &everybody);
+    let mut routes =
+        Routes::alone(Arc::from(ids[0].as_str())).next(graph(&ids, &edges), &everybody);
     for origin in 1..50 {
         routes.is_valid_origin(RouterIndex(origin), RouterIndex(origin + 1));
     }

@@ -1,16 +1,19 @@
 //! Frames that no sound engine would send, made from a few octets.
 
-use super::world::Script;
-use skupper_proto::amqp::frame;
+use std::sync::Arc;
+
 use skupper_proto::amqp::performative::{
-    Attach, Begin, Close, DeliveryState, DeliveryTag, Detach, Disposition, End, Error, Flow, Open, Performative, Rejected, Role,
-    Transfer,
+    Attach, Begin, Close, DeliveryState, DeliveryTag, Detach, Disposition, End, Error, Flow, Open,
+    Performative, Rejected, Role, Transfer,
 };
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
-use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value};
+use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value, frame};
 use skupper_proto::mobile::Attributes;
-use skupper_proto::topology::message::{AddressEntry, Hello, Lsr, Lsu, Mar, Mau, MauContent, Message, Ra};
-use std::sync::Arc;
+use skupper_proto::topology::message::{
+    AddressEntry, Hello, Lsr, Lsu, Mar, Mau, MauContent, Message, Ra,
+};
+
+use super::world::Script;
 
 /// Addresses that mean something to a router.
 const ADDRESSES: [&str; 16] = [
@@ -61,7 +64,9 @@ const CAPABILITIES: [&str; 8] = [
 
 pub(super) fn capabilities(script: &mut Script<'_>) -> Option<Multiple<Symbol>> {
     let choice = script.octet();
-    (choice < 128).then(|| Multiple(vec![Symbol::from_static(CAPABILITIES[usize::from(choice) % CAPABILITIES.len()])]))
+    (choice < 128).then(|| {
+        Multiple(vec![Symbol::from_static(CAPABILITIES[usize::from(choice) % CAPABILITIES.len()])])
+    })
 }
 
 pub(super) fn role(script: &mut Script<'_>) -> Role {
@@ -122,7 +127,8 @@ pub(super) fn properties(choice: u8) -> Fields {
         fields.push("qd.group-ordinal", Value::Ulong(u64::from(choice)));
     }
     if choice & 32 != 0 {
-        let pair = |key, value: &str| (Value::Symbol(Symbol::from_static(key)), Value::string(value));
+        let pair =
+            |key, value: &str| (Value::Symbol(Symbol::from_static(key)), Value::string(value));
         let entry = Value::Map(vec![pair("network-host", "127.0.0.1"), pair("port", "1")]);
         fields.push("failover-server-list", Value::List(vec![entry]));
     }
@@ -232,9 +238,15 @@ pub(super) fn message(script: &mut Script<'_>) -> Vec<u8> {
             let (to, message) = routing(script);
             message.encode(&to, &format!("0/{}", router(script)))
         }
-        3 => skupper_proto::stream::encode_head(&address(script), Some("amqp:/_topo/0/there/temp.r"), None, None),
+        3 => skupper_proto::stream::encode_head(
+            &address(script),
+            Some("amqp:/_topo/0/there/temp.r"),
+            None,
+            None,
+        ),
         4 | 5 => {
-            let mut octets = skupper_proto::stream::encode_head(&address(script), None, Some("1"), None);
+            let mut octets =
+                skupper_proto::stream::encode_head(&address(script), None, Some("1"), None);
             let body = script.octets();
             octets.extend_from_slice(&[0, 0x53, 0x75, 0xb0]);
             octets.extend_from_slice(&u32::try_from(body.len()).unwrap_or_default().to_be_bytes());
@@ -250,7 +262,9 @@ fn routing(script: &mut Script<'_>) -> (String, Message) {
     let id = router(script);
     let instance = Some(i64::from(script.octet() % 4));
     let entries = |script: &mut Script<'_>| -> Vec<AddressEntry> {
-        (0..script.octet() % 8).map(|_| AddressEntry { key: key(&address(script)), attributes: Attributes::default() }).collect()
+        (0..script.octet() % 8)
+            .map(|_| AddressEntry { key: key(&address(script)), attributes: Attributes::default() })
+            .collect()
     };
     let flooded = "amqp:/_topo/all/all/qdrouter".to_owned();
     match script.octet() % 7 {
@@ -258,11 +272,24 @@ fn routing(script: &mut Script<'_>) -> (String, Message) {
             let seen = (0..script.octet() % 4).map(|_| router(script)).collect();
             ("amqp:/_local/qdhello".to_owned(), Message::Hello(Hello { id, instance, seen }))
         }
-        2 => (flooded, Message::Ra(Ra { id, instance, ls_seq: script.octet().into(), mobile_seq: script.octet().into(), digests: None })),
+        2 => (
+            flooded,
+            Message::Ra(Ra {
+                id,
+                instance,
+                ls_seq: script.octet().into(),
+                mobile_seq: script.octet().into(),
+                digests: None,
+            }),
+        ),
         3 => {
-            let peers = (0..script.octet() % 4).map(|_| (router(script), script.octet().into())).collect();
+            let peers =
+                (0..script.octet() % 4).map(|_| (router(script), script.octet().into())).collect();
             let ls_seq = script.octet().into();
-            ("amqp:/_topo/0/here/qdrouter".to_owned(), Message::Lsu(Lsu { id, instance, ls_seq, peers }))
+            (
+                "amqp:/_topo/0/here/qdrouter".to_owned(),
+                Message::Lsu(Lsu { id, instance, ls_seq, peers }),
+            )
         }
         4 => ("amqp:/_topo/0/here/qdrouter".to_owned(), Message::Lsr(Lsr { id })),
         5 => {
@@ -274,7 +301,10 @@ fn routing(script: &mut Script<'_>) -> (String, Message) {
             let to = "amqp:/_topo/all/all/qdrouter.ma".to_owned();
             (to, Message::Mau(Mau { id, mobile_seq: script.octet().into(), content }))
         }
-        _ => ("amqp:/_topo/0/here/qdrouter.ma".to_owned(), Message::Mar(Mar { id, have_seq: script.octet().into() })),
+        _ => (
+            "amqp:/_topo/0/here/qdrouter.ma".to_owned(),
+            Message::Mar(Mar { id, have_seq: script.octet().into() }),
+        ),
     }
 }
 

@@ -1,19 +1,22 @@
 //! A peer of the router: a sound engine that commands drive, whose octets other commands may spoil.
 
-use super::frames;
-use super::world::Script;
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use skrouterd::net::{FarEnd, Hangup};
 use skrouterd::clock::Clock;
+use skrouterd::net::{FarEnd, Hangup};
 use skupper_proto::amqp::performative::{DeliveryState, Role};
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Multiple, Symbol, show};
 use skupper_proto::engine::{
-    AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey, SessionKey,
+    AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey,
+    SessionKey,
 };
-use std::collections::VecDeque;
-use std::sync::LazyLock;
-use std::time::Duration;
+
+use super::frames;
+use super::world::Script;
 
 /// Octets that a peer takes at once.
 const TAKEN: usize = 1 << 20;
@@ -39,7 +42,8 @@ pub(super) struct Peer {
 
 /// Prints frames, if the environment has `SKROUTERD_FUZZ_TRACE`: for whoever looks at an input.
 fn trace(arrow: &str, octets: &[u8]) {
-    static ON: LazyLock<bool> = LazyLock::new(|| std::env::var_os("SKROUTERD_FUZZ_TRACE").is_some());
+    static ON: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("SKROUTERD_FUZZ_TRACE").is_some());
     if *ON {
         show::frames(octets, arrow, |line| eprintln!("{line}"));
     }
@@ -55,11 +59,21 @@ impl Peer {
     pub(super) fn new(far: FarEnd, dialed: bool, choice: u8, clock: Clock) -> Self {
         let layer = match (dialed, choice & 128) {
             (true, _) => Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: true },
-            (false, 0) => Layer::Client { mechanisms: vec!["ANONYMOUS"], identity: "fuzz".to_owned(), credentials: None },
-            (false, _) => Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None },
+            (false, 0) => Layer::Client {
+                mechanisms: vec!["ANONYMOUS"],
+                identity: "fuzz".to_owned(),
+                credentials: None,
+            },
+            (false, _) => {
+                Layer::Client { mechanisms: vec![], identity: String::new(), credentials: None }
+            }
         };
         let config = Config {
-            container_id: if choice & 64 == 0 { "there".to_owned() } else { "elsewhere".to_owned() },
+            container_id: if choice & 64 == 0 {
+                "there".to_owned()
+            } else {
+                "elsewhere".to_owned()
+            },
             hostname: None,
             max_frame_size: 16_384,
             channel_max: 100,
@@ -140,8 +154,16 @@ impl Peer {
                 self.links.push(link);
                 if !ours && self.answers {
                     let source = attach.source.unwrap_or_default();
-                    let target = attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default()));
-                    engine.accept(link, AttachRequest { source: Some(source), target: Some(target), ..AttachRequest::default() });
+                    let target =
+                        attach.target.unwrap_or_else(|| Target::Message(MessageTarget::default()));
+                    engine.accept(
+                        link,
+                        AttachRequest {
+                            source: Some(source),
+                            target: Some(target),
+                            ..AttachRequest::default()
+                        },
+                    );
                     engine.keep_credit(link, 10);
                 }
             }
@@ -204,10 +226,17 @@ impl Peer {
         for role in [Role::Receiver, Role::Sender] {
             let capabilities = Some(Multiple(vec![Symbol::from_static("qd.router")]));
             let source = Some(Source { capabilities: capabilities.clone(), ..Source::default() });
-            let target = Some(Target::Message(MessageTarget { capabilities, ..MessageTarget::default() }));
+            let target =
+                Some(Target::Message(MessageTarget { capabilities, ..MessageTarget::default() }));
             self.attach_with(
                 session,
-                AttachRequest { name: format!("{role:?}"), role, source, target, ..AttachRequest::default() },
+                AttachRequest {
+                    name: format!("{role:?}"),
+                    role,
+                    source,
+                    target,
+                    ..AttachRequest::default()
+                },
             );
         }
     }

@@ -1,17 +1,19 @@
 //! A router, its peers, and the commands that drive them.
 
-use super::peer::Peer;
-use super::{AMPLIFICATION, FREE_ROUNDS, MEMORY, ROUNDS, frames};
-use crate::memory;
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use bytes::Bytes;
 use skrouterd::config::{Config, Document, Format};
 use skrouterd::core::{Consumption, Delivery, Ended, Endpoint, LocalConsumer, Message};
 use skrouterd::net::{AmqpListener, Dialed, Hangup};
 use skrouterd::node::{Access, AutoLink, Holder, Node, Shards, Stage};
 use skupper_proto::address::RouterMode;
-use std::future::{Future, poll_fn};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+
+use super::peer::Peer;
+use super::{AMPLIFICATION, FREE_ROUNDS, MEMORY, ROUNDS, frames};
+use crate::memory;
 
 /// Peers at most.
 const PEERS: usize = 3;
@@ -89,7 +91,11 @@ fn listeners(node: &Node, mode: RouterMode) -> Vec<Arc<AmqpListener>> {
     let text = text.replace("{ ", "{\n").replace(", ", "\n").replace(" }", "\n}");
     let document = Document { name: "fuzz.conf".to_owned(), text, format: Format::Conf };
     let config = Config::read(&[document], 7).expect("a sound configuration");
-    config.listeners.into_iter().map(|listener| AmqpListener::without_port(node, listener, None)).collect()
+    config
+        .listeners
+        .into_iter()
+        .map(|listener| AmqpListener::without_port(node, listener, None))
+        .collect()
 }
 
 impl<'a> World<'a> {
@@ -99,7 +105,13 @@ impl<'a> World<'a> {
         let mode = if script.octet() & 1 == 0 { RouterMode::Interior } else { RouterMode::Edge };
         let node = Node::bare("here", mode, Shards::here(2), Access::default());
         let listeners = listeners(&node, mode);
-        let auto_link = AutoLink::new("auto".to_owned(), Holder::Container("there".to_owned()), true, Some("a".to_owned()), None);
+        let auto_link = AutoLink::new(
+            "auto".to_owned(),
+            Holder::Container("there".to_owned()),
+            true,
+            Some("a".to_owned()),
+            None,
+        );
         Self {
             script,
             listeners,
@@ -157,7 +169,9 @@ impl<'a> World<'a> {
             (14, Some(peer)) => peer.reads = !peer.reads,
             (15, Some(peer)) => peer.answers = !peer.answers,
             (16, Some(peer)) => peer.piece = usize::from(script.octet()).max(1) * 8 - 7,
-            (17, Some(peer)) => peer.hang_up(if script.octet() & 1 == 0 { Hangup::Eof } else { Hangup::Reset }),
+            (17, Some(peer)) => {
+                peer.hang_up(if script.octet() & 1 == 0 { Hangup::Eof } else { Hangup::Reset })
+            }
             (18, _) => {
                 let wait = Duration::from_millis(u64::from(script.word()));
                 self.wait(wait).await;
@@ -172,7 +186,8 @@ impl<'a> World<'a> {
                 let to = frames::address(script);
                 let message = frames::message(script);
                 self.octets += message.len();
-                let message = Message { sections: message.into(), internal: true, ..Message::default() };
+                let message =
+                    Message { sections: message.into(), internal: true, ..Message::default() };
                 self.node.core.send_to(&to, message, Bytes::copy_from_slice(self.script.octets()));
             }
             (21, _) => self.stream(),
@@ -221,8 +236,16 @@ impl<'a> World<'a> {
     /// A stream begins in the router's process.
     fn stream(&mut self) {
         let to = frames::address(&mut self.script);
-        let sections = Bytes::from(skupper_proto::stream::encode_head(&to, Some("reply"), None, None));
-        let message = Message { sections, streaming: true, internal: true, windowed: true, priority: 4, ..Message::default() };
+        let sections =
+            Bytes::from(skupper_proto::stream::encode_head(&to, Some("reply"), None, None));
+        let message = Message {
+            sections,
+            streaming: true,
+            internal: true,
+            windowed: true,
+            priority: 4,
+            ..Message::default()
+        };
         let delivery = Delivery::new(message, self.node.core.own());
         self.node.core.route(Arc::clone(&delivery), self.node.core.read(&to));
         self.streams.push(delivery);
@@ -261,7 +284,8 @@ impl<'a> World<'a> {
     /// The handlers take what has come, and answer it.
     fn answer(&mut self) {
         let mut kept = Vec::new();
-        let taken = std::mem::take(&mut *self.handler.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken =
+            std::mem::take(&mut *self.handler.0.lock().unwrap_or_else(PoisonError::into_inner));
         for delivery in taken {
             let choice = self.script.octet();
             let mut octets = Vec::new();
@@ -292,14 +316,24 @@ impl<'a> World<'a> {
             }
             turns += 1;
             if turns == PATIENCE {
-                // A peer whose link was forged and the router may refuse each other's answers without end. That is the peer's doing.
+                // A peer whose link was forged and the router may refuse each other's answers
+                // without end. That is the peer's doing.
                 self.peers.iter_mut().for_each(Peer::silence);
             }
             let (taken, allowed) = (before - first, FREE_ROUNDS + ROUNDS * self.octets as u64);
-            assert!(taken <= allowed, "{taken} rounds without rest, for {} octets of the input", self.octets);
+            assert!(
+                taken <= allowed,
+                "{taken} rounds without rest, for {} octets of the input",
+                self.octets
+            );
         }
         let (taken, allowed) = (memory::peak().saturating_sub(self.before), self.allowed());
-        assert!(taken <= allowed, "{taken} octets of memory, for {} that came from {} peers", self.total(), self.peers_made);
+        assert!(
+            taken <= allowed,
+            "{taken} octets of memory, for {} that came from {} peers",
+            self.total(),
+            self.peers_made
+        );
         // What is told to flow collectors waits for them; here is none.
         self.node.registry.take_flows(false);
     }
@@ -336,9 +370,16 @@ impl<'a> World<'a> {
             self.wait(patience / 60).await;
         }
         for (number, peer) in self.peers.iter().enumerate() {
-            assert!(peer.far.is_over(), "the connection of peer {number} goes on, {} octets unread", peer.far.unread());
+            assert!(
+                peer.far.is_over(),
+                "the connection of peer {number} goes on, {} octets unread",
+                peer.far.unread()
+            );
         }
-        assert!(self.node.registry.connections().is_empty(), "a connection that has ended is known");
+        assert!(
+            self.node.registry.connections().is_empty(),
+            "a connection that has ended is known"
+        );
         assert_eq!(self.node.registry.links().count(), 0, "a link that has ended is known");
         self.keeper.abort();
         let _ = self.keeper.await;

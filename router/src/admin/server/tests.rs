@@ -11,7 +11,11 @@ use crate::admin::model::{self, Link};
 use crate::admin::samples::{Sample, active, failing, reasons};
 
 /// Runs `test` against a server; the folder goes when both are done.
-async fn served<F: Future>(links: Vec<Link>, limits: Limits, test: impl FnOnce(PathBuf) -> F) -> F::Output {
+async fn served<F: Future>(
+    links: Vec<Link>,
+    limits: Limits,
+    test: impl FnOnce(PathBuf) -> F,
+) -> F::Output {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
     let socket = AdminSocket::bind(&path).unwrap();
@@ -31,7 +35,8 @@ async fn exchange(path: &Path, request: &[u8]) -> String {
 }
 
 async fn get(path: &Path, route: &str) -> (u16, String) {
-    let answer = exchange(path, format!("GET {route} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
+    let answer =
+        exchange(path, format!("GET {route} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("content-type: application/json"), "{head}");
     (head[9..12].parse().unwrap(), body.to_owned())
@@ -45,13 +50,20 @@ async fn read<T: DeserializeOwned>(path: &Path, route: &str) -> T {
 
 #[tokio::test]
 async fn every_route_answers_what_the_source_tells() {
-    let links: Vec<_> = reasons().into_iter().map(|(name, reason)| failing(name, reason)).chain([active("link1")]).collect();
+    let links: Vec<_> = reasons()
+        .into_iter()
+        .map(|(name, reason)| failing(name, reason))
+        .chain([active("link1")])
+        .collect();
     let source = Sample(links.clone());
     served(links, Limits::default(), |path| async move {
         assert_eq!(read::<model::Status>(&path, "/status").await, source.status());
         assert_eq!(read::<Vec<Link>>(&path, "/links").await, source.links());
         assert_eq!(read::<Vec<model::Service>>(&path, "/services").await, source.services());
-        assert_eq!(read::<Vec<model::Connection>>(&path, "/connections").await, source.connections());
+        assert_eq!(
+            read::<Vec<model::Connection>>(&path, "/connections").await,
+            source.connections()
+        );
         assert_eq!(read::<Vec<model::Router>>(&path, "/routers").await, source.routers());
         assert_eq!(read::<Vec<model::Address>>(&path, "/addresses").await, source.addresses());
         assert_eq!(read::<model::Version>(&path, "/version?x=y").await, source.version());
@@ -74,13 +86,17 @@ async fn the_list_names_every_route_and_each_exists() {
 
 #[tokio::test]
 async fn a_reason_is_told_by_kind_and_in_words() {
-    let link = failing("link1", reasons().into_iter().find(|(name, _)| *name == "wrong-host").unwrap().1);
+    let link =
+        failing("link1", reasons().into_iter().find(|(name, _)| *name == "wrong-host").unwrap().1);
     served(vec![link], Limits::default(), |path| async move {
         let links: Value = read(&path, "/links").await;
         let reason = &links[0]["reason"];
         assert_eq!(reason["kind"], "host-not-in-certificate");
         assert_eq!(reason["names"], serde_json::json!(["north", "localhost"]));
-        assert!(reason["text"].as_str().unwrap().contains("which is for north, localhost"), "{reason}");
+        assert!(
+            reason["text"].as_str().unwrap().contains("which is for north, localhost"),
+            "{reason}"
+        );
         assert_eq!(links[0]["state"], "not-connected");
         assert_eq!(links[0]["next_try"], "2027-01-15T12:00:03Z");
     })
@@ -102,8 +118,13 @@ async fn what_is_not_there_and_what_is_not_done_is_said_in_json() {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, body["paths"][1].as_str()), (404, Some("/status")));
 
-        let answer = exchange(&path, b"DELETE /links HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody").await;
-        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD"), "{answer}");
+        let answer =
+            exchange(&path, b"DELETE /links HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+                .await;
+        assert!(
+            answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD"),
+            "{answer}"
+        );
         let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert!(body["error"].is_string());
 
@@ -130,7 +151,11 @@ async fn garbage_harms_nobody_else() {
             let _ = stream.shutdown().await;
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer).await;
-            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+            assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
         }
         assert_eq!(get(&path, "/version").await.0, 200);
     })
@@ -139,7 +164,8 @@ async fn garbage_harms_nobody_else() {
 
 #[tokio::test]
 async fn many_clients_are_served_and_idle_ones_do_not_hold_the_places() {
-    let limits = Limits { connections: 4, head: Duration::from_millis(300), whole: Duration::from_secs(10) };
+    let limits =
+        Limits { connections: 4, head: Duration::from_millis(300), whole: Duration::from_secs(10) };
     served(vec![active("link1")], limits, |path| async move {
         // More than there are places, all silent: they are cut off one set after the other.
         let mut idle = Vec::new();
@@ -156,7 +182,11 @@ async fn many_clients_are_served_and_idle_ones_do_not_hold_the_places() {
         for mut stream in idle {
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.unwrap();
-            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+            assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
         }
     })
     .await;
@@ -164,7 +194,8 @@ async fn many_clients_are_served_and_idle_ones_do_not_hold_the_places() {
 
 #[tokio::test]
 async fn one_that_does_not_read_is_cut_off() {
-    let limits = Limits { connections: 1, head: Duration::from_secs(5), whole: Duration::from_millis(300) };
+    let limits =
+        Limits { connections: 1, head: Duration::from_secs(5), whole: Duration::from_millis(300) };
     let links = (0..20_000).map(|number| active(&number.to_string())).collect();
     served(links, limits, |path| async move {
         let mut stalled = UnixStream::connect(&path).await.unwrap();
@@ -178,7 +209,11 @@ async fn one_that_does_not_read_is_cut_off() {
 async fn stopping_removes_the_socket_and_ends_the_connections() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
-    let server = tokio::spawn(serve(AdminSocket::bind(&path).unwrap(), Arc::new(Sample(vec![])), Limits::default()));
+    let server = tokio::spawn(serve(
+        AdminSocket::bind(&path).unwrap(),
+        Arc::new(Sample(vec![])),
+        Limits::default(),
+    ));
     assert_eq!(get(&path, "/version").await.0, 200);
     let mut open = UnixStream::connect(&path).await.unwrap();
     open.write_all(b"GET /version").await.unwrap();

@@ -13,7 +13,11 @@ fn everything(memory: &Memory) -> String {
         Request::query(Some(PROFILE), &["name", "password"]),
         Request::query(None, &[]),
         request("CREATE", &[("type", PROFILE), ("name", "p")], &[("password", text("hunter2"))]),
-        request("UPDATE", &[("type", PROFILE), ("name", "p")], &[("password", Value::List(vec![text("hunter2")]))]),
+        request(
+            "UPDATE",
+            &[("type", PROFILE), ("name", "p")],
+            &[("password", Value::List(vec![text("hunter2")]))],
+        ),
     ];
     requests.into_iter().map(|request| format!("{:?}\n", ask(memory, request))).collect()
 }
@@ -22,9 +26,14 @@ fn everything(memory: &Memory) -> String {
 fn a_secret_is_kept_and_never_told() {
     for secret in ["hunter2", "pass:hunter2", "literal:hunter2"] {
         let memory = Memory::default();
-        let created = ask(&memory, request("CREATE", &[("type", PROFILE), ("name", "p")], &[("password", text(secret))]));
+        let created = ask(
+            &memory,
+            request("CREATE", &[("type", PROFILE), ("name", "p")], &[("password", text(secret))]),
+        );
         assert_eq!(created.status, Status::CREATED);
-        let update = |body: &[(&str, Value)]| ask(&memory, request("UPDATE", &[("type", PROFILE), ("name", "p")], body));
+        let update = |body: &[(&str, Value)]| {
+            ask(&memory, request("UPDATE", &[("type", PROFILE), ("name", "p")], body))
+        };
         let changed = update(&[("certFile", text("/c")), ("password", Value::Null)]);
         assert_eq!(changed.body.get("certFile"), Some(&text("/c")));
         for told in [format!("{created:?}"), format!("{changed:?}"), everything(&memory)] {
@@ -42,7 +51,14 @@ fn a_secret_is_kept_and_never_told() {
 fn where_a_secret_is_kept_is_told_as_it_was_given() {
     let memory = Memory::default();
     for (name, place) in [("p", "file:/run/password"), ("q", "env:PASSWORD")] {
-        let made = ask(&memory, request("CREATE", &[("type", "proxyProfile"), ("name", name)], &[("password", text(place))]));
+        let made = ask(
+            &memory,
+            request(
+                "CREATE",
+                &[("type", "proxyProfile"), ("name", name)],
+                &[("password", text(place))],
+            ),
+        );
         assert_eq!(made.body.get("password"), Some(&text(place)));
         let read = ask(&memory, request("READ", &[("type", "proxyProfile"), ("name", name)], &[]));
         assert_eq!(read.body.get("password"), Some(&text(place)), "controllers compare it");
@@ -62,19 +78,32 @@ fn a_listener_may_let_clients_only_read_or_ask_nothing() {
         request("CREATE", &[("type", DUMMY), ("name", "d")], &[]),
         request("UPDATE", &[("type", "dummy"), ("name", "d0")], &[("arg1", text("x"))]),
         request("delete", &[("type", "dummy"), ("name", "d0")], &[]),
-        request("UPDATE", &[("type", "connection"), ("identity", "0")], &[("adminStatus", text("deleted"))]),
+        request(
+            "UPDATE",
+            &[("type", "connection"), ("identity", "0")],
+            &[("adminStatus", text("deleted"))],
+        ),
         request("PROFILE", &[], &[]),
         request("EXPLODE", &[], &[]),
     ];
-    for (access, said) in [(ManagementAccess::Read, "management: read"), (ManagementAccess::None, "management: none")] {
-        let memory = Memory { connections: 1, ..Memory::with(&[("listener", &[("name", "l0")]), ("dummy", &[("name", "d0")])]) };
+    for (access, said) in
+        [(ManagementAccess::Read, "management: read"), (ManagementAccess::None, "management: none")]
+    {
+        let memory = Memory {
+            connections: 1,
+            ..Memory::with(&[("listener", &[("name", "l0")]), ("dummy", &[("name", "d0")])])
+        };
         let memory = Memory { access: Some(access), ..memory };
         for change in &changes {
             let (status, description) = refused(&memory, change.clone());
-            assert!(status == 403 && description.contains(said), "{change:?}: {status} {description}");
+            assert!(
+                status == 403 && description.contains(said),
+                "{change:?}: {status} {description}"
+            );
         }
         for read in &reads {
-            let expected = if access == ManagementAccess::Read { Status::OK } else { Status::FORBIDDEN };
+            let expected =
+                if access == ManagementAccess::Read { Status::OK } else { Status::FORBIDDEN };
             assert_eq!(ask(&memory, read.clone()).status, expected, "{read:?}");
         }
         assert!(memory.changes.lock().unwrap().is_empty(), "a connection was changed");
@@ -93,7 +122,10 @@ fn attributes_of_ours_are_told_by_name_alone() {
     assert!(all.column("management").is_none());
     for operation in ["GET-SCHEMA", "GET-ATTRIBUTES", "GET-JSON-SCHEMA"] {
         let told = format!("{:?}", ask(&memory, request(operation, &[], &[])).body);
-        assert!(told.contains("policyVhost") && !told.contains("\"management\": {\"type\": [\"full\""), "{operation}");
+        assert!(
+            told.contains("policyVhost") && !told.contains("\"management\": {\"type\": [\"full\""),
+            "{operation}"
+        );
         assert!(!told.contains("no request of theirs goes on"), "{operation} has its description");
     }
 }

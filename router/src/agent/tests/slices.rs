@@ -1,8 +1,9 @@
 //! Long answers: made in slices that are the same as a whole, and that hold nobody up.
 
+use proptest::prelude::*;
+
 use super::super::{Requester, begin};
 use super::*;
-use proptest::prelude::*;
 
 const EVERYBODY: Requester = Requester { connection: None, access: ManagementAccess::Full };
 
@@ -38,14 +39,19 @@ proptest! {
 /// A request of a connection as it arrives, answered to an address that says which it is.
 fn from(connection: u64, request: Request, to: &str, holder: &Arc<Holder>) -> Arc<Delivery> {
     let octets = Request { reply_to: Some(to.to_owned()), ..request }.encode();
-    let message = Message { sections: Bytes::from(octets), connection: Some(connection), ..Message::default() };
+    let message = Message {
+        sections: Bytes::from(octets),
+        connection: Some(connection),
+        ..Message::default()
+    };
     Delivery::whole(message, Bytes::new(), holder)
 }
 
 #[tokio::test]
 async fn a_short_request_does_not_wait_for_a_long_one_of_another() {
     // Far more than one slice makes.
-    let memory = Memory { connections: 300_000, access: Some(ManagementAccess::Full), ..Memory::default() };
+    let memory =
+        Memory { connections: 300_000, access: Some(ManagementAccess::Full), ..Memory::default() };
     let (service, sent) = service_of(memory);
     let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     let long = || Request::query(Some("connection"), &["identity"]);
@@ -60,19 +66,25 @@ async fn a_short_request_does_not_wait_for_a_long_one_of_another() {
     assert_eq!(order.len(), 5, "{order:?}");
     assert_eq!(order[..2], ["short", "short too"], "{order:?}");
     let place = |to: &str| order.iter().position(|known| known == to).unwrap();
-    assert!(place("long") < place("behind it"), "requests of one connection follow one another: {order:?}");
+    assert!(
+        place("long") < place("behind it"),
+        "requests of one connection follow one another: {order:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_connection_has_a_share_and_is_refused_beyond_it() {
-    let (service, sent) = service_of(Memory { access: Some(ManagementAccess::Full), ..Memory::default() });
+    let (service, sent) =
+        service_of(Memory { access: Some(ManagementAccess::Full), ..Memory::default() });
     let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     for _ in 0..100 {
         service.deliver(from(1, request("GET-MGMT-NODES", &[], &[]), "greedy", &holder));
     }
     service.deliver(from(2, request("GET-MGMT-NODES", &[], &[]), "modest", &holder));
     settle().await;
-    let count = |to: &str, status| sent.lock().unwrap().iter().filter(|(at, told)| at == to && told.status == status).count();
+    let count = |to: &str, status| {
+        sent.lock().unwrap().iter().filter(|(at, told)| at == to && told.status == status).count()
+    };
     assert_eq!((count("greedy", Status::OK), count("greedy", Status::UNAVAILABLE)), (64, 36));
     assert_eq!(count("modest", Status::OK), 1);
 }

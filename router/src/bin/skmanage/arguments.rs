@@ -37,18 +37,33 @@ exit status: 0 done, 1 refused or not reached, 2 the command line was not unders
         Chapter {
             title: "entity",
             options: &[
-                Opt::value("type", "TYPE", "The type of the entity, long or short: listener, address, link, ..."),
+                Opt::value(
+                    "type",
+                    "TYPE",
+                    "The type of the entity, long or short: listener, address, link, ...",
+                ),
                 Opt::value("name", "NAME", "Its name."),
                 Opt::value("identity", "ID", "Its identity; counts before the name."),
-                Opt::flag("stdin", "Read attributes from standard input: a JSON map, or a list of maps."),
-                Opt::value("body", "JSON", "The body of a request that is none of the standard operations."),
+                Opt::flag(
+                    "stdin",
+                    "Read attributes from standard input: a JSON map, or a list of maps.",
+                ),
+                Opt::value(
+                    "body",
+                    "JSON",
+                    "The body of a request that is none of the standard operations.",
+                ),
                 Opt::value("properties", "JSON", "Properties of such a request, as a map."),
             ],
         },
         Chapter {
             title: "output",
             options: &[
-                Opt::value("indent", "N", "Blanks a level of JSON; default 2; -1: all on one line."),
+                Opt::value(
+                    "indent",
+                    "N",
+                    "Blanks a level of JSON; default 2; -1: all on one line.",
+                ),
                 Opt::flag("json", "Print JSON, as is done anyway."),
                 Opt::flag("verbose", "Accepted, and of no effect.").short('v'),
             ],
@@ -69,7 +84,13 @@ pub(super) struct Entity {
 impl Entity {
     /// The same, with what is not said taken from attributes.
     pub(super) fn or(&self, attributes: &Map<String, Json>) -> Self {
-        let other = |key| attributes.get(key).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let other = |key| {
+            attributes
+                .get(key)
+                .and_then(Json::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         Self {
             entity_type: self.entity_type.clone().or_else(|| other(property::TYPE)),
             name: self.name.clone().or_else(|| other(property::NAME)),
@@ -80,8 +101,11 @@ impl Entity {
     /// A request for the entity. Its identity says enough: a name beside it could contradict.
     pub(super) fn request(&self, operation: &str) -> Request {
         let name = self.name.as_ref().filter(|_| self.identity.is_none());
-        let pairs =
-            [(property::TYPE, self.entity_type.as_ref()), (property::NAME, name), (property::IDENTITY, self.identity.as_ref())];
+        let pairs = [
+            (property::TYPE, self.entity_type.as_ref()),
+            (property::NAME, name),
+            (property::IDENTITY, self.identity.as_ref()),
+        ];
         pairs.into_iter().fold(Request::new(operation), |request, (key, value)| match value {
             Some(value) => request.with(key, Value::string(value.as_str())),
             None => request,
@@ -155,7 +179,9 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
             None => {}
             Some(Part::Word(word)) => words.push(word),
             Some(Part::Option(option, value)) => match option.long {
-                "type" => entity.entity_type = Some(long_type(&value)).filter(|name| !name.is_empty()),
+                "type" => {
+                    entity.entity_type = Some(long_type(&value)).filter(|name| !name.is_empty())
+                }
                 "name" => entity.name = Some(value),
                 "identity" => entity.identity = Some(value),
                 "stdin" => stdin = true,
@@ -179,11 +205,18 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
         Some(extra) => Err(COMMAND.error(format!("Unexpected arguments: {}", extra.join(" ")))),
     };
     let given = |entity: &Entity| -> Result<_, Failure> {
-        if stdin { Ok(None) } else { attributes::read(&words, entity.entity_type.as_deref()).map(Some) }
+        if stdin {
+            Ok(None)
+        } else {
+            attributes::read(&words, entity.entity_type.as_deref()).map(Some)
+        }
     };
     let types = |operation, entity: Entity| -> Result<_, Failure> {
         at_most(usize::from(entity.entity_type.is_none()))?;
-        Ok(Operation::Types { operation, entity_type: entity.entity_type.or_else(|| words.first().cloned()) })
+        Ok(Operation::Types {
+            operation,
+            entity_type: entity.entity_type.or_else(|| words.first().cloned()),
+        })
     };
     let operation = match operation.to_uppercase().as_str() {
         "QUERY" => Operation::Query { entity_type: entity.entity_type, attributes: words },

@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Json};
 use crate::bin::tools::run::Failure;
 use crate::schema::{self, Kind, PREFIX};
 
-/// The long name of a type: operators write `listener`, and `link` for `router.link`. A name with a dot stays as it is.
+/// The long name of a type: operators write `listener`, and `link` for `router.link`. A name with a
+/// dot stays as it is.
 pub(super) fn long_type(name: &str) -> String {
     match name {
         "" => String::new(),
@@ -23,21 +24,30 @@ pub(super) fn lengthen_type(attributes: &mut Map<String, Json>) {
     }
 }
 
-/// Reads words of the form NAME=VALUE, or NAME for null. `true` and `false` are booleans; integers are so by the schema if the type is
-/// known, else text, which the router takes as well.
-pub(super) fn read(words: &[String], entity_type: Option<&str>) -> Result<Map<String, Json>, Failure> {
+/// Reads words of the form NAME=VALUE, or NAME for null. `true` and `false` are booleans; integers
+/// are so by the schema if the type is known, else text, which the router takes as well.
+pub(super) fn read(
+    words: &[String],
+    entity_type: Option<&str>,
+) -> Result<Map<String, Json>, Failure> {
     words.iter().map(|word| attribute(word, entity_type)).collect()
 }
 
 fn attribute(word: &str, entity_type: Option<&str>) -> Result<(String, Json), Failure> {
-    let Some((name, value)) = word.split_once('=') else { return Ok((word.to_owned(), Json::Null)) };
+    let Some((name, value)) = word.split_once('=') else {
+        return Ok((word.to_owned(), Json::Null));
+    };
     let value = match (value, entity_type.filter(|name| !name.is_empty())) {
         ("true", _) => Json::Bool(true),
         ("false", _) => Json::Bool(false),
         (value, Some(entity_type)) if is_integer(entity_type, name)? => {
             let number = value.trim().parse::<i64>();
             number.map_or_else(
-                |_| Err(Failure::Value(format!("invalid literal for int() with base 10: '{value}'"))),
+                |_| {
+                    Err(Failure::Value(format!(
+                        "invalid literal for int() with base 10: '{value}'"
+                    )))
+                },
                 |number| Ok(number.into()),
             )?
         }
@@ -48,9 +58,12 @@ fn attribute(word: &str, entity_type: Option<&str>) -> Result<(String, Json), Fa
 
 fn is_integer(entity_type: &str, name: &str) -> Result<bool, Failure> {
     let known = schema::entity_type(entity_type);
-    let known = known.ok_or_else(|| Failure::Validation(format!("No such entity type '{}'", long(entity_type))))?;
+    let known = known.ok_or_else(|| {
+        Failure::Validation(format!("No such entity type '{}'", long(entity_type)))
+    })?;
     let attribute = known.attribute(name);
-    let unknown = || Failure::Validation(format!("Unknown attribute '{name}' for '{}'", known.long_name()));
+    let unknown =
+        || Failure::Validation(format!("Unknown attribute '{name}' for '{}'", known.long_name()));
     Ok(attribute.ok_or_else(unknown)?.kind == Kind::Integer)
 }
 

@@ -1,6 +1,7 @@
 //! `skmanage`: reads and changes a running router, one management request at a time.
 //!
-//! `arguments` reads the command line, `attributes` gives values on it their types, and this file asks and prints.
+//! `arguments` reads the command line, `attributes` gives values on it their types, and this file
+//! asks and prints.
 
 mod arguments;
 mod attributes;
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::process::ExitCode;
 
+use arguments::{Arguments, Entity, Operation, Work};
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
@@ -18,7 +20,6 @@ use skupper_proto::management::{Request, Status, property};
 use super::tools::json;
 use super::tools::run::{Failure, run};
 use crate::client::Node;
-use arguments::{Arguments, Entity, Operation, Work};
 
 const NAME: &str = "skmanage";
 
@@ -87,7 +88,8 @@ enum Answer {
 
 fn prepare(operation: Operation) -> Result<Prepared, Failure> {
     let node = |operation: &str, entity_type: Option<String>| {
-        let request = Request::new(operation).with(property::TYPE, NODE_TYPE).with(property::NAME, "self");
+        let request =
+            Request::new(operation).with(property::TYPE, NODE_TYPE).with(property::NAME, "self");
         match entity_type {
             Some(entity_type) => request.with(property::ENTITY_TYPE, entity_type),
             None => request,
@@ -95,11 +97,17 @@ fn prepare(operation: Operation) -> Result<Prepared, Failure> {
     };
     Ok(match operation {
         Operation::Query { entity_type, attributes } => Prepared::Query(entity_type, attributes),
-        Operation::Create { entity, attributes } => bulk(&entity, attributes, Status::CREATED, create)?,
+        Operation::Create { entity, attributes } => {
+            bulk(&entity, attributes, Status::CREATED, create)?
+        }
         Operation::Update { entity, attributes } => bulk(&entity, attributes, Status::OK, update)?,
         Operation::Read(entity) => Prepared::One(entity.request("READ"), Status::OK, Show::Json),
-        Operation::Delete(entity) => Prepared::One(entity.request("DELETE"), Status::NO_CONTENT, Show::Nothing),
-        Operation::Types { operation, entity_type } => Prepared::One(node(operation, entity_type), Status::OK, Show::Json),
+        Operation::Delete(entity) => {
+            Prepared::One(entity.request("DELETE"), Status::NO_CONTENT, Show::Nothing)
+        }
+        Operation::Types { operation, entity_type } => {
+            Prepared::One(node(operation, entity_type), Status::OK, Show::Json)
+        }
         Operation::Other { operation, entity, properties, body } => {
             let mut request = entity.request(&operation);
             for (name, value) in properties {
@@ -107,7 +115,8 @@ fn prepare(operation: Operation) -> Result<Prepared, Failure> {
                     request = request.with(name, json::from_json(&value));
                 }
             }
-            let body = body.filter(|body| !attributes::is_empty(body)).map(|body| json::from_json(&body));
+            let body =
+                body.filter(|body| !attributes::is_empty(body)).map(|body| json::from_json(&body));
             Prepared::One(request.with_body(body.unwrap_or(Value::Null)), Status::OK, Show::Result)
         }
     })
@@ -126,7 +135,9 @@ fn bulk(
         read.map_err(|error| Failure::Value(format!("stdin cannot be read: {error}")))?;
         let none = || Failure::Value("stdin is not a JSON map or list".to_owned());
         return match serde_json::from_slice(&text).map_err(Failure::Json)? {
-            Json::Object(attributes) => Ok(Prepared::One(request(entity, attributes), expected, Show::Json)),
+            Json::Object(attributes) => {
+                Ok(Prepared::One(request(entity, attributes), expected, Show::Json))
+            }
             Json::Array(items) => {
                 let requests = items.into_iter().map(|item| match item {
                     Json::Object(attributes) => Ok(request(entity, attributes)),
@@ -159,8 +170,14 @@ async fn perform(node: &mut Node, prepared: Prepared) -> Result<Answer, Failure>
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let table = node.query(entity_type.as_deref(), &names, None).await?;
             let entity = |row: Vec<Value>| {
-                let pairs = table.attribute_names.iter().zip(row).filter(|(_, value)| *value != Value::Null);
-                Json::Object(pairs.map(|(name, value)| (name.clone(), json::to_json(&value))).collect())
+                let pairs = table
+                    .attribute_names
+                    .iter()
+                    .zip(row)
+                    .filter(|(_, value)| *value != Value::Null);
+                Json::Object(
+                    pairs.map(|(name, value)| (name.clone(), json::to_json(&value))).collect(),
+                )
             };
             Ok(Answer::Json(Json::Array(table.results.into_iter().map(entity).collect())))
         }

@@ -56,7 +56,10 @@ fn requests_are_made() {
             json!(["UPDATE", {"identity": "dummy/1"}, {"identity": "dummy/1", "name": "d", "arg1": "x"}]),
         ),
         ("read --name x --identity y", json!(["READ", {"identity": "y"}, null])),
-        ("read --id=y --type link", json!(["READ", {"type": "io.skupper.router.router.link", "identity": "y"}, null])),
+        (
+            "read --id=y --type link",
+            json!(["READ", {"type": "io.skupper.router.router.link", "identity": "y"}, null]),
+        ),
         (
             "delete --type=autoLink --name n",
             json!(["DELETE", {"type": "io.skupper.router.router.config.autoLink", "name": "n"}, null]),
@@ -70,7 +73,10 @@ fn requests_are_made() {
             json!(["GET-ATTRIBUTES",
                    {"type": "org.amqp.management", "name": "self", "entityType": "io.skupper.router.listener"}, null]),
         ),
-        ("get-mgmt-nodes", json!(["GET-MGMT-NODES", {"type": "org.amqp.management", "name": "self"}, null])),
+        (
+            "get-mgmt-nodes",
+            json!(["GET-MGMT-NODES", {"type": "org.amqp.management", "name": "self"}, null]),
+        ),
         ("get-log limit=5", json!(["get-log", {"limit": "5"}, null])),
         (
             r#"callme --type dummy --name d --properties {"x":1,"name":"no","y":null} --body {"a":[1,2.5]}"#,
@@ -85,7 +91,9 @@ fn requests_are_made() {
 
 #[test]
 fn a_query_names_its_type_and_attributes() {
-    let Wish::Work(work) = read(&["--indent", "-1", "QUERY", "name", "--type=address", "prefix"]).unwrap() else {
+    let Wish::Work(work) =
+        read(&["--indent", "-1", "QUERY", "name", "--type=address", "prefix"]).unwrap()
+    else {
         panic!("no work")
     };
     assert_eq!(work.arguments.indent, None);
@@ -107,9 +115,18 @@ fn what_means_nothing_is_refused() {
         ("get-mgmt-nodes a", "skmanage: error: Unexpected arguments: a"),
         ("query --node south", "skmanage: error: unrecognized arguments: --node"),
         ("query --indent x", "skmanage: error: argument --indent: invalid int value: 'x'"),
-        ("create --type nosuch a=b", "ValidationError: No such entity type 'io.skupper.router.nosuch'"),
-        ("create --type connector colour=red", "ValidationError: Unknown attribute 'colour' for 'io.skupper.router.connector'"),
-        ("create --type connector cost=dear", "ValueError: invalid literal for int() with base 10: 'dear'"),
+        (
+            "create --type nosuch a=b",
+            "ValidationError: No such entity type 'io.skupper.router.nosuch'",
+        ),
+        (
+            "create --type connector colour=red",
+            "ValidationError: Unknown attribute 'colour' for 'io.skupper.router.connector'",
+        ),
+        (
+            "create --type connector cost=dear",
+            "ValueError: invalid literal for int() with base 10: 'dear'",
+        ),
         (
             "create --type connector cost=9223372036854775808",
             "ValueError: invalid literal for int() with base 10: '9223372036854775808'",
@@ -142,7 +159,11 @@ fn json_is_written_as_the_c_routers_tool_writes_it() {
 fn values_go_both_ways() {
     let value = json!({"n": 5, "big": u64::MAX, "f": 0.5, "t": "x", "l": [null, true]});
     assert_eq!(json::to_json(&json::from_json(&value)), value);
-    let pairs = vec![("k".into(), 1_i64.into()), (Value::symbol("k"), 2_i64.into()), (Value::Uint(3), Value::Double(f64::NAN))];
+    let pairs = vec![
+        ("k".into(), 1_i64.into()),
+        (Value::symbol("k"), 2_i64.into()),
+        (Value::Uint(3), Value::Double(f64::NAN)),
+    ];
     assert_eq!(json::to_json(&Value::Map(pairs)), json!({"k": 2, "3": null}));
     assert_eq!(json::to_json(&Value::Uuid([0x11; 16])), "11111111-1111-1111-1111-111111111111");
 }

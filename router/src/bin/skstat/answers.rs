@@ -47,7 +47,10 @@ impl Entities {
 
     /// The answer to GET-SCHEMA: a map.
     pub(super) fn from_schema(body: Value) -> Self {
-        Self { table: Table { attribute_names: vec!["schema".to_owned()], results: vec![vec![body]] }, single: true }
+        Self {
+            table: Table { attribute_names: vec!["schema".to_owned()], results: vec![vec![body]] },
+            single: true,
+        }
     }
 
     /// All of them.
@@ -70,7 +73,11 @@ impl Entities {
             return self.first().map_or(Json::Null, |row| to_json(row.get("schema")));
         }
         let object = |row: Row<'_>| {
-            let known = row.names.iter().zip(row.values).filter(|(name, value)| !name.is_empty() && **value != Value::Null);
+            let known = row
+                .names
+                .iter()
+                .zip(row.values)
+                .filter(|(name, value)| !name.is_empty() && **value != Value::Null);
             Json::Object(known.map(|(name, value)| (name.clone(), to_json(value))).collect())
         };
         Json::Array(self.rows().map(object).collect())
@@ -78,7 +85,8 @@ impl Entities {
 }
 
 impl<'a> Row<'a> {
-    /// An attribute's value; null if there is none. A router may name a column twice: the last one counts.
+    /// An attribute's value; null if there is none. A router may name a column twice: the last one
+    /// counts.
     pub(super) fn get(self, name: &str) -> &'a Value {
         let at = self.names.iter().rposition(|column| column == name);
         at.and_then(|at| self.values.get(at)).unwrap_or(&Value::Null)

@@ -47,7 +47,10 @@ exit status: 0 shown, 1 not reached, 2 the command line was not understood",
                 Opt::flag("verbose", "More columns.").short('v'),
                 Opt::value("limit", "N", "At most N rows; 0 for all of them, as without."),
                 Opt::flag("csv", "Comma-separated values instead of tables."),
-                Opt::flag("json", "One JSON document, with every attribute as the router gives it."),
+                Opt::flag(
+                    "json",
+                    "One JSON document, with every attribute as the router gives it.",
+                ),
             ],
         },
         Chapter {
@@ -91,12 +94,15 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Usa
         options::Wish::Parts(parts) => parts,
     };
     let mut connecting = Connecting::default();
-    let mut show = Show { view: View::General, verbose: false, limit: None, csv: false, json: false };
+    let mut show =
+        Show { view: View::General, verbose: false, limit: None, csv: false, json: false };
     let mut target = Target::One;
     for part in parts {
         let Some(part) = connecting.take(&COMMAND, part)? else { continue };
         let (option, value) = match part {
-            Part::Word(word) => return Err(COMMAND.error(format!("unrecognized arguments: {word}"))),
+            Part::Word(word) => {
+                return Err(COMMAND.error(format!("unrecognized arguments: {word}")));
+            }
             Part::Option(option, value) => (option, value),
         };
         match option.long {

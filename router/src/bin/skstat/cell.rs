@@ -1,7 +1,7 @@
 //! The cells of tables: values as text, numbers, sizes and times.
 //!
-//! Scripts read these tables, so everything is written as the C router's tool writes it. That one is in Python, which shows in what it prints of
-//! booleans, lists and nothing.
+//! Scripts read these tables, so everything is written as the C router's tool writes it. That one
+//! is in Python, which shows in what it prints of booleans, lists and nothing.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -52,11 +52,16 @@ pub(super) fn quoted(value: &Value) -> String {
         Value::Binary(octets) => format!("b'{}'", octets.escape_ascii()),
         Value::List(items) | Value::Array(items) => list(items.iter().map(quoted)),
         Value::Map(pairs) => {
-            let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value))).collect();
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(key, value)| format!("{}: {}", quoted(key), quoted(value)))
+                .collect();
             format!("{{{}}}", pairs.join(", "))
         }
         Value::Described(described) => quoted(&described.1),
-        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) | Value::Uuid(_) => format!("{value:?}"),
+        Value::Decimal32(_) | Value::Decimal64(_) | Value::Decimal128(_) | Value::Uuid(_) => {
+            format!("{value:?}")
+        }
         other => other.as_i64().map(|number| number.to_string()).unwrap_or_default(),
     }
 }
@@ -80,7 +85,9 @@ fn literal(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            control if control.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(control))),
+            control if control.is_control() => {
+                out.push_str(&format!("\\x{:02x}", u32::from(control)))
+            }
             obeyed if is_obeyed(obeyed) => out.push_str(&Escaped(obeyed).to_string()),
             mark if mark == quote => out.extend(['\\', mark]),
             other => out.push(other),
@@ -139,14 +146,22 @@ pub(super) fn size(octets: &Value) -> String {
 /// Seconds as days, hours, minutes and seconds; a dash for nothing.
 pub(super) fn long_time(seconds: &Value) -> String {
     let Some(seconds) = seconds.as_u64() else { return "-".to_owned() };
-    format!("{:03}:{:02}:{:02}:{:02}", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:03}:{:02}:{:02}:{:02}",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Seconds as hours, minutes and seconds; a dash for none.
 pub(super) fn short_time(seconds: &Value) -> String {
     match seconds.as_u64() {
         None | Some(0) => "-".to_owned(),
-        Some(seconds) => format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+        Some(seconds) => {
+            format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        }
     }
 }
 

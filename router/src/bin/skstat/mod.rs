@@ -1,7 +1,8 @@
 //! `skstat`: shows what a running router, or every router of a network, knows of itself.
 //!
-//! `arguments` reads the command line, `view` says which questions each view asks, `answers` holds what came back, `render` makes
-//! tables of it, `table` and `cell` print them as the C router's tool does, octet for octet. This file asks and puts together.
+//! `arguments` reads the command line, `view` says which questions each view asks, `answers` holds
+//! what came back, `render` makes tables of it, `table` and `cell` print them as the C router's
+//! tool does, octet for octet. This file asks and puts together.
 
 mod answers;
 mod arguments;
@@ -16,18 +17,18 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use answers::{Answers, Entities};
+use arguments::{Arguments, Target};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
+use view::{Question, View};
 
 use super::tools::json;
 use super::tools::run::{Failure, run};
 use crate::client::{ClientError, Node};
-use answers::{Answers, Entities};
-use arguments::{Arguments, Target};
-use view::{Question, View};
 
 const NAME: &str = "skstat";
 
@@ -61,7 +62,12 @@ pub(super) struct Show {
 }
 
 /// Asks and prints.
-async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String) -> Result<(), Failure> {
+async fn display(
+    node: &mut Node,
+    show: &Show,
+    target: Target,
+    out: &mut String,
+) -> Result<(), Failure> {
     let addresses = match target {
         Target::One => Vec::new(),
         Target::All => management_nodes(node).await?,
@@ -92,7 +98,8 @@ async fn display(node: &mut Node, show: &Show, target: Target, out: &mut String)
             if show.json {
                 routers.push(of_router(Some(id), &answers));
             } else {
-                let _ = writeln!(out, "Router  {id}\n\n{}", text(show, &answers, &TimeZone::system()));
+                let _ =
+                    writeln!(out, "Router  {id}\n\n{}", text(show, &answers, &TimeZone::system()));
             }
         }
     }
@@ -143,7 +150,11 @@ async fn ask_all(node: &mut Node, show: &Show) -> Result<Answers, ClientError> {
     Ok(answers)
 }
 
-async fn ask(node: &mut Node, question: &Question, limit: Option<usize>) -> Result<Entities, ClientError> {
+async fn ask(
+    node: &mut Node,
+    question: &Question,
+    limit: Option<usize>,
+) -> Result<Entities, ClientError> {
     match question {
         Question::Query { entity_type, attributes, limited, optional, .. } => {
             let rows = limit.filter(|_| *limited);
@@ -162,7 +173,9 @@ async fn ask(node: &mut Node, question: &Question, limit: Option<usize>) -> Resu
             };
             Ok(Entities::from_log(node.call(request, Status::OK).await?))
         }
-        Question::Schema => Ok(Entities::from_schema(node.call(node_request("GET-SCHEMA"), Status::OK).await?)),
+        Question::Schema => {
+            Ok(Entities::from_schema(node.call(node_request("GET-SCHEMA"), Status::OK).await?))
+        }
     }
 }
 
@@ -172,7 +185,13 @@ fn node_request(operation: &str) -> Request {
 
 async fn management_nodes(node: &mut Node) -> Result<Vec<String>, ClientError> {
     let body = node.call(node_request("GET-MGMT-NODES"), Status::OK).await?;
-    Ok(body.as_list().unwrap_or_default().iter().filter_map(Value::as_text).map(str::to_owned).collect())
+    Ok(body
+        .as_list()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_text)
+        .map(str::to_owned)
+        .collect())
 }
 
 async fn router_id(node: &mut Node) -> Result<String, ClientError> {

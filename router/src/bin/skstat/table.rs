@@ -1,7 +1,9 @@
-//! Tables: a title, a header, a rule and rows, each column as wide as its widest cell; or as comma-separated values.
+//! Tables: a title, a header, a rule and rows, each column as wide as its widest cell; or as
+//! comma-separated values.
+
+use skupper_proto::amqp::Value;
 
 use super::cell;
-use skupper_proto::amqp::Value;
 
 /// How the cells of a column are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +94,8 @@ impl Table {
         if cells.is_empty() {
             return;
         }
-        let titles: Vec<String> = self.columns.iter().map(|column| column.title.to_owned()).collect();
+        let titles: Vec<String> =
+            self.columns.iter().map(|column| column.title.to_owned()).collect();
         let lines = std::iter::once(&titles).chain(&cells);
         if csv {
             for line in lines {

@@ -1,13 +1,13 @@
-//! Tables from answers of a router: `tests/answers.json` are answers of C routers with some odd entities among them, `tests/tables.txt` is what
-//! the C router's own tool prints of them.
+//! Tables from answers of a router: `tests/answers.json` are answers of C routers with some odd
+//! entities among them, `tests/tables.txt` is what the C router's own tool prints of them.
 
 use std::collections::BTreeMap;
 
-use super::answers::Entities;
-use super::cell;
-use super::*;
-use crate::bin::tools::json::from_json;
 use skupper_proto::management::Table;
+
+use super::answers::Entities;
+use super::{cell, *};
+use crate::bin::tools::json::from_json;
 
 fn answers() -> Answers {
     answers_with("")
@@ -23,14 +23,27 @@ fn answers_with(behind: &str) -> Answers {
             _ => {}
         }
     }
-    let Json::Object(mut all) = serde_json::from_str(include_str!("tests/answers.json")).unwrap() else { panic!("no object") };
+    let Json::Object(mut all) = serde_json::from_str(include_str!("tests/answers.json")).unwrap()
+    else {
+        panic!("no object")
+    };
     for (key, answer) in all.iter_mut().filter(|(key, _)| *key != "schema") {
         extend(if key == "log" { answer } else { &mut answer["results"] }, behind);
     }
     let mut answers = Answers::default();
-    for key in ["router", "routerMetrics", "network", "connections", "links", "nodes", "addresses", "memory", "policy"]
-        .into_iter()
-        .chain(["autoLinks", "vhosts", "vhostStats"])
+    for key in [
+        "router",
+        "routerMetrics",
+        "network",
+        "connections",
+        "links",
+        "nodes",
+        "addresses",
+        "memory",
+        "policy",
+    ]
+    .into_iter()
+    .chain(["autoLinks", "vhosts", "vhostStats"])
     {
         answers.add(key, Entities::from(Table::from_body(from_json(&all[key])).unwrap()));
     }
@@ -40,7 +53,9 @@ fn answers_with(behind: &str) -> Answers {
 }
 
 fn show(line: &str) -> Show {
-    match arguments::read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from)).unwrap() {
+    match arguments::read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from))
+        .unwrap()
+    {
         arguments::Wish::Show(arguments) => arguments.show,
         arguments::Wish::Print(text) => panic!("{text}"),
     }
@@ -64,23 +79,42 @@ fn tables_are_those_of_the_c_router() {
 
 #[test]
 fn what_peers_say_is_shown_and_not_obeyed() {
-    let (hostile, harmless) = (answers_with("\u{1b}[2J\r\n\u{9b}31m\u{202e}\u{7f}\u{feff}"), answers_with("x"));
-    for options in include_str!("tests/tables.txt").lines().filter_map(|line| line.strip_prefix("=== ")) {
+    let (hostile, harmless) =
+        (answers_with("\u{1b}[2J\r\n\u{9b}31m\u{202e}\u{7f}\u{feff}"), answers_with("x"));
+    for options in
+        include_str!("tests/tables.txt").lines().filter_map(|line| line.strip_prefix("=== "))
+    {
         let shown = text(&show(options), &hostile, &TimeZone::UTC);
-        assert!(!shown.contains(|c| c != '\n' && crate::text::is_obeyed(c)), "skstat {options}: {shown:?}");
+        assert!(
+            !shown.contains(|c| c != '\n' && crate::text::is_obeyed(c)),
+            "skstat {options}: {shown:?}"
+        );
         let lines = text(&show(options), &harmless, &TimeZone::UTC).lines().count();
         assert_eq!(shown.lines().count(), lines, "skstat {options}: a line was forged: {shown}");
     }
-    let document = json::for_terminal(&json::text(&of_router(Some("\u{9b}".to_owned()), &hostile), Some(2)));
+    let document =
+        json::for_terminal(&json::text(&of_router(Some("\u{9b}".to_owned()), &hostile), Some(2)));
     assert!(!document.contains(|c| c != '\n' && crate::text::is_obeyed(c)), "{document:?}");
-    let other = json::for_terminal(&format!("{:#}", json!({ "a\u{9b}": "b\u{202e}\u{1b}\n\u{e0041}é" })));
+    let other =
+        json::for_terminal(&format!("{:#}", json!({ "a\u{9b}": "b\u{202e}\u{1b}\n\u{e0041}é" })));
     assert_eq!(other, "{\n  \"a\\u009b\": \"b\\u202e\\u001b\\n\\udb40\\udc41é\"\n}");
 }
 
 #[test]
 fn what_there_is_none_of_is_said() {
     let mut none = Answers::default();
-    for key in ["connections", "nodes", "autoLinks", "memory", "policy", "vhosts", "vhostStats", "links", "addresses", "router"] {
+    for key in [
+        "connections",
+        "nodes",
+        "autoLinks",
+        "memory",
+        "policy",
+        "vhosts",
+        "vhostStats",
+        "links",
+        "addresses",
+        "router",
+    ] {
         none.add(key, Entities::default());
     }
     for (options, line) in [
@@ -104,42 +138,87 @@ fn what_there_is_none_of_is_said() {
 #[test]
 fn answers_of_another_form_are_shown_as_far_as_they_go() {
     // No column is there, values have other types, rows are short.
-    let body =
-        from_json(&json!({ "attributeNames": ["identity", "host", "uptimeSeconds"], "results": [["1"], [2, null, "x", 4]] }));
+    let body = from_json(
+        &json!({ "attributeNames": ["identity", "host", "uptimeSeconds"], "results": [["1"], [2, null, "x", 4]] }),
+    );
     let mut odd = Answers::default();
-    for key in ["connections", "links", "nodes", "addresses", "memory", "policy", "autoLinks", "vhosts", "vhostStats", "router"] {
+    for key in [
+        "connections",
+        "links",
+        "nodes",
+        "addresses",
+        "memory",
+        "policy",
+        "autoLinks",
+        "vhosts",
+        "vhostStats",
+        "router",
+    ] {
         odd.add(key, Entities::from(Table::from_body(body.clone()).unwrap()));
     }
     odd.add("routerMetrics", Entities::from(Table::from_body(body).unwrap()));
     odd.add(
         "log",
-        Entities::from_log(from_json(&json!([[], "x", ["M", "info", "t", null, null, "now"], ["M", "info", "t", 1, 2, 1e300]]))),
+        Entities::from_log(from_json(&json!([
+            [],
+            "x",
+            ["M", "info", "t", null, null, "now"],
+            ["M", "info", "t", 1, 2, 1e300]
+        ]))),
     );
     odd.add("schema", Entities::from_schema(Value::Null));
-    for options in
-        ["-g", "-c", "-l -v", "-n -v", "-e", "-a -v", "-m", "-p", "--autolinks", "--vhosts", "--vhostgroups", "--vhoststats"]
-    {
-        assert!(!text(&show(options), &odd, &TimeZone::UTC).is_empty() || options == "-e", "{options}");
+    for options in [
+        "-g",
+        "-c",
+        "-l -v",
+        "-n -v",
+        "-e",
+        "-a -v",
+        "-m",
+        "-p",
+        "--autolinks",
+        "--vhosts",
+        "--vhostgroups",
+        "--vhoststats",
+    ] {
+        assert!(
+            !text(&show(options), &odd, &TimeZone::UTC).is_empty() || options == "-e",
+            "{options}"
+        );
     }
     assert_eq!(text(&show("--log"), &odd, &TimeZone::UTC).lines().nth(2), Some(" M (info) t"));
 }
 
 #[test]
 fn cells() {
-    for (number, expected) in
-        [(0, "0"), (1023, "1023"), (1024, "1.00 KiB"), (10_239, "10.00 KiB"), (10_240, "10.0 KiB"), (102_400, "100 KiB")]
-            .into_iter()
-            .chain([(1 << 20, "1.00 MiB"), (u64::MAX, "16384 PiB"), (30_500_000, "29.1 MiB")])
+    for (number, expected) in [
+        (0, "0"),
+        (1023, "1023"),
+        (1024, "1.00 KiB"),
+        (10_239, "10.00 KiB"),
+        (10_240, "10.0 KiB"),
+        (102_400, "100 KiB"),
+    ]
+    .into_iter()
+    .chain([(1 << 20, "1.00 MiB"), (u64::MAX, "16384 PiB"), (30_500_000, "29.1 MiB")])
     {
         assert_eq!(cell::size(&Value::Ulong(number)), expected);
     }
-    for (number, expected) in [("", ""), ("1", "1"), ("999", "999"), ("1000", "1,000"), ("1234567", "1,234,567")] {
+    for (number, expected) in
+        [("", ""), ("1", "1"), ("999", "999"), ("1000", "1,000"), ("1234567", "1,234,567")]
+    {
         assert_eq!(cell::commas(number), expected);
     }
     assert_eq!(cell::long_time(&Value::Ulong(u64::MAX)), "213503982334601:07:00:15");
     assert_eq!(cell::short_time(&Value::Uint(360_000)), "100:00:00");
-    let value =
-        Value::List(vec![Value::Null, Value::Bool(true), "it's".into(), "\"'\n\u{7}".into(), Value::Double(1.0), 7_i64.into()]);
+    let value = Value::List(vec![
+        Value::Null,
+        Value::Bool(true),
+        "it's".into(),
+        "\"'\n\u{7}".into(),
+        Value::Double(1.0),
+        7_i64.into(),
+    ]);
     assert_eq!(cell::text(&value), r#"[None, True, "it's", '"\'\n\x07', 1.0, 7]"#);
     assert_eq!(cell::text(&Value::Map(vec![("a".into(), Value::Uint(1))])), "{'a': 1}");
     assert_eq!(cell::plain(&Value::Null), "None");
@@ -158,10 +237,24 @@ fn json_has_every_attribute_that_is_set() {
 #[test]
 fn questions_have_keys_of_their_own() {
     let mut seen = BTreeMap::new();
-    for view in [View::General, View::Connections, View::Links, View::Nodes, View::Edges, View::Addresses, View::Memory]
-        .into_iter()
-        .chain([View::Policy, View::AutoLinks, View::Vhosts, View::VhostGroups, View::VhostStats, View::Log])
-    {
+    for view in [
+        View::General,
+        View::Connections,
+        View::Links,
+        View::Nodes,
+        View::Edges,
+        View::Addresses,
+        View::Memory,
+    ]
+    .into_iter()
+    .chain([
+        View::Policy,
+        View::AutoLinks,
+        View::Vhosts,
+        View::VhostGroups,
+        View::VhostStats,
+        View::Log,
+    ]) {
         for question in view.questions() {
             // Answers are shared between views by their keys.
             let text = format!("{question:?}");
@@ -201,5 +294,7 @@ fn options_are_read() {
         assert_eq!(refused(line), format!("skstat: error: {problem}"), "{line}");
     }
     let help = arguments::read(["--he".into()]).unwrap();
-    assert!(matches!(help, arguments::Wish::Print(text) if text.starts_with("usage: skstat") && text.contains("--all-entities")));
+    assert!(
+        matches!(help, arguments::Wish::Print(text) if text.starts_with("usage: skstat") && text.contains("--all-entities"))
+    );
 }

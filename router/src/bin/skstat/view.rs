@@ -166,7 +166,9 @@ impl View {
                         .limited()]
                 }
             }
-            Self::Nodes => const { &[Question::query(NODES, "io.skupper.router.router.node").limited()] },
+            Self::Nodes => {
+                const { &[Question::query(NODES, "io.skupper.router.router.node").limited()] }
+            }
             Self::Addresses => {
                 const {
                     &[Question::query(ADDRESSES, "io.skupper.router.router.address")
@@ -190,7 +192,14 @@ impl View {
             Self::AutoLinks => {
                 const {
                     &[Question::query(AUTO_LINKS, "io.skupper.router.router.config.autoLink")
-                        .only(&["address", "direction", "externalAddress", "linkRef", "operStatus", "lastError"])
+                        .only(&[
+                            "address",
+                            "direction",
+                            "externalAddress",
+                            "linkRef",
+                            "operStatus",
+                            "lastError",
+                        ])
                         .limited()]
                 }
             }
@@ -214,8 +223,12 @@ impl View {
             }
             Self::Policy => const { &[Question::query(POLICY, "io.skupper.router.policy")] },
             Self::Vhosts => const { &[Question::query(VHOSTS, "io.skupper.router.vhost")] },
-            Self::VhostGroups => const { &[Question::query(VHOSTS, "io.skupper.router.vhost"), Question::Schema] },
-            Self::VhostStats => const { &[Question::query(VHOST_STATS, "io.skupper.router.vhostStats")] },
+            Self::VhostGroups => {
+                const { &[Question::query(VHOSTS, "io.skupper.router.vhost"), Question::Schema] }
+            }
+            Self::VhostStats => {
+                const { &[Question::query(VHOST_STATS, "io.skupper.router.vhostStats")] }
+            }
             Self::Log => &[Question::Log],
             Self::AllEntities => &[],
         }

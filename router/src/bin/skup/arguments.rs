@@ -162,11 +162,15 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Argument
         ["help"] => Command::Help(TOP),
         ["status"] => Command::Status,
         ["link", "status"] => Command::LinkStatus { name: None, wait: wait.take() },
-        ["link", "status", name] => Command::LinkStatus { name: Some(name.to_owned()), wait: wait.take() },
+        ["link", "status", name] => {
+            Command::LinkStatus { name: Some(name.to_owned()), wait: wait.take() }
+        }
         ["link", "list"] => Command::LinkList,
         ["service", "list"] => Command::ServiceList,
         ["service", "status"] => Command::ServiceStatus { address: None },
-        ["service", "status", address] => Command::ServiceStatus { address: Some(address.to_owned()) },
+        ["service", "status", address] => {
+            Command::ServiceStatus { address: Some(address.to_owned()) }
+        }
         ["router", "list"] => Command::RouterList,
         ["connection", "list"] => Command::ConnectionList,
         ["address", "list"] => Command::AddressList,
@@ -215,13 +219,20 @@ mod tests {
     #[test]
     fn every_command_of_the_help_is_understood() {
         for text in [TOP, LINK, SERVICE, DEMO] {
-            let lines = text.lines().skip_while(|line| *line != "commands:").skip(1).take_while(|line| !line.is_empty());
+            let lines = text
+                .lines()
+                .skip_while(|line| *line != "commands:")
+                .skip(1)
+                .take_while(|line| !line.is_empty());
             for line in lines {
                 let line = line.trim().split("  ").next().unwrap();
                 let bare = line.split(" [").next().unwrap();
                 assert!(!matches!(command(bare), Command::Help(_)), "{bare}");
                 if line.contains("NAME") || line.contains("ADDRESS") {
-                    assert!(format!("{:?}", command(&format!("{bare} thing"))).contains("thing"), "{line}");
+                    assert!(
+                        format!("{:?}", command(&format!("{bare} thing"))).contains("thing"),
+                        "{line}"
+                    );
                 }
             }
             assert!(text.lines().all(|line| line.len() <= 130), "{text}");
@@ -231,7 +242,10 @@ mod tests {
     #[test]
     fn options_stand_anywhere() {
         let expected = Arguments {
-            command: Command::LinkStatus { name: Some("link1".to_owned()), wait: Some(Duration::from_millis(1500)) },
+            command: Command::LinkStatus {
+                name: Some("link1".to_owned()),
+                wait: Some(Duration::from_millis(1500)),
+            },
             json: true,
             socket: Some(PathBuf::from("/x")),
         };
@@ -243,8 +257,13 @@ mod tests {
 
     #[test]
     fn help_is_that_of_the_command() {
-        for (line, text) in [("--help", TOP), ("help", TOP), ("status -h", TOP), ("link --help", LINK), ("link status -h", LINK)]
-        {
+        for (line, text) in [
+            ("--help", TOP),
+            ("help", TOP),
+            ("status -h", TOP),
+            ("link --help", LINK),
+            ("link status -h", LINK),
+        ] {
             assert_eq!(command(line), Command::Help(text), "{line}");
         }
         assert_eq!(command("service list --help"), Command::Help(SERVICE));
@@ -269,7 +288,10 @@ mod tests {
             ("demo --json", "takes neither"),
         ] {
             let error = read(line).unwrap_err().to_string();
-            assert!(error.contains(problem) && error.contains("\n\nu") | error.contains("\n\nskup - "), "{line}: {error}");
+            assert!(
+                error.contains(problem) && error.contains("\n\nu") | error.contains("\n\nskup - "),
+                "{line}: {error}"
+            );
         }
     }
 }

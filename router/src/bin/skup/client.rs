@@ -71,14 +71,23 @@ fn hint(error: &std::io::Error) -> &'static str {
 
 fn names(names: &[String]) -> String {
     let shown: Vec<_> = names.iter().map(|name| crate::text::line(name)).collect();
-    if shown.is_empty() { "there is none at all".to_owned() } else { format!("there is {}", shown.join(", ")) }
+    if shown.is_empty() {
+        "there is none at all".to_owned()
+    } else {
+        format!("there is {}", shown.join(", "))
+    }
 }
 
 /// The socket to ask: the one named, or that of the only router of this user that lives.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, ClientError> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => choose(path::list().into_iter().filter(|path| socket::answers(path).unwrap_or(false)).collect()),
+        None => choose(
+            path::list()
+                .into_iter()
+                .filter(|path| socket::answers(path).unwrap_or(false))
+                .collect(),
+        ),
     }
 }
 
@@ -94,13 +103,17 @@ fn choose(mut living: Vec<PathBuf>) -> Result<PathBuf, ClientError> {
 }
 
 /// The answer to one route, as it came and as the type it is of.
-pub(super) async fn ask<T: DeserializeOwned>(path: &Path, route: &'static str) -> Result<(Value, T), ClientError> {
+pub(super) async fn ask<T: DeserializeOwned>(
+    path: &Path,
+    route: &'static str,
+) -> Result<(Value, T), ClientError> {
     let at = || path.to_owned();
     let connecting = tokio::time::timeout(DEADLINE, UnixStream::connect(path));
     let stream = connecting.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
     let stream = stream.map_err(|source| ClientError::Connect { path: at(), source })?;
-    let (status, body) =
-        get(stream, "localhost", route).await.map_err(|source| ClientError::Get { path: at(), route, source })?;
+    let (status, body) = get(stream, "localhost", route)
+        .await
+        .map_err(|source| ClientError::Get { path: at(), route, source })?;
     if status != StatusCode::OK {
         return Err(ClientError::Status { path: at(), route, status });
     }
@@ -111,18 +124,28 @@ pub(super) async fn ask<T: DeserializeOwned>(path: &Path, route: &'static str) -
 }
 
 /// One `GET` on a fresh connection.
-pub(super) async fn get<S>(stream: S, host: &str, target: &str) -> Result<(StatusCode, Bytes), GetError>
+pub(super) async fn get<S>(
+    stream: S,
+    host: &str,
+    target: &str,
+) -> Result<(StatusCode, Bytes), GetError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let exchange = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the sender, or with the answer.
         let driver = tokio::spawn(connection);
         let answer = async {
-            let answer = sender.send_request(Request::get(target).header(HOST, host).body(Empty::<Bytes>::new())?).await?;
+            let answer = sender
+                .send_request(Request::get(target).header(HOST, host).body(Empty::<Bytes>::new())?)
+                .await?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await.map_err(GetError::Body)?;
+            let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
+                .collect()
+                .await
+                .map_err(GetError::Body)?;
             Ok((status, body.to_bytes()))
         }
         .await;
@@ -140,7 +163,12 @@ mod tests {
     fn the_only_living_router_is_chosen() {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         assert_eq!(choose(paths(&["/a"])).unwrap(), PathBuf::from("/a"));
-        assert!(choose(vec![]).unwrap_err().to_string().contains("no running router of this user was found (in /"));
+        assert!(
+            choose(vec![])
+                .unwrap_err()
+                .to_string()
+                .contains("no running router of this user was found (in /")
+        );
         let several = choose(paths(&["/a", "/b"])).unwrap_err().to_string();
         assert!(several.ends_with(":\n  /a\n  /b"), "{several}");
     }

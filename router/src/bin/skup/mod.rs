@@ -1,7 +1,9 @@
-//! `skup`: asks running routers through their admin sockets, and shows the product with `skup demo`.
+//! `skup`: asks running routers through their admin sockets, and shows the product with `skup
+//! demo`.
 //!
-//! `arguments` reads the command line, `client` asks, `print` says it in words, `demo` runs two sites. This file joins
-//! them and decides the exit status: 0 for yes, 1 for no or a failure, 2 for a command line that means nothing.
+//! `arguments` reads the command line, `client` asks, `print` says it in words, `demo` runs two
+//! sites. This file joins them and decides the exit status: 0 for yes, 1 for no or a failure, 2 for
+//! a command line that means nothing.
 
 mod arguments;
 mod client;
@@ -14,15 +16,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use arguments::{Arguments, Command};
+use client::ClientError;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::admin::model::{Address, Connection, Direction, Link, LinkState, Router, Service, Status, Version};
+use crate::admin::model::{
+    Address, Connection, Direction, Link, LinkState, Router, Service, Status, Version,
+};
 use crate::bin::tools::json;
-use arguments::{Arguments, Command};
-use client::ClientError;
 
 /// How long `--wait` rests between two questions.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -48,7 +52,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(runtime.block_on(run(args, &mut std::io::stdout(), &mut std::io::stderr())))
 }
 
-/// The command with its outputs as arguments. A reader who has closed the output, `head` say, is no failure.
+/// The command with its outputs as arguments. A reader who has closed the output, `head` say, is no
+/// failure.
 async fn run(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let arguments = match arguments::parse(args) {
         Ok(arguments) => arguments,
@@ -88,7 +93,9 @@ async fn ask(arguments: Arguments) -> Result<(String, u8), ClientError> {
     match command {
         Command::Status => show.route("/status", |status: &Status| print::status(status)).await,
         Command::LinkList => show.route("/links", |links: &Vec<Link>| print::links(links)).await,
-        Command::ServiceList => show.route("/services", |services: &Vec<Service>| print::services(services)).await,
+        Command::ServiceList => {
+            show.route("/services", |services: &Vec<Service>| print::services(services)).await
+        }
         Command::ServiceStatus { address: None } => {
             show.route("/services", |services: &Vec<Service>| print::service_status(services)).await
         }
@@ -102,25 +109,47 @@ async fn ask(arguments: Arguments) -> Result<(String, u8), ClientError> {
                 });
             };
             let served = !service.routers.is_empty();
-            let text = show.text(only(value, "address", &address), || print::service_status(std::slice::from_ref(service)));
+            let text = show.text(only(value, "address", &address), || {
+                print::service_status(std::slice::from_ref(service))
+            });
             Ok((text, u8::from(!served)))
         }
-        Command::RouterList => show.route("/routers", |routers: &Vec<Router>| print::routers(routers, Timestamp::now())).await,
-        Command::ConnectionList => {
-            show.route("/connections", |connections: &Vec<Connection>| print::connections(connections)).await
+        Command::RouterList => {
+            show.route("/routers", |routers: &Vec<Router>| {
+                print::routers(routers, Timestamp::now())
+            })
+            .await
         }
-        Command::AddressList => show.route("/addresses", |addresses: &Vec<Address>| print::addresses(addresses)).await,
-        Command::Version => show.route("/version", |version: &Version| print::version(version)).await,
-        Command::LinkStatus { .. } | Command::Help(_) | Command::Password { .. } | Command::Demo { .. } => Ok((String::new(), 0)),
+        Command::ConnectionList => {
+            show.route("/connections", |connections: &Vec<Connection>| {
+                print::connections(connections)
+            })
+            .await
+        }
+        Command::AddressList => {
+            show.route("/addresses", |addresses: &Vec<Address>| print::addresses(addresses)).await
+        }
+        Command::Version => {
+            show.route("/version", |version: &Version| print::version(version)).await
+        }
+        Command::LinkStatus { .. }
+        | Command::Help(_)
+        | Command::Password { .. }
+        | Command::Demo { .. } => Ok((String::new(), 0)),
     }
 }
 
-/// `skup password USER`: a line for a password file. The password comes by standard input, where no list of processes shows it.
+/// `skup password USER`: a line for a password file. The password comes by standard input, where no
+/// list of processes shows it.
 fn password(user: &str, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let mut given = String::new();
-    let read = BufReader::new(std::io::stdin().take(LONGEST_LINE)).read_line(&mut given).map_err(|error| error.to_string());
-    let line =
-        read.and_then(|_| crate::sasl::line(user, given.trim_end_matches(['\r', '\n'])).map_err(|error| error.to_string()));
+    let read = BufReader::new(std::io::stdin().take(LONGEST_LINE))
+        .read_line(&mut given)
+        .map_err(|error| error.to_string());
+    let line = read.and_then(|_| {
+        crate::sasl::line(user, given.trim_end_matches(['\r', '\n']))
+            .map_err(|error| error.to_string())
+    });
     let written = line.and_then(|line| writeln!(out, "{line}").map_err(|error| error.to_string()));
     match written {
         Ok(()) => 0,
@@ -138,8 +167,12 @@ struct Show<'a> {
 }
 
 impl Show<'_> {
-    /// The answer as it came, so that fields of a newer daemon are not lost, and as the type it is of.
-    async fn get<T: DeserializeOwned>(&self, route: &'static str) -> Result<(Value, T), ClientError> {
+    /// The answer as it came, so that fields of a newer daemon are not lost, and as the type it is
+    /// of.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        route: &'static str,
+    ) -> Result<(Value, T), ClientError> {
         client::ask(self.socket, route).await
     }
 
@@ -186,7 +219,11 @@ async fn link_status(
     }
 }
 
-async fn link_status_now(name: Option<&str>, socket: Option<&Path>, json: bool) -> Result<(String, u8), ClientError> {
+async fn link_status_now(
+    name: Option<&str>,
+    socket: Option<&Path>,
+    json: bool,
+) -> Result<(String, u8), ClientError> {
     let socket = client::find(socket)?;
     let show = Show { socket: &socket, json };
     let (mut value, mut links): (Value, Vec<Link>) = show.get("/links").await?;
@@ -201,7 +238,10 @@ async fn link_status_now(name: Option<&str>, socket: Option<&Path>, json: bool) 
         links.retain(|link| link.name == name);
         value = only(value, "name", name);
     }
-    let all_active = links.iter().filter(|link| link.direction == Direction::Out).all(|link| link.state == LinkState::Active);
+    let all_active = links
+        .iter()
+        .filter(|link| link.direction == Direction::Out)
+        .all(|link| link.state == LinkState::Active);
     let text = show.text(value, || print::link_status(&links, name.is_some(), Timestamp::now()));
     Ok((text, u8::from(!all_active)))
 }

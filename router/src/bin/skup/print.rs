@@ -7,8 +7,8 @@ use std::fmt::Write;
 use jiff::{Timestamp, Unit};
 
 use crate::admin::model::{
-    Address, Connection, Direction, Link, LinkState, Notice, Router, Service, ServiceConnector, ServiceListener, Status, Tls,
-    Version,
+    Address, Connection, Direction, Link, LinkState, Notice, Router, Service, ServiceConnector,
+    ServiceListener, Status, Tls, Version,
 };
 
 /// A text on one line, without what a terminal would obey.
@@ -39,7 +39,10 @@ pub(super) fn status(status: &Status) -> String {
     line("sites linked:", status.sites_linked.to_string());
     line("routers:", format!("{} reachable", status.routers_reachable));
     line("services:", format!("{} seen", status.services_seen));
-    line("connections:", format!("{} AMQP, {} of services", status.amqp_connections, status.service_connections));
+    line(
+        "connections:",
+        format!("{} AMQP, {} of services", status.amqp_connections, status.service_connections),
+    );
     for (name, notices) in [("warnings:", &status.warnings), ("last errors:", &status.errors)] {
         if !notices.is_empty() {
             let _ = writeln!(text, "  {name}");
@@ -65,11 +68,20 @@ pub(super) fn link_status(links: &[Link], detail: bool, now: Timestamp) -> Strin
         let verdict = if active { "is active" } else { "not connected" };
         let _ = match (link.direction, &link.peer) {
             (Direction::Out, _) => writeln!(text, "Link {name} {verdict}"),
-            (Direction::In, Some(peer)) => writeln!(text, "Incoming link from {} {verdict}", word(&peer.router_id)),
-            (Direction::In, None) => writeln!(text, "Incoming link from {} {verdict}", endpoint(link)),
+            (Direction::In, Some(peer)) => {
+                writeln!(text, "Incoming link from {} {verdict}", word(&peer.router_id))
+            }
+            (Direction::In, None) => {
+                writeln!(text, "Incoming link from {} {verdict}", endpoint(link))
+            }
         };
         if let Some(reason) = &link.reason {
-            let _ = writeln!(text, "  {:<10}{}", if active { "but:" } else { "reason:" }, word(&reason.to_string()));
+            let _ = writeln!(
+                text,
+                "  {:<10}{}",
+                if active { "but:" } else { "reason:" },
+                word(&reason.to_string())
+            );
         }
         if !active || detail {
             let failures = match link.failures {
@@ -77,7 +89,13 @@ pub(super) fn link_status(links: &[Link], detail: bool, now: Timestamp) -> Strin
                 1 => ", 1 attempt failed".to_owned(),
                 failures => format!(", {failures} attempts failed"),
             };
-            let _ = writeln!(text, "  {:<10}{} ({}){failures}", "since:", second(link.since), span(link.since_seconds));
+            let _ = writeln!(
+                text,
+                "  {:<10}{} ({}){failures}",
+                "since:",
+                second(link.since),
+                span(link.since_seconds)
+            );
         }
         if !active && let Some(next) = link.next_try {
             let _ = writeln!(text, "  {:<10}{}", "next try:", until(next, now));
@@ -154,20 +172,48 @@ pub(super) fn links(links: &[Link]) -> String {
             octets(link.octets_out),
         ]
     });
-    let head = ["NAME", "WAY", "ROLE", "HOST", "STATE", "PEER", "RELEASE", "COST", "TLS", "CERTIFICATE UNTIL", "IN", "OUT"];
+    let head = [
+        "NAME",
+        "WAY",
+        "ROLE",
+        "HOST",
+        "STATE",
+        "PEER",
+        "RELEASE",
+        "COST",
+        "TLS",
+        "CERTIFICATE UNTIL",
+        "IN",
+        "OUT",
+    ];
     table(&head, rows, "No link is configured here, and no other site is linked to this one")
 }
 
 /// `skup service list`.
 pub(super) fn services(services: &[Service]) -> String {
     let rows = services.iter().map(|service| {
-        let open = sum(service, |listener| listener.connections_open, |connector| connector.connections_open);
-        let total = sum(service, |listener| listener.connections_total, |connector| connector.connections_total);
+        let open = sum(
+            service,
+            |listener| listener.connections_open,
+            |connector| connector.connections_open,
+        );
+        let total = sum(
+            service,
+            |listener| listener.connections_total,
+            |connector| connector.connections_total,
+        );
         vec![
             service.address.clone(),
             service.protocol.clone(),
-            joined(service.listeners.iter().map(|listener| host_port(&listener.host, &listener.port))),
-            joined(service.connectors.iter().map(|connector| host_port(&connector.host, &connector.port))),
+            joined(
+                service.listeners.iter().map(|listener| host_port(&listener.host, &listener.port)),
+            ),
+            joined(
+                service
+                    .connectors
+                    .iter()
+                    .map(|connector| host_port(&connector.host, &connector.port)),
+            ),
             joined(service.routers.iter().cloned()),
             open.to_string(),
             total.to_string(),
@@ -177,8 +223,17 @@ pub(super) fn services(services: &[Service]) -> String {
     table(&head, rows, "No service is known")
 }
 
-fn sum(service: &Service, listener: fn(&ServiceListener) -> u64, connector: fn(&ServiceConnector) -> u64) -> u64 {
-    service.listeners.iter().map(listener).chain(service.connectors.iter().map(connector)).fold(0, u64::saturating_add)
+fn sum(
+    service: &Service,
+    listener: fn(&ServiceListener) -> u64,
+    connector: fn(&ServiceConnector) -> u64,
+) -> u64 {
+    service
+        .listeners
+        .iter()
+        .map(listener)
+        .chain(service.connectors.iter().map(connector))
+        .fold(0, u64::saturating_add)
 }
 
 /// `skup service status`.
@@ -200,18 +255,35 @@ pub(super) fn service_status(services: &[Service]) -> String {
                 _ if listener.listening => "listening".to_owned(),
                 _ => "not listening while nobody serves the address".to_owned(),
             };
-            let _ =
-                writeln!(text, "  listener {} at {}: {state}", word(&listener.name), host_port(&listener.host, &listener.port));
+            let _ = writeln!(
+                text,
+                "  listener {} at {}: {state}",
+                word(&listener.name),
+                host_port(&listener.host, &listener.port)
+            );
             let (open, total) = (listener.connections_open, listener.connections_total);
             carried(&mut text, open, total, listener.octets_in, listener.octets_out);
         }
         for connector in &service.connectors {
-            let _ = writeln!(text, "  connector {} to {}", word(&connector.name), host_port(&connector.host, &connector.port));
+            let _ = writeln!(
+                text,
+                "  connector {} to {}",
+                word(&connector.name),
+                host_port(&connector.host, &connector.port)
+            );
             let (open, total) = (connector.connections_open, connector.connections_total);
             carried(&mut text, open, total, connector.octets_in, connector.octets_out);
             if connector.failed_dials > 0 {
-                let last = connector.error.as_ref().map(|error| format!(", last: {} {}", second(error.at), word(&error.text)));
-                let _ = writeln!(text, "    {} failed dials{}", connector.failed_dials, last.unwrap_or_default());
+                let last = connector
+                    .error
+                    .as_ref()
+                    .map(|error| format!(", last: {} {}", second(error.at), word(&error.text)));
+                let _ = writeln!(
+                    text,
+                    "    {} failed dials{}",
+                    connector.failed_dials,
+                    last.unwrap_or_default()
+                );
             }
         }
     }
@@ -222,7 +294,12 @@ pub(super) fn service_status(services: &[Service]) -> String {
 }
 
 fn carried(text: &mut String, open: u64, total: u64, from: u64, to: u64) {
-    let _ = writeln!(text, "    {open} connections open, {total} since start, {} in, {} out", octets(from), octets(to));
+    let _ = writeln!(
+        text,
+        "    {open} connections open, {total} since start, {} in, {} out",
+        octets(from),
+        octets(to)
+    );
 }
 
 /// `skup router list`.
@@ -233,7 +310,9 @@ pub(super) fn routers(routers: &[Router], now: Timestamp) -> String {
             (false, Some(next), Some(cost)) => (next.clone(), cost.to_string()),
             _ => ("(unreachable)".to_owned(), none()),
         };
-        let heard = router.last_heard.map_or_else(none, |heard| format!("{} ago", span(between(heard, now))));
+        let heard = router
+            .last_heard
+            .map_or_else(none, |heard| format!("{} ago", span(between(heard, now))));
         vec![router.id.clone(), next, cost, joined(router.neighbors.iter().cloned()), heard]
     });
     table(&["ROUTER", "NEXT HOP", "COST", "NEIGHBORS", "LAST HEARD"], rows, "No router is known")
@@ -253,14 +332,30 @@ pub(super) fn connections(connections: &[Connection]) -> String {
             .to_owned(),
             connection.host.clone(),
             connection.entity.clone(),
-            connection.container.clone().or_else(|| connection.address.clone()).unwrap_or_else(none),
+            connection
+                .container
+                .clone()
+                .or_else(|| connection.address.clone())
+                .unwrap_or_else(none),
             connection.tls.as_ref().map_or_else(none, |tls| tls.version.clone()),
             span(connection.uptime_seconds),
             octets(connection.octets_in),
             octets(connection.octets_out),
         ]
     });
-    let head = ["ID", "PROTOCOL", "ROLE", "WAY", "HOST", "ENTITY", "CONTAINER OR ADDRESS", "TLS", "OPEN FOR", "IN", "OUT"];
+    let head = [
+        "ID",
+        "PROTOCOL",
+        "ROLE",
+        "WAY",
+        "HOST",
+        "ENTITY",
+        "CONTAINER OR ADDRESS",
+        "TLS",
+        "OPEN FOR",
+        "IN",
+        "OUT",
+    ];
     table(&head, rows, "No connection is open")
 }
 
@@ -276,13 +371,22 @@ pub(super) fn addresses(addresses: &[Address]) -> String {
             joined(address.remote_routers.iter().cloned()),
         ]
     });
-    table(&["KEY", "CLASS", "TREATMENT", "LOCAL", "IN PROCESS", "REMOTE ROUTERS"], rows, "The address table is empty")
+    table(
+        &["KEY", "CLASS", "TREATMENT", "LOCAL", "IN PROCESS", "REMOTE ROUTERS"],
+        rows,
+        "The address table is empty",
+    )
 }
 
 /// `skup version`.
 pub(super) fn version(version: &Version) -> String {
     let Version { name, version, protocol, router_id } = version;
-    format!("{} {}, inter-router protocol {protocol}, router {}\n", word(name), word(version), word(router_id))
+    format!(
+        "{} {}, inter-router protocol {protocol}, router {}\n",
+        word(name),
+        word(version),
+        word(router_id)
+    )
 }
 
 /// Columns as wide as their widest cell, two blanks between, nothing after the last.
@@ -293,11 +397,19 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>, empty: &str) ->
         return format!("{empty}\n");
     }
     let widths: Vec<usize> = (0..head.len())
-        .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for line in lines {
-        let padded: Vec<String> = line.into_iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> =
+            line.into_iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         text.push_str(padded.join("  ").trim_end());
         text.push('\n');
     }

@@ -8,7 +8,8 @@ use crate::admin::server::serve;
 use crate::admin::socket::AdminSocket;
 use crate::http::connections::Limits;
 
-/// Runs `skup` with the words of `line` against a router with these links: exit status, output, error output.
+/// Runs `skup` with the words of `line` against a router with these links: exit status, output,
+/// error output.
 async fn skup(links: Vec<Link>, line: &str) -> (u8, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
@@ -22,7 +23,8 @@ async fn skup(links: Vec<Link>, line: &str) -> (u8, String, String) {
 async fn asked(path: &Path, line: &str) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let socket = [OsString::from("--socket"), path.as_os_str().to_owned()];
-    let status = run(line.split(' ').map(OsString::from).chain(socket).collect(), &mut out, &mut err).await;
+    let status =
+        run(line.split(' ').map(OsString::from).chain(socket).collect(), &mut out, &mut err).await;
     (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 
@@ -85,30 +87,43 @@ async fn json_is_the_answer_as_it_came_and_exits_alike() {
     let (status, out, _) = skup(links.clone(), "link status --json").await;
     assert_eq!(status, 1);
     assert_eq!(serde_json::from_str::<Vec<Link>>(&out).unwrap(), Sample(links).links());
-    assert!(out.contains("\"kind\": \"hello-lost\"") && out.contains("\"text\": \"the connection stands"), "{out}");
+    assert!(
+        out.contains("\"kind\": \"hello-lost\"")
+            && out.contains("\"text\": \"the connection stands"),
+        "{out}"
+    );
 }
 
 #[tokio::test]
 async fn a_service_that_nobody_serves_is_a_no() {
     assert_eq!(skup(vec![], "service status db").await.0, 1);
     let (status, _, err) = skup(vec![], "service status mail").await;
-    assert_eq!((status, err.as_str()), (1, "skup: there is no service 'mail' (there is hello, db)\n"));
+    assert_eq!(
+        (status, err.as_str()),
+        (1, "skup: there is no service 'mail' (there is hello, db)\n")
+    );
 }
 
 #[tokio::test]
 async fn waiting_ends_when_the_link_is_active_or_the_time_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
-    // No router yet: it starts while the command waits, with a link that is not active, and then with one that is.
+    // No router yet: it starts while the command waits, with a link that is not active, and then
+    // with one that is.
     let (asked, ()) = tokio::join!(asked(&path, "link status --wait 20"), async {
         for links in [vec![failing("link1", Reason::NeverTried)], vec![active("link1")]] {
             let socket = AdminSocket::bind(&path).unwrap();
-            let _ = tokio::time::timeout(ASK_AGAIN * 3, serve(socket, Arc::new(Sample(links)), Limits::default())).await;
+            let _ = tokio::time::timeout(
+                ASK_AGAIN * 3,
+                serve(socket, Arc::new(Sample(links)), Limits::default()),
+            )
+            .await;
         }
     });
     assert_eq!(asked, (0, "Link link1 is active\n".to_owned(), String::new()));
 
-    let (status, out, _) = skup(vec![failing("link1", Reason::NeverTried)], "link status --wait 0.1").await;
+    let (status, out, _) =
+        skup(vec![failing("link1", Reason::NeverTried)], "link status --wait 0.1").await;
     assert_eq!(status, 1);
     assert!(out.starts_with("Link link1 not connected"), "{out}");
 }

@@ -31,10 +31,15 @@ pub(in crate::bin) const TARGETS: u8 = 1;
 
 /// The option that asks another interior router.
 pub(in crate::bin) const ROUTER: Opt =
-    Opt::value("router", "ID", "Ask the router of this id, by way of the one connected to.").short('r');
+    Opt::value("router", "ID", "Ask the router of this id, by way of the one connected to.")
+        .short('r');
 /// The option that asks an edge router.
-pub(in crate::bin) const EDGE_ROUTER: Opt =
-    Opt::value("edge-router", "ID", "Ask the edge router of this id, by way of the one connected to.").short('d');
+pub(in crate::bin) const EDGE_ROUTER: Opt = Opt::value(
+    "edge-router",
+    "ID",
+    "Ask the edge router of this id, by way of the one connected to.",
+)
+.short('d');
 
 /// How long to wait when nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,7 +63,11 @@ pub(in crate::bin) struct Connecting {
 
 impl Connecting {
     /// Takes an option if it is one of these, and gives it back if not.
-    pub(in crate::bin) fn take(&mut self, command: &Command, part: Part) -> Result<Option<Part>, UsageError> {
+    pub(in crate::bin) fn take(
+        &mut self,
+        command: &Command,
+        part: Part,
+    ) -> Result<Option<Part>, UsageError> {
         let Part::Option(option, value) = part else { return Ok(Some(part)) };
         let path = || Some(PathBuf::from(&value));
         match option.long {
@@ -67,7 +76,9 @@ impl Connecting {
                 let seconds: f64 = command.number(option, "float", &value)?;
                 // Infinity is a long time, and what is no number is none.
                 let wait = Duration::try_from_secs_f64(if seconds > 1e9 { 1e9 } else { seconds });
-                let wait = wait.map_err(|_| command.error(format!("argument -t/--timeout: invalid float value: '{value}'")))?;
+                let wait = wait.map_err(|_| {
+                    command.error(format!("argument -t/--timeout: invalid float value: '{value}'"))
+                })?;
                 self.timeout = Some(if wait.is_zero() { NO_TIMEOUT } else { wait });
             }
             "router" => self.router = Some(value),
@@ -88,19 +99,26 @@ impl Connecting {
     }
 
     /// How to connect, and the address of the node to ask.
-    pub(in crate::bin) fn options(self, name: &'static str) -> Result<(Options, String), ClientError> {
+    pub(in crate::bin) fn options(
+        self,
+        name: &'static str,
+    ) -> Result<(Options, String), ClientError> {
         let mut url = Url::parse(self.bus.as_deref().unwrap_or("0.0.0.0"))?;
         if self.tls.certificate.is_some() || self.tls.trust.is_some() {
             url.scheme = Scheme::Amqps;
         }
         let tls_password = self.ssl_password_file.map(password).transpose()?.or(self.tls.password);
-        let sasl_password = self.sasl_password_file.map(password).transpose()?.or(self.sasl.password);
+        let sasl_password =
+            self.sasl_password_file.map(password).transpose()?.or(self.sasl.password);
         let sasl = SaslOptions {
             mechanisms: self.sasl.mechanisms,
             user: self.sasl.user.or_else(|| url.user.clone()),
             password: sasl_password.or_else(|| url.password.clone()),
         };
-        let address = url.path.clone().unwrap_or_else(|| node_address(self.router.as_deref(), self.edge_router.as_deref()));
+        let address = url
+            .path
+            .clone()
+            .unwrap_or_else(|| node_address(self.router.as_deref(), self.edge_router.as_deref()));
         let tls = TlsOptions { password: tls_password, ..self.tls };
         Ok((Options { url, name, timeout: self.timeout.unwrap_or(TIMEOUT), tls, sasl }, address))
     }
@@ -108,8 +126,9 @@ impl Connecting {
 
 /// The password in a file, without the blanks around it.
 fn password(file: PathBuf) -> Result<String, ClientError> {
-    let failed =
-        |error: std::io::Error| ClientError::Option(format!("the password file {} cannot be read: {error}", file.display()));
+    let failed = |error: std::io::Error| {
+        ClientError::Option(format!("the password file {} cannot be read: {error}", file.display()))
+    };
     let mut text = Vec::new();
     let open = std::fs::File::open(&file).map_err(failed)?;
     let limit = u64::try_from(PASSWORD_LIMIT).unwrap_or(u64::MAX);

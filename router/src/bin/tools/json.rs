@@ -1,4 +1,5 @@
-//! AMQP values as JSON, and JSON as the C router's tools print it: ASCII, with a blank behind each comma and colon of a line.
+//! AMQP values as JSON, and JSON as the C router's tools print it: ASCII, with a blank behind each
+//! comma and colon of a line.
 
 use std::io::{self, Write};
 
@@ -9,7 +10,8 @@ use skupper_proto::amqp::Value;
 
 use crate::text::is_obeyed;
 
-/// An AMQP value as JSON. What JSON has no form for becomes text. Of a key that comes twice the last value counts.
+/// An AMQP value as JSON. What JSON has no form for becomes text. Of a key that comes twice the
+/// last value counts.
 pub(in crate::bin) fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -23,22 +25,29 @@ pub(in crate::bin) fn to_json(value: &Value) -> Json {
         | Value::Long(_)
         | Value::Timestamp(_) => value.as_i64().map_or(Json::Null, Json::from),
         Value::Ulong(number) => Json::from(*number),
-        Value::Float(number) => Number::from_f64(f64::from(*number)).map_or(Json::Null, Json::Number),
+        Value::Float(number) => {
+            Number::from_f64(f64::from(*number)).map_or(Json::Null, Json::Number)
+        }
         Value::Double(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
         Value::Decimal32(octets) => Json::String(hexadecimal(octets)),
         Value::Decimal64(octets) => Json::String(hexadecimal(octets)),
         Value::Decimal128(octets) => Json::String(hexadecimal(octets)),
         Value::Uuid(octets) => {
             let digits = hexadecimal(octets);
-            let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| digits.get(range).unwrap_or_default());
+            let parts = [0..8, 8..12, 12..16, 16..20, 20..32]
+                .map(|range| digits.get(range).unwrap_or_default());
             Json::String(parts.join("-"))
         }
         Value::Char(character) => Json::String(character.to_string()),
         Value::Binary(octets) => Json::String(String::from_utf8_lossy(octets).into_owned()),
         Value::String(text) => Json::String(text.clone()),
         Value::Symbol(symbol) => Json::String(symbol.as_str().to_owned()),
-        Value::List(items) | Value::Array(items) => Json::Array(items.iter().map(to_json).collect()),
-        Value::Map(pairs) => Json::Object(pairs.iter().map(|(key, value)| (key_text(key), to_json(value))).collect()),
+        Value::List(items) | Value::Array(items) => {
+            Json::Array(items.iter().map(to_json).collect())
+        }
+        Value::Map(pairs) => {
+            Json::Object(pairs.iter().map(|(key, value)| (key_text(key), to_json(value))).collect())
+        }
         Value::Described(described) => to_json(&described.1),
     }
 }
@@ -72,13 +81,20 @@ pub(in crate::bin) fn from_json(json: &Json) -> Value {
 
 /// A JSON object as an AMQP map.
 pub(in crate::bin) fn map(members: &Map<String, Json>) -> Value {
-    Value::Map(members.iter().map(|(key, value)| (Value::string(key.as_str()), from_json(value))).collect())
+    Value::Map(
+        members
+            .iter()
+            .map(|(key, value)| (Value::string(key.as_str()), from_json(value)))
+            .collect(),
+    )
 }
 
-/// JSON as text, without a line end. `indent` is the number of blanks a level; without one all is on one line.
+/// JSON as text, without a line end. `indent` is the number of blanks a level; without one all is
+/// on one line.
 pub(in crate::bin) fn text(json: &Json, indent: Option<usize>) -> String {
     let mut out = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut out, Style { indent, depth: 0, filled: false });
+    let mut serializer =
+        Serializer::with_formatter(&mut out, Style { indent, depth: 0, filled: false });
     // Values of JSON into memory: nothing can fail.
     let _ = json.serialize(&mut serializer);
     String::from_utf8(out).unwrap_or_default()
@@ -179,8 +195,13 @@ impl Formatter for Style {
         Ok(())
     }
 
-    /// What is not ASCII is written as UTF-16 in escapes: terminals and pipes of any encoding take it.
-    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+    /// What is not ASCII is written as UTF-16 in escapes: terminals and pipes of any encoding take
+    /// it.
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(|character: char| !character.is_ascii()) {
             let (plain, special) = rest.split_at(at);

@@ -1,7 +1,8 @@
 //! Reads a command line by a table of options.
 //!
-//! Long options may be shortened as long as only one is meant, values may stand in the same word or in the next, and words and options may be mixed: so the
-//! C router's tools take them, and scripts make use of it.
+//! Long options may be shortened as long as only one is meant, values may stand in the same word or
+//! in the next, and words and options may be mixed: so the C router's tools take them, and scripts
+//! make use of it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -26,7 +27,11 @@ impl Opt {
         Self { short: None, long, value: None, help, group: 0 }
     }
 
-    pub(in crate::bin) const fn value(long: &'static str, value: &'static str, help: &'static str) -> Self {
+    pub(in crate::bin) const fn value(
+        long: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
         Self { short: None, long, value: Some(value), help, group: 0 }
     }
 
@@ -40,7 +45,8 @@ impl Opt {
 
     /// The option as errors name it.
     fn name(&self) -> String {
-        self.short.map_or_else(|| format!("--{}", self.long), |short| format!("-{short}/--{}", self.long))
+        self.short
+            .map_or_else(|| format!("--{}", self.long), |short| format!("-{short}/--{}", self.long))
     }
 }
 
@@ -98,8 +104,15 @@ impl Command {
     }
 
     /// The value of an option as a number, or whatever else is read from text.
-    pub(in crate::bin) fn number<T: std::str::FromStr>(&self, option: &Opt, kind: &str, text: &str) -> Result<T, UsageError> {
-        text.trim().parse().map_err(|_| self.error(format!("argument {}: invalid {kind} value: '{text}'", option.name())))
+    pub(in crate::bin) fn number<T: std::str::FromStr>(
+        &self,
+        option: &Opt,
+        kind: &str,
+        text: &str,
+    ) -> Result<T, UsageError> {
+        text.trim().parse().map_err(|_| {
+            self.error(format!("argument {}: invalid {kind} value: '{text}'", option.name()))
+        })
     }
 
     fn options(&self) -> impl Iterator<Item = &'static Opt> {
@@ -107,21 +120,29 @@ impl Command {
     }
 
     /// Reads the arguments behind the command's name.
-    pub(in crate::bin) fn read(&self, args: impl IntoIterator<Item = OsString>) -> Result<Wish, UsageError> {
+    pub(in crate::bin) fn read(
+        &self,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Wish, UsageError> {
         let mut parser = Parser::from_args(args);
         let mut parts = Vec::new();
         let mut groups: Vec<&'static Opt> = Vec::new();
         loop {
-            let (written, option) = match parser.next().map_err(|error| self.error(error.to_string()))? {
-                None => return Ok(Wish::Parts(parts)),
-                Some(Arg::Value(word)) => {
-                    parts.push(Part::Word(self.text(word)?));
-                    continue;
-                }
-                Some(Arg::Short(letter)) => (format!("-{letter}"), self.options().find(|option| option.short == Some(letter))),
-                Some(Arg::Long(name)) => (format!("--{name}"), self.long(name)?),
-            };
-            let option = option.ok_or_else(|| self.error(format!("unrecognized arguments: {written}")))?;
+            let (written, option) =
+                match parser.next().map_err(|error| self.error(error.to_string()))? {
+                    None => return Ok(Wish::Parts(parts)),
+                    Some(Arg::Value(word)) => {
+                        parts.push(Part::Word(self.text(word)?));
+                        continue;
+                    }
+                    Some(Arg::Short(letter)) => (
+                        format!("-{letter}"),
+                        self.options().find(|option| option.short == Some(letter)),
+                    ),
+                    Some(Arg::Long(name)) => (format!("--{name}"), self.long(name)?),
+                };
+            let option =
+                option.ok_or_else(|| self.error(format!("unrecognized arguments: {written}")))?;
             if option == HELP {
                 return Ok(Wish::Print(self.help()));
             }
@@ -129,8 +150,14 @@ impl Command {
                 return Ok(Wish::Print(format!("{}\n", env!("CARGO_PKG_VERSION"))));
             }
             if option.group > 0 {
-                if let Some(other) = groups.iter().find(|other| other.group == option.group && **other != option) {
-                    return Err(self.error(format!("argument {}: not allowed with argument {}", option.name(), other.name())));
+                if let Some(other) =
+                    groups.iter().find(|other| other.group == option.group && **other != option)
+                {
+                    return Err(self.error(format!(
+                        "argument {}: not allowed with argument {}",
+                        option.name(),
+                        other.name()
+                    )));
                 }
                 groups.push(option);
             }
@@ -147,12 +174,15 @@ impl Command {
         if let Some(exact) = self.options().find(|option| option.long == name) {
             return Ok(Some(exact));
         }
-        let mut begin: Vec<_> = self.options().filter(|option| option.long.starts_with(name)).collect();
+        let mut begin: Vec<_> =
+            self.options().filter(|option| option.long.starts_with(name)).collect();
         match begin.len() {
             0 | 1 => Ok(begin.pop()),
             _ => {
-                let names: Vec<_> = begin.iter().map(|option| format!("--{}", option.long)).collect();
-                Err(self.error(format!("ambiguous option: --{name} could match {}", names.join(", "))))
+                let names: Vec<_> =
+                    begin.iter().map(|option| format!("--{}", option.long)).collect();
+                Err(self
+                    .error(format!("ambiguous option: --{name} could match {}", names.join(", "))))
             }
         }
     }
@@ -167,7 +197,9 @@ impl Command {
     }
 
     fn text(&self, word: OsString) -> Result<String, UsageError> {
-        word.into_string().map_err(|word| self.error(format!("argument is not UTF-8: {}", word.to_string_lossy())))
+        word.into_string().map_err(|word| {
+            self.error(format!("argument is not UTF-8: {}", word.to_string_lossy()))
+        })
     }
 
     fn help(&self) -> String {
@@ -177,16 +209,23 @@ impl Command {
             let _ = writeln!(text, "\n{}:", chapter.title);
             let extra: &[&Opt] = if chapter.options.is_empty() { &[HELP, VERSION] } else { &[] };
             for option in extra.iter().copied().chain(chapter.options) {
-                let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+                let short =
+                    option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
                 let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
-                let _ = writeln!(text, "  {:<38} {}", format!("{short}--{}{value}", option.long), option.help);
+                let _ = writeln!(
+                    text,
+                    "  {:<38} {}",
+                    format!("{short}--{}{value}", option.long),
+                    option.help
+                );
             }
         }
         text
     }
 }
 
-/// Whether a word is an option rather than the value of the one before it. A negative number is a value.
+/// Whether a word is an option rather than the value of the one before it. A negative number is a
+/// value.
 fn is_option(word: &OsStr) -> bool {
     let Some(rest) = word.to_str().and_then(|word| word.strip_prefix('-')) else { return false };
     !rest.is_empty() && !rest.contains(' ') && rest.parse::<f64>().is_err()

@@ -1,7 +1,8 @@
 //! What stands around a command: the runtime, the output, the exit status.
 //!
-//! The exit status is 0 for an answer, 1 for none, 2 for a command line that means nothing. An error is one line on standard output, as
-//! scripts that read the C router's tools expect it: a word for its kind, a colon, a text.
+//! The exit status is 0 for an answer, 1 for none, 2 for a command line that means nothing. An
+//! error is one line on standard output, as scripts that read the C router's tools expect it: a
+//! word for its kind, a colon, a text.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -36,14 +37,20 @@ pub(in crate::bin) enum Failure {
 /// The word for a kind of error.
 const fn kind(error: &ClientError) -> &'static str {
     match error {
-        ClientError::Url(_) | ClientError::Option(_) | ClientError::Unexpected { .. } => "ValueError",
+        ClientError::Url(_) | ClientError::Option(_) | ClientError::Unexpected { .. } => {
+            "ValueError"
+        }
         ClientError::Files(_) => "SSLException",
         ClientError::Dial { source: DialError::Name(_), .. } => "gaierror",
-        ClientError::Dial { .. } | ClientError::Tls { .. } | ClientError::Disconnected { .. } => "ConnectionException",
+        ClientError::Dial { .. } | ClientError::Tls { .. } | ClientError::Disconnected { .. } => {
+            "ConnectionException"
+        }
         ClientError::TimedOut { .. } => "Timeout",
         ClientError::Detached { .. } => "LinkDetached",
         ClientError::NotAccepted { .. } => "SendException",
-        ClientError::Response(_) | ClientError::TooMany(_) | ClientError::NoTable => "ManagementError",
+        ClientError::Response(_) | ClientError::TooMany(_) | ClientError::NoTable => {
+            "ManagementError"
+        }
         ClientError::Status { status, .. } => match *status {
             Status::BAD_REQUEST => "BadRequestStatus",
             Status::UNAUTHORIZED => "UnauthorizedStatus",
@@ -56,8 +63,12 @@ const fn kind(error: &ClientError) -> &'static str {
     }
 }
 
-/// Runs a command, prints its answer or its failure, and says how the process ends. What the command wrote before it failed is printed too.
-pub(in crate::bin) fn run(name: &str, command: impl AsyncFnOnce(&mut String) -> Result<(), Failure>) -> ExitCode {
+/// Runs a command, prints its answer or its failure, and says how the process ends. What the
+/// command wrote before it failed is printed too.
+pub(in crate::bin) fn run(
+    name: &str,
+    command: impl AsyncFnOnce(&mut String) -> Result<(), Failure>,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

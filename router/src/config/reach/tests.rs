@@ -8,11 +8,16 @@ use crate::schema::{entity_type, entity_types};
 
 fn entity(kind: &str, attributes: Json) -> Entity {
     let Json::Object(attributes) = attributes else { panic!("attributes are a map") };
-    Entity::new(entity_type(kind).unwrap(), attributes.iter().map(|(name, value)| (name.as_str(), value))).unwrap()
+    Entity::new(
+        entity_type(kind).unwrap(),
+        attributes.iter().map(|(name, value)| (name.as_str(), value)),
+    )
+    .unwrap()
 }
 
 fn reach(sections: Json, sources: &[PathBuf]) -> Reach {
-    let document = Document { name: "c.json".to_owned(), text: sections.to_string(), format: Format::Json };
+    let document =
+        Document { name: "c.json".to_owned(), text: sections.to_string(), format: Format::Json };
     Reach::new(&Config::read(&[document], 1).unwrap(), sources, |_| None)
 }
 
@@ -42,9 +47,14 @@ fn certificates_stand_beside_the_configuration_or_below() {
     symlink(&outside, inside.join("folder")).unwrap();
     symlink(outside.join("file"), inside.join("link")).unwrap();
     symlink(outside.join("later"), inside.join("dangling")).unwrap();
-    for file in ["../out/file", "folder/file", "folder/later", "link", "dangling", "nowhere/../../out/file"] {
+    for file in
+        ["../out/file", "folder/file", "folder/later", "link", "dangling", "nowhere/../../out/file"]
+    {
         let error = reach.check(&profile(inside.join(file))).expect_err(file).to_string();
-        assert!(error.starts_with("certFile '") && error.contains(inside.to_str().unwrap()), "{error}");
+        assert!(
+            error.starts_with("certFile '") && error.contains(inside.to_str().unwrap()),
+            "{error}"
+        );
     }
     for file in ["/etc/shadow", "/", "/proc/self/environ"] {
         reach.check(&profile(file)).expect_err(file);
@@ -54,14 +64,17 @@ fn certificates_stand_beside_the_configuration_or_below() {
 #[test]
 fn controllers_write_where_they_always_do() {
     let bare = reach(json!([["router", {}]]), &[]);
-    for file in
-        ["/etc/skupper-router-certs/link-1-profile/tls.crt", "/etc/skupper-router/runtime/certs/skupper-local-server/tls.crt"]
-    {
+    for file in [
+        "/etc/skupper-router-certs/link-1-profile/tls.crt",
+        "/etc/skupper-router/runtime/certs/skupper-local-server/tls.crt",
+    ] {
         assert_eq!(bare.check(&profile(file)), Ok(()), "{file}");
     }
-    let proxy = json!({ "name": "x", "password": "file:/etc/skupper-router-proxies/x/password.txt" });
+    let proxy =
+        json!({ "name": "x", "password": "file:/etc/skupper-router-proxies/x/password.txt" });
     assert_eq!(bare.check(&entity("proxyProfile", proxy)), Ok(()));
-    let document = Document { name: "c".to_owned(), text: "router {\n}\n".to_owned(), format: Format::Conf };
+    let document =
+        Document { name: "c".to_owned(), text: "router {\n}\n".to_owned(), format: Format::Conf };
     let config = Config::read(&[document], 1).unwrap();
     let based = Reach::new(&config, &[], |name| (name == BASE).then(|| "/srv/base".to_owned()));
     assert_eq!(based.check(&profile("/srv/base/runtime/certs/p/tls.crt")), Ok(()));
@@ -93,9 +106,14 @@ fn each_use_has_folders_of_its_own() {
     let reach = reach(sections, &[inside.join("skrouterd.json")]);
     let web = |folder: PathBuf| entity("listener", json!({ "port": 2, "httpRootDir": folder }));
     let log = |file: PathBuf| entity("log", json!({ "module": "AGENT", "outputFile": file }));
-    assert_eq!([reach.check(&web(www.clone())), reach.check(&web(www.join("sub")))], [Ok(()), Ok(())]);
+    assert_eq!(
+        [reach.check(&web(www.clone())), reach.check(&web(www.join("sub")))],
+        [Ok(()), Ok(())]
+    );
     // There keys and passwords may stand, which must not be served or overwritten.
-    for refused in [web(inside.clone()), web(outside), log(inside.join("skrouterd.json")), log(www.join("x"))] {
+    for refused in
+        [web(inside.clone()), web(outside), log(inside.join("skrouterd.json")), log(www.join("x"))]
+    {
         reach.check(&refused).unwrap_err();
     }
     assert_eq!(reach.check(&log(logs.join("agent.log"))), Ok(()));
@@ -114,7 +132,9 @@ fn a_file_in_a_folder_of_everybodys_implies_itself_alone() {
     let reach = reach(sections, &["/etc/skrouterd.json".into()]);
     assert_eq!(reach.check(&profile("/etc/ca.pem")), Ok(()));
     reach.check(&profile("/etc/shadow")).unwrap_err();
-    reach.check(&entity("log", json!({ "module": "AGENT", "outputFile": "/var/log/wtmp" }))).unwrap_err();
+    reach
+        .check(&entity("log", json!({ "module": "AGENT", "outputFile": "/var/log/wtmp" })))
+        .unwrap_err();
     reach.check(&entity("listener", json!({ "port": 2, "httpRootDir": "/etc" }))).unwrap_err();
     reach.check(&entity("listener", json!({ "port": 2, "httpRootDir": "/root" }))).unwrap_err();
 }
@@ -123,24 +143,35 @@ fn a_file_in_a_folder_of_everybodys_implies_itself_alone() {
 fn passwords_are_fetched_from_within_reach() {
     let sections = json!([["sslProfile", { "name": "p", "password": "env:KEY_PASSWORD" }]]);
     let reach = reach(sections, &[]);
-    let with = |password: &str| entity("connector", json!({ "saslUsername": "u", "saslPassword": password }));
-    for allowed in ["env:KEY_PASSWORD", "env: KEY_PASSWORD", "plain", "pass:x", "literal:file:/etc/shadow"] {
+    let with = |password: &str| {
+        entity("connector", json!({ "saslUsername": "u", "saslPassword": password }))
+    };
+    for allowed in
+        ["env:KEY_PASSWORD", "env: KEY_PASSWORD", "plain", "pass:x", "literal:file:/etc/shadow"]
+    {
         assert_eq!(reach.check(&with(allowed)), Ok(()), "{allowed}");
     }
     let error = reach.check(&with("env:OTHER")).unwrap_err();
     assert_eq!(error.attribute, "saslPassword");
-    assert!(error.to_string().contains("'OTHER'") && error.to_string().contains("KEY_PASSWORD"), "{error}");
-    assert!(reach.check(&with("file:/etc/shadow")).unwrap_err().to_string().contains("'/etc/shadow'"));
+    assert!(
+        error.to_string().contains("'OTHER'") && error.to_string().contains("KEY_PASSWORD"),
+        "{error}"
+    );
+    assert!(
+        reach.check(&with("file:/etc/shadow")).unwrap_err().to_string().contains("'/etc/shadow'")
+    );
 }
 
 #[test]
 fn every_file_that_management_may_name_has_a_use() {
     for attribute in entity_types().flat_map(|kind| {
-        let changes = kind.operations().any(|operation| ["CREATE", "UPDATE"].contains(&operation.name()));
+        let changes =
+            kind.operations().any(|operation| ["CREATE", "UPDATE"].contains(&operation.name()));
         kind.own_attributes.iter().chain(kind.further_attributes).filter(move |_| changes)
     }) {
-        let file =
-            attribute.kind == crate::schema::Kind::Path || attribute.name.ends_with("File") || attribute.name.ends_with("Dir");
+        let file = attribute.kind == crate::schema::Kind::Path
+            || attribute.name.ends_with("File")
+            || attribute.name.ends_with("Dir");
         assert!(!file || attribute.names_file.is_some(), "{}", attribute.name);
     }
 }

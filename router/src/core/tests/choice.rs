@@ -1,18 +1,21 @@
 //! Where a delivery goes, by treatment.
 
-use super::world::{World, core, finish, stream};
-use super::{Bell, Sink};
-use crate::core::{
-    Address, AddressRule, CLIENT_ADDRESS_OCTETS, Command, Core, Delivery, GroupKey, LocalConsumer, Mailbox, Message, Via,
-};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
 use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressKey, MAX_KEY_LENGTH, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::time::Instant;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::task::Waker;
+
+use super::world::{World, core, finish, stream};
+use super::{Bell, Sink};
+use crate::core::{
+    Address, AddressRule, CLIENT_ADDRESS_OCTETS, Command, Core, Delivery, GroupKey, LocalConsumer,
+    Mailbox, Message, Via,
+};
 
 fn address(core: &Arc<Core>) -> Arc<Address> {
     let (address, _) = core.watch("service");
@@ -48,13 +51,20 @@ fn equals_take_turns_also_one_after_the_other() {
         let sinks = [Sink::new(), Sink::new(), Sink::new()];
         let consumptions: Vec<_> = sinks
             .iter()
-            .map(|sink| core.consume("service", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO))
+            .map(|sink| {
+                core.consume(
+                    "service",
+                    LocalConsumer::new(Arc::clone(sink) as Arc<_>),
+                    Instant::ZERO,
+                )
+            })
             .collect();
         let address = address(&core);
         for _ in 0..9 {
             deliver(&core, &address);
             // Each is over before the next begins.
-            let open: Vec<_> = sinks.iter().flat_map(|sink| sink.0.lock().unwrap().clone()).collect();
+            let open: Vec<_> =
+                sinks.iter().flat_map(|sink| sink.0.lock().unwrap().clone()).collect();
             open.iter().for_each(|delivery| finish(delivery));
         }
         assert_eq!(sinks.each_ref().map(|sink| sink.count()), [3, 3, 3], "{treatment:?}");
@@ -67,8 +77,9 @@ fn equals_take_turns_also_one_after_the_other() {
 fn balanced_evens_out_what_is_open() {
     let core = core("a", Treatment::Balanced);
     let sinks = [Sink::new(), Sink::new()];
-    let _consumptions =
-        sinks.each_ref().map(|sink| core.consume("service", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO));
+    let _consumptions = sinks.each_ref().map(|sink| {
+        core.consume("service", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO)
+    });
     let address = address(&core);
     for _ in 0..20 {
         deliver(&core, &address);
@@ -87,7 +98,8 @@ fn balanced_counts_cost_as_open_deliveries() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
     world.connect(0, 1, 7, None);
     let sinks = [Sink::new(), Sink::new()];
-    let _consumptions = [world.consume(0, "service", &sinks[0]), world.consume(1, "service", &sinks[1])];
+    let _consumptions =
+        [world.consume(0, "service", &sinks[0]), world.consume(1, "service", &sinks[1])];
     world.settle();
     let address = address(&world.cores[0]);
     for _ in 0..27 {
@@ -128,7 +140,12 @@ fn an_addresss_priority_goes_before_its_messages() {
             world.settle();
             let message = Message { priority: 3, ..Message::default() };
             let core = &world.cores[0];
-            assert!(core.route(Delivery::whole(message, Bytes::new(), core.own()), core.read("service")));
+            assert!(
+                core.route(
+                    Delivery::whole(message, Bytes::new(), core.own()),
+                    core.read("service")
+                )
+            );
             let mut commands = VecDeque::new();
             world.wires[0][0].mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
             let via = commands.iter().find_map(|command| match command {
@@ -145,7 +162,8 @@ fn full_destination_is_the_last_choice() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
     world.connect(0, 1, 100_000, None);
     let sinks = [Sink::new(), Sink::new()];
-    let _consumptions = [world.consume(0, "service", &sinks[0]), world.consume(1, "service", &sinks[1])];
+    let _consumptions =
+        [world.consume(0, "service", &sinks[0]), world.consume(1, "service", &sinks[1])];
     world.settle();
     let address = address(&world.cores[0]);
     for _ in 0..250 {
@@ -183,12 +201,16 @@ fn data_connections_take_turns_whoever_else_is_looked_at() {
     world.connect(0, 1, 1, Some("b's"));
     world.connect(0, 2, 1, Some("c's"));
     let groups = [GroupKey::new("b", "b's"), GroupKey::new("c", "c's")];
-    let data: Vec<_> = groups.iter().flat_map(|group| [(group, Mailbox::new(0)), (group, Mailbox::new(0))]).collect();
+    let data: Vec<_> = groups
+        .iter()
+        .flat_map(|group| [(group, Mailbox::new(0)), (group, Mailbox::new(0))])
+        .collect();
     for (group, mailbox) in &data {
         world.cores[0].data_up(group, 0, mailbox);
     }
     let sinks = [Sink::new(), Sink::new()];
-    let _consumptions = [world.consume(1, "service", &sinks[0]), world.consume(2, "service", &sinks[1])];
+    let _consumptions =
+        [world.consume(1, "service", &sinks[0]), world.consume(2, "service", &sinks[1])];
     world.settle();
     let address = address(&world.cores[0]);
     for _ in 0..16 {
@@ -228,7 +250,9 @@ fn clients_have_a_budget_of_addresses() {
     };
     // With the longest addresses, the octets are used up first.
     let long = |number: usize| format!("{number:0>width$}", width = MAX_KEY_LENGTH - 1);
-    let mut held: Vec<_> = (0..CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH).map_while(|number| serve(long(number))).collect();
+    let mut held: Vec<_> = (0..CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH)
+        .map_while(|number| serve(long(number)))
+        .collect();
     assert_eq!(held.len(), CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH);
     assert!(serve("one more".to_owned()).is_none());
     held.push(serve(long(0)).expect("another consumer of an address takes no place"));

@@ -1,14 +1,16 @@
 //! One delivery between its producer and its consumer.
 
-use super::Bell;
-use crate::core::{AHEAD, Account, Class, Delivery, Ended, Holder, Mailbox, Message, Notify};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::DeliveryState;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::task::Waker;
+
+use super::Bell;
+use crate::core::{AHEAD, Account, Class, Delivery, Ended, Holder, Mailbox, Message, Notify};
 
 /// Who is charged for one delivery.
 struct Charged {
@@ -75,9 +77,15 @@ fn the_last_octets_and_their_end_are_one_word() {
     delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
     delivery.push_last(octets("abc"), Ended::Complete);
     let mut chunks = VecDeque::new();
-    assert_eq!((ready(&mailbox), delivery.take(100, &mut chunks)), (vec![7], (3, Some(Ended::Complete))));
+    assert_eq!(
+        (ready(&mailbox), delivery.take(100, &mut chunks)),
+        (vec![7], (3, Some(Ended::Complete)))
+    );
     delivery.push_last(octets("late"), Ended::Aborted);
-    assert_eq!((ready(&mailbox), delivery.ended(), budget.held()), (vec![], Some(Ended::Complete), 0));
+    assert_eq!(
+        (ready(&mailbox), delivery.ended(), budget.held()),
+        (vec![], Some(Ended::Complete), 0)
+    );
 }
 
 #[test]
@@ -87,7 +95,10 @@ fn each_word_of_the_sender_wakes_the_consumer_that_has_heard_the_last() {
     delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 7));
     delivery.set_sender_state(DeliveryState::Other(Value::Ulong(1)));
     delivery.set_sender_state(DeliveryState::Other(Value::Ulong(2)));
-    assert_eq!((ready(&mailbox), delivery.sender_state()), (vec![7], Some(DeliveryState::Other(Value::Ulong(2)))));
+    assert_eq!(
+        (ready(&mailbox), delivery.sender_state()),
+        (vec![7], Some(DeliveryState::Other(Value::Ulong(2))))
+    );
     delivery.settle();
     assert_eq!((ready(&mailbox), delivery.is_sender_settled()), (vec![7], true));
 }
@@ -136,7 +147,11 @@ fn producer_is_woken_when_it_may_be_held_back_and_for_every_word_of_the_consumer
     delivery.outcome(Some(DeliveryState::Released), true);
     assert_eq!(bell.rings(), 1);
     let progress = delivery.progress();
-    assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), true), "the first outcome stays");
+    assert_eq!(
+        (progress.outcome, progress.settled),
+        (Some(DeliveryState::Accepted), true),
+        "the first outcome stays"
+    );
     delivery.outcome(Some(DeliveryState::Released), true);
     assert_eq!(bell.rings(), 0);
 }
@@ -248,7 +263,10 @@ fn loss_of_a_consumer_that_accepted_early_is_told() {
         early.consumer_lost();
         assert_eq!(bell.rings(), 1);
         let progress = early.progress();
-        assert_eq!((progress.outcome, progress.queued, budget.held()), (Some(DeliveryState::failed()), 0, 0));
+        assert_eq!(
+            (progress.outcome, progress.queued, budget.held()),
+            (Some(DeliveryState::failed()), 0, 0)
+        );
     }
     let (whole, _) = delivery();
     whole.push(octets("abc"));
@@ -351,8 +369,11 @@ fn allowances_are_lent_as_far_as_memory_goes() {
     let holder = holder(4_000_000);
     let lent = || holder.account().lent() / 1000;
     let new = |message| Delivery::new(message, &holder);
-    let acknowledge = |delivery: &Delivery, octets, allowance: u64| delivery.acknowledge(octets, 1000 * allowance);
-    let allowed = |delivery: &Delivery| (delivery.progress().allowance / 1000, delivery.lent() / 1000);
+    let acknowledge = |delivery: &Delivery, octets, allowance: u64| {
+        delivery.acknowledge(octets, 1000 * allowance)
+    };
+    let allowed =
+        |delivery: &Delivery| (delivery.progress().allowance / 1000, delivery.lent() / 1000);
     let first = new(Message { extensible: true, ..Message::default() });
     acknowledge(&first, 1, 600);
     assert_eq!((allowed(&first), lent()), ((600, 600), 600));
@@ -364,7 +385,8 @@ fn allowances_are_lent_as_far_as_memory_goes() {
     assert_eq!((allowed(&second).0, lent()), (0, 600), "a quarter of the ceiling is 1000");
     acknowledge(&second, 2, 400);
     assert_eq!((allowed(&second).0, lent()), (400, 1000));
-    // A neighbor that is no router of ours is told nothing; a producer in this process reads no further ahead for it.
+    // A neighbor that is no router of ours is told nothing; a producer in this process reads no
+    // further ahead for it.
     let other = new(Message::default());
     acknowledge(&other, 1, 1);
     assert_eq!(other.progress().allowance, 0);

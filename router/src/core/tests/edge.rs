@@ -1,16 +1,20 @@
 //! Edge connections, at both ends.
 
-use super::world::{World, core, core_of};
-use super::{Bell, Sink};
-use crate::core::{Consumption, Core, Delivery, Demand, EdgeConnection, LocalConsumer, Message, Notify};
+use std::sync::Arc;
+use std::task::Waker;
+
 use bytes::Bytes;
 use skupper_proto::address::{AddressClass, AddressKey, EDGE_UPLINK, RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{Flags, Outgoing};
 use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
-use std::sync::Arc;
-use std::task::Waker;
+
+use super::world::{World, core, core_of};
+use super::{Bell, Sink};
+use crate::core::{
+    Consumption, Core, Delivery, Demand, EdgeConnection, LocalConsumer, Message, Notify,
+};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -22,7 +26,12 @@ fn up(core: &Core, ordinal: u64) -> Arc<EdgeConnection> {
     core.edge_up(Arc::from("peer"), false, Some(ordinal), Notify::Nobody)
 }
 
-fn behind(core: &Arc<Core>, edge: &Arc<EdgeConnection>, key: AddressKey, sink: &Arc<Sink>) -> Consumption {
+fn behind(
+    core: &Arc<Core>,
+    edge: &Arc<EdgeConnection>,
+    key: AddressKey,
+    sink: &Arc<Sink>,
+) -> Consumption {
     core.serve(key, LocalConsumer::behind(edge, Arc::clone(sink) as Arc<_>, 250), NOW)
 }
 
@@ -31,12 +40,24 @@ fn here(core: &Arc<Core>, address: &str, sink: &Arc<Sink>) -> Consumption {
 }
 
 /// Routes a message as it comes from an edge router of a mesh, or from a client.
-fn send(core: &Arc<Core>, to: &str, from: Option<&Arc<EdgeConnection>>, mesh: Option<&str>) -> Arc<Delivery> {
+fn send(
+    core: &Arc<Core>,
+    to: &str,
+    from: Option<&Arc<EdgeConnection>>,
+    mesh: Option<&str>,
+) -> Arc<Delivery> {
     let mut annotations = Vec::new();
     if from.is_some() || mesh.is_some() {
-        Outgoing::originated(Flags::default(), "0/e").stripped().with_ingress_mesh(mesh).encode(&mut annotations);
+        Outgoing::originated(Flags::default(), "0/e")
+            .stripped()
+            .with_ingress_mesh(mesh)
+            .encode(&mut annotations);
     }
-    let message = Message { annotations: Bytes::from(annotations), edge: from.cloned(), ..Message::default() };
+    let message = Message {
+        annotations: Bytes::from(annotations),
+        edge: from.cloned(),
+        ..Message::default()
+    };
     let delivery = Delivery::new(message, core.own());
     core.route(Arc::clone(&delivery), core.read(to));
     delivery
@@ -65,7 +86,8 @@ fn nothing_goes_back_by_the_connection_it_came_by() {
     }
 }
 
-/// A stream may be anybody's of all who consume its address: one of them that may be a C router's decides.
+/// A stream may be anybody's of all who consume its address: one of them that may be a C router's
+/// decides.
 #[test]
 fn early_octets_are_for_those_who_all_take_them() {
     let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
@@ -74,7 +96,8 @@ fn early_octets_are_for_those_who_all_take_them() {
     world.settle();
     let sink = Sink::new();
     let (address, _watch) = world.cores[0].watch("service");
-    let takes_early = |world: &World| world.cores[0].choose(&address).expect("a destination").takes_early();
+    let takes_early =
+        |world: &World| world.cores[0].choose(&address).expect("a destination").takes_early();
     let _at_b = world.consume(1, "service", &sink);
     world.settle();
     assert!(takes_early(&world));
@@ -98,9 +121,13 @@ fn nothing_goes_back_to_its_mesh() {
     const OWN: &str = "mesh-of-both-of";
     for treatment in [Treatment::Balanced, Treatment::Multicast] {
         let core = core("i", treatment);
-        let (edges, sinks) = ([up(&core, 0), up(&core, 0), up(&core, 0)], [Sink::new(), Sink::new(), Sink::new()]);
-        let _consumptions: Vec<_> =
-            edges.iter().zip(&sinks).map(|(edge, sink)| behind(&core, edge, AddressKey::mobile("service"), sink)).collect();
+        let (edges, sinks) =
+            ([up(&core, 0), up(&core, 0), up(&core, 0)], [Sink::new(), Sink::new(), Sink::new()]);
+        let _consumptions: Vec<_> = edges
+            .iter()
+            .zip(&sinks)
+            .map(|(edge, sink)| behind(&core, edge, AddressKey::mobile("service"), sink))
+            .collect();
         core.set_mesh(&edges[0], OWN);
         core.set_mesh(&edges[1], OWN);
         core.set_mesh(&edges[2], "another-mesh-id");
@@ -153,7 +180,8 @@ fn edge_router_is_told_of_consumers_that_are_not_its_own() {
 fn edge_router_is_reached_over_the_network_where_it_came_last() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
     world.connect(0, 1, 1, None);
-    let (edges, sinks) = ([up(&world.cores[1], 0), up(&world.cores[1], 0)], [Sink::new(), Sink::new()]);
+    let (edges, sinks) =
+        ([up(&world.cores[1], 0), up(&world.cores[1], 0)], [Sink::new(), Sink::new()]);
     let key = AddressKey::new(AddressClass::Edge, "e");
     let _former = behind(&world.cores[1], &edges[0], key.clone(), &sinks[0]);
     let latter = behind(&world.cores[1], &edges[1], key, &sinks[1]);
@@ -164,7 +192,10 @@ fn edge_router_is_reached_over_the_network_where_it_came_last() {
     };
     let send = |world: &mut World| {
         let delivery = Delivery::new(back.clone(), world.cores[0].own());
-        world.cores[0].choose_by_text("amqp:/_edge/e/temp.1").expect("a way").deliver(Arc::clone(&delivery));
+        world.cores[0]
+            .choose_by_text("amqp:/_edge/e/temp.1")
+            .expect("a way")
+            .deliver(Arc::clone(&delivery));
         world.run(std::time::Duration::ZERO);
         delivery
     };
@@ -180,9 +211,17 @@ fn one_uplink_is_in_use_and_the_best_takes_its_place() {
     let (first, second) = (up(&core, 1), up(&core, 1));
     assert_eq!([&first, &second].map(|edge| edge.is_active()), [true, false]);
     let better = up(&core, 2);
-    assert_eq!([&first, &second, &better].map(|edge| edge.is_active()), [false, false, true], "a higher ordinal");
+    assert_eq!(
+        [&first, &second, &better].map(|edge| edge.is_active()),
+        [false, false, true],
+        "a higher ordinal"
+    );
     core.edge_down(&better);
-    assert_eq!([&first, &second].map(|edge| edge.is_active()), [true, false], "the one that opened first");
+    assert_eq!(
+        [&first, &second].map(|edge| edge.is_active()),
+        [true, false],
+        "the one that opened first"
+    );
     core.edge_down(&second);
     assert!(first.is_active());
     core.edge_down(&first);
@@ -203,7 +242,10 @@ fn uplink_hears_of_what_is_consumed_and_wanted_here() {
     let (_, watch) = core.watch("wanted");
     drop(early);
     assert_eq!(bell.rings(), 1, "one word for all that has changed");
-    assert_eq!(core.edge_demands(&edge), Some(vec![demand("early", false, false), demand("wanted", false, true)]));
+    assert_eq!(
+        core.edge_demands(&edge),
+        Some(vec![demand("early", false, false), demand("wanted", false, true)])
+    );
     // The uplink itself is neither.
     let proxy = behind(&core, &edge, AddressKey::mobile("wanted"), &sink);
     assert!(watch.is_reachable());
@@ -229,7 +271,10 @@ fn edge_router_that_stops_withdraws_what_it_serves() {
     let _service = here(&core, "service", &sink);
     let _ = core.edge_demands(&edge);
     core.withdraw(NOW);
-    assert_eq!(core.edge_demands(&edge), Some(vec![demand("service", false, false), demand("wanted", false, false)]));
+    assert_eq!(
+        core.edge_demands(&edge),
+        Some(vec![demand("service", false, false), demand("wanted", false, false)])
+    );
 }
 
 #[test]
@@ -279,7 +324,11 @@ fn reply_addresses_name_the_edge_router() {
     let edge = up(&core, 0);
     send(&core, &to, Some(&edge), None);
     assert_eq!(sink.count(), 1);
-    assert_eq!(core.poll_timer(NOW, Waker::noop()), None, "an edge router takes no part in the routing protocol");
+    assert_eq!(
+        core.poll_timer(NOW, Waker::noop()),
+        None,
+        "an edge router takes no part in the routing protocol"
+    );
 }
 
 fn beside(core: &Core, peer: &str) -> Arc<EdgeConnection> {
@@ -289,7 +338,8 @@ fn beside(core: &Core, peer: &str) -> Arc<EdgeConnection> {
 #[test]
 fn another_edge_router_is_reached_beside_while_it_is_linked() {
     let core = edge_router();
-    let (uplink, other, above, there) = (up(&core, 0), beside(&core, "other"), Sink::new(), Sink::new());
+    let (uplink, other, above, there) =
+        (up(&core, 0), beside(&core, "other"), Sink::new(), Sink::new());
     let _uplink = behind(&core, &uplink, EDGE_UPLINK.to_key(), &above);
     let direct = behind(&core, &other, AddressKey::new(AddressClass::Edge, "other"), &there);
     send(&core, "amqp:/_edge/other/x", None, None);
@@ -335,7 +385,10 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
     let bid = |ordinal, id: &str| Bid { ordinal, id: id.to_owned() };
     let core = core_of(RouterMode::Edge, "e", Treatment::Balanced);
     let mesh = |core: &Core| core.mesh().map(|mesh| mesh.to_string());
-    assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("own-id"), Some((0, bid(100, "own-id")))));
+    assert_eq!(
+        (mesh(&core).as_deref(), core.bid()),
+        (Some("own-id"), Some((0, bid(100, "own-id"))))
+    );
     let (uplink, one, two) = (up(&core, 0), beside(&core, "one"), beside(&core, "two"));
     assert!(uplink.is_active());
     let never = || panic!("no new bid is wanted");
@@ -347,7 +400,10 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
     core.edge_down(&one);
     assert_eq!(core.bid(), Some((0, bid(100, "earlier"))));
     core.edge_down(&two);
-    assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("earlier"), Some((1, bid(100, "earlier")))));
+    assert_eq!(
+        (mesh(&core).as_deref(), core.bid()),
+        (Some("earlier"), Some((1, bid(100, "earlier"))))
+    );
     // Two that bid the same begin anew.
     let three = beside(&core, "three");
     core.take_bid(&three, &bid(100, "same"), || bid(7, "fresh"));

@@ -1,12 +1,14 @@
 //! A connection's mailbox.
 
-use super::Bell;
-use crate::core::{Account, Class, Command, Delivery, Holder, Mailbox, Message, Notify, Via};
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
+
+use bytes::Bytes;
+
+use super::Bell;
+use crate::core::{Account, Class, Command, Delivery, Holder, Mailbox, Message, Notify, Via};
 
 #[test]
 fn waker_is_kept_only_when_nothing_waited() {
@@ -37,7 +39,10 @@ fn closed_mailbox_gives_back_what_waited_and_refuses_the_rest() {
     assert!(!mailbox.is_closed());
     assert_eq!(mailbox.close().len(), 1);
     assert!(mailbox.is_closed());
-    assert!(matches!(mailbox.send(Command::Deliver(delivery(), Via::Stream)), Err(Command::Deliver(..))));
+    assert!(matches!(
+        mailbox.send(Command::Deliver(delivery(), Via::Stream)),
+        Err(Command::Deliver(..))
+    ));
     assert_eq!(holder.held(), 0);
 }
 
@@ -61,7 +66,8 @@ fn no_wake_up_is_lost_between_threads() {
         let (mailbox, delivery) = (Arc::clone(&mailbox), Arc::clone(&delivery));
         move || {
             let waker = Waker::from(Arc::new(Unpark(thread::current())));
-            let (mut ready, mut commands, mut octets) = (Vec::new(), VecDeque::new(), VecDeque::new());
+            let (mut ready, mut commands, mut octets) =
+                (Vec::new(), VecDeque::new(), VecDeque::new());
             let (mut sent, mut taken) = (0, 0);
             while sent < ROUNDS || taken < ROUNDS {
                 while !mailbox.take(&mut ready, &mut commands, &waker) {

@@ -1,21 +1,28 @@
-//! Deliveries that go to many destinations, at once (multicast) or one after the other (resend-released).
+//! Deliveries that go to many destinations, at once (multicast) or one after the other
+//! (resend-released).
 
-use super::Sink;
-use super::world::core;
-use crate::core::{Consumption, Core, Delivery, Ended, LocalConsumer, Message};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::Value;
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::time::Instant;
-use std::collections::VecDeque;
-use std::sync::Arc;
+
+use super::Sink;
+use super::world::core;
+use crate::core::{Consumption, Core, Delivery, Ended, LocalConsumer, Message};
 
 fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption>) {
     let sinks: Vec<_> = (0..count).map(|_| Sink::new()).collect();
-    let consumptions =
-        sinks.iter().map(|sink| core.consume("all", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO)).collect();
+    let consumptions = sinks
+        .iter()
+        .map(|sink| {
+            core.consume("all", LocalConsumer::new(Arc::clone(sink) as Arc<_>), Instant::ZERO)
+        })
+        .collect();
     (sinks, consumptions)
 }
 
@@ -57,7 +64,10 @@ fn everybody_gets_all_of_it_as_it_arrives() {
 fn the_head_that_copies_share_is_charged_once_and_for_as_long_as_one_has_it() {
     let core = core("a", Treatment::Multicast);
     let (sinks, _kept) = consumers(&core, 100);
-    let original = send(&core, Message { sections: Bytes::from(vec![7; 1 << 20]), presettled: true, ..Message::default() });
+    let original = send(
+        &core,
+        Message { sections: Bytes::from(vec![7; 1 << 20]), presettled: true, ..Message::default() },
+    );
     original.end(Ended::Complete);
     drop(original);
     let mut copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
@@ -78,11 +88,19 @@ fn states_of_an_extension_pass_between_the_sender_and_all() {
         let message = Message { state: Some(Box::new(state(1))), resend, ..Message::default() };
         let original = send(&core, message);
         let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
-        assert!(copies.iter().all(|copy| copy.message().state.as_deref() == Some(&state(1)) && copy.sender_state().is_none()));
+        assert!(copies.iter().all(|copy| copy.message().state.as_deref() == Some(&state(1))
+            && copy.sender_state().is_none()));
         original.set_sender_state(state(2));
-        assert!(copies.iter().all(|copy| copy.sender_state() == Some(state(2)) && copy.sender_state().is_none()));
+        assert!(
+            copies
+                .iter()
+                .all(|copy| copy.sender_state() == Some(state(2)) && copy.sender_state().is_none())
+        );
         copies[0].set_receiver_state(state(3));
-        assert_eq!((original.receiver_state(), original.progress().outcome), (Some(state(3)), None));
+        assert_eq!(
+            (original.receiver_state(), original.progress().outcome),
+            (Some(state(3)), None)
+        );
         assert_eq!(original.receiver_state(), None, "it is no news any more");
     }
 }
@@ -90,10 +108,19 @@ fn states_of_an_extension_pass_between_the_sender_and_all() {
 #[test]
 fn the_outcome_is_told_when_the_last_has_spoken() {
     let cases: [(&[DeliveryState], DeliveryState); 4] = [
-        (&[DeliveryState::Released, DeliveryState::Accepted, DeliveryState::failed()], DeliveryState::Accepted),
+        (
+            &[DeliveryState::Released, DeliveryState::Accepted, DeliveryState::failed()],
+            DeliveryState::Accepted,
+        ),
         (&[DeliveryState::Accepted, rejected(), DeliveryState::Accepted], rejected()),
-        (&[DeliveryState::Released, DeliveryState::failed(), DeliveryState::Released], DeliveryState::failed()),
-        (&[DeliveryState::Released, DeliveryState::Released, DeliveryState::Released], DeliveryState::Released),
+        (
+            &[DeliveryState::Released, DeliveryState::failed(), DeliveryState::Released],
+            DeliveryState::failed(),
+        ),
+        (
+            &[DeliveryState::Released, DeliveryState::Released, DeliveryState::Released],
+            DeliveryState::Released,
+        ),
     ];
     for (said, told) in cases {
         let core = core("a", Treatment::Multicast);

@@ -9,10 +9,11 @@ mod network;
 mod replies;
 mod world;
 
-use super::{Delivery, Endpoint};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
+
+use super::{Delivery, Endpoint};
 
 /// Counts how often it is woken.
 #[derive(Debug, Default)]

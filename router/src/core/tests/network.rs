@@ -1,18 +1,20 @@
 //! Several routers' cores.
 
-use super::world::{World, finish, stream, trace};
-use super::{Bell, Sink};
-use crate::core::{Command, Ended, GroupKey, LocalConsumer, Mailbox, Notify};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
 use bytes::Bytes;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Parsed, node_text};
 use skupper_proto::topology::Notice;
 use skupper_proto::topology::message::{Hello, Lsu, Message, router_address};
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::task::Waker;
-use std::time::Duration;
+
+use super::world::{World, finish, stream, trace};
+use super::{Bell, Sink};
+use crate::core::{Command, Ended, GroupKey, LocalConsumer, Mailbox, Notify};
 
 fn line() -> World {
     let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
@@ -51,23 +53,30 @@ fn neighbors_may_leave_annotations_out() {
     assert_eq!(world.consumers(0, "service"), ["b"]);
 }
 
-/// A neighbor speaks in the name of the router between it and a third: that router does not lend its trace to it.
+/// A neighbor speaks in the name of the router between it and a third: that router does not lend
+/// its trace to it.
 #[test]
 fn routing_messages_without_a_true_trace_are_not_passed_on() {
     let mut world = line();
     world.settle();
     let known = |world: &World| {
         let routers = world.cores[2].routers();
-        routers.into_iter().find(|router| &*router.id == "b").map(|router| (router.instance, router.ls_seq))
+        routers
+            .into_iter()
+            .find(|router| &*router.id == "b")
+            .map(|router| (router.instance, router.ls_seq))
     };
     let before = known(&world);
     let instance = before.and_then(|(instance, _)| instance);
     let (id, peers) = (Arc::from("b"), Vec::new());
     let lsu = Message::Lsu(Lsu { id: Arc::clone(&id), instance, ls_seq: 1 << 40, peers });
     let hello = Message::Hello(Hello { id, instance: Some(99), seen: vec!["c".into()] });
-    for (to, message) in [(router_address("c"), lsu), ("amqp:/_topo/0/c/qdhello".to_owned(), hello)] {
+    for (to, message) in [(router_address("c"), lsu), ("amqp:/_topo/0/c/qdhello".to_owned(), hello)]
+    {
         let octets = message.encode(&to, &node_text("a"));
-        let Ok(Parsed::Present(annotations)) = annotations::parse(&octets) else { panic!("no annotations") };
+        let Ok(Parsed::Present(annotations)) = annotations::parse(&octets) else {
+            panic!("no annotations")
+        };
         world.inject(0, 1, octets[annotations.length..].to_vec());
         world.inject(0, 1, message.encode(&to, &node_text("b")));
         world.inject(0, 1, octets);
@@ -93,7 +102,8 @@ fn services_are_announced_before_what_clients_consume() {
     world.connect(0, 1, 1, None);
     world.settle();
     assert_eq!(world.consumers(0, "service"), ["b"]);
-    let announced = |world: &World| (0..1100).filter(|n| !world.consumers(0, &text(*n)).is_empty()).count();
+    let announced =
+        |world: &World| (0..1100).filter(|n| !world.consumers(0, &text(*n)).is_empty()).count();
     let kept = announced(&world);
     assert!(kept > 1000 && kept < 1100, "{kept}");
     drop(clients);
@@ -143,7 +153,11 @@ fn answer_finds_its_way_by_the_reply_address() {
     let to = handle.address(&world.cores[0]);
     let back = {
         let head = skupper_proto::stream::encode_head(&to, None, None, None);
-        let message = crate::core::Message { sections: Bytes::from(head), streaming: true, ..Default::default() };
+        let message = crate::core::Message {
+            sections: Bytes::from(head),
+            streaming: true,
+            ..Default::default()
+        };
         crate::core::Delivery::new(message, world.cores[2].own())
     };
     world.cores[2].choose_by_text(&to).expect("a way back").deliver(back.clone());
@@ -166,7 +180,11 @@ fn loop_is_released() {
     assert_eq!(straight.progress().outcome, None);
     let passed: Vec<_> = (0..100).map(|n| format!("r{n}")).collect();
     let wide = world.arrive(1, &passed.iter().map(String::as_str).collect::<Vec<_>>(), "service");
-    assert_eq!(wide.progress().outcome, Some(DeliveryState::Released), "more routers than there are");
+    assert_eq!(
+        wide.progress().outcome,
+        Some(DeliveryState::Released),
+        "more routers than there are"
+    );
 }
 
 #[test]
@@ -236,7 +254,10 @@ fn newer_connection_of_a_connector_replaces_the_older() {
     world.connect(0, 1, 1, Some("one"));
     let mut commands = VecDeque::new();
     former.take(&mut Vec::new(), &mut commands, Waker::noop());
-    assert!(commands.iter().any(|command| matches!(command, Command::Close(Some(_)))), "{commands:?}");
+    assert!(
+        commands.iter().any(|command| matches!(command, Command::Close(Some(_)))),
+        "{commands:?}"
+    );
     // The former one's end must not take the newer one with it.
     for end in &was {
         world.cores[end.core].trunk_down(&end.trunk, world.now);
@@ -262,11 +283,16 @@ fn newer_certificates_take_over_and_the_topology_stays() {
     world.ordinal = 1;
     world.connect(0, 1, 1, Some("one"));
     let trunk = world.wires[1][0].trunk.clone();
-    assert_eq!(trunk.data_connections(), 0, "those with older certificates are for what they carry");
+    assert_eq!(
+        trunk.data_connections(),
+        0,
+        "those with older certificates are for what they carry"
+    );
     world.cores[0].data_up(&group, 1, &newer);
     assert!(Arc::ptr_eq(&trunk.stream(None), &newer));
     world.settle();
-    let is_new = |trunks: &[Arc<crate::core::Trunk>]| trunks.len() == 1 && Arc::ptr_eq(&trunks[0], &trunk);
+    let is_new =
+        |trunks: &[Arc<crate::core::Trunk>]| trunks.len() == 1 && Arc::ptr_eq(&trunks[0], &trunk);
     assert!(is_new(&world.cores[0].trunks()));
     // The former connection was not closed; its end changes nothing.
     assert_eq!(world.wires.len(), 2);
@@ -320,7 +346,9 @@ fn answer_goes_back_by_the_connection_that_its_question_came_by() {
     let answer = |mailbox: &Arc<Mailbox>| {
         let question = stream(&core);
         question.set_producer(Notify::Slot(Arc::clone(mailbox), 1));
-        core.choose_answer("amqp:/_topo/0/b/reply.1", &question).expect("a way back").deliver(stream(&core));
+        core.choose_answer("amqp:/_topo/0/b/reply.1", &question)
+            .expect("a way back")
+            .deliver(stream(&core));
     };
     let taken = || {
         [&data[0], &data[1], &data[2]].map(|mailbox| {

@@ -1,9 +1,11 @@
 //! Addresses for answers.
 
+use std::sync::Arc;
+
+use skupper_proto::address::Treatment;
+
 use super::Sink;
 use crate::core::Replies;
-use skupper_proto::address::Treatment;
-use std::sync::Arc;
 
 #[test]
 fn only_the_very_address_finds_who_waits() {
@@ -11,7 +13,8 @@ fn only_the_very_address_finds_who_waits() {
     let sink = Sink::new();
     let handle = replies.add(1, 0xfeed, Arc::clone(&sink) as Arc<_>);
     let address = handle.address(&super::world::core("here", Treatment::Balanced));
-    let local = address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
+    let local =
+        address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
     assert_eq!(local, "reply.0000000100000000000000000000feed");
     assert!(replies.find(&local).is_some());
     let others = [

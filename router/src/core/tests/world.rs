@@ -1,9 +1,10 @@
 //! Several cores, joined in memory: this plays their connections.
 
-use super::Sink;
-use crate::core::{
-    Command, Consumption, Core, Delivery, Ended, GroupKey, LocalConsumer, Mailbox, Message, Notify, Settings, Trunk, TrunkUp, Via,
-};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
 use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
@@ -12,10 +13,12 @@ use skupper_proto::annotations::{self, Flags, Outgoing, Parsed};
 use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::Config;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::task::Waker;
-use std::time::Duration;
+
+use super::Sink;
+use crate::core::{
+    Command, Consumption, Core, Delivery, Ended, GroupKey, LocalConsumer, Mailbox, Message, Notify,
+    Settings, Trunk, TrunkUp, Via,
+};
 
 /// One end of a connection.
 pub(super) struct End {
@@ -61,8 +64,14 @@ pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<C
 
 /// A stream that begins where it is made.
 pub(super) fn stream(core: &Core) -> Arc<Delivery> {
-    let head = skupper_proto::stream::encode_head("service", Some("amqp:/_topo/0/x/reply.0.0.0"), None, None);
-    let message = Message { sections: Bytes::from(head), streaming: true, priority: 4, ..Message::default() };
+    let head = skupper_proto::stream::encode_head(
+        "service",
+        Some("amqp:/_topo/0/x/reply.0.0.0"),
+        None,
+        None,
+    );
+    let message =
+        Message { sections: Bytes::from(head), streaming: true, priority: 4, ..Message::default() };
     Delivery::new(message, core.own())
 }
 
@@ -82,7 +91,9 @@ fn front(core: &Core, message: &Message) -> Vec<u8> {
 /// The routers that a delivery passed.
 pub(super) fn trace(delivery: &Delivery) -> Vec<String> {
     match annotations::parse(&delivery.message().annotations) {
-        Ok(Parsed::Present(annotations)) => annotations.trace.routers().map(str::to_owned).collect(),
+        Ok(Parsed::Present(annotations)) => {
+            annotations.trace.routers().map(str::to_owned).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -96,10 +107,18 @@ fn address(sections: &Bytes) -> String {
 impl World {
     pub(super) fn new<const N: usize>(ids: [&str; N], treatment: Treatment) -> Self {
         let cores = ids.iter().map(|id| core(id, treatment)).collect();
-        Self { cores, now: Instant::from_millis(1000), wires: Vec::new(), carried: Vec::new(), bare: false, ordinal: 0 }
+        Self {
+            cores,
+            now: Instant::from_millis(1000),
+            wires: Vec::new(),
+            carried: Vec::new(),
+            bare: false,
+            ordinal: 0,
+        }
     }
 
-    /// A control connection of two cores. Only the first has a connector, and so a correlator that both know it by.
+    /// A control connection of two cores. Only the first has a connector, and so a correlator that
+    /// both know it by.
     pub(super) fn connect(&mut self, a: usize, b: usize, cost: u32, correlator: Option<&str>) {
         let ends = [(a, b), (b, a)].map(|(core, other)| {
             let mailbox = Mailbox::new(0);
@@ -157,11 +176,16 @@ impl World {
                             octets.clear();
                         }
                         octets.extend_from_slice(&delivery.message().sections);
-                        self.cores[to.core].control_message(to.trunk.id(), &Bytes::from(octets), self.now);
+                        self.cores[to.core].control_message(
+                            to.trunk.id(),
+                            &Bytes::from(octets),
+                            self.now,
+                        );
                         continue;
                     }
                     delivery.set_consumer(Notify::Nobody);
-                    let message = Message { annotations: Bytes::from(octets), ..delivery.message().clone() };
+                    let message =
+                        Message { annotations: Bytes::from(octets), ..delivery.message().clone() };
                     let to_address = address(&message.sections);
                     let copy = Delivery::new(message, self.cores[to.core].own());
                     self.carried.push(Carried { from: delivery, to: Arc::clone(&copy) });
@@ -179,11 +203,13 @@ impl World {
                 carried.to.end(ended);
             }
             let told = carried.to.progress();
-            progress |= octets > 0 || (told.outcome.is_some() && carried.from.progress().outcome.is_none());
+            progress |=
+                octets > 0 || (told.outcome.is_some() && carried.from.progress().outcome.is_none());
             carried.from.acknowledge(told.received, told.allowance);
             carried.from.outcome(told.outcome.clone(), told.settled);
         }
-        let done = |carried: &Carried| carried.from.ended().is_some() && carried.from.progress().settled;
+        let done =
+            |carried: &Carried| carried.from.ended().is_some() && carried.from.progress().settled;
         self.carried.retain(|carried| !done(carried));
         // Both ends may have.
         closed.dedup();
@@ -193,7 +219,8 @@ impl World {
         progress
     }
 
-    /// Hands octets to the core at one end of a control connection, as if its peer had sent them there.
+    /// Hands octets to the core at one end of a control connection, as if its peer had sent them
+    /// there.
     pub(super) fn inject(&self, wire: usize, end: usize, octets: Vec<u8>) {
         let end = &self.wires[wire][end];
         self.cores[end.core].control_message(end.trunk.id(), &Bytes::from(octets), self.now);
@@ -208,7 +235,8 @@ impl World {
                     break;
                 }
             }
-            let deadlines = self.cores.iter().filter_map(|core| core.poll_timer(self.now, Waker::noop())).min();
+            let deadlines =
+                self.cores.iter().filter_map(|core| core.poll_timer(self.now, Waker::noop())).min();
             if self.carry() {
                 continue;
             }
@@ -226,7 +254,8 @@ impl World {
     }
 
     pub(super) fn neighbors(&self, at: usize) -> Vec<String> {
-        let mut neighbors: Vec<_> = self.cores[at].neighbors().iter().map(ToString::to_string).collect();
+        let mut neighbors: Vec<_> =
+            self.cores[at].neighbors().iter().map(ToString::to_string).collect();
         neighbors.sort();
         neighbors
     }
@@ -235,7 +264,9 @@ impl World {
     pub(super) fn consumers(&self, at: usize, text: &str) -> Vec<String> {
         let addresses = self.cores[at].addresses();
         let address = addresses.iter().find(|address| address.key().text() == text);
-        address.map_or_else(Vec::new, |address| address.remote_routers().iter().map(ToString::to_string).collect())
+        address.map_or_else(Vec::new, |address| {
+            address.remote_routers().iter().map(ToString::to_string).collect()
+        })
     }
 
     /// Routes a stream from the network to an address, as if it had passed the routers of a trace.
@@ -254,7 +285,10 @@ impl World {
             }
             annotations = next;
         }
-        let message = Message { annotations: Bytes::from(annotations), ..stream(&self.cores[at]).message().clone() };
+        let message = Message {
+            annotations: Bytes::from(annotations),
+            ..stream(&self.cores[at]).message().clone()
+        };
         let delivery = Delivery::new(message, self.cores[at].own());
         self.cores[at].route(Arc::clone(&delivery), self.cores[at].read(to));
         delivery

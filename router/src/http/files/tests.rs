@@ -8,7 +8,9 @@ use super::*;
 /// What is served of a path: media type and content.
 async fn get(folder: &Path, path: &str) -> Result<(&'static str, Vec<u8>), &'static str> {
     match Folder::new(folder.to_owned()).find(path).await {
-        Some(Found::File(kind, content)) => Ok((kind, content.collect().await.unwrap().to_bytes().to_vec())),
+        Some(Found::File(kind, content)) => {
+            Ok((kind, content.collect().await.unwrap().to_bytes().to_vec()))
+        }
         Some(Found::Folder) => Err("folder"),
         None => Err("nothing"),
     }
@@ -37,7 +39,10 @@ async fn files_and_the_index_of_folders() {
     assert_eq!(get(root, "/sub/data").await, page("application/octet-stream", ""));
     assert_eq!(get(root, "/long.json").await, Ok(("application/json", long)));
     for missing in ["/none", "/sub/none", "/index.html/x", "", "sub/data", "/sub/data/"] {
-        assert!(matches!(get(root, missing).await, Err("nothing")) || missing == "/sub/data/", "{missing}");
+        assert!(
+            matches!(get(root, missing).await, Err("nothing")) || missing == "/sub/data/",
+            "{missing}"
+        );
     }
     assert_eq!(get(&root.join("disabled"), "/").await, Err("nothing"), "the folder is not there");
 }
@@ -56,9 +61,20 @@ async fn nothing_outside_and_nothing_hidden() {
     symlink("/proc/self/root", root.join("magic")).unwrap();
     symlink("/dev/zero", root.join("device")).unwrap();
     symlink("inside", root.join("link")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        root.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
 
-    assert_eq!(get(&root, "/link/page").await, page("application/octet-stream", "page"), "a link that stays inside");
+    assert_eq!(
+        get(&root, "/link/page").await,
+        page("application/octet-stream", "page"),
+        "a link that stays inside"
+    );
     let long = format!("/{}", "a".repeat(10_000));
     let outside = [
         "/../secret",
@@ -88,7 +104,8 @@ fn without_the_kernels_rule_no_link_is_followed() {
     fs::write(folder.path().join("inside/page"), "page").unwrap();
     symlink("inside", folder.path().join("link")).unwrap();
     symlink("page", folder.path().join("inside/link")).unwrap();
-    let root = rustix::fs::open(folder.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let root =
+        rustix::fs::open(folder.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let open = |path: &str| open_without_links(&root, Path::new(path), OFlags::RDONLY);
     assert!(open("inside/page").is_ok());
     assert!(open("link/page").is_err() && open("inside/link").is_err());
@@ -99,7 +116,11 @@ async fn a_file_that_shrinks_is_not_taken_for_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, vec![7; READ + 1]).unwrap();
-    let Some(Found::File(_, mut content)) = Folder::new(folder.path().to_owned()).find("/file").await else { panic!() };
+    let Some(Found::File(_, mut content)) =
+        Folder::new(folder.path().to_owned()).find("/file").await
+    else {
+        panic!()
+    };
     assert_eq!(content.frame().await.unwrap().unwrap().into_data().unwrap().len(), READ);
     fs::write(&path, "").unwrap();
     assert!(content.frame().await.unwrap().is_err());

@@ -118,8 +118,16 @@ fn what_goes_beyond_has_labels_and_words() {
             LinkMetrics { name: "link1".to_owned(), up: true },
             LinkMetrics { name: "li\"nk\n2".to_owned(), up: false },
         ],
-        handshake_failures: vec![HandshakeFailures { listener: "site".to_owned(), reason: "expired", count: 3 }],
-        certificates: vec![Certificate { profile: "tls".to_owned(), kind: "own", not_after: 1_900_000_000 }],
+        handshake_failures: vec![HandshakeFailures {
+            listener: "site".to_owned(),
+            reason: "expired",
+            count: 3,
+        }],
+        certificates: vec![Certificate {
+            profile: "tls".to_owned(),
+            kind: "own",
+            not_after: 1_900_000_000,
+        }],
         ..Metrics::default()
     };
     let page = page(&metrics);
@@ -147,18 +155,31 @@ fn the_number_of_series_is_bounded_and_nothing_is_lost_or_told_twice() {
     let mut services = vec![service("other", Side::Listener)];
     services.extend((0..2500).map(|number| service(&format!("s{number}"), Side::Listener)));
     services.push(service("s7", Side::Listener));
-    let site_links = (0..3000).map(|number| LinkMetrics { name: number.to_string(), up: true }).collect();
+    let site_links =
+        (0..3000).map(|number| LinkMetrics { name: number.to_string(), up: true }).collect();
     let page = page(&Metrics { services, site_links, ..Metrics::default() });
-    let opened: Vec<_> = page.lines().filter(|line| line.starts_with("skrouterd_service_connections_opened_total{")).collect();
+    let opened: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("skrouterd_service_connections_opened_total{"))
+        .collect();
     assert_eq!(opened.len(), SERIES_LIMIT);
-    let sum: u64 = opened.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    let sum: u64 =
+        opened.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!(sum, 2502 * 5);
-    assert!(page.contains("opened_total{address=\"s7\",protocol=\"tcp\",direction=\"listener\"} 10\n"));
+    assert!(
+        page.contains("opened_total{address=\"s7\",protocol=\"tcp\",direction=\"listener\"} 10\n")
+    );
     // 999 of the 2500 fit beside the service that is really called so.
-    assert!(page.contains(&format!("opened_total{{address=\"other\",protocol=\"tcp\",direction=\"listener\"}} {}\n", 1502 * 5)));
+    assert!(page.contains(&format!(
+        "opened_total{{address=\"other\",protocol=\"tcp\",direction=\"listener\"}} {}\n",
+        1502 * 5
+    )));
     assert_eq!(page.matches("skrouterd_link_up{").count(), SERIES_LIMIT);
-    let series: Vec<_> =
-        page.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    let series: Vec<_> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect();
     assert_eq!(series.iter().collect::<std::collections::HashSet<_>>().len(), series.len());
 }
 
@@ -173,7 +194,16 @@ fn memory_is_read_from_the_system() {
 #[test]
 fn what_is_kept_is_told_as_pools() {
     let pools = vec![Pool { name: "qdr_link_t", size: 100, held: 3 }];
-    let page = String::from_utf8(render(&Metrics { pools, ..Metrics::default() }).unwrap()).unwrap();
+    let page =
+        String::from_utf8(render(&Metrics { pools, ..Metrics::default() }).unwrap()).unwrap();
     let lines: Vec<_> = page.lines().filter(|line| line.starts_with("qdr_link_t:")).collect();
-    assert_eq!(lines, ["qdr_link_t:allocated 3", "qdr_link_t:in_use 3", "qdr_link_t:cached 0", "qdr_link_t:bytes 300"]);
+    assert_eq!(
+        lines,
+        [
+            "qdr_link_t:allocated 3",
+            "qdr_link_t:in_use 3",
+            "qdr_link_t:cached 0",
+            "qdr_link_t:bytes 300"
+        ]
+    );
 }

@@ -5,7 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::http::connections::{Answer, Handler, Limits, run, text};
-use crate::tls::{Authority, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification};
+use crate::tls::{
+    Authority, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification,
+};
 
 const LONG: usize = 3 * 1024 * 1024;
 
@@ -49,12 +51,16 @@ async fn served<F: Future>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = profile(&authority, folder.path(), "server").acceptor(verification).unwrap();
-    let connector = profile(&authority, folder.path(), "client").connector(ServerVerification::ChainAndName).unwrap();
+    let connector = profile(&authority, folder.path(), "client")
+        .connector(ServerVerification::ChainAndName)
+        .unwrap();
     let log = Log::default();
     let refused: Refused = {
         let log = Arc::clone(&log);
         Arc::new(move |_, error| {
-            log.lock().unwrap().push(error.map_or_else(|| "clear text".to_owned(), HandshakeError::to_string))
+            log.lock()
+                .unwrap()
+                .push(error.map_or_else(|| "clear text".to_owned(), HandshakeError::to_string))
         })
     };
     let secured = Secured::new(listener, acceptor, required, Duration::from_millis(500), refused);
@@ -75,7 +81,8 @@ async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io:
 
 async fn secure(address: SocketAddr, connector: &Connector) -> Stream {
     let socket = TcpStream::connect(address).await.unwrap();
-    let (socket, session) = connector.connect(socket, "localhost", Duration::from_secs(5)).await.unwrap();
+    let (socket, session) =
+        connector.connect(socket, "localhost", Duration::from_secs(5)).await.unwrap();
     Stream::new(socket, session)
 }
 
@@ -83,7 +90,10 @@ async fn secure(address: SocketAddr, connector: &Connector) -> Stream {
 async fn answers_by_tls_short_and_long() {
     served(ClientVerification::Required, true, |address, connector, log| async move {
         let answer = get(secure(address, &connector).await, "/").await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\npage\n"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\npage\n"),
+            "{answer}"
+        );
         let answer = get(secure(address, &connector).await, "/long").await.unwrap();
         assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), LONG);
         assert!(log.lock().unwrap().is_empty());
@@ -94,7 +104,9 @@ async fn answers_by_tls_short_and_long() {
 #[tokio::test]
 async fn clear_text_is_answered_only_where_tls_is_not_required() {
     served(ClientVerification::None, false, |address, connector, _| async move {
-        assert!(get(TcpStream::connect(address).await.unwrap(), "/").await.unwrap().ends_with("page\n"));
+        assert!(
+            get(TcpStream::connect(address).await.unwrap(), "/").await.unwrap().ends_with("page\n")
+        );
         assert!(get(secure(address, &connector).await, "/").await.unwrap().ends_with("page\n"));
     })
     .await;
@@ -121,7 +133,10 @@ async fn a_stranger_and_a_silent_one_are_refused_and_told_of() {
         silent.write_all(&[0x16, 3, 1]).await.unwrap();
         let _ = silent.read_to_end(&mut Vec::new()).await;
         let log = log.lock().unwrap().clone();
-        assert!(log.len() == 2 && log[0].contains("unknown_ca") && log[1].contains("timed out"), "{log:?}");
+        assert!(
+            log.len() == 2 && log[0].contains("unknown_ca") && log[1].contains("timed out"),
+            "{log:?}"
+        );
         assert!(get(secure(address, &connector).await, "/").await.unwrap().ends_with("page\n"));
     })
     .await;

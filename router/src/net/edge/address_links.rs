@@ -1,10 +1,12 @@
 //! Links that are each for one address, found by the one and by the other.
 
-use super::super::connection::Connection;
-use crate::core::Demand;
+use std::collections::HashMap;
+
 use skupper_proto::address::AddressKey;
 use skupper_proto::engine::{LinkKey, SessionKey};
-use std::collections::HashMap;
+
+use super::super::connection::Connection;
+use crate::core::Demand;
 
 /// What a link is known by to whoever uses it.
 pub(super) trait Known: Copy {
@@ -68,9 +70,14 @@ impl<T: Known> AddressLinks<T> {
 }
 
 impl Connection {
-    /// Attaches or detaches the link on which what is for an address comes, as it is consumed here. Returns false when there are too
-    /// many links for another.
-    pub(super) fn meet_consumed(&mut self, session: SessionKey, consumed: &mut AddressLinks<LinkKey>, demand: &Demand) -> bool {
+    /// Attaches or detaches the link on which what is for an address comes, as it is consumed here.
+    /// Returns false when there are too many links for another.
+    pub(super) fn meet_consumed(
+        &mut self,
+        session: SessionKey,
+        consumed: &mut AddressLinks<LinkKey>,
+        demand: &Demand,
+    ) -> bool {
         match (demand.consumed, consumed.get(&demand.address)) {
             (true, None) => match self.attach_consumed(session, &demand.address) {
                 Some(link) => consumed.insert(demand.address.clone(), link),

@@ -1,7 +1,15 @@
-//! At an edge router: its links with another edge router, on the connection of the two that is in use.
+//! At an edge router: its links with another edge router, on the connection of the two that is in
+//! use.
 //!
-//! One is for what goes to the other router itself, and for each address that somebody consumes here there is one on which its messages
-//! come. Both bid for the id of the mesh that they form, by which interior routers know not to send back what comes from it.
+//! One is for what goes to the other router itself, and for each address that somebody consumes
+//! here there is one on which its messages come. Both bid for the id of the mesh that they form, by
+//! which interior routers know not to send back what comes from it.
+
+use bytes::Bytes;
+use skupper_proto::address::{AddressClass, AddressKey};
+use skupper_proto::amqp::performative::{Attach, Role};
+use skupper_proto::edge::{BID_ADDRESS, INTER_EDGE};
+use skupper_proto::engine::{LinkKey, SessionKey};
 
 use super::super::connection::Connection;
 use super::super::links::request;
@@ -9,11 +17,6 @@ use super::address_links::AddressLinks;
 use super::uplink::{Sender, for_address};
 use crate::core::{Delivery, Message};
 use crate::node::LinkKind;
-use bytes::Bytes;
-use skupper_proto::address::{AddressClass, AddressKey};
-use skupper_proto::amqp::performative::{Attach, Role};
-use skupper_proto::edge::{BID_ADDRESS, INTER_EDGE};
-use skupper_proto::engine::{LinkKey, SessionKey};
 
 /// The links with another edge router.
 pub(super) struct Beside {
@@ -46,18 +49,24 @@ impl Connection {
     }
 
     fn enter_beside(&mut self) -> bool {
-        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else { return false };
+        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else {
+            return false;
+        };
         let direct = self.attach_sender(session, request(Role::Sender, Some(INTER_EDGE)));
         let bids = self.attach_sender(own, for_address(Role::Sender, BID_ADDRESS));
         let (Some(direct), Some(bids)) = (direct, bids) else { return false };
-        self.edge.beside = Some(Beside { session, direct, bids, told: None, consumed: AddressLinks::default() });
+        self.edge.beside =
+            Some(Beside { session, direct, bids, told: None, consumed: AddressLinks::default() });
         true
     }
 
-    /// Another connection with the same router is in use: detaches all links but those of streams, which go on to their end.
+    /// Another connection with the same router is in use: detaches all links but those of streams,
+    /// which go on to their end.
     fn leave_beside(&mut self) {
         let Some(beside) = self.edge.beside.take() else { return };
-        for link in [beside.direct.link, beside.bids.link].into_iter().chain(beside.consumed.into_links()) {
+        for link in
+            [beside.direct.link, beside.bids.link].into_iter().chain(beside.consumed.into_links())
+        {
             self.detach_proxy(link);
         }
     }
@@ -65,11 +74,19 @@ impl Connection {
     /// Bids for the id of the mesh, once in each bidding.
     fn send_bid(&mut self) {
         let Some(beside) = &mut self.edge.beside else { return };
-        let Some((round, bid)) = self.node.core.bid().filter(|(round, _)| beside.told != Some(*round)) else { return };
+        let Some((round, bid)) =
+            self.node.core.bid().filter(|(round, _)| beside.told != Some(*round))
+        else {
+            return;
+        };
         beside.told = Some(round);
         let number = beside.bids.number;
-        let message = Message { sections: Bytes::from(bid.encode()), internal: true, ..Message::default() };
-        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
+        let message =
+            Message { sections: Bytes::from(bid.encode()), internal: true, ..Message::default() };
+        self.deliver_to_client(
+            Delivery::whole(message, Bytes::new(), self.node.core.own()),
+            number,
+        );
     }
 
     /// The other router answered the attach of a link. Returns false when it is none of these.

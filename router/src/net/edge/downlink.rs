@@ -1,20 +1,25 @@
 //! At an interior router: the links of an edge router.
 //!
-//! A link on which the edge router receives from an address makes it a consumer of the address, one on which it sends a producer; it is
-//! told of each of the latter whether anybody can be reached. Its downlink makes it the consumer of what is for itself.
+//! A link on which the edge router receives from an address makes it a consumer of the address, one
+//! on which it sends a producer; it is told of each of the latter whether anybody can be reached.
+//! Its downlink makes it the consumer of what is for itself.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{Attach, Error, Role};
+use skupper_proto::amqp::terminus::{MessageTarget, Target};
+use skupper_proto::edge::{
+    BID_ADDRESS, DOWNLINK, INTER_EDGE, MESH_ADDRESS, TRACKING_ADDRESS, Tracking,
+};
+use skupper_proto::engine::{AttachRequest, LinkKey};
 
 use super::super::clients::Consumer;
 use super::super::connection::Connection;
 use crate::core::{Delivery, Leads, LocalConsumer, Message};
 use crate::node::LinkKind;
-use bytes::Bytes;
-use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
-use skupper_proto::amqp::performative::{Attach, Error, Role};
-use skupper_proto::amqp::terminus::Target;
-use skupper_proto::amqp::{condition, terminus::MessageTarget};
-use skupper_proto::edge::{BID_ADDRESS, DOWNLINK, INTER_EDGE, MESH_ADDRESS, TRACKING_ADDRESS, Tracking};
-use skupper_proto::engine::{AttachRequest, LinkKey};
-use std::collections::{HashMap, VecDeque};
 
 /// Credit for messages about the mesh.
 const MESH_CREDIT: u32 = 3;
@@ -41,7 +46,9 @@ impl Connection {
     /// The peer of an edge connection attached a link.
     pub(in super::super) fn edge_attached(&mut self, link: LinkKey, attach: Attach) {
         let interior = self.node.core.mode() == RouterMode::Interior;
-        if self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside) && attach.role == Role::Sender {
+        if self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside)
+            && attach.role == Role::Sender
+        {
             match near_address(&attach) {
                 Some(BID_ADDRESS) => return self.attach_mesh(link, attach),
                 None | Some("") => return self.attach_beside(link, attach),
@@ -50,7 +57,9 @@ impl Connection {
         }
         let source = attach.source.as_ref();
         let capabilities = source.and_then(|source| source.capabilities.as_ref());
-        if attach.role == Role::Receiver && capabilities.is_some_and(|capabilities| capabilities.contains(DOWNLINK)) {
+        if attach.role == Role::Receiver
+            && capabilities.is_some_and(|capabilities| capabilities.contains(DOWNLINK))
+        {
             if interior {
                 self.attach_downlink(link, attach)
             } else {
@@ -58,10 +67,15 @@ impl Connection {
             }
         } else if is_tracking(&attach) {
             match attach.role {
-                _ if !interior => self.refuse_edge(link, &attach, "an edge router tracks no addresses"),
+                _ if !interior => {
+                    self.refuse_edge(link, &attach, "an edge router tracks no addresses")
+                }
                 Role::Receiver => self.attach_tracking(link, attach),
                 Role::Sender => {
-                    self.engine.refuse(link, Error::new(condition::NOT_IMPLEMENTED, "Incoming messages not allowed"));
+                    self.engine.refuse(
+                        link,
+                        Error::new(condition::NOT_IMPLEMENTED, "Incoming messages not allowed"),
+                    );
                 }
             }
         } else if is_mesh(&attach) {
@@ -76,23 +90,46 @@ impl Connection {
     }
 
     fn refuse_edge(&mut self, link: LinkKey, attach: &Attach, reason: &str) {
-        crate::log_limited!(self.id, Server, Info, "[C{}] refused link {:?}: {reason}", self.id, attach.name);
+        crate::log_limited!(
+            self.id,
+            Server,
+            Info,
+            "[C{}] refused link {:?}: {reason}",
+            self.id,
+            attach.name
+        );
         self.engine.refuse(link, Error::new(condition::NOT_ALLOWED, reason));
     }
 
     /// The edge router receives what is for itself.
     fn attach_downlink(&mut self, link: LinkKey, attach: Attach) {
         let Some(edge) = self.edge.connection.clone() else { return };
-        let id = attach.source.as_ref().and_then(|source| source.address.as_deref()).unwrap_or_default().to_owned();
+        let id = attach
+            .source
+            .as_ref()
+            .and_then(|source| source.address.as_deref())
+            .unwrap_or_default()
+            .to_owned();
         // Whoever it is, it is not to get what is for another.
         if id.is_empty() || self.open.as_ref().is_none_or(|open| *open.container != *id) {
-            return self.refuse_edge(link, &attach, "the downlink is for an edge router other than the peer");
+            return self.refuse_edge(
+                link,
+                &attach,
+                "the downlink is for an edge router other than the peer",
+            );
         }
         let key = AddressKey::new(AddressClass::Edge, id);
-        self.know(link, (&attach.name, attach.role), LinkKind::EdgeDownlink, None, Some(key.to_string()));
+        self.know(
+            link,
+            (&attach.name, attach.role),
+            LinkKind::EdgeDownlink,
+            None,
+            Some(key.to_string()),
+        );
         self.engine.accept(link, answer(attach));
         let number = self.clients.number(link);
-        let consumer = LocalConsumer::behind(&edge, self.link_endpoint(number), self.link_capacity());
+        let consumer =
+            LocalConsumer::behind(&edge, self.link_endpoint(number), self.link_capacity());
         let consumption = self.node.core.serve(key, consumer, self.now);
         let consumer = Consumer::new(number, Some(consumption));
         self.consumer_attached(link, consumer, false, self.settings.link_capacity);
@@ -101,7 +138,11 @@ impl Connection {
     /// The edge router hears which addresses can be reached.
     fn attach_tracking(&mut self, link: LinkKey, attach: Attach) {
         if self.edge.told.link.is_some() {
-            return self.refuse_edge(link, &attach, "addresses are tracked on another link of this connection");
+            return self.refuse_edge(
+                link,
+                &attach,
+                "addresses are tracked on another link of this connection",
+            );
         }
         let address = Some(AddressKey::mobile(TRACKING_ADDRESS).to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, address);
@@ -115,9 +156,16 @@ impl Connection {
 
     /// Another edge router sends what is for this one itself.
     fn attach_beside(&mut self, link: LinkKey, attach: Attach) {
-        let capabilities = attach.target.as_ref().and_then(Target::message).and_then(|target| target.capabilities.as_ref());
-        let kind =
-            if capabilities.is_some_and(|has| has.contains(INTER_EDGE)) { LinkKind::InterEdge } else { LinkKind::Endpoint };
+        let capabilities = attach
+            .target
+            .as_ref()
+            .and_then(Target::message)
+            .and_then(|target| target.capabilities.as_ref());
+        let kind = if capabilities.is_some_and(|has| has.contains(INTER_EDGE)) {
+            LinkKind::InterEdge
+        } else {
+            LinkKind::Endpoint
+        };
         self.know(link, (&attach.name, attach.role), kind, None, None);
         self.engine.accept(link, answer(attach));
         self.produce(link, None, false, false);
@@ -126,7 +174,11 @@ impl Connection {
     /// The edge router says which mesh it belongs to.
     fn attach_mesh(&mut self, link: LinkKey, attach: Attach) {
         if self.edge.mesh.is_some() {
-            return self.refuse_edge(link, &attach, "the mesh is told on another link of this connection");
+            return self.refuse_edge(
+                link,
+                &attach,
+                "the mesh is told on another link of this connection",
+            );
         }
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, None);
         self.edge.mesh = Some(link);
@@ -148,7 +200,8 @@ impl Connection {
         self.edge.told.links.remove(&link);
     }
 
-    /// Tells the edge router what has changed, one address after the other as there is credit: only what is so then is told.
+    /// Tells the edge router what has changed, one address after the other as there is credit: only
+    /// what is so then is told.
     pub(in super::super) fn tell_edge(&mut self) {
         let Some((tracking, number)) = self.edge.told.link else { return };
         while self.is_link_free(tracking)
@@ -156,16 +209,24 @@ impl Connection {
         {
             let Some(state) = self.edge.told.links.get_mut(&link) else { continue };
             state.changed = false;
-            let Some((address, watch)) = self.clients.producers.get(&link).and_then(|producer| producer.watch.as_ref()) else {
+            let Some((address, watch)) =
+                self.clients.producers.get(&link).and_then(|producer| producer.watch.as_ref())
+            else {
                 continue;
             };
             let reachable = watch.is_reachable();
-            if address.key().class() != AddressClass::Mobile || std::mem::replace(&mut state.reachable, reachable) == reachable {
+            if address.key().class() != AddressClass::Mobile
+                || std::mem::replace(&mut state.reachable, reachable) == reachable
+            {
                 continue;
             }
             let sections = Tracking { address: address.key().clone(), reachable }.encode();
-            let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-            self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
+            let message =
+                Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
+            self.deliver_to_client(
+                Delivery::whole(message, Bytes::new(), self.node.core.own()),
+                number,
+            );
         }
     }
 

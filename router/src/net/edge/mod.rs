@@ -1,27 +1,30 @@
-//! Links of edge connections: at an interior router, to an edge router ([`downlink`]); at an edge router, to its interior router
-//! ([`uplink`]) and to other edge routers ([`beside`]). Links for addresses are otherwise as a client's, and streams have links of their own as between interior routers.
+//! Links of edge connections: at an interior router, to an edge router ([`downlink`]); at an edge
+//! router, to its interior router ([`uplink`]) and to other edge routers ([`beside`]). Links for
+//! addresses are otherwise as a client's, and streams have links of their own as between interior
+//! routers.
 
 mod address_links;
 mod beside;
 mod downlink;
 mod uplink;
 
-pub(super) use downlink::is_tracking;
+use std::sync::Arc;
 
-use super::connection::Connection;
-use crate::core::{EdgeConnection, Leads, Notify};
-use crate::node::Node;
-use crate::schema::Role;
 use beside::Beside;
 use bytes::Bytes;
 use downlink::Told;
+pub(super) use downlink::is_tracking;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::{DeliveryState, Error};
 use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::{Bid, EdgeMessageError, Tracking, decode_mesh};
 use skupper_proto::engine::{IncomingKey, LinkKey};
-use std::sync::Arc;
 use uplink::Uplink;
+
+use super::connection::Connection;
+use crate::core::{EdgeConnection, Leads, Notify};
+use crate::node::Node;
+use crate::schema::Role;
 
 /// The number in the mailbox that stands for the edge connection itself: no link has it.
 pub(super) const EDGE: u32 = super::clients::LINK | (super::clients::LINK - 1);
@@ -44,7 +47,8 @@ pub(super) struct EdgeLinks {
 impl EdgeLinks {
     /// Whether messages of a link are for this router's own use.
     pub(super) fn takes(&self, link: LinkKey) -> bool {
-        self.mesh == Some(link) || self.uplink.as_ref().is_some_and(|uplink| uplink.tracking == link)
+        self.mesh == Some(link)
+            || self.uplink.as_ref().is_some_and(|uplink| uplink.tracking == link)
     }
 }
 
@@ -53,7 +57,8 @@ impl Connection {
     pub(super) fn edge_up(&mut self, peer: &Arc<str>) {
         let notify = Notify::Slot(Arc::clone(&self.mailbox), EDGE);
         let beside = self.settings.role == Role::InterEdge;
-        self.edge.connection = Some(self.node.core.edge_up(Arc::clone(peer), beside, self.settings.ordinal, notify));
+        self.edge.connection =
+            Some(self.node.core.edge_up(Arc::clone(peer), beside, self.settings.ordinal, notify));
         self.status.set_edge(self.edge.connection.clone());
     }
 
@@ -79,7 +84,13 @@ impl Connection {
         match self.take_edge_message(link, octets) {
             Ok(()) => self.engine.disposition(key, Some(DeliveryState::Accepted), false),
             Err(error) => {
-                crate::log_limited!(self.id, RouterCore, Error, "[C{}] a message of the edge connection: {error}", self.id);
+                crate::log_limited!(
+                    self.id,
+                    RouterCore,
+                    Error,
+                    "[C{}] a message of the edge connection: {error}",
+                    self.id
+                );
                 self.reject(key, Error::new(condition::DECODE_ERROR, error.to_string()));
             }
         }

@@ -1,15 +1,12 @@
 //! At an edge router: the links of the connection that is in use as its uplink.
 //!
-//! One is for all that goes to the network, one for what comes for this router itself. For each address that somebody consumes here
-//! there is one on which its messages come, and for each that somebody wants to send to one on which they go, in use while the
-//! interior router says that there is somebody to take them. A connection that stands by has none.
+//! One is for all that goes to the network, one for what comes for this router itself. For each
+//! address that somebody consumes here there is one on which its messages come, and for each that
+//! somebody wants to send to one on which they go, in use while the interior router says that there
+//! is somebody to take them. A connection that stands by has none.
 
-use super::super::clients::{Consumer, Producer};
-use super::super::connection::Connection;
-use super::super::links::request;
-use super::address_links::{AddressLinks, Known};
-use crate::core::{Consumption, Delivery, Demand, LocalConsumer, Message};
-use crate::node::LinkKind;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use skupper_proto::address::{AddressKey, EDGE_UPLINK};
 use skupper_proto::amqp::performative::{Attach, Error, Role};
@@ -17,7 +14,13 @@ use skupper_proto::amqp::terminus::Target;
 use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking, encode_mesh};
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
-use std::sync::Arc;
+
+use super::super::clients::{Consumer, Producer};
+use super::super::connection::Connection;
+use super::super::links::request;
+use super::address_links::{AddressLinks, Known};
+use crate::core::{Consumption, Delivery, Demand, LocalConsumer, Message};
+use crate::node::LinkKind;
 
 /// Credit for messages that say which addresses can be reached.
 const TRACKING_CREDIT: u32 = 32;
@@ -100,33 +103,63 @@ impl Connection {
 
     /// Tells the interior router which mesh this router belongs to, if it has not been told.
     fn tell_mesh(&mut self) {
-        let Some(Uplink { mesh: Some(sender), told_mesh, .. }) = &mut self.edge.uplink else { return };
-        let Some(mesh) = self.node.core.mesh().filter(|mesh| told_mesh.as_ref() != Some(mesh)) else { return };
+        let Some(Uplink { mesh: Some(sender), told_mesh, .. }) = &mut self.edge.uplink else {
+            return;
+        };
+        let Some(mesh) = self.node.core.mesh().filter(|mesh| told_mesh.as_ref() != Some(mesh))
+        else {
+            return;
+        };
         let (number, sections) = (sender.number, encode_mesh(&mesh));
         *told_mesh = Some(mesh);
-        let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.node.core.own()), number);
+        let message =
+            Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
+        self.deliver_to_client(
+            Delivery::whole(message, Bytes::new(), self.node.core.own()),
+            number,
+        );
     }
 
     /// Attaches the links that every uplink has.
     fn enter_uplink(&mut self) -> bool {
         crate::log!(RouterCore, Info, "Edge connection (id={}) to interior established", self.id);
-        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else { return false };
-        let mesh =
-            self.node.core.mesh().is_some().then(|| self.attach_sender(own, for_address(Role::Sender, MESH_ADDRESS))).flatten();
+        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else {
+            return false;
+        };
+        let mesh = self
+            .node
+            .core
+            .mesh()
+            .is_some()
+            .then(|| self.attach_sender(own, for_address(Role::Sender, MESH_ADDRESS)))
+            .flatten();
         let anonymous = self.attach_sender(session, request(Role::Sender, None));
         let mut downlink = for_address(Role::Receiver, self.node.core.id());
         let capability = || Some(Multiple(vec![Symbol::from_static(DOWNLINK)]));
-        if let (Some(source), Some(Target::Message(target))) = (&mut downlink.source, &mut downlink.target) {
+        if let (Some(source), Some(Target::Message(target))) =
+            (&mut downlink.source, &mut downlink.target)
+        {
             (source.capabilities, target.capabilities) = (capability(), capability());
         }
         let downlink = self.engine.attach(session, downlink);
         let tracking = self.engine.attach(own, for_address(Role::Receiver, TRACKING_ADDRESS));
-        let (Some(anonymous), Some(downlink), Some(tracking)) = (anonymous, downlink, tracking) else { return false };
+        let (Some(anonymous), Some(downlink), Some(tracking)) = (anonymous, downlink, tracking)
+        else {
+            return false;
+        };
         self.engine.keep_credit(downlink, self.settings.link_capacity);
         self.engine.keep_credit(tracking, TRACKING_CREDIT);
         let (consumed, produced) = Default::default();
-        self.edge.uplink = Some(Uplink { session, anonymous, downlink, tracking, mesh, told_mesh: None, consumed, produced });
+        self.edge.uplink = Some(Uplink {
+            session,
+            anonymous,
+            downlink,
+            tracking,
+            mesh,
+            told_mesh: None,
+            consumed,
+            produced,
+        });
         true
     }
 
@@ -134,7 +167,9 @@ impl Connection {
     fn leave_uplink(&mut self) {
         let Some(uplink) = self.edge.uplink.take() else { return };
         let for_addresses = uplink.produced.into_links().chain(uplink.consumed.into_links());
-        let others = [uplink.anonymous.link, uplink.downlink, uplink.tracking].into_iter().chain(uplink.mesh.map(Known::link));
+        let others = [uplink.anonymous.link, uplink.downlink, uplink.tracking]
+            .into_iter()
+            .chain(uplink.mesh.map(Known::link));
         for link in for_addresses.chain(others) {
             self.detach_proxy(link);
         }
@@ -145,18 +180,25 @@ impl Connection {
         self.link_gone(link);
     }
 
-    pub(super) fn attach_sender(&mut self, session: SessionKey, attach: AttachRequest) -> Option<Sender> {
+    pub(super) fn attach_sender(
+        &mut self,
+        session: SessionKey,
+        attach: AttachRequest,
+    ) -> Option<Sender> {
         let link = self.engine.attach(session, attach)?;
         let number = self.clients.number(link);
         self.consumer_expected(link, Consumer::new(number, None), self.settings.link_capacity);
         Some(Sender { link, number })
     }
 
-    /// Attaches and detaches the links of an address as they are needed. Returns false when there are too many links for another.
+    /// Attaches and detaches the links of an address as they are needed. Returns false when there
+    /// are too many links for another.
     fn meet(&mut self, uplink: &mut Uplink, demand: &Demand) -> bool {
         let produced = uplink.produced.get(&demand.address);
         match (demand.produced, produced) {
-            (true, None) => match self.attach_sender(uplink.session, for_address(Role::Sender, demand.address.text())) {
+            (true, None) => match self
+                .attach_sender(uplink.session, for_address(Role::Sender, demand.address.text()))
+            {
                 Some(sender) => uplink.produced.insert(demand.address.clone(), sender),
                 None => return false,
             },
@@ -170,10 +212,16 @@ impl Connection {
     }
 
     /// Attaches a link on which what is for an address comes.
-    pub(super) fn attach_consumed(&mut self, session: SessionKey, key: &AddressKey) -> Option<LinkKey> {
+    pub(super) fn attach_consumed(
+        &mut self,
+        session: SessionKey,
+        key: &AddressKey,
+    ) -> Option<LinkKey> {
         let link = self.engine.attach(session, for_address(Role::Receiver, key.text()))?;
         self.engine.keep_credit(link, self.settings.link_capacity);
-        self.clients.producers.insert(link, Producer::of_router(key.text(), self.settings.link_capacity));
+        self.clients
+            .producers
+            .insert(link, Producer::of_router(key.text(), self.settings.link_capacity));
         Some(link)
     }
 
@@ -205,11 +253,13 @@ impl Connection {
     /// Makes a link to the interior router a consumer of an address.
     pub(super) fn serve_by(&self, key: AddressKey, number: u32) -> Option<Consumption> {
         let edge = self.edge.connection.as_ref()?;
-        let consumer = LocalConsumer::behind(edge, self.link_endpoint(number), self.link_capacity());
+        let consumer =
+            LocalConsumer::behind(edge, self.link_endpoint(number), self.link_capacity());
         Some(self.node.core.serve(key, consumer, self.now))
     }
 
-    /// The interior router answered the attach of a link. Returns false when it is none of an uplink.
+    /// The interior router answered the attach of a link. Returns false when it is none of an
+    /// uplink.
     pub(in super::super) fn uplink_answered(&mut self, link: LinkKey, attach: &Attach) -> bool {
         let Some(uplink) = &self.edge.uplink else { return false };
         let address = uplink.address_of(link).map(ToString::to_string);
@@ -232,7 +282,10 @@ impl Connection {
     pub(in super::super) fn uplink_detached(&mut self, link: LinkKey) {
         let Some(uplink) = &mut self.edge.uplink else { return };
         if uplink.needs(link) {
-            let reason = Error::new(condition::NOT_ALLOWED, "a link of the edge connection was refused or detached");
+            let reason = Error::new(
+                condition::NOT_ALLOWED,
+                "a link of the edge connection was refused or detached",
+            );
             return self.engine.close(Some(reason), self.now);
         }
         uplink.mesh.take_if(|mesh| mesh.link == link);

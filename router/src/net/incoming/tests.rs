@@ -1,13 +1,14 @@
-use super::*;
-use skupper_proto::amqp::Encode;
-use skupper_proto::amqp::encode;
 use skupper_proto::amqp::message::section;
+use skupper_proto::amqp::{Encode, encode};
 use skupper_proto::annotations::{Flags, Outgoing};
+
+use super::*;
 
 /// The annotations of a message that is forwarded as it arrives, and that passed some routers.
 fn annotations_of(to_override: Option<&str>) -> Vec<u8> {
     let mut octets = Vec::new();
-    let outgoing = Outgoing::originated(Flags::STREAMING, "0/somewhere").with_to_override(to_override);
+    let outgoing =
+        Outgoing::originated(Flags::STREAMING, "0/somewhere").with_to_override(to_override);
     outgoing.encode(&mut octets);
     octets
 }
@@ -24,8 +25,16 @@ fn sections(to: &str) -> Vec<u8> {
 
 fn read<'a>(octets: &'a [u8], front: &mut Front) -> Option<(String, u8, bool, usize)> {
     let rules = LinkRules::default();
-    let read: Option<Read<'a>> = read_head(octets, front, false, false, &rules).expect("a sound head");
-    read.map(|read| (read.to.into_owned(), read.message.priority, read.message.streaming, read.message.annotations.len()))
+    let read: Option<Read<'a>> =
+        read_head(octets, front, false, false, &rules).expect("a sound head");
+    read.map(|read| {
+        (
+            read.to.into_owned(),
+            read.message.priority,
+            read.message.streaming,
+            read.message.annotations.len(),
+        )
+    })
 }
 
 #[test]
@@ -45,7 +54,8 @@ fn a_head_that_comes_octet_by_octet_is_read_as_at_once() {
     }
 }
 
-/// Annotations may be long. Once they are known they are not looked at again, whatever stands there.
+/// Annotations may be long. Once they are known they are not looked at again, whatever stands
+/// there.
 #[test]
 fn annotations_are_read_once_however_the_rest_comes() {
     let (first, rest) = (annotations_of(None), sections("there"));

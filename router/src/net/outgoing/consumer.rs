@@ -1,14 +1,16 @@
 //! Deliveries to clients: links on which they consume an address, each with a queue of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::engine::LinkKey;
+
 use super::{MAX_WAITING, OutLink, Purpose};
 use crate::core::{Consumption, Delivery, Via};
 use crate::net::clients::Consumer;
 use crate::net::connection::Connection;
 use crate::schema::Role;
-use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::engine::LinkKey;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Connection {
     /// A delivery for a client that consumes its address.
@@ -18,7 +20,10 @@ impl Connection {
         let Some(state) = link.and_then(|link| self.outgoing.links.get(&link)) else {
             return self.refuse_delivery(&delivery);
         };
-        let (full, overdue) = (state.waiting.len() >= MAX_WAITING, presettled && state.waiting.len() >= state.capacity);
+        let (full, overdue) = (
+            state.waiting.len() >= MAX_WAITING,
+            presettled && state.waiting.len() >= state.capacity,
+        );
         let settles = state.settles;
         if full {
             return self.refuse_delivery(&delivery);
@@ -71,7 +76,13 @@ impl Connection {
     }
 
     /// A client's link on which it consumes is attached.
-    pub(in crate::net) fn consumer_attached(&mut self, link: LinkKey, consumer: Consumer, settles: bool, capacity: u32) {
+    pub(in crate::net) fn consumer_attached(
+        &mut self,
+        link: LinkKey,
+        consumer: Consumer,
+        settles: bool,
+        capacity: u32,
+    ) {
         let state = OutLink {
             consumer: Some(consumer),
             settles,
@@ -86,7 +97,12 @@ impl Connection {
     }
 
     /// A link of ours is to be attached that deliveries come for by its number.
-    pub(in crate::net) fn consumer_expected(&mut self, link: LinkKey, consumer: Consumer, capacity: u32) {
+    pub(in crate::net) fn consumer_expected(
+        &mut self,
+        link: LinkKey,
+        consumer: Consumer,
+        capacity: u32,
+    ) {
         let state = OutLink {
             consumer: Some(consumer),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
@@ -104,14 +120,24 @@ impl Connection {
     }
 
     /// Begins or ends to consume by a link.
-    pub(in crate::net) fn set_consumption(&mut self, link: LinkKey, consumption: Option<Consumption>) {
-        if let Some(consumer) = self.outgoing.links.get_mut(&link).and_then(|state| state.consumer.as_mut()) {
+    pub(in crate::net) fn set_consumption(
+        &mut self,
+        link: LinkKey,
+        consumption: Option<Consumption>,
+    ) {
+        if let Some(consumer) =
+            self.outgoing.links.get_mut(&link).and_then(|state| state.consumer.as_mut())
+        {
             consumer.set(consumption);
         }
     }
 
     /// Whether a link consumes an address.
     pub(in crate::net) fn consumes(&self, link: LinkKey) -> bool {
-        self.outgoing.links.get(&link).and_then(|state| state.consumer.as_ref()).is_some_and(Consumer::consumes)
+        self.outgoing
+            .links
+            .get(&link)
+            .and_then(|state| state.consumer.as_ref())
+            .is_some_and(Consumer::consumes)
     }
 }

@@ -1,21 +1,26 @@
-//! The sessions in which streams are sent, and how a C router is asked what it holds unread of each.
+//! The sessions in which streams are sent, and how a C router is asked what it holds unread of
+//! each.
 //!
-//! Its answer is about a whole session, so toward a C router each streaming link has a session of its own. A second link there, the
-//! gauge, is attached when there is something to ask: on the first one the stream itself is being sent.
+//! Its answer is about a whole session, so toward a C router each streaming link has a session of
+//! its own. A second link there, the gauge, is attached when there is something to ask: on the
+//! first one the stream itself is being sent.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use skupper_proto::engine::{LinkKey, SessionKey};
+use skupper_proto::time::Instant;
 
 use super::{OutLink, Purpose};
 use crate::net::connection::Connection;
 use crate::net::links::streaming_request;
-use skupper_proto::engine::{LinkKey, SessionKey};
-use skupper_proto::time::Instant;
-use std::collections::HashMap;
-use std::time::Duration;
 
-/// Sessions that are begun for streams; beyond that they share them, and what is held of one counts for all. Far below what C routers take, and
-/// enough is left for those that the peer begins.
+/// Sessions that are begun for streams; beyond that they share them, and what is held of one counts
+/// for all. Far below what C routers take, and enough is left for those that the peer begins.
 const SESSIONS: usize = 1024;
 
-/// Streams that are asked about in one go, and how soon the next go follows: thousands may have something unread.
+/// Streams that are asked about in one go, and how soon the next go follows: thousands may have
+/// something unread.
 const AT_ONCE: usize = 256;
 const NEXT: Duration = Duration::from_millis(1);
 
@@ -56,7 +61,9 @@ impl Connection {
         if self.bounds_unread {
             let lanes = &mut self.outgoing.lanes.lanes;
             let begun = if lanes.len() < SESSIONS { self.engine.begin() } else { None };
-            let shared = || lanes.iter().filter(|(_, lane)| lane.links > 0).min_by_key(|(_, lane)| lane.links);
+            let shared = || {
+                lanes.iter().filter(|(_, lane)| lane.links > 0).min_by_key(|(_, lane)| lane.links)
+            };
             let session = begun.or_else(|| shared().map(|(session, _)| *session))?;
             lanes.entry(session).or_default().links += 1;
             return Some(session);
@@ -90,7 +97,8 @@ impl Connection {
         }
     }
 
-    /// Asks what the peer holds of the streams that may have something unread there, if others wait for that.
+    /// Asks what the peer holds of the streams that may have something unread there, if others wait
+    /// for that.
     pub(super) fn ask_unread(&mut self) {
         self.outgoing.lanes.due = None;
         if !self.outgoing.is_holding() || !self.settings.role.is_router() {

@@ -1,14 +1,20 @@
-//! The links on which this end sends: their credit, what is given to those that are free, and their end.
+//! The links on which this end sends: their credit, what is given to those that are free, and their
+//! end.
+
+use std::sync::atomic::Ordering;
+
+use skupper_proto::engine::LinkKey;
 
 use super::{OutLink, Purpose};
 use crate::net::connection::Connection;
-use skupper_proto::engine::LinkKey;
-use std::sync::atomic::Ordering;
 
 impl Connection {
     /// Writes down how a consumer's link stands.
     pub(super) fn note_link(&self, link: LinkKey) {
-        let (Some(known), Some(state)) = (self.known.get(&link), self.outgoing.links.get(&link)) else { return };
+        let (Some(known), Some(state)) = (self.known.get(&link), self.outgoing.links.get(&link))
+        else {
+            return;
+        };
         known.record().counts.undelivered.store(state.waiting.len() as u64, Ordering::Relaxed);
         self.note_credit(link);
     }
@@ -41,7 +47,12 @@ impl Connection {
     /// A link has credit and nothing to send.
     pub(super) fn link_free(&mut self, link: LinkKey) {
         let credit = self.engine.credit(link) > 0;
-        let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.attached && !state.busy && credit) else {
+        let Some(state) = self
+            .outgoing
+            .links
+            .get_mut(&link)
+            .filter(|state| state.attached && !state.busy && credit)
+        else {
             return;
         };
         let first = !std::mem::replace(&mut state.usable, true);
@@ -81,7 +92,9 @@ impl Connection {
 
     /// A link's credit changed.
     pub(in crate::net) fn outgoing_credit(&mut self, link: LinkKey, drain: bool) {
-        if let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer) {
+        if let Some(state) =
+            self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer)
+        {
             state.drain = drain;
             self.serve_consumer(link);
             self.answer_drain(link);
@@ -95,9 +108,12 @@ impl Connection {
         self.answer_drain(link);
     }
 
-    /// Gives back what credit of a link is not needed now, if its receiver asks for that. What is being sent has had its credit.
+    /// Gives back what credit of a link is not needed now, if its receiver asks for that. What is
+    /// being sent has had its credit.
     fn answer_drain(&mut self, link: LinkKey) {
-        let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.drain) else { return };
+        let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.drain) else {
+            return;
+        };
         let waits = match state.purpose {
             Purpose::Queue(queue) => !self.outgoing.queues[queue].waiting.is_empty(),
             Purpose::Consumer => !state.waiting.is_empty(),

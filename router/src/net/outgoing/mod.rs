@@ -1,8 +1,10 @@
 //! Deliveries that leave by a connection.
 //!
-//! A delivery has a slot here from when it comes until nothing more is to be heard of it. It waits for a link (in `mod`: those of routers, which serve anybody's
-//! deliveries; in `consumer`: a client's own), is begun and sent in turns (`send`), and ends with what its receiver says (`outcome`). `link` gives free links to what
-//! waits, `pool` keeps those of streams, `lanes` their sessions.
+//! A delivery has a slot here from when it comes until nothing more is to be heard of it. It waits
+//! for a link (in `mod`: those of routers, which serve anybody's deliveries; in `consumer`: a
+//! client's own), is begun and sent in turns (`send`), and ends with what its receiver says
+//! (`outcome`). `link` gives free links to what waits, `pool` keeps those of streams, `lanes` their
+//! sessions.
 
 mod consumer;
 mod lanes;
@@ -11,10 +13,10 @@ mod outcome;
 mod pool;
 mod send;
 
-use super::clients::Consumer;
-use super::connection::Connection;
-use crate::core::{Charge, Delivery, Ended, Notify, Via};
-use crate::node::LinkRecord;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use lanes::Lanes;
 use pool::Pool;
@@ -24,20 +26,25 @@ use skupper_proto::keys::KeyMap;
 use skupper_proto::time::Instant;
 use skupper_proto::unread::{Total, Unread};
 use slab::Slab;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-/// Octets that are gathered for one write. Pieces of 64 KiB cost a third of the CPU time of pieces of 4 KiB.
+use super::clients::Consumer;
+use super::connection::Connection;
+use crate::core::{Charge, Delivery, Ended, Notify, Via};
+use crate::node::LinkRecord;
+
+/// Octets that are gathered for one write. Pieces of 64 KiB cost a third of the CPU time of pieces
+/// of 4 KiB.
 const GATHER: usize = 64 * 1024;
 
 /// Octets that one delivery may take of a write before the next ready one has its turn.
 const QUANTUM: usize = 32 * 1024;
 
-/// Streaming links that may be attached without an answer yet. Enough that a burst of clients waits for one round trip, no more.
+/// Streaming links that may be attached without an answer yet. Enough that a burst of clients waits
+/// for one round trip, no more.
 const MAX_ATTACHING: usize = 256;
 
-/// Deliveries that may wait for a queue's link; a neighbor that gives no credit on its control link for so long is lost anyway.
+/// Deliveries that may wait for a queue's link; a neighbor that gives no credit on its control link
+/// for so long is lost anyway.
 const MAX_QUEUED: usize = 4096;
 
 /// Deliveries that may wait for one client's credit. Their senders have 250 credits each, mostly.
@@ -63,8 +70,8 @@ struct Slot {
     ended: Option<Ended>,
     /// It is in the ready queue.
     ready: bool,
-    /// It is among those that wait for the session's window: nothing more is taken of the delivery until that opens, and what was taken is
-    /// charged as if it had not been.
+    /// It is among those that wait for the session's window: nothing more is taken of the delivery
+    /// until that opens, and what was taken is charged as if it had not been.
     parked: Option<Charge>,
     /// It is among those that wait for the peer to hold less unread.
     held: bool,
@@ -79,7 +86,8 @@ struct Slot {
     octets: u64,
     /// A C router may hold so much of it unread.
     unread: Unread,
-    /// It keeps its link though all has been sent: what came next there would wait behind what is unread.
+    /// It keeps its link though all has been sent: what came next there would wait behind what is
+    /// unread.
     keeps_link: bool,
 }
 
@@ -192,7 +200,8 @@ impl Outgoing {
         self.idle.due().into_iter().chain(self.lanes.due()).min()
     }
 
-    /// The connection has ended: gives up one link after the other, then the deliveries, which are lost or released.
+    /// The connection has ended: gives up one link after the other, then the deliveries, which are
+    /// lost or released.
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
         let Self { slots, links, .. } = std::mem::take(self);
         let slots = slots.into_iter().map(|(_, slot)| {
@@ -221,15 +230,21 @@ impl Outgoing {
         !self.held.is_empty()
     }
 
-    /// The streams that the peer is to be asked about now, with their links, and when there will be more.
+    /// The streams that the peer is to be asked about now, with their links, and when there will be
+    /// more.
     fn to_ask(&self, now: Instant, most: usize) -> (Vec<(u32, LinkKey)>, Option<Instant>) {
         // What waits for the session's window is counted, and not sent.
         let asked = |(slot, entry): (usize, &Slot)| {
-            let (link, _) = entry.sending.filter(|_| entry.chunks.is_empty() && entry.unread.wants_to_know(now))?;
+            let (link, _) = entry
+                .sending
+                .filter(|_| entry.chunks.is_empty() && entry.unread.wants_to_know(now))?;
             Some((u32::try_from(slot).ok()?, link))
         };
         let later = |(_, entry): (usize, &Slot)| entry.unread.due().filter(|due| *due > now);
-        (self.slots.iter().filter_map(asked).take(most).collect(), self.slots.iter().filter_map(later).min())
+        (
+            self.slots.iter().filter_map(asked).take(most).collect(),
+            self.slots.iter().filter_map(later).min(),
+        )
     }
 
     /// The peer was asked about streams.
@@ -271,9 +286,14 @@ impl Connection {
         // A message whose priority has no link takes the next lower one that exists.
         let queue = queue.map(|wanted| match wanted {
             0 => 0,
-            _ => (1..=wanted).rev().chain(wanted..QUEUES).find(|queue| self.outgoing.queues[*queue].link.is_some()).unwrap_or(1),
+            _ => (1..=wanted)
+                .rev()
+                .chain(wanted..QUEUES)
+                .find(|queue| self.outgoing.queues[*queue].link.is_some())
+                .unwrap_or(1),
         });
-        let full = queue.is_some_and(|queue| self.outgoing.queues[queue].waiting.len() >= MAX_QUEUED);
+        let full =
+            queue.is_some_and(|queue| self.outgoing.queues[queue].waiting.len() >= MAX_QUEUED);
         if full || !self.is_open() {
             if delivery.message().presettled {
                 self.node.core.counters().dropped();
@@ -345,7 +365,9 @@ impl Connection {
                 }
                 break;
             };
-            self.outgoing.links.insert(link, OutLink { session: Some(session), ..OutLink::new(Purpose::Stream) });
+            self.outgoing
+                .links
+                .insert(link, OutLink { session: Some(session), ..OutLink::new(Purpose::Stream) });
             self.outgoing.attaching += 1;
             self.outgoing.streaming_links += 1;
         }

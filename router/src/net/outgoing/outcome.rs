@@ -1,23 +1,33 @@
-//! What becomes of a delivery that was sent: what its receiver says, holds unread, or leaves to wait.
+//! What becomes of a delivery that was sent: what its receiver says, holds unread, or leaves to
+//! wait.
 
-use super::Slot;
-use crate::net::connection::Connection;
-use crate::net::stuck::Stuck;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{OutgoingKey, SessionKey};
 use skupper_proto::stream::ALLOWANCE_UNIT;
 
+use super::Slot;
+use crate::net::connection::Connection;
+use crate::net::stuck::Stuck;
+
 impl Connection {
     /// The receiver of a delivery said something.
-    pub(in crate::net) fn outcome(&mut self, key: OutgoingKey, state: Option<DeliveryState>, settled: bool) {
+    pub(in crate::net) fn outcome(
+        &mut self,
+        key: OutgoingKey,
+        state: Option<DeliveryState>,
+        settled: bool,
+    ) {
         let Some(&slot) = self.outgoing.by_key.get(&key) else { return };
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return };
         let mut less = false;
         match state {
             Some(DeliveryState::Received(received)) => {
-                less = entry.unread.acknowledged(received.section_offset, &mut self.outgoing.unread);
+                less =
+                    entry.unread.acknowledged(received.section_offset, &mut self.outgoing.unread);
                 let units = if self.bounds_unread { 0 } else { received.section_number };
-                entry.delivery.acknowledge(received.section_offset, u64::from(units) * ALLOWANCE_UNIT);
+                entry
+                    .delivery
+                    .acknowledge(received.section_offset, u64::from(units) * ALLOWANCE_UNIT);
             }
             Some(state @ DeliveryState::Other(_)) => {
                 entry.delivery.set_receiver_state(state);
@@ -40,9 +50,13 @@ impl Connection {
             None => entry.delivery.outcome(None, settled),
         }
         entry.settled |= settled;
-        let left = entry.outcome && entry.delivery.message().internal || entry.delivery.is_sender_settled();
+        let left = entry.outcome && entry.delivery.message().internal
+            || entry.delivery.is_sender_settled();
         let (settled, done) = (entry.settled, entry.sent && (entry.settled || left));
-        let link = entry.sending.filter(|_| entry.keeps_link && !entry.unread.is_some()).map(|(link, _)| link);
+        let link = entry
+            .sending
+            .filter(|_| entry.keeps_link && !entry.unread.is_some())
+            .map(|(link, _)| link);
         entry.keeps_link &= link.is_none();
         if less {
             self.release_held();
@@ -64,7 +78,9 @@ impl Connection {
         for slot in slots {
             let Some(entry) = self.outgoing.slots.get_mut(*slot as usize) else { continue };
             // A slot may have gone to another stream meanwhile.
-            let Some((link, _)) = entry.sending.filter(|(link, _)| self.engine.session_of(*link) == Some(session)) else {
+            let Some((link, _)) =
+                entry.sending.filter(|(link, _)| self.engine.session_of(*link) == Some(session))
+            else {
                 continue;
             };
             less |= entry.unread.told(octets, self.now, &mut self.outgoing.unread);

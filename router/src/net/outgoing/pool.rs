@@ -1,8 +1,9 @@
 //! Streaming links of a connection that carry nothing now, kept for the next streams.
 
+use std::time::Duration;
+
 use skupper_proto::engine::LinkKey;
 use skupper_proto::time::Instant;
-use std::time::Duration;
 
 /// Links that are kept however long nothing comes: as many as C routers keep.
 const KEPT: usize = 128;
@@ -10,12 +11,13 @@ const KEPT: usize = 128;
 /// How long a link beyond those carries nothing before it is given up: bursts come back sooner.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often it is looked which those are, and how many are given up at once: each costs two frames. Ten thousand are gone within
-/// ten seconds.
+/// How often it is looked which those are, and how many are given up at once: each costs two
+/// frames. Ten thousand are gone within ten seconds.
 const LOOK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1024;
 
-/// How long after the last of them was given up a burst is over: the peer gives up its own meanwhile.
+/// How long after the last of them was given up a burst is over: the peer gives up its own
+/// meanwhile.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// The links, in the order in which they became idle.
@@ -51,12 +53,16 @@ impl Pool {
         self.due
     }
 
-    /// The links to be given up now. One that is `busy` has deliveries of which word is to come, and stays.
+    /// The links to be given up now. One that is `busy` has deliveries of which word is to come,
+    /// and stays.
     pub(super) fn shed(&mut self, now: Instant, busy: impl Fn(LinkKey) -> bool) -> Vec<LinkKey> {
         let spare = self.idle.len().saturating_sub(KEPT).min(AT_ONCE);
-        let aged = |(link, since): &(LinkKey, Instant)| (now.since(*since) >= IDLE && !busy(*link)).then_some(*link);
+        let aged = |(link, since): &(LinkKey, Instant)| {
+            (now.since(*since) >= IDLE && !busy(*link)).then_some(*link)
+        };
         let mut given_up: Vec<_> = self.idle.iter().filter_map(aged).collect();
-        // Those with the highest keys go: a table can give back the room behind the last key that is in use.
+        // Those with the highest keys go: a table can give back the room behind the last key that
+        // is in use.
         given_up.sort_unstable_by(|one, other| other.cmp(one));
         given_up.truncate(spare);
         self.idle.retain(|(link, _)| given_up.binary_search_by(|gone| link.cmp(gone)).is_err());
@@ -102,8 +108,14 @@ mod tests {
         }
         assert!(!pool.settled() && now <= start + IDLE + IDLE / 2 + SETTLED);
         assert_eq!((gone.len(), pool.idle.len()), (1000 - KEPT, KEPT));
-        assert!(!gone.contains(&LinkKey(7)) && !gone.contains(&LinkKey(999)), "it waits for word, or was of use");
-        assert!(pool.idle.iter().all(|(link, _)| link.0 < KEPT as u32 || link.0 == 999), "a table would keep its room");
+        assert!(
+            !gone.contains(&LinkKey(7)) && !gone.contains(&LinkKey(999)),
+            "it waits for word, or was of use"
+        );
+        assert!(
+            pool.idle.iter().all(|(link, _)| link.0 < KEPT as u32 || link.0 == 999),
+            "a table would keep its room"
+        );
     }
 
     #[test]

@@ -1,31 +1,38 @@
 //! Ready deliveries are made into frames, in turn, up to one write.
 
-use super::{GATHER, QUANTUM};
-use crate::core::{Core, Ended, Leads, Message, Notify, Via};
-use crate::net::connection::Connection;
-use crate::net::message_log;
-use crate::net::settings::Kind;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
 use skupper_proto::engine::LinkKey;
-use std::collections::VecDeque;
-use std::sync::Arc;
 
-/// Writes the router annotations of a message as it leaves this router, by the uplink of an edge router or elsewhere.
+use super::{GATHER, QUANTUM};
+use crate::core::{Core, Ended, Leads, Message, Notify, Via};
+use crate::net::connection::Connection;
+use crate::net::message_log;
+use crate::net::settings::Kind;
+
+/// Writes the router annotations of a message as it leaves this router, by the uplink of an edge
+/// router or elsewhere.
 fn annotate(core: &Core, message: &Message, uplink: bool, head: &mut Vec<u8>) {
     let own = core.node();
     let annotations = match annotations::parse(&message.annotations) {
         Ok(Parsed::Present(annotations)) => annotations.forwarded(own),
         _ => {
-            // A service's stream has a window of its own, and no router on its way is to hold it back.
+            // A service's stream has a window of its own, and no router on its way is to hold it
+            // back.
             let flags = match (message.streaming, message.windowed) {
                 (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
                 (true, false) => Flags::STREAMING,
                 _ => Flags::default(),
             };
-            OutgoingAnnotations::originated(if message.resend { flags.with(Flags::RESEND_RELEASED) } else { flags }, own)
+            OutgoingAnnotations::originated(
+                if message.resend { flags.with(Flags::RESEND_RELEASED) } else { flags },
+                own,
+            )
         }
     };
     let to = message.to_override.as_deref().or(annotations.to_override);
@@ -34,7 +41,10 @@ fn annotate(core: &Core, message: &Message, uplink: bool, head: &mut Vec<u8>) {
         RouterMode::Interior => annotations.encode(head),
         RouterMode::Edge if uplink => {
             let mesh = core.mesh();
-            annotations.stripped().with_ingress_mesh(mesh.as_ref().map(|mesh| &***mesh)).encode(head);
+            annotations
+                .stripped()
+                .with_ingress_mesh(mesh.as_ref().map(|mesh| &***mesh))
+                .encode(head);
         }
         RouterMode::Edge => annotations.stripped().encode(head),
     }
@@ -57,7 +67,8 @@ impl Connection {
         message_log::note(&self.settings.message_logging, self.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
         if !strips {
-            let uplink = self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
+            let uplink =
+                self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
             annotate(&self.node.core, message, uplink, &mut head);
         }
         // The head is sent with the next turn, mostly, and its room goes to the next delivery.
@@ -95,11 +106,15 @@ impl Connection {
             }
             return;
         }
-        if let Some(entry) =
-            self.outgoing.slots.get_mut(slot as usize).filter(|entry| !entry.ready && !entry.sent && entry.parked.is_none())
+        if let Some(entry) = self
+            .outgoing
+            .slots
+            .get_mut(slot as usize)
+            .filter(|entry| !entry.ready && !entry.sent && entry.parked.is_none())
         {
             entry.ready = true;
-            // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow way.
+            // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow
+            // way.
             match entry.via {
                 Via::Control => self.outgoing.ready.push_front(slot),
                 Via::Message(_) | Via::Stream | Via::Link(_) => self.outgoing.ready.push_back(slot),
@@ -131,9 +146,11 @@ impl Connection {
         if entry.ended.is_none() {
             // What other messages leave unread is not told by anybody.
             if self.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
-                let room = usize::try_from(entry.unread.room(self.outgoing.unread)).unwrap_or(usize::MAX);
+                let room =
+                    usize::try_from(entry.unread.room(self.outgoing.unread)).unwrap_or(usize::MAX);
                 // Without room nothing is taken, but that the stream has ended is heard.
-                (taken, entry.ended) = entry.delivery.take_within(room.min(QUANTUM), &mut entry.chunks);
+                (taken, entry.ended) =
+                    entry.delivery.take_within(room.min(QUANTUM), &mut entry.chunks);
                 entry.unread.sent(taken as u64, &mut self.outgoing.unread);
                 starved = room == 0 && entry.ended.is_none();
             } else {
@@ -190,10 +207,13 @@ impl Connection {
             if entry.presettled && !entry.delivery.message().presettled {
                 entry.delivery.outcome(Some(DeliveryState::Accepted), true);
             }
-            let settles = entry.outcome && entry.delivery.message().internal || entry.delivery.is_sender_settled();
+            let settles = entry.outcome && entry.delivery.message().internal
+                || entry.delivery.is_sender_settled();
             if entry.presettled || entry.settled || settles {
                 // The receiver left the settling to us.
-                if let Some((_, key)) = entry.sending.filter(|_| !entry.presettled && !entry.settled) {
+                if let Some((_, key)) =
+                    entry.sending.filter(|_| !entry.presettled && !entry.settled)
+                {
                     self.engine.settle(key);
                 }
                 self.remove_slot(slot);

@@ -1,13 +1,15 @@
 //! What clients may attach, and where their messages go.
 
+use std::sync::Mutex;
+
+use serde_json::json;
+use skupper_proto::amqp::performative::{Attach, Role as LinkRole};
+use skupper_proto::annotations::{Flags, Outgoing};
+
 use super::*;
 use crate::core::{Consumption, Endpoint, LocalConsumer};
 use crate::node::{Access, unguessable};
 use crate::policy::{Policy, PolicyConfig, Rules, Vhost};
-use serde_json::json;
-use skupper_proto::amqp::performative::{Attach, Role as LinkRole};
-use skupper_proto::annotations::{Flags, Outgoing};
-use std::sync::Mutex;
 
 /// A router with one vhost for everybody.
 fn governed(group: &serde_json::Value) -> Arc<Node> {
@@ -21,22 +23,38 @@ fn governed(group: &serde_json::Value) -> Arc<Node> {
 /// A client. Router annotations that it sends are read.
 async fn client(node: &Arc<Node>) -> Peer {
     let config = engine::Config { properties: Fields::default(), ..Peer::config(1000) };
-    let configure = |settings: &mut ConnectionSettings| (settings.role, settings.strip_in) = (Role::Normal, false);
+    let configure = |settings: &mut ConnectionSettings| {
+        (settings.role, settings.strip_in) = (Role::Normal, false)
+    };
     connect_with(node, config, configure).await.1
 }
 
 impl Peer {
     /// Attaches a link, and hears what comes of it: the answer, or the condition of the refusal.
-    async fn try_attach(&mut self, role: LinkRole, address: Option<&str>) -> Result<(LinkKey, Box<Attach>), String> {
+    async fn try_attach(
+        &mut self,
+        role: LinkRole,
+        address: Option<&str>,
+    ) -> Result<(LinkKey, Box<Attach>), String> {
         let session = self.engine.begin().expect("a session");
         let address = address.map(str::to_owned);
         let dynamic = (role == LinkRole::Receiver && address.is_none()).then_some(true);
         let (source, target) = match role {
-            LinkRole::Sender => (Source::default(), MessageTarget { address, ..MessageTarget::default() }),
-            LinkRole::Receiver => (Source { address, dynamic, ..Source::default() }, MessageTarget::default()),
+            LinkRole::Sender => {
+                (Source::default(), MessageTarget { address, ..MessageTarget::default() })
+            }
+            LinkRole::Receiver => {
+                (Source { address, dynamic, ..Source::default() }, MessageTarget::default())
+            }
         };
         let (source, target) = (Some(source), Some(Target::Message(target)));
-        let request = AttachRequest { name: format!("{session:?}"), role, source, target, ..AttachRequest::default() };
+        let request = AttachRequest {
+            name: format!("{session:?}"),
+            role,
+            source,
+            target,
+            ..AttachRequest::default()
+        };
         let link = self.engine.attach(session, request).expect("a link");
         let mut answer = None;
         loop {
@@ -63,13 +81,20 @@ impl Peer {
 
 impl Peer {
     /// Sends one message, and hears what its receiver says.
-    async fn send(&mut self, link: LinkKey, to_override: Option<&str>, to: Option<&str>) -> DeliveryState {
+    async fn send(
+        &mut self,
+        link: LinkKey,
+        to_override: Option<&str>,
+        to: Option<&str>,
+    ) -> DeliveryState {
         while self.engine.credit(link) == 0 {
             self.event().await;
         }
         let mut octets = Vec::new();
         if to_override.is_some() {
-            Outgoing::originated(Flags::default(), "0/elsewhere").with_to_override(to_override).encode(&mut octets);
+            Outgoing::originated(Flags::default(), "0/elsewhere")
+                .with_to_override(to_override)
+                .encode(&mut octets);
         }
         if let Some(to) = to {
             // Properties: no message-id, no user-id, and where it goes.
@@ -82,7 +107,9 @@ impl Peer {
         assert!(self.engine.send_part(delivery, &mut VecDeque::from([Bytes::from(octets)]), true));
         loop {
             match self.event().await {
-                Event::Outcome { delivery: known, state: Some(state), .. } if known == delivery => return state,
+                Event::Outcome { delivery: known, state: Some(state), .. } if known == delivery => {
+                    return state;
+                }
                 _ => {}
             }
         }
@@ -104,7 +131,11 @@ impl Taker {
     fn at(node: &Node, text: &str) -> (Arc<Self>, Consumption) {
         let taker = Arc::<Self>::default();
         let key = node.core.read(text).key().to_key();
-        let consumption = node.core.serve(key, LocalConsumer::new(Arc::clone(&taker) as Arc<_>), node.clock.now());
+        let consumption = node.core.serve(
+            key,
+            LocalConsumer::new(Arc::clone(&taker) as Arc<_>),
+            node.clock.now(),
+        );
         (taker, consumption)
     }
 
@@ -116,17 +147,31 @@ impl Taker {
 #[test]
 fn a_client_attaches_to_what_policy_has_judged() {
     run(async {
-        let node = governed(&json!({ "remoteHosts": "*", "sources": "foo*", "targets": "foo*", "allowAnonymousSender": true }));
-        let takers = ["foo.a", "secret", "_local/$management"].map(|address| Taker::at(&node, address));
+        let node = governed(
+            &json!({ "remoteHosts": "*", "sources": "foo*", "targets": "foo*", "allowAnonymousSender": true }),
+        );
+        let takers =
+            ["foo.a", "secret", "_local/$management"].map(|address| Taker::at(&node, address));
         let mut client = client(&node).await;
         let anonymous = client.try_attach(LinkRole::Sender, None).await.expect("allowed").0;
-        for hidden in ["foo:/secret", "foo://h/secret", "foo:/$management", "_local/$management", "foo:/_topo/0/here/$management"]
-        {
+        for hidden in [
+            "foo:/secret",
+            "foo://h/secret",
+            "foo:/$management",
+            "_local/$management",
+            "foo:/_topo/0/here/$management",
+        ] {
             for role in [LinkRole::Sender, LinkRole::Receiver] {
                 let refused = client.try_attach(role, Some(hidden)).await.map(drop);
                 assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{hidden}");
             }
-            assert!(matches!(client.send(anonymous, None, Some(hidden)).await, DeliveryState::Rejected(_)), "{hidden}");
+            assert!(
+                matches!(
+                    client.send(anonymous, None, Some(hidden)).await,
+                    DeliveryState::Rejected(_)
+                ),
+                "{hidden}"
+            );
         }
         for plain in ["foo.a", "/foo.a", "amqp://h/foo.a/"] {
             let link = client.try_attach(LinkRole::Sender, Some(plain)).await.expect("allowed").0;
@@ -140,7 +185,9 @@ fn a_client_attaches_to_what_policy_has_judged() {
 #[test]
 fn annotations_lead_nowhere_that_policy_has_not_judged() {
     run(async {
-        let node = governed(&json!({ "remoteHosts": "*", "targets": "foo*", "allowAnonymousSender": true }));
+        let node = governed(
+            &json!({ "remoteHosts": "*", "targets": "foo*", "allowAnonymousSender": true }),
+        );
         let takers = ["foo", "foo.bar", "secret"].map(|address| Taker::at(&node, address));
         let counts = || takers.each_ref().map(|(taker, _)| taker.count());
         let mut client = client(&node).await;
@@ -150,7 +197,9 @@ fn annotations_lead_nowhere_that_policy_has_not_judged() {
         }
         assert_eq!(counts(), [2, 0, 0], "the link's address counts");
         let anonymous = client.try_attach(LinkRole::Sender, None).await.expect("allowed").0;
-        for (override_to, to, allowed) in [("secret", "foo", false), ("foo.bar", "secret", true), ("foo:/secret", "foo", false)] {
+        for (override_to, to, allowed) in
+            [("secret", "foo", false), ("foo.bar", "secret", true), ("foo:/secret", "foo", false)]
+        {
             let outcome = client.send(anonymous, Some(override_to), Some(to)).await;
             assert_eq!(outcome == DeliveryState::Accepted, allowed, "{override_to}");
         }
@@ -167,7 +216,11 @@ fn an_address_is_no_longer_than_routers_take() {
             let address = "a".repeat(octets);
             for role in [LinkRole::Sender, LinkRole::Receiver] {
                 let attached = client.try_attach(role, Some(&address)).await.map(drop);
-                assert_eq!(attached, if fits { Ok(()) } else { Err("amqp:resource-limit-exceeded".to_owned()) }, "{octets}");
+                assert_eq!(
+                    attached,
+                    if fits { Ok(()) } else { Err("amqp:resource-limit-exceeded".to_owned()) },
+                    "{octets}"
+                );
             }
         }
     });
@@ -183,13 +236,17 @@ fn a_temporary_address_is_received_from_by_its_own_connection_alone() {
     run(async {
         let node = node();
         let (mut owner, mut other) = (client(&node).await, client(&node).await);
-        let (link, attach) = owner.try_attach(LinkRole::Receiver, None).await.expect("an address of its own");
+        let (link, attach) =
+            owner.try_attach(LinkRole::Receiver, None).await.expect("an address of its own");
         let address = source(&attach);
         assert!(address.starts_with("amqp:/_topo/0/here/temp."), "{address}");
         let name = address.rsplit('/').next().unwrap();
-        for spelling in
-            [address.clone(), format!("_local/{name}"), format!("x:/_edge/here/{name}"), "_local/temp.mine".to_owned()]
-        {
+        for spelling in [
+            address.clone(),
+            format!("_local/{name}"),
+            format!("x:/_edge/here/{name}"),
+            "_local/temp.mine".to_owned(),
+        ] {
             let refused = other.try_attach(LinkRole::Receiver, Some(&spelling)).await.map(drop);
             assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{spelling}");
         }
@@ -210,11 +267,15 @@ fn a_temporary_address_is_received_from_by_its_own_connection_alone() {
         });
         let (outcome, owner) = tokio::join!(&mut sending, &mut hearing);
         assert_eq!(outcome, DeliveryState::Accepted);
-        owner.try_attach(LinkRole::Receiver, Some(&address)).await.expect("another link of its own");
+        owner
+            .try_attach(LinkRole::Receiver, Some(&address))
+            .await
+            .expect("another link of its own");
         // Where a service connection waits for its answer, no client receives.
         let handle = node.core.replies().add(0, unguessable(), Arc::<Taker>::default() as Arc<_>);
         let reply = handle.address(&node.core);
-        let refused = client(&node).await.try_attach(LinkRole::Receiver, Some(&reply)).await.map(drop);
+        let refused =
+            client(&node).await.try_attach(LinkRole::Receiver, Some(&reply)).await.map(drop);
         assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{reply}");
     });
 }
@@ -229,9 +290,15 @@ fn requests_to_the_router_itself_are_not_for_who_attached_there_too() {
             node.core.serve(key, LocalConsumer::own(Arc::clone(&own) as Arc<_>), node.clock.now())
         };
         let mut client = client(&node).await;
-        client.try_attach(LinkRole::Receiver, Some("$management")).await.expect("as with C routers");
+        client
+            .try_attach(LinkRole::Receiver, Some("$management"))
+            .await
+            .expect("as with C routers");
         let _serving = [serve("$management"), serve("_local/$management")];
-        client.try_attach(LinkRole::Receiver, Some("_local/$management")).await.expect("as with C routers");
+        client
+            .try_attach(LinkRole::Receiver, Some("_local/$management"))
+            .await
+            .expect("as with C routers");
         for address in ["$management", "_topo/0/here/$management"] {
             let link = client.try_attach(LinkRole::Sender, Some(address)).await.expect("allowed").0;
             for _ in 0..3 {

@@ -1,7 +1,8 @@
-use super::*;
 use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::time::{Duration, Instant as SystemInstant};
+
+use super::*;
 
 fn source(number: u8) -> Source {
     Source::V4(Ipv4Addr::new(127, 0, 0, number))
@@ -19,7 +20,9 @@ async fn a_crowd_of_wrong_logins_does_not_delay_another_source() {
     let crowd: Vec<_> = (0..600)
         .map(|number| {
             let checks = Arc::clone(&checks);
-            tokio::spawn(async move { checks.run(source(2), &format!("user-{number}"), wrong).await })
+            tokio::spawn(
+                async move { checks.run(source(2), &format!("user-{number}"), wrong).await },
+            )
         })
         .collect();
     tokio::task::yield_now().await;
@@ -43,7 +46,9 @@ async fn who_leaves_or_panics_gives_its_turn_back() {
     let (release, released) = mpsc::channel::<()>();
     let first = {
         let checks = Arc::clone(&checks);
-        tokio::spawn(async move { checks.run(source(1), "alice", move || released.recv().is_ok()).await })
+        tokio::spawn(async move {
+            checks.run(source(1), "alice", move || released.recv().is_ok()).await
+        })
     };
     tokio::task::yield_now().await;
     let left = {
@@ -57,7 +62,10 @@ async fn who_leaves_or_panics_gives_its_turn_back() {
     assert_eq!(checks.lock().waiting.len(), 0);
     release.send(()).unwrap();
     assert_eq!(first.await.unwrap(), Ok(true));
-    assert_eq!(checks.run(source(1), "carol", || panic!("as a parser may, one day")).await, Ok(false));
+    assert_eq!(
+        checks.run(source(1), "carol", || panic!("as a parser may, one day")).await,
+        Ok(false)
+    );
     assert_eq!(checks.run(source(1), "dave", || true).await, Ok(true));
     assert!(checks.lock().checking.is_empty());
 }

@@ -1,6 +1,8 @@
-use super::*;
-use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
 
 /// How long a check takes.
 const CHECK: Duration = Duration::from_millis(100);
@@ -99,7 +101,8 @@ fn a_right_login_beside_a_guesser_has_its_answer_in_time() {
 #[test]
 fn who_is_right_may_log_in_many_times_at_once() {
     let mut scene = Scene::new(1);
-    let tickets: Vec<_> = (0..50).map(|_| scene.ask(1, "alice", true).expect("it may wait")).collect();
+    let tickets: Vec<_> =
+        (0..50).map(|_| scene.ask(1, "alice", true).expect("it may wait")).collect();
     scene.run(Duration::from_secs(10));
     assert!(tickets.iter().all(|ticket| scene.answered.contains_key(ticket)));
 }
@@ -115,12 +118,16 @@ fn failures_slow_down_and_are_forgiven() {
         }
         times.push(scene.answered[&ticket]);
     }
-    let pauses: Vec<_> = times.windows(2).map(|pair| (pair[1].since(pair[0]) - CHECK).as_millis()).collect();
+    let pauses: Vec<_> =
+        times.windows(2).map(|pair| (pair[1].since(pair[0]) - CHECK).as_millis()).collect();
     assert_eq!(pauses, [0, 0, 0, 125, 250, 500, 1000, 1000]);
     scene.run(FORGIVEN * 9);
     for expected in [0, 0] {
         scene.ask(1, "alice", false).expect("it may wait");
-        assert_eq!(scene.turns.due(1, scene.now).map_or(0, |due| due.since(scene.now).as_millis()), expected);
+        assert_eq!(
+            scene.turns.due(1, scene.now).map_or(0, |due| due.since(scene.now).as_millis()),
+            expected
+        );
         scene.run(CHECK * 2);
     }
 }

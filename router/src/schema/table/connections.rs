@@ -1,21 +1,28 @@
 //! Listeners and connectors for AMQP, and the HTTP listener.
 
 use super::management::configuration;
-use crate::schema::attribute::{Attribute, Fixed::*, choice, flag, number, path, properties, text};
-use crate::schema::{AddressFamily, EntityType, ManagementAccess, Operation, Role, StripAnnotations, Use};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{Attribute, choice, flag, number, path, properties, text};
+use crate::schema::{
+    AddressFamily, EntityType, ManagementAccess, Operation, Role, StripAnnotations, Use,
+};
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
 
-const PORT: Attribute = text("port", "The TCP port: a number, or the name of a service such as amqp (5672) or amqps (5671).")
-    .default(Text("amqp"))
-    .create()
-    .works();
+const PORT: Attribute = text(
+    "port",
+    "The TCP port: a number, or the name of a service such as amqp (5672) or amqps (5671).",
+)
+.default(Text("amqp"))
+.create()
+.works();
 
-const FAMILY: Attribute = choice("socketAddressFamily", AddressFamily::WORDS, "Use addresses of this family only.")
-    .unset("both families")
-    .example("IPv4")
-    .create()
-    .works();
+const FAMILY: Attribute =
+    choice("socketAddressFamily", AddressFamily::WORDS, "Use addresses of this family only.")
+        .unset("both families")
+        .example("IPv4")
+        .create()
+        .works();
 
 const ROLE: Attribute = choice(
     "role",
@@ -37,20 +44,22 @@ const COST: Attribute = number(
 .create()
 .works();
 
-const MAX_FRAME_SIZE: Attribute = number("maxFrameSize", "The largest AMQP frame that this side accepts.")
-    .octets()
-    .range(512, i32::MAX as i64)
-    .zero_is_unset()
-    .default(Number(16384))
-    .create()
-    .works();
+const MAX_FRAME_SIZE: Attribute =
+    number("maxFrameSize", "The largest AMQP frame that this side accepts.")
+        .octets()
+        .range(512, i32::MAX as i64)
+        .zero_is_unset()
+        .default(Number(16384))
+        .create()
+        .works();
 
-const MAX_SESSIONS: Attribute = number("maxSessions", "How many sessions the other side may open on a connection.")
-    .range(1, 32768)
-    .zero_is_unset()
-    .default(Number(32768))
-    .create()
-    .works();
+const MAX_SESSIONS: Attribute =
+    number("maxSessions", "How many sessions the other side may open on a connection.")
+        .range(1, 32768)
+        .zero_is_unset()
+        .default(Number(32768))
+        .create()
+        .works();
 
 const MAX_SESSION_FRAMES: Attribute = number(
     "maxSessionFrames",
@@ -82,12 +91,13 @@ const STRIP_ANNOTATIONS: Attribute = choice(
 .default(Text("both"))
 .create();
 
-const LINK_CAPACITY: Attribute = number("linkCapacity", "How many unsettled deliveries a link may have under way: its credit.")
-    .range(1, i32::MAX as i64)
-    .zero_is_unset()
-    .implied(Number(250))
-    .create()
-    .works();
+const LINK_CAPACITY: Attribute =
+    number("linkCapacity", "How many unsettled deliveries a link may have under way: its credit.")
+        .range(1, i32::MAX as i64)
+        .zero_is_unset()
+        .implied(Number(250))
+        .create()
+        .works();
 
 const SASL_MECHANISMS: Attribute = text(
     "saslMechanisms",
@@ -107,10 +117,11 @@ const MESSAGE_LOGGING: Attribute = text(
 .create()
 .works();
 
-const POLICY_VHOST: Attribute = text("policyVhost", "The vhost whose policy applies, whatever host the client asks for.")
-    .example("tenant-1")
-    .create()
-    .works();
+const POLICY_VHOST: Attribute =
+    text("policyVhost", "The vhost whose policy applies, whatever host the client asks for.")
+        .example("tenant-1")
+        .create()
+        .works();
 
 const OPEN_PROPERTIES: Attribute = properties(
     "openProperties",

@@ -15,7 +15,11 @@ const ANY: &[Attribute] = &[
 ];
 
 /// A type that extends `base`; its operations and attributes follow.
-const fn extends(name: &'static str, base: &'static EntityType, description: &'static str) -> EntityType {
+const fn extends(
+    name: &'static str,
+    base: &'static EntityType,
+    description: &'static str,
+) -> EntityType {
     EntityType {
         name,
         alias: None,
@@ -53,12 +57,20 @@ pub(super) static ENTITY: EntityType = EntityType {
 
 pub(super) static CONFIGURATION_ENTITY: EntityType = EntityType {
     own_operations: &[Operation::Read],
-    ..extends("configurationEntity", &ENTITY, "What all entities have in common that configure the router.")
+    ..extends(
+        "configurationEntity",
+        &ENTITY,
+        "What all entities have in common that configure the router.",
+    )
 };
 
 pub(super) static OPERATIONAL_ENTITY: EntityType = EntityType {
     own_operations: &[Operation::Read],
-    ..extends("operationalEntity", &ENTITY, "What all entities have in common that tell what the router does.")
+    ..extends(
+        "operationalEntity",
+        &ENTITY,
+        "What all entities have in common that tell what the router does.",
+    )
 };
 
 pub(super) static AMQP_MANAGEMENT: EntityType = EntityType {
@@ -70,17 +82,31 @@ pub(super) static AMQP_MANAGEMENT: EntityType = EntityType {
         Operation::GetAttributes,
         Operation::GetMgmtNodes,
     ],
-    ..operational("org.amqp.management", "The management node as the AMQP management draft describes it.")
+    ..operational(
+        "org.amqp.management",
+        "The management node as the AMQP management draft describes it.",
+    )
 };
 
 pub(super) static MANAGEMENT: EntityType = EntityType {
     singleton: true,
-    own_operations: &[Operation::GetSchema, Operation::GetJsonSchema, Operation::GetLog, Operation::Profile],
+    own_operations: &[
+        Operation::GetSchema,
+        Operation::GetJsonSchema,
+        Operation::GetLog,
+        Operation::Profile,
+    ],
     ..extends("management", &AMQP_MANAGEMENT, "The management node of this router.")
 };
 
 pub(super) static DUMMY: EntityType = EntityType {
-    own_operations: &[Operation::Create, Operation::Read, Operation::Update, Operation::Delete, Operation::CallMe],
+    own_operations: &[
+        Operation::Create,
+        Operation::Read,
+        Operation::Update,
+        Operation::Delete,
+        Operation::CallMe,
+    ],
     own_attributes: &[
         text("arg1", "A text.").create().update(),
         text("arg2", "Another text.").create().update(),

@@ -1,8 +1,9 @@
 //! The table. One file a family of entities; a row is an attribute.
 //!
-//! A row begins with the type of its value and goes on with what is known of it: `create` and `update` say when it may be given,
-//! `works` or `guards` what giving it does (`Accepted`, nothing yet, is what a row without these words says). Descriptions
-//! say what the attribute means and when to change it; units, ranges and defaults have words of their own and are not repeated.
+//! A row begins with the type of its value and goes on with what is known of it: `create` and
+//! `update` say when it may be given, `works` or `guards` what giving it does (`Accepted`, nothing
+//! yet, is what a row without these words says). Descriptions say what the attribute means and when
+//! to change it; units, ranges and defaults have words of their own and are not repeated.
 //! Attributes that a C router does not have stand in `further_attributes`, never among the others.
 
 mod connections;

@@ -1,30 +1,46 @@
 //! What clients may do.
 
 use super::management::configuration;
-use crate::schema::attribute::{Attribute, Fixed::*, counter, flag, map, number, path, text};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{Attribute, counter, flag, map, number, path, text};
 use crate::schema::{Effect, EntityType, Operation};
 
 /// A limit that is no limit.
 const ALL_CONNECTIONS: i64 = 65535;
 const ALL_LINKS: i64 = i32::MAX as i64;
 
-const PER_USER: Attribute = number("maxConnectionsPerUser", "How many connections a user may have.");
-const PER_HOST: Attribute = number("maxConnectionsPerHost", "How many connections may come from one host.");
-const MESSAGE_SIZE: Attribute = number("maxMessageSize", "The largest message a client may send; 0 is no limit.").octets();
+const PER_USER: Attribute =
+    number("maxConnectionsPerUser", "How many connections a user may have.");
+const PER_HOST: Attribute =
+    number("maxConnectionsPerHost", "How many connections may come from one host.");
+const MESSAGE_SIZE: Attribute =
+    number("maxMessageSize", "The largest message a client may send; 0 is no limit.").octets();
 
 pub(super) static POLICY: EntityType = EntityType {
     singleton: true,
     own_attributes: &[
-        number("maxConnections", "How many clients may be connected.").default(Number(ALL_CONNECTIONS)).create().works(),
+        number("maxConnections", "How many clients may be connected.")
+            .default(Number(ALL_CONNECTIONS))
+            .create()
+            .works(),
         MESSAGE_SIZE.default(Number(0)).create().works(),
-        flag("enableVhostPolicy", "Apply the vhosts' rules to clients.").default(Flag(false)).create().works(),
-        flag("enableVhostNamePatterns", "Take the vhosts' host names for patterns.").default(Flag(false)).create().works(),
+        flag("enableVhostPolicy", "Apply the vhosts' rules to clients.")
+            .default(Flag(false))
+            .create()
+            .works(),
+        flag("enableVhostNamePatterns", "Take the vhosts' host names for patterns.")
+            .default(Flag(false))
+            .create()
+            .works(),
         path("policyDir", "A folder of JSON files with more vhosts.")
             .default(Text(""))
             .example("/etc/skrouterd/policy")
             .create()
             .works(),
-        text("defaultVhost", "The vhost of clients that belong to no other.").default(Text("$default")).create().works(),
+        text("defaultVhost", "The vhost of clients that belong to no other.")
+            .default(Text("$default"))
+            .create()
+            .works(),
         counter("connectionsProcessed", "How many clients connected."),
         counter("connectionsDenied", "How many clients were refused."),
         counter("connectionsCurrent", "How many clients are connected."),

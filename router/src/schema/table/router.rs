@@ -1,7 +1,8 @@
 //! The router itself, its network, its site and its log.
 
 use super::management::configuration;
-use crate::schema::attribute::{Fixed::*, choice, flag, number, path, text};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{choice, flag, number, path, text};
 use crate::schema::{Distribution, Effect, EntityType, LogModule, Mode, Operation, Use};
 
 pub(super) static ROUTER: EntityType = EntityType {
@@ -131,23 +132,38 @@ pub(super) static NETWORK: EntityType = EntityType {
     effect: Effect::Accepted,
     own_operations: &[Operation::Update],
     own_attributes: &[
-        text("networkId", "The name of this network, where several are joined.").example("net-1").create().update(),
-        text("tenantId", "Set before the address of every service, so that tenants of one network keep apart.")
-            .example("tenant-1")
-            .create(),
+        text("networkId", "The name of this network, where several are joined.")
+            .example("net-1")
+            .create()
+            .update(),
+        text(
+            "tenantId",
+            "Set before the address of every service, so that tenants of one network keep apart.",
+        )
+        .example("tenant-1")
+        .create(),
     ],
-    ..configuration("network", "The network this router belongs to, where several networks or tenants meet.")
+    ..configuration(
+        "network",
+        "The network this router belongs to, where several networks or tenants meet.",
+    )
 };
 
 pub(super) static SITE: EntityType = EntityType {
     own_attributes: &[
         text("location", "Where the site is.").example("Basel").create().works(),
         text("provider", "Who runs the place.").example("example-cloud").create().works(),
-        text("version", "The version of the software that manages the site.").example("2.1.0").create().works(),
+        text("version", "The version of the software that manages the site.")
+            .example("2.1.0")
+            .create()
+            .works(),
         text("platform", "What the site runs on.").example("linux").create().works(),
         text("namespace", "The namespace the site lives in.").example("default").create().works(),
     ],
-    ..configuration("site", "The site this router belongs to, as consoles show it. There is at most one.")
+    ..configuration(
+        "site",
+        "The site this router belongs to, as consoles show it. There is at most one.",
+    )
 };
 
 pub(super) static LOG: EntityType = EntityType {

@@ -1,7 +1,8 @@
 //! TLS profiles and proxies.
 
 use super::management::configuration;
-use crate::schema::attribute::{Fixed::*, number, path, text};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{number, path, text};
 use crate::schema::{Effect, EntityType, Operation, Use};
 
 const CHANGING: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
@@ -96,12 +97,15 @@ pub(super) static PROXY_PROFILE: EntityType = EntityType {
         text("host", "The proxy's host.").example("proxy.example.com").create().update(),
         text("port", "The proxy's port.").example("3128").create().update(),
         text("username", "Who to be at the proxy.").example("skrouterd").create().update(),
-        text("password", "The password at the proxy, in one of the forms that sslProfile's password has.")
-            .example("file:/etc/skrouterd/proxy-password")
-            .create()
-            .update()
-            .hidden()
-            .guards(),
+        text(
+            "password",
+            "The password at the proxy, in one of the forms that sslProfile's password has.",
+        )
+        .example("file:/etc/skrouterd/proxy-password")
+        .create()
+        .update()
+        .hidden()
+        .guards(),
     ],
     ..configuration("proxyProfile", "An HTTP proxy that a connector goes through, by CONNECT.")
 };

@@ -1,12 +1,16 @@
 //! Services carried over TCP, and how addresses are treated.
 
 use super::management::configuration;
-use crate::schema::attribute::{Attribute, Fixed::*, choice, counter, flag, number, text};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{Attribute, choice, counter, flag, number, text};
 use crate::schema::{Distribution, EntityType, MultiAddressStrategy, Observer, Operation};
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
 
-const SITE_ID: Attribute = text("siteId", "The site this belongs to, for flow records.").example("site-1").create().works();
+const SITE_ID: Attribute = text("siteId", "The site this belongs to, for flow records.")
+    .example("site-1")
+    .create()
+    .works();
 const OPENED: Attribute = counter("connectionsOpened", "How many service connections began.");
 const CLOSED: Attribute = counter("connectionsClosed", "How many service connections ended.");
 const BYTES_IN: Attribute = counter("bytesIn", "How many octets came in.");
@@ -66,14 +70,23 @@ pub(super) static TCP_LISTENER: EntityType = EntityType {
 pub(super) static TCP_CONNECTOR: EntityType = EntityType {
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("address", "The service that this server serves. Must be given.").example("hello").create().works(),
+        text("address", "The service that this server serves. Must be given.")
+            .example("hello")
+            .create()
+            .works(),
         text("host", "The server's address or host name; a name is resolved anew as it ages.")
             .default(Text("127.0.0.1"))
             .create()
             .works(),
-        text("port", "The server's TCP port: a number or the name of a service. Must be given.").example("80").create().works(),
+        text("port", "The server's TCP port: a number or the name of a service. Must be given.")
+            .example("80")
+            .create()
+            .works(),
         SITE_ID,
-        text("processId", "The process that serves, for flow records.").example("hello-1").create().works(),
+        text("processId", "The process that serves, for flow records.")
+            .example("hello-1")
+            .create()
+            .works(),
         OPENED,
         CLOSED,
         BYTES_IN,
@@ -83,9 +96,15 @@ pub(super) static TCP_CONNECTOR: EntityType = EntityType {
             .example("service")
             .create()
             .works(),
-        flag("verifyHostname", "Refuse a server whose certificate does not name the host.").default(Flag(true)).create().guards(),
+        flag("verifyHostname", "Refuse a server whose certificate does not name the host.")
+            .default(Flag(true))
+            .create()
+            .guards(),
     ],
-    ..configuration("tcpConnector", "A server: the router connects to it for each service connection to its address.")
+    ..configuration(
+        "tcpConnector",
+        "A server: the router connects to it for each service connection to its address.",
+    )
 };
 
 pub(super) static LISTENER_ADDRESS: EntityType = EntityType {
@@ -132,21 +151,38 @@ pub(super) static AUTO_LINK: EntityType = EntityType {
     alias: Some("autoLink"),
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("address", "The address of the link. May be left out for direction in.").example("queue-1").create().works(),
-        choice("direction", &["in", "out"], "Whether messages come in to the router by the link or go out.")
-            .example("in")
-            .required()
+        text("address", "The address of the link. May be left out for direction in.")
+            .example("queue-1")
             .create()
             .works(),
-        text("containerId", "The container whose connection gets the link. Either this or connection.")
-            .example("broker")
+        choice(
+            "direction",
+            &["in", "out"],
+            "Whether messages come in to the router by the link or go out.",
+        )
+        .example("in")
+        .required()
+        .create()
+        .works(),
+        text(
+            "containerId",
+            "The container whose connection gets the link. Either this or connection.",
+        )
+        .example("broker")
+        .create()
+        .works(),
+        text(
+            "connection",
+            "The connector or listener whose connections get the link. Either this or containerId.",
+        )
+        .example("broker-1")
+        .create()
+        .works(),
+        text("externalAddress", "The address as the other side knows it.")
+            .unset("address")
+            .example("queue.1")
             .create()
             .works(),
-        text("connection", "The connector or listener whose connections get the link. Either this or containerId.")
-            .example("broker-1")
-            .create()
-            .works(),
-        text("externalAddress", "The address as the other side knows it.").unset("address").example("queue.1").create().works(),
         text("linkRef", "The link, while there is one."),
         choice(
             "operStatus",
@@ -155,5 +191,8 @@ pub(super) static AUTO_LINK: EntityType = EntityType {
         ),
         text("lastError", "Why the last attempt failed."),
     ],
-    ..configuration("router.config.autoLink", "A link that the router makes by itself when a container connects.")
+    ..configuration(
+        "router.config.autoLink",
+        "A link that the router makes by itself when a container connects.",
+    )
 };

@@ -2,19 +2,30 @@
 
 use super::management::operational;
 use crate::schema::EntityType;
-use crate::schema::attribute::{Attribute, Fixed::*, choice, counter, entity_id, flag, list, map, number, text};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{
+    Attribute, choice, counter, entity_id, flag, list, map, number, text,
+};
 
-const INGRESS: Attribute = counter("deliveriesIngress", "Deliveries that entered the network here.");
+const INGRESS: Attribute =
+    counter("deliveriesIngress", "Deliveries that entered the network here.");
 const EGRESS: Attribute = counter("deliveriesEgress", "Deliveries that left the network here.");
-const TRANSIT: Attribute = counter("deliveriesTransit", "Deliveries that passed through to another router.");
+const TRANSIT: Attribute =
+    counter("deliveriesTransit", "Deliveries that passed through to another router.");
 const INGRESS_ROUTE_CONTAINER: Attribute =
     counter("deliveriesIngressRouteContainer", "Deliveries that came from route containers.");
-const EGRESS_ROUTE_CONTAINER: Attribute = counter("deliveriesEgressRouteContainer", "Deliveries that went to route containers.");
-const INGRESS_INTER_NETWORK: Attribute = counter("deliveriesIngressInterNetwork", "Deliveries that came from other networks.");
-const EGRESS_INTER_NETWORK: Attribute = counter("deliveriesEgressInterNetwork", "Deliveries that went to other networks.");
-const STUCK: Attribute = counter("deliveriesStuck", "Deliveries that have not moved for more than 10 seconds.");
-const DELAYED_10: Attribute = counter("deliveriesDelayed10Sec", "Deliveries that took longer than 10 seconds.");
-const DELAYED_1: Attribute = counter("deliveriesDelayed1Sec", "Deliveries that took from 1 to 10 seconds.");
+const EGRESS_ROUTE_CONTAINER: Attribute =
+    counter("deliveriesEgressRouteContainer", "Deliveries that went to route containers.");
+const INGRESS_INTER_NETWORK: Attribute =
+    counter("deliveriesIngressInterNetwork", "Deliveries that came from other networks.");
+const EGRESS_INTER_NETWORK: Attribute =
+    counter("deliveriesEgressInterNetwork", "Deliveries that went to other networks.");
+const STUCK: Attribute =
+    counter("deliveriesStuck", "Deliveries that have not moved for more than 10 seconds.");
+const DELAYED_10: Attribute =
+    counter("deliveriesDelayed10Sec", "Deliveries that took longer than 10 seconds.");
+const DELAYED_1: Attribute =
+    counter("deliveriesDelayed1Sec", "Deliveries that took from 1 to 10 seconds.");
 const UPTIME: Attribute = counter("uptimeSeconds", "How long it has been up.").seconds();
 
 pub(super) static ROUTER_METRICS: EntityType = EntityType {
@@ -27,7 +38,10 @@ pub(super) static ROUTER_METRICS: EntityType = EntityType {
         counter("autoLinkCount", "AutoLinks configured."),
         counter("connectionCount", "Connections open."),
         counter("presettledDeliveries", "Deliveries that came settled."),
-        counter("droppedPresettledDeliveries", "Settled deliveries that were dropped for want of room."),
+        counter(
+            "droppedPresettledDeliveries",
+            "Settled deliveries that were dropped for want of room.",
+        ),
         counter("acceptedDeliveries", "Deliveries accepted."),
         counter("rejectedDeliveries", "Deliveries rejected."),
         counter("releasedDeliveries", "Deliveries released."),
@@ -66,7 +80,11 @@ pub(super) static LINK: EntityType = EntityType {
     own_attributes: &[
         choice("operStatus", &["up", "down", "quiescing", "idle"], "How the link is doing."),
         text("linkName", "The link's name in AMQP."),
-        choice("linkType", &["endpoint", "router-control", "inter-router", "inter-edge"], "What it carries."),
+        choice(
+            "linkType",
+            &["endpoint", "router-control", "inter-router", "inter-edge"],
+            "What it carries.",
+        ),
         choice("linkDir", &["in", "out"], "Whether deliveries come in by it or go out."),
         text("owningAddr", "The address it is attached to."),
         number("capacity", "How many unsettled deliveries it may have."),
@@ -83,7 +101,10 @@ pub(super) static LINK: EntityType = EntityType {
         DELAYED_1,
         DELAYED_10,
         STUCK,
-        counter("openMovedStreams", "Streams that left this link for one of their own and are still open."),
+        counter(
+            "openMovedStreams",
+            "Streams that left this link for one of their own and are still open.",
+        ),
         counter("creditAvailable", "Credit that is left."),
         number("zeroCreditSeconds", "How long it has had no credit.").seconds(),
         counter("settleRate", "Deliveries settled a second."),
@@ -115,7 +136,10 @@ pub(super) static ADDRESS: EntityType = EntityType {
         EGRESS_INTER_NETWORK,
         text("key", "Its class letter and its text."),
         list("remoteHostRouters", "The routers on which somebody receives from it."),
-        list("transitOutstanding", "For balanced addresses, the deliveries under way by each neighbor."),
+        list(
+            "transitOutstanding",
+            "For balanced addresses, the deliveries under way by each neighbor.",
+        ),
         number("trackedDeliveries", "Deliveries whose outcome is awaited."),
         number("priority", "The priority of messages that have none of their own; -1 is none."),
         flag("watch", "Whether somebody in the router watches it."),

@@ -7,8 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use super::{name, text};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, FailoverUrl, ManagementAccess, MessageComponents, Password, Port, Problem, Role,
-    SaslMechanism, SaslMechanisms, StripAnnotations, Value, failover_urls, quote,
+    AddressFamily, AttributeError, Entity, FailoverUrl, ManagementAccess, MessageComponents,
+    Password, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations, Value,
+    failover_urls, quote,
 };
 
 /// What a connection may use of AMQP and of us.
@@ -18,7 +19,8 @@ pub struct Limits {
     pub max_frame_size: u32,
     /// Sessions the other side may open.
     pub max_sessions: u32,
-    /// Frames the other side may send on a session before it must wait; made from frame size and role when `None`.
+    /// Frames the other side may send on a session before it must wait; made from frame size and
+    /// role when `None`.
     pub max_session_frames: Option<u32>,
     /// Silence after which the connection is ended; zero is never.
     pub idle_timeout: Duration,
@@ -47,7 +49,8 @@ pub struct HttpListener {
     pub healthz: bool,
     pub metrics: bool,
     pub websockets: bool,
-    /// Whose pages a browser may open WebSockets from, beside those of the listener itself. `None`: from no page.
+    /// Whose pages a browser may open WebSockets from, beside those of the listener itself.
+    /// `None`: from no page.
     pub origins: Option<Vec<String>>,
     /// The folder whose files are served.
     pub root: Option<PathBuf>,
@@ -94,14 +97,18 @@ impl Listener {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether clear text is refused: TLS is demanded, or an identity where there is TLS to show one by.
+    /// Whether clear text is refused: TLS is demanded, or an identity where there is TLS to show
+    /// one by.
     pub const fn refuses_clear_text(&self) -> bool {
         self.require_encryption || self.ssl_profile.is_some() && self.authenticate_peer
     }
 
-    /// Whether TLS clients are asked for a certificate: where the identity may come from it, or must, for want of a password.
+    /// Whether TLS clients are asked for a certificate: where the identity may come from it, or
+    /// must, for want of a password.
     pub fn asks_for_certificate(&self) -> bool {
-        let named = |mechanism| self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(mechanism));
+        let named = |mechanism| {
+            self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(mechanism))
+        };
         let demanded = self.authenticate_peer && !named(SaslMechanism::Plain);
         self.ssl_profile.is_some() && (demanded || named(SaslMechanism::External))
     }
@@ -117,7 +124,10 @@ impl TryFrom<&Entity> for Listener {
         let require_encryption = entity.get::<bool>("requireEncryption")? || require_ssl;
         if require_encryption && ssl_profile.is_none() {
             let attribute = if require_ssl { "requireSsl" } else { "requireEncryption" };
-            return Err(Problem::Invalid("TLS is demanded, but there is no sslProfile to do it with".to_owned()).of(attribute));
+            return Err(Problem::Invalid(
+                "TLS is demanded, but there is no sslProfile to do it with".to_owned(),
+            )
+            .of(attribute));
         }
         // Setting a folder to serve files from makes it an HTTP listener.
         let http = entity.get::<bool>("http")? || entity.text("httpRootDir").is_some();
@@ -201,14 +211,23 @@ impl TryFrom<&Entity> for Connector {
             (Some(user), Some(password)) => Some((user, Password::parse_sasl(&password))),
             (None, None) => None,
             (None, Some(_)) => {
-                return Err(Problem::Invalid("saslPassword is given, and needs its user".to_owned()).of("saslUsername"));
+                return Err(Problem::Invalid(
+                    "saslPassword is given, and needs its user".to_owned(),
+                )
+                .of("saslUsername"));
             }
             (Some(_), None) => {
-                return Err(Problem::Invalid("saslUsername is given, and needs its password".to_owned()).of("saslPassword"));
+                return Err(Problem::Invalid(
+                    "saslUsername is given, and needs its password".to_owned(),
+                )
+                .of("saslPassword"));
             }
         };
-        if credentials.is_none() && sasl_mechanisms.as_ref().is_some_and(|names| names.iter().eq([SaslMechanism::Plain])) {
-            return Err(Problem::Invalid("PLAIN needs saslUsername and saslPassword".to_owned()).of("saslMechanisms"));
+        if credentials.is_none()
+            && sasl_mechanisms.as_ref().is_some_and(|names| names.iter().eq([SaslMechanism::Plain]))
+        {
+            return Err(Problem::Invalid("PLAIN needs saslUsername and saslPassword".to_owned())
+                .of("saslMechanisms"));
         }
         Ok(Self {
             name: name(entity)?,
@@ -232,14 +251,22 @@ impl TryFrom<&Entity> for Connector {
     }
 }
 
-/// Whose pages may open WebSockets. A port that is there for health or metrics carries them only because the attribute's
-/// default says so, which no page needs.
+/// Whose pages may open WebSockets. A port that is there for health or metrics carries them only
+/// because the attribute's default says so, which no page needs.
 fn origins(entity: &Entity) -> Result<Option<Vec<String>>, AttributeError> {
     const LISTED: &str = "websocketOrigins";
-    let listed = entity.text(LISTED).unwrap_or_default().split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    let listed = entity
+        .text(LISTED)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|origin| !origin.is_empty());
     let listed: Vec<_> = listed.map(str::to_owned).collect();
     if let Some(wrong) = listed.iter().find(|origin| !is_origin(origin)) {
-        let problem = format!("{} is no origin: expected SCHEME://HOST or SCHEME://HOST:PORT, or *", quote(wrong));
+        let problem = format!(
+            "{} is no origin: expected SCHEME://HOST or SCHEME://HOST:PORT, or *",
+            quote(wrong)
+        );
         return Err(Problem::Invalid(problem).of(LISTED));
     }
     let chosen = |name| Ok(entity.is_given(name) && entity.get::<bool>(name)?);
@@ -251,25 +278,35 @@ fn origins(entity: &Entity) -> Result<Option<Vec<String>>, AttributeError> {
 /// Whether a text can be an origin as browsers send them, or is `*`.
 fn is_origin(text: &str) -> bool {
     let named = |(scheme, host): (&str, &str)| {
-        let plain = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'/' | b'?' | b'#' | b'@');
+        let plain =
+            |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'/' | b'?' | b'#' | b'@');
         let of_scheme = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
-        !scheme.is_empty() && scheme.bytes().all(of_scheme) && !host.is_empty() && host.bytes().all(plain)
+        !scheme.is_empty()
+            && scheme.bytes().all(of_scheme)
+            && !host.is_empty()
+            && host.bytes().all(plain)
     };
     text == "*" || text == "null" || text.split_once("://").is_some_and(named)
 }
 
 /// Properties of the AMQP open that only the router itself may set.
-const RESERVED: &[&str] = &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
+const RESERVED: &[&str] =
+    &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
 const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
 
 /// The errors have the words of C routers, for those who look for them.
-fn open_properties(entity: &Entity, role: Role) -> Result<Option<Map<String, Json>>, AttributeError> {
+fn open_properties(
+    entity: &Entity,
+    role: Role,
+) -> Result<Option<Map<String, Json>>, AttributeError> {
     let Some(Value::Map(properties)) = entity.value("openProperties") else { return Ok(None) };
     let refuse = |problem| Err(Problem::Invalid(problem).of("openProperties"));
     if matches!(role, Role::InterRouter | Role::Edge) {
         return refuse(format!("ValidationError: openProperties not allowed for role {role}"));
     }
-    let reserved = |key: &str| RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let reserved = |key: &str| {
+        RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    };
     match properties.keys().find(|key| reserved(key)) {
         Some(key) => refuse(format!(
             "ValidationError: Reserved key {} not allowed in openProperties: the router uses it itself",

@@ -1,7 +1,7 @@
 //! Checked entities as types: what an attribute is to code that acts on it.
 //!
-//! Each is made from an [`Entity`] by `TryFrom`, which also checks what concerns several attributes of the entity. Defaults come
-//! with the entity, from the table; there are none here.
+//! Each is made from an [`Entity`] by `TryFrom`, which also checks what concerns several attributes
+//! of the entity. Defaults come with the entity, from the table; there are none here.
 
 mod connections;
 mod policy;
@@ -13,7 +13,9 @@ pub use connections::{Connector, HttpListener, Limits, Listener};
 pub use policy::{PolicyEntity, VhostEntity};
 pub use router::{LogConfig, LogOutput, RouterEntity, Site};
 pub use security::SslProfile;
-pub use services::{AddressConfig, AddressMatch, AutoLinkConfig, ListenerAddressConfig, TcpConnector, TcpListener};
+pub use services::{
+    AddressConfig, AddressMatch, AutoLinkConfig, ListenerAddressConfig, TcpConnector, TcpListener,
+};
 
 use super::{AttributeError, Entity};
 

@@ -1,10 +1,11 @@
 //! Policy and its vhosts.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value as Json};
 
 use super::text;
 use crate::schema::{AttributeError, Entity, Value};
-use std::path::PathBuf;
 
 /// Limits for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -42,7 +42,9 @@ impl TryFrom<&Entity> for RouterEntity {
 
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
         let id: String = entity.get("id")?;
-        if let Some(c) = id.chars().find(|c| matches!(c, '|' | '$') || c.is_control() || c.is_whitespace()) {
+        if let Some(c) =
+            id.chars().find(|c| matches!(c, '|' | '$') || c.is_control() || c.is_whitespace())
+        {
             // The first words are those of C routers, which scripts look for.
             let problem = format!(
                 "AttributeError: Router id attribute containing character {} in id {} is disallowed: a router id has no '|', no '$', \
@@ -63,9 +65,13 @@ impl TryFrom<&Entity> for RouterEntity {
             remote_ls_max_age: entity.get("remoteLsMaxAgeSeconds")?,
             unreachable_holdoff: entity.get("unreachableHoldoffSeconds")?,
             worker_threads,
-            data_connections: data_connections(&entity.get::<String>("dataConnectionCount")?, worker_threads)
-                .map_err(|problem| problem.of("dataConnectionCount"))?,
-            data_connections_calculated: entity.get::<String>("dataConnectionCount")?.trim() == "auto",
+            data_connections: data_connections(
+                &entity.get::<String>("dataConnectionCount")?,
+                worker_threads,
+            )
+            .map_err(|problem| problem.of("dataConnectionCount"))?,
+            data_connections_calculated: entity.get::<String>("dataConnectionCount")?.trim()
+                == "auto",
             default_distribution: entity.get("defaultDistribution")?,
             drop_tcp_connections: entity.get("dropTcpConnections")?,
             timestamps_in_utc: entity.get("timestampsInUTC")?,
@@ -80,10 +86,14 @@ impl TryFrom<&Entity> for RouterEntity {
 fn data_connections(given: &str, worker_threads: u32) -> Result<u32, Problem> {
     match given.trim() {
         "auto" => Ok(worker_threads.div_ceil(2)),
-        number => number.parse().ok().filter(|number| *number <= MOST_DATA_CONNECTIONS).ok_or_else(|| Problem::WrongType {
-            given: quote(given),
-            wanted: format!("auto or a number from 0 to {MOST_DATA_CONNECTIONS}"),
-        }),
+        number => {
+            number.parse().ok().filter(|number| *number <= MOST_DATA_CONNECTIONS).ok_or_else(|| {
+                Problem::WrongType {
+                    given: quote(given),
+                    wanted: format!("auto or a number from 0 to {MOST_DATA_CONNECTIONS}"),
+                }
+            })
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::{name, text};
 use crate::schema::{AttributeError, Entity, Password, Problem};
 
-/// Certificates and rules for TLS. Which of the files a use needs, and what they hold, is for the TLS room to say.
+/// Certificates and rules for TLS. Which of the files a use needs, and what they hold, is for the
+/// TLS room to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct SslProfile {
@@ -31,7 +32,8 @@ impl TryFrom<&Entity> for SslProfile {
         let ordinal = entity.get("ordinal")?;
         let oldest_valid_ordinal = entity.get("oldestValidOrdinal")?;
         if oldest_valid_ordinal > ordinal {
-            let problem = format!("{oldest_valid_ordinal} is more than the ordinal, which is {ordinal}");
+            let problem =
+                format!("{oldest_valid_ordinal} is more than the ordinal, which is {ordinal}");
             return Err(Problem::Invalid(problem).of("oldestValidOrdinal"));
         }
         Ok(Self {

@@ -1,7 +1,9 @@
 //! Services over TCP, and the treatment of addresses.
 
 use super::{name, text};
-use crate::schema::{AttributeError, Distribution, Entity, MultiAddressStrategy, Observer, Port, Problem, quote};
+use crate::schema::{
+    AttributeError, Distribution, Entity, MultiAddressStrategy, Observer, Port, Problem, quote,
+};
 
 /// A port on which clients reach a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +40,15 @@ impl TryFrom<&Entity> for TcpListener {
         match (&address, strategy) {
             (None, MultiAddressStrategy::None) => {
                 return Err(Problem::Invalid(
-                    "Exactly one of the 'address' or 'multiAddressStrategy' field must be set".to_owned(),
+                    "Exactly one of the 'address' or 'multiAddressStrategy' field must be set"
+                        .to_owned(),
                 )
                 .of("address"));
             }
             (Some(_), MultiAddressStrategy::Priority | MultiAddressStrategy::Weighted) => {
-                let problem = "Exactly one of the 'address' or 'multiAddressStrategy' field must be set".to_owned();
+                let problem =
+                    "Exactly one of the 'address' or 'multiAddressStrategy' field must be set"
+                        .to_owned();
                 return Err(Problem::Invalid(problem).of("multiAddressStrategy"));
             }
             _ => {}
@@ -51,7 +56,9 @@ impl TryFrom<&Entity> for TcpListener {
         let ssl_profile = text(entity, "sslProfile");
         let authenticate_peer = entity.get("authenticatePeer")?;
         if authenticate_peer && ssl_profile.is_none() {
-            let problem = "client certificates are demanded, but there is no sslProfile to ask for them with".to_owned();
+            let problem =
+                "client certificates are demanded, but there is no sslProfile to ask for them with"
+                    .to_owned();
             return Err(Problem::Invalid(problem).of("authenticatePeer"));
         }
         Ok(Self {
@@ -158,12 +165,23 @@ impl TryFrom<&Entity> for AddressConfig {
         let matches = match (text(entity, "prefix"), text(entity, "pattern")) {
             (Some(prefix), None) => AddressMatch::Prefix(with_parts(prefix, "prefix")?),
             (None, Some(pattern)) => AddressMatch::Pattern(with_parts(pattern, "pattern")?),
-            (None, None) => return Err(Problem::Invalid("either prefix or pattern must be set".to_owned()).of("prefix")),
+            (None, None) => {
+                return Err(Problem::Invalid("either prefix or pattern must be set".to_owned())
+                    .of("prefix"));
+            }
             (Some(_), Some(_)) => {
-                return Err(Problem::Invalid("either prefix or pattern may be set, not both".to_owned()).of("pattern"));
+                return Err(Problem::Invalid(
+                    "either prefix or pattern may be set, not both".to_owned(),
+                )
+                .of("pattern"));
             }
         };
-        Ok(Self { name: name(entity)?, matches, distribution: entity.get("distribution")?, priority: entity.find("priority")? })
+        Ok(Self {
+            name: name(entity)?,
+            matches,
+            distribution: entity.get("distribution")?,
+            priority: entity.find("priority")?,
+        })
     }
 }
 
@@ -195,10 +213,14 @@ impl TryFrom<&Entity> for AutoLinkConfig {
             external_address: text(entity, "externalAddress"),
         };
         if config.container_id.is_some() && config.connection.is_some() {
-            return Err(Problem::Invalid("either containerId or connection may be set, not both".to_owned()).of("containerId"));
+            return Err(Problem::Invalid(
+                "either containerId or connection may be set, not both".to_owned(),
+            )
+            .of("containerId"));
         }
         if config.address.is_none() && !config.incoming {
-            return Err(Problem::Invalid("it may be left out only with direction in".to_owned()).of("address"));
+            return Err(Problem::Invalid("it may be left out only with direction in".to_owned())
+                .of("address"));
         }
         Ok(config)
     }

@@ -1,35 +1,37 @@
 //! Places for connections, shared between the sources that they come from.
 //!
-//! A port that serves a bounded number of connections gives each a [`Place`]. Whoever has shown nothing yet, and holds the
-//! most, gives way to newcomers; so neither silence nor a crowd of one source keeps others out. A few places are kept for
-//! this machine and for neighbors. The rules are those of [`table`], in virtual time; this adds time, wake-ups and guards.
+//! A port that serves a bounded number of connections gives each a [`Place`]. Whoever has shown
+//! nothing yet, and holds the most, gives way to newcomers; so neither silence nor a crowd of one
+//! source keeps others out. A few places are kept for this machine and for neighbors. The rules are
+//! those of [`table`], in virtual time; this adds time, wake-ups and guards.
 
 mod table;
 
-pub use table::Phase;
-
-use super::descriptors::{Descriptor, Purpose};
-use super::source::Source;
-use crate::clock::Clock;
-use skupper_proto::time::Instant;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
+
+use skupper_proto::time::Instant;
+pub use table::Phase;
 use table::{Change, Key, Table};
 use tokio::task::AbortHandle;
+
+use super::descriptors::{Descriptor, Purpose};
+use super::source::Source;
+use crate::clock::Clock;
 
 /// Sources that are remembered as neighbors. A router has some hundreds of neighbors at most.
 const NEIGHBORS: usize = 1024;
 
-/// How often who waits for a descriptor looks for somebody who may have to give way meanwhile; and how soon at the earliest,
-/// for a connection that gives way takes a moment to end.
+/// How often who waits for a descriptor looks for somebody who may have to give way meanwhile; and
+/// how soon at the earliest, for a connection that gives way takes a moment to end.
 const PAUSE: Duration = Duration::from_millis(100);
 const BREATH: Duration = Duration::from_millis(10);
 
-/// The sources from which routers have come that became neighbors. A bounded number; the one not seen for longest is
-/// forgotten first.
+/// The sources from which routers have come that became neighbors. A bounded number; the one not
+/// seen for longest is forgotten first.
 #[derive(Debug, Default)]
 pub struct Neighbors(Mutex<(u64, HashMap<Source, u64>)>);
 
@@ -41,7 +43,8 @@ impl Neighbors {
         let (turn, known) = &mut *known;
         known.insert(source, *turn);
         if known.len() > NEIGHBORS
-            && let Some(oldest) = known.iter().min_by_key(|(_, seen)| **seen).map(|(source, _)| *source)
+            && let Some(oldest) =
+                known.iter().min_by_key(|(_, seen)| **seen).map(|(source, _)| *source)
         {
             known.remove(&oldest);
         }
@@ -90,7 +93,12 @@ enum Standing {
 impl Places {
     /// Makes `places`, of which `kept` are for this machine and for `neighbors`.
     pub fn new(places: usize, kept: usize, neighbors: Arc<Neighbors>) -> Self {
-        let state = State { table: Table::new(places, kept), seats: HashMap::new(), changes: Vec::new(), timed: None };
+        let state = State {
+            table: Table::new(places, kept),
+            seats: HashMap::new(),
+            changes: Vec::new(),
+            timed: None,
+        };
         Self(Arc::new(Shared { state: Mutex::new(state), neighbors, clock: Clock::start() }))
     }
 
@@ -106,7 +114,8 @@ impl Places {
         Place { places: Arc::clone(&self.0), source, key }
     }
 
-    /// Waits for a descriptor for a connection that has come from `source`. Connections that hold places here give way for it.
+    /// Waits for a descriptor for a connection that has come from `source`. Connections that hold
+    /// places here give way for it.
     pub async fn descriptor(&self, source: Source, purpose: Purpose) -> Descriptor {
         // The connection is in hand, and so open.
         let descriptor = Descriptor::held();
@@ -123,8 +132,8 @@ impl Places {
         }
     }
 
-    /// Has one connection give way for want of something else than places: descriptors. Returns how long to wait where nobody
-    /// yields at once; `None` where nobody does.
+    /// Has one connection give way for want of something else than places: descriptors. Returns how
+    /// long to wait where nobody yields at once; `None` where nobody does.
     fn press(&self, newcomer: Source) -> Option<Duration> {
         let mut state = self.0.lock();
         let now = self.0.clock.now();
@@ -160,10 +169,12 @@ impl Shared {
             }
         }
         state.changes = changes;
-        if let Some(due) = due.filter(|due| state.timed.as_ref().is_none_or(|(timed, _)| due < timed))
+        if let Some(due) =
+            due.filter(|due| state.timed.as_ref().is_none_or(|(timed, _)| due < timed))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let task = runtime.spawn(settle_at(Arc::downgrade(self), self.clock.at(due))).abort_handle();
+            let task =
+                runtime.spawn(settle_at(Arc::downgrade(self), self.clock.at(due))).abort_handle();
             if let Some((_, later)) = state.timed.replace((due, task)) {
                 later.abort();
             }
@@ -183,7 +194,8 @@ async fn settle_at(places: Weak<Shared>, due: tokio::time::Instant) {
     }
 }
 
-/// A connection's place, or its wait for one. Dropped, it is free for the next: also when its task panics.
+/// A connection's place, or its wait for one. Dropped, it is free for the next: also when its task
+/// panics.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Shared>,
@@ -223,7 +235,12 @@ impl Place {
     }
 
     async fn reaches(&self, enough: impl Fn(Standing) -> bool) -> Standing {
-        poll_fn(|cx| Some(self.standing(cx)).filter(|standing| enough(*standing)).map_or(Poll::Pending, Poll::Ready)).await
+        poll_fn(|cx| {
+            Some(self.standing(cx))
+                .filter(|standing| enough(*standing))
+                .map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 

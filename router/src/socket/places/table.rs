@@ -1,9 +1,11 @@
 //! Who has a place, who waits for one, and who gives way: pure, in the caller's time.
 
-use super::super::source::Source;
-use skupper_proto::time::Instant;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
+
+use skupper_proto::time::Instant;
+
+use super::super::source::Source;
 
 /// What the holder of a place has shown of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,9 +21,10 @@ pub enum Phase {
 const PHASES: [Phase; 3] = [Phase::Silent, Phase::Opening, Phase::Served];
 
 impl Phase {
-    /// How long a holder keeps its place at least. A client's first octets come with the end of TCP's handshake, so that a
-    /// tenth of a second is long for them. A second is enough for the round trips of TLS and SASL on a long path. An answer
-    /// that has run for ten seconds is a download, which a client can repeat.
+    /// How long a holder keeps its place at least. A client's first octets come with the end of
+    /// TCP's handshake, so that a tenth of a second is long for them. A second is enough for
+    /// the round trips of TLS and SASL on a long path. An answer that has run for ten seconds
+    /// is a download, which a client can repeat.
     const fn grace(self) -> Duration {
         match self {
             Self::Silent => Duration::from_millis(100),
@@ -58,7 +61,8 @@ struct Share {
 }
 
 impl Share {
-    /// The place to give up among those of `phases`: the oldest of the first phase that yields; else when one does.
+    /// The place to give up among those of `phases`: the oldest of the first phase that yields;
+    /// else when one does.
     fn victim(&self, phases: &[Phase], now: Instant) -> Option<Result<Key, Instant>> {
         let oldest = |phase: &Phase| {
             let (key, since) = self.phases[*phase as usize].first_key_value()?;
@@ -84,9 +88,10 @@ impl Share {
 
 /// The table of a bounded number of places.
 ///
-/// Every arrival waits first; [`Table::settle`] places those that can be placed. Places go to the source that holds the
-/// least. Where none is free, the source that holds the most gives way with its oldest, but never to a source that holds as
-/// much as itself. As many wait as there are places, or [`MAY_WAIT`].
+/// Every arrival waits first; [`Table::settle`] places those that can be placed. Places go to the
+/// source that holds the least. Where none is free, the source that holds the most gives way with
+/// its oldest, but never to a source that holds as much as itself. As many wait as there are
+/// places, or [`MAY_WAIT`].
 #[derive(Debug)]
 pub(super) struct Table {
     places: usize,
@@ -104,11 +109,24 @@ impl Table {
     /// A table of `places`, of which `kept` are for favored sources; one at least is for everybody.
     pub(super) fn new(places: usize, kept: usize) -> Self {
         let places = places.max(1);
-        Self { places, kept: kept.min(places - 1), next: 0, held: 0, ordinary: 0, waiting: 0, shares: HashMap::new() }
+        Self {
+            places,
+            kept: kept.min(places - 1),
+            next: 0,
+            held: 0,
+            ordinary: 0,
+            waiting: 0,
+            shares: HashMap::new(),
+        }
     }
 
     /// Takes an arrival in. It waits until [`Table::settle`] says otherwise.
-    pub(super) fn arrive(&mut self, source: Source, favored: bool, changes: &mut Vec<Change>) -> Key {
+    pub(super) fn arrive(
+        &mut self,
+        source: Source,
+        favored: bool,
+        changes: &mut Vec<Change>,
+    ) -> Key {
         let key = self.next;
         self.next += 1;
         let share = self.shares.entry(source).or_default();
@@ -125,8 +143,13 @@ impl Table {
 
     /// Ends the oldest wait of the source that waits most.
     fn refuse_one(&mut self, changes: &mut Vec<Change>) {
-        let longest = self.shares.iter().max_by_key(|(source, share)| (share.waiting.len(), **source));
-        let Some((&source, key)) = longest.and_then(|(source, share)| Some((source, *share.waiting.first()?))) else { return };
+        let longest =
+            self.shares.iter().max_by_key(|(source, share)| (share.waiting.len(), **source));
+        let Some((&source, key)) =
+            longest.and_then(|(source, share)| Some((source, *share.waiting.first()?)))
+        else {
+            return;
+        };
         changes.push(Change::Ended(key));
         self.leave(source, key);
     }
@@ -154,20 +177,27 @@ impl Table {
         }
     }
 
-    /// Gives places to those who wait, as far as it can. Returns when to call again, if time alone can change something.
+    /// Gives places to those who wait, as far as it can. Returns when to call again, if time alone
+    /// can change something.
     pub(super) fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
         loop {
             let ordinary = self.settle_some(false, now, changes);
             let before = changes.len();
             let favored = self.settle_some(true, now, changes);
-            // Whom the second pass has placed may have to give way to one that the first left waiting. Each round ends waits.
+            // Whom the second pass has placed may have to give way to one that the first left
+            // waiting. Each round ends waits.
             if changes.len() == before {
                 return ordinary.into_iter().chain(favored).min();
             }
         }
     }
 
-    fn settle_some(&mut self, favored: bool, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
+    fn settle_some(
+        &mut self,
+        favored: bool,
+        now: Instant,
+        changes: &mut Vec<Change>,
+    ) -> Option<Instant> {
         while let Some((source, key)) = self.first_waiting(favored) {
             let full = if favored { self.held >= self.places } else { self.is_full_for_ordinary() };
             if full {
@@ -189,7 +219,8 @@ impl Table {
     /// The arrival whose turn it is: the oldest of the source that holds the least.
     fn first_waiting(&self, favored: bool) -> Option<(Source, Key)> {
         let waiting = self.shares.iter().filter(|(_, share)| share.favored == favored);
-        let waiting = waiting.filter_map(|(source, share)| Some((share.held, *share.waiting.first()?, *source)));
+        let waiting = waiting
+            .filter_map(|(source, share)| Some((share.held, *share.waiting.first()?, *source)));
         waiting.min().map(|(_, key, source)| (source, key))
     }
 
@@ -206,8 +237,13 @@ impl Table {
 
     /// Takes one place back for a source; which it was, or when one can be taken.
     ///
-    /// Who has not been served yet gives way first. `None`: nobody holds so much more that it must give way.
-    pub(super) fn give_way(&mut self, newcomer: Source, now: Instant) -> Option<Result<Key, Instant>> {
+    /// Who has not been served yet gives way first. `None`: nobody holds so much more that it must
+    /// give way.
+    pub(super) fn give_way(
+        &mut self,
+        newcomer: Source,
+        now: Instant,
+    ) -> Option<Result<Key, Instant>> {
         let share = self.shares.get(&newcomer);
         let (mine, favored) = share.map_or((0, false), |share| (share.held, share.favored));
         // The kept places are of no use to a newcomer that may not have one.
@@ -215,12 +251,19 @@ impl Table {
         let most = |phases: &[Phase], fair: &dyn Fn(Source, usize) -> bool| {
             let shares = self.shares.iter().filter(|(_, share)| !(only_ordinary && share.favored));
             let shares = shares.filter(|(source, share)| fair(**source, share.held));
-            let victims = shares.filter_map(|(source, share)| Some((share.held, *source, share.victim(phases, now)?)));
+            let victims = shares.filter_map(|(source, share)| {
+                Some((share.held, *source, share.victim(phases, now)?))
+            });
             // Of equals the one with the oldest place; a place that does not yield yet comes last.
-            victims.max_by_key(|(held, source, victim)| (*held, std::cmp::Reverse(victim.unwrap_or(Key::MAX)), *source))
+            victims.max_by_key(|(held, source, victim)| {
+                (*held, std::cmp::Reverse(victim.unwrap_or(Key::MAX)), *source)
+            })
         };
-        let unserved = most(&[Phase::Silent, Phase::Opening], &|source, held| source == newcomer || held > mine);
-        let (_, source, victim) = unserved.or_else(|| most(&[Phase::Served], &|_, held| held > mine + 1))?;
+        let unserved = most(&[Phase::Silent, Phase::Opening], &|source, held| {
+            source == newcomer || held > mine
+        });
+        let (_, source, victim) =
+            unserved.or_else(|| most(&[Phase::Served], &|_, held| held > mine + 1))?;
         if let Ok(key) = victim {
             self.leave(source, key);
         }

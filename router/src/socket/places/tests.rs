@@ -1,5 +1,6 @@
-use super::*;
 use std::net::Ipv4Addr;
+
+use super::*;
 
 fn source(number: u8) -> Source {
     Source::V4(Ipv4Addr::new(10, 0, 0, number))
@@ -9,7 +10,8 @@ fn places(count: usize, kept: usize) -> Places {
     Places::new(count, kept, Arc::default())
 }
 
-/// A connection that does what holds places: it waits for its own, and keeps it until it is taken back.
+/// A connection that does what holds places: it waits for its own, and keeps it until it is taken
+/// back.
 async fn hold(place: Place) {
     if place.granted().await {
         place.ended().await;
@@ -61,7 +63,11 @@ fn neighbors_are_forgotten_in_the_order_of_their_last_visit() {
         neighbors.remember(network(0));
         neighbors.remember(network(number));
     }
-    assert!(neighbors.knows(network(0)) && !neighbors.knows(network(1)) && neighbors.knows(network(NEIGHBORS)));
+    assert!(
+        neighbors.knows(network(0))
+            && !neighbors.knows(network(1))
+            && neighbors.knows(network(NEIGHBORS))
+    );
 }
 
 #[test]

@@ -13,12 +13,15 @@ fn authority() -> Authority {
 /// Profiles `server` and `client` beneath one authority, the server's certificate being that leaf.
 fn profiles(folder: &Folder, leaf: &Leaf<'_>) -> (Profile, Profile) {
     let authority = authority();
-    let server = Profile::load(folder.config("server", &authority.issue_leaf(leaf).unwrap())).unwrap();
-    let client = Profile::load(folder.config("client", &authority.issue("client", &[]).unwrap())).unwrap();
+    let server =
+        Profile::load(folder.config("server", &authority.issue_leaf(leaf).unwrap())).unwrap();
+    let client =
+        Profile::load(folder.config("client", &authority.issue("client", &[]).unwrap())).unwrap();
     (server, client)
 }
 
-/// What a client that verifies chain and name says of a server with that certificate, and what the server hears of it.
+/// What a client that verifies chain and name says of a server with that certificate, and what the
+/// server hears of it.
 async fn refusal(leaf: &Leaf<'_>, host: &str) -> (HandshakeError, HandshakeError) {
     let folder = Folder::new();
     let (server, client) = profiles(&folder, leaf);
@@ -38,16 +41,26 @@ fn refused_by(error: &HandshakeError) -> &'static str {
 #[tokio::test]
 async fn both_ends_know_what_was_agreed() {
     let folder = Folder::new();
-    let (server, client) =
-        profiles(&folder, &Leaf { organization: Some("Example, Inc."), ..Leaf::new("north", &["north", "127.0.0.1"]) });
-    let acceptor = server.acceptor(ClientVerification::Required).unwrap().with_alpn(&["h2", "http/1.1"]);
-    let connector = client.connector(ServerVerification::ChainAndName).unwrap().with_alpn(&["http/1.1"]);
+    let (server, client) = profiles(
+        &folder,
+        &Leaf {
+            organization: Some("Example, Inc."),
+            ..Leaf::new("north", &["north", "127.0.0.1"])
+        },
+    );
+    let acceptor =
+        server.acceptor(ClientVerification::Required).unwrap().with_alpn(&["h2", "http/1.1"]);
+    let connector =
+        client.connector(ServerVerification::ChainAndName).unwrap().with_alpn(&["http/1.1"]);
     for host in ["north", "NORTH", "127.0.0.1"] {
         let (server, client) = handshake(&acceptor, &connector, host).await;
         let (server_socket, mut server) = server.unwrap();
         let (client_socket, mut client) = client.unwrap();
         let info = client.info().unwrap();
-        assert_eq!((info.protocol, info.cipher, info.cipher_bits), ("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256));
+        assert_eq!(
+            (info.protocol, info.cipher, info.cipher_bits),
+            ("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
+        );
         assert_eq!(info.alpn.as_deref(), Some("http/1.1"));
         let peer = info.peer.as_ref().unwrap();
         assert_eq!(peer.subject, "CN=north,O=Example\\, Inc.");
@@ -76,24 +89,33 @@ fn server_of(folder: &Folder) -> Profile {
 #[tokio::test]
 async fn a_certificate_out_of_its_time_is_told_with_the_date() {
     let now = SystemTime::now();
-    let expired = Leaf { not_before: now - 3 * DAY, not_after: now - DAY, ..Leaf::new("north", &["north"]) };
+    let expired =
+        Leaf { not_before: now - 3 * DAY, not_after: now - DAY, ..Leaf::new("north", &["north"]) };
     let (error, heard) = refusal(&expired, "north").await;
     let date = error.to_string();
-    let date = date.strip_prefix("the peer's certificate CN=north expired on ").unwrap_or_else(|| panic!("{error}"));
+    let date = date
+        .strip_prefix("the peer's certificate CN=north expired on ")
+        .unwrap_or_else(|| panic!("{error}"));
     let date: jiff::Timestamp = date.parse().unwrap();
     let expected = (now - DAY).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert_eq!(date.as_second(), expected as i64);
     assert_eq!(refused_by(&heard), "certificate_expired");
 
-    let early = Leaf { not_before: now + DAY, not_after: now + 3 * DAY, ..Leaf::new("north", &["north"]) };
+    let early =
+        Leaf { not_before: now + DAY, not_after: now + 3 * DAY, ..Leaf::new("north", &["north"]) };
     let (error, _) = refusal(&early, "north").await;
-    assert!(error.to_string().starts_with("the peer's certificate CN=north is not valid before 20"), "{error}");
+    assert!(
+        error.to_string().starts_with("the peer's certificate CN=north is not valid before 20"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_host_is_told_with_the_names_there_are() {
-    let (error, heard) = refusal(&Leaf::new("north", &["north", "north.example.com", "192.0.2.1"]), "south").await;
-    let expected = "the peer's certificate is not for host south, but for north, north.example.com, 192.0.2.1";
+    let (error, heard) =
+        refusal(&Leaf::new("north", &["north", "north.example.com", "192.0.2.1"]), "south").await;
+    let expected =
+        "the peer's certificate is not for host south, but for north, north.example.com, 192.0.2.1";
     assert_eq!(error.to_string(), expected);
     assert_eq!(refused_by(&heard), "bad_certificate");
     let (error, _) = refusal(&Leaf::new("north", &[]), "south").await;
@@ -105,7 +127,10 @@ async fn a_wrong_host_is_told_with_the_names_there_are() {
         "the common name counts no more"
     );
     let (error, _) = refusal(&Leaf::new("north", &["192.0.2.1"]), "127.0.0.1").await;
-    assert_eq!(error.to_string(), "the peer's certificate is not for host 127.0.0.1, but for 192.0.2.1");
+    assert_eq!(
+        error.to_string(),
+        "the peer's certificate is not for host 127.0.0.1, but for 192.0.2.1"
+    );
 }
 
 #[tokio::test]
@@ -123,7 +148,8 @@ async fn hosts_are_compared_as_configured() {
         let folder = Folder::new();
         let (server, client) = profiles(&folder, &Leaf::new(name, names));
         let acceptor = server.acceptor(ClientVerification::Required).unwrap();
-        let (server, client) = handshake(&acceptor, &client.connector(verification).unwrap(), host).await;
+        let (server, client) =
+            handshake(&acceptor, &client.connector(verification).unwrap(), host).await;
         server.unwrap();
         client.unwrap();
     }
@@ -134,10 +160,12 @@ async fn a_foreign_authority_is_named() {
     let folder = Folder::new();
     let (server, _) = profiles(&folder, &Leaf::new("north", &["north"]));
     let other = Authority::new("Other CA").unwrap();
-    let client = Profile::load(folder.config("other", &other.issue("client", &[]).unwrap())).unwrap();
+    let client =
+        Profile::load(folder.config("other", &other.issue("client", &[]).unwrap())).unwrap();
     for verification in [ServerVerification::Chain, ServerVerification::ChainAndName] {
         let acceptor = server.acceptor(ClientVerification::Required).unwrap();
-        let (server, client) = handshake(&acceptor, &client.connector(verification).unwrap(), "north").await;
+        let (server, client) =
+            handshake(&acceptor, &client.connector(verification).unwrap(), "north").await;
         let expected = "the peer's certificate CN=north was issued by CN=Test CA, which is not among the authorities of caCertFile (wrong CA?)";
         assert_eq!(client.unwrap_err().to_string(), expected);
         let error = server.unwrap_err();
@@ -151,9 +179,14 @@ async fn a_foreign_authority_is_named() {
     let twin = Authority::new("Test CA").unwrap();
     let client = Profile::load(folder.config("twin", &twin.issue("client", &[]).unwrap())).unwrap();
     let acceptor = server.acceptor(ClientVerification::Required).unwrap();
-    let (_, client) = handshake(&acceptor, &client.connector(ServerVerification::Chain).unwrap(), "north").await;
+    let (_, client) =
+        handshake(&acceptor, &client.connector(ServerVerification::Chain).unwrap(), "north").await;
     let error = client.unwrap_err().to_string();
-    assert!(error.contains("was issued by CN=Test CA") || error.contains("its signature is not by the authority"), "{error}");
+    assert!(
+        error.contains("was issued by CN=Test CA")
+            || error.contains("its signature is not by the authority"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -161,13 +194,20 @@ async fn a_client_is_refused_in_words_at_both_ends() {
     let folder = Folder::new();
     let now = SystemTime::now();
     let authority = authority();
-    let server = Profile::load(folder.config("server", &authority.issue("north", &["north"]).unwrap())).unwrap();
+    let server =
+        Profile::load(folder.config("server", &authority.issue("north", &["north"]).unwrap()))
+            .unwrap();
     let other = Authority::new("Other CA").unwrap().issue("client", &[]).unwrap();
-    let expired = Leaf { not_after: now - DAY, not_before: now - 2 * DAY, ..Leaf::new("client", &[]) };
+    let expired =
+        Leaf { not_after: now - DAY, not_before: now - 2 * DAY, ..Leaf::new("client", &[]) };
     let server_only = Leaf { client: false, ..Leaf::new("client", &[]) };
     for (issued, expected, alert) in [
         (Some(other), "the peer's certificate CN=client was issued by CN=Other CA", "unknown_ca"),
-        (Some(authority.issue_leaf(&expired).unwrap()), "the peer's certificate CN=client expired on ", "certificate_expired"),
+        (
+            Some(authority.issue_leaf(&expired).unwrap()),
+            "the peer's certificate CN=client expired on ",
+            "certificate_expired",
+        ),
         (
             Some(authority.issue_leaf(&server_only).unwrap()),
             "the peer's certificate CN=client is not meant for clients",
@@ -178,14 +218,19 @@ async fn a_client_is_refused_in_words_at_both_ends() {
         let config = match issued {
             Some(issued) => {
                 let config = folder.config("client", &issued);
-                std::fs::write(config.ca_cert_file.as_ref().unwrap(), authority.certificate_pem()).unwrap();
+                std::fs::write(config.ca_cert_file.as_ref().unwrap(), authority.certificate_pem())
+                    .unwrap();
                 config
             }
-            None => ProfileConfig { ca_cert_file: Some(folder.path("server/ca.crt")), ..ProfileConfig::default() },
+            None => ProfileConfig {
+                ca_cert_file: Some(folder.path("server/ca.crt")),
+                ..ProfileConfig::default()
+            },
         };
         for protocols in ["TLSv1.3", "TLSv1.2"] {
             let config = ProfileConfig { protocols: Some(protocols.to_owned()), ..config.clone() };
-            let connector = Profile::load(config).unwrap().connector(ServerVerification::ChainAndName).unwrap();
+            let connector =
+                Profile::load(config).unwrap().connector(ServerVerification::ChainAndName).unwrap();
             let acceptor = server.acceptor(ClientVerification::Required).unwrap();
             let (server, client) = handshake(&acceptor, &connector, "north").await;
             let error = server.unwrap_err().to_string();
@@ -207,8 +252,12 @@ async fn a_client_is_refused_in_words_at_both_ends() {
 async fn an_optional_certificate_may_be_absent_but_not_wrong() {
     let folder = Folder::new();
     let (server, client) = profiles(&folder, &Leaf::new("north", &["north"]));
-    let nobody = ProfileConfig { ca_cert_file: Some(folder.path("client/ca.crt")), ..ProfileConfig::default() };
-    let nobody = Profile::load(nobody).unwrap().connector(ServerVerification::ChainAndName).unwrap();
+    let nobody = ProfileConfig {
+        ca_cert_file: Some(folder.path("client/ca.crt")),
+        ..ProfileConfig::default()
+    };
+    let nobody =
+        Profile::load(nobody).unwrap().connector(ServerVerification::ChainAndName).unwrap();
     let somebody = client.connector(ServerVerification::ChainAndName).unwrap();
     for (verification, connector, known) in [
         (ClientVerification::Optional, &nobody, false),
@@ -216,21 +265,28 @@ async fn an_optional_certificate_may_be_absent_but_not_wrong() {
         (ClientVerification::None, &nobody, false),
         (ClientVerification::None, &somebody, false),
     ] {
-        let (server, client) = handshake(&server.acceptor(verification).unwrap(), connector, "north").await;
+        let (server, client) =
+            handshake(&server.acceptor(verification).unwrap(), connector, "north").await;
         client.unwrap();
         assert_eq!(server.unwrap().1.info().unwrap().peer.is_some(), known);
     }
-    let other = folder.config("other", &Authority::new("Other CA").unwrap().issue("client", &[]).unwrap());
+    let other =
+        folder.config("other", &Authority::new("Other CA").unwrap().issue("client", &[]).unwrap());
     let other = ProfileConfig { ca_cert_file: Some(folder.path("client/ca.crt")), ..other };
     let other = Profile::load(other).unwrap().connector(ServerVerification::ChainAndName).unwrap();
-    let (server, _) = handshake(&server.acceptor(ClientVerification::Optional).unwrap(), &other, "north").await;
+    let (server, _) =
+        handshake(&server.acceptor(ClientVerification::Optional).unwrap(), &other, "north").await;
     assert!(matches!(server.unwrap_err(), HandshakeError::UnknownIssuer { .. }));
 }
 
 #[tokio::test]
 async fn a_certificate_for_clients_identifies_no_server() {
-    let (error, heard) = refusal(&Leaf { server: false, ..Leaf::new("north", &["north"]) }, "north").await;
-    assert_eq!(error.to_string(), "the peer's certificate CN=north is not meant for servers (extended key usage)");
+    let (error, heard) =
+        refusal(&Leaf { server: false, ..Leaf::new("north", &["north"]) }, "north").await;
+    assert_eq!(
+        error.to_string(),
+        "the peer's certificate CN=north is not meant for servers (extended key usage)"
+    );
     assert_eq!(refused_by(&heard), "unsupported_certificate");
 }
 
@@ -246,17 +302,23 @@ async fn nothing_in_common_is_told() {
     };
     let run = async |server: Profile, client: Profile| {
         let acceptor = server.acceptor(ClientVerification::Required).unwrap();
-        let (server, client) = handshake(&acceptor, &client.connector(ServerVerification::Chain).unwrap(), "north").await;
+        let (server, client) =
+            handshake(&acceptor, &client.connector(ServerVerification::Chain).unwrap(), "north")
+                .await;
         (server.unwrap_err(), client.unwrap_err())
     };
-    let (server, client) = run(profile(Some("TLSv1.3"), None), profile(Some("TLSv1.2"), None)).await;
+    let (server, client) =
+        run(profile(Some("TLSv1.3"), None), profile(Some("TLSv1.2"), None)).await;
     assert_eq!(server, HandshakeError::NoCommonVersion { ours: "TLSv1.3".to_owned() });
     assert!(matches!(client, HandshakeError::Alert { alert: "protocol_version", .. }), "{client}");
     let ciphers = |name: &str| profile(Some("TLSv1.2"), Some(name));
-    let (server, client) = run(ciphers("ECDHE-ECDSA-AES256-GCM-SHA384"), ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")).await;
+    let (server, client) =
+        run(ciphers("ECDHE-ECDSA-AES256-GCM-SHA384"), ciphers("ECDHE-ECDSA-AES128-GCM-SHA256"))
+            .await;
     assert!(matches!(server, HandshakeError::NoCommonCipher { .. }), "{server}");
     assert!(matches!(client, HandshakeError::Alert { alert: "handshake_failure", .. }), "{client}");
-    let (server, _) = run(ciphers("ECDHE-ECDSA-AES256-GCM-SHA384"), ciphers("ECDHE-RSA-AES256-GCM-SHA384")).await;
+    let (server, _) =
+        run(ciphers("ECDHE-ECDSA-AES256-GCM-SHA384"), ciphers("ECDHE-RSA-AES256-GCM-SHA384")).await;
     assert!(matches!(server, HandshakeError::NoCommonCipher { .. }), "{server}");
 }
 
@@ -281,7 +343,9 @@ async fn plain_text_is_told() {
             socket.read_u8().await.unwrap();
             socket
         };
-        let connect = async { connector.connect(TcpStream::connect(address).await.unwrap(), "north", DEADLINE).await };
+        let connect = async {
+            connector.connect(TcpStream::connect(address).await.unwrap(), "north", DEADLINE).await
+        };
         let (_socket, result) = tokio::join!(serve, connect);
         assert_eq!(result.unwrap_err(), HandshakeError::NoTls);
     }
@@ -300,9 +364,15 @@ async fn silence_and_closing_are_told() {
     let silent = TcpStream::connect(address).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
     assert_eq!(speaks_tls(&socket, short).await.unwrap(), None);
-    assert_eq!(acceptor.accept(socket, short).await.unwrap_err().to_string(), "the TLS handshake timed out after 0.1 s");
+    assert_eq!(
+        acceptor.accept(socket, short).await.unwrap_err().to_string(),
+        "the TLS handshake timed out after 0.1 s"
+    );
     drop(silent);
-    let error = connector.connect(TcpStream::connect(address).await.unwrap(), "north", short).await.unwrap_err();
+    let error = connector
+        .connect(TcpStream::connect(address).await.unwrap(), "north", short)
+        .await
+        .unwrap_err();
     assert_eq!(error, HandshakeError::TimedOut(short));
     listener.accept().await.unwrap();
 
@@ -311,9 +381,18 @@ async fn silence_and_closing_are_told() {
     assert_eq!(acceptor.accept(socket, DEADLINE).await.unwrap_err(), HandshakeError::Closed);
     let socket = TcpStream::connect(address).await.unwrap();
     drop(listener.accept().await.unwrap());
-    assert_eq!(connector.connect(socket, "north", DEADLINE).await.unwrap_err(), HandshakeError::Closed);
-    let error = connector.connect(TcpStream::connect(address).await.unwrap(), "no host", DEADLINE).await.unwrap_err();
-    assert_eq!(error.to_string(), "'no host' is no host name or address that a certificate could be for");
+    assert_eq!(
+        connector.connect(socket, "north", DEADLINE).await.unwrap_err(),
+        HandshakeError::Closed
+    );
+    let error = connector
+        .connect(TcpStream::connect(address).await.unwrap(), "no host", DEADLINE)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "'no host' is no host name or address that a certificate could be for"
+    );
 }
 
 #[tokio::test]
@@ -324,7 +403,9 @@ async fn a_reload_reaches_new_sessions_only() {
     let profile = Profile::load(config.clone()).unwrap();
     let acceptor = profile.acceptor(ClientVerification::Required).unwrap();
     let connector = profile.connector(ServerVerification::ChainAndName).unwrap();
-    let subject = |outcome: &Outcome| outcome.as_ref().unwrap().1.info().unwrap().peer.as_ref().unwrap().subject.clone();
+    let subject = |outcome: &Outcome| {
+        outcome.as_ref().unwrap().1.info().unwrap().peer.as_ref().unwrap().subject.clone()
+    };
     let (running_server, running_client) = handshake(&acceptor, &connector, "north").await;
     assert_eq!(subject(&running_client), "CN=first");
 

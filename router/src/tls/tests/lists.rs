@@ -6,7 +6,8 @@ const ALL: &str = "TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 TLS_CHACHA20_PO
 const ALL_13: &str = "TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 TLS_CHACHA20_POLY1305_SHA256";
 
 fn names(list: &str) -> Result<String, String> {
-    let names: Vec<&str> = parse_ciphers(list)?.into_iter().map(|suite| describe(suite.suite()).0).collect();
+    let names: Vec<&str> =
+        parse_ciphers(list)?.into_iter().map(|suite| describe(suite.suite()).0).collect();
     Ok(names.join(" "))
 }
 
@@ -54,11 +55,23 @@ fn lists_select_as_openssl_does() {
 
 #[test]
 fn a_list_that_leaves_nothing_is_an_error() {
-    for list in
-        ["RC4", "aNULL", "AES128-SHA", "HIGH:!ALL", "!AES", "MEDIUM:LOW", "aRSA:!aRSA", "AES256-SHA:!HIGH", ":", "PSK+AES"]
-    {
+    for list in [
+        "RC4",
+        "aNULL",
+        "AES128-SHA",
+        "HIGH:!ALL",
+        "!AES",
+        "MEDIUM:LOW",
+        "aRSA:!aRSA",
+        "AES256-SHA:!HIGH",
+        ":",
+        "PSK+AES",
+    ] {
         let error = names(list).unwrap_err();
-        assert!(error.contains("leaves no cipher suite") && error.contains("TLS_AES_256_GCM_SHA384"), "{list}: {error}");
+        assert!(
+            error.contains("leaves no cipher suite") && error.contains("TLS_AES_256_GCM_SHA384"),
+            "{list}: {error}"
+        );
     }
     let error = names("HIGH:!CHACH20").unwrap_err();
     assert!(error.starts_with("'CHACH20' is no cipher suite and no keyword"), "{error}");
@@ -67,7 +80,9 @@ fn a_list_that_leaves_nothing_is_an_error() {
 
 #[test]
 fn protocols_are_the_two_that_hold() {
-    let versions = |list: &str| parse_protocols(list).map(|versions| versions.iter().map(|v| v.version).collect::<Vec<_>>());
+    let versions = |list: &str| {
+        parse_protocols(list).map(|versions| versions.iter().map(|v| v.version).collect::<Vec<_>>())
+    };
     use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
     assert_eq!(versions("TLSv1.2"), Ok(vec![TLSv1_2]));
     assert_eq!(versions("TLSv1.2 TLSv1.3"), Ok(vec![TLSv1_2, TLSv1_3]));

@@ -1,20 +1,26 @@
 //! Whom a certificate is for: which names count, and which authorities may give them.
 
-use super::super::handshake::ServerVerification;
-use super::super::verify::{ServerVerifier, Shown, Trust};
+use std::sync::Arc;
+
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
-    NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    GeneralSubtree, IsCa, Issuer, KeyPair, NameConstraints, SanType,
 };
 use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use std::sync::Arc;
+
+use super::super::handshake::ServerVerification;
+use super::super::verify::{ServerVerifier, Shown, Trust};
 
 /// A certificate and its key, which may sign others.
 struct Party(CertificateDer<'static>, Issuer<'static, KeyPair>);
 
 impl Party {
-    fn make(name: &str, issuer: Option<&Self>, change: impl FnOnce(&mut CertificateParams)) -> Self {
+    fn make(
+        name: &str,
+        issuer: Option<&Self>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -48,7 +54,8 @@ fn is_host(host: &str, chain: &[&Party], roots: &[&Party]) -> bool {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let trust = Trust::new(roots.iter().map(|root| root.0.clone()).collect(), &provider).unwrap();
     let verification = ServerVerification::ChainAndName;
-    let verifier = ServerVerifier { trust: Arc::new(trust), verification, shown: Arc::new(Shown::default()) };
+    let verifier =
+        ServerVerifier { trust: Arc::new(trust), verification, shown: Arc::new(Shown::default()) };
     let (leaf, between) = chain.split_first().unwrap();
     let between: Vec<_> = between.iter().map(|party| party.0.clone()).collect();
     let host = ServerName::try_from(host.to_owned()).unwrap();
@@ -72,11 +79,16 @@ fn common_names_count_without_any_alternative_name() {
         let uri = SanType::URI("https://server".try_into().unwrap());
         let mail = SanType::Rfc822Name("server@example.com".try_into().unwrap());
         for other in [uri, mail, SanType::OtherName((vec![1, 2, 3], "server".into()))] {
-            assert!(!is(&Party::leaf("server", issuer, std::slice::from_ref(&other)), "server"), "{other:?}");
+            assert!(
+                !is(&Party::leaf("server", issuer, std::slice::from_ref(&other)), "server"),
+                "{other:?}"
+            );
         }
         // An extension that cannot be read names nobody.
         let broken = Party::make("server", Some(issuer), |params| {
-            params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 17], vec![0x04, 0x01, 0x00]));
+            params
+                .custom_extensions
+                .push(CustomExtension::from_oid_content(&[2, 5, 29, 17], vec![0x04, 0x01, 0x00]));
         });
         assert!(!is(&broken, "server"));
     }

@@ -27,8 +27,8 @@ fn start(folder: &Folder, arguments: &str) -> Running {
     Running(child)
 }
 
-/// An authority and certificates that only the command has made: `server` with a common name alone and of version 1, `named` with alternative
-/// names, `client` behind an authority in between.
+/// An authority and certificates that only the command has made: `server` with a common name alone
+/// and of version 1, `named` with alternative names, `client` behind an authority in between.
 fn certificates() -> Option<Folder> {
     let folder = Folder::new();
     let run = |arguments: &str| openssl(folder.0.path(), arguments);
@@ -37,17 +37,23 @@ fn certificates() -> Option<Folder> {
     folder.write("between.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n");
     run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=ssl-ca -days 2")?;
     for name in ["server", "named", "between", "client"] {
-        run(&format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /O=Example/CN={name}"))?;
+        run(&format!(
+            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /O=Example/CN={name}"
+        ))?;
     }
     let sign = |name: &str, by: &str, more: &str| {
-        run(&format!("x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2 -out {name}.crt{more}"))
+        run(&format!(
+            "x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2 -out {name}.crt{more}"
+        ))
     };
     sign("server", "ca", "")?;
     sign("named", "ca", " -extfile named.ext")?;
     sign("between", "ca", " -extfile between.ext")?;
     folder.write("leaf.ext", "basicConstraints=CA:FALSE\n");
     sign("client", "between", " -extfile leaf.ext")?;
-    let chain = ["client.crt", "between.crt"].map(|name| std::fs::read_to_string(folder.path(name)).unwrap()).concat();
+    let chain = ["client.crt", "between.crt"]
+        .map(|name| std::fs::read_to_string(folder.path(name)).unwrap())
+        .concat();
     folder.write("client-chain.crt", &chain);
     Some(folder)
 }
@@ -70,10 +76,14 @@ async fn its_client_reaches_our_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for (protocols, option) in [("TLSv1.3", "-tls1_3"), ("TLSv1.2", "-tls1_2")] {
-        // Our own certificate is of version 1, so is that of the first client; the second comes with its chain.
-        for (client, chain) in [("named", ""), ("server", ""), ("client", " -cert_chain between.crt")] {
-            let acceptor =
-                profile(&folder, "server.crt", "server.key", protocols).acceptor(ClientVerification::Required).unwrap();
+        // Our own certificate is of version 1, so is that of the first client; the second comes
+        // with its chain.
+        for (client, chain) in
+            [("named", ""), ("server", ""), ("client", " -cert_chain between.crt")]
+        {
+            let acceptor = profile(&folder, "server.crt", "server.key", protocols)
+                .acceptor(ClientVerification::Required)
+                .unwrap();
             let mut peer = start(
                 &folder,
                 &format!(
@@ -88,20 +98,38 @@ async fn its_client_reaches_our_listener() {
             let info = session.info().unwrap();
             assert_eq!(info.protocol, protocols);
             assert_eq!(info.peer.as_ref().unwrap().subject, format!("CN={client},O=Example"));
-            let expected = if protocols == "TLSv1.3" { "TLS_AES_256_GCM_SHA384" } else { "ECDHE-RSA-AES256-GCM-SHA384" };
+            let expected = if protocols == "TLSv1.3" {
+                "TLS_AES_256_GCM_SHA384"
+            } else {
+                "ECDHE-RSA-AES256-GCM-SHA384"
+            };
             assert_eq!(info.cipher, expected);
         }
         // A client without a certificate.
-        let acceptor = profile(&folder, "server.crt", "server.key", protocols).acceptor(ClientVerification::Required).unwrap();
+        let acceptor = profile(&folder, "server.crt", "server.key", protocols)
+            .acceptor(ClientVerification::Required)
+            .unwrap();
         let _peer = start(&folder, &format!("s_client -quiet -connect 127.0.0.1:{port} {option}"));
         let (socket, _) = listener.accept().await.unwrap();
-        assert_eq!(acceptor.accept(socket, DEADLINE).await.unwrap_err(), HandshakeError::NoCertificate);
+        assert_eq!(
+            acceptor.accept(socket, DEADLINE).await.unwrap_err(),
+            HandshakeError::NoCertificate
+        );
     }
     // A client that does not know our authority.
     folder.write("empty.pem", "");
-    let acceptor = profile(&folder, "server.crt", "server.key", "TLSv1.3").acceptor(ClientVerification::None).unwrap();
-    openssl(folder.0.path(), "req -x509 -newkey rsa:2048 -nodes -keyout x.key -out x.crt -subj /CN=x -days 2").unwrap();
-    let _peer = start(&folder, &format!("s_client -quiet -connect 127.0.0.1:{port} -verify_return_error -CAfile x.crt"));
+    let acceptor = profile(&folder, "server.crt", "server.key", "TLSv1.3")
+        .acceptor(ClientVerification::None)
+        .unwrap();
+    openssl(
+        folder.0.path(),
+        "req -x509 -newkey rsa:2048 -nodes -keyout x.key -out x.crt -subj /CN=x -days 2",
+    )
+    .unwrap();
+    let _peer = start(
+        &folder,
+        &format!("s_client -quiet -connect 127.0.0.1:{port} -verify_return_error -CAfile x.crt"),
+    );
     let (socket, _) = listener.accept().await.unwrap();
     let error = acceptor.accept(socket, DEADLINE).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Refused { alert: "unknown_ca", .. }), "{error}");
@@ -115,7 +143,11 @@ async fn serve(folder: &Folder, arguments: &str) -> (Running, TcpStream) {
     let mut line = String::new();
     let address = loop {
         line.clear();
-        assert_ne!(std::io::BufRead::read_line(&mut output, &mut line).unwrap(), 0, "s_server {arguments} ended");
+        assert_ne!(
+            std::io::BufRead::read_line(&mut output, &mut line).unwrap(),
+            0,
+            "s_server {arguments} ended"
+        );
         if let Some(address) = line.trim().strip_prefix("ACCEPT ") {
             break address.to_owned();
         }
@@ -131,9 +163,12 @@ async fn its_server_is_reached_by_our_connector() {
     for (protocols, option) in [("TLSv1.3", "-tls1_3"), ("TLSv1.2", "-tls1_2")] {
         let ours = profile(&folder, "client-chain.crt", "client.key", protocols);
         let strict = ours.connector(ServerVerification::ChainAndName).unwrap();
-        for (server, host, verifies) in [("server", "server", true), ("named", "127.0.0.1", true), ("named", "named", false)] {
-            let arguments =
-                format!("{option} -cert {server}.crt -key {server}.key -CAfile ca.crt -Verify 3 -verify_return_error");
+        for (server, host, verifies) in
+            [("server", "server", true), ("named", "127.0.0.1", true), ("named", "named", false)]
+        {
+            let arguments = format!(
+                "{option} -cert {server}.crt -key {server}.key -CAfile ca.crt -Verify 3 -verify_return_error"
+            );
             let (mut peer, socket) = serve(&folder, &arguments).await;
             let result = strict.connect(socket, host, DEADLINE).await;
             if !verifies {
@@ -144,7 +179,10 @@ async fn its_server_is_reached_by_our_connector() {
             let (socket, mut session) = result.unwrap();
             peer.0.stdin.as_mut().unwrap().write_all(b"pong\n").unwrap();
             assert_eq!(receive_exact(&socket, &mut session, 5).await, b"pong\n");
-            assert_eq!(session.info().unwrap().peer.as_ref().unwrap().subject, format!("CN={server},O=Example"));
+            assert_eq!(
+                session.info().unwrap().peer.as_ref().unwrap().subject,
+                format!("CN={server},O=Example")
+            );
             send(&socket, &mut session, b"ping\n").await;
         }
         // It demands a certificate, and we have none.
@@ -153,8 +191,10 @@ async fn its_server_is_reached_by_our_connector() {
             protocols: Some(protocols.to_owned()),
             ..ProfileConfig::default()
         };
-        let nobody = Profile::load(nobody).unwrap().connector(ServerVerification::ChainAndName).unwrap();
-        let arguments = format!("{option} -cert server.crt -key server.key -CAfile ca.crt -Verify 3");
+        let nobody =
+            Profile::load(nobody).unwrap().connector(ServerVerification::ChainAndName).unwrap();
+        let arguments =
+            format!("{option} -cert server.crt -key server.key -CAfile ca.crt -Verify 3");
         let (_peer, socket) = serve(&folder, &arguments).await;
         let error = match nobody.connect(socket, "server", DEADLINE).await {
             Ok((socket, mut session)) => receive_error(&socket, &mut session).await.to_string(),
@@ -169,16 +209,31 @@ async fn its_server_is_reached_by_our_connector() {
 async fn certificates_of_either_version_are_verified() {
     let Some(folder) = certificates() else { return };
     let run = |arguments: &str| openssl(folder.0.path(), arguments).unwrap();
-    // Signed by an authority of the same name with another key, and beneath one that is not trusted.
-    run("req -x509 -newkey rsa:2048 -nodes -keyout twin.key -out twin.crt -subj /CN=ssl-ca -days 2");
-    run("x509 -req -in server.csr -CA twin.crt -CAkey twin.key -CAcreateserial -days 2 -out forged.crt");
-    run("x509 -req -in server.csr -CA between.crt -CAkey between.key -CAcreateserial -days 2 -out below.crt");
-    run("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -out expired.crt");
-    run("x509 -req -in server.csr -CA server.crt -CAkey server.key -CAcreateserial -days 2 -out leaf-signed.crt");
-    run("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile between.ext -out authority.crt");
+    // Signed by an authority of the same name with another key, and beneath one that is not
+    // trusted.
+    run(
+        "req -x509 -newkey rsa:2048 -nodes -keyout twin.key -out twin.crt -subj /CN=ssl-ca -days 2",
+    );
+    run(
+        "x509 -req -in server.csr -CA twin.crt -CAkey twin.key -CAcreateserial -days 2 -out forged.crt",
+    );
+    run(
+        "x509 -req -in server.csr -CA between.crt -CAkey between.key -CAcreateserial -days 2 -out below.crt",
+    );
+    run(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -out expired.crt",
+    );
+    run(
+        "x509 -req -in server.csr -CA server.crt -CAkey server.key -CAcreateserial -days 2 -out leaf-signed.crt",
+    );
+    run(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile between.ext -out authority.crt",
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let connector = profile(&folder, "named.crt", "named.key", "TLSv1.3").connector(ServerVerification::ChainAndName).unwrap();
+    let connector = profile(&folder, "named.crt", "named.key", "TLSv1.3")
+        .connector(ServerVerification::ChainAndName)
+        .unwrap();
     for (cert, host, expected) in [
         ("server.crt", "server", ""),
         ("server.crt", "other", "the peer's certificate is not for host other, but for server"),
@@ -204,13 +259,20 @@ async fn certificates_of_either_version_are_verified() {
         ),
         ("expired.crt", "server", "the peer's certificate CN=server,O=Example expired on 20"),
     ] {
-        let acceptor = profile(&folder, cert, "server.key", "TLSv1.3").acceptor(ClientVerification::None).unwrap();
+        let acceptor = profile(&folder, cert, "server.key", "TLSv1.3")
+            .acceptor(ClientVerification::None)
+            .unwrap();
         let serve = async { acceptor.accept(listener.accept().await.unwrap().0, DEADLINE).await };
-        let connect = async { connector.connect(TcpStream::connect(address).await.unwrap(), host, DEADLINE).await };
+        let connect = async {
+            connector.connect(TcpStream::connect(address).await.unwrap(), host, DEADLINE).await
+        };
         let (_, result) = tokio::join!(serve, connect);
         match result {
             Ok(_) => assert_eq!(expected, "", "{cert}"),
-            Err(error) => assert!(!expected.is_empty() && error.to_string().starts_with(expected), "{cert}: {error}"),
+            Err(error) => assert!(
+                !expected.is_empty() && error.to_string().starts_with(expected),
+                "{cert}: {error}"
+            ),
         }
     }
 }
@@ -219,7 +281,11 @@ async fn certificates_of_either_version_are_verified() {
 fn names_are_printed_as_it_prints_them() {
     let folder = Folder::new();
     let run = |arguments: &[&str]| {
-        let result = Command::new("openssl").current_dir(folder.0.path()).args(arguments).stdin(Stdio::null()).output();
+        let result = Command::new("openssl")
+            .current_dir(folder.0.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
         result.ok().map(|output| {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
@@ -253,7 +319,8 @@ fn names_are_printed_as_it_prints_them() {
             eprintln!("skipped: no openssl command");
             return;
         }
-        let printed = run(&["x509", "-in", "c.pem", "-noout", "-subject", "-nameopt", "RFC2253"]).unwrap();
+        let printed =
+            run(&["x509", "-in", "c.pem", "-noout", "-subject", "-nameopt", "RFC2253"]).unwrap();
         let file = std::fs::read(folder.path("c.pem")).unwrap();
         let certificate = Certificate::parse(pem::parse(file).unwrap().contents()).unwrap();
         assert_eq!(format!("subject={}\n", certificate.subject), printed, "{subject}");

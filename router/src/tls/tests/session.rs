@@ -38,7 +38,10 @@ async fn pair(protocols: &str) -> ((TcpStream, Session), (TcpStream, Session)) {
     pair_with(protocols, None).await
 }
 
-async fn pair_with(protocols: &str, ciphers: Option<&str>) -> ((TcpStream, Session), (TcpStream, Session)) {
+async fn pair_with(
+    protocols: &str,
+    ciphers: Option<&str>,
+) -> ((TcpStream, Session), (TcpStream, Session)) {
     let folder = Folder::new();
     let issued = Authority::new("ca").unwrap().issue("north", &["north"]).unwrap();
     let (protocols, ciphers) = (Some(protocols.to_owned()), ciphers.map(str::to_owned));
@@ -79,7 +82,10 @@ async fn a_write_is_taken_whole_and_arrives_whole() {
         for piece in pipe.octets.borrow().chunks(12_345) {
             let before = plaintext.len();
             let received = receiver.read(piece, &mut plaintext).unwrap();
-            assert_eq!(received, Received { octets: plaintext.len() - before, end: None, blocked: false });
+            assert_eq!(
+                received,
+                Received { octets: plaintext.len() - before, end: None, blocked: false }
+            );
             assert!(received.octets <= piece.len() + 16384);
         }
         assert!(plaintext == data, "{protocols}");
@@ -151,11 +157,17 @@ async fn sockets_are_read_and_ended() {
     assert!(received == data);
     client.send_close_notify();
     assert_eq!(client.flush(&client_socket).unwrap(), Flushed::All);
-    assert_eq!(receive(&server_socket, &mut server, &mut plaintext).await.unwrap().end, Some(End::CloseNotify));
+    assert_eq!(
+        receive(&server_socket, &mut server, &mut plaintext).await.unwrap().end,
+        Some(End::CloseNotify)
+    );
     client_socket.shutdown().await.unwrap();
     let ((server_socket, mut server), (client_socket, _)) = pair("TLSv1.2").await;
     drop(client_socket);
-    assert_eq!(receive(&server_socket, &mut server, &mut plaintext).await.unwrap().end, Some(End::Eof));
+    assert_eq!(
+        receive(&server_socket, &mut server, &mut plaintext).await.unwrap().end,
+        Some(End::Eof)
+    );
 }
 
 #[tokio::test]
@@ -187,12 +199,15 @@ async fn a_plain_session_reads_with_and_without_room() {
 }
 
 /// Prints how fast one thread encrypts and decrypts, in writes of 64 KiB:
-/// `cargo test --release -p skrouterd --lib tls::tests::session::throughput -- --ignored --nocapture`
+/// `cargo test --release -p skrouterd --lib tls::tests::session::throughput -- --ignored
+/// --nocapture`
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn throughput() {
     const TOTAL: usize = 1 << 30;
-    for ciphers in ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"] {
+    for ciphers in
+        ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"]
+    {
         for size in [4 << 10, 16 << 10, 64 << 10, 256 << 10] {
             let ((_, mut receiver), (_, mut sender)) = pair_with("TLSv1.3", Some(ciphers)).await;
             let data = pattern(size);
@@ -212,7 +227,10 @@ async fn throughput() {
                 assert_eq!(sender.send(&pipe, &slices).unwrap(), Flushed::All);
                 sending += start.elapsed();
                 let start = Instant::now();
-                assert_eq!(receiver.read(&pipe.octets.borrow(), &mut plaintext).unwrap().octets, size);
+                assert_eq!(
+                    receiver.read(&pipe.octets.borrow(), &mut plaintext).unwrap().octets,
+                    size
+                );
                 receiving += start.elapsed();
                 plaintext.clear();
                 pipe.octets.borrow_mut().clear();

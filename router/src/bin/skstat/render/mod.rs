@@ -1,6 +1,7 @@
 //! Answers into tables: which columns, in which order, what each cell says.
 //!
-//! `router` has the views of the router as a whole, `traffic` those of connections, links and addresses, `policy` those of policy and vhosts.
+//! `router` has the views of the router as a whole, `traffic` those of connections, links and
+//! addresses, `policy` those of policy and vhosts.
 
 mod policy;
 mod router;

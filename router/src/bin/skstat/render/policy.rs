@@ -51,12 +51,15 @@ pub(super) fn policy(answers: &Answers) -> Vec<Block> {
 }
 
 pub(super) fn vhosts(answers: &Answers) -> Vec<Block> {
-    let Some(vhosts) = answers.get(VHOSTS).filter(|vhosts| vhosts.first().is_some()) else { return line("No Vhosts") };
+    let Some(vhosts) = answers.get(VHOSTS).filter(|vhosts| vhosts.first().is_some()) else {
+        return line("No Vhosts");
+    };
     let has_size = vhosts.has("maxMessageSize");
-    let limits: Vec<_> = ["maxConnections", "maxMessageSize", "maxConnectionsPerUser", "maxConnectionsPerHost"]
-        .into_iter()
-        .filter(|name| has_size || *name != "maxMessageSize")
-        .collect();
+    let limits: Vec<_> =
+        ["maxConnections", "maxMessageSize", "maxConnectionsPerUser", "maxConnectionsPerHost"]
+            .into_iter()
+            .filter(|name| has_size || *name != "maxMessageSize")
+            .collect();
     let mut columns = vec![column("hostname")];
     columns.extend(limits.iter().map(|name| column(name)));
     columns.extend(["allowUnknownUser", "groups"].map(column));
@@ -96,14 +99,21 @@ const SHORT: &[(&str, Kind)] = &[
 ];
 
 /// Attributes of a group that may be long.
-const LONG: &[&str] = &["users", "remoteHosts", "sources", "targets", "sourcePattern", "targetPattern"];
+const LONG: &[&str] =
+    &["users", "remoteHosts", "sources", "targets", "sourcePattern", "targetPattern"];
 
 pub(super) fn groups(answers: &Answers) -> Vec<Block> {
-    let Some(vhosts) = answers.get(VHOSTS).filter(|vhosts| vhosts.first().is_some()) else { return line("No Vhosts") };
-    let schema = answers.get("schema").and_then(Entities::first).map_or(&Value::Null, |row| row.get("schema"));
+    let Some(vhosts) = answers.get(VHOSTS).filter(|vhosts| vhosts.first().is_some()) else {
+        return line("No Vhosts");
+    };
+    let schema = answers
+        .get("schema")
+        .and_then(Entities::first)
+        .map_or(&Value::Null, |row| row.get("schema"));
     let known = ["entityTypes", "vhostUserGroupSettings", "attributes"];
     let known = known.iter().try_fold(schema, |value, key| value.get(key)).unwrap_or(&Value::Null);
-    // What a group leaves out has the default of the schema, which leaves out those that are nothing.
+    // What a group leaves out has the default of the schema, which leaves out those that are
+    // nothing.
     let attribute = |group: &Value, name: &str, kind: Kind| {
         let value = group.get(name).or_else(|| known.get(name)?.get("default"));
         match (value, kind) {
@@ -114,7 +124,8 @@ pub(super) fn groups(answers: &Answers) -> Vec<Block> {
         }
     };
     let has_size = vhosts.has("maxMessageSize");
-    let short: Vec<_> = SHORT.iter().filter(|(name, _)| has_size || *name != "maxMessageSize").collect();
+    let short: Vec<_> =
+        SHORT.iter().filter(|(name, _)| has_size || *name != "maxMessageSize").collect();
     let mut columns: Vec<_> = ["vhost", "group"].map(column).into();
     columns.extend(short.iter().map(|(name, _)| column(name)));
     let mut table = Table::new("Vhost Groups", columns);
@@ -127,7 +138,10 @@ pub(super) fn groups(answers: &Answers) -> Vec<Block> {
             table.push(row);
             let mut rows = vec![("vhost", host.clone()), ("group", name.clone())];
             rows.extend(LONG.iter().map(|name| (*name, attribute(group, name, Kind::Text))));
-            details.push(pairs(format!("\nVhost '{}' UserGroup '{}'", cell::text(host), cell::text(name)), rows));
+            details.push(pairs(
+                format!("\nVhost '{}' UserGroup '{}'", cell::text(host), cell::text(name)),
+                rows,
+            ));
         }
     }
     let mut blocks = vec![Block::Table(table)];
@@ -154,7 +168,8 @@ pub(super) fn stats(answers: &Answers) -> Vec<Block> {
     let mut columns = vec![column("hostname")];
     columns.extend(counts.iter().map(|name| column(name)));
     let mut table = Table::new("Vhost Stats", columns);
-    let mut users = Table::new("\nVhost User Stats", ["vhost", "user", "remote hosts"].map(column).into());
+    let mut users =
+        Table::new("\nVhost User Stats", ["vhost", "user", "remote hosts"].map(column).into());
     for vhost in stats.rows() {
         let host = vhost.get("hostname");
         let mut row = vec![host.clone()];

@@ -68,7 +68,10 @@ pub(super) fn general(answers: &Answers) -> Vec<Block> {
         let value = router.get(name);
         row(title, if *is_number { number(value) } else { value.clone() });
     }
-    row("Timestamps In UTC", Value::string(if cell::is_true(router.get("timestampsInUTC")) { "yes" } else { "no" }));
+    row(
+        "Timestamps In UTC",
+        Value::string(if cell::is_true(router.get("timestampsInUTC")) { "yes" } else { "no" }),
+    );
     row("Timestamp Format", router.get("timestampFormat").clone());
     row("Default Distribution", router.get("defaultDistribution").clone());
     row("Metadata", router.get("metadata").clone());
@@ -99,9 +102,15 @@ pub(super) fn nodes(answers: &Answers, verbose: bool) -> Vec<Block> {
         columns.extend(["ver", "cost", "neighbors", "valid-origins"].map(column));
     }
     // In universal time, so that routers far from each other can be compared.
-    let changed = nodes.rows().filter_map(|node| node.get("lastTopoChange").as_i64()).max().filter(|changed| *changed > 1);
-    let changed = changed.map(|changed| cell::date(&Value::Long(changed), "%A %b %d %H:%M:%S %Y", TimeZone::UTC));
-    let changed = changed.map(|changed| format!("\nLast Topology Change: {changed} GMT")).unwrap_or_default();
+    let changed = nodes
+        .rows()
+        .filter_map(|node| node.get("lastTopoChange").as_i64())
+        .max()
+        .filter(|changed| *changed > 1);
+    let changed = changed
+        .map(|changed| cell::date(&Value::Long(changed), "%A %b %d %H:%M:%S %Y", TimeZone::UTC));
+    let changed =
+        changed.map(|changed| format!("\nLast Topology Change: {changed} GMT")).unwrap_or_default();
     let mut table = Table::new(format!("Routers in the Network{changed}"), columns);
     for node in nodes.rows() {
         let dash = || Value::string("-");
@@ -167,7 +176,8 @@ pub(super) fn memory(answers: &Answers) -> Vec<Block> {
             number(pool.get("batchesRebalancedToThreads")),
             number(pool.get("batchesRebalancedToGlobal")),
         ]);
-        pooled = pooled.saturating_add(pool.get("typeSize").as_u64().unwrap_or(0).saturating_mul(count));
+        pooled =
+            pooled.saturating_add(pool.get("typeSize").as_u64().unwrap_or(0).saturating_mul(count));
         used += 1;
     }
     if used == 0 {
@@ -175,10 +185,20 @@ pub(super) fn memory(answers: &Answers) -> Vec<Block> {
     }
     table.sort("type");
     let metrics = answers.get(METRICS).and_then(Entities::first);
-    let known = |name| metrics.map(|metrics: Row<'_>| metrics.get(name).clone()).filter(|value| *value != Value::Null);
-    let sizes = [("VmSize", known("memoryUsage")), ("RSS", known("residentMemoryUsage")), ("Pooled", Some(Value::Ulong(pooled)))];
-    let (columns, row): (Vec<_>, Vec<_>) =
-        sizes.into_iter().filter_map(|(title, value)| Some((column(title).of(Form::Size), value?))).unzip();
+    let known = |name| {
+        metrics
+            .map(|metrics: Row<'_>| metrics.get(name).clone())
+            .filter(|value| *value != Value::Null)
+    };
+    let sizes = [
+        ("VmSize", known("memoryUsage")),
+        ("RSS", known("residentMemoryUsage")),
+        ("Pooled", Some(Value::Ulong(pooled))),
+    ];
+    let (columns, row): (Vec<_>, Vec<_>) = sizes
+        .into_iter()
+        .filter_map(|(title, value)| Some((column(title).of(Form::Size), value?)))
+        .unzip();
     let mut summary = Table::new("\nMemory Summary", columns);
     summary.push(row);
     vec![Block::Table(table), Block::Table(summary)]
@@ -188,7 +208,8 @@ pub(super) fn log(answers: &Answers, zone: &TimeZone) -> Vec<Block> {
     let lines = answers.get("log");
     let lines = lines.iter().flat_map(|lines| lines.rows()).map(|said| {
         let time = cell::date(said.get("time"), "%a %b %e %H:%M:%S %Y", zone.clone());
-        let [module, level, text] = ["module", "level", "text"].map(|name| cell::text(said.get(name)));
+        let [module, level, text] =
+            ["module", "level", "text"].map(|name| cell::text(said.get(name)));
         Block::Line(format!("{time} {module} ({level}) {text}"))
     });
     lines.collect()

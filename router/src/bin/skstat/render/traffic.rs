@@ -11,16 +11,23 @@ use crate::bin::skstat::view::{ADDRESSES, AUTO_LINKS, CONNECTIONS, LINKS};
 pub(super) fn connections(answers: &Answers) -> Vec<Block> {
     let Some(connections) = answers.get(CONNECTIONS) else { return Vec::new() };
     let mut columns: Vec<_> =
-        ["id", "host", "container", "role", "proto", "dir", "security", "authentication", "meshId"].map(column).into();
+        ["id", "host", "container", "role", "proto", "dir", "security", "authentication", "meshId"]
+            .map(column)
+            .into();
     // Older routers do not know all of it.
-    let times =
-        [("last dlv", "lastDlvSeconds"), ("uptime", "uptimeSeconds")].map(|(title, name)| (title, name, connections.has(name)));
+    let times = [("last dlv", "lastDlvSeconds"), ("uptime", "uptimeSeconds")]
+        .map(|(title, name)| (title, name, connections.has(name)));
     columns.extend(times.iter().filter(|(_, _, known)| *known).map(|(title, _, _)| column(title)));
     let mut table = Table::new("Connections", columns);
     for connection in connections.rows() {
-        let mut row: Vec<_> =
-            ["identity", "host", "container", "role", "protocol", "dir"].map(|name| connection.get(name).clone()).into();
-        row.extend([security(connection), authentication(connection), connection.get("meshId").clone()]);
+        let mut row: Vec<_> = ["identity", "host", "container", "role", "protocol", "dir"]
+            .map(|name| connection.get(name).clone())
+            .into();
+        row.extend([
+            security(connection),
+            authentication(connection),
+            connection.get("meshId").clone(),
+        ]);
         for (_, name, known) in &times {
             if *known {
                 row.push(Value::String(cell::long_time(connection.get(name))));
@@ -32,10 +39,13 @@ pub(super) fn connections(answers: &Answers) -> Vec<Block> {
 }
 
 pub(super) fn edges(answers: &Answers) -> Vec<Block> {
-    let Some(connections) = answers.get(CONNECTIONS).filter(|connections| connections.first().is_some()) else {
+    let Some(connections) =
+        answers.get(CONNECTIONS).filter(|connections| connections.first().is_some())
+    else {
         return line("No Edge Router Connections");
     };
-    let mut columns: Vec<_> = ["id", "host", "container", "dir", "security", "authentication"].map(column).into();
+    let mut columns: Vec<_> =
+        ["id", "host", "container", "dir", "security", "authentication"].map(column).into();
     let has_active = connections.has("active");
     if has_active {
         columns.push(column("active"));
@@ -43,10 +53,16 @@ pub(super) fn edges(answers: &Answers) -> Vec<Block> {
     let mut table = Table::new("Connections", columns);
     let mut any = false;
     for connection in connections.rows().filter(|connection| connection.text("role") == "edge") {
-        let mut row: Vec<_> = ["identity", "host", "container", "dir"].map(|name| connection.get(name).clone()).into();
+        let mut row: Vec<_> = ["identity", "host", "container", "dir"]
+            .map(|name| connection.get(name).clone())
+            .into();
         row.extend([security(connection), authentication(connection)]);
         if has_active {
-            row.push(Value::string(if cell::is_true(connection.get("active")) { "yes" } else { "no" }));
+            row.push(Value::string(if cell::is_true(connection.get("active")) {
+                "yes"
+            } else {
+                "no"
+            }));
         }
         table.push(row);
         any = true;
@@ -61,7 +77,11 @@ fn security(connection: Row<'_>) -> Value {
     } else if connection.text("sasl") == "GSSAPI" {
         "Kerberos".to_owned()
     } else {
-        format!("{}({})", cell::plain(connection.get("sslProto")), cell::plain(connection.get("sslCipher")))
+        format!(
+            "{}({})",
+            cell::plain(connection.get("sslProto")),
+            cell::plain(connection.get("sslCipher"))
+        )
     })
 }
 
@@ -139,13 +159,16 @@ pub(super) fn links(answers: &Answers, verbose: bool) -> Vec<Block> {
     }
     let mut table = Table::new("Router Links", columns);
     for link in links.rows() {
-        let mut row: Vec<_> = ["linkType", "linkDir", "connectionId", "identity"].map(|name| link.get(name).clone()).into();
+        let mut row: Vec<_> = ["linkType", "linkDir", "connectionId", "identity"]
+            .map(|name| link.get(name).clone())
+            .into();
         row.extend(address(link.text("owningAddr")));
         row.push(link.get("capacity").clone());
         for (_, name) in &counts {
             row.push(match *name {
                 "deliveriesDelayed1Sec" => {
-                    let delayed = [name, "deliveriesDelayed10Sec"].map(|name| link.get(name).as_u64());
+                    let delayed =
+                        [name, "deliveriesDelayed10Sec"].map(|name| link.get(name).as_u64());
                     match delayed {
                         [Some(one), Some(ten)] => Value::Ulong(one.saturating_add(ten)),
                         _ => Value::Null,
@@ -158,7 +181,9 @@ pub(super) fn links(answers: &Answers, verbose: bool) -> Vec<Block> {
             row.push(Value::String(cell::short_time(link.get("zeroCreditSeconds"))));
         }
         if verbose {
-            row.extend(["adminStatus", "operStatus", "linkName"].map(|name| link.get(name).clone()));
+            row.extend(
+                ["adminStatus", "operStatus", "linkName"].map(|name| link.get(name).clone()),
+            );
         }
         table.push(row);
     }
@@ -186,13 +211,24 @@ pub(super) fn addresses(answers: &Answers, verbose: bool) -> Vec<Block> {
         row.push(entry.get("distribution").clone());
         if has_priority {
             let priority = entry.get("priority");
-            row.push(if priority.as_i64().is_some_and(|priority| priority >= 0) { number(priority) } else { Value::string("-") });
+            row.push(if priority.as_i64().is_some_and(|priority| priority >= 0) {
+                number(priority)
+            } else {
+                Value::string("-")
+            });
         }
-        let mut counts = |names: &[&str]| row.extend(names.iter().map(|name| number(entry.get(name))));
+        let mut counts =
+            |names: &[&str]| row.extend(names.iter().map(|name| number(entry.get(name))));
         if verbose {
             counts(&["inProcess"]);
         }
-        counts(&["subscriberCount", "remoteCount", "deliveriesIngress", "deliveriesEgress", "deliveriesTransit"]);
+        counts(&[
+            "subscriberCount",
+            "remoteCount",
+            "deliveriesIngress",
+            "deliveriesEgress",
+            "deliveriesTransit",
+        ]);
         if verbose {
             counts(&["deliveriesToContainer", "deliveriesFromContainer"]);
             row.push(Value::string(if cell::is_true(entry.get("watch")) { "Y" } else { "" }));
@@ -207,9 +243,13 @@ pub(super) fn auto_links(answers: &Answers) -> Vec<Block> {
     let Some(links) = answers.get(AUTO_LINKS).filter(|links| links.first().is_some()) else {
         return line("AutoLinks\nNo AutoLinks found");
     };
-    let mut table = Table::new("AutoLinks", ["addr", "dir", "extAddr", "link", "status", "lastErr"].map(column).into());
+    let mut table = Table::new(
+        "AutoLinks",
+        ["addr", "dir", "extAddr", "link", "status", "lastErr"].map(column).into(),
+    );
     for link in links.rows() {
-        let names = ["address", "direction", "externalAddress", "linkRef", "operStatus", "lastError"];
+        let names =
+            ["address", "direction", "externalAddress", "linkRef", "operStatus", "lastError"];
         table.push(names.map(|name| link.get(name).clone()).into());
     }
     table.sort("addr");

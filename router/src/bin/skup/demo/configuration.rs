@@ -55,15 +55,18 @@ impl Ports {
     }
 }
 
-/// Writes `north.json` and `south.json`, and each site's certificates into a folder of its name. The key of the authority is
-/// never written.
+/// Writes `north.json` and `south.json`, and each site's certificates into a folder of its name.
+/// The key of the authority is never written.
 pub(super) fn write(folder: &Path, ports: Ports) -> Result<(), DemoError> {
     let authority = Authority::new("skup demo")?;
     for site in [Site::North, Site::South] {
         let tls = folder.join(site.name());
         authority.issue(site.name(), &[site.name(), "localhost", "127.0.0.1"])?.write(&tls)?;
-        std::fs::write(site.file(folder, "json"), format!("{:#}\n", configuration(site, &tls, ports)))
-            .map_err(|error| DemoError::System("write a configuration", error))?;
+        std::fs::write(
+            site.file(folder, "json"),
+            format!("{:#}\n", configuration(site, &tls, ports)),
+        )
+        .map_err(|error| DemoError::System("write a configuration", error))?;
     }
     Ok(())
 }

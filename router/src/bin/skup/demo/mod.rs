@@ -1,7 +1,9 @@
-//! `skup demo`: two sites, one mutual-TLS link and one service, as real processes on the loopback interface.
+//! `skup demo`: two sites, one mutual-TLS link and one service, as real processes on the loopback
+//! interface.
 //!
-//! The routers are processes of this very executable. What they need - certificates, configurations, admin sockets, logs -
-//! lies in one fresh folder, which goes with them. The demo waits for what it can ask the routers for, never for a time.
+//! The routers are processes of this very executable. What they need - certificates,
+//! configurations, admin sockets, logs - lies in one fresh folder, which goes with them. The demo
+//! waits for what it can ask the routers for, never for a time.
 
 mod configuration;
 mod process;
@@ -15,8 +17,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use configuration::{Ports, Site};
 use hyper::StatusCode;
 use jiff::Timestamp;
+use process::Process;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
@@ -29,10 +33,9 @@ use super::print;
 use crate::admin::model::{Link, LinkState, Service};
 use crate::http::connections::{self, Answer, Handler, Limits, json};
 use crate::tls::AuthorityError;
-use configuration::{Ports, Site};
-use process::Process;
 
-/// The first argument that makes this executable a router that ends with its demo. Not for the command line of a person.
+/// The first argument that makes this executable a router that ends with its demo. Not for the
+/// command line of a person.
 pub(super) const CHILD_COMMAND: &str = "demo-router";
 
 /// What the backend answers.
@@ -59,7 +62,9 @@ enum DemoError {
     Ask(#[from] ClientError),
     #[error("the call to {address} failed: {source}")]
     Call { address: SocketAddr, source: GetError },
-    #[error("the call to {address} was answered with status {status} and {body:?} instead of {HELLO}")]
+    #[error(
+        "the call to {address} was answered with status {status} and {body:?} instead of {HELLO}"
+    )]
     Answer { address: SocketAddr, status: StatusCode, body: String },
     #[error("interrupted before the answer came")]
     Interrupted,
@@ -90,18 +95,28 @@ pub(super) async fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) ->
     }
 }
 
-/// Sets everything up, shows it, stays if it is to, and takes everything down again, whatever came between.
+/// Sets everything up, shows it, stays if it is to, and takes everything down again, whatever came
+/// between.
 ///
 /// Its folder is made in `place`, which must be short: an address of a unix socket has little room.
-async fn demonstrate(executable: &Path, place: &Path, once: bool, out: &mut dyn Write) -> Result<(), DemoError> {
+async fn demonstrate(
+    executable: &Path,
+    place: &Path,
+    once: bool,
+    out: &mut dyn Write,
+) -> Result<(), DemoError> {
     let system = |what| move |error| DemoError::System(what, error);
     // Asked for before anything is there to be left behind.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("wait for Ctrl-C"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("wait for SIGTERM"))?;
-    let temporary =
-        tempfile::Builder::new().prefix("skup-demo-").tempdir_in(place).map_err(system("make a folder for the demo"))?;
+    let temporary = tempfile::Builder::new()
+        .prefix("skup-demo-")
+        .tempdir_in(place)
+        .map_err(system("make a folder for the demo"))?;
     let folder = temporary.path();
-    let backend = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(system("open the backend's port"))?;
+    let backend = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(system("open the backend's port"))?;
     let backend_address = backend.local_addr().map_err(system("open the backend's port"))?;
     let ports = free_ports(backend_address).map_err(system("find free ports"))?;
     configuration::write(folder, ports)?;
@@ -115,7 +130,8 @@ async fn demonstrate(executable: &Path, place: &Path, once: bool, out: &mut dyn 
         if once {
             return Ok(());
         }
-        let _ = writeln!(out, "Ctrl-C stops both sites and removes all of it.").and_then(|()| out.flush());
+        let _ = writeln!(out, "Ctrl-C stops both sites and removes all of it.")
+            .and_then(|()| out.flush());
         std::future::pending().await
     };
     let outcome = tokio::select! {
@@ -145,12 +161,16 @@ async fn show(folder: &Path, ports: Ports, out: &mut dyn Write) -> Result<(), De
     .await?;
     until("the link from south to north to be active", async || {
         let links: Vec<Link> = ask(&south, "/links").await?;
-        Ok(links.iter().any(|link| link.name == configuration::LINK && link.state == LinkState::Active))
+        Ok(links
+            .iter()
+            .any(|link| link.name == configuration::LINK && link.state == LinkState::Active))
     })
     .await?;
     until("north to open the port of the service", async || {
         let services: Vec<Service> = ask(&north, "/services").await?;
-        Ok(services.iter().any(|service| service.listeners.iter().any(|listener| listener.listening)))
+        Ok(services
+            .iter()
+            .any(|service| service.listeners.iter().any(|listener| listener.listening)))
     })
     .await?;
     let ready = started.elapsed();
@@ -158,8 +178,15 @@ async fn show(folder: &Path, ports: Ports, out: &mut dyn Write) -> Result<(), De
     let answer = call(address).await?;
 
     let mut text = String::new();
-    let _ = writeln!(text, "Two sites, north and south, run on this machine, joined by one mutual-TLS link at {}.", ports.link());
-    let _ = writeln!(text, "The HTTP server 'hello' runs behind south; north offers it at http://{address}/");
+    let _ = writeln!(
+        text,
+        "Two sites, north and south, run on this machine, joined by one mutual-TLS link at {}.",
+        ports.link()
+    );
+    let _ = writeln!(
+        text,
+        "The HTTP server 'hello' runs behind south; north offers it at http://{address}/"
+    );
     let _ = writeln!(text, "The network was ready {} ms after its start.\n", ready.as_millis());
     let _ = writeln!(text, "$ curl http://{address}/\n{}\n", crate::text::lines(&answer));
     for socket in [&north, &south] {
@@ -176,7 +203,10 @@ async fn ask<T: DeserializeOwned>(socket: &Path, route: &'static str) -> Result<
 }
 
 /// Asks again and again until it is so or the deadline passes.
-async fn until(what: &'static str, mut probe: impl AsyncFnMut() -> Result<bool, ClientError>) -> Result<(), DemoError> {
+async fn until(
+    what: &'static str,
+    mut probe: impl AsyncFnMut() -> Result<bool, ClientError>,
+) -> Result<(), DemoError> {
     let deadline = Instant::now() + STEP_DEADLINE;
     loop {
         let last = match probe().await {
@@ -195,7 +225,9 @@ async fn until(what: &'static str, mut probe: impl AsyncFnMut() -> Result<bool, 
 async fn call(address: SocketAddr) -> Result<String, DemoError> {
     let fail = |source| DemoError::Call { address, source };
     let connecting = tokio::time::timeout(STEP_DEADLINE, TcpStream::connect(address)).await;
-    let stream = connecting.map_err(|_| fail(GetError::TimedOut))?.map_err(|error| fail(GetError::Connect(error)))?;
+    let stream = connecting
+        .map_err(|_| fail(GetError::TimedOut))?
+        .map_err(|error| fail(GetError::Connect(error)))?;
     let (status, body) = client::get(stream, &address.to_string(), "/").await.map_err(fail)?;
     let body = String::from_utf8_lossy(&body).into_owned();
     if status != StatusCode::OK || body != HELLO {
@@ -208,7 +240,11 @@ async fn call(address: SocketAddr) -> Result<String, DemoError> {
 fn free_ports(backend: SocketAddr) -> io::Result<Ports> {
     let link = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(Ports { link: link.local_addr()?.port(), service: service.local_addr()?.port(), backend: backend.port() })
+    Ok(Ports {
+        link: link.local_addr()?.port(),
+        service: service.local_addr()?.port(),
+        backend: backend.port(),
+    })
 }
 
 fn last_lines(routers: &[Process]) -> String {

@@ -34,8 +34,9 @@ pub(super) struct Process {
 impl Process {
     /// Starts the router of a site by its configuration in `folder`.
     ///
-    /// It is in a process group of its own, so that Ctrl-C in a terminal reaches the demo alone, which then stops it in order.
-    /// To be called by the thread that stays to the end: the kernel takes the end of that thread for the end of the parent.
+    /// It is in a process group of its own, so that Ctrl-C in a terminal reaches the demo alone,
+    /// which then stops it in order. To be called by the thread that stays to the end: the
+    /// kernel takes the end of that thread for the end of the parent.
     pub(super) fn start(executable: &Path, folder: &Path, site: Site) -> io::Result<Self> {
         let log = site.file(folder, "log");
         let output = File::create(&log)?;
@@ -62,7 +63,11 @@ impl Process {
 
     /// Waits for its end. Cancel safe.
     async fn end(&mut self) -> DemoError {
-        let status = self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let status = self
+            .child
+            .wait()
+            .await
+            .map_or_else(|error| error.to_string(), |status| status.to_string());
         DemoError::Ended { name: self.name(), status }
     }
 
@@ -76,10 +81,15 @@ impl Process {
             file.take(LAST_OCTETS).read_to_end(&mut text)?;
             Ok(text)
         };
-        let text = read().unwrap_or_else(|error| format!("(it cannot be read: {error})").into_bytes());
+        let text =
+            read().unwrap_or_else(|error| format!("(it cannot be read: {error})").into_bytes());
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(LAST_LINES)).map(|&line| line.to_owned()).collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(LAST_LINES))
+            .map(|&line| line.to_owned())
+            .collect()
     }
 
     fn terminate(&self) {
@@ -99,7 +109,10 @@ pub(super) async fn first_to_end([north, south]: &mut [Process; 2]) -> DemoError
 }
 
 /// Stops both in order, and kills what does not stop in time, or at once on another Ctrl-C.
-pub(super) async fn stop([mut north, mut south]: [Process; 2], interrupt: &mut tokio::signal::unix::Signal) {
+pub(super) async fn stop(
+    [mut north, mut south]: [Process; 2],
+    interrupt: &mut tokio::signal::unix::Signal,
+) {
     north.terminate();
     south.terminate();
     tokio::select! {
@@ -110,13 +123,16 @@ pub(super) async fn stop([mut north, mut south]: [Process; 2], interrupt: &mut t
     let _ = tokio::join!(north.child.kill(), south.child.kill());
 }
 
-/// Asks the kernel to end this process with its parent, and becomes the router; returns only if that fails.
+/// Asks the kernel to end this process with its parent, and becomes the router; returns only if
+/// that fails.
 ///
-/// The request outlives the change of program, so that the router needs to know nothing of it. `args` are the parent's process
-/// id and the router's arguments.
+/// The request outlives the change of program, so that the router needs to know nothing of it.
+/// `args` are the parent's process id and the router's arguments.
 pub(super) fn become_router(args: &[OsString]) -> io::Error {
     let refused = |problem: &str| io::Error::new(io::ErrorKind::InvalidInput, problem.to_owned());
-    let Some((parent, args)) = args.split_first() else { return refused("the number of the demo's process is missing") };
+    let Some((parent, args)) = args.split_first() else {
+        return refused("the number of the demo's process is missing");
+    };
     let Some(parent) = parent.to_str().and_then(|id| id.parse::<u32>().ok()).and_then(pid) else {
         return refused("the number of the demo's process is none");
     };
@@ -128,7 +144,9 @@ pub(super) fn become_router(args: &[OsString]) -> io::Error {
         return refused("the demo has ended");
     }
     match std::env::current_exe() {
-        Ok(executable) => std::process::Command::new(executable).arg0("skrouterd").args(args).exec(),
+        Ok(executable) => {
+            std::process::Command::new(executable).arg0("skrouterd").args(args).exec()
+        }
         Err(error) => error,
     }
 }

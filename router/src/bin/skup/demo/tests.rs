@@ -14,17 +14,22 @@ fn configurations_name_what_was_written() {
         let attributes = |kind: &str| &entities.iter().find(|(found, _)| found == kind).unwrap().1;
         assert_eq!(attributes("router")["id"], site.name());
         for file in ["caCertFile", "certFile", "privateKeyFile"] {
-            let pem = std::fs::read_to_string(attributes("sslProfile")[file].as_str().unwrap()).unwrap();
+            let pem =
+                std::fs::read_to_string(attributes("sslProfile")[file].as_str().unwrap()).unwrap();
             assert!(pem.starts_with("-----BEGIN "), "{pem}");
         }
         let (link, service) = match site {
             Site::North => ("listener", "tcpListener"),
             Site::South => ("connector", "tcpConnector"),
         };
-        assert_eq!((&attributes(link)["port"], &attributes(link)["sslProfile"]), (&"1".into(), &"link".into()));
+        assert_eq!(
+            (&attributes(link)["port"], &attributes(link)["sslProfile"]),
+            (&"1".into(), &"link".into())
+        );
         assert_eq!(attributes(service)["address"], "hello:80");
     }
-    let authorities = ["north", "south"].map(|site| std::fs::read(folder.path().join(site).join("ca.crt")).unwrap());
+    let authorities = ["north", "south"]
+        .map(|site| std::fs::read(folder.path().join(site).join("ca.crt")).unwrap());
     assert_eq!(authorities[0], authorities[1]);
 }
 
@@ -53,7 +58,10 @@ async fn another_answer_or_none_is_an_error_that_shows_it() {
         never = connections::run(listener, Limits::default(), Other) => match never {},
         answer = call(address) => answer.unwrap_err().to_string(),
     };
-    assert!(error.ends_with("with status 200 OK and \"{}\" instead of {\"message\":\"Hello\"}"), "{error}");
+    assert!(
+        error.ends_with("with status 200 OK and \"{}\" instead of {\"message\":\"Hello\"}"),
+        "{error}"
+    );
     let error = call(address).await.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("refused"), "{error}");
 }
@@ -67,12 +75,17 @@ fn ports_are_distinct() {
 
 /// A shell script in place of the executable; it sees the arguments that a router would.
 ///
-/// Another process writes it: a descriptor of ours, inherited by whatever other tests start just then, would keep it from
-/// being run.
+/// Another process writes it: a descriptor of ours, inherited by whatever other tests start just
+/// then, would keep it from being run.
 fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     let mut shell = std::process::Command::new("sh");
-    shell.arg("-c").arg(r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#).arg("sh").arg(text).arg(&path);
+    shell
+        .arg("-c")
+        .arg(r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 700 "$2""#)
+        .arg("sh")
+        .arg(text)
+        .arg(&path);
     assert!(shell.status().unwrap().success());
     path
 }
@@ -80,7 +93,11 @@ fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
 #[tokio::test]
 async fn a_router_that_ends_is_an_error_with_its_last_lines_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let router = script(folder.path(), "router", "case $4 in *north.json) exec sleep 60;; esac\nseq 1 40; exit 7");
+    let router = script(
+        folder.path(),
+        "router",
+        "case $4 in *north.json) exec sleep 60;; esac\nseq 1 40; exit 7",
+    );
     let mut out = Vec::new();
     let error = demonstrate(&router, folder.path(), true, &mut out).await.unwrap_err().to_string();
     let numbers: String = (26..=40).map(|number| format!("  {number}\n")).collect();
@@ -90,7 +107,8 @@ async fn a_router_that_ends_is_an_error_with_its_last_lines_and_leaves_nothing()
     );
     assert_eq!(error, expected);
     assert!(out.is_empty());
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["router"]);
 }
 
@@ -141,7 +159,12 @@ async fn the_last_lines_of_a_long_log_are_its_end() {
     let router = script(folder.path(), "chatty", "seq 1 100000; echo \"$*\"");
     let mut process = [
         Process::start(&router, folder.path(), Site::South).unwrap(),
-        Process::start(&script(folder.path(), "quiet", "exec sleep 60"), folder.path(), Site::North).unwrap(),
+        Process::start(
+            &script(folder.path(), "quiet", "exec sleep 60"),
+            folder.path(),
+            Site::North,
+        )
+        .unwrap(),
     ];
     let ended = process::first_to_end(&mut process).await.to_string();
     assert_eq!(ended, "the router south ended by itself: exit status: 0");
@@ -167,7 +190,8 @@ async fn stopping_ends_what_obeys_and_kills_what_does_not_on_another_interrupt()
     process::stop([north, south], &mut interrupt).await;
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 
-    let stubborn = script(folder.path(), "stubborn", "trap '' TERM; echo ready; while :; do sleep 1; done");
+    let stubborn =
+        script(folder.path(), "stubborn", "trap '' TERM; echo ready; while :; do sleep 1; done");
     let north = Process::start(&stubborn, folder.path(), Site::North).unwrap();
     let south = Process::start(&stubborn, folder.path(), Site::South).unwrap();
     while north.last_lines().is_empty() || south.last_lines().is_empty() {
@@ -176,7 +200,8 @@ async fn stopping_ends_what_obeys_and_kills_what_does_not_on_another_interrupt()
     let asked = Instant::now();
     tokio::join!(process::stop([north, south], &mut interrupt), async {
         tokio::time::sleep(ASK_AGAIN).await;
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2)
+            .unwrap();
     });
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 }

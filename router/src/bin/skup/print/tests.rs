@@ -12,9 +12,15 @@ fn link_status_of_each_state() {
         ("connecting", "connecting"),
         ("awaiting-control-links", "connected, waiting for both control links to attach"),
         ("awaiting-hello", "connected, no HELLO from the peer yet"),
-        ("awaiting-confirmation", "connected, the peer's HELLO is heard but it has not confirmed ours yet"),
+        (
+            "awaiting-confirmation",
+            "connected, the peer's HELLO is heard but it has not confirmed ours yet",
+        ),
         ("stands-by", "stands by: another uplink is in use"),
-        ("no-name", "host name north.example.com does not resolve (no such domain): check the link's host and this site's DNS"),
+        (
+            "no-name",
+            "host name north.example.com does not resolve (no such domain): check the link's host and this site's DNS",
+        ),
         (
             "refused",
             "connection refused by 192.0.2.7:55671: nothing listens there; check that the other site runs and the port is right",
@@ -33,7 +39,10 @@ fn link_status_of_each_state() {
             "the peer's certificate (CN=north) expired on 2027-01-14 12:00 UTC: it must be renewed at the other site; if it \
              is not expired there, check this host's clock",
         ),
-        ("not-yet", "the peer's certificate (CN=north) is valid only from 2027-01-16 12:00 UTC: check the clocks of both hosts"),
+        (
+            "not-yet",
+            "the peer's certificate (CN=north) is valid only from 2027-01-16 12:00 UTC: check the clocks of both hosts",
+        ),
         (
             "wrong-ca",
             "the peer's certificate (CN=north) was issued by CN=other-ca, which is not the CA of this link: make the link \
@@ -44,7 +53,10 @@ fn link_status_of_each_state() {
             "host north.example.com is not in the peer's certificate, which is for north, localhost: use one of those, or \
              issue a certificate for north.example.com",
         ),
-        ("no-host", "the peer's certificate holds no host name, so not north.example.com: issue one that does"),
+        (
+            "no-host",
+            "the peer's certificate holds no host name, so not north.example.com: issue one that does",
+        ),
         (
             "we-are-refused",
             "the peer refused our certificate with TLS alert unknown_ca: it does not trust the CA that issued it; make the \
@@ -66,9 +78,18 @@ fn link_status_of_each_state() {
             "roles do not match: our connector is inter-router, the peer's listener is not (it answered qd:forbidden); \
              connect to its inter-router listener",
         ),
-        ("former", "the peer still holds the former connection of this link and refuses a new one until that times out"),
-        ("old", "the peer runs release 2.7.3: it is linked, but services cannot be carried; upgrade it to 3.0 or later"),
-        ("newer", "the peer speaks version 3 of the inter-router protocol, this router at most 1: upgrade this router"),
+        (
+            "former",
+            "the peer still holds the former connection of this link and refuses a new one until that times out",
+        ),
+        (
+            "old",
+            "the peer runs release 2.7.3: it is linked, but services cannot be carried; upgrade it to 3.0 or later",
+        ),
+        (
+            "newer",
+            "the peer speaks version 3 of the inter-router protocol, this router at most 1: upgrade this router",
+        ),
         (
             "own-id",
             "the peer has our own router id, south: ids must be unique in a network; check that the link does not lead back \
@@ -77,7 +98,10 @@ fn link_status_of_each_state() {
         ("closed", "the peer closed the connection with amqp:not-allowed: go\\x1b[31m away\\n"),
         ("closed-silently", "the peer closed the connection with amqp:internal-error"),
         ("lost", "connection lost: connection reset by peer"),
-        ("hello-lost", "the connection stands but the peer's HELLO stays away: it is overloaded, or stopped"),
+        (
+            "hello-lost",
+            "the connection stands but the peer's HELLO stays away: it is overloaded, or stopped",
+        ),
         ("other", "something new"),
     ];
     let reasons = reasons();
@@ -114,10 +138,18 @@ Link link1 is active
 
 #[test]
 fn link_status_of_what_is_linked_but_limited_and_of_links_to_us() {
-    let old = Link { reason: Some(Reason::PeerTooOld { version: "2.7.3".to_owned() }), ..active("link1") };
+    let old = Link {
+        reason: Some(Reason::PeerTooOld { version: "2.7.3".to_owned() }),
+        ..active("link1")
+    };
     let incoming = Link { direction: Direction::In, ..active("site") };
-    let connecting =
-        Link { state: LinkState::Connecting, reason: Some(Reason::Connecting), since: at(0), since_seconds: 0, ..link("link2") };
+    let connecting = Link {
+        state: LinkState::Connecting,
+        reason: Some(Reason::Connecting),
+        since: at(0),
+        since_seconds: 0,
+        ..link("link2")
+    };
     let expected = "\
 Link link1 is active
   but:      the peer runs release 2.7.3: it is linked, but services cannot be carried; upgrade it to 3.0 or later
@@ -127,7 +159,10 @@ Link link2 not connected
   since:    2027-01-15 12:00:00 UTC (0 s)
 ";
     assert_eq!(link_status(&[old, incoming, connecting], false, at(0)), expected);
-    assert_eq!(link_status(&[], false, at(0)), "No link is configured here, and no other site is linked to this one\n");
+    assert_eq!(
+        link_status(&[], false, at(0)),
+        "No link is configured here, and no other site is linked to this one\n"
+    );
     let due = Link { next_try: Some(at(-1)), ..failing("a", Reason::HelloLost) };
     assert!(link_status(&[due], false, at(0)).ends_with("next try: now\n"));
 }
@@ -184,7 +219,10 @@ Router south (interior), release 0.1.0, process 4711, running for 2 h 0 min
 ";
     let sample = Sample(vec![active("link1"), failing("link2", Reason::NeverTried)]);
     assert_eq!(status(&sample.status()), expected);
-    assert!(status(&Status { draining: true, ..sample.status() }).contains("stopping after running for 2 h 0 min"));
+    assert!(
+        status(&Status { draining: true, ..sample.status() })
+            .contains("stopping after running for 2 h 0 min")
+    );
 }
 
 #[test]
@@ -208,9 +246,15 @@ fn nothing_a_peer_says_reaches_the_terminal_as_a_command() {
     let hostile = "a\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\r\nb";
     let mut sample = active(hostile);
     sample.host = hostile.to_owned();
-    sample.peer = Some(crate::admin::model::Peer { router_id: hostile.to_owned(), version: Some(hostile.to_owned()) });
+    sample.peer = Some(crate::admin::model::Peer {
+        router_id: hostile.to_owned(),
+        version: Some(hostile.to_owned()),
+    });
     for text in [link_status(&[sample.clone()], true, at(0)), links(&[sample])] {
-        assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{text:?}");
+        assert!(
+            text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')),
+            "{text:?}"
+        );
     }
 }
 
@@ -219,7 +263,16 @@ fn durations_octets_and_hosts() {
     let spans = [0, 59, 60, 3599, 3600, 86_399, 86_400, u64::MAX].map(span);
     assert_eq!(
         spans,
-        ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "23 h 59 min", "1 d 0 h", "213503982334601 d 7 h"]
+        [
+            "0 s",
+            "59 s",
+            "1 min 0 s",
+            "59 min 59 s",
+            "1 h 0 min",
+            "23 h 59 min",
+            "1 d 0 h",
+            "213503982334601 d 7 h"
+        ]
     );
     let sizes = [0, 999, 1000, 1024, 1_048_575, u64::MAX].map(octets);
     assert_eq!(sizes, ["0 B", "999 B", "1.0 KiB", "1.0 KiB", "1.0 MiB", "16.0 EiB"]);

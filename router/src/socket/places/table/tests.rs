@@ -1,6 +1,8 @@
-use super::*;
-use proptest::prelude::*;
 use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
 
 const fn source(number: u8) -> Source {
     Source::V4(Ipv4Addr::new(10, 0, 0, number))
@@ -19,14 +21,24 @@ struct Scene {
 impl Scene {
     fn new(places: usize, kept: usize) -> Self {
         let table = Table::new(places, kept);
-        Self { table, now: Instant::ZERO, placed: Vec::new(), waiting: Vec::new(), ended: Vec::new() }
+        Self {
+            table,
+            now: Instant::ZERO,
+            placed: Vec::new(),
+            waiting: Vec::new(),
+            ended: Vec::new(),
+        }
     }
 
     fn note(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::Placed(key) => {
-                    let at = self.waiting.iter().position(|(waiting, _)| *waiting == key).expect("it waited");
+                    let at = self
+                        .waiting
+                        .iter()
+                        .position(|(waiting, _)| *waiting == key)
+                        .expect("it waited");
                     let placed = self.waiting.remove(at);
                     self.placed.push(placed);
                 }
@@ -56,7 +68,12 @@ impl Scene {
     }
 
     fn leave(&mut self, key: Key) {
-        let (_, source) = *self.placed.iter().chain(&self.waiting).find(|(known, _)| *known == key).expect("it is there");
+        let (_, source) = *self
+            .placed
+            .iter()
+            .chain(&self.waiting)
+            .find(|(known, _)| *known == key)
+            .expect("it is there");
         self.placed.retain(|(placed, _)| *placed != key);
         self.waiting.retain(|(waiting, _)| *waiting != key);
         self.table.leave(source, key);
@@ -64,7 +81,8 @@ impl Scene {
     }
 
     fn advance(&mut self, key: Key, phase: Phase) {
-        let (_, source) = *self.placed.iter().find(|(placed, _)| *placed == key).expect("it has a place");
+        let (_, source) =
+            *self.placed.iter().find(|(placed, _)| *placed == key).expect("it has a place");
         self.table.advance(source, key, phase, self.now);
     }
 
@@ -131,7 +149,10 @@ fn who_is_served_gives_way_only_where_another_has_much_less() {
     let fourth = scene.arrive(source(4), false);
     assert!(!scene.has_place(fourth), "each source has one");
     scene.leave(keys[2]);
-    assert!(scene.has_place(fourth) && !scene.has_place(same), "the source that holds the least comes first");
+    assert!(
+        scene.has_place(fourth) && !scene.has_place(same),
+        "the source that holds the least comes first"
+    );
 }
 
 #[test]
