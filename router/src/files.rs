@@ -1,5 +1,5 @@
-//! Files that the router writes: opened so that nobody else decides where its words go, and nobody
-//! else reads them.
+//! Opens the files that the router writes. No other user can redirect the output, and only the
+//! group can read it.
 
 use std::fs::File;
 use std::io;
@@ -9,39 +9,39 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The mode of a file that is made: its owner writes, its group may read.
+/// The mode of a new file: its owner writes, its group may read.
 const MODE: u32 = 0o640;
 
-/// Where the system itself keeps devices and links to what a process has open: `/dev/stderr` is
-/// such a link.
+/// The folder of the system's devices, and of links to a process's open files such as
+/// `/dev/stderr`.
 const DEVICES: &str = "/dev";
 
-/// What is written to.
+/// The way in which a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
-    /// What there is, and is appended to: a regular file, a pipe with a name, a terminal or another
-    /// device of characters.
+    /// Append to an existing or new file: a regular file, a named pipe, or a terminal or another
+    /// character device.
     Behind,
-    /// A regular file, from its beginning.
+    /// Write a regular file from its beginning.
     Anew,
 }
 
-/// Opens a file for writing, and makes it if there is none, for its owner to write and its group to
+/// Opens a file for writing. Creates a missing one, which its owner may write and its group may
 /// read.
 ///
-/// The last name of the path is not followed when it is a link, except in `/dev`, where links are
-/// the system's.
+/// It does not follow a link in the last name of the path. It does in `/dev`, where the links are
+/// the system's. It never waits for a pipe's reader.
 ///
-/// # Errors
-/// The system refuses, or what is there is a link or of another kind.
+/// # Errors The system refuses, or the path is a link or a file of another kind.
 pub fn open(path: &Path, writing: Writing) -> io::Result<File> {
-    // A pipe that nobody reads does not hold up who opens it.
+    // Without `NONBLOCK`, a pipe without a reader would block the open.
     let flags =
         OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::APPEND;
     let of_system = path.parent() == Some(Path::new(DEVICES));
     let links = if of_system { OFlags::empty() } else { OFlags::CREATE | OFlags::NOFOLLOW };
     let opened = match rustix::fs::open(path, flags | links, Mode::from_raw_mode(MODE)) {
-        // Held open for reading too, a pipe can be written to before its reader comes.
+        // With a descriptor that also reads, the router can write to a pipe before its reader
+        // comes.
         Err(Errno::NXIO) => rustix::fs::open(
             path,
             flags.difference(OFlags::WRONLY) | OFlags::RDWR | OFlags::NOFOLLOW,
@@ -69,7 +69,7 @@ pub fn open(path: &Path, writing: Writing) -> io::Result<File> {
     Ok(file.into())
 }
 
-/// From here on who writes waits, as it is with files.
+/// Makes later writes wait, as they do for files, and empties a file that is written anew.
 fn settle(file: &OwnedFd, writing: Writing) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(file)?;
     rustix::fs::fcntl_setfl(file, flags.difference(OFlags::NONBLOCK))?;
@@ -140,7 +140,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
             .unwrap();
-        // Nobody reads yet, and opening does not wait for somebody who does.
+        // The pipe has no reader yet, and the open does not wait for one.
         open(&pipe, Writing::Anew).unwrap_err();
         let mut written = open(&pipe, Writing::Behind).unwrap();
         let mut reader = File::open(&pipe).unwrap();

@@ -1,7 +1,7 @@
 //! The data-plane router of a Skupper network: `skrouterd` and its tools.
 //!
-//! A library with thin executables, so that tests, benchmarks and fuzzers reach every room.
-//! `ARCHITECTURE.md` draws the rooms and says which may name which.
+//! It is a library with thin executables, so that tests, benchmarks and fuzzers reach every room.
+//! `ARCHITECTURE.md` draws the rooms, and `tests/rooms.rs` says which room may name which.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 

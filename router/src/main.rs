@@ -1,4 +1,4 @@
-//! One executable with every command: the name it is called by, or its first argument, says which.
+//! The executable with every command. Its own name or its first argument selects the command.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,12 +1,15 @@
-//! Text from outside, made fit for a terminal and a log: what a peer sends can neither drive a
-//! terminal, nor forge a line, nor show in another order than it stands in.
+//! Escapes text from outside for a terminal and a log.
+//!
+//! Escaped text of a peer cannot drive a terminal, forge a line, or appear in another order than it
+//! has.
 
 use std::borrow::Cow;
 use std::fmt::{self, Formatter, Write};
 
-/// Whether a terminal obeys the character, or shows nothing or something else for it: control
-/// characters, ends of lines and paragraphs, and the format characters of Unicode (category Cf), of
-/// which some reorder what is read.
+/// Returns true if a terminal obeys the character, hides it, or shows something else for it.
+///
+/// These are control characters, ends of lines and paragraphs, and Unicode's format characters
+/// (category Cf), some of which reorder the text.
 pub fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -16,7 +19,7 @@ pub fn is_obeyed(character: char) -> bool {
             | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
-/// A character that is obeyed, as it is written in its place.
+/// A character that a terminal would obey. Its [`Display`](fmt::Display) form is the escape.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped(pub char);
 
@@ -32,12 +35,12 @@ impl fmt::Display for Escaped {
     }
 }
 
-/// The text on one line: all that is obeyed is escaped.
+/// Returns the text on one line, with every obeyed character escaped.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_obeyed)
 }
 
-/// The text on its lines: all that is obeyed is escaped but for the ends of lines.
+/// Returns the text with its line ends, and with every other obeyed character escaped.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |character| character != '\n' && is_obeyed(character))
 }

@@ -1,9 +1,11 @@
-//! The admin unix socket: what the running router tells its operator, as JSON over HTTP/1.1.
+//! The admin unix socket, on which the running router answers its operator in JSON over HTTP/1.1.
 //!
-//! [`model`] is what is told, and the [`Source`](model::Source) that tells it; [`reason`] says why
-//! a site link is not active; [`path`] is the one rule by which the daemon and `skup` agree on
-//! where the socket is, [`socket`] creates it there, and [`server`] answers on it. How an answer is
-//! printed for a person is the business of [`bin::skup`](crate::bin::skup).
+//! * [`model`] holds the answers and the trait [`Source`](model::Source) that supplies them.
+//! * [`reason`] explains why a site link is not active.
+//! * [`path`] is the rule by which the daemon and `skup` agree on the socket's place.
+//! * [`socket`] creates the socket there, and [`server`] answers on it.
+//!
+//! [`bin::skup`](crate::bin::skup) prints the answers for people.
 
 pub mod model;
 pub mod path;

@@ -1,32 +1,35 @@
-//! The data model of the admin socket: what each route answers, and the trait that supplies it.
+//! The data model of the admin socket: the answer of each route, and the trait that supplies them.
 //!
-//! Every type is written by the daemon and read by `skup`, which may be of another release: all
-//! fields have defaults, unknown ones are ignored, and a field never changes its meaning. Instants
-//! are RFC 3339 texts in UTC, durations whole seconds, octets are counted on the wire of the
-//! connection they belong to. No secret has a place here.
+//! The daemon writes every type here and `skup` reads it, possibly in another release. So every
+//! field has a default, a reader ignores unknown fields, and a field never changes its meaning.
+//!
+//! Instants are RFC 3339 texts in UTC, durations are whole seconds. Fields named `octets` count
+//! bytes on the wire of the connection. No type holds a secret.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::reason::{self, Reason};
 
-/// Where the answers come from. Implemented over the running router; called from a thread for
-/// blocking work, never from one that carries traffic or keeps time. An implementation may take the
-/// locks of the tables for as long as copying takes, and must not wait.
+/// The source of the answers, which the running router implements.
+///
+/// Call it on a thread for blocking work, never on one that carries traffic or keeps time. An
+/// implementation may hold a table's lock for as long as it copies the table. It must not wait
+/// otherwise.
 pub trait Source: Send + Sync {
-    /// The router as a whole.
+    /// Returns the state of the router as a whole.
     fn status(&self) -> Status;
-    /// Site links: those configured here, then those that other sites hold to us.
+    /// Returns the site links: first those configured here, then those that other sites made to us.
     fn links(&self) -> Vec<Link>;
-    /// Services: every address that a listener or connector here or a router elsewhere names.
+    /// Returns every address that a listener or connector here, or a router elsewhere, names.
     fn services(&self) -> Vec<Service>;
-    /// Every open connection, of AMQP and of services.
+    /// Returns every open connection, of AMQP and of services.
     fn connections(&self) -> Vec<Connection>;
-    /// Every router known, this one included.
+    /// Returns every router known, this one included.
     fn routers(&self) -> Vec<Router>;
-    /// The address table.
+    /// Returns the address table.
     fn addresses(&self) -> Vec<Address>;
-    /// What is running.
+    /// Returns the name and versions of the running program.
     fn version(&self) -> Version;
 }
 
@@ -48,12 +51,11 @@ pub struct Status {
     pub started: Timestamp,
     /// Seconds since then, by the monotonic clock.
     pub uptime_seconds: u64,
-    /// Routers to which a site link is active, in either direction; one with two links counts
-    /// once.
+    /// Routers with an active site link, in either direction. A router with two links counts once.
     pub sites_linked: u64,
     /// Site links configured here.
     pub links_configured: u64,
-    /// How many of them are active.
+    /// Configured site links that are active.
     pub links_active: u64,
     /// Routers reachable, this one not counted.
     pub routers_reachable: u64,
@@ -65,26 +67,26 @@ pub struct Status {
     pub service_connections: u64,
     /// True from the signal to stop until the exit.
     pub draining: bool,
-    /// What an operator should look at: settings without effect, ports held by others,
-    /// certificates soon to expire.
+    /// Warnings for the operator: settings without effect, ports that other processes
+    /// hold, certificates that expire soon.
     pub warnings: Vec<Notice>,
-    /// The last errors logged, newest first; the daemon keeps a bounded number.
+    /// The last errors in the log, newest first. The daemon keeps a bounded number.
     pub errors: Vec<Notice>,
 }
 
-/// A warning or an error, with how often it was seen.
+/// A warning or an error, with a count of its repeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notice {
-    /// When it was seen last.
+    /// The last time it was seen.
     pub at: Timestamp,
-    /// How often it was seen since start; repeats of one text are one notice.
+    /// Times it was seen since start. Repeats of one text are one notice.
     pub count: u64,
-    /// One line.
+    /// The text, one line.
     pub text: String,
 }
 
-/// Who made a connection or link.
+/// The side that made a connection or link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
@@ -95,18 +97,18 @@ pub enum Direction {
     In,
 }
 
-/// How a site link stands.
+/// The state of a site link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkState {
-    /// Both control links attached and HELLO heard both ways.
+    /// Both control links are attached, and HELLO has passed both ways.
     Active,
-    /// Connected, or connecting now, but not active yet: the first time, or again after a failure.
+    /// Connected or about to connect, but not active yet. This may be the first try or a later one.
     Connecting,
-    /// Not connected; tried again at `next_try`.
+    /// Not connected. The router tries again at `next_try`.
     #[default]
     NotConnected,
-    /// Taken out of service by the operator; not tried.
+    /// Taken out of service by the operator. The router does not try it.
     Stopped,
 }
 
@@ -114,13 +116,13 @@ pub enum LinkState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Peer {
-    /// Its router id, from its first HELLO or, before, its container id.
+    /// The peer's router id from its first HELLO; before that its container id.
     pub router_id: String,
-    /// Its release, if it told.
+    /// The peer's release, if the peer gave it.
     pub version: Option<String>,
 }
 
-/// What TLS settled on, and whom it proved.
+/// The parameters of a TLS session, and the peer's certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tls {
@@ -128,9 +130,9 @@ pub struct Tls {
     pub version: String,
     /// Name of the cipher suite.
     pub cipher: String,
-    /// Subject of the peer's certificate; none if it showed none.
+    /// Subject of the peer's certificate; `None` without a certificate.
     pub peer_subject: Option<String>,
-    /// Until when that certificate is valid.
+    /// End of that certificate.
     pub peer_not_after: Option<Timestamp>,
 }
 
@@ -138,46 +140,46 @@ pub struct Tls {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Link {
-    /// Name of the connector, or for a link that another site holds to us that of the listener.
+    /// Name of the connector; for a link that another site made to us, the listener's name.
     pub name: String,
     /// `Out` for a link configured here.
     pub direction: Direction,
     /// `inter-router` or `edge`.
     pub role: String,
-    /// Host as configured; for a link to us the address the other site came from.
+    /// Host as configured; for a link to us, the address of the other site.
     pub host: String,
     /// Port as configured, a number or a service name.
     pub port: String,
-    /// Cost of the link to the routing.
+    /// Cost of the link in the routing protocol.
     pub cost: u32,
-    /// How it stands.
+    /// The link's state.
     pub state: LinkState,
-    /// Why it is not active; with an active link what limits it.
+    /// The reason why it is not active, or the limit of an active link.
     #[serde(serialize_with = "reason::with_text", deserialize_with = "reason::from_text")]
     pub reason: Option<Reason>,
-    /// When it came into this state.
+    /// The time of the last change of `state`.
     pub since: Timestamp,
     /// Seconds since then, by the monotonic clock.
     pub since_seconds: u64,
-    /// Attempts that failed since it was last active.
+    /// Failed attempts since the link was last active.
     pub failures: u64,
-    /// When it is tried next.
+    /// Time of the next attempt.
     pub next_try: Option<Timestamp>,
-    /// Who is at the other end, once that is known; kept after the link is lost.
+    /// The other end, once known. It stays after the link is lost.
     pub peer: Option<Peer>,
-    /// Open data connections beside the control connection.
+    /// Open data connections, beside the control connection.
     pub data_connections: u32,
-    /// How many there are to be.
+    /// Data connections that the link should have.
     pub data_connections_wanted: u32,
-    /// Control links attached, of the two there are.
+    /// Attached control links, at most two.
     pub control_links: u8,
-    /// HELLO was heard from the peer and the peer heard ours.
+    /// True if HELLO passed both ways.
     pub hello: bool,
-    /// TLS of the control connection; none when it runs without.
+    /// TLS of the control connection; `None` without TLS.
     pub tls: Option<Tls>,
-    /// Octets received over the control and data connections since the link was created.
+    /// Bytes received over the control and data connections since the link was created.
     pub octets_in: u64,
-    /// Octets sent.
+    /// Bytes sent over them.
     pub octets_out: u64,
 }
 
@@ -189,7 +191,7 @@ pub struct Service {
     pub address: String,
     /// `tcp`.
     pub protocol: String,
-    /// Where clients reach it at this router.
+    /// Listeners of this router, at which clients reach it.
     pub listeners: Vec<ServiceListener>,
     /// Backends that this router dials for it.
     pub connectors: Vec<ServiceConnector>,
@@ -207,18 +209,18 @@ pub struct ServiceListener {
     pub host: String,
     /// Port as configured.
     pub port: String,
-    /// The port is open to clients: somebody serves the address.
+    /// True if the port is open to clients, because the address has a consumer.
     pub listening: bool,
-    /// Why not, where it is more than that nobody serves the address: the port is held by another
-    /// process, say.
+    /// Why the port is closed although the address has a consumer: another process holds the port,
+    /// for example.
     pub error: Option<Notice>,
-    /// Clients' connections open.
+    /// Open connections of clients.
     pub connections_open: u64,
-    /// Clients' connections accepted since start.
+    /// Connections of clients accepted since start.
     pub connections_total: u64,
-    /// Octets from clients.
+    /// Bytes from clients.
     pub octets_in: u64,
-    /// Octets to clients.
+    /// Bytes to clients.
     pub octets_out: u64,
 }
 
@@ -232,17 +234,17 @@ pub struct ServiceConnector {
     pub host: String,
     /// Port as configured.
     pub port: String,
-    /// Connections to the backend open.
+    /// Open connections to the backend.
     pub connections_open: u64,
     /// Connections to the backend made since start.
     pub connections_total: u64,
-    /// Dials that failed.
+    /// Failed dials.
     pub failed_dials: u64,
     /// The last of those failures.
     pub error: Option<Notice>,
-    /// Octets from the backend.
+    /// Bytes from the backend.
     pub octets_in: u64,
-    /// Octets to the backend.
+    /// Bytes to the backend.
     pub octets_out: u64,
 }
 
@@ -256,7 +258,7 @@ pub struct Connection {
     pub protocol: String,
     /// `normal`, `inter-router`, `inter-router-data`, `edge`, or `service`.
     pub role: String,
-    /// Who connected.
+    /// The side that connected.
     pub direction: Direction,
     /// Address and port of the other end.
     pub host: String,
@@ -266,15 +268,15 @@ pub struct Connection {
     pub container: Option<String>,
     /// Address of the service, for a service connection.
     pub address: Option<String>,
-    /// The TLS it runs in.
+    /// Its TLS session; `None` without TLS.
     pub tls: Option<Tls>,
-    /// When it was opened.
+    /// When it opened.
     pub opened: Timestamp,
     /// Seconds since then.
     pub uptime_seconds: u64,
-    /// Octets received.
+    /// Bytes received.
     pub octets_in: u64,
-    /// Octets sent.
+    /// Bytes sent.
     pub octets_out: u64,
 }
 
@@ -284,16 +286,16 @@ pub struct Connection {
 pub struct Router {
     /// Its id.
     pub id: String,
-    /// It is this one.
+    /// True for the router that answers.
     pub local: bool,
-    /// The neighbor through which it is reached: itself for a neighbor; none for this router or
-    /// while it is unreachable.
+    /// Neighbor on the way to it: the router itself if it is a neighbor; `None` for this router and
+    /// for an unreachable one.
     pub next_hop: Option<String>,
-    /// Cost of the way; none while it is unreachable.
+    /// Cost of the way; `None` while the router is unreachable.
     pub cost: Option<u64>,
-    /// Its neighbors, as it tells.
+    /// Its neighbors, by its own account.
     pub neighbors: Vec<String>,
-    /// When something of its routing protocol was heard last; none for this router.
+    /// When its last routing message arrived; `None` for this router.
     pub last_heard: Option<Timestamp>,
 }
 
@@ -311,7 +313,7 @@ pub struct Address {
     pub local_consumers: u64,
     /// Handlers in this router's process.
     pub in_process: u64,
-    /// Routers that have consumers of it.
+    /// Other routers with consumers of it.
     pub remote_routers: Vec<String>,
 }
 

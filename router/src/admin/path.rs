@@ -1,9 +1,9 @@
-//! Where the admin socket is when nobody says: the rule that the daemon and `skup` share.
+//! The default place of the admin socket, by one rule that the daemon and `skup` share.
 //!
-//! The folder is `$XDG_RUNTIME_DIR/skrouterd` if that variable names a folder of this user, and
-//! else `/tmp/skrouterd-<user id>`, which exists in a container with nothing but a writable `/tmp`
-//! too. The file is `<router id>.sock`. The daemon takes the first folder it can use; `skup`, whose
-//! environment may differ from the daemon's, looks into both.
+//! The folder is `$XDG_RUNTIME_DIR/skrouterd` if that variable names a folder of this user.
+//! Otherwise it is `/tmp/skrouterd-<user id>`, for a container may have no other writable folder
+//! than `/tmp`. The file is `<router id>.sock`. The daemon takes the first folder that it can use.
+//! `skup` looks into both, since its environment may differ from the daemon's.
 
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -13,12 +13,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-/// The longest a file name gets before its ending; an address of a unix socket holds 107 octets in
-/// all.
+/// Longest file name before its ending. The address of a unix socket holds 107 bytes in all.
 const NAME_LIMIT: usize = 48;
 
-/// The folders in which this user's routers have their sockets, first choice first. They need not
-/// exist.
+/// Returns the folders for this user's sockets, first choice first. They need not exist.
 pub fn folders() -> Vec<PathBuf> {
     folders_for(
         std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
@@ -37,9 +35,11 @@ fn folders_for(runtime: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
     folders
 }
 
-/// The file name for a router: its id with everything but letters, digits, `-`, `_` and inner dots
-/// written as `%` and two hexadecimal digits. An id too long for that is cut and made distinct by a
-/// hash.
+/// Returns the file name for a router: its id, in which letters, digits, `-`, `_` and inner dots
+/// stay.
+///
+/// Every other byte becomes `%` and two hexadecimal digits. The function cuts a longer id and
+/// appends a hash that makes it distinct.
 pub fn file_name(router_id: &str) -> String {
     let mut name = String::with_capacity(router_id.len().saturating_add(5));
     for (at, octet) in router_id.bytes().enumerate() {
@@ -60,25 +60,24 @@ pub fn file_name(router_id: &str) -> String {
     name
 }
 
-/// FNV-1a: the name must be the same in every process and release, which the standard library's
-/// hash does not promise.
+/// Hashes by FNV-1a, which gives one name in every process and release. The standard library's hash
+/// does not promise that.
 fn hash(octets: &[u8]) -> u64 {
     octets.iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
         (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Makes a folder for sockets, private to this user.
+/// Creates a folder for sockets, private to this user. Mends the mode of an existing one.
 ///
-/// # Errors
-/// It cannot be made, or somebody else made it first: in `/tmp` anybody could, to be asked in our
-/// place.
+/// # Errors The folder cannot be created, or belongs to another user. In `/tmp` another user could
+/// create it first and answer in the router's place.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    // Looked at through a descriptor, so that what is checked is what is changed.
+    // Both steps use one descriptor, so the folder that is checked is the folder that is changed.
     let opened = rustix::fs::open(
         folder,
         OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
@@ -100,7 +99,7 @@ pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Every socket of this user's routers, sorted; the routers may be dead.
+/// Returns every socket of this user's routers, sorted. A socket's router may be dead.
 pub fn list() -> Vec<PathBuf> {
     list_in(&folders())
 }

@@ -1,4 +1,4 @@
-//! Why a site link is not active, as a type and in words a person can act on.
+//! The reasons why a site link is not active, as a type and in words that an operator can act on.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::tls::HandshakeError;
 
-/// Why a site link is not active, or, with an active one, what limits it.
+/// The reason why a site link is not active, or the limit of an active one.
 ///
-/// In JSON an object whose `kind` names the case and whose `text` is the [`Display`](fmt::Display)
-/// form. Texts of the peer (subjects, names, descriptions) are as it sent them: whoever prints them
-/// on a terminal makes them harmless first.
+/// In JSON it is an object. Its `kind` names the case and its `text` is the
+/// [`Display`](fmt::Display) form. Texts of the peer (subjects, names, descriptions) stay as the
+/// peer sent them. A caller that prints them on a terminal must make them harmless first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Reason {
@@ -19,22 +19,22 @@ pub enum Reason {
     NeverTried,
     /// Taken out of service by the operator.
     Stopped,
-    /// The TCP connection is being made, or TLS, SASL or AMQP are being opened on it.
+    /// The router makes the TCP connection, or opens TLS, SASL or AMQP on it.
     Connecting,
-    /// The connection is open, and not both control links are attached.
+    /// The connection is open, but at least one of the two control links is not attached.
     AwaitingControlLinks,
-    /// The control links are attached, and HELLO was not heard both ways.
+    /// The control links are attached, but HELLO has not passed both ways.
     AwaitingHello {
-        /// The peer's HELLO was heard: it is ours that it has not confirmed.
+        /// True if this router heard the peer's HELLO. The peer has not confirmed ours.
         heard: bool,
     },
-    /// With an active link of an edge router: another one is in use.
+    /// An active link of an edge router that waits: another uplink is in use.
     StandsBy,
     /// The host's name has no address.
     NameNotResolved {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's answer.
         error: String,
     },
     /// Nothing listens at the port.
@@ -46,114 +46,114 @@ pub enum Reason {
     Unreachable {
         /// Address and port.
         address: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
     /// The peer took longer than a deadline allows.
     TimedOut {
-        /// Waiting for what: `TCP`, `TLS`, `SASL`, `the AMQP open`.
+        /// The stage that timed out: `TCP`, `TLS`, `SASL` or `the AMQP open`.
         stage: String,
-        /// How long was waited.
+        /// The deadline, in seconds.
         seconds: u64,
     },
     /// The peer's certificate is past its end.
     CertificateExpired {
-        /// Whose it is.
+        /// Subject of the certificate.
         subject: String,
-        /// When it ended.
+        /// The certificate's end.
         on: Timestamp,
     },
-    /// The peer's certificate begins later.
+    /// The peer's certificate is not valid yet.
     CertificateNotYetValid {
-        /// Whose it is.
+        /// Subject of the certificate.
         subject: String,
-        /// When it begins.
+        /// The certificate's beginning.
         from: Timestamp,
     },
-    /// The peer's certificate was issued by a CA that is not trusted here.
+    /// A CA that this router does not trust issued the peer's certificate.
     UnknownAuthority {
-        /// Whose it is.
+        /// Subject of the certificate.
         subject: String,
-        /// Who issued it.
+        /// Name of the issuer.
         issuer: String,
     },
-    /// The peer's certificate is trusted, but for other hosts.
+    /// The peer's certificate is trusted, but it is for other hosts.
     HostNotInCertificate {
-        /// The host that was dialed.
+        /// The host that the connector dialed.
         host: String,
-        /// The names the certificate does hold.
+        /// The names in the certificate.
         names: Vec<String>,
     },
     /// The peer refused our certificate.
     OurCertificateRefused {
-        /// The TLS alert it sent, by the name of the standard: `unknown_ca`.
+        /// The peer's TLS alert, under the name that the standard gives it: `unknown_ca`.
         alert: String,
     },
     /// TLS failed otherwise.
     TlsFailed {
-        /// What TLS said.
+        /// The error of TLS.
         error: String,
     },
-    /// The peer wants no SASL mechanism of ours, or refused the one used.
+    /// The peer accepts none of our SASL mechanisms, or refused the one that we used.
     NotAuthenticated {
-        /// What it offered, or its outcome.
+        /// The peer's mechanisms, or its outcome.
         error: String,
     },
-    /// The other end answered with something else than AMQP.
+    /// The other end answered, but not in AMQP.
     NotAmqp {
-        /// What it sent instead, in words.
+        /// The other end's answer, in words.
         got: String,
     },
-    /// The port at the other end is for another role.
+    /// The listener at the other end has another role.
     RoleMismatch {
         /// Role of our connector.
         ours: String,
-        /// Role of the peer's listener, or what it wrote when it refused.
+        /// Role of the peer's listener, or the peer's words when it refused.
         theirs: String,
     },
-    /// The peer still counts our former connection as open and refuses this one.
+    /// The peer still counts our former connection as open, and refuses this one.
     PeerHoldsFormer,
-    /// The peer is of a release whose streams differ: messages pass, services do not.
+    /// The peer's release has streams of another form: messages pass, services do not.
     PeerTooOld {
-        /// Its release.
+        /// The peer's release.
         version: String,
     },
     /// The peer speaks a newer version of the inter-router protocol.
     NewerProtocol {
-        /// Its version.
+        /// The peer's version.
         theirs: u32,
-        /// The newest we speak.
+        /// The newest version that this router speaks.
         ours: u32,
     },
-    /// The peer has the router id of this router.
+    /// The peer has the same router id as this router.
     OwnRouterId {
         /// The id.
         id: String,
     },
-    /// The peer closed the connection and said why.
+    /// The peer closed the connection and gave a condition.
     ClosedByPeer {
         /// AMQP error condition.
         condition: String,
-        /// Its description; may be empty.
+        /// The peer's description; may be empty.
         description: String,
     },
-    /// The connection ended without a word.
+    /// The connection ended without an AMQP close.
     Lost {
-        /// What ended it: a reset, the idle time-out, end of file without a close.
+        /// The cause: a reset, the idle time-out, or the end of the socket's data.
         error: String,
     },
-    /// HELLO was not heard for longer than its maximum age, though the connection stands.
+    /// The connection stands, but no HELLO came for longer than its maximum age.
     HelloLost,
     /// Anything else.
     Other {
-        /// In words.
+        /// The cause, in words.
         error: String,
     },
 }
 
 impl Reason {
-    /// Whether the same attempt can succeed only once somebody has changed something: a
-    /// certificate, a name, a role.
+    /// Returns true if the same attempt succeeds only after someone has changed something, such as
+    /// a certificate, a name or a role.
     pub fn needs_action(&self) -> bool {
         match self {
             Self::NeverTried
@@ -373,7 +373,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a TLS alert about our certificate says to do.
+/// Returns the advice for a TLS alert about our certificate.
 fn alert_advice(alert: &str) -> &'static str {
     match alert {
         "unknown_ca" => {
@@ -395,7 +395,7 @@ fn alert_advice(alert: &str) -> &'static str {
     }
 }
 
-/// An instant to the minute, in UTC: whoever reads it may sit in another zone than the router.
+/// An instant to the minute, in UTC, for an operator may sit in another time zone than the router.
 struct Day(Timestamp);
 
 impl fmt::Display for Day {
@@ -404,7 +404,7 @@ impl fmt::Display for Day {
     }
 }
 
-/// Writes a reason together with its words, so that a reader of the JSON needs no table of kinds.
+/// Writes a reason together with its words, so that a client needs no table of kinds.
 pub(super) fn with_text<S: Serializer>(reason: &Option<Reason>, to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct WithText<'a> {
@@ -415,7 +415,8 @@ pub(super) fn with_text<S: Serializer>(reason: &Option<Reason>, to: S) -> Result
     reason.as_ref().map(|reason| WithText { reason, text: reason.to_string() }).serialize(to)
 }
 
-/// Reads a reason; one of a kind unknown here, from a daemon of another release, by its words.
+/// Reads a reason. A kind of another release becomes [`Reason::Other`] with the words of that
+/// reason.
 pub(super) fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reason>, D::Error> {
     let Some(value) = Option::<serde_json::Value>::deserialize(from)? else { return Ok(None) };
     let text = value

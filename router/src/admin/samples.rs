@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::model::*;
 use super::reason::Reason;
 
-/// Noon of the day all samples play on.
+/// Noon of the day on which all samples play.
 pub(crate) const NOON: i64 = 1_800_000_000 - 1_800_000_000 % 86_400 + 43_200;
 
 pub(crate) fn at(offset: i64) -> Timestamp {
@@ -55,7 +55,7 @@ pub(crate) fn failing(name: &str, reason: Reason) -> Link {
     }
 }
 
-/// One of every reason, each with a name for its link.
+/// Returns one of every reason, each with a name for its link.
 pub(crate) fn reasons() -> Vec<(&'static str, Reason)> {
     let text = str::to_owned;
     let address = || text("192.0.2.7:55671");
@@ -135,7 +135,7 @@ pub(crate) fn reasons() -> Vec<(&'static str, Reason)> {
     ]
 }
 
-/// Answers with whatever it is given for links, and one of everything else.
+/// A source whose links the test gives. It has one of everything else.
 pub(crate) struct Sample(pub(crate) Vec<Link>);
 
 impl Source for Sample {

@@ -1,4 +1,4 @@
-//! Answers on the admin socket: JSON over HTTP/1.1, one request a connection.
+//! Answers requests on the admin socket: JSON over HTTP/1.1, one request a connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,18 +13,18 @@ use super::socket::AdminSocket;
 use crate::http::aside::Aside;
 use crate::http::connections::{self, Answer, Handler, Limits, json};
 
-/// One thing that can be asked.
+/// One route of the admin socket.
 #[derive(Serialize)]
 pub struct Route {
     /// The path.
     pub path: &'static str,
-    /// What it answers.
+    /// The description of its answer.
     pub about: &'static str,
     #[serde(skip)]
     answer: fn(&dyn Source) -> serde_json::Result<Vec<u8>>,
 }
 
-/// All that can be asked.
+/// All routes, in the order in which `/` lists them.
 pub static ROUTES: &[Route] = &[
     Route { path: "/", about: "this list", answer: |_| serde_json::to_vec(ROUTES) },
     Route {
@@ -64,11 +64,10 @@ pub static ROUTES: &[Route] = &[
     },
 ];
 
-/// Serves the socket for as long as the future is polled; dropped, it removes the socket and ends
-/// its connections.
+/// Serves the socket for as long as the caller polls the future. Its drop removes the socket and
+/// closes all connections.
 ///
-/// # Errors
-/// The socket cannot be handed to the runtime.
+/// # Errors The runtime cannot take the socket.
 pub async fn serve(
     socket: AdminSocket,
     source: Arc<dyn Source>,

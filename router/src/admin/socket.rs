@@ -1,10 +1,10 @@
-//! Creates the admin socket so that it is nobody else's at any moment, and never takes it from a
-//! living router.
+//! Creates the admin socket, and never takes the name of a living router's socket.
 //!
-//! A lock file beside the socket says that its maker lives: the system releases the lock however
-//! the process ends, so a socket whose lock can be had is stale. The socket is made under another
-//! name, gets its mode before it listens, and takes its name by a rename, so that a client finds
-//! the former or the new one and nothing between.
+//! A lock file beside the socket proves that its maker lives. The system releases the lock however
+//! the process ends, so a socket with a free lock is stale.
+//!
+//! The router creates the socket under another name, sets its mode before it listens, and renames
+//! it into place. A client finds either the former socket or the new one.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,63 +19,62 @@ use thiserror::Error;
 
 use super::path;
 
-/// Clients that may wait to be accepted.
+/// Connections that may wait for an accept.
 const BACKLOG: i32 = 64;
 
-/// How often the lock file is opened again because its last holder removed it in between. Each
-/// round means that another router stopped in that very moment.
+/// Times the lock file is opened again after its last holder removed it. Each round means that
+/// another router stopped in that very moment.
 const LOCK_ROUNDS: usize = 8;
 
 /// The admin socket could not be created.
 #[derive(Debug, Error)]
 pub enum SocketError {
-    /// A living process answers there.
+    /// A living process answers at the path.
     #[error("the admin socket {} is in use by another running router; stop that, or choose another with --admin-socket", .path.display())]
     InUse {
         /// The socket.
         path: PathBuf,
     },
-    /// Something else has that name.
+    /// The path exists and is no socket.
     #[error("{} exists and is no socket; remove it, or choose another with --admin-socket", .path.display())]
     NotASocket {
-        /// What was to be the socket.
+        /// The path meant for the socket.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The system refused a step.
     #[error("the admin socket {} cannot be created: {action}: {source}", .path.display())]
     System {
         /// The socket.
         path: PathBuf,
-        /// What was being done.
+        /// The step that failed.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The listening admin socket. Dropped, it is gone from the file system.
+/// The listening admin socket. Its drop removes the socket from the file system.
 #[derive(Debug)]
 pub struct AdminSocket {
     pub(super) listener: UnixListener,
     pub(super) place: Place,
 }
 
-/// The name in the file system, held until it is dropped.
+/// The socket's name in the file system, held until the drop.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
     lock_path: PathBuf,
-    /// Device and number of the socket file, to remove only what is ours.
+    /// Device and inode of our socket file, so that the drop never removes another's.
     made: Option<(u64, u64)>,
-    /// Locked for as long as it is open.
+    /// The lock lasts for as long as this file is open.
     _lock: File,
 }
 
 impl AdminSocket {
-    /// Creates the socket at `path`, with mode 0600; a stale one is replaced.
+    /// Creates the socket at `path` with mode 0600, and replaces a stale one.
     ///
-    /// # Errors
-    /// It is in use, its name is taken by something else, or the system refuses.
+    /// # Errors Another router uses the socket, the path is no socket, or the system refuses.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let fail = |action, source: io::Error| SocketError::System {
             path: path.to_owned(),
@@ -87,7 +86,7 @@ impl AdminSocket {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(SocketError::NotASocket { path: path.to_owned() });
             }
-            // Somebody may have made it who knows nothing of our locks.
+            // A program that knows no lock files may have made the socket, so ask it.
             Ok(_)
                 if answers(path)
                     .map_err(|source| fail("asking the socket found there", source))? =>
@@ -98,7 +97,7 @@ impl AdminSocket {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(fail("looking for a former socket", error)),
         }
-        // The lock makes this name ours as well.
+        // The lock covers this name too.
         let fresh = with_ending(path, "~");
         match std::fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -124,11 +123,12 @@ impl AdminSocket {
         }
     }
 
-    /// Creates the socket where `skup` looks for it by itself. Where a living router of the same id
-    /// has that name already, the process id goes into ours.
+    /// Creates the socket in the place where `skup` looks by default.
     ///
-    /// # Errors
-    /// None of the folders of [`path::folders`] can be used, or what [`bind`](Self::bind) reports.
+    /// If a living router of the same id has that name, the name gets this process id appended.
+    ///
+    /// # Errors No folder of [`path::folders`] can be used. The error is that of
+    /// [`bind`](Self::bind) in the first of them.
     pub fn bind_default(router_id: &str) -> Result<Self, SocketError> {
         Self::bind_in(&path::folders(), router_id)
     }
@@ -161,7 +161,7 @@ impl AdminSocket {
         }))
     }
 
-    /// Where it is.
+    /// Returns the socket's path.
     pub fn path(&self) -> &Path {
         &self.place.path
     }
@@ -191,7 +191,7 @@ impl Place {
                 Err(error) => return Err(fail("locking", error.into())),
             }
             let locked = lock.metadata().map_err(|source| fail("locking", source))?;
-            // The one who held it may have removed the file between our opening and our locking.
+            // The former holder may have removed the file between our open and our lock.
             if std::fs::symlink_metadata(&lock_path)
                 .is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
             {
@@ -209,12 +209,12 @@ impl Drop for Place {
         if self.made.is_some() && named == self.made {
             let _ = std::fs::remove_file(&self.path);
         }
-        // Before the lock goes: whoever opens the file later makes it anew.
+        // Remove the file before the lock goes: the next router then makes a new one.
         let _ = std::fs::remove_file(&self.lock_path);
     }
 }
 
-/// Makes a socket that listens at `path` and had its mode before it did.
+/// Creates a socket at `path`, sets its mode, and only then listens.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
@@ -228,12 +228,12 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// Whether somebody listens at `path`.
+/// Returns true if a process listens at `path`.
 pub(crate) fn answers(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
-        // A full backlog is a sign of life as well.
+        // A full backlog is a sign of life too.
         Ok(()) | Err(Errno::WOULDBLOCK) => Ok(true),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
         Err(error) => Err(error.into()),

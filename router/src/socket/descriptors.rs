@@ -1,8 +1,8 @@
-//! How many descriptors are open, and who may still have one.
+//! Counts the open descriptors of the process, and bounds them by purpose.
 //!
-//! A process that runs out of descriptors accepts nobody: no probe, no operator, no neighbor. So
-//! whoever opens sockets for others claims each here first, for a [`Purpose`], and clients are
-//! stopped below the limit. What the process opens for itself is estimated once, at the start.
+//! A process without free descriptors can accept no probe, no operator and no neighbor. So code
+//! that opens a socket for others claims its descriptor here first, for a [`Purpose`]. Clients stop
+//! below the limit. The process estimates its own descriptors once, at the start.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,29 +10,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Descriptors that clients leave to others, where the limit is high. Half of it serves connections
-/// to servers and probes, which need at most a place each of the usual 64; the rest is for
-/// neighbors, operators and files.
+/// to servers and probes, which have 64 places by default. The rest is for neighbors, operators and
+/// files.
 const RESERVE: usize = 128;
 
-/// What a process has open beside sockets for others: standard streams, logs, the admin socket, its
-/// lock, signals, look-ups of names, files that are read for a moment.
+/// Descriptors that the process itself has open: standard streams, logs, the admin socket and its
+/// lock, signals, name look-ups, files that it reads for a moment.
 const OWN: usize = 24;
 
-/// What the runtime of each thread has open.
+/// Descriptors that the runtime of each thread has open.
 const OWN_OF_THREAD: usize = 4;
 
-/// Why nothing can be opened when a claim fails.
+/// The reason to give to an operator when a claim fails.
 pub const NO_DESCRIPTOR: &str =
     "too many descriptors are open in this process; raise its limit (ulimit -n)";
 
-/// What a descriptor is for. Each purpose leaves a part of the reserve to those behind it.
+/// The purpose of a descriptor. Each purpose leaves a part of the reserve to those that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A client's connection.
     Client,
-    /// A connection to a server, for a client that was accepted somewhere.
+    /// A connection to a server, on behalf of a client that the network has accepted.
     Server,
-    /// A probe, a scrape, or whatever else comes by HTTP.
+    /// A probe, a scrape, or any other HTTP request.
     Http,
     /// A connection to or from another router.
     Router,
@@ -43,7 +43,7 @@ pub enum Purpose {
 impl Purpose {
     const ALL: [Self; 5] = [Self::Client, Self::Server, Self::Http, Self::Router, Self::Admin];
 
-    /// The eighths of the reserve that it leaves.
+    /// Returns the eighths of the reserve that this purpose leaves to others.
     const fn leaves(self) -> usize {
         match self {
             Self::Client => 8,
@@ -76,14 +76,15 @@ impl Ledger {
         }
     }
 
-    /// How many may be open at most after a claim for `purpose`.
+    /// Returns the most descriptors that may be open after a claim for `purpose`.
     fn ceiling(&self, purpose: Purpose) -> usize {
         let limit = self.limit.load(Ordering::Relaxed);
         limit - (limit / 2).min(RESERVE) * purpose.leaves() / 8
     }
 
-    /// Claims `more` descriptors: one, or none for one that is counted already and stays if the
-    /// purpose allows it.
+    /// Claims `more` descriptors, and returns false if the purpose allows no more.
+    ///
+    /// `more` is 1 for a new descriptor, or 0 to ask whether a counted one may stay.
     fn claim(&self, purpose: Purpose, more: usize) -> bool {
         let ceiling = self.ceiling(purpose);
         let more = |open| (open + more <= ceiling).then_some(open + more);
@@ -91,8 +92,8 @@ impl Ledger {
     }
 
     async fn wait(&self, purpose: Purpose, more: usize) {
-        /// Counts a waiting task for as long as it waits. A task that was woken and has gone wakes
-        /// another in its place.
+        /// Counts a waiting task for as long as it waits. Its drop passes a wake-up on, for this
+        /// task may have been woken and cancelled.
         struct Waits<'ledger>(&'ledger Ledger, Purpose);
         impl Drop for Waits<'_> {
             fn drop(&mut self) {
@@ -107,7 +108,7 @@ impl Ledger {
         let _waits = Waits(self, purpose);
         loop {
             let mut released = pin!(self.released[purpose as usize].notified());
-            // Registered before the claim, so that no release between the two is missed.
+            // Registers before the claim, so that a release between the two is not missed.
             released.as_mut().enable();
             if self.claim(purpose, more) {
                 return;
@@ -120,9 +121,9 @@ impl Ledger {
         self.wake(self.open.fetch_sub(1, Ordering::SeqCst) - 1);
     }
 
-    /// Wakes one that can have a descriptor while `open` are.
+    /// Wakes one waiting task that may have a descriptor while `open` are in use.
     fn wake(&self, open: usize) {
-        // Who may go furthest comes first.
+        // The purpose that may use most of the reserve comes first.
         let waits =
             |purpose: &&Purpose| self.waiting[**purpose as usize].load(Ordering::SeqCst) > 0;
         if let Some(next) =
@@ -133,10 +134,10 @@ impl Ledger {
     }
 }
 
-/// Sets the limit of this process. `limit` is that of the system, `None` without one; `threads`
-/// have a runtime each.
+/// Sets the limit of this process. `limit` is the system's, `None` for none. Each of `threads` has
+/// a runtime of its own.
 ///
-/// Returns the descriptors that are left for others, or `None` without a limit.
+/// Returns the descriptors left for sockets, or `None` without a limit.
 pub fn limit_descriptors(limit: Option<u64>, threads: usize) -> Option<usize> {
     let limit = usize::try_from(limit?).ok()?;
     let left = limit.saturating_sub(OWN + OWN_OF_THREAD * threads);
@@ -144,30 +145,32 @@ pub fn limit_descriptors(limit: Option<u64>, threads: usize) -> Option<usize> {
     Some(left)
 }
 
-/// A descriptor that is counted for as long as this lives. Keep it beside what has it open.
+/// A counted descriptor. Keep it beside the socket or file that it stands for: its drop releases
+/// it.
 #[derive(Debug)]
 #[must_use]
 pub struct Descriptor(());
 
 impl Descriptor {
-    /// Claims a descriptor, if one is left for the purpose.
+    /// Claims a descriptor, or returns `None` if none is left for the purpose. Never waits.
     pub fn claim(purpose: Purpose) -> Option<Self> {
-        // Lazily: one that is made and dropped would be given back.
+        // `then_some` would make and drop a descriptor after a failed claim, and so release one.
         PROCESS.claim(purpose, 1).then(|| Self(()))
     }
 
-    /// Waits until a descriptor is left for the purpose. It may be cancelled.
+    /// Waits until a descriptor is left for the purpose, and claims it. The caller may cancel it.
     pub async fn wait(purpose: Purpose) -> Self {
         PROCESS.wait(purpose, 1).await;
         Self(())
     }
 
-    /// Waits until one that is open in any case may stay for the purpose. It may be cancelled.
+    /// Waits until the purpose allows this descriptor, which is open and counted already. The
+    /// caller may cancel it.
     pub async fn wait_to_stay(&self, purpose: Purpose) {
         PROCESS.wait(purpose, 0).await;
     }
 
-    /// Counts a descriptor that is open in any case.
+    /// Counts a descriptor that is open already, without regard to the limit.
     pub fn held() -> Self {
         PROCESS.open.fetch_add(1, Ordering::SeqCst);
         Self(())

@@ -1,4 +1,4 @@
-//! Outgoing connections.
+//! Outgoing TCP connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use tokio::time::{Instant, timeout_at};
 use super::options::{Kind, configure};
 use super::resolve::{Family, ResolveError, Resolver};
 
-/// How to dial.
+/// The options of a dial.
 #[derive(Clone, Copy, Debug)]
 pub struct DialOptions {
-    /// What the socket is for.
+    /// The use of the socket.
     pub kind: Kind,
-    /// Which addresses of a name are tried.
+    /// The addresses of a name to try.
     pub family: Family,
     /// Deadline of the name look-up.
     pub lookup: Duration,
     /// Deadline of the attempt at one address.
     pub attempt: Duration,
-    /// Deadline of all attempts together, the look-up not counted. Addresses it leaves untried are
-    /// reported as such.
+    /// Deadline of all attempts together, without the look-up. The dial reports addresses that it
+    /// leaves untried.
     pub total: Duration,
 }
 
 impl DialOptions {
-    /// The usual deadlines: 5 s for the name, 5 s for an address, 20 s for all addresses.
+    /// Returns the usual deadlines: 5 s for the name, 5 s for an address, 20 s for all addresses.
     pub const fn new(kind: Kind) -> Self {
         Self {
             kind,
@@ -41,20 +41,20 @@ impl DialOptions {
     }
 }
 
-/// Why one address could not be reached.
+/// The reason why one address could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptError {
-    /// Nobody listens there (RST, or an ICMP message saying so).
+    /// The port is closed: the host answered with RST or an ICMP message.
     Refused,
     /// No answer in time.
     TimedOut(Duration),
-    /// No way to that network or host from here.
+    /// This host has no route to that network or host.
     Unreachable,
-    /// The total deadline had passed before it was this address's turn.
+    /// The total deadline passed before this address's turn.
     NotTried,
     /// This process is out of descriptors, ports or memory.
     Resources(String),
-    /// Anything else, in the system's words.
+    /// Another cause, in the system's words.
     Other(String),
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for AttemptError {
     }
 }
 
-/// Why no address could be reached.
+/// The reason why no address could be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
     /// The host has no address.
@@ -110,13 +110,14 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// All addresses answered, and none listens: the machine is there, the service is not.
+    /// Returns true if every address refused the connection. Then the host is there, but the
+    /// service is not.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Connect { attempts, .. } if attempts.iter().all(|(_, error)| *error == AttemptError::Refused))
     }
 }
 
-/// The attempts as a list. A literal host is not repeated as its own address.
+/// The attempts as a list. It never repeats a literal host as its own address.
 struct Attempts<'a>(&'a str, &'a [(SocketAddr, AttemptError)]);
 
 impl fmt::Display for Attempts<'_> {
@@ -135,9 +136,11 @@ impl fmt::Display for Attempts<'_> {
     }
 }
 
-/// Connects to `host`: resolves it and tries its addresses in order until one answers.
+/// Resolves `host` and tries its addresses in order until one answers.
 ///
-/// The socket's options are set before it connects.
+/// Sets the socket's options before it connects.
+///
+/// # Errors The name has no address, or every attempt failed or ran into a deadline.
 pub async fn dial(
     resolver: &Resolver,
     host: &str,
@@ -161,7 +164,9 @@ pub async fn dial(
     Err(DialError::Connect { host: host.to_owned(), port, attempts })
 }
 
-/// Connects to one address.
+/// Connects to one address within `deadline`.
+///
+/// # Errors The reason why the address could not be reached.
 pub async fn dial_address(
     address: SocketAddr,
     kind: Kind,

@@ -12,42 +12,42 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::options::{Kind, configure};
 use super::resolve::{Family, ResolveError, Resolver};
 
-/// No accept queue is longer than this (`net.core.somaxconn` since Linux 5.4), so a drain that took
-/// as many has taken what waited.
+/// Most connections that a drain takes. No accept queue is longer (`net.core.somaxconn` since Linux
+/// 5.4), so a drain of that many has emptied the queue.
 const DRAIN_LIMIT: usize = 4096;
 
-/// Why a listener could not be opened.
+/// The reason why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The host of the listener has no address.
     #[error("cannot listen: {0}")]
     Name(#[from] ResolveError),
-    /// The port is taken, on this address.
+    /// Another process holds the port on this address.
     #[error("cannot listen on {address}: the port is held by another process (see: ss -ltnp)")]
     InUse {
-        /// What was asked for.
+        /// The requested address and port.
         address: SocketAddr,
     },
-    /// The port is below 1024 and this process may not open those.
+    /// The port is below 1024, and this process may not open it.
     #[error(
         "cannot listen on {address}: not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)"
     )]
     NotPermitted {
-        /// What was asked for.
+        /// The requested address and port.
         address: SocketAddr,
     },
-    /// The address is none of this machine's.
+    /// The address is not an address of this machine.
     #[error("cannot listen on {address}: not an address of this machine")]
     NotLocal {
-        /// What was asked for.
+        /// The requested address and port.
         address: SocketAddr,
     },
-    /// Anything else.
+    /// Another cause.
     #[error("cannot listen on {address}: {error}")]
     Other {
-        /// What was asked for.
+        /// The requested address and port.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -62,7 +62,7 @@ impl ListenError {
         }
     }
 
-    /// The address family does not exist on this machine, or not with this address.
+    /// Returns true if this machine lacks the address or its whole family.
     fn is_absent(&self) -> bool {
         match self {
             Self::NotLocal { .. } => true,
@@ -75,18 +75,20 @@ impl ListenError {
     }
 }
 
-/// Opens the listening sockets of `host` and `port`: one per address.
+/// Opens the listening sockets of `host` and `port`, one for each address.
 ///
-/// * An empty host means all interfaces: one dual-stack socket, or an IPv4 one where the kernel has
-///   no IPv6. `0.0.0.0` and `::` mean all interfaces of that family only.
-/// * A name is listened on at every address it has (`localhost` has two). An address the machine
-///   lacks is passed over as long as another one works; a port in use is an error, for half a
-///   listener would mislead.
-/// * With port 0 the kernel chooses, and all sockets share its choice.
+/// * An empty host means all interfaces: one dual-stack socket, or an IPv4 socket where the kernel
+///   has no IPv6. `0.0.0.0` and `::` mean all interfaces of that family only.
+/// * For a name it listens on every address of the name (`localhost` has two). It skips an address
+///   that the machine lacks if another one works. A port in use is an error, for half a listener
+///   would mislead.
+/// * With port 0 the kernel chooses the port, and all sockets share it.
 ///
-/// The sockets are non-blocking. They have the options of `kind`, which what they accept inherits:
-/// that spares five system calls a connection. `SO_REUSEADDR` is set, so that a restart does not
-/// wait for old connections; `SO_REUSEPORT` never, for two processes would share a port unseen.
+/// The sockets are non-blocking and have the options of `kind`. Accepted connections inherit these,
+/// which saves five system calls each. `SO_REUSEADDR` is set, so that a restart does not wait for
+/// old connections. `SO_REUSEPORT` is not, for two processes could then share a port unnoticed.
+///
+/// # Errors The host has no address, or a socket could not be opened. No socket stays open then.
 pub async fn listen(
     resolver: &Resolver,
     host: &str,
@@ -133,8 +135,10 @@ pub async fn listen(
     }
 }
 
-/// Opens one listening socket. `v6only` says whether an IPv6 socket leaves IPv4 alone; it has no
-/// meaning for IPv4.
+/// Opens one listening socket. With `v6only` an IPv6 socket leaves IPv4 alone; IPv4 sockets ignore
+/// it.
+///
+/// # Errors The system refuses a step.
 pub fn listen_address(
     address: SocketAddr,
     backlog: u32,
@@ -159,19 +163,19 @@ pub fn listen_address(
     open().map_err(|error| ListenError::new(address, error))
 }
 
-/// What an error of `accept` means for the loop that accepts.
+/// The meaning of an `accept` error for the loop that accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptFailure {
-    /// That one connection is gone: accept the next at once.
+    /// One connection is gone. Accept the next at once.
     Connection,
-    /// Descriptors or memory are short. The connection stays in the queue and the socket readable:
-    /// wait a little before the next try, or the loop spins.
+    /// Descriptors or memory are short. The connection stays in the queue and the socket stays
+    /// readable, so wait before the next try. Otherwise the loop spins.
     Resources,
-    /// The listener itself is broken: open it anew.
+    /// The listener itself is broken. Open it anew.
     Listener,
 }
 
-/// Sorts an error of `accept` (`accept(2)`, section ERRORS).
+/// Classifies an error of `accept` (`accept(2)`, section ERRORS).
 pub fn accept_failure(error: &io::Error) -> AcceptFailure {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
@@ -184,10 +188,11 @@ pub fn accept_failure(error: &io::Error) -> AcceptFailure {
     }
 }
 
-/// Takes the connections that wait in a listener's queue, to be called before the listener is
-/// closed: closing would reset them although their clients already believe to be connected.
+/// Accepts the connections that wait in a listener's queue. Call it before you close the listener:
+/// a close would reset these connections, which their clients already see as open.
 ///
-/// The listener must be non-blocking, as all made here are. The streams are non-blocking.
+/// The listener must be non-blocking, as all listeners of this module are. The streams are
+/// non-blocking too.
 pub fn drain_accept(listener: &impl AsFd) -> Vec<TcpStream> {
     let mut taken = Vec::new();
     while taken.len() < DRAIN_LIMIT {

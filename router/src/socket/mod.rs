@@ -1,12 +1,14 @@
-//! Every TCP socket of the router is made here: listening, dialing, name resolution, options, and
-//! the ways a socket ends.
+//! Creates every TCP socket of the router: listeners, dials, name resolution, options, and the ways
+//! in which a socket ends.
 //!
-//! Nothing here knows what is spoken on a socket; TLS lives in [`crate::tls`].
+//! This room does not know the protocols on its sockets. TLS is in [`crate::tls`].
 //!
-//! Sockets move between the runtimes of the shards. Listeners are made as [`std::net::TcpListener`]
-//! in non-blocking mode, ready for [`tokio::net::TcpListener::from_std`] on the runtime that
-//! accepts; a stream moves with `into_std` on the runtime it leaves and `from_std` on the one it
-//! enters (both keep non-blocking mode and options).
+//! Sockets move between the runtimes of the shards:
+//!
+//! * A listener is a [`std::net::TcpListener`] in non-blocking mode. The runtime that accepts wraps
+//!   it with [`tokio::net::TcpListener::from_std`].
+//! * A stream leaves a runtime with `into_std` and enters another with `from_std`. Both keep the
+//!   non-blocking mode and the options.
 
 mod descriptors;
 mod dial;
@@ -32,7 +34,7 @@ pub use resolve::{Family, ResolveError, ResolveFailure, Resolver, service_port};
 pub use source::Source;
 pub use write::write;
 
-/// The address to show for a peer: what a dual-stack socket calls `::ffff:192.0.2.1` is written
+/// Returns the address to show for a peer: a dual-stack socket's `::ffff:192.0.2.1` becomes
 /// `192.0.2.1`.
 pub fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
     std::net::SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -1,4 +1,4 @@
-//! Reading a socket.
+//! Reads from a socket with few system calls.
 
 use std::io;
 
@@ -6,18 +6,19 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Reads once, without waiting. A read that does not fill the buffer has emptied the socket: the
-/// runtime is told so, and the next read waits for the kernel's word instead of asking for it. (Of
-/// the system calls of small requests, that was one in three.)
+/// Reads once, without waiting.
 ///
-/// # Errors
-/// [`io::ErrorKind::WouldBlock`] when there is nothing to read.
+/// A read that does not fill the buffer has emptied the socket. It then clears the runtime's
+/// readiness, so that the next read waits for the kernel's event instead of asking. For small
+/// requests that saves one system call in three.
+///
+/// # Errors [`io::ErrorKind::WouldBlock`] when the socket is empty, or the system's error.
 pub fn read(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut octets = None;
     let emptied = socket.try_io(Interest::READABLE, || {
         let (read, _) = recv(socket, &mut *buffer, RecvFlags::empty())?;
         octets = Some(read);
-        // The end is no emptiness: it is to be read again by whoever asks.
+        // The end of the data leaves the socket readable: the caller may read it again.
         if (1..buffer.len()).contains(&read) {
             Err(io::ErrorKind::WouldBlock.into())
         } else {
@@ -43,7 +44,7 @@ mod tests {
         let (socket, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 8];
         for round in 0..100 {
-            // Filled, then short, then nothing.
+            // Full, then short, then empty.
             peer.write_all(&[round; 11]).unwrap();
             let mut octets = 0;
             while octets < 11 {
@@ -55,7 +56,7 @@ mod tests {
             }
             assert_eq!(read(&socket, &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
-        // An end right behind the octets is seen.
+        // An end right behind the bytes is seen.
         peer.write_all(b"end").unwrap();
         drop(peer);
         let mut octets = 0;

@@ -1,8 +1,8 @@
-//! Names to addresses.
+//! Resolves host names to addresses.
 //!
-//! The executable is static: there is no libc that would read `nsswitch.conf` for us. What is done
-//! here is what `hosts: files dns` does: `/etc/hosts` first, then the name servers, search list and
-//! options of `/etc/resolv.conf`.
+//! The executable is static, so no C library reads `nsswitch.conf`. This module does the same as
+//! `hosts: files dns`: it looks into `/etc/hosts` first. Then it asks the name servers of
+//! `/etc/resolv.conf`, with that file's search list and options.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,26 +20,26 @@ use hickory_resolver::{Resolver as Dns, system_conf};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A name is asked again at the earliest this long after the last answer. A moved service is found
-/// fast, and a burst of service connections to one backend asks once.
+/// Age up to which an answer serves. So the router soon finds a moved service, and a burst of
+/// connections to one backend asks once.
 const FRESH: Duration = Duration::from_secs(2);
-/// The longest a question takes, whatever the callers' deadlines: one question serves all who ask
-/// at the time.
+/// Longest time for a question, whatever the callers' deadlines, for one question serves all who
+/// ask at the time.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
-/// The longest wait for one name server before the question is repeated or the next server asked.
+/// Longest wait for one name server before the resolver repeats the question or asks the next
+/// server.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers kept at most. A site knows its backends and its links: a few hundred names at the very
-/// most.
+/// Most answers in the cache. A site knows its backends and its links: a few hundred names at most.
 const CACHE_LIMIT: usize = 1024;
-/// Addresses of one name that are used; more make no sense for trying one after the other.
+/// Most addresses of one name. More would not help, for a dial tries one after the other.
 const ADDRESS_LIMIT: usize = 32;
-/// Octets read of a system file.
+/// Most bytes read of a system file.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Which addresses of a host count (`socketAddressFamily`).
+/// The addresses of a host that may be used (`socketAddressFamily`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// Both, IPv4 first: a site without an IPv6 route is common, one without IPv4 is rare.
+    /// Both, IPv4 first: sites without an IPv6 route are common, sites without IPv4 are rare.
     #[default]
     Any,
     /// IPv4 only.
@@ -58,18 +58,18 @@ impl Family {
     }
 }
 
-/// Why a name has no address.
+/// The reason why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveFailure {
-    /// The name servers say that it does not exist.
+    /// The name servers know no such name.
     NoSuchName,
-    /// It exists, but not with an address of the wanted family.
+    /// The name exists, but has no address of the wanted family.
     NoAddress(Family),
     /// No answer within the deadline.
     TimedOut(Duration),
-    /// It is neither an address nor a well-formed name.
+    /// The text is neither an address nor a well-formed name.
     Malformed,
-    /// It is not in the hosts file, and there is no name server to ask.
+    /// The hosts file does not list the name, and there is no name server to ask.
     NoServer(String),
     /// The name servers failed.
     Server(String),
@@ -80,7 +80,7 @@ pub enum ResolveFailure {
 pub struct ResolveError {
     /// The host as configured.
     pub host: String,
-    /// What went wrong.
+    /// The reason.
     pub failure: ResolveFailure,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for ResolveFailure {
     }
 }
 
-/// An answer and when it came.
+/// An answer and its time.
 struct Answer {
     at: Instant,
     result: Result<Arc<[IpAddr]>, ResolveFailure>,
@@ -125,26 +125,26 @@ struct Inner {
     hosts: PathBuf,
     resolv_conf: PathBuf,
     dns_port: u16,
-    /// [`FRESH`], but for tests.
+    /// [`FRESH`], except in tests.
     fresh: Duration,
-    /// Guards the table only; questions run outside of it.
+    /// Guards the map only. Questions run outside of it.
     cache: Mutex<Cache>,
 }
 
-/// Turns names into addresses. Cheap to clone; shared by all shards.
+/// A resolver of names. Cheap to clone; all shards share it.
 #[derive(Clone)]
 pub struct Resolver {
     inner: Arc<Inner>,
 }
 
 impl Resolver {
-    /// A resolver with the system's files, which are read anew for every question.
+    /// Creates a resolver with the system's files. It reads them anew for every question.
     pub fn system() -> Self {
         Self::with_files(Path::new("/etc/hosts"), Path::new("/etc/resolv.conf"), 53)
     }
 
-    /// A resolver with other files in the place of `/etc/hosts` and `/etc/resolv.conf`, and another
-    /// port of the name servers.
+    /// Creates a resolver with other files in place of `/etc/hosts` and `/etc/resolv.conf`, and
+    /// another port for the name servers.
     pub fn with_files(hosts: &Path, resolv_conf: &Path, dns_port: u16) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -157,9 +157,12 @@ impl Resolver {
         }
     }
 
-    /// The addresses of `host`, in the order in which to try them; never empty. Literals (IPv6 also
-    /// in brackets) and `localhost` need no resolver. Answers, also negative ones, are kept for
-    /// two seconds, and one question serves all who ask meanwhile.
+    /// Returns the addresses of `host`, in the order in which to try them. They are never empty.
+    ///
+    /// Literals (IPv6 also in brackets) and `localhost` need no question. The resolver keeps
+    /// answers and failures for two seconds. One question serves all callers that ask meanwhile.
+    ///
+    /// # Errors The name has no address of `family`, or no answer came within `deadline`.
     pub async fn resolve(
         &self,
         host: &str,
@@ -195,7 +198,7 @@ impl Resolver {
         }
     }
 
-    /// The cell in which the answer to a question is, or will be.
+    /// Returns the cell that holds the answer to a question, or will hold it.
     fn cell(&self, name: &str, family: Family) -> Arc<OnceCell<Answer>> {
         let now = Instant::now();
         let is_current = |cell: &OnceCell<Answer>| match cell.get() {
@@ -212,8 +215,8 @@ impl Resolver {
         if cache.len() >= CACHE_LIMIT {
             cache.retain(|_, cell| is_current(cell));
             if cache.len() >= CACHE_LIMIT {
-                // So many names within two seconds: the answer is not kept, and everything still
-                // works.
+                // So many names came within two seconds: this answer is not kept, but it still
+                // serves its caller.
                 return Arc::default();
             }
         }
@@ -223,8 +226,8 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str, family: Family) -> Result<Arc<[IpAddr]>, ResolveFailure> {
-        // The two files are small and local: reading them where we stand costs less than handing
-        // the work to another thread.
+        // The two files are small and local: reading them on this thread costs less than a
+        // hand-over.
         if let Some(listed) =
             read_limited(&self.inner.hosts).ok().and_then(|text| hosts_entry(&text, name))
         {
@@ -236,9 +239,9 @@ impl Resolver {
                 Ok(addresses)
             };
         }
-        // A resolver for every question: it belongs to the runtime that asks, sees the files as
-        // they are now, and leaves nothing behind. A shared one would have its tasks on the
-        // runtime of whoever asked first.
+        // Each question has a resolver of its own. It belongs to the runtime that asks, reads the
+        // current files, and leaves no tasks behind. A shared resolver would keep its tasks on the
+        // runtime of the first caller.
         let dns = self.dns(family)?;
         let found = dns.lookup_ip(name).await.map_err(|error| describe(&error, family))?;
         let (mut addresses, v6): (Vec<IpAddr>, Vec<IpAddr>) =
@@ -269,7 +272,7 @@ impl Resolver {
             Family::V4 => LookupIpStrategy::Ipv4Only,
             Family::V6 => LookupIpStrategy::Ipv6Only,
         };
-        // The search list already holds the domain where there is no list, as in the C library.
+        // The parser has put the domain into an empty search list, as the C library does.
         let config = ResolverConfig::from_parts(None, search, servers);
         Dns::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
@@ -278,8 +281,8 @@ impl Resolver {
     }
 }
 
-/// What needs no resolver: literals, and `localhost` with the names beneath it (RFC 6761, section
-/// 6.3).
+/// Returns the addresses of literals, and of `localhost` with the names beneath it (RFC 6761,
+/// section 6.3).
 fn local(host: &str) -> Option<Vec<IpAddr>> {
     let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = literal.parse() {
@@ -291,8 +294,8 @@ fn local(host: &str) -> Option<Vec<IpAddr>> {
         .then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
 }
 
-/// Whether a name server can be asked about it: labels of up to 63 letters, digits, hyphens and
-/// underscores, 253 octets in all.
+/// Returns true for a name that a name server may know: labels of up to 63 letters, digits, hyphens
+/// and underscores, 253 bytes in all.
 fn is_host_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     name.len() <= 253
@@ -304,8 +307,8 @@ fn is_host_name(host: &str) -> bool {
         })
 }
 
-/// The addresses that a hosts file gives a name, in the file's order (`hosts(5)`); `None` where it
-/// does not list the name.
+/// Returns the addresses of a name in a hosts file, in the file's order (`hosts(5)`). Returns
+/// `None` if the file does not list the name.
 fn hosts_entry(text: &[u8], name: &str) -> Option<Vec<IpAddr>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let text = String::from_utf8_lossy(text);
@@ -343,8 +346,9 @@ fn describe(error: &NetError, family: Family) -> ResolveFailure {
     }
 }
 
-/// The number of a port given as a number or as a service name. Beside the names of AMQP and HTTP,
-/// which always work, those of `/etc/services` are known where that file exists.
+/// Returns the number of a port, given as a number or as a service name.
+///
+/// It always knows the names of AMQP and HTTP, and those of `/etc/services` where that file exists.
 pub fn service_port(port: &str) -> Option<u16> {
     if let Ok(number) = port.parse() {
         return Some(number);
@@ -358,7 +362,7 @@ pub fn service_port(port: &str) -> Option<u16> {
     }
 }
 
-/// The TCP port that a services file gives a name (`services(5)`).
+/// Returns the TCP port of a name in a services file (`services(5)`).
 fn services_entry(text: &[u8], name: &str) -> Option<u16> {
     String::from_utf8_lossy(text).lines().find_map(|line| {
         let mut words = line.split('#').next()?.split_whitespace();

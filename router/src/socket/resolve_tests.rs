@@ -10,8 +10,8 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A name server on loopback that knows `both.test`, `six.test` and `slow.test` (never answered),
-/// and counts the questions it gets.
+/// A name server on loopback that counts its questions. It knows `both.test`, `six.test` and
+/// `svc.cluster.test`, and never answers for `slow.test`.
 struct Server {
     folder: tempfile::TempDir,
     port: u16,

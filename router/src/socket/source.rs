@@ -1,11 +1,11 @@
-//! Where a connection comes from, as far as it counts for shares.
+//! The source of a connection, by which places are shared.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A source of connections: everybody who shares one is one claimant wherever places are shared.
+/// A source of connections. All connections of one source share its places.
 ///
-/// An IPv6 host usually has a whole /64 to choose its address from, so the /64 is the source.
+/// An IPv6 host usually chooses its address from a whole /64, so the /64 is the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// A process of this machine, by a Unix socket.
@@ -17,7 +17,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The source of an address. An IPv4 address in IPv6 form is an IPv4 address.
+    /// Returns the source of an address. An IPv4 address in IPv6 form is an IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
@@ -27,7 +27,7 @@ impl Source {
         }
     }
 
-    /// Whether it is this machine. The /64 of `::1` has no other address in use.
+    /// Returns true for this machine. The /64 of `::1` has no other address in use.
     pub const fn is_local(self) -> bool {
         match self {
             Self::Local => true,

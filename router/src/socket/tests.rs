@@ -72,7 +72,7 @@ async fn a_port_can_be_listened_on_again_at_once() {
     let client = TcpStream::connect(address).unwrap();
     let accepted = drain_accept(&listener);
     assert_eq!(accepted.len(), 1);
-    // Our side closes first and goes to TIME_WAIT.
+    // The listening side closes first and goes to TIME_WAIT.
     drop(accepted);
     drop(listener);
     listen_address(address, 16, true, Kind::Service).unwrap();
@@ -206,8 +206,8 @@ async fn reset_is_no_clean_end() {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
-/// What a peer sees of the end of a service socket, accepted or dialed: after `part`, the octets
-/// behind it and how they end.
+/// Returns the bytes that a peer reads after `part` from a service socket, or the error that ends
+/// them. The socket is a dialed or an accepted one.
 async fn end_of_service(
     dialed: bool,
     end: impl FnOnce(tokio::net::TcpStream),
@@ -237,7 +237,7 @@ async fn a_service_socket_that_nobody_ends_is_reset() {
 #[tokio::test]
 async fn a_service_socket_that_is_ended_delivers_all_and_ends_cleanly() {
     for dialed in [false, true] {
-        // More than fits at once: the rest waits in the kernel when the socket is closed.
+        // More than fits on the wire: the rest waits in the kernel at the close.
         let mut written = 0;
         let rest = end_of_service(dialed, |ours| {
             while let Ok(octets) = ours.try_write(&[7; 16 * 1024]) {

@@ -1,4 +1,4 @@
-//! Writing a socket.
+//! Writes to a socket, with few packets.
 
 use std::io::{self, IoSlice};
 
@@ -6,12 +6,13 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Writes once, without waiting. `last` says that [`finish`](super::finish), or another write,
-/// follows at once: the kernel then keeps back a segment that is not full, and what follows goes
-/// with it. A short answer and its end are one packet instead of two, and wake the client once.
+/// Writes once, without waiting, and returns the bytes written.
 ///
-/// # Errors
-/// [`io::ErrorKind::WouldBlock`] when nothing fits.
+/// With `last` the caller promises [`finish`](super::finish) or another write at once. The kernel
+/// then keeps back a segment that is not full, and sends it with the next. So a short answer and
+/// its end are one packet, and wake the client once.
+///
+/// # Errors [`io::ErrorKind::WouldBlock`] when the socket takes no byte, or the system's error.
 pub fn write(socket: &TcpStream, slices: &[IoSlice<'_>], last: bool) -> io::Result<usize> {
     let flags = SendFlags::NOSIGNAL | if last { SendFlags::MORE } else { SendFlags::empty() };
     socket.try_io(Interest::WRITABLE, || match slices {

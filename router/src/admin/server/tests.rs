@@ -10,7 +10,7 @@ use super::*;
 use crate::admin::model::{self, Link};
 use crate::admin::samples::{Sample, active, failing, reasons};
 
-/// Runs `test` against a server; the folder goes when both are done.
+/// Runs `test` against a server, then removes the folder.
 async fn served<F: Future>(
     links: Vec<Link>,
     limits: Limits,
@@ -25,7 +25,7 @@ async fn served<F: Future>(
     }
 }
 
-/// Sends octets and reads what comes until the end.
+/// Sends bytes and reads until the end.
 async fn exchange(path: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -146,7 +146,7 @@ async fn garbage_harms_nobody_else() {
             b"GET / HTTP/1.1\r\n".repeat(3),
         ] {
             let mut stream = UnixStream::connect(&path).await.unwrap();
-            // The server may close before it has read all.
+            // The server may close before it has read everything.
             let _ = stream.write_all(&garbage).await;
             let _ = stream.shutdown().await;
             let mut answer = Vec::new();
@@ -167,7 +167,8 @@ async fn many_clients_are_served_and_idle_ones_do_not_hold_the_places() {
     let limits =
         Limits { connections: 4, head: Duration::from_millis(300), whole: Duration::from_secs(10) };
     served(vec![active("link1")], limits, |path| async move {
-        // More than there are places, all silent: they are cut off one set after the other.
+        // Twice as many as there are places, all silent. The server cuts them off one set after the
+        // other.
         let mut idle = Vec::new();
         for _ in 0..8 {
             idle.push(UnixStream::connect(&path).await.unwrap());

@@ -1,9 +1,11 @@
-//! Places for connections, shared between the sources that they come from.
+//! Places for connections, shared fairly between the sources of the connections.
 //!
-//! A port that serves a bounded number of connections gives each a [`Place`]. Whoever has shown
-//! nothing yet, and holds the most, gives way to newcomers; so neither silence nor a crowd of one
-//! source keeps others out. A few places are kept for this machine and for neighbors. The rules are
-//! those of [`table`], in virtual time; this adds time, wake-ups and guards.
+//! A port that serves a bounded number of connections gives a [`Place`] to each. The source that
+//! holds most gives way to newcomers, first with connections that have not been served. So neither
+//! silence nor a crowd from one source keeps others out. A port keeps a few places for this machine
+//! and for neighbors.
+//!
+//! [`table`] holds the rules, in virtual time. This file adds the clock, wake-ups and guards.
 
 mod table;
 
@@ -22,16 +24,16 @@ use super::descriptors::{Descriptor, Purpose};
 use super::source::Source;
 use crate::clock::Clock;
 
-/// Sources that are remembered as neighbors. A router has some hundreds of neighbors at most.
+/// Most sources that are remembered as neighbors. A router has some hundreds of neighbors at most.
 const NEIGHBORS: usize = 1024;
 
-/// How often who waits for a descriptor looks for somebody who may have to give way meanwhile; and
-/// how soon at the earliest, for a connection that gives way takes a moment to end.
+/// The pause between two looks for a connection to give way, while one waits for a descriptor.
+/// `BREATH` is the shortest pause, for a connection that gives way takes a moment to end.
 const PAUSE: Duration = Duration::from_millis(100);
 const BREATH: Duration = Duration::from_millis(10);
 
-/// The sources from which routers have come that became neighbors. A bounded number; the one not
-/// seen for longest is forgotten first.
+/// The sources of routers that became neighbors. It keeps a bounded number, and forgets first the
+/// one not seen for longest.
 #[derive(Debug, Default)]
 pub struct Neighbors(Mutex<(u64, HashMap<Source, u64>)>);
 
@@ -71,11 +73,11 @@ struct State {
     table: Table,
     seats: HashMap<Key, Seat>,
     changes: Vec<Change>,
-    /// When somebody may have to give way, and the task that waits for that time.
+    /// The time when a connection may have to give way, and the task that waits for it.
     timed: Option<(Instant, AbortHandle)>,
 }
 
-/// What the owner of an arrival knows of it.
+/// The state of an arrival for its owner.
 #[derive(Debug, Default)]
 struct Seat {
     standing: Standing,
@@ -91,7 +93,7 @@ enum Standing {
 }
 
 impl Places {
-    /// Makes `places`, of which `kept` are for this machine and for `neighbors`.
+    /// Creates `places`, of which `kept` are for this machine and for `neighbors`.
     pub fn new(places: usize, kept: usize, neighbors: Arc<Neighbors>) -> Self {
         let state = State {
             table: Table::new(places, kept),
@@ -102,7 +104,7 @@ impl Places {
         Self(Arc::new(Shared { state: Mutex::new(state), neighbors, clock: Clock::start() }))
     }
 
-    /// Takes a connection in, which waits for its place. To be called within a runtime.
+    /// Registers a connection, which then waits for its place. Call it within a runtime.
     pub fn arrive(&self, source: Source) -> Place {
         let favored = source.is_local() || self.0.neighbors.knows(source);
         let mut state = self.0.lock();
@@ -114,10 +116,10 @@ impl Places {
         Place { places: Arc::clone(&self.0), source, key }
     }
 
-    /// Waits for a descriptor for a connection that has come from `source`. Connections that hold
-    /// places here give way for it.
+    /// Counts the descriptor of a connection from `source`, and waits until it may stay open.
+    /// Meanwhile connections with places of this port give way for it.
     pub async fn descriptor(&self, source: Source, purpose: Purpose) -> Descriptor {
-        // The connection is in hand, and so open.
+        // The connection is accepted, so its descriptor is open.
         let descriptor = Descriptor::held();
         loop {
             let pause = async {
@@ -132,8 +134,8 @@ impl Places {
         }
     }
 
-    /// Has one connection give way for want of something else than places: descriptors. Returns how
-    /// long to wait where nobody yields at once; `None` where nobody does.
+    /// Makes one connection give way for a descriptor. Returns how long to wait for the next to
+    /// yield, or `None` if no connection has to.
     fn press(&self, newcomer: Source) -> Option<Duration> {
         let mut state = self.0.lock();
         let now = self.0.clock.now();
@@ -153,7 +155,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Places whom it can, and wakes all to whom something has happened.
+    /// Gives out places as far as possible, and wakes the owners of all arrivals that changed.
     fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut changes = std::mem::take(&mut state.changes);
         let due = state.table.settle(self.clock.now(), &mut changes);
@@ -184,7 +186,7 @@ impl Shared {
     }
 }
 
-/// Settles once more when the time has come.
+/// Settles once more at `due`.
 async fn settle_at(places: Weak<Shared>, due: tokio::time::Instant) {
     tokio::time::sleep_until(due).await;
     if let Some(places) = places.upgrade() {
@@ -194,8 +196,7 @@ async fn settle_at(places: Weak<Shared>, due: tokio::time::Instant) {
     }
 }
 
-/// A connection's place, or its wait for one. Dropped, it is free for the next: also when its task
-/// panics.
+/// A connection's place, or its wait for one. Its drop frees the place, also when the task panics.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Shared>,
@@ -204,23 +205,24 @@ pub struct Place {
 }
 
 impl Place {
-    /// Waits for the place. `false`: too many wait, and this one is turned away.
+    /// Waits for the place. Returns false if too many wait and this connection must go.
     pub async fn granted(&self) -> bool {
         self.reaches(|standing| standing != Standing::Waiting).await == Standing::Placed
     }
 
-    /// Waits until the place is taken back: the connection must end at once.
+    /// Waits until the table takes the place back. The connection must then end at once.
     pub async fn ended(&self) {
         let _ = self.reaches(|standing| standing == Standing::Ended).await;
     }
 
-    /// Says how far the connection has come.
+    /// Records how far the connection has come.
     pub fn advance(&self, phase: Phase) {
         let now = self.places.clock.now();
         self.places.lock().table.advance(self.source, self.key, phase, now);
     }
 
-    /// Whether the place has been taken back; if not, the task is woken when it is.
+    /// Returns true once the table has taken the place back. Otherwise it wakes the task when that
+    /// happens.
     pub fn poll_ended(&self, cx: &std::task::Context<'_>) -> bool {
         self.standing(cx) == Standing::Ended
     }

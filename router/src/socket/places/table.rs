@@ -1,4 +1,6 @@
-//! Who has a place, who waits for one, and who gives way: pure, in the caller's time.
+//! The rules of places: which source gets one, which waits, and which gives way.
+//!
+//! Pure: the caller gives the time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -7,24 +9,25 @@ use skupper_proto::time::Instant;
 
 use super::super::source::Source;
 
-/// What the holder of a place has shown of itself.
+/// The progress of a connection that holds a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It has connected and said nothing.
+    /// It has connected and sent nothing.
     Silent,
-    /// It has begun to speak.
+    /// It has begun to send.
     Opening,
-    /// It has asked for something, and is being served.
+    /// It has sent a request, and the port serves it.
     Served,
 }
 
 const PHASES: [Phase; 3] = [Phase::Silent, Phase::Opening, Phase::Served];
 
 impl Phase {
-    /// How long a holder keeps its place at least. A client's first octets come with the end of
-    /// TCP's handshake, so that a tenth of a second is long for them. A second is enough for
-    /// the round trips of TLS and SASL on a long path. An answer that has run for ten seconds
-    /// is a download, which a client can repeat.
+    /// Returns the shortest time for which a connection keeps its place.
+    ///
+    /// A client's first bytes arrive with the end of TCP's handshake, so a tenth of a second is
+    /// ample. A second is enough for the round trips of TLS and SASL on a long path. An answer that
+    /// has run for ten seconds is a download, which a client can repeat.
     const fn grace(self) -> Duration {
         match self {
             Self::Silent => Duration::from_millis(100),
@@ -34,35 +37,36 @@ impl Phase {
     }
 }
 
-/// How many may wait at least, however few places there are: a burst of that size loses nobody.
+/// Connections that may wait at least, however few places there are. A burst of that size loses
+/// none.
 const MAY_WAIT: usize = 128;
 
-/// Names an arrival for as long as it waits or holds a place.
+/// The number of an arrival for as long as it waits or holds a place.
 pub(super) type Key = u64;
 
-/// What became of an arrival.
+/// A change in the standing of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It has a place.
+    /// The arrival has a place.
     Placed(Key),
-    /// It has its place no longer, or was refused one.
+    /// The arrival has lost its place, or was refused one.
     Ended(Key),
 }
 
-/// What one source has.
+/// The places and waits of one source.
 #[derive(Debug, Default)]
 struct Share {
-    /// It may use the places that are kept.
+    /// True if the source may use the kept places.
     favored: bool,
     held: usize,
-    /// Its places and since when it has each in this phase, oldest first.
+    /// Its places by phase, oldest first, each with the start of the phase.
     phases: [BTreeMap<Key, Instant>; PHASES.len()],
     waiting: BTreeSet<Key>,
 }
 
 impl Share {
-    /// The place to give up among those of `phases`: the oldest of the first phase that yields;
-    /// else when one does.
+    /// Returns the place to give up among those of `phases`: the oldest of the first phase that
+    /// yields. If none yields yet, returns the time when one does.
     fn victim(&self, phases: &[Phase], now: Instant) -> Option<Result<Key, Instant>> {
         let oldest = |phase: &Phase| {
             let (key, since) = self.phases[*phase as usize].first_key_value()?;
@@ -88,25 +92,26 @@ impl Share {
 
 /// The table of a bounded number of places.
 ///
-/// Every arrival waits first; [`Table::settle`] places those that can be placed. Places go to the
-/// source that holds the least. Where none is free, the source that holds the most gives way with
-/// its oldest, but never to a source that holds as much as itself. As many wait as there are
-/// places, or [`MAY_WAIT`].
+/// Every arrival waits first, until [`Table::settle`] places it. Places go to the source that holds
+/// the fewest. If none is free, the source that holds most gives way with its oldest place. It
+/// never gives way to another source that holds as many. As many arrivals may wait as there are
+/// places, but at least [`MAY_WAIT`].
 #[derive(Debug)]
 pub(super) struct Table {
     places: usize,
-    /// Of these places, how many only favored sources may have.
+    /// Places, out of `places`, that only favored sources may have.
     kept: usize,
     next: Key,
     held: usize,
-    /// Places that sources hold which are not favored.
+    /// Places that ordinary sources hold, those that are not favored.
     ordinary: usize,
     waiting: usize,
     shares: HashMap<Source, Share>,
 }
 
 impl Table {
-    /// A table of `places`, of which `kept` are for favored sources; one at least is for everybody.
+    /// Creates a table of `places`, of which `kept` are for favored sources. At least one is for
+    /// all.
     pub(super) fn new(places: usize, kept: usize) -> Self {
         let places = places.max(1);
         Self {
@@ -120,7 +125,8 @@ impl Table {
         }
     }
 
-    /// Takes an arrival in. It waits until [`Table::settle`] says otherwise.
+    /// Registers an arrival, which waits until [`Table::settle`] places it. Ends one wait if too
+    /// many wait.
     pub(super) fn arrive(
         &mut self,
         source: Source,
@@ -141,7 +147,7 @@ impl Table {
         key
     }
 
-    /// Ends the oldest wait of the source that waits most.
+    /// Ends the oldest wait of the source with most waits.
     fn refuse_one(&mut self, changes: &mut Vec<Change>) {
         let longest =
             self.shares.iter().max_by_key(|(source, share)| (share.waiting.len(), **source));
@@ -154,7 +160,7 @@ impl Table {
         self.leave(source, key);
     }
 
-    /// Takes an arrival out: it has ended, wherever it stood.
+    /// Removes an arrival that has ended, whether it waited or held a place.
     pub(super) fn leave(&mut self, source: Source, key: Key) {
         let Some(share) = self.shares.get_mut(&source) else { return };
         if share.waiting.remove(&key) {
@@ -168,7 +174,7 @@ impl Table {
         }
     }
 
-    /// The holder of a place has come further.
+    /// Records that the holder of a place has reached `phase`.
     pub(super) fn advance(&mut self, source: Source, key: Key, phase: Phase, now: Instant) {
         let Some(share) = self.shares.get_mut(&source) else { return };
         if share.remove(key) {
@@ -177,15 +183,15 @@ impl Table {
         }
     }
 
-    /// Gives places to those who wait, as far as it can. Returns when to call again, if time alone
-    /// can change something.
+    /// Gives places to waiting arrivals as far as possible. Returns the time for the next call, if
+    /// time alone can change something.
     pub(super) fn settle(&mut self, now: Instant, changes: &mut Vec<Change>) -> Option<Instant> {
         loop {
             let ordinary = self.settle_some(false, now, changes);
             let before = changes.len();
             let favored = self.settle_some(true, now, changes);
-            // Whom the second pass has placed may have to give way to one that the first left
-            // waiting. Each round ends waits.
+            // An arrival placed by the second pass may have to give way to one that the first pass
+            // left waiting. Each round ends waits, so the loop ends.
             if changes.len() == before {
                 return ordinary.into_iter().chain(favored).min();
             }
@@ -216,7 +222,7 @@ impl Table {
         self.ordinary >= self.places - self.kept || self.held >= self.places
     }
 
-    /// The arrival whose turn it is: the oldest of the source that holds the least.
+    /// Returns the next arrival in turn: the oldest of the source that holds the fewest places.
     fn first_waiting(&self, favored: bool) -> Option<(Source, Key)> {
         let waiting = self.shares.iter().filter(|(_, share)| share.favored == favored);
         let waiting = waiting
@@ -235,10 +241,10 @@ impl Table {
         }
     }
 
-    /// Takes one place back for a source; which it was, or when one can be taken.
+    /// Takes one place back for a newcomer. Returns its key, or the time when a place yields.
     ///
-    /// Who has not been served yet gives way first. `None`: nobody holds so much more that it must
-    /// give way.
+    /// Connections without service give way first. Returns `None` if no source holds so many more
+    /// that it must give way.
     pub(super) fn give_way(
         &mut self,
         newcomer: Source,
@@ -246,7 +252,7 @@ impl Table {
     ) -> Option<Result<Key, Instant>> {
         let share = self.shares.get(&newcomer);
         let (mine, favored) = share.map_or((0, false), |share| (share.held, share.favored));
-        // The kept places are of no use to a newcomer that may not have one.
+        // A newcomer that may not have a kept place gains nothing from one.
         let only_ordinary = !favored && self.ordinary >= self.places - self.kept;
         let most = |phases: &[Phase], fair: &dyn Fn(Source, usize) -> bool| {
             let shares = self.shares.iter().filter(|(_, share)| !(only_ordinary && share.favored));
@@ -254,7 +260,8 @@ impl Table {
             let victims = shares.filter_map(|(source, share)| {
                 Some((share.held, *source, share.victim(phases, now)?))
             });
-            // Of equals the one with the oldest place; a place that does not yield yet comes last.
+            // Of equal sources the one with the oldest place; a place that does not yield yet comes
+            // last.
             victims.max_by_key(|(held, source, victim)| {
                 (*held, std::cmp::Reverse(victim.unwrap_or(Key::MAX)), *source)
             })

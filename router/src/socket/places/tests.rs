@@ -10,7 +10,7 @@ fn places(count: usize, kept: usize) -> Places {
     Places::new(count, kept, Arc::default())
 }
 
-/// A connection that does what holds places: it waits for its own, and keeps it until it is taken
+/// A connection that obeys the table: it waits for its place, and keeps it until the table takes it
 /// back.
 async fn hold(place: Place) {
     if place.granted().await {

@@ -8,13 +8,13 @@ const fn source(number: u8) -> Source {
     Source::V4(Ipv4Addr::new(10, 0, 0, number))
 }
 
-/// A table, its time, and what became of each arrival.
+/// A table, its time, and the state of each arrival.
 struct Scene {
     table: Table,
     now: Instant,
     placed: Vec<(Key, Source)>,
     waiting: Vec<(Key, Source)>,
-    /// Who has given way or was turned away, in order.
+    /// The arrivals that gave way or were refused, in order.
     ended: Vec<Key>,
 }
 
@@ -111,7 +111,7 @@ fn the_oldest_silent_connection_of_the_source_that_holds_most_gives_way() {
     let newcomer = scene.arrive(source(3), false);
     assert!(scene.has_place(newcomer));
     assert_eq!(scene.ended, [keys[2]], "the oldest of the second source has spoken");
-    // One source alone gives way to itself.
+    // A source alone gives way to itself.
     let mut scene = Scene::new(2, 0);
     let keys = [1, 1].map(|number| scene.arrive(source(number), false));
     scene.pass(SECOND);
@@ -203,8 +203,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: the bounds hold, nobody with less than the others is pushed out, and a source that stays below its
-    /// share has its place once all had time to speak.
+    /// In every sequence of steps the bounds hold, and a source never displaces one with fewer
+    /// places. A source without a place gets one after all others had time to speak, if another has
+    /// more than one.
     #[test]
     fn places_are_bounded_and_fair(places in 1..9_usize, kept in 0..4_usize, steps in prop::collection::vec(step(), 1..200)) {
         let mut scene = Scene::new(places, kept);
@@ -217,7 +218,7 @@ proptest! {
                     let ended = scene.ended.len();
                     let mine = scene.held(source(number));
                     let key = scene.arrive(source(number), number % 2 == 1);
-                    // Of several who were placed at once it is not known who gave way to whom.
+                    // If several were placed at once, the test cannot tell which displaced which.
                     let alone = scene.placed.iter().filter(|placed| !before.contains(placed)).count() == 1;
                     if let ([gone], true) = (&scene.ended[ended..], alone && scene.has_place(key))
                         && let Some((_, from)) = before.iter().find(|(placed, _)| placed == gone)
@@ -247,7 +248,7 @@ proptest! {
         for number in 0..6 {
             let from = source(number);
             if scene.held(from) == 0 && scene.waiting.iter().any(|(_, waiting)| *waiting == from) {
-                // It waits because nobody who could give way has more than one.
+                // It waits because no source that could give way has more than one place.
                 let others = (0..6).map(source).filter(|other| is_favored(from) || !only_ordinary || !is_favored(*other));
                 prop_assert!(others.into_iter().all(|other| scene.held(other) <= 1), "{:?}", scene.table);
             }
