@@ -20,7 +20,7 @@ pub use window::{
 };
 
 use crate::amqp::encode::{self, Null};
-use crate::amqp::message::{self, Head, PropertyReader, section};
+use crate::amqp::message::{self, Head, PropertyReader, Scan, section};
 use crate::amqp::{DecodeError, Encode};
 
 /// What a stream's messages say their content is.
@@ -80,7 +80,10 @@ pub struct StreamHead<'a> {
 /// Why a message is no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAStream {
-    /// Its sections do not decode.
+    /// Its sections do not end where a body begins.
+    #[error("the message does not decode")]
+    Sections,
+    /// A property does not decode.
     #[error("the message does not decode: {0}")]
     Malformed(#[from] DecodeError),
     /// Its content is something else; a peer of release 2.x sends such.
@@ -90,10 +93,23 @@ pub enum NotAStream {
     ContentType(Option<String>),
 }
 
-/// Reads the head of a stream's message from its sections, which are whole.
+/// Reads the head of a stream's message from octets that begin with all of its sections.
+///
+/// Each end of a stream calls this once, on what its router kept of the message.
 ///
 /// # Errors
-/// Why it is none.
+/// Returns why the message is no stream.
+pub fn read_head(octets: &[u8]) -> Result<StreamHead<'_>, NotAStream> {
+    match message::scan(octets, false, true) {
+        Ok(Scan::Complete(head)) => decode_head(octets, &head),
+        _ => Err(NotAStream::Sections),
+    }
+}
+
+/// Reads the head of a stream's message from its sections, which [`message::scan`] found whole.
+///
+/// # Errors
+/// Returns why the message is no stream.
 pub fn decode_head<'a>(sections: &'a [u8], head: &Head) -> Result<StreamHead<'a>, NotAStream> {
     let mut properties = PropertyReader::new(head.properties.as_ref(), sections)?;
     properties.pass(4)?;

@@ -42,11 +42,21 @@ fn head_survives_the_way_and_octets_begin_behind_it() {
         read,
         StreamHead { reply_to: Some("r"), correlation_id: None, alpn: Some("h2".into()) }
     );
+    assert_eq!(read_head(&octets), Ok(read));
     assert_eq!(message::destination(head.properties.as_ref(), &octets), Ok(Some("a/b")));
+}
+
+#[test]
+fn half_a_head_is_no_stream() {
+    let octets = encode_head("a/b", Some("r"), None, None);
+    for length in 0..octets.len() {
+        assert_eq!(read_head(&octets[..length]), Err(NotAStream::Sections), "{length}");
+    }
 }
 
 #[test]
 fn other_content_is_no_stream() {
     let octets = [0x00, 0x53, 0x77, 0x40];
     assert_eq!(decode_head(&octets, &head_of(&octets)), Err(NotAStream::ContentType(None)));
+    assert_eq!(read_head(&octets), Err(NotAStream::ContentType(None)));
 }

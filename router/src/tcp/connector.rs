@@ -6,9 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use skupper_proto::amqp::condition;
-use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
-use skupper_proto::stream::{self, StreamHead};
+use skupper_proto::stream::{self, NotAStream, StreamHead};
 use tokio::net::TcpStream;
 
 use super::service::{Beginning, Service, Source};
@@ -242,24 +241,19 @@ impl Endpoint for TcpConnector {
     }
 }
 
-/// The head of a client stream, or the outcome of what is none.
+/// Reads the head of a client stream; an error is the outcome of what is none.
 fn read_head(delivery: &Delivery) -> Result<StreamHead<'_>, DeliveryState> {
-    let sections = &delivery.message().sections;
     let reject = |condition, text: String| {
         DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) })
     };
-    let head = match scan(sections, false, true) {
-        Ok(Scan::Complete(head)) => head,
-        _ => return Err(reject(condition::DECODE_ERROR, "the message does not decode".to_owned())),
-    };
-    match stream::decode_head(sections, &head) {
+    match stream::read_head(&delivery.message().sections) {
         Ok(head) if head.reply_to.is_some() => Ok(head),
         Ok(_) => Err(reject(
             condition::PRECONDITION_FAILED,
             "a client stream without reply-to".to_owned(),
         )),
         // It may be one for a consumer of another kind.
-        Err(stream::NotAStream::ContentType(_)) => Err(DeliveryState::Released),
+        Err(NotAStream::ContentType(_)) => Err(DeliveryState::Released),
         Err(error) => Err(reject(condition::DECODE_ERROR, error.to_string())),
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
 use skupper_proto::amqp::condition;
-use skupper_proto::amqp::message::{Scan, scan};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, Receipt, SendWindow};
 use tokio::net::TcpStream;
@@ -605,18 +604,11 @@ fn feed(octets: &Octets, memory: &ServiceAccount, stream: &Arc<Delivery>) {
 
 /// Whether a delivery is a stream at all.
 fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
-    let sections = &delivery.message().sections;
-    let reject = |text: String| {
+    stream::read_head(&delivery.message().sections).map(drop).map_err(|error| {
         DeliveryState::Rejected(Rejected {
-            error: Some(Error::new(condition::NOT_IMPLEMENTED, text)),
+            error: Some(Error::new(condition::NOT_IMPLEMENTED, error.to_string())),
         })
-    };
-    match scan(sections, false, true) {
-        Ok(Scan::Complete(head)) => stream::decode_head(sections, &head)
-            .map(drop)
-            .map_err(|error| reject(error.to_string())),
-        _ => Err(reject("the message does not decode".to_owned())),
-    }
+    })
 }
 
 fn outcome_text(outcome: &DeliveryState) -> String {
