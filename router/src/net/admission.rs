@@ -18,7 +18,7 @@ const LINK_DISALLOWED: &str = "link disallowed by local policy";
 impl Connection {
     /// Whether policy has a say here: over clients, and over connectors that name a vhost.
     pub(super) fn is_governed(&self) -> bool {
-        let settings = &self.settings;
+        let settings = &self.cx.settings;
         let client = !matches!(settings.role, ConnectionRole::InterRouter);
         client
             && self.node.access.policy.config().enabled
@@ -31,29 +31,33 @@ impl Connection {
         if !self.is_governed() {
             return true;
         }
-        let asked = self.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
-        let vhost = self.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
-        let user = self.user().unwrap_or_default().to_owned();
+        let asked =
+            self.cx.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
+        let vhost = self.cx.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
+        let user = self.cx.peer.user().unwrap_or_default().to_owned();
         let policy = &self.node.access.policy;
-        let admitted = if self.settings.outgoing {
+        let admitted = if self.cx.settings.outgoing {
             policy.admit_connector(&vhost, &user)
         } else {
-            match self.remote {
-                Some(host) => {
-                    policy.admit(Visitor { connection: self.id, user: &user, host, vhost: &vhost })
-                }
+            match self.cx.peer.remote {
+                Some(host) => policy.admit(Visitor {
+                    connection: self.cx.id,
+                    user: &user,
+                    host,
+                    vhost: &vhost,
+                }),
                 None => Err(Denial::Host),
             }
         };
         match admitted {
             Ok(admission) => {
                 self.apply(&admission);
-                self.admission = Some(admission);
+                self.cx.peer.admission = Some(admission);
                 true
             }
             Err(denial) => {
-                let (id, host) = (self.id, self.host());
-                if self.settings.outgoing {
+                let (id, host) = (self.cx.id, self.cx.peer.address());
+                if self.cx.settings.outgoing {
                     log!(
                         Policy,
                         Error,
@@ -68,10 +72,10 @@ impl Connection {
                         vhost.escape_debug()
                     );
                 }
-                self.engine.admit(None, None, None);
-                self.engine.close(
+                self.cx.engine.admit(None, None, None);
+                self.cx.engine.close(
                     Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, CONNECTION_DISALLOWED)),
-                    self.now,
+                    self.cx.now,
                 );
                 false
             }
@@ -87,34 +91,34 @@ impl Connection {
             .max_sessions
             .checked_sub(1)
             .map(|most| u16::try_from(most).unwrap_or(u16::MAX));
-        let octets = u64::from(frame.unwrap_or(self.settings.max_frame_size)).max(1);
+        let octets = u64::from(frame.unwrap_or(self.cx.settings.max_frame_size)).max(1);
         let window = Some(settings.max_session_window)
             .filter(|window| *window > 0)
             .map(|window| given(window / octets).max(2));
-        self.engine.admit(frame, channels, window);
-        if !self.settings.outgoing {
+        self.cx.engine.admit(frame, channels, window);
+        if !self.cx.settings.outgoing {
             // What came behind the peer's open is taken next.
-            self.more = true;
+            self.wire.more = true;
         }
     }
 
     /// The peer began a session beyond those it may have: where that is policy's limit, it counts.
     pub(super) fn session_refused(&self) {
-        let Some(admission) = &self.admission else { return };
+        let Some(admission) = &self.cx.peer.admission else { return };
         admission.count_session();
         log!(
             Policy,
             Info,
             "[C{}] DENY AMQP Begin Session for user '{}', rhost '{}', based on the limit of sessions",
-            self.id,
+            self.cx.id,
             admission.user().escape_debug(),
-            self.host()
+            self.cx.peer.address()
         );
     }
 
     /// Why policy refuses a client's link, if it does.
     pub(super) fn link_refusal(&self, attach: &Attach) -> Option<Error> {
-        let admission = self.admission.as_ref()?;
+        let admission = self.cx.peer.admission.as_ref()?;
         let (verdict, direction, address) = match attach.role {
             Role::Sender => {
                 let target = attach.target.as_ref().and_then(Target::message);
@@ -122,8 +126,7 @@ impl Connection {
                     target.and_then(|target| target.address.as_deref()).unwrap_or_default();
                 // A dynamic target gets an address of its own, whatever it names.
                 let dynamic = target.is_some_and(|target| target.dynamic == Some(true));
-                let wanted =
-                    (!dynamic && !address.is_empty()).then(|| self.node.core.read(address));
+                let wanted = (!dynamic && !address.is_empty()).then(|| self.cx.core.read(address));
                 (admission.may_send(self.clients.producers.len(), wanted), "sender", address)
             }
             Role::Receiver => {
@@ -131,7 +134,7 @@ impl Connection {
                 let dynamic = source.is_some_and(|source| source.dynamic == Some(true));
                 let address =
                     source.and_then(|source| source.address.as_deref()).unwrap_or_default();
-                let wanted = (!dynamic).then(|| self.node.core.read(address));
+                let wanted = (!dynamic).then(|| self.cx.core.read(address));
                 (
                     admission.may_receive(self.clients.consumers(), wanted),
                     "receiver",
@@ -144,7 +147,7 @@ impl Connection {
             Verdict::TooMany => (condition::RESOURCE_LIMIT_EXCEEDED, "the limit of such links"),
             Verdict::Forbidden => (condition::UNAUTHORIZED_ACCESS, "its address"),
         };
-        let (id, host) = (self.id, self.host());
+        let (id, host) = (self.cx.id, self.cx.peer.address());
         crate::log_limited!(
             (id, direction, address),
             Policy,
@@ -158,12 +161,15 @@ impl Connection {
 
     /// Whether a message that names its own address may go there.
     pub(super) fn may_send_to(&self, address: Canonical<'_>) -> bool {
-        let Some(admission) = self.admission.as_ref().filter(|_| self.kind == Kind::Normal) else {
+        let Some(admission) =
+            self.cx.peer.admission.as_ref().filter(|_| self.cx.kind == Kind::Normal)
+        else {
             return true;
         };
         let allowed = admission.may_send_message(address);
         if !allowed {
-            let (id, user, host) = (self.id, admission.user().escape_debug(), self.host());
+            let (id, user, host) =
+                (self.cx.id, admission.user().escape_debug(), self.cx.peer.address());
             crate::log_limited!(
                 (id, address.text()),
                 Policy,
@@ -177,7 +183,9 @@ impl Connection {
 
     /// The user that messages must name if they name one.
     pub(super) fn sole_user(&self) -> Option<&str> {
-        self.admission
+        self.cx
+            .peer
+            .admission
             .as_ref()
             .filter(|admission| !admission.settings().allow_user_id_proxy)
             .map(Admission::user)
@@ -185,28 +193,24 @@ impl Connection {
 
     /// Octets that a message may have; 0: any.
     pub(super) fn max_message_size(&self) -> u64 {
-        self.admission.as_ref().map_or(0, Admission::max_message_size)
+        self.cx.peer.admission.as_ref().map_or(0, Admission::max_message_size)
     }
 
     /// Says at the end what was refused.
     pub(super) fn log_resources(&self) {
-        let Some(admission) = &self.admission else { return };
+        let Some(admission) = &self.cx.peer.admission else { return };
         let [sessions, senders, receivers, oversize] = admission.counts().refused();
         log!(
             Policy,
             Debug,
             "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, n_receivers={}, sessions_denied={sessions}, \
              senders_denied={senders}, receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
-            self.id,
-            self.peer,
-            self.engine.usage().sessions,
+            self.cx.id,
+            self.cx.peer.host,
+            self.cx.engine.usage().sessions,
             self.clients.producers.len(),
             self.clients.consumers(),
             admission.counts().current()
         );
-    }
-
-    fn host(&self) -> String {
-        self.remote.map_or_else(|| "unknown".to_owned(), |host| host.to_string())
     }
 }

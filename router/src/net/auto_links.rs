@@ -80,9 +80,9 @@ fn request(auto_link: &AutoLink) -> AttachRequest {
 impl Connection {
     /// The peer is a container that may have links to get.
     pub(super) fn join_container(&mut self, container: &Arc<str>) {
-        let entity = &self.settings.entity;
+        let entity = &self.cx.settings.entity;
         self.auto_links.membership =
-            Some(self.node.auto_links.join(self.id, entity, container, &self.mailbox));
+            Some(self.node.auto_links.join(self.cx.id, entity, container, &self.cx.mailbox));
         self.renew_auto_links();
     }
 
@@ -96,9 +96,9 @@ impl Connection {
         let (kept, given_up): (Vec<_>, Vec<_>) = attempts.into_iter().partition(is_wanted);
         self.auto_links.attempts = kept;
         for attempt in given_up {
-            attempt.auto_link.forget(self.id);
+            attempt.auto_link.forget(self.cx.id);
             if let Some(link) = attempt.link {
-                self.engine.detach(link, None);
+                self.cx.engine.detach(link, None);
                 self.link_gone(link);
             }
         }
@@ -109,7 +109,7 @@ impl Connection {
                 .iter()
                 .any(|attempt| Arc::ptr_eq(&attempt.auto_link, &auto_link))
             {
-                let due = Some(self.now);
+                let due = Some(self.cx.now);
                 self.auto_links.attempts.push(Attempt {
                     auto_link,
                     link: None,
@@ -128,27 +128,28 @@ impl Connection {
                 .auto_links
                 .attempts
                 .get(index)
-                .filter(|it| it.due.is_some_and(|due| due <= self.now))
+                .filter(|it| it.due.is_some_and(|due| due <= self.cx.now))
             else {
                 continue;
             };
             let auto_link = Arc::clone(&attempt.auto_link);
             let session = match self.auto_links.session {
                 Some(session) => Some(session),
-                None => self.engine.begin(),
+                None => self.cx.engine.begin(),
             };
             self.auto_links.session = session;
-            let link = session.and_then(|session| self.engine.attach(session, request(&auto_link)));
-            let now = self.now;
+            let link =
+                session.and_then(|session| self.cx.engine.attach(session, request(&auto_link)));
+            let now = self.cx.now;
             let Some(attempt) = self.auto_links.attempts.get_mut(index) else { continue };
             attempt.link = link;
             if link.is_some() {
                 attempt.due = None;
-                auto_link.set(self.id, AutoLinkPhase::Attaching);
+                auto_link.set(self.cx.id, AutoLinkPhase::Attaching);
             } else {
                 attempt.due = Some(now + RETRY);
                 auto_link.failed(
-                    self.id,
+                    self.cx.id,
                     Some("the container's limits leave no session or link".to_owned()),
                 );
             }
@@ -173,24 +174,24 @@ impl Connection {
         attempt.failed = false;
         let auto_link = Arc::clone(&attempt.auto_link);
         let address = auto_link.address.as_deref();
-        let bound = address.map(|text| self.node.core.read(text).key().to_string());
+        let bound = address.map(|text| self.cx.core.read(text).key().to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, bound);
         match (attach.role, address) {
             (Role::Sender, to) => self.produce(link, to.map(Arc::from), false, false),
             (Role::Receiver, Some(from)) => {
-                let key = self.node.core.read(from).key().to_key();
+                let key = self.cx.core.read(from).key().to_key();
                 self.consume(link, key, attach.snd_settle_mode == Some(1));
             }
             (Role::Receiver, None) => {}
         }
-        if let Some(known) = self.known.get(&link) {
-            auto_link.set(self.id, AutoLinkPhase::Active(known.record().id));
+        if let Some(known) = self.cx.records.get(&link) {
+            auto_link.set(self.cx.id, AutoLinkPhase::Active(known.record().id));
         }
         log!(
             RouterCore,
             Info,
             "[C{}] autoLink '{}' is attached as {:?}",
-            self.id,
+            self.cx.id,
             auto_link.name,
             attach.name
         );
@@ -199,7 +200,7 @@ impl Connection {
 
     /// The container refused or detached a link: if it is one of these, it is attached again later.
     pub(super) fn auto_link_lost(&mut self, link: LinkKey, error: Option<&Error>) {
-        let (now, id) = (self.now, self.id);
+        let (now, id) = (self.cx.now, self.cx.id);
         let Some(attempt) = self.auto_links.of(link) else { return };
         let pause = if std::mem::replace(&mut attempt.failed, true) { RETRY } else { FIRST_RETRY };
         attempt.link = None;
@@ -232,7 +233,7 @@ impl Connection {
     /// The connection has ended.
     pub(super) fn leave_container(&mut self) {
         for attempt in std::mem::take(&mut self.auto_links).attempts {
-            attempt.auto_link.forget(self.id);
+            attempt.auto_link.forget(self.cx.id);
         }
     }
 }

@@ -15,14 +15,12 @@ use super::connection::Connection;
 use super::consumed::{Consumed, TEMPORARY};
 use super::edge::is_tracking;
 use super::settings::Kind;
+use super::wake::Wake;
 use crate::core::{
     Address, Command, Consumption, Delivery, Endpoint, LocalConsumer, Mailbox, Notify, Via,
     Watching,
 };
 use crate::node::{LinkKind, Node};
-
-/// Marks a number in the mailbox as that of a link on which a client sends.
-pub(super) const LINK: u32 = 1 << 30;
 
 /// A client that asks for its messages to be forwarded as they arrive.
 const STREAMING: &str = "qd.streaming-deliveries";
@@ -160,12 +158,12 @@ fn has(capabilities: Option<&Multiple<Symbol>>, wanted: &str) -> bool {
 impl Connection {
     /// A client attached a link: accepts or refuses it.
     pub(super) fn client_attached(&mut self, link: LinkKey, attach: Attach) {
-        if self.kind == Kind::Normal && is_tracking(&attach) {
+        if self.cx.kind == Kind::Normal && is_tracking(&attach) {
             let text = "Connection does not support address tracking";
-            return self.engine.refuse(link, Error::new(condition::CONNECTION_ROLE, text));
+            return self.cx.engine.refuse(link, Error::new(condition::CONNECTION_ROLE, text));
         }
         if let Some(error) = self.link_refusal(&attach).or_else(|| self.allowance_refusal()) {
-            return self.engine.refuse(link, error);
+            return self.cx.engine.refuse(link, error);
         }
         let outcome = match attach.role {
             Role::Sender => self.attach_producer(link, attach),
@@ -174,13 +172,13 @@ impl Connection {
         if let Err((refusal, name)) = outcome {
             let error = Error::from(refusal);
             crate::log_limited!(
-                self.id,
+                self.cx.id,
                 Server,
                 Info,
                 "[C{}] refused link {name:?}: {error}",
-                self.id
+                self.cx.id
             );
-            self.engine.refuse(link, error);
+            self.cx.engine.refuse(link, error);
         }
     }
 
@@ -194,7 +192,7 @@ impl Connection {
             target.address = Some(format!("amqp:/_$temp.{}", Node::discriminator()));
         }
         let address = target.address.as_deref().filter(|address| !address.is_empty());
-        let key = address.map(|text| self.node.core.read(text).key());
+        let key = address.map(|text| self.cx.core.read(text).key());
         if let Some(refusal) = key.and_then(|key| self.refusal(key)) {
             return Err((refusal, attach.name));
         }
@@ -210,7 +208,7 @@ impl Connection {
             max_message_size: self.max_message_size(),
             ..AttachRequest::default()
         };
-        self.engine.accept(link, answer);
+        self.cx.engine.accept(link, answer);
         self.produce(link, to, streaming, resend);
         Ok(())
     }
@@ -228,28 +226,29 @@ impl Connection {
             streaming,
             resend,
             watch: None,
-            capacity: self.settings.link_capacity.max(1),
+            capacity: self.cx.settings.link_capacity.max(1),
             open: 0,
             held: false,
-            router: self.kind == Kind::Edge,
+            router: self.cx.kind == Kind::Edge,
             draining: false,
             to,
         };
         if let Some(text) = &producer.to {
-            let key = self.node.core.read(text).key();
+            let key = self.cx.core.read(text).key();
             if self.is_watched(key) {
-                let (address, watch) =
-                    self.node.core.watch_key(&key.to_key(), self.edge.connection.as_ref());
-                let reachable =
-                    watch.follow(Notify::Slot(Arc::clone(&self.mailbox), LINK | link.0));
+                let (address, watch) = self.cx.core.watch_key(&key.to_key(), self.cx.edge.as_ref());
+                let reachable = watch.follow(Notify::Slot(
+                    Arc::clone(&self.cx.mailbox),
+                    Wake::Producer(link).into(),
+                ));
                 producer.held = !reachable && !producer.router;
                 producer.watch = Some((address, watch));
             }
         }
         if producer.router {
-            self.engine.keep_credit(link, producer.capacity);
+            self.cx.engine.keep_credit(link, producer.capacity);
         } else if !producer.held {
-            self.engine.set_credit(link, producer.capacity, false);
+            self.cx.engine.set_credit(link, producer.capacity, false);
         }
         self.note_credit(link);
         let tracked = producer.router && producer.watch.is_some();
@@ -270,12 +269,12 @@ impl Connection {
         let mut source = attach.source.unwrap_or_default();
         let dynamic = source.dynamic == Some(true);
         if dynamic {
-            source.address = Some(self.node.core.address_of(&[TEMPORARY, &Node::discriminator()]));
+            source.address = Some(self.cx.core.address_of(&[TEMPORARY, &Node::discriminator()]));
         }
         let Some(text) = source.address.as_deref().filter(|address| !address.is_empty()) else {
             return Err((Refusal::NoAddress, attach.name));
         };
-        let key = self.node.core.read(text).key();
+        let key = self.cx.core.read(text).key();
         // What goes by an edge router's uplink is for the uplink alone.
         if !matches!(key.class, AddressClass::Mobile | AddressClass::Local) || key == EDGE_UPLINK {
             return Err((Refusal::NoAddress, attach.name));
@@ -306,8 +305,8 @@ impl Connection {
             snd_settle_mode: if settles { 1 } else { 2 },
             ..AttachRequest::default()
         };
-        self.engine.accept(link, answer);
-        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
+        self.cx.engine.accept(link, answer);
+        self.consumer_attached(link, consumer, settles, self.cx.settings.link_capacity.max(1));
         Ok(())
     }
 
@@ -316,7 +315,7 @@ impl Connection {
         if key.wire_len() > MAX_KEY_LENGTH {
             return Some(Refusal::TooLong(key.wire_len()));
         }
-        (!self.node.core.is_available(key)).then_some(Refusal::Unavailable)
+        (!self.cx.core.is_available(key)).then_some(Refusal::Unavailable)
     }
 
     /// Makes the peer of a link on which it receives a consumer of an address, as the operator
@@ -325,26 +324,26 @@ impl Connection {
         let number = self.clients.number(link);
         let consumer =
             LocalConsumer::with_capacity(self.link_endpoint(number), self.link_capacity());
-        let consumption = self.node.core.serve(key, consumer, self.now);
+        let consumption = self.cx.core.serve(key, consumer, self.cx.now);
         let consumer = Consumer::new(number, Some(consumption));
-        self.consumer_attached(link, consumer, settles, self.settings.link_capacity.max(1));
+        self.consumer_attached(link, consumer, settles, self.cx.settings.link_capacity.max(1));
     }
 
     /// Makes the peer of a link on which it receives a consumer of an address, as the peer wants
     /// it; `None` beyond what clients may.
     fn subscribe(&mut self, link: LinkKey, key: AddressKey) -> Option<Consumer> {
         // What an edge router consumes is its clients' and its services'.
-        let counted = self.edge.connection.is_none() || Consumed::is_reserved(key.as_ref());
+        let counted = self.cx.edge.is_none() || Consumed::is_reserved(key.as_ref());
         if counted && !self.clients.consumed.has_room(key.as_ref()) {
             return None;
         }
         let number = self.clients.number(link);
         let (endpoint, capacity) = (self.link_endpoint(number), self.link_capacity());
-        let consumer = match &self.edge.connection {
+        let consumer = match &self.cx.edge {
             Some(edge) => LocalConsumer::behind(edge, endpoint, capacity),
             None => LocalConsumer::client(endpoint, capacity),
         };
-        let Some(consumption) = self.node.core.serve_client(key, consumer, self.now) else {
+        let Some(consumption) = self.cx.core.serve_client(key, consumer, self.cx.now) else {
             self.clients.consumers.remove(&number);
             return None;
         };
@@ -356,13 +355,13 @@ impl Connection {
 
     /// A link on which this router sends, as the core knows it.
     pub(super) fn link_endpoint(&self, number: u32) -> Arc<dyn Endpoint> {
-        let streams = self.open.as_ref().is_some_and(|open| open.streaming_links);
-        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.mailbox), number, streams })
+        let streams = self.cx.peer.takes_streams();
+        Arc::new(LinkEndpoint { mailbox: Arc::clone(&self.cx.mailbox), number, streams })
     }
 
     /// Deliveries that may be open on a link.
     pub(super) fn link_capacity(&self) -> usize {
-        usize::try_from(self.settings.link_capacity.max(1)).unwrap_or(usize::MAX)
+        usize::try_from(self.cx.settings.link_capacity.max(1)).unwrap_or(usize::MAX)
     }
 
     /// The link of a consumer by its number, while it is attached.
@@ -386,11 +385,11 @@ impl Connection {
             return;
         }
         let wanted = producer.capacity.saturating_sub(producer.open);
-        let given = self.engine.credit(link);
+        let given = self.cx.engine.credit(link);
         if wanted > given
             && (wanted - given >= producer.capacity.div_ceil(2) || given == 0 || producer.open == 0)
         {
-            self.engine.set_credit(link, wanted, false);
+            self.cx.engine.set_credit(link, wanted, false);
             self.note_credit(link);
         }
     }
@@ -404,9 +403,9 @@ impl Connection {
             && !producer.draining
         {
             (producer.held, producer.draining) = (true, true);
-            let left = self.engine.credit(link);
+            let left = self.cx.engine.credit(link);
             if left > 0 {
-                self.engine.set_credit(link, left, true);
+                self.cx.engine.set_credit(link, left, true);
             }
         }
     }
@@ -427,7 +426,7 @@ impl Connection {
         if !held {
             producer.draining = false;
             let credit = producer.capacity.saturating_sub(producer.open);
-            self.engine.set_credit(link, credit, false);
+            self.cx.engine.set_credit(link, credit, false);
             self.note_credit(link);
         }
     }

@@ -1,33 +1,30 @@
 //! The task that owns one AMQP connection: its wire, its engine, and the deliveries that pass.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::amqp::{condition, show};
 use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
 use skupper_proto::keys::KeyMap;
-use skupper_proto::time::Instant;
 use tokio::sync::watch;
-use tokio::time::Sleep;
 
 use super::auto_links::AutoLinks;
 use super::clients::Clients;
+use super::context::Context;
 use super::edge::EdgeLinks;
 use super::ending::Remains;
 use super::finished::{Finished, Why, io_text};
 use super::incoming::Incoming;
+use super::life::Life;
 use super::links::Links;
 use super::outgoing::Outgoing;
-use super::peer_open::PeerOpen;
+use super::peer::Peer;
 use super::pressure::Pressure;
 use super::settings::{Kind, Settings};
 use super::standing::Standing;
@@ -35,14 +32,8 @@ use super::turn::Turn;
 use super::wire::Wire;
 use crate::core::{Charge, Class, Command, Holder, Mailbox};
 use crate::log;
-use crate::node::{KnownLink, Node, Octets, Registered, SHUTTING_DOWN, Stage, Trace};
-use crate::policy::{Admission, Arrival};
-use crate::socket::{Descriptor, Place};
+use crate::node::{Node, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::tls::{Flushed, SessionError};
-
-/// Octets read from a socket at once. Half of it costs a tenth more CPU time a gigabyte, twice of
-/// it gains nothing that can be seen.
-const READ: usize = 64 * 1024;
 
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -54,14 +45,6 @@ const MAX_OWED: usize = 1024 * 1024;
 /// The same for a connection that holds what it may: one write.
 const LITTLE_OWED: usize = 64 * 1024;
 
-/// Octets of output and ciphertext that a connection's end waits for at most, in time.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-thread_local! {
-    /// What a shard reads into; it holds nothing between two reads.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
-}
-
 /// What a turn of the task came to.
 enum Step {
     End(Why),
@@ -71,82 +54,39 @@ enum Step {
 /// One AMQP connection.
 pub(super) struct Connection {
     pub(super) node: Arc<Node>,
-    pub(super) id: u64,
-    pub(super) settings: Settings,
-    pub(super) kind: Kind,
+    /// What its machines act through.
+    pub(super) cx: Context,
+    /// The way to the peer.
+    pub(super) wire: Wire,
     pub(super) cost: u32,
     /// The correlator of its group: ours as connector, the peer's as listener.
     pub(super) correlator: Option<String>,
-    pub(super) engine: engine::Connection,
-    pub(super) mailbox: Arc<Mailbox>,
     pub(super) links: Links,
     /// Links of ours for whole messages, with their queues.
     pub(super) queue_links: Vec<(LinkKey, usize)>,
     pub(super) clients: Clients,
     pub(super) auto_links: AutoLinks,
     pub(super) edge: EdgeLinks,
-    /// The links as management knows them.
-    pub(super) known: KeyMap<LinkKey, KnownLink>,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
-    pub(super) status: Arc<Standing>,
-    /// What is kept of the peer's open, once that has arrived.
-    pub(super) open: Option<PeerOpen>,
     /// The last reason for which the peer detached a link.
     pub(super) detach_error: Option<Error>,
-    /// The peer is a C router: its engine must not be left with too much unread.
-    pub(super) bounds_unread: bool,
-    pub(super) now: Instant,
-    /// Where the peer is, as it is told.
-    pub(super) peer: String,
-    pub(super) wire: Wire,
-    pub(super) input: BytesMut,
-    /// What is held in memory for the peer; of that, what the structures of the connection take,
-    /// and its part that never changes.
-    pub(super) holder: Arc<Holder>,
+    /// What the structures of the connection take, and its part that never changes.
     pub(super) charge: Charge,
     pub(super) opening: usize,
     pub(super) pressure: Option<Pressure>,
-    pub(super) octets: Arc<Octets>,
     pub(super) registered: Option<Registered>,
     pub(super) trace: Arc<Trace>,
-    pub(super) mechanism: Option<&'static str>,
-    /// Who the peer is; as connector: who we are to it.
-    pub(super) user: Option<String>,
-    /// What policy allows, where it has a say.
-    pub(super) admission: Option<Admission>,
-    /// Counts it among the clients that are connected.
-    pub(super) arrival: Option<Arrival>,
-    /// As listener: the place that it holds until the peer's open has come.
-    pub(super) place: Option<Place>,
-    /// Counts its socket.
-    pub(super) descriptor: Option<Descriptor>,
-    /// The address of the other end.
-    pub(super) remote: Option<IpAddr>,
-    /// Whether the peer's password is right, once that is known.
-    pub(super) verdict: Option<Pin<Box<dyn Future<Output = engine::Verdict> + Send>>>,
     stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
-    timer: Pin<Box<Sleep>>,
-    armed: Option<Instant>,
     ready: Vec<u32>,
     commands: VecDeque<Command>,
     pub(super) turn: Turn,
-    /// The engine has more to do with what was read.
-    pub(super) more: bool,
     /// The engine has more to tell.
     pub(super) untold: bool,
-    /// Nothing more comes from the peer.
-    ended: bool,
     /// The shard where it belongs, if that is another.
     belongs: Option<usize>,
-    pub(super) opened: bool,
-    pub(super) served: bool,
-    closed: Option<Why>,
     /// Of one that has ended: what is left of what it had.
     pub(super) remains: Option<Remains>,
-    last_words: Option<Instant>,
-    /// When to look for deliveries of clients that have waited for too long.
-    pub(super) scan_due: Option<Instant>,
 }
 
 impl Connection {
@@ -156,87 +96,66 @@ impl Connection {
         settings: Settings,
         wire: Wire,
         shard: usize,
-        status: Arc<Standing>,
+        standing: Arc<Standing>,
     ) -> Self {
         let now = node.clock.now();
-        let engine = engine::Connection::new(super::open::config(node, id, &settings), now);
-        let remote = wire.remote();
-        let peer = match &settings.targets {
-            // As it was configured: that is how it is known.
-            Some(targets) => targets.current().host_port(),
-            None => remote.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()),
-        };
         let class = if settings.role.is_router() { Class::Neighbor } else { Class::Client };
         let holder = Holder::new(node.core.account(), class);
-        let mut connection = Self {
+        let charge = holder.charge(0);
+        let (cost, correlator) = (settings.cost, settings.correlator.clone());
+        let cx = Context {
             id,
             kind: Kind::Normal,
-            cost: settings.cost,
-            correlator: settings.correlator.clone(),
-            engine,
+            core: Arc::clone(&node.core),
+            engine: engine::Connection::new(super::open::config(node, id, &settings), now),
+            now,
             mailbox: Mailbox::new(shard),
+            holder,
+            octets: Arc::default(),
+            records: KeyMap::default(),
+            peer: Peer::new(&settings, &wire),
+            edge: None,
+            life: Life::default(),
+            standing,
+            scan_due: None,
+            settings,
+        };
+        let mut connection = Self {
+            cx,
+            wire,
+            cost,
+            correlator,
             links: Links::default(),
             queue_links: Vec::new(),
             clients: Clients::default(),
             auto_links: AutoLinks::default(),
             edge: EdgeLinks::default(),
-            known: KeyMap::default(),
-            scan_due: None,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
-            status,
-            open: None,
             detach_error: None,
-            bounds_unread: true,
-            now,
-            peer,
-            wire,
-            input: BytesMut::new(),
-            charge: holder.charge(0),
-            holder,
+            charge,
             opening: 0,
             pressure: None,
-            octets: Arc::new(Octets::default()),
             registered: None,
             trace: Arc::default(),
-            mechanism: None,
-            user: None,
-            admission: None,
-            arrival: None,
-            place: None,
-            descriptor: None,
-            remote: remote.map(|peer| peer.ip()),
-            verdict: None,
             stage: follow(node.follow_stage(), Stage::Closing),
-            timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
-            armed: None,
             ready: Vec::new(),
             commands: VecDeque::new(),
             turn: Turn::default(),
-            more: false,
             untold: false,
-            ended: false,
             belongs: None,
-            opened: false,
-            served: false,
-            closed: None,
             remains: None,
-            last_words: None,
-            settings,
             node: Arc::clone(node),
         };
-        if connection.is_governed() && !connection.settings.outgoing {
-            connection.engine.hold_open();
+        if connection.is_governed() && !connection.cx.settings.outgoing {
+            connection.cx.engine.hold_open();
         }
         // C routers send HELLO behind all that they have for their streams.
-        if connection.settings.role.is_router() && connection.settings.session_frames.is_none() {
-            connection.engine.adapt_windows();
+        let settings = &connection.cx.settings;
+        if settings.role.is_router() && settings.session_frames.is_none() {
+            connection.cx.engine.adapt_windows();
         }
         connection
-    }
-
-    pub(super) const fn is_open(&self) -> bool {
-        self.opened && self.closed.is_none()
     }
 
     /// Runs the connection to its end, moving to the shard where it belongs once that is known.
@@ -260,8 +179,6 @@ impl Connection {
         node.shards.handle(shard).clone().spawn(async move {
             match self.wire.arrive(socket) {
                 Ok(()) => {
-                    self.timer = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
-                    self.armed = None;
                     let why = poll_fn(|cx| {
                         loop {
                             match self.poll(cx) {
@@ -284,7 +201,7 @@ impl Connection {
     /// giving it streams.
     fn not_moved(self, error: &io::Error) {
         let text = format!("cannot be moved to its shard: {error}");
-        log!(Server, Error, "[C{}] {text}", self.id);
+        log!(Server, Error, "[C{}] {text}", self.cx.id);
         drop(self.finish(Why::Transport(text)));
     }
 
@@ -293,31 +210,33 @@ impl Connection {
         self.leave_container();
         self.edge_down();
         self.give_up_all();
-        for command in self.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands)) {
+        for command in self.cx.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands))
+        {
             if let Command::Deliver(delivery, _) = command {
                 delivery.consumer_lost();
             }
         }
-        let level_info = self.kind != Kind::Normal;
-        if self.opened {
+        let level_info = self.cx.kind != Kind::Normal;
+        let opened = self.cx.life.has_opened();
+        if opened {
             if level_info {
-                log!(RouterCore, Info, "[C{}] Connection Closed: {why}", self.id);
+                log!(RouterCore, Info, "[C{}] Connection Closed: {why}", self.cx.id);
             } else {
-                log!(RouterCore, Debug, "[C{}] Connection Closed: {why}", self.id);
+                log!(RouterCore, Debug, "[C{}] Connection Closed: {why}", self.cx.id);
             }
         }
         // So that the peer reads a TLS alert or an AMQP error rather than a reset.
         self.wire.send_close_notify();
         let _ = self.wire.flush();
         Finished {
-            opened: self.opened,
-            served: self.served,
+            opened,
+            served: self.cx.life.has_served(),
             why,
-            refused_link: self.detach_error.filter(|_| !self.served),
+            refused_link: self.detach_error.filter(|_| !self.cx.life.has_served()),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Step> {
         if !self.begin_turn(cx) {
             return Poll::Pending;
         }
@@ -326,7 +245,7 @@ impl Connection {
         step.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn take_turn(&mut self, cx: &mut Context<'_>) -> Option<Step> {
+    fn take_turn(&mut self, cx: &mut task::Context<'_>) -> Option<Step> {
         while self.goes_on() {
             let mut progress = self.judged(cx);
             if self.may_read() {
@@ -355,15 +274,12 @@ impl Connection {
                 Ok(false) => {}
                 Err(why) => self.end(why),
             }
-            if let Some(why) = &self.closed {
-                let spent = self.last_words.is_none_or(|limit| limit <= self.now);
-                if spent || !self.wire.wants_write() {
-                    let why = why.clone();
-                    if self.kind != Kind::Normal || self.give_up() {
-                        return Some(Step::End(why));
-                    }
-                    progress = true;
+            if let Some(why) = self.cx.life.ended(self.wire.wants_write(), self.cx.now) {
+                let why = why.clone();
+                if self.cx.kind != Kind::Normal || self.give_up() {
+                    return Some(Step::End(why));
                 }
+                progress = true;
             }
             if !progress && self.park(cx) {
                 self.turn.rest();
@@ -377,9 +293,9 @@ impl Connection {
     }
 
     /// Does what others ask for, as far as the turn goes. Returns whether there was anything.
-    fn take_mail(&mut self, cx: &Context<'_>) -> bool {
+    fn take_mail(&mut self, cx: &task::Context<'_>) -> bool {
         let left = !self.commands.is_empty() || !self.ready.is_empty();
-        if !self.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) && !left {
+        if !self.cx.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) && !left {
             return false;
         }
         while let Some(command) = self.commands.pop_front() {
@@ -396,7 +312,7 @@ impl Connection {
         let mut ready = std::mem::take(&mut self.ready);
         let mut taken = 0;
         for slot in &ready {
-            self.slot_ready(*slot);
+            self.on_wake((*slot).into());
             taken += 1;
             if self.is_spent() {
                 break;
@@ -409,41 +325,40 @@ impl Connection {
 
     /// Does what is due. Returns whether the engine was told of it.
     fn handle_timeouts(&mut self) -> bool {
-        if self.scan_due.is_some_and(|due| due <= self.now) {
+        if self.cx.scan_due.is_some_and(|due| due <= self.cx.now) {
             self.scan();
         }
-        if self.auto_links.due().is_some_and(|due| due <= self.now) {
+        if self.auto_links.due().is_some_and(|due| due <= self.cx.now) {
             self.attach_auto_links();
         }
-        if self.outgoing.due().is_some_and(|due| due <= self.now) {
+        if self.outgoing.due().is_some_and(|due| due <= self.cx.now) {
             self.handle_outgoing_timeout();
         }
-        let due = self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now);
+        let due = self.cx.engine.poll_timeout().is_some_and(|deadline| deadline <= self.cx.now);
         if due {
-            self.engine.handle_timeout(self.now);
+            self.cx.engine.handle_timeout(self.cx.now);
         }
         due
     }
 
     /// Closes the connection once the router has come so far. Returns whether it did so now.
-    fn closes(&mut self, cx: &mut Context<'_>) -> bool {
+    fn closes(&mut self, cx: &mut task::Context<'_>) -> bool {
         let now = self.stage.as_mut().poll(cx).is_ready();
         if now {
             self.stage = Box::pin(std::future::pending());
             // Clients look at the condition to know that they may come again; a neighbor waits for
             // longer where there is an error.
-            let client = !self.settings.role.is_router();
+            let client = !self.cx.settings.role.is_router();
             let error = client.then(|| Error::new(condition::CONNECTION_FORCED, SHUTTING_DOWN));
-            self.engine.close(error, self.now);
+            self.cx.engine.close(error, self.cx.now);
         }
         now
     }
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
-    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+    fn park(&mut self, cx: &mut task::Context<'_>) -> bool {
         // Nobody wakes the connection for what the engine has yet to tell.
-        if self.untold || self.may_read() && (self.more || self.ended || self.wire.is_readable(cx))
-        {
+        if self.untold || self.may_read() && self.wire.has_input(cx) {
             return false;
         }
         if self.wire.wants_write() && self.wire.is_writable(cx) {
@@ -452,73 +367,53 @@ impl Connection {
         if self.closes(cx) {
             return false;
         }
-        if self.closed.is_none() && self.place.as_ref().is_some_and(|place| place.poll_ended(cx)) {
+        if !self.cx.life.is_over()
+            && self.cx.peer.place.as_ref().is_some_and(|place| place.poll_ended(cx))
+        {
             self.end(Why::GaveWay);
             return false;
         }
         let of_links =
             [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];
-        let deadline = [self.engine.poll_timeout(), self.last_words, self.scan_due]
+        let deadline = [self.cx.engine.poll_timeout(), self.cx.life.last_words(), self.cx.scan_due]
             .into_iter()
             .chain(of_links)
             .flatten()
             .min();
-        // The timer is set anew only when it would fire too late: deadlines move on with every
-        // frame.
-        if let Some(deadline) = deadline
-            && self.armed.is_none_or(|armed| deadline < armed)
-        {
-            self.armed = Some(deadline);
-            self.timer.as_mut().reset(self.node.clock.at(deadline));
-        }
-        if self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready() {
-            self.armed = None;
-            return false;
-        }
-        true
+        !self.wire.is_due(deadline, &self.node, cx)
     }
 
     fn may_read(&mut self) -> bool {
-        self.closed.is_none()
+        !self.cx.life.is_over()
             && !self.untold
-            && self.verdict.is_none()
-            && self.engine.output().len()
-                < if self.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
+            && self.cx.peer.check.is_none()
+            && self.cx.engine.output().len()
+                < if self.cx.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
             && !self.pressure.as_ref().is_some_and(Pressure::is_stopped)
     }
 
     /// Reads once, when all that was read before is done with, and lets the engine act on it, as
     /// far as the turn goes. Returns whether there may be more.
     fn read(&mut self) -> Result<bool, Why> {
-        let mut blocked = false;
-        if !self.more && !self.ended {
-            let received =
-                SCRATCH.with_borrow_mut(|scratch| self.wire.receive(scratch, &mut self.input));
-            let received = received.map_err(|error| match error {
-                SessionError::Io(error) => Why::Transport(io_text(&error)),
-                other => Why::Tls(Arc::new(other)),
-            })?;
-            if received.octets > 0 {
-                self.octets.receive(received.octets);
-                if self.trace.is_on() {
-                    trace(self.id, "<-", &self.input);
-                }
-                self.more = true;
+        let (octets, blocked) = self.wire.receive().map_err(|error| match error {
+            SessionError::Io(error) => Why::Transport(io_text(&error)),
+            other => Why::Tls(Arc::new(other)),
+        })?;
+        if octets > 0 {
+            self.cx.octets.receive(octets);
+            if self.trace.is_on() {
+                trace(self.cx.id, "<-", &self.wire.input);
             }
-            (blocked, self.ended) = (received.blocked, received.end.is_some());
         }
-        while self.more {
-            self.more = self.engine.handle_input(&mut self.input, self.now);
+        while self.wire.more {
+            self.wire.more = self.cx.engine.handle_input(&mut self.wire.input, self.cx.now);
             self.handle_events();
-            if self.untold || !self.may_read() || self.more && self.is_spent_by_input() {
+            if self.untold || !self.may_read() || self.wire.more && self.is_spent_by_input() {
                 break;
             }
         }
-        if self.input.is_empty() && self.input.capacity() < READ / 4 {
-            // What is left of the block is too small for the next read.
-            self.input = BytesMut::new();
-        }
-        if self.ended && !self.more && !self.untold && !self.engine.is_closed() {
+        self.wire.trim_input();
+        if self.wire.is_exhausted() && !self.untold && !self.cx.engine.is_closed() {
             return Err(Why::Eof);
         }
         Ok(!blocked)
@@ -536,50 +431,46 @@ impl Connection {
                 Err(error) => return Err(Why::Transport(io_text(&error))),
             }
         }
-        if self.closed.is_none() {
+        if !self.cx.life.is_over() {
             self.gather();
         }
-        if self.engine.output().is_empty() {
+        if self.cx.engine.output().is_empty() {
             return Ok(false);
         }
         if self.trace.is_on() {
-            trace(self.id, "->", &self.engine.output().to_vec());
+            trace(self.cx.id, "->", &self.cx.engine.output().to_vec());
         }
-        let octets = self.engine.output().len();
+        let octets = self.cx.engine.output().len();
         let result = {
-            let slices: Vec<IoSlice<'_>> = self.engine.output().slices().collect();
+            let slices: Vec<IoSlice<'_>> = self.cx.engine.output().slices().collect();
             self.wire.send(&slices)
         };
-        self.engine.output().clear();
-        self.engine.sent(self.now);
-        self.octets.send(octets);
+        self.cx.engine.output().clear();
+        self.cx.engine.sent(self.cx.now);
+        self.cx.octets.send(octets);
         result.map(|flushed| flushed == Flushed::All).map_err(failed)
     }
 
     /// Closes the connection as somebody else wishes. A client is told and need not agree; a
     /// router's answer is waited for.
     pub(super) fn close(&mut self, error: Option<Error>) {
-        self.engine.close(error.clone(), self.now);
+        self.cx.engine.close(error.clone(), self.cx.now);
         // To whoever asked for it, it is gone.
         self.registered = None;
-        if self.kind == Kind::Normal {
+        if self.cx.kind == Kind::Normal {
             self.end(Why::Closed(Closed { initiator: Initiator::Local, error }));
         }
     }
 
     /// The connection is over; what is left to be written gets a moment.
     fn end(&mut self, why: Why) {
-        if self.closed.is_none() {
-            let writable = matches!(why, Why::Closed(_));
-            self.last_words = writable.then(|| self.now + LAST_WORDS);
-            self.closed = Some(why);
-        }
+        self.cx.life.on_end(why, self.cx.now);
     }
 
     /// Acts on what the engine tells, as far as the turn goes.
     fn handle_events(&mut self) {
         self.untold = false;
-        while let Some(event) = self.engine.poll_event() {
+        while let Some(event) = self.cx.engine.poll_event() {
             match event {
                 Event::Transfer { delivery, link, settled, payload, ending, state, .. } => {
                     self.transfer(delivery, link, settled, payload, ending, state);
@@ -601,10 +492,10 @@ impl Connection {
                 Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
                 // Elsewhere all sessions are the router's own business: the connection ends with
                 // any of them.
-                Event::LinkLost { link } if self.kind == Kind::Normal => self.link_gone(link),
+                Event::LinkLost { link } if self.cx.kind == Kind::Normal => self.link_gone(link),
                 Event::LinkLost { .. } | Event::Begun { .. } => {}
                 Event::SessionRefused => self.session_refused(),
-                Event::Ended { session, error } if self.kind == Kind::Normal => {
+                Event::Ended { session, error } if self.cx.kind == Kind::Normal => {
                     self.auto_links_ended(session, error.as_ref());
                     self.forget_pressed(session);
                 }
@@ -612,8 +503,8 @@ impl Connection {
                     // A lost one leaves nothing that works.
                     let error = error
                         .unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
-                    log!(Server, Warning, "[C{}] session ended: {error}", self.id);
-                    self.engine.close(Some(error), self.now);
+                    log!(Server, Warning, "[C{}] session ended: {error}", self.cx.id);
+                    self.cx.engine.close(Some(error), self.cx.now);
                 }
                 Event::Authenticated { mechanism } => self.authenticated(mechanism),
                 Event::Credentials(credentials) => self.judge(credentials),
@@ -625,11 +516,6 @@ impl Connection {
                 return;
             }
         }
-    }
-
-    /// Remembers that the connection was of use.
-    pub(super) const fn mark_served(&mut self) {
-        self.served = true;
     }
 }
 

@@ -478,8 +478,8 @@ impl SiteLink {
         let settings = self.settings(&target, data, set.ordinal, correlator);
         let mut connection =
             Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
-        connection.descriptor = Some(descriptor);
-        let mailbox = Arc::clone(&connection.mailbox);
+        connection.cx.peer.descriptor = Some(descriptor);
+        let mailbox = Arc::clone(&connection.cx.mailbox);
         {
             let mut state = self.lock();
             if self.stop.is_asked() {

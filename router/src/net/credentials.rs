@@ -11,18 +11,13 @@ use crate::socket::Source;
 use crate::{log, log_limited};
 
 impl Connection {
-    /// Who the peer is; as connector: who we are to it.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
     /// A mechanism has had its way.
     pub(super) fn authenticated(&mut self, mechanism: &'static str) {
-        self.mechanism = Some(mechanism);
-        self.user = match mechanism {
+        self.cx.peer.mechanism = Some(mechanism);
+        self.cx.peer.user = match mechanism {
             sasl::ANONYMOUS => Some("anonymous".to_owned()),
-            sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
-            sasl::PLAIN => self.user.take(),
+            sasl::PLAIN if self.cx.settings.outgoing => self.cx.settings.user.clone(),
+            sasl::PLAIN => self.cx.peer.user.take(),
             _ => self.wire.info().and_then(|info| info.user.clone()),
         };
     }
@@ -30,14 +25,15 @@ impl Connection {
     /// Has a password checked when its turn comes. Nothing is read meanwhile.
     pub(super) fn judge(&mut self, credentials: engine::Credentials) {
         let access = &self.node.access;
-        let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.remote) else {
-            return self.engine.authenticate(Verdict::Wrong);
+        let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.cx.peer.remote)
+        else {
+            return self.cx.engine.authenticate(Verdict::Wrong);
         };
-        let (checks, id, source) = (Arc::clone(&access.checks), self.id, Source::of(remote));
+        let (checks, id, source) = (Arc::clone(&access.checks), self.cx.id, Source::of(remote));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let user = credentials.user().to_owned();
-        self.user = Some(user.clone());
-        self.verdict = Some(Box::pin(async move {
+        self.cx.peer.user = Some(user.clone());
+        self.cx.peer.check = Some(Box::pin(async move {
             let check =
                 move || match passwords.verify(credentials.user(), credentials.password(), &host) {
                     Ok(right) => right,
@@ -65,13 +61,13 @@ impl Connection {
     /// Whether word has come of a password. What the peer has sent behind it is read now.
     pub(super) fn judged(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(Poll::Ready(verdict)) =
-            self.verdict.as_mut().map(|verdict| verdict.as_mut().poll(cx))
+            self.cx.peer.check.as_mut().map(|verdict| verdict.as_mut().poll(cx))
         else {
             return false;
         };
-        self.verdict = None;
-        self.engine.authenticate(verdict);
-        self.more = true;
+        self.cx.peer.check = None;
+        self.cx.engine.authenticate(verdict);
+        self.wire.more = true;
         true
     }
 }

@@ -37,7 +37,7 @@ impl Connection {
         // Links first: what a consumer had is free to go elsewhere once it is no consumer any more.
         let links = self.outgoing.give_up();
         let producers = std::mem::take(&mut self.clients.producers).into_values().map(drop);
-        let known = std::mem::take(&mut self.known).into_values().map(drop);
+        let known = std::mem::take(&mut self.cx.records).into_values().map(drop);
         Box::new(links.chain(self.incoming.give_up()).chain(producers).chain(known))
     }
 

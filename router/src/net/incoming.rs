@@ -20,11 +20,10 @@ use skupper_proto::mobile::MAX_ADDRESS_OCTETS;
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 
-use super::clients::LINK;
 use super::connection::Connection;
-use super::edge::EDGE;
 use super::settings::Kind;
 use super::stuck::Stuck;
+use super::wake::Wake;
 use crate::core::{Charge, Counters, Delivery, Ended, Holder, Message, Notify};
 use crate::node::LinkRecord;
 use crate::schema::Role;
@@ -32,9 +31,6 @@ use crate::schema::Role;
 /// The most octets of a message of the routing protocol: what a router tells of its addresses at
 /// once, and as much again for what goes with each.
 const MAX_ROUTING: usize = 2 * MAX_ADDRESS_OCTETS;
-
-/// Marks a slot number in the mailbox as one of an incoming delivery.
-const INCOMING: u32 = 1 << 31;
 
 /// Octets below which a payload is copied rather than kept as a slice: a slice pins the whole block
 /// it was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB is
@@ -356,10 +352,10 @@ impl Connection {
         let limit = self.max_message_size();
         if !self.incoming.slots.contains_key(&key) {
             self.producer_began(link);
-            self.octets.delivery(self.now);
-            counted = self.known.get(&link).map(|known| Arc::clone(known.record()));
+            self.cx.octets.delivery(self.cx.now);
+            counted = self.cx.records.get(&link).map(|known| Arc::clone(known.record()));
             if let Some(record) = &counted {
-                record.counts.begin(presettled, self.now);
+                record.counts.begin(presettled, self.cx.now);
             }
             if presettled {
                 counted = None;
@@ -369,11 +365,12 @@ impl Connection {
             // A C router may go to sleep between what it had of a service's stream at the first
             // send and what came during that. More credit makes it send once more, and
             // from then on it wakes.
-            if ending == Ending::More && self.bounds_unread && self.kind != Kind::Normal {
-                self.engine.renew_credit(link);
+            if ending == Ending::More && self.cx.peer.bounds_unread && self.cx.kind != Kind::Normal
+            {
+                self.cx.engine.renew_credit(link);
             }
         }
-        let begun = self.now;
+        let begun = self.cx.now;
         let slot = self.incoming.slots.entry(key).or_insert_with(|| Slot {
             link,
             begun,
@@ -402,7 +399,7 @@ impl Connection {
             return self.oversize(key, link);
         }
         let complete = ending == Ending::Complete;
-        let exact = self.holder.account().is_exact();
+        let exact = self.cx.holder.account().is_exact();
         match &mut slot.state {
             State::Routed(delivery) if complete && !slot.windowed => {
                 delivery.push_last(kept(payload, exact), Ended::Complete)
@@ -469,7 +466,7 @@ impl Connection {
     /// let go.
     fn oversize(&mut self, key: IncomingKey, link: LinkKey) {
         const TEXT: &str = "Message size exceeded";
-        if let Some(admission) = &self.admission {
+        if let Some(admission) = &self.cx.peer.admission {
             admission.count_oversize();
         }
         if let Some(slot) = self.incoming.slots.get_mut(&key)
@@ -481,21 +478,21 @@ impl Connection {
             Policy,
             Info,
             "[C{}] DENY a message that is larger than {} octets",
-            self.id,
+            self.cx.id,
             self.max_message_size()
         );
         self.reject(key, Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT));
         // The reason stands with the delivery and with the connection, where clients look for it; a
         // link that fails ends some of them early.
-        self.engine.detach(link, None);
-        self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), self.now);
+        self.cx.engine.detach(link, None);
+        self.cx.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), self.cx.now);
     }
 
     /// A delivery holds enough: its session's window is left to close. What the peer may still send
     /// is that window.
     fn fill(&mut self, key: IncomingKey, link: LinkKey) {
         let (Some(slot), Some(session)) =
-            (self.incoming.slots.get_mut(&key), self.engine.session_of(link))
+            (self.incoming.slots.get_mut(&key), self.cx.engine.session_of(link))
         else {
             return;
         };
@@ -508,7 +505,7 @@ impl Connection {
         let full = self.incoming.full.entry(session).or_default();
         *full += 1;
         if *full == 1 {
-            self.engine.hold_window(session, true);
+            self.cx.engine.hold_window(session, true);
         }
     }
 
@@ -523,7 +520,7 @@ impl Connection {
         *full = full.saturating_sub(1);
         if *full == 0 {
             self.incoming.full.remove(&session);
-            self.engine.hold_window(session, false);
+            self.cx.engine.hold_window(session, false);
         }
     }
 
@@ -532,25 +529,25 @@ impl Connection {
         let Some(slot) = self.incoming.slots.get_mut(&key) else { return };
         if !complete {
             if octets.len() <= MAX_ROUTING {
-                slot.state = State::hold(octets, Front::default(), &self.holder);
+                slot.state = State::hold(octets, Front::default(), &self.cx.holder);
             } else {
                 slot.state = State::Refused;
                 crate::log_limited!(
-                    self.id,
+                    self.cx.id,
                     Router,
                     Error,
                     "[C{}] a routing message of more than {MAX_ROUTING} octets is passed over",
-                    self.id
+                    self.cx.id
                 );
             }
             return;
         }
         slot.state = State::Refused;
         if let Some(trunk) = &self.links.trunk {
-            self.node.core.control_message(trunk.id(), &octets, self.now);
+            self.cx.core.control_message(trunk.id(), &octets, self.cx.now);
         }
         if !slot.presettled {
-            self.engine.disposition(key, Some(DeliveryState::Accepted), false);
+            self.cx.engine.disposition(key, Some(DeliveryState::Accepted), false);
         }
     }
 
@@ -564,7 +561,7 @@ impl Connection {
             slot.state = if octets.len() > MAX_HEAD {
                 State::Refused
             } else {
-                State::hold(octets, Front::default(), &self.holder)
+                State::hold(octets, Front::default(), &self.cx.holder)
             };
         }
     }
@@ -581,15 +578,15 @@ impl Connection {
             to: producer.and_then(|producer| producer.to.as_ref()),
             streaming: producer.is_some_and(|producer| producer.streaming),
             resend: producer.is_some_and(|producer| producer.resend),
-            strips: self.kind == Kind::Normal && self.settings.strip_in,
+            strips: self.cx.kind == Kind::Normal && self.cx.settings.strip_in,
             user: self.sole_user(),
-            connection: self.id,
-            hurries: !complete && !self.holder.is_light(),
+            connection: self.cx.id,
+            hurries: !complete && !self.cx.holder.is_light(),
         };
         let judged = read_head(&octets, &mut front, complete, presettled, &rules).and_then(
             |read| match read {
                 Some(read)
-                    if rules.to.is_none() && !self.may_send_to(self.node.core.read(&read.to)) =>
+                    if rules.to.is_none() && !self.may_send_to(self.cx.core.read(&read.to)) =>
                 {
                     Err(HeadError::Forbidden)
                 }
@@ -601,7 +598,7 @@ impl Connection {
         let mut read = match judged {
             Ok(Some(read)) => read,
             Ok(None) => {
-                slot.state = State::hold(octets, front, &self.holder);
+                slot.state = State::hold(octets, front, &self.cx.holder);
                 return;
             }
             Err(error) => {
@@ -619,8 +616,8 @@ impl Connection {
             }
         };
         super::message_log::note(
-            &self.settings.message_logging,
-            self.id,
+            &self.cx.settings.message_logging,
+            self.cx.id,
             "Received",
             &read.message.sections,
         );
@@ -628,27 +625,30 @@ impl Connection {
         read.message.state = slot.sender_state.take();
         // A link for an unavailable address was refused; what an anonymous one names is known only
         // now.
-        let to = self.node.core.read(&read.to);
-        if self.kind == Kind::Normal && !self.node.core.is_available(to.key()) {
+        let to = self.cx.core.read(&read.to);
+        if self.cx.kind == Kind::Normal && !self.cx.core.is_available(to.key()) {
             slot.state = State::Refused;
             let text = "Deliveries cannot be sent to an unavailable address";
             return self.reject(key, Error::new(condition::NOT_FOUND, text));
         }
         if slot.presettled {
-            self.node.core.counters().arrived_presettled();
+            self.cx.core.counters().arrived_presettled();
         }
-        read.message.edge.clone_from(&self.edge.connection);
+        read.message.edge.clone_from(&self.cx.edge);
         if read.message.annotations.is_empty() || read.message.edge.is_some() {
-            self.node.core.counters().began();
-            if self.settings.role == Role::RouteContainer {
-                self.node.core.counters().came_from_container();
+            self.cx.core.counters().began();
+            if self.cx.settings.role == Role::RouteContainer {
+                self.cx.core.counters().came_from_container();
             }
         }
-        let message =
-            Message { extensible: read.message.windowed && !self.bounds_unread, ..read.message };
-        let exact = self.holder.account().is_exact();
-        let delivery = Delivery::new(message, &self.holder);
-        delivery.set_producer(Notify::Slot(Arc::clone(&self.mailbox), key.0 | INCOMING));
+        let message = Message {
+            extensible: read.message.windowed && !self.cx.peer.bounds_unread,
+            ..read.message
+        };
+        let exact = self.cx.holder.account().is_exact();
+        let delivery = Delivery::new(message, &self.cx.holder);
+        delivery
+            .set_producer(Notify::Slot(Arc::clone(&self.cx.mailbox), Wake::Incoming(key).into()));
         delivery.push(kept(octets.slice(read.body..), exact));
         slot.state = State::Routed(Arc::clone(&delivery));
         if complete {
@@ -656,10 +656,10 @@ impl Connection {
         }
         let link = slot.link;
         let presettled = slot.presettled;
-        if !self.node.core.route(delivery, to) {
+        if !self.cx.core.route(delivery, to) {
             if presettled {
-                self.node.core.counters().dropped();
-                if let Some(known) = self.known.get(&link) {
+                self.cx.core.counters().dropped();
+                if let Some(known) = self.cx.records.get(&link) {
                     known.record().counts.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -667,16 +667,13 @@ impl Connection {
         }
     }
 
-    /// The mailbox names a slot: an incoming or an outgoing one.
-    pub(super) fn slot_ready(&mut self, slot: u32) {
-        if slot & INCOMING == 0 {
-            match slot {
-                EDGE => self.edge_noticed(),
-                slot if slot & LINK == 0 => self.make_ready(slot),
-                slot => self.producer_noticed(LinkKey(slot & !LINK)),
-            }
-        } else {
-            self.look_after(IncomingKey(slot & !INCOMING));
+    /// The mailbox says what has something to be done.
+    pub(super) fn on_wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Incoming(key) => self.look_after(key),
+            Wake::Outgoing(slot) => self.make_ready(slot),
+            Wake::Producer(link) => self.producer_noticed(link),
+            Wake::Edge => self.edge_noticed(),
         }
     }
 
@@ -692,7 +689,7 @@ impl Connection {
         if progress.extended
             && let Some(state) = delivery.receiver_state()
         {
-            self.engine.disposition(key, Some(state), false);
+            self.cx.engine.disposition(key, Some(state), false);
         }
         if progress.queued <= FULL / 2
             && let Some(session) = slot.full.take()
@@ -715,11 +712,11 @@ impl Connection {
                 if !slot.outcome_told {
                     slot.outcome_told = true;
                     slot.outcome = Some(outcome.clone());
-                    self.node.core.counters().outcome(&outcome);
+                    self.cx.core.counters().outcome(&outcome);
                 } else if !settle {
                     return;
                 }
-                self.engine.disposition(key, Some(outcome), settle);
+                self.cx.engine.disposition(key, Some(outcome), settle);
                 if settle {
                     self.drop_incoming(key);
                 }
@@ -731,7 +728,7 @@ impl Connection {
                     // It is 0 toward all but routers of ours: others' deliveries are granted none.
                     let units = u32::try_from(progress.allowance / stream::ALLOWANCE_UNIT)
                         .unwrap_or_default();
-                    self.engine.disposition(
+                    self.cx.engine.disposition(
                         key,
                         Some(DeliveryState::received_in(units, progress.received)),
                         false,
@@ -748,19 +745,19 @@ impl Connection {
             slot.outcome_told = true;
             slot.outcome = Some(outcome.clone());
         }
-        self.node.core.counters().outcome(&outcome);
-        self.engine.disposition(key, Some(outcome), false);
+        self.cx.core.counters().outcome(&outcome);
+        self.cx.engine.disposition(key, Some(outcome), false);
     }
 
     /// Ends all interest in a delivery.
     fn forget(&mut self, key: IncomingKey) {
-        self.engine.disposition(key, None, true);
+        self.cx.engine.disposition(key, None, true);
         self.drop_incoming(key);
     }
 
     fn drop_incoming(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.remove(&key) {
-            slot.uncount(self.now, self.node.core.counters());
+            slot.uncount(self.cx.now, self.cx.core.counters());
             if let Some(session) = slot.full {
                 self.drained(session);
             }
@@ -795,7 +792,7 @@ impl Connection {
     /// A delivery's link went away under it.
     pub(super) fn incoming_lost(&mut self, key: IncomingKey) {
         if let Some(slot) = self.incoming.slots.remove(&key) {
-            slot.uncount(self.now, self.node.core.counters());
+            slot.uncount(self.cx.now, self.cx.core.counters());
             if let Some(session) = slot.full {
                 self.drained(session);
             }

@@ -80,11 +80,12 @@ impl Connection {
     pub(super) fn attach_router_links(&mut self) {
         for queue in 0..QUEUES {
             let capability = if queue == 0 { CONTROL } else { DATA };
-            let Some(session) = self.engine.begin() else { return };
-            let receiver = self.engine.attach(session, request(Role::Receiver, Some(capability)));
-            let sender = self.engine.attach(session, request(Role::Sender, Some(capability)));
+            let Some(session) = self.cx.engine.begin() else { return };
+            let receiver =
+                self.cx.engine.attach(session, request(Role::Receiver, Some(capability)));
+            let sender = self.cx.engine.attach(session, request(Role::Sender, Some(capability)));
             if let Some(link) = receiver {
-                self.engine.keep_credit(link, self.settings.link_capacity);
+                self.cx.engine.keep_credit(link, self.cx.settings.link_capacity);
             }
             if queue == 0 {
                 (self.links.control_in, self.links.control_out) = (receiver, sender);
@@ -97,7 +98,7 @@ impl Connection {
     }
 
     const fn kind_of(&self, control: bool) -> LinkKind {
-        match self.kind {
+        match self.cx.kind {
             Kind::Control if control => LinkKind::Control,
             Kind::Control => LinkKind::InterRouter,
             Kind::Data | Kind::Normal | Kind::Edge => LinkKind::Endpoint,
@@ -115,24 +116,24 @@ impl Connection {
     ) {
         let record = LinkRecord {
             id: 0,
-            connection: self.id,
+            connection: self.cx.id,
             name: name.to_owned(),
             outgoing: peer == Role::Receiver,
             kind,
             address,
-            capacity: self.settings.link_capacity,
+            capacity: self.cx.settings.link_capacity,
             priority: priority
                 .and_then(|priority| u8::try_from(priority).ok())
                 .unwrap_or(DEFAULT_PRIORITY),
             counts: LinkCounts::default(),
         };
-        self.known.insert(link, self.node.registry.links().enter(record, &self.holder));
+        self.cx.records.insert(link, self.node.registry.links().enter(record, &self.cx.holder));
     }
 
     /// Attaches one more streaming link.
     pub(super) fn attach_streaming(&mut self) -> Option<(LinkKey, SessionKey)> {
         let session = self.streaming_session()?;
-        match self.engine.attach(session, streaming_request(self.kind)) {
+        match self.cx.engine.attach(session, streaming_request(self.cx.kind)) {
             Some(link) => Some((link, session)),
             None => {
                 self.lane_left(session);
@@ -155,7 +156,7 @@ impl Connection {
                 && !self.uplink_answered(link, &attach)
                 && !self.beside_answered(link, &attach)
             {
-                if self.kind == Kind::Edge && !self.sends_on(link) {
+                if self.cx.kind == Kind::Edge && !self.sends_on(link) {
                     // It was given up meanwhile.
                     return;
                 }
@@ -183,7 +184,7 @@ impl Connection {
         };
         let has =
             |capability| capabilities.is_some_and(|capabilities| capabilities.contains(capability));
-        let refusal = match self.kind {
+        let refusal = match self.cx.kind {
             Kind::Control if has(CONTROL) => {
                 let known = if attach.role == Role::Sender {
                     &self.links.control_in
@@ -207,16 +208,16 @@ impl Connection {
         };
         if let Some(error) = refusal {
             log_limited!(
-                self.id,
+                self.cx.id,
                 Server,
                 Info,
                 "[C{}] refused link {:?}: {error}",
-                self.id,
+                self.cx.id,
                 attach.name
             );
-            return self.engine.refuse(link, error);
+            return self.cx.engine.refuse(link, error);
         }
-        match self.kind {
+        match self.cx.kind {
             Kind::Normal => return self.client_attached(link, attach),
             Kind::Edge => return self.edge_attached(link, attach),
             Kind::Control | Kind::Data => {}
@@ -239,7 +240,7 @@ impl Connection {
             snd_settle_mode: 2,
             ..AttachRequest::default()
         };
-        self.engine.accept(link, answer);
+        self.cx.engine.accept(link, answer);
         match attach.role {
             Role::Sender => {
                 if control {
@@ -248,7 +249,7 @@ impl Connection {
                 } else if data {
                     self.links.data_in += 1;
                 }
-                self.engine.keep_credit(link, self.settings.link_capacity);
+                self.cx.engine.keep_credit(link, self.cx.settings.link_capacity);
             }
             Role::Receiver => {
                 if control {
@@ -285,27 +286,27 @@ impl Connection {
     pub(super) fn detached(&mut self, link: LinkKey, error: Option<&Error>) {
         if let Some(error) = error {
             log_limited!(
-                (self.id, error.condition.as_str()),
+                (self.cx.id, error.condition.as_str()),
                 Server,
                 Info,
                 "[C{}] the peer detached a link: {error}",
-                self.id
+                self.cx.id
             );
             self.detach_error = Some(error.clone());
         }
         self.auto_link_lost(link, error);
         self.link_gone(link);
-        if self.kind == Kind::Edge {
+        if self.cx.kind == Kind::Edge {
             self.downlink_detached(link);
             self.beside_detached(link);
             return self.uplink_detached(link);
         }
-        if self.settings.outgoing
+        if self.cx.settings.outgoing
             && (Some(link) == self.links.control_in || Some(link) == self.links.control_out)
         {
             let reason =
                 Error::new(condition::NOT_ALLOWED, "a control link was refused or detached");
-            self.engine.close(Some(reason), self.now);
+            self.cx.engine.close(Some(reason), self.cx.now);
         }
         if Some(link) == self.links.control_in {
             self.links.control_in = None;
@@ -321,7 +322,7 @@ impl Connection {
     pub(super) fn link_gone(&mut self, link: LinkKey) {
         self.outgoing_detached(link);
         self.client_detached(link);
-        self.known.remove(&link);
+        self.cx.records.remove(&link);
     }
 
     /// Control links attached, of the two there are.
@@ -331,10 +332,10 @@ impl Connection {
 
     /// A trunk stands while both control links do.
     fn control_links_changed(&mut self) {
-        self.status.set_control_links(self.control_links());
+        self.cx.standing.set_control_links(self.control_links());
         match (self.control_links(), &self.links.trunk) {
             (2, None) => {
-                let Some(open) = &self.open else { return };
+                let Some(open) = &self.cx.peer.open else { return };
                 let container = Arc::clone(&open.container);
                 let up = TrunkUp {
                     group: self
@@ -344,13 +345,13 @@ impl Connection {
                     neighbor: container,
                     cost: self.cost,
                     ordinal: self.ordinal(),
-                    control: Arc::clone(&self.mailbox),
+                    control: Arc::clone(&self.cx.mailbox),
                     trunking: open.trunking,
                 };
-                let trunk = self.node.core.trunk_up(up, self.now);
-                self.status.set_trunk(Some(Arc::clone(&trunk)));
+                let trunk = self.cx.core.trunk_up(up, self.cx.now);
+                self.cx.standing.set_trunk(Some(Arc::clone(&trunk)));
                 self.links.trunk = Some(trunk);
-                self.mark_served();
+                self.cx.life.set_served();
             }
             (0 | 1, Some(_)) => self.trunk_down(),
             _ => {}
@@ -359,22 +360,22 @@ impl Connection {
 
     /// The ordinal of the certificates that the connector's side made the connection with.
     pub(super) fn ordinal(&self) -> u64 {
-        if self.settings.outgoing {
-            return self.settings.ordinal.unwrap_or_default();
+        if self.cx.settings.outgoing {
+            return self.cx.settings.ordinal.unwrap_or_default();
         }
-        self.open.as_ref().and_then(|open| open.ordinal).unwrap_or_default()
+        self.cx.peer.open.as_ref().and_then(|open| open.ordinal).unwrap_or_default()
     }
 
     /// Another control connection has taken over. As connector: detaches the control links; the
     /// streams that there are go on.
     pub(super) fn retire(&mut self) {
-        if !self.settings.outgoing {
+        if !self.cx.settings.outgoing {
             return;
         }
         for link in
             [self.links.control_in.take(), self.links.control_out.take()].into_iter().flatten()
         {
-            self.engine.detach(link, None);
+            self.cx.engine.detach(link, None);
             self.link_gone(link);
         }
         (self.links.control_in_attached, self.links.control_out_attached) = (false, false);
@@ -384,11 +385,11 @@ impl Connection {
     /// Takes the trunk, or this data connection's part in one, out of the core.
     pub(super) fn trunk_down(&mut self) {
         if let Some(trunk) = self.links.trunk.take() {
-            self.node.core.trunk_down(&trunk, self.now);
-            self.status.set_trunk(None);
+            self.cx.core.trunk_down(&trunk, self.cx.now);
+            self.cx.standing.set_trunk(None);
         }
         if let Some(group) = self.links.member_of.take() {
-            self.node.core.data_down(&group, &self.mailbox);
+            self.cx.core.data_down(&group, &self.cx.mailbox);
         }
     }
 }

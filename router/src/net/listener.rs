@@ -299,7 +299,8 @@ impl AmqpListener {
                 0,
                 Arc::default(),
             );
-            (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
+            (connection.cx.peer.place, connection.cx.peer.descriptor) =
+                (Some(place), Some(descriptor));
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
         }
@@ -328,8 +329,8 @@ impl AmqpListener {
         let wire = Wire::new(socket, transport);
         let mut connection =
             Connection::new(&node, id, settings, wire, 0, self.connections.enter(id));
-        (connection.place, connection.descriptor) = (Some(place), Some(descriptor));
-        connection.arrival = arrival;
+        (connection.cx.peer.place, connection.cx.peer.descriptor) = (Some(place), Some(descriptor));
+        connection.cx.peer.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
         {

@@ -17,12 +17,12 @@ impl Connection {
     /// for this router's, and answers everything: without full access nothing goes on to a node of
     /// another router.
     pub(super) fn may_manage_at(&self, address: &str) -> bool {
-        if self.settings.management == ManagementAccess::Full
+        if self.cx.settings.management == ManagementAccess::Full
             || !NAMES.iter().any(|name| address.contains(name))
         {
             return true;
         }
-        let key = self.node.core.read(address).key();
+        let key = self.cx.core.read(address).key();
         matches!(key.class, AddressClass::Local | AddressClass::Mobile) && NAMES.contains(&key.text)
     }
 }

@@ -9,6 +9,7 @@ use skupper_proto::amqp::{Value, condition};
 
 use super::connection::Connection;
 use super::open::{FAILOVER, OURS, group_ordinal};
+use super::peer::PeerOpen;
 use super::settings::Kind;
 use crate::core::{GroupKey, Mailbox};
 use crate::log;
@@ -27,14 +28,6 @@ const STREAMING_LINKS: &str = "qd.streaming-links";
 /// A router that tells apart what comes by the connections of one group.
 const TRUNKING: &str = "qd.connection_trunking";
 
-/// What a connection keeps of its peer's open, whatever else that says.
-pub(super) struct PeerOpen {
-    pub(super) container: Arc<str>,
-    pub(super) streaming_links: bool,
-    pub(super) trunking: bool,
-    pub(super) ordinal: Option<u64>,
-}
-
 /// A property of an open.
 fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
     open.properties.as_ref()?.get(name)
@@ -44,77 +37,82 @@ impl Connection {
     /// The peer's open has arrived. Returns the shard where the connection belongs when that is
     /// another.
     pub(super) fn peer_opened(&mut self) -> Option<usize> {
-        self.opened = true;
-        self.place = None;
-        if self.mechanism.is_none() && !self.settings.outgoing {
+        self.cx.life.on_opened();
+        self.cx.peer.place = None;
+        if self.cx.peer.mechanism.is_none() && !self.cx.settings.outgoing {
             // As the C router names those who leave SASL out.
-            self.user = Some("anonymous".to_owned());
+            self.cx.peer.user = Some("anonymous".to_owned());
         }
         if !self.admit() {
             return None;
         }
-        let open = self.engine.take_remote()?;
+        let open = self.cx.engine.take_remote()?;
         let container: Arc<str> = Arc::from(open.container_id.as_str());
         let offers = |capability| {
             open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability))
         };
-        self.open = Some(PeerOpen {
+        self.cx.peer.open = Some(PeerOpen {
             container: Arc::clone(&container),
             streaming_links: offers(STREAMING_LINKS),
             trunking: offers(TRUNKING),
             ordinal: group_ordinal(&open),
         });
-        let own = *container == **self.node.core.id();
+        let own = *container == **self.cx.core.id();
         self.log_opened(&open);
         self.tell_kind(&open);
         self.opening = super::pressure::opening(&open);
-        if let Some(targets) = &self.settings.targets {
+        if let Some(targets) = &self.cx.settings.targets {
             targets.learn(property(&open, FAILOVER));
         }
-        self.status.set_opened(
+        self.cx.standing.set_opened(
             &container,
             property(&open, "version").and_then(Value::as_text),
             self.wire.info(),
         );
         let shard = self.shard();
-        if shard != self.mailbox.shard() {
-            self.mailbox = Mailbox::new(shard);
+        if shard != self.cx.mailbox.shard() {
+            self.cx.mailbox = Mailbox::new(shard);
         }
-        if !self.bounds_unread {
-            self.engine.restore_windows();
+        if !self.cx.peer.bounds_unread {
+            self.cx.engine.restore_windows();
         }
-        if self.kind == Kind::Edge && !own {
+        if self.cx.kind == Kind::Edge && !own {
             self.edge_up(&container);
         }
         self.register(&open, &container);
-        if own && self.kind != Kind::Normal {
+        if own && self.cx.kind != Kind::Normal {
             self.refuse_own_id();
             return None;
         }
         // They may have been declared so during the handshake; from here on whoever does it finds
         // the connection.
         if self.wire.info().is_some_and(|info| info.is_outdated()) {
-            self.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.now);
+            self.cx
+                .engine
+                .close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.cx.now);
             return None;
         }
-        if let Some(remote) = self.remote.filter(|_| self.settings.role.is_router()) {
+        if let Some(remote) = self.cx.peer.remote.filter(|_| self.cx.settings.role.is_router()) {
             self.node.access.neighbors.remember(Source::of(remote));
         }
         self.begin_service(&container);
-        (!self.settings.outgoing && shard != 0).then_some(shard)
+        (!self.cx.settings.outgoing && shard != 0).then_some(shard)
     }
 
     fn log_opened(&self, open: &Open) {
-        let (host, encrypted) = (&self.peer, self.wire.info().map_or("no", |info| info.protocol));
-        let (direction, mechanism) =
-            (if self.settings.outgoing { "out" } else { "in" }, self.mechanism.unwrap_or("no"));
-        let (user, container) = (self.user().unwrap_or_default(), &open.container_id);
+        let (host, encrypted) =
+            (&self.cx.peer.host, self.wire.info().map_or("no", |info| info.protocol));
+        let (direction, mechanism) = (
+            if self.cx.settings.outgoing { "out" } else { "in" },
+            self.cx.peer.mechanism.unwrap_or("no"),
+        );
+        let (user, container) = (self.cx.peer.user().unwrap_or_default(), &open.container_id);
         let properties = properties_text(open);
         let line = format!(
             "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
-            self.id
+            self.cx.id
         );
-        if self.settings.role.is_router() {
+        if self.cx.settings.role.is_router() {
             log!(RouterCore, Info, "{line}");
         } else {
             log!(RouterCore, Debug, "{line}");
@@ -126,14 +124,14 @@ impl Connection {
 
     /// What the connection is, by its role and by what the peer says.
     fn tell_kind(&mut self, open: &Open) {
-        self.bounds_unread = property(open, OURS).is_none();
-        match self.settings.role {
+        self.cx.peer.bounds_unread = property(open, OURS).is_none();
+        match self.cx.settings.role {
             Role::InterRouter => {}
-            Role::Edge | Role::InterEdge => return self.kind = Kind::Edge,
+            Role::Edge | Role::InterEdge => return self.cx.kind = Kind::Edge,
             _ => return,
         }
         let announced = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
-        self.kind = if self.settings.data || !self.settings.outgoing && announced {
+        self.cx.kind = if self.cx.settings.data || !self.cx.settings.outgoing && announced {
             Kind::Data
         } else {
             Kind::Control
@@ -141,7 +139,7 @@ impl Connection {
         if let Some(Value::Int(cost)) = property(open, "qd.inter-router-cost") {
             self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
         }
-        if !self.settings.outgoing {
+        if !self.cx.settings.outgoing {
             self.correlator = match property(open, "qd.group-correlator") {
                 Some(Value::String(text)) => Some(text.chars().take(15).collect()),
                 _ => None,
@@ -151,36 +149,38 @@ impl Connection {
 
     /// Enters it into the record of connections.
     fn register(&mut self, open: &Open, container: &Arc<str>) {
-        let mut peer = peer_info(open, self.mechanism, self.user.clone());
-        if self.settings.outgoing {
+        let mut peer = peer_info(open, self.cx.peer.mechanism, self.cx.peer.user.clone());
+        if self.cx.settings.outgoing {
             (peer.correlator, peer.ordinal) =
-                (self.settings.correlator.clone(), self.settings.ordinal);
+                (self.cx.settings.correlator.clone(), self.cx.settings.ordinal);
         }
         self.registered = Some(
             self.node.registry.enter(ConnectionRecord {
-                id: self.id,
+                id: self.cx.id,
                 protocol: "amqp",
-                role: match self.kind {
-                    Kind::Normal | Kind::Edge => self.settings.role.as_str(),
-                    Kind::Control | Kind::Data => self.kind.name(),
+                role: match self.cx.kind {
+                    Kind::Normal | Kind::Edge => self.cx.settings.role.as_str(),
+                    Kind::Control | Kind::Data => self.cx.kind.name(),
                 },
-                outgoing: self.settings.outgoing,
-                host: Host::Text(Arc::from(self.peer.as_str())),
-                entity: Arc::clone(&self.settings.entity),
+                outgoing: self.cx.settings.outgoing,
+                host: Host::Text(Arc::from(self.cx.peer.host.as_str())),
+                entity: Arc::clone(&self.cx.settings.entity),
                 container: Some(Arc::clone(container)),
                 address: None,
                 tls: self.wire.info().map(Arc::clone),
                 peer,
-                closer: Closer::Amqp(Arc::clone(&self.mailbox)),
-                edge: self.edge.connection.clone(),
+                closer: Closer::Amqp(Arc::clone(&self.cx.mailbox)),
+                edge: self.cx.edge.clone(),
                 may_close_others: self
+                    .cx
+                    .peer
                     .admission
                     .as_ref()
                     .is_none_or(|admission| admission.settings().allow_admin_status_update),
-                management: self.settings.management,
+                management: self.cx.settings.management,
                 trace: Some(Arc::clone(&self.trace)),
-                opened: (SystemTime::now(), self.now),
-                octets: Arc::clone(&self.octets),
+                opened: (SystemTime::now(), self.cx.now),
+                octets: Arc::clone(&self.cx.octets),
                 flow: None,
                 local: None,
             }),
@@ -188,31 +188,35 @@ impl Connection {
     }
 
     fn refuse_own_id(&mut self) {
-        self.status.set_own_id();
-        let text =
-            format!("the peer at {} has this router's own id {}", self.peer, self.node.core.id());
+        self.cx.standing.set_own_id();
+        let text = format!(
+            "the peer at {} has this router's own id {}",
+            self.cx.peer.host,
+            self.cx.core.id()
+        );
         // Without the port, which is another with each attempt.
-        let host = self.peer.rsplit_once(':').map_or(self.peer.as_str(), |(host, _)| host);
+        let host =
+            self.cx.peer.host.rsplit_once(':').map_or(self.cx.peer.host.as_str(), |(host, _)| host);
         crate::log_limited!(host, Router, Critical, "{text}");
-        self.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.now);
+        self.cx.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.cx.now);
     }
 
     /// Does for the peer what is done for one of its kind.
     fn begin_service(&mut self, container: &Arc<str>) {
-        match self.kind {
-            Kind::Control if self.settings.outgoing => self.attach_router_links(),
+        match self.cx.kind {
+            Kind::Control if self.cx.settings.outgoing => self.attach_router_links(),
             Kind::Data => {
                 if let Some(correlator) = &self.correlator {
                     let group = GroupKey::new(container, correlator);
-                    self.node.core.data_up(&group, self.ordinal(), &self.mailbox);
+                    self.cx.core.data_up(&group, self.ordinal(), &self.cx.mailbox);
                     self.links.member_of = Some(group);
                 }
-                self.served = true;
+                self.cx.life.set_served();
             }
             // Of a client nothing more is needed, and an edge connection may stand by.
             Kind::Normal | Kind::Edge => {
-                self.served = true;
-                if self.settings.role == Role::RouteContainer {
+                self.cx.life.set_served();
+                if self.cx.settings.role == Role::RouteContainer {
                     self.join_container(container);
                 }
             }
@@ -224,8 +228,8 @@ impl Connection {
     /// on, where listeners accept; control connections from the last.
     fn shard(&self) -> usize {
         let shards = self.node.shards.count();
-        match self.kind {
-            _ if self.settings.outgoing => self.mailbox.shard(),
+        match self.cx.kind {
+            _ if self.cx.settings.outgoing => self.cx.mailbox.shard(),
             Kind::Data if self.node.data_connections <= 1 => 0,
             Kind::Data => self.node.shards.next(),
             Kind::Control | Kind::Normal | Kind::Edge => shards - 1,

@@ -88,7 +88,7 @@ impl AmqpListener {
         let mut connection =
             Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
         if !self.config().role.is_router() {
-            connection.arrival = node.access.policy.arrive();
+            connection.cx.peer.arrival = node.access.policy.arrive();
         }
         node.shards.spawn(0, async move { drop(connection.run().await) });
         far

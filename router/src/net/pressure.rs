@@ -67,31 +67,33 @@ pub(super) fn opening(open: &Open) -> usize {
 impl Connection {
     /// Charges what the connection's structures take. To be called once a turn.
     pub(super) fn charge_structures(&mut self) {
-        let owed = self.engine.output().len() + self.wire.unflushed();
-        self.charge.set(self.opening + self.engine.usage().octets + self.input.len() + owed);
-        if self.pressure.is_some() || !self.holder.has_room() {
+        let owed = self.cx.engine.output().len() + self.wire.unflushed();
+        self.charge
+            .set(self.opening + self.cx.engine.usage().octets + self.wire.input.len() + owed);
+        if self.pressure.is_some() || !self.cx.holder.has_room() {
             self.hold_back();
         }
     }
 
     fn hold_back(&mut self) {
-        let held = self.holder.held();
+        let held = self.cx.holder.held();
         let far_beyond = self
+            .cx
             .holder
             .is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
-        let client = self.kind == Kind::Normal;
-        let due = self.now + if far_beyond && !client { SLOWLY } else { LOOK };
+        let client = self.cx.kind == Kind::Normal;
+        let due = self.cx.now + if far_beyond && !client { SLOWLY } else { LOOK };
         let pressure = self.pressure.get_or_insert_with(|| Pressure {
             sessions: HashSet::new(),
             due,
             then: held,
             stopped: None,
         });
-        let looks = pressure.due <= self.now;
+        let looks = pressure.due <= self.cx.now;
         if looks {
             pressure.due = due;
         }
-        if self.holder.is_light() || looks && self.holder.has_room() {
+        if self.cx.holder.is_light() || looks && self.cx.holder.has_room() {
             let sessions = std::mem::take(&mut pressure.sessions);
             self.pressure = None;
             for session in sessions {
@@ -101,31 +103,31 @@ impl Connection {
         }
         // A neighbor is read once a look.
         let stopped =
-            (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(self.now));
+            (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(self.cx.now));
         pressure.stopped = stopped;
-        let waited = stopped.is_some_and(|since| self.now.since(since) >= PATIENCE);
-        let allowance = self.holder.account().allowance();
-        if client && self.is_open() && (waited || self.charge.octets() > allowance) {
+        let waited = stopped.is_some_and(|since| self.cx.now.since(since) >= PATIENCE);
+        let allowance = self.cx.holder.account().allowance();
+        if client && self.cx.life.is_open() && (waited || self.charge.octets() > allowance) {
             let text = format!(
                 "the connection holds {} octets of memory, and may hold {}",
-                self.holder.held(),
-                self.holder.limit()
+                self.cx.holder.held(),
+                self.cx.holder.limit()
             );
-            crate::log!(Server, Warning, "[C{}] closed: {text}", self.id);
+            crate::log!(Server, Warning, "[C{}] closed: {text}", self.cx.id);
             self.close(Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)));
         }
     }
 
     /// A transfer came while the connection holds too much: its session's window is left to close.
     pub(super) fn press(&mut self, delivery: IncomingKey, link: LinkKey) {
-        let control = self.links.control_in.and_then(|link| self.engine.session_of(link));
+        let control = self.links.control_in.and_then(|link| self.cx.engine.session_of(link));
         let Some(session) =
-            self.engine.session_of(link).filter(|session| Some(*session) != control)
+            self.cx.engine.session_of(link).filter(|session| Some(*session) != control)
         else {
             return;
         };
         let goes_on =
-            self.kind != Kind::Normal && (self.is_stream(delivery) || self.edge.takes(link));
+            self.cx.kind != Kind::Normal && (self.is_stream(delivery) || self.edge.takes(link));
         if !goes_on
             && let Some(pressure) = &mut self.pressure
             && pressure.sessions.insert(session)
@@ -143,13 +145,19 @@ impl Connection {
 
     /// Why another link is refused, if the connection holds what it may.
     pub(super) fn allowance_refusal(&self) -> Option<Error> {
-        (!self.holder.has_room()).then(|| {
+        (!self.cx.holder.has_room()).then(|| {
             let text = format!(
                 "no memory for another link: {} octets are held, {} may be",
-                self.holder.held(),
-                self.holder.limit()
+                self.cx.holder.held(),
+                self.cx.holder.limit()
             );
-            crate::log_limited!(self.id, Server, Warning, "[C{}] refused a link: {text}", self.id);
+            crate::log_limited!(
+                self.cx.id,
+                Server,
+                Warning,
+                "[C{}] refused a link: {text}",
+                self.cx.id
+            );
             Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
         })
     }

@@ -44,18 +44,18 @@ impl Stuck {
 impl Connection {
     /// A delivery waits for its settlement: it may wait for too long.
     pub(super) fn expect_settlement(&mut self) {
-        if self.scan_due.is_none() {
-            self.scan_due = Some(self.now + SCAN);
+        if self.cx.scan_due.is_none() {
+            self.cx.scan_due = Some(self.cx.now + SCAN);
         }
     }
 
     /// Counts deliveries that have waited for too long, and says so once for each link.
     pub(super) fn scan(&mut self) {
-        let mut found = Stuck { now: self.now, links: Vec::new(), waiting: false };
+        let mut found = Stuck { now: self.cx.now, links: Vec::new(), waiting: false };
         self.stuck_incoming(&mut found);
         self.stuck_outgoing(&mut found);
         let Stuck { mut links, waiting, .. } = found;
-        self.scan_due = waiting.then(|| self.now + SCAN);
+        self.cx.scan_due = waiting.then(|| self.cx.now + SCAN);
         links.sort_by_key(|record| record.id);
         links.dedup_by_key(|record| record.id);
         for record in links {
@@ -64,7 +64,7 @@ impl Connection {
                 RouterCore,
                 Info,
                 "[C{}][L{}] Stuck delivery: At least one delivery on this link has been undelivered/unsettled for more than {} seconds",
-                self.id,
+                self.cx.id,
                 record.id,
                 STUCK.as_secs()
             );

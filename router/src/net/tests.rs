@@ -160,7 +160,7 @@ async fn connect_with(
     let wire = Wire::new(near, Session::plain());
     let connection =
         Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
-    let mailbox = Arc::clone(&connection.mailbox);
+    let mailbox = Arc::clone(&connection.cx.mailbox);
     drop(tokio::spawn(connection.run()));
     let mut peer = Peer::new(far, node.clock, peer);
     while peer.event().await != Event::Opened {}

@@ -51,7 +51,7 @@ impl Connection {
     pub(super) fn begin_turn(&mut self, cx: &Context<'_>) -> bool {
         // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in
         // time.
-        if !self.turn.place.is_called() || self.kind == Kind::Normal && stands_back(cx) {
+        if !self.turn.place.is_called() || self.cx.kind == Kind::Normal && stands_back(cx) {
             return false;
         }
         let turn = &mut self.turn;
@@ -61,12 +61,12 @@ impl Connection {
 
     /// Whether the turn has another pass.
     pub(super) fn goes_on(&mut self) -> bool {
-        self.now = self.node.clock.now();
+        self.cx.now = self.node.clock.now();
         let turn = &mut self.turn;
         if turn.passes == 0 {
-            turn.begun = self.now;
+            turn.begun = self.cx.now;
         }
-        turn.spent |= turn.passes == PASSES || self.now.since(turn.begun) >= SLICE;
+        turn.spent |= turn.passes == PASSES || self.cx.now.since(turn.begun) >= SLICE;
         turn.passes += 1;
         !turn.spent
     }
@@ -85,17 +85,17 @@ impl Connection {
         self.turn.steps += steps;
         if self.turn.steps >= LOOK {
             self.turn.steps = 0;
-            self.now = self.node.clock.now();
-            self.turn.spent |= self.now.since(self.turn.begun) >= SLICE;
+            self.cx.now = self.node.clock.now();
+            self.turn.spent |= self.cx.now.since(self.turn.begun) >= SLICE;
         }
         self.turn.spent
     }
 
     /// The turn is over. Where something is left to be done, the connection has another.
     pub(super) fn end_turn(&mut self, cx: &Context<'_>, over: bool) {
-        let client = self.kind == Kind::Normal;
+        let client = self.cx.kind == Kind::Normal;
         if client {
-            charge(self.now.since(self.turn.begun));
+            charge(self.cx.now.since(self.turn.begun));
         }
         if over || self.turn.rests {
             return;

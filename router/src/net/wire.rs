@@ -1,17 +1,32 @@
-//! An AMQP connection's way to its peer: a socket, and the transport upon it.
+//! The way of an AMQP connection to its peer: a socket, the transport upon it, and the timer.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use skupper_proto::time::Instant;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 #[cfg(fuzzing)]
 use super::pipe::Pipe;
 use super::transport::Transport;
-use crate::tls::{Flushed, Input, Output, Received, SessionError, SessionInfo};
+use crate::node::Node;
+use crate::tls::{Flushed, Input, Output, SessionError, SessionInfo};
+
+/// The most bytes that one read takes from a socket. Half of it costs a tenth more CPU time a
+/// gigabyte; twice of it gains nothing that can be seen.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// The room that a shard reads into. It holds nothing between two reads.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// What a transport reads from and writes to.
 #[derive(Debug)]
@@ -56,24 +71,51 @@ impl Output for Socket {
     }
 }
 
-/// A socket and the transport upon it, which are driven together: see
-/// [`Session`](crate::tls::Session) for how.
+/// A socket and the transport upon it, which are driven together (see
+/// [`Session`](crate::tls::Session) for how), what they have read, and the timer.
 #[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
     transport: Transport,
+    /// The bytes that were read and that the engine has not taken.
+    pub(super) input: BytesMut,
+    /// The engine has more to do with `input`.
+    pub(super) more: bool,
+    /// Nothing more comes from the peer.
+    ended: bool,
+    timer: Pin<Box<Sleep>>,
+    /// The instant for which the timer is set.
+    armed: Option<Instant>,
+}
+
+/// A timer that fires when it is set.
+fn resting_timer() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(Duration::from_secs(3600)))
 }
 
 impl Wire {
-    /// Joins a socket and the transport whose handshake was made on it.
+    /// Joins a socket and the transport whose handshake was made on it. To be called in a runtime,
+    /// for the timer is that runtime's.
     pub(super) fn new(socket: TcpStream, transport: impl Into<Transport>) -> Self {
-        Self { socket: Socket::Tcp(socket), transport: transport.into() }
+        Self::joined(Socket::Tcp(socket), transport.into())
     }
 
     /// Joins a pipe and a transport.
     #[cfg(fuzzing)]
     pub(super) fn of_pipe(pipe: Pipe, transport: impl Into<Transport>) -> Self {
-        Self { socket: Socket::Pipe(pipe), transport: transport.into() }
+        Self::joined(Socket::Pipe(pipe), transport.into())
+    }
+
+    fn joined(socket: Socket, transport: Transport) -> Self {
+        Self {
+            socket,
+            transport,
+            input: BytesMut::new(),
+            more: false,
+            ended: false,
+            timer: resting_timer(),
+            armed: None,
+        }
     }
 
     /// Returns the address of the other end, if the socket still knows it.
@@ -91,13 +133,57 @@ impl Wire {
         self.transport.info()
     }
 
-    /// Reads once and appends the octets. `scratch` holds nothing between two calls.
-    pub(super) fn receive(
+    /// Reads once into `input`, unless the engine has more to do with that or nothing more comes.
+    /// Returns the bytes that were read, and whether the socket has no more.
+    pub(super) fn receive(&mut self) -> Result<(usize, bool), SessionError> {
+        if self.more || self.ended {
+            return Ok((0, false));
+        }
+        let received = SCRATCH.with_borrow_mut(|scratch| {
+            self.transport.receive(&self.socket, scratch, &mut self.input)
+        })?;
+        self.more |= received.octets > 0;
+        self.ended = received.end.is_some();
+        Ok((received.octets, received.blocked))
+    }
+
+    /// Gives the room of `input` back if it is empty and too small for the next read.
+    pub(super) fn trim_input(&mut self) {
+        if self.input.is_empty() && self.input.capacity() < READ / 4 {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Returns whether the peer sends no more, and the engine has taken all that it sent.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.ended && !self.more
+    }
+
+    /// Returns whether there is input to act on; if not, the task is woken once there is.
+    pub(super) fn has_input(&self, task: &mut Context<'_>) -> bool {
+        self.more || self.ended || self.is_readable(task)
+    }
+
+    /// Returns whether `deadline` has come; if not, the task is woken then.
+    pub(super) fn is_due(
         &mut self,
-        scratch: &mut [u8],
-        to: &mut BytesMut,
-    ) -> Result<Received, SessionError> {
-        self.transport.receive(&self.socket, scratch, to)
+        deadline: Option<Instant>,
+        node: &Node,
+        task: &mut Context<'_>,
+    ) -> bool {
+        // Deadlines move on with every frame: a timer that fires early costs less than setting it
+        // each time.
+        if let Some(deadline) = deadline
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            self.armed = Some(deadline);
+            self.timer.as_mut().reset(node.clock.at(deadline));
+        }
+        let due = self.armed.is_some() && self.timer.as_mut().poll(task).is_ready();
+        if due {
+            self.armed = None;
+        }
+        due
     }
 
     /// Writes as much as the socket takes and keeps the rest for [`Self::flush`].
@@ -125,8 +211,7 @@ impl Wire {
         self.transport.send_close_notify();
     }
 
-    /// Returns whether the socket can be read; if not, it wakes the task once it can.
-    pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
+    fn is_readable(&self, cx: &mut Context<'_>) -> bool {
         match &self.socket {
             Socket::Tcp(socket) => socket.poll_read_ready(cx).is_ready(),
             Socket::Away => true,
@@ -168,6 +253,7 @@ impl Wire {
         if let Some(socket) = socket {
             self.socket = Socket::Tcp(TcpStream::from_std(socket)?);
         }
+        (self.timer, self.armed) = (resting_timer(), None);
         Ok(())
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Beside {
 impl Connection {
     /// The connection is in use, or not any more, or addresses or the bid have changed.
     pub(super) fn beside_noticed(&mut self) {
-        let Some(edge) = self.edge.connection.clone().filter(|_| self.is_open()) else { return };
-        let Some(demands) = self.node.core.edge_demands(&edge) else { return self.leave_beside() };
+        let Some(edge) = self.cx.edge.clone().filter(|_| self.cx.life.is_open()) else { return };
+        let Some(demands) = self.cx.core.edge_demands(&edge) else { return self.leave_beside() };
         if self.edge.beside.is_none() && !self.enter_beside() {
             return;
         }
@@ -49,7 +49,7 @@ impl Connection {
     }
 
     fn enter_beside(&mut self) -> bool {
-        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else {
+        let (Some(own), Some(session)) = (self.cx.engine.begin(), self.cx.engine.begin()) else {
             return false;
         };
         let direct = self.attach_sender(session, request(Role::Sender, Some(INTER_EDGE)));
@@ -75,7 +75,7 @@ impl Connection {
     fn send_bid(&mut self) {
         let Some(beside) = &mut self.edge.beside else { return };
         let Some((round, bid)) =
-            self.node.core.bid().filter(|(round, _)| beside.told != Some(*round))
+            self.cx.core.bid().filter(|(round, _)| beside.told != Some(*round))
         else {
             return;
         };
@@ -83,10 +83,7 @@ impl Connection {
         let number = beside.bids.number;
         let message =
             Message { sections: Bytes::from(bid.encode()), internal: true, ..Message::default() };
-        self.deliver_to_client(
-            Delivery::whole(message, Bytes::new(), self.node.core.own()),
-            number,
-        );
+        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.cx.core.own()), number);
     }
 
     /// The other router answered the attach of a link. Returns false when it is none of these.
@@ -102,7 +99,7 @@ impl Connection {
         if attach.role == Role::Receiver {
             self.consumer_answered(link);
         }
-        if let Some(edge) = self.edge.connection.as_ref().filter(|_| direct.link == link) {
+        if let Some(edge) = self.cx.edge.as_ref().filter(|_| direct.link == link) {
             let key = AddressKey::new(AddressClass::Edge, &**edge.peer());
             let consumption = self.serve_by(key, direct.number);
             self.set_consumption(link, consumption);

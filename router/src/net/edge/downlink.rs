@@ -45,8 +45,8 @@ struct State {
 impl Connection {
     /// The peer of an edge connection attached a link.
     pub(in super::super) fn edge_attached(&mut self, link: LinkKey, attach: Attach) {
-        let interior = self.node.core.mode() == RouterMode::Interior;
-        if self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside)
+        let interior = self.cx.core.mode() == RouterMode::Interior;
+        if self.cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside)
             && attach.role == Role::Sender
         {
             match near_address(&attach) {
@@ -72,7 +72,7 @@ impl Connection {
                 }
                 Role::Receiver => self.attach_tracking(link, attach),
                 Role::Sender => {
-                    self.engine.refuse(
+                    self.cx.engine.refuse(
                         link,
                         Error::new(condition::NOT_IMPLEMENTED, "Incoming messages not allowed"),
                     );
@@ -91,19 +91,19 @@ impl Connection {
 
     fn refuse_edge(&mut self, link: LinkKey, attach: &Attach, reason: &str) {
         crate::log_limited!(
-            self.id,
+            self.cx.id,
             Server,
             Info,
             "[C{}] refused link {:?}: {reason}",
-            self.id,
+            self.cx.id,
             attach.name
         );
-        self.engine.refuse(link, Error::new(condition::NOT_ALLOWED, reason));
+        self.cx.engine.refuse(link, Error::new(condition::NOT_ALLOWED, reason));
     }
 
     /// The edge router receives what is for itself.
     fn attach_downlink(&mut self, link: LinkKey, attach: Attach) {
-        let Some(edge) = self.edge.connection.clone() else { return };
+        let Some(edge) = self.cx.edge.clone() else { return };
         let id = attach
             .source
             .as_ref()
@@ -111,7 +111,7 @@ impl Connection {
             .unwrap_or_default()
             .to_owned();
         // Whoever it is, it is not to get what is for another.
-        if id.is_empty() || self.open.as_ref().is_none_or(|open| *open.container != *id) {
+        if id.is_empty() || self.cx.peer.open.as_ref().is_none_or(|open| *open.container != *id) {
             return self.refuse_edge(
                 link,
                 &attach,
@@ -126,13 +126,13 @@ impl Connection {
             None,
             Some(key.to_string()),
         );
-        self.engine.accept(link, answer(attach));
+        self.cx.engine.accept(link, answer(attach));
         let number = self.clients.number(link);
         let consumer =
             LocalConsumer::behind(&edge, self.link_endpoint(number), self.link_capacity());
-        let consumption = self.node.core.serve(key, consumer, self.now);
+        let consumption = self.cx.core.serve(key, consumer, self.cx.now);
         let consumer = Consumer::new(number, Some(consumption));
-        self.consumer_attached(link, consumer, false, self.settings.link_capacity);
+        self.consumer_attached(link, consumer, false, self.cx.settings.link_capacity);
     }
 
     /// The edge router hears which addresses can be reached.
@@ -146,11 +146,11 @@ impl Connection {
         }
         let address = Some(AddressKey::mobile(TRACKING_ADDRESS).to_string());
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, address);
-        self.engine.accept(link, answer(attach));
+        self.cx.engine.accept(link, answer(attach));
         let number = self.clients.number(link);
         self.edge.told.link = Some((link, number));
         let consumer = Consumer::new(number, None);
-        self.consumer_attached(link, consumer, false, self.settings.link_capacity);
+        self.consumer_attached(link, consumer, false, self.cx.settings.link_capacity);
         self.tell_edge();
     }
 
@@ -167,7 +167,7 @@ impl Connection {
             LinkKind::Endpoint
         };
         self.know(link, (&attach.name, attach.role), kind, None, None);
-        self.engine.accept(link, answer(attach));
+        self.cx.engine.accept(link, answer(attach));
         self.produce(link, None, false, false);
     }
 
@@ -182,8 +182,8 @@ impl Connection {
         }
         self.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, None);
         self.edge.mesh = Some(link);
-        self.engine.accept(link, answer(attach));
-        self.engine.keep_credit(link, MESH_CREDIT);
+        self.cx.engine.accept(link, answer(attach));
+        self.cx.engine.keep_credit(link, MESH_CREDIT);
     }
 
     /// Whether an address can be reached to which the edge router sends on a link may have changed.
@@ -224,7 +224,7 @@ impl Connection {
             let message =
                 Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
             self.deliver_to_client(
-                Delivery::whole(message, Bytes::new(), self.node.core.own()),
+                Delivery::whole(message, Bytes::new(), self.cx.core.own()),
                 number,
             );
         }
@@ -242,7 +242,7 @@ impl Connection {
 
     /// Whether one more message can be sent on a link at once.
     fn is_link_free(&self, link: LinkKey) -> bool {
-        self.engine.credit(link) > 0 && self.is_idle(link)
+        self.cx.engine.credit(link) > 0 && self.is_idle(link)
     }
 }
 

@@ -22,18 +22,14 @@ use skupper_proto::engine::{IncomingKey, LinkKey};
 use uplink::Uplink;
 
 use super::connection::Connection;
-use crate::core::{EdgeConnection, Leads, Notify};
+use super::wake::Wake;
+use crate::core::{Leads, Notify};
 use crate::node::Node;
 use crate::schema::Role;
-
-/// The number in the mailbox that stands for the edge connection itself: no link has it.
-pub(super) const EDGE: u32 = super::clients::LINK | (super::clients::LINK - 1);
 
 /// What a connection knows of itself as an edge connection.
 #[derive(Default)]
 pub(super) struct EdgeLinks {
-    /// As the core knows it.
-    pub(super) connection: Option<Arc<EdgeConnection>>,
     /// At an interior router: what the edge router has been told.
     told: Told,
     /// The link on which the other edge router says which mesh it belongs to, or bids for its id.
@@ -55,24 +51,24 @@ impl EdgeLinks {
 impl Connection {
     /// The peer of an edge connection has opened.
     pub(super) fn edge_up(&mut self, peer: &Arc<str>) {
-        let notify = Notify::Slot(Arc::clone(&self.mailbox), EDGE);
-        let beside = self.settings.role == Role::InterEdge;
-        self.edge.connection =
-            Some(self.node.core.edge_up(Arc::clone(peer), beside, self.settings.ordinal, notify));
-        self.status.set_edge(self.edge.connection.clone());
+        let notify = Notify::Slot(Arc::clone(&self.cx.mailbox), Wake::Edge.into());
+        let beside = self.cx.settings.role == Role::InterEdge;
+        self.cx.edge =
+            Some(self.cx.core.edge_up(Arc::clone(peer), beside, self.cx.settings.ordinal, notify));
+        self.cx.standing.set_edge(self.cx.edge.clone());
     }
 
     /// The connection has ended.
     pub(super) fn edge_down(&mut self) {
-        if let Some(edge) = self.edge.connection.take() {
-            self.node.core.edge_down(&edge);
-            self.status.set_edge(None);
+        if let Some(edge) = self.cx.edge.take() {
+            self.cx.core.edge_down(&edge);
+            self.cx.standing.set_edge(None);
         }
     }
 
     /// Something has changed for the edge connection.
     pub(super) fn edge_noticed(&mut self) {
-        match self.edge.connection.as_ref().map(|edge| edge.leads()) {
+        match self.cx.edge.as_ref().map(|edge| edge.leads()) {
             Some(Leads::Up) => self.uplink_noticed(),
             Some(Leads::Beside) => self.beside_noticed(),
             Some(Leads::Down) | None => {}
@@ -82,14 +78,14 @@ impl Connection {
     /// A message for this router's own use.
     pub(super) fn edge_message(&mut self, key: IncomingKey, link: LinkKey, octets: &Bytes) {
         match self.take_edge_message(link, octets) {
-            Ok(()) => self.engine.disposition(key, Some(DeliveryState::Accepted), false),
+            Ok(()) => self.cx.engine.disposition(key, Some(DeliveryState::Accepted), false),
             Err(error) => {
                 crate::log_limited!(
-                    self.id,
+                    self.cx.id,
                     RouterCore,
                     Error,
                     "[C{}] a message of the edge connection: {error}",
-                    self.id
+                    self.cx.id
                 );
                 self.reject(key, Error::new(condition::DECODE_ERROR, error.to_string()));
             }
@@ -102,11 +98,11 @@ impl Connection {
             _ => 0,
         };
         let sections = octets.get(length..).unwrap_or_default();
-        let Some(edge) = &self.edge.connection else { return Ok(()) };
+        let Some(edge) = &self.cx.edge else { return Ok(()) };
         if self.edge.mesh == Some(link) && edge.leads() == Leads::Beside {
-            self.node.core.take_bid(edge, &Bid::decode(sections)?, Node::bid);
+            self.cx.core.take_bid(edge, &Bid::decode(sections)?, Node::bid);
         } else if self.edge.mesh == Some(link) {
-            self.node.core.set_mesh(edge, &decode_mesh(sections)?);
+            self.cx.core.set_mesh(edge, &decode_mesh(sections)?);
         } else {
             let tracking = Tracking::decode(sections)?;
             self.tracked(&tracking);

@@ -86,8 +86,8 @@ pub(super) fn for_address(role: Role, address: &str) -> AttachRequest {
 impl Connection {
     /// The connection is in use, or not any more, or addresses have changed.
     pub(super) fn uplink_noticed(&mut self) {
-        let Some(edge) = self.edge.connection.clone().filter(|_| self.is_open()) else { return };
-        let Some(demands) = self.node.core.edge_demands(&edge) else { return self.leave_uplink() };
+        let Some(edge) = self.cx.edge.clone().filter(|_| self.cx.life.is_open()) else { return };
+        let Some(demands) = self.cx.core.edge_demands(&edge) else { return self.leave_uplink() };
         if self.edge.uplink.is_none() && !self.enter_uplink() {
             return;
         }
@@ -106,49 +106,50 @@ impl Connection {
         let Some(Uplink { mesh: Some(sender), told_mesh, .. }) = &mut self.edge.uplink else {
             return;
         };
-        let Some(mesh) = self.node.core.mesh().filter(|mesh| told_mesh.as_ref() != Some(mesh))
-        else {
+        let Some(mesh) = self.cx.core.mesh().filter(|mesh| told_mesh.as_ref() != Some(mesh)) else {
             return;
         };
         let (number, sections) = (sender.number, encode_mesh(&mesh));
         *told_mesh = Some(mesh);
         let message =
             Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-        self.deliver_to_client(
-            Delivery::whole(message, Bytes::new(), self.node.core.own()),
-            number,
-        );
+        self.deliver_to_client(Delivery::whole(message, Bytes::new(), self.cx.core.own()), number);
     }
 
     /// Attaches the links that every uplink has.
     fn enter_uplink(&mut self) -> bool {
-        crate::log!(RouterCore, Info, "Edge connection (id={}) to interior established", self.id);
-        let (Some(own), Some(session)) = (self.engine.begin(), self.engine.begin()) else {
+        crate::log!(
+            RouterCore,
+            Info,
+            "Edge connection (id={}) to interior established",
+            self.cx.id
+        );
+        let (Some(own), Some(session)) = (self.cx.engine.begin(), self.cx.engine.begin()) else {
             return false;
         };
         let mesh = self
-            .node
+            .cx
             .core
             .mesh()
             .is_some()
             .then(|| self.attach_sender(own, for_address(Role::Sender, MESH_ADDRESS)))
             .flatten();
         let anonymous = self.attach_sender(session, request(Role::Sender, None));
-        let mut downlink = for_address(Role::Receiver, self.node.core.id());
+        let mut downlink = for_address(Role::Receiver, self.cx.core.id());
         let capability = || Some(Multiple(vec![Symbol::from_static(DOWNLINK)]));
         if let (Some(source), Some(Target::Message(target))) =
             (&mut downlink.source, &mut downlink.target)
         {
             (source.capabilities, target.capabilities) = (capability(), capability());
         }
-        let downlink = self.engine.attach(session, downlink);
-        let tracking = self.engine.attach(own, for_address(Role::Receiver, TRACKING_ADDRESS));
+        let downlink = self.cx.engine.attach(session, downlink);
+        let tracking = self.cx.engine.attach(own, for_address(Role::Receiver, TRACKING_ADDRESS));
         let (Some(anonymous), Some(downlink), Some(tracking)) = (anonymous, downlink, tracking)
         else {
             return false;
         };
-        self.engine.keep_credit(downlink, self.settings.link_capacity);
-        self.engine.keep_credit(tracking, TRACKING_CREDIT);
+        self.cx.engine.keep_credit(downlink, self.cx.settings.link_capacity);
+        self.cx.engine.keep_credit(tracking, TRACKING_CREDIT);
         let (consumed, produced) = Default::default();
         self.edge.uplink = Some(Uplink {
             session,
@@ -176,7 +177,7 @@ impl Connection {
     }
 
     pub(super) fn detach_proxy(&mut self, link: LinkKey) {
-        self.engine.detach(link, None);
+        self.cx.engine.detach(link, None);
         self.link_gone(link);
     }
 
@@ -185,9 +186,9 @@ impl Connection {
         session: SessionKey,
         attach: AttachRequest,
     ) -> Option<Sender> {
-        let link = self.engine.attach(session, attach)?;
+        let link = self.cx.engine.attach(session, attach)?;
         let number = self.clients.number(link);
-        self.consumer_expected(link, Consumer::new(number, None), self.settings.link_capacity);
+        self.consumer_expected(link, Consumer::new(number, None), self.cx.settings.link_capacity);
         Some(Sender { link, number })
     }
 
@@ -217,21 +218,21 @@ impl Connection {
         session: SessionKey,
         key: &AddressKey,
     ) -> Option<LinkKey> {
-        let link = self.engine.attach(session, for_address(Role::Receiver, key.text()))?;
-        self.engine.keep_credit(link, self.settings.link_capacity);
+        let link = self.cx.engine.attach(session, for_address(Role::Receiver, key.text()))?;
+        self.cx.engine.keep_credit(link, self.cx.settings.link_capacity);
         self.clients
             .producers
-            .insert(link, Producer::of_router(key.text(), self.settings.link_capacity));
+            .insert(link, Producer::of_router(key.text(), self.cx.settings.link_capacity));
         Some(link)
     }
 
     pub(super) fn too_many_links(&self, key: &AddressKey) {
         crate::log_limited!(
-            self.id,
+            self.cx.id,
             RouterCore,
             Error,
             "[C{}] no link to the interior router for address '{}': there are too many",
-            self.id,
+            self.cx.id,
             key.text()
         );
     }
@@ -252,10 +253,10 @@ impl Connection {
 
     /// Makes a link to the interior router a consumer of an address.
     pub(super) fn serve_by(&self, key: AddressKey, number: u32) -> Option<Consumption> {
-        let edge = self.edge.connection.as_ref()?;
+        let edge = self.cx.edge.as_ref()?;
         let consumer =
             LocalConsumer::behind(edge, self.link_endpoint(number), self.link_capacity());
-        Some(self.node.core.serve(key, consumer, self.now))
+        Some(self.cx.core.serve(key, consumer, self.cx.now))
     }
 
     /// The interior router answered the attach of a link. Returns false when it is none of an
@@ -286,7 +287,7 @@ impl Connection {
                 condition::NOT_ALLOWED,
                 "a link of the edge connection was refused or detached",
             );
-            return self.engine.close(Some(reason), self.now);
+            return self.cx.engine.close(Some(reason), self.cx.now);
         }
         uplink.mesh.take_if(|mesh| mesh.link == link);
         uplink.consumed.forget(link);

@@ -16,7 +16,7 @@ impl Connection {
     /// A delivery for a client that consumes its address.
     pub(in crate::net) fn deliver_to_client(&mut self, delivery: Arc<Delivery>, number: u32) {
         let presettled = delivery.message().presettled;
-        let link = self.consumer_link(number).filter(|_| self.is_open());
+        let link = self.consumer_link(number).filter(|_| self.cx.life.is_open());
         let Some(state) = link.and_then(|link| self.outgoing.links.get(&link)) else {
             return self.refuse_delivery(&delivery);
         };
@@ -28,14 +28,14 @@ impl Connection {
         if full {
             return self.refuse_delivery(&delivery);
         }
-        if self.settings.role == Role::RouteContainer {
-            self.node.core.counters().goes_to_container();
+        if self.cx.settings.role == Role::RouteContainer {
+            self.cx.core.counters().goes_to_container();
         }
         let slot = self.new_slot(delivery, Via::Link(number));
         let Some(link) = link else { return };
         if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
             entry.presettled |= settles;
-            entry.record = self.known.get(&link).map(|known| Arc::clone(known.record()));
+            entry.record = self.cx.records.get(&link).map(|known| Arc::clone(known.record()));
         }
         if !presettled {
             self.expect_settlement();
@@ -45,7 +45,7 @@ impl Connection {
         // Of what nobody waits for, the oldest goes first.
         if overdue {
             let oldest = state.waiting.pop_front();
-            if let Some(known) = self.known.get(&link) {
+            if let Some(known) = self.cx.records.get(&link) {
                 let counts = &known.record().counts;
                 counts.presettled.fetch_add(1, Ordering::Relaxed);
                 counts.dropped.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl Connection {
 
     fn refuse_delivery(&self, delivery: &Delivery) {
         if delivery.message().presettled {
-            self.node.core.counters().dropped();
+            self.cx.core.counters().dropped();
         }
         delivery.outcome(Some(DeliveryState::Released), true);
     }

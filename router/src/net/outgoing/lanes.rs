@@ -58,9 +58,9 @@ impl Lanes {
 impl Connection {
     /// The session for one more streaming link.
     pub(in crate::net) fn streaming_session(&mut self) -> Option<SessionKey> {
-        if self.bounds_unread {
+        if self.cx.peer.bounds_unread {
             let lanes = &mut self.outgoing.lanes.lanes;
-            let begun = if lanes.len() < SESSIONS { self.engine.begin() } else { None };
+            let begun = if lanes.len() < SESSIONS { self.cx.engine.begin() } else { None };
             let shared = || {
                 lanes.iter().filter(|(_, lane)| lane.links > 0).min_by_key(|(_, lane)| lane.links)
             };
@@ -70,7 +70,7 @@ impl Connection {
         }
         match self.links.streaming {
             Some(session) => Some(session),
-            None => Some(*self.links.streaming.insert(self.engine.begin()?)),
+            None => Some(*self.links.streaming.insert(self.cx.engine.begin()?)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Connection {
             if let Some(gauge) = lane.gauge {
                 self.link_gone(gauge);
             }
-            self.engine.end(session, None);
+            self.cx.engine.end(session, None);
         }
     }
 
@@ -101,16 +101,16 @@ impl Connection {
     /// for that.
     pub(super) fn ask_unread(&mut self) {
         self.outgoing.lanes.due = None;
-        if !self.outgoing.is_holding() || !self.settings.role.is_router() {
+        if !self.outgoing.is_holding() || !self.cx.settings.role.is_router() {
             return;
         }
         let mut sessions: HashMap<SessionKey, Vec<u32>> = HashMap::new();
-        let (asking, mut next) = self.outgoing.to_ask(self.now, AT_ONCE);
+        let (asking, mut next) = self.outgoing.to_ask(self.cx.now, AT_ONCE);
         if asking.len() == AT_ONCE {
-            next = Some(self.now + NEXT);
+            next = Some(self.cx.now + NEXT);
         }
         for (slot, link) in asking {
-            if let Some(session) = self.engine.session_of(link) {
+            if let Some(session) = self.cx.engine.session_of(link) {
                 sessions.entry(session).or_default().push(slot);
             }
         }
@@ -118,14 +118,14 @@ impl Connection {
             let lane = self.outgoing.lanes.lanes.entry(session).or_default();
             match lane.gauge {
                 Some(gauge) => {
-                    if self.engine.ask(gauge) {
+                    if self.cx.engine.ask(gauge) {
                         lane.asked.clone_from(&slots);
                         self.outgoing.asked(&slots);
                     }
                 }
                 None if lane.refused => {}
                 None => {
-                    lane.gauge = self.engine.attach(session, streaming_request(self.kind));
+                    lane.gauge = self.cx.engine.attach(session, streaming_request(self.cx.kind));
                     if let Some(gauge) = lane.gauge {
                         self.outgoing.links.insert(gauge, OutLink::new(Purpose::Gauge(session)));
                     }
@@ -139,7 +139,7 @@ impl Connection {
     pub(in crate::net) fn held(&mut self, session: SessionKey, octets: u64) {
         let Some(lane) = self.outgoing.lanes.lanes.get_mut(&session) else { return };
         let slots = std::mem::take(&mut lane.asked);
-        self.outgoing.lanes.ask_at(self.now);
+        self.outgoing.lanes.ask_at(self.cx.now);
         self.told(session, &slots, octets);
     }
 }

@@ -11,7 +11,8 @@ use crate::net::connection::Connection;
 impl Connection {
     /// Writes down how a consumer's link stands.
     pub(super) fn note_link(&self, link: LinkKey) {
-        let (Some(known), Some(state)) = (self.known.get(&link), self.outgoing.links.get(&link))
+        let (Some(known), Some(state)) =
+            (self.cx.records.get(&link), self.outgoing.links.get(&link))
         else {
             return;
         };
@@ -21,8 +22,8 @@ impl Connection {
 
     /// Writes down a link's credit.
     pub(in crate::net) fn note_credit(&self, link: LinkKey) {
-        if let Some(known) = self.known.get(&link) {
-            known.record().counts.set_credit(self.engine.credit(link), self.now);
+        if let Some(known) = self.cx.records.get(&link) {
+            known.record().counts.set_credit(self.cx.engine.credit(link), self.cx.now);
         }
     }
 
@@ -46,7 +47,7 @@ impl Connection {
 
     /// A link has credit and nothing to send.
     pub(super) fn link_free(&mut self, link: LinkKey) {
-        let credit = self.engine.credit(link) > 0;
+        let credit = self.cx.engine.credit(link) > 0;
         let Some(state) = self
             .outgoing
             .links
@@ -67,14 +68,14 @@ impl Connection {
                 self.note_link(link);
                 self.tell_edge();
             }
-            Purpose::Gauge(_) => self.outgoing.lanes.ask_at(self.now),
+            Purpose::Gauge(_) => self.outgoing.lanes.ask_at(self.cx.now),
             Purpose::Stream => {
                 if first {
                     self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
                 }
                 if !state.idle {
                     state.idle = true;
-                    self.outgoing.idle.put(link, self.now);
+                    self.outgoing.idle.put(link, self.cx.now);
                 }
                 self.serve_streams();
             }
@@ -119,23 +120,24 @@ impl Connection {
             Purpose::Consumer => !state.waiting.is_empty(),
             Purpose::Stream | Purpose::Gauge(_) => false,
         };
-        if waits && self.engine.credit(link) > 0 {
+        if waits && self.cx.engine.credit(link) > 0 {
             return;
         }
         state.drain = false;
         if std::mem::take(&mut state.idle) {
             self.outgoing.idle.remove(link);
         }
-        self.engine.drained(link);
+        self.cx.engine.drained(link);
     }
 
     /// Gives up streaming links that a burst has left behind.
     pub(in crate::net) fn shed_idle_links(&mut self) {
-        for link in self.outgoing.idle.shed(self.now, |link| self.engine.has_deliveries(link)) {
+        for link in self.outgoing.idle.shed(self.cx.now, |link| self.cx.engine.has_deliveries(link))
+        {
             if let Some(state) = self.outgoing.links.get_mut(&link) {
                 state.idle = false;
             }
-            self.engine.detach(link, None);
+            self.cx.engine.detach(link, None);
             self.link_gone(link);
         }
         if self.outgoing.idle.settled() {

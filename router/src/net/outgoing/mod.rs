@@ -259,18 +259,18 @@ impl Outgoing {
 impl Connection {
     /// Gives back the room that a burst of links and deliveries has left in this connection.
     fn shrink(&mut self) {
-        self.engine.shrink();
+        self.cx.engine.shrink();
         self.incoming.shrink();
         self.outgoing.shrink();
-        self.known.shrink_to_fit();
+        self.cx.records.shrink_to_fit();
     }
 
     /// Does what is due by now.
     pub(super) fn handle_outgoing_timeout(&mut self) {
-        if self.outgoing.idle.due().is_some_and(|due| due <= self.now) {
+        if self.outgoing.idle.due().is_some_and(|due| due <= self.cx.now) {
             self.shed_idle_links();
         }
-        if self.outgoing.lanes.due().is_some_and(|due| due <= self.now) {
+        if self.outgoing.lanes.due().is_some_and(|due| due <= self.cx.now) {
             self.ask_unread();
         }
     }
@@ -294,9 +294,9 @@ impl Connection {
         });
         let full =
             queue.is_some_and(|queue| self.outgoing.queues[queue].waiting.len() >= MAX_QUEUED);
-        if full || !self.is_open() {
+        if full || !self.cx.life.is_open() {
             if delivery.message().presettled {
-                self.node.core.counters().dropped();
+                self.cx.core.counters().dropped();
             }
             return delivery.outcome(Some(DeliveryState::Released), true);
         }
@@ -319,7 +319,7 @@ impl Connection {
     fn new_slot(&mut self, delivery: Arc<Delivery>, via: Via) -> u32 {
         let slot = self.outgoing.slots.insert(Slot {
             presettled: delivery.message().presettled,
-            begun: self.now,
+            begun: self.cx.now,
             record: None,
             counted: false,
             stuck: false,
@@ -377,9 +377,9 @@ impl Connection {
     fn release(&mut self, slots: impl IntoIterator<Item = u32>) {
         for slot in slots {
             if let Some(entry) = self.outgoing.slots.try_remove(slot as usize) {
-                entry.uncount(self.now);
+                entry.uncount(self.cx.now);
                 if entry.delivery.message().presettled {
-                    self.node.core.counters().dropped();
+                    self.cx.core.counters().dropped();
                 }
                 entry.delivery.outcome(Some(DeliveryState::Released), true);
             }

@@ -24,7 +24,7 @@ impl Connection {
             Some(DeliveryState::Received(received)) => {
                 less =
                     entry.unread.acknowledged(received.section_offset, &mut self.outgoing.unread);
-                let units = if self.bounds_unread { 0 } else { received.section_number };
+                let units = if self.cx.peer.bounds_unread { 0 } else { received.section_number };
                 entry
                     .delivery
                     .acknowledge(received.section_offset, u64::from(units) * ALLOWANCE_UNIT);
@@ -38,7 +38,7 @@ impl Connection {
             Some(state) => {
                 // What began elsewhere is counted when its sender is told.
                 if !entry.outcome && entry.delivery.message().internal {
-                    self.node.core.counters().outcome(&state);
+                    self.cx.core.counters().outcome(&state);
                 }
                 if state.is_outcome() {
                     entry.outcome = true;
@@ -63,7 +63,7 @@ impl Connection {
         }
         if done {
             if !settled {
-                self.engine.settle(key);
+                self.cx.engine.settle(key);
             }
             self.remove_slot(slot);
         }
@@ -79,11 +79,11 @@ impl Connection {
             let Some(entry) = self.outgoing.slots.get_mut(*slot as usize) else { continue };
             // A slot may have gone to another stream meanwhile.
             let Some((link, _)) =
-                entry.sending.filter(|(link, _)| self.engine.session_of(*link) == Some(session))
+                entry.sending.filter(|(link, _)| self.cx.engine.session_of(*link) == Some(session))
             else {
                 continue;
             };
-            less |= entry.unread.told(octets, self.now, &mut self.outgoing.unread);
+            less |= entry.unread.told(octets, self.cx.now, &mut self.outgoing.unread);
             if entry.keeps_link && !entry.unread.is_some() {
                 entry.keeps_link = false;
                 self.link_done(link);

@@ -14,6 +14,7 @@ use crate::core::{Core, Ended, Leads, Message, Notify, Via};
 use crate::net::connection::Connection;
 use crate::net::message_log;
 use crate::net::settings::Kind;
+use crate::net::wake::Wake;
 
 /// Writes the router annotations of a message as it leaves this router, by the uplink of an edge
 /// router or elsewhere.
@@ -54,22 +55,21 @@ impl Connection {
     /// Begins a delivery on a link. It cannot when the link is out of credit.
     pub(super) fn start(&mut self, slot: u32, link: LinkKey) -> bool {
         let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return false };
-        let Some(key) = self.engine.deliver(link, entry.presettled) else { return false };
+        let Some(key) = self.cx.engine.deliver(link, entry.presettled) else { return false };
         if let Some(state) = &entry.delivery.message().state {
-            self.engine.set_state(key, (**state).clone());
+            self.cx.engine.set_state(key, (**state).clone());
         }
         if let Some(state) = self.outgoing.links.get_mut(&link) {
             state.busy = true;
         }
         entry.sending = Some((link, key));
-        let strips = self.kind == Kind::Normal && self.settings.strip_out;
+        let strips = self.cx.kind == Kind::Normal && self.cx.settings.strip_out;
         let message = entry.delivery.message();
-        message_log::note(&self.settings.message_logging, self.id, "Sent", &message.sections);
+        message_log::note(&self.cx.settings.message_logging, self.cx.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
         if !strips {
-            let uplink =
-                self.edge.connection.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
-            annotate(&self.node.core, message, uplink, &mut head);
+            let uplink = self.cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
+            annotate(&self.cx.core, message, uplink, &mut head);
         }
         // The head is sent with the next turn, mostly, and its room goes to the next delivery.
         entry.chunks = std::mem::take(&mut self.outgoing.spare);
@@ -77,17 +77,19 @@ impl Connection {
         entry.chunks.push_back(message.sections.clone());
         self.outgoing.by_key.insert(key, slot);
         if entry.record.is_none() {
-            entry.record = self.known.get(&link).map(|known| Arc::clone(known.record()));
+            entry.record = self.cx.records.get(&link).map(|known| Arc::clone(known.record()));
         }
         if let Some(record) = &entry.record {
-            record.counts.begin(entry.presettled, self.now);
+            record.counts.begin(entry.presettled, self.cx.now);
             entry.counted = !entry.presettled;
-            if self.kind == Kind::Normal {
-                record.counts.by_ingress.count(self.node.core.ingress_number(message));
+            if self.cx.kind == Kind::Normal {
+                record.counts.by_ingress.count(self.cx.core.ingress_number(message));
             }
         }
-        self.octets.delivery(self.now);
-        entry.delivery.set_consumer(Notify::Slot(Arc::clone(&self.mailbox), slot));
+        self.cx.octets.delivery(self.cx.now);
+        entry
+            .delivery
+            .set_consumer(Notify::Slot(Arc::clone(&self.cx.mailbox), Wake::Outgoing(slot).into()));
         self.make_ready(slot);
         true
     }
@@ -97,11 +99,11 @@ impl Connection {
         if let Some(entry) = self.outgoing.slots.get(slot as usize).filter(|entry| entry.sent) {
             let Some((_, key)) = entry.sending else { return };
             if let Some(state) = entry.delivery.sender_state() {
-                self.engine.set_state(key, state);
+                self.cx.engine.set_state(key, state);
             }
             // What its receiver left to be settled, its sender has settled now.
             if entry.delivery.is_sender_settled() {
-                self.engine.settle(key);
+                self.cx.engine.settle(key);
                 self.remove_slot(slot);
             }
             return;
@@ -124,7 +126,7 @@ impl Connection {
 
     /// Makes frames of what is ready, up to one write.
     pub(in crate::net) fn gather(&mut self) {
-        while self.engine.output().len() < GATHER
+        while self.cx.engine.output().len() < GATHER
             && let Some(slot) = self.outgoing.ready.pop_front()
         {
             self.send_slot(slot);
@@ -145,7 +147,7 @@ impl Connection {
         let (mut taken, mut starved) = (0, false);
         if entry.ended.is_none() {
             // What other messages leave unread is not told by anybody.
-            if self.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
+            if self.cx.peer.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
                 let room =
                     usize::try_from(entry.unread.room(self.outgoing.unread)).unwrap_or(usize::MAX);
                 // Without room nothing is taken, but that the stream has ended is heard.
@@ -164,7 +166,7 @@ impl Connection {
                 if !entry.held {
                     entry.held = true;
                     self.outgoing.held.push(slot);
-                    self.outgoing.lanes.ask_at(self.now);
+                    self.outgoing.lanes.ask_at(self.cx.now);
                 }
                 return;
             }
@@ -176,7 +178,7 @@ impl Connection {
         }
         let last = entry.ended == Some(Ended::Complete);
         while !entry.chunks.is_empty() || last {
-            if !self.engine.send_part(key, &mut entry.chunks, last) {
+            if !self.cx.engine.send_part(key, &mut entry.chunks, last) {
                 entry.park();
                 return self.outgoing.parked.push(slot);
             }
@@ -185,7 +187,7 @@ impl Connection {
             }
         }
         if aborted {
-            if !self.engine.abort(key) {
+            if !self.cx.engine.abort(key) {
                 entry.park();
                 return self.outgoing.parked.push(slot);
             }
@@ -202,7 +204,7 @@ impl Connection {
         if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
             entry.sent = true;
             if let (Some((_, key)), Some(state)) = (entry.sending, entry.delivery.sender_state()) {
-                self.engine.set_state(key, state);
+                self.cx.engine.set_state(key, state);
             }
             if entry.presettled && !entry.delivery.message().presettled {
                 entry.delivery.outcome(Some(DeliveryState::Accepted), true);
@@ -214,7 +216,7 @@ impl Connection {
                 if let Some((_, key)) =
                     entry.sending.filter(|_| !entry.presettled && !entry.settled)
                 {
-                    self.engine.settle(key);
+                    self.cx.engine.settle(key);
                 }
                 self.remove_slot(slot);
             } else if entry.unread.is_some() {
@@ -229,7 +231,7 @@ impl Connection {
         let Some(mut entry) = self.outgoing.slots.try_remove(slot as usize) else { return };
         entry.chunks.clear();
         self.outgoing.spare = reuse(&mut entry.chunks, std::mem::take(&mut self.outgoing.spare));
-        entry.uncount(self.now);
+        entry.uncount(self.cx.now);
         if let Some((_, key)) = entry.sending {
             self.outgoing.by_key.remove(&key);
         }
@@ -249,7 +251,7 @@ impl Connection {
             }
             self.make_ready(slot);
         }
-        self.outgoing.lanes.ask_at(self.now);
+        self.outgoing.lanes.ask_at(self.cx.now);
     }
 }
 
