@@ -1,4 +1,5 @@
-//! A connection with one pair of links: requests go out by the one, answers come in by the other.
+//! A connection with one pair of links: requests leave by one link, and responses arrive on the
+//! other.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -24,21 +25,21 @@ use crate::clock::Clock;
 use crate::socket::{DialOptions, Kind, Resolver, dial};
 use crate::tls::{HandshakeError, Session, SessionError};
 
-/// Octets read from the socket at once.
+/// Bytes read from the socket at once.
 const READ: usize = 64 * 1024;
-/// The largest frame taken.
+/// Largest frame that the client accepts, in bytes.
 const MAX_FRAME: u32 = 64 * 1024;
-/// Frames that may arrive before the peer is told that more may.
+/// Frames that may arrive before the client opens its window again.
 const WINDOW: u32 = 256;
-/// How long a farewell may take.
+/// Longest time for the close.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The longest time that a step may be given: timers do not reach to the end of time.
+/// Longest time for a step, since timers do not reach to the end of time.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A link, and whether the peer has attached it.
 struct Link {
     key: LinkKey,
-    /// What it is called in errors.
+    /// Its name in errors.
     name: String,
     attached: bool,
 }
@@ -51,7 +52,7 @@ pub(super) struct Connection {
     input: BytesMut,
     scratch: Vec<u8>,
     clock: Clock,
-    /// Where to, for errors.
+    /// The peer's URL, for errors.
     pub(super) url: String,
     container: String,
     limit: Duration,
@@ -65,13 +66,15 @@ pub(super) struct Connection {
     arriving: Vec<u8>,
     /// Messages that have arrived.
     pub(super) arrived: VecDeque<Vec<u8>>,
-    /// The request that is on its way, and what became of it.
+    /// The request that is under way, and its outcome.
     request: Option<OutgoingKey>,
     outcome: Option<DeliveryState>,
 }
 
 impl Connection {
     /// Connects, and opens an AMQP connection.
+    ///
+    /// # Errors The host cannot be reached, TLS or AMQP fails, or the time is over.
     pub(super) async fn open(options: &Options) -> Result<Self, ClientError> {
         let limit = options.timeout.min(LONGEST);
         let (connector, layer) = (options.connector()?, options.layer()?);
@@ -80,7 +83,7 @@ impl Connection {
         let deadline = Deadline::now() + limit;
         let timed_out =
             |_| ClientError::TimedOut { url: url.clone(), doing: Doing::Opening, limit };
-        // The deadline around it is the one that counts.
+        // The deadline around the dial is the one that counts.
         let spare = limit.saturating_add(FAREWELL);
         let how = DialOptions {
             lookup: spare,
@@ -107,9 +110,9 @@ impl Connection {
             container_id: container.clone(),
             hostname: Some(options.url.host.clone()),
             max_frame_size: MAX_FRAME,
-            // A router attaches links of its own to a container, on sessions of its own.
+            // A router attaches links of its own to a container, on further sessions.
             channel_max: 15,
-            // A dead peer is noticed by the deadline of each step.
+            // The deadline of each step detects a dead peer.
             idle_timeout: Duration::ZERO,
             handshake_timeout: Duration::ZERO,
             incoming_window: WINDOW,
@@ -142,7 +145,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Attaches the pair of links, the sender to `address`, in place of the pair there was.
+    /// Attaches a pair of links, with the sender to `address`, in place of the former pair.
     pub(super) async fn attach(&mut self, address: &str) -> Result<(), ClientError> {
         for link in [self.sender.take(), self.receiver.take()].into_iter().flatten() {
             self.engine.detach(link.key, None);
@@ -192,14 +195,16 @@ impl Connection {
         Ok(Link { key, name, attached: false })
     }
 
-    /// Lets one message come.
+    /// Gives credit for one message.
     pub(super) fn expect_one(&mut self) {
         if let Some(receiver) = &self.receiver {
             self.engine.set_credit(receiver.key, 1, false);
         }
     }
 
-    /// Sends a message, and waits until the peer has taken it.
+    /// Sends a message, and waits for its outcome.
+    ///
+    /// # Errors The outcome is not `accepted`, the connection ends, or the time is over.
     pub(super) async fn send(
         &mut self,
         address: &str,
@@ -238,7 +243,7 @@ impl Connection {
         Ok(self.arrived.pop_front().unwrap_or_default())
     }
 
-    /// Says good-bye. Whatever comes of it, the connection is over.
+    /// Closes the connection politely, within a second. Reports no error.
     pub(super) async fn close(mut self) {
         self.engine.close(None, self.clock.now());
         let deadline = Deadline::now() + FAREWELL.min(self.limit);
@@ -257,7 +262,7 @@ impl Connection {
         ClientError::Disconnected { url: self.url.clone(), why }
     }
 
-    /// Drives the connection until something is so, within the time that a step has.
+    /// Drives the connection until `so` holds, within the time for a step.
     async fn until(&mut self, doing: Doing, so: impl Fn(&Self) -> bool) -> Result<(), ClientError> {
         let deadline = Deadline::now() + self.limit;
         loop {
@@ -275,7 +280,7 @@ impl Connection {
         }
     }
 
-    /// Writes what is to be written, and waits for octets or for a timer. Returns false when the
+    /// Writes the waiting bytes, and waits for bytes or for a timer. Returns false once the
     /// deadline has passed.
     async fn turn(&mut self, deadline: Deadline) -> Result<bool, ClientError> {
         self.write().await?;
@@ -285,7 +290,7 @@ impl Connection {
             self.hear()?;
         }
         if received.end.is_some() && !self.engine.is_closed() {
-            // What was said last may say why.
+            // The peer's last frames may hold its reason.
             self.handle_events()?;
             let hint = if self.engine.is_open() {
                 ""
@@ -324,7 +329,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// Acts on what has been read.
+    /// Hands the bytes that were read to the engine, and handles its events.
     fn hear(&mut self) -> Result<(), ClientError> {
         let now = self.clock.now();
         while self.engine.handle_input(&mut self.input, now) {
@@ -348,7 +353,7 @@ impl Connection {
         match flushed {
             Ok(_) => Ok(()),
             Err(error) => {
-                // The peer may have said why before it closed.
+                // The peer may have sent its reason before it closed.
                 let _ = timeout_at(Deadline::now() + FAREWELL, self.socket.readable()).await;
                 match self.session.receive(&self.socket, &mut self.scratch, &mut self.input) {
                     Err(SessionError::Alert(alert)) => Err(self.broken(SessionError::Alert(alert))),
@@ -396,7 +401,7 @@ impl Connection {
                     if self.request == Some(delivery) {
                         match state.filter(DeliveryState::is_outcome) {
                             Some(state) => self.outcome = Some(state),
-                            // Settled without a word: taken.
+                            // A settlement without a state counts as accepted.
                             None if settled => {
                                 self.outcome = self.outcome.take().or(Some(DeliveryState::Accepted))
                             }
@@ -440,7 +445,8 @@ impl Connection {
         Ok(())
     }
 
-    /// A link whose far terminus is missing is about to be detached, with the reason.
+    /// Records an attached link. If the far terminus is missing, the peer is about to detach the
+    /// link and give its reason.
     fn attached(&mut self, link: LinkKey, attach: Attach) {
         if let Some(sender) = self.sender.as_mut().filter(|sender| sender.key == link) {
             sender.attached = attach.target.is_some();

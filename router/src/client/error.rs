@@ -1,4 +1,4 @@
-//! Why a management node gave no answer, or which.
+//! The errors of a request to a management node.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use super::url::UrlError;
 use crate::socket::DialError;
 use crate::tls::HandshakeError;
 
-/// What was waited for.
+/// The step that the client waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// The connection is made and opened.
+    /// Connect, and open the AMQP connection.
     Opening,
-    /// The links to a management node, whose address this is, are attached.
+    /// Attach the links to the management node at this address.
     Attaching(String),
-    /// A request is sent to this address.
+    /// Send a request to this address.
     Sending(String),
-    /// A response comes.
+    /// Wait for the response.
     Waiting,
 }
 
@@ -36,98 +36,99 @@ impl fmt::Display for Doing {
     }
 }
 
-/// Why a question has no answer.
+/// The reason why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The URL means nothing.
+    /// The URL is malformed.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// An option means nothing; the text says which.
+    /// An option is wrong. The text names it.
     #[error("{0}")]
     Option(String),
-    /// The files for TLS cannot be used.
+    /// A file for TLS cannot be used.
     #[error("{0}")]
     Files(String),
     /// The host cannot be reached.
     #[error("Connection {url} disconnected: {source}")]
     Dial {
-        /// Where to.
+        /// The peer's URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: DialError,
     },
-    /// No TLS session came about, or it was ended by an alert.
+    /// The TLS handshake failed, or an alert ended the session.
     #[error("Connection {url} disconnected: SSL Failure: {}", tls(.source))]
     Tls {
-        /// Where to.
+        /// The peer's URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: HandshakeError,
     },
-    /// The peer closed the connection, or it was lost.
+    /// The peer closed the connection, or the connection was lost.
     #[error("Connection {url} disconnected: {why}")]
     Disconnected {
-        /// Where to.
+        /// The peer's URL.
         url: String,
-        /// Why.
+        /// The cause, in words.
         why: String,
     },
-    /// Nothing came in time.
+    /// A step took too long.
     #[error("Connection {url} timed out: {doing}")]
     TimedOut {
-        /// Where to.
+        /// The peer's URL.
         url: String,
-        /// What was waited for.
+        /// The step.
         doing: Doing,
-        /// For how long.
+        /// Its time limit.
         limit: Duration,
     },
     /// The peer detached a link.
     #[error("{link} closed{}", reason(.error))]
     Detached {
-        /// Which link.
+        /// The link's name.
         link: String,
-        /// Why.
+        /// The peer's reason.
         error: Option<Error>,
     },
-    /// The request was not taken.
+    /// The peer did not accept the request.
     #[error("the request to {address} was {}", outcome(.state))]
     NotAccepted {
-        /// Where to.
+        /// The address of the management node.
         address: String,
-        /// What became of it.
+        /// The outcome of the request.
         state: DeliveryState,
     },
-    /// The answer is no.
+    /// The node refused the request.
     #[error("{description}")]
     Status {
-        /// The kind of no.
+        /// The status of the refusal.
         status: Status,
-        /// What the node says.
+        /// The node's description.
         description: String,
     },
-    /// The answer is yes, but not the yes to this question.
+    /// The node carried the request out, but with an unexpected status.
     #[error("Response was {0}({1}) but expected {2}({3}): {description}", .status.0, .status.text(), .expected.0, .expected.text())]
     Unexpected {
-        /// The answer's status.
+        /// The status of the response.
         status: Status,
-        /// The one that was due.
+        /// The expected status.
         expected: Status,
-        /// What the node says.
+        /// The node's description.
         description: String,
     },
-    /// The answer cannot be read.
+    /// The response cannot be read.
     #[error("the response cannot be read: {0}")]
     Response(#[from] Problem),
-    /// The answer to a query goes on and on.
+    /// A query has too many results.
     #[error("the query has more than {0} results: use --limit, or ask for one type")]
     TooMany(usize),
-    /// The answer to a query is no table.
+    /// The response to a query is no table.
     #[error("the response to a query has no attributeNames or no results")]
     NoTable,
 }
 
-/// What is wrong with the peer's certificate is first said in the words that tools of TLS use.
+/// Describes an error of TLS. Problems of the peer's certificate begin in the words that other
+/// tools use.
 fn tls(error: &HandshakeError) -> String {
     match error {
         HandshakeError::UnknownIssuer { subject, issuer } => format!(

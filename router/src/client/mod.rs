@@ -1,8 +1,11 @@
-//! A client of management nodes: what the tools ask running routers with.
+//! A client of management nodes, with which the tools query running routers.
 //!
-//! `url` reads where to connect, `options` how, `connection` owns the socket and drives the AMQP
-//! engine, `node` asks and awaits the answers, `error` says why there is none. What is asked and
-//! how answers look on a terminal is the tools' business.
+//! * `url` reads the place to connect to, and `options` holds TLS, SASL and time limits.
+//! * `connection` owns the socket and drives the AMQP engine.
+//! * `node` sends requests and awaits responses.
+//! * `error` holds the reasons of failures.
+//!
+//! The tools choose the requests and print the responses.
 
 mod connection;
 mod error;

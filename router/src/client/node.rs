@@ -1,4 +1,4 @@
-//! A management node and the questions that it is asked.
+//! A management node, with requests and their responses.
 
 use skupper_proto::amqp::Value;
 use skupper_proto::annotations::{self, Parsed};
@@ -8,22 +8,22 @@ use super::connection::Connection;
 use super::error::ClientError;
 use super::options::Options;
 
-/// Rows asked for at once: answers stay of a size that any router sends and any client takes.
+/// Rows of one page. A page is small enough for any router to send and for any client to take.
 const PAGE: usize = 500;
 
-/// Rows taken in all. Ten times what the largest networks have; a router that never comes to an end
-/// is no router.
+/// Most rows of a query, ten times those of the largest networks. The bound ends a query to a
+/// router that sends rows without end.
 const MAX_ROWS: usize = 1_000_000;
 
-/// A management node, over a connection of its own.
+/// A management node, reached over a connection of its own.
 pub struct Node {
     connection: Connection,
     address: String,
     requests: u64,
 }
 
-/// The address of the management node of a router: of the one that is connected to, of another
-/// interior router, or of an edge router.
+/// Returns the address of a management node: of the connected router, of another interior router,
+/// or of an edge router.
 pub fn node_address(router: Option<&str>, edge_router: Option<&str>) -> String {
     match (router, edge_router) {
         (Some(id), _) => format!("_topo/0/{id}/$management"),
@@ -32,8 +32,8 @@ pub fn node_address(router: Option<&str>, edge_router: Option<&str>) -> String {
     }
 }
 
-/// A message without the section that routers put before it, which a listener with
-/// `stripAnnotations: no` leaves on.
+/// Returns a message without the router annotations at its beginning. A listener with
+/// `stripAnnotations: no` leaves them on.
 fn without_annotations(message: &[u8]) -> &[u8] {
     match annotations::parse(message) {
         Ok(Parsed::Present(annotations)) => message.get(annotations.length..).unwrap_or_default(),
@@ -44,8 +44,7 @@ fn without_annotations(message: &[u8]) -> &[u8] {
 impl Node {
     /// Connects, and attaches to the management node at `address`.
     ///
-    /// # Errors
-    /// What stands in the way: the files, the network, the peer, time.
+    /// # Errors The files, the network or the peer prevent it, or the time is over.
     pub async fn connect(options: &Options, address: &str) -> Result<Self, ClientError> {
         let mut connection = Connection::open(options).await?;
         match connection.attach(address).await {
@@ -57,25 +56,24 @@ impl Node {
         }
     }
 
-    /// Goes on with another management node, by way of the same router.
+    /// Attaches to another management node, over the same connection.
     ///
-    /// # Errors
-    /// The peer refuses, or is silent.
+    /// # Errors The peer refuses, or does not answer in time.
     pub async fn turn_to(&mut self, address: &str) -> Result<(), ClientError> {
         self.connection.attach(address).await?;
         address.clone_into(&mut self.address);
         Ok(())
     }
 
-    /// Says good-bye.
+    /// Closes the connection politely.
     pub async fn close(self) {
         self.connection.close().await;
     }
 
-    /// Sends a request and waits for the body of the response, whose status has to be `expected`.
+    /// Sends a request and waits for the body of its response, which must have the status
+    /// `expected`.
     ///
-    /// # Errors
-    /// No response, one that cannot be read, or one with another status.
+    /// # Errors No response, one that cannot be read, or one with another status.
     pub async fn call(&mut self, request: Request, expected: Status) -> Result<Value, ClientError> {
         self.requests = self.requests.wrapping_add(1);
         let correlation_id = Value::string(self.requests.to_string());
@@ -94,7 +92,7 @@ impl Node {
             if response.correlation_id.as_ref() == Some(&correlation_id) {
                 break response;
             }
-            // The late answer to a question that was given up.
+            // This is the late response to a request that was given up.
             self.connection.expect_one();
         };
         let Response { status, description, body, .. } = response;
@@ -107,11 +105,12 @@ impl Node {
         }
     }
 
-    /// Entities of a type, or of all types: the attributes of these names, or all if there are
-    /// none; as many entities as `limit` says, or all of them.
+    /// Returns entities of a type, or of all types.
     ///
-    /// # Errors
-    /// Those of [`Node::call`], and an answer that is no table.
+    /// Returns the attributes of these names, or all attributes if there are no names. Returns at
+    /// most `limit` entities, or all without a limit.
+    ///
+    /// # Errors Those of [`Node::call`], and a response that is no table.
     pub async fn query(
         &mut self,
         entity_type: Option<&str>,
@@ -129,7 +128,7 @@ impl Node {
             let body = self.call(request, Status::OK).await?;
             let page = Table::from_body(body).ok_or(ClientError::NoTable)?;
             let rows = page.results.len();
-            // C routers page only what their core knows; of all else they send all of it, each
+            // C routers page only the entities of their core. They send all others at once, each
             // time.
             let known = ["name", "identity"].iter().any(|name| page.column(name).is_some());
             if known && rows > 0 && all.results.ends_with(&page.results) {
@@ -142,7 +141,7 @@ impl Node {
             if all.results.len() > MAX_ROWS {
                 return Err(ClientError::TooMany(MAX_ROWS));
             }
-            // A node that pays no heed to the count has sent everything.
+            // A node that ignores the count has sent everything.
             if rows != count || rows >= left {
                 all.results.truncate(limit.unwrap_or(usize::MAX));
                 return Ok(all);

@@ -1,4 +1,4 @@
-//! How to connect: TLS and SASL.
+//! The options of a connection: TLS, SASL and time limits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::tls::{
     Connector, Profile, ProfileConfig, ProfileError, ProfileProblem, ServerVerification,
 };
 
-/// Where systems keep the public authorities, in the order of trying.
+/// The systems' files of public authorities, in the order of trying.
 const SYSTEM_AUTHORITIES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -22,33 +22,33 @@ const SYSTEM_AUTHORITIES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// How to reach a management node.
+/// The options of a connection to a management node.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to.
+    /// The place to connect to.
     pub url: Url,
-    /// What we call ourselves: the beginning of our container id.
+    /// The tool's name, with which its container id begins.
     pub name: &'static str,
-    /// How long each step may take: to connect, to attach, to be answered.
+    /// Time for each step: to connect, to attach, to get a response.
     pub timeout: Duration,
-    /// Used when the URL says `amqps`.
+    /// TLS, for the scheme `amqps`.
     pub tls: TlsOptions,
-    /// Used with TLS, and when it is not empty.
+    /// SASL, used with TLS, and whenever it is not empty.
     pub sasl: SaslOptions,
 }
 
-/// The client's side of TLS. Its `Debug` form leaves the password out.
+/// The client's side of TLS. Its `Debug` form omits the password.
 #[derive(Clone, Default)]
 pub struct TlsOptions {
-    /// PEM certificates of the authorities to believe; without it those of the system.
+    /// PEM certificates of the trusted authorities; `None` for those of the system.
     pub trust: Option<PathBuf>,
-    /// Our PEM certificate.
+    /// The client's PEM certificate.
     pub certificate: Option<PathBuf>,
     /// Its PEM key.
     pub key: Option<PathBuf>,
     /// The password of the key.
     pub password: Option<String>,
-    /// Whether the server's certificate need not be for the host that is dialed.
+    /// True if the server's certificate may be for another host.
     pub any_name: bool,
 }
 
@@ -63,10 +63,10 @@ impl fmt::Debug for TlsOptions {
     }
 }
 
-/// The client's side of SASL. Its `Debug` form leaves the password out.
+/// The client's side of SASL. Its `Debug` form omits the password.
 #[derive(Clone, Default)]
 pub struct SaslOptions {
-    /// Names of the mechanisms that may be used, apart by blanks or commas; without it all.
+    /// Allowed mechanisms, separated by blanks or commas; `None` for all.
     pub mechanisms: Option<String>,
     /// The user's name.
     pub user: Option<String>,
@@ -84,7 +84,9 @@ impl fmt::Debug for SaslOptions {
 }
 
 impl Options {
-    /// What makes TLS sessions; `None` when none is wanted.
+    /// Returns the maker of TLS sessions; `None` for the scheme `amqp`.
+    ///
+    /// # Errors A file for TLS cannot be used.
     pub(super) fn connector(&self) -> Result<Option<Connector>, ClientError> {
         if self.url.scheme == Scheme::Amqp {
             return Ok(None);
@@ -111,9 +113,13 @@ impl Options {
         connector.map(Some).map_err(|error| ClientError::Files(files_text(&error)))
     }
 
-    /// What is spoken before AMQP. Whoever gives a user name or a certificate is anonymous
-    /// nevertheless where the router knows nothing better: the C router's tools do the same,
-    /// and the router says what an anonymous user may do.
+    /// Returns the SASL layer.
+    ///
+    /// A client with a user name or a certificate still falls back to ANONYMOUS, if the router
+    /// knows no better mechanism. The C router's tools do the same, and the router limits an
+    /// anonymous user.
+    ///
+    /// # Errors A name or password cannot be sent, or no allowed mechanism can be used.
     pub(super) fn layer(&self) -> Result<Layer, ClientError> {
         let sasl_options = &self.sasl;
         let SaslOptions { mechanisms, user, password } = sasl_options;
@@ -172,7 +178,7 @@ impl Options {
     }
 }
 
-/// A profile's problem in the words of the command line.
+/// Describes a profile's problem in terms of the command line.
 fn files_text(error: &ProfileError) -> String {
     let option = match error.attribute {
         "caCertFile" => "--ssl-trustfile",

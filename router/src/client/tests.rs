@@ -1,5 +1,4 @@
-//! The client against a router that is played by the engine's other end, over the loopback
-//! interface.
+//! Tests of the client against a router, which the engine's other end plays over loopback.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -18,10 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// What the played router does.
+/// The behavior of the router.
 #[derive(Clone, Copy, Default)]
 struct Play {
-    /// SASL mechanisms offered; none: bare AMQP.
+    /// Offered SASL mechanisms; empty for bare AMQP.
     mechanisms: &'static [&'static str],
     /// Refuses the link to this address.
     refuses: Option<&'static str>,
@@ -29,15 +28,15 @@ struct Play {
     deaf: bool,
     /// Releases requests.
     releases: bool,
-    /// Closes the connection instead of an answer.
+    /// Closes the connection instead of a response.
     closes: bool,
-    /// Leaves router annotations on its answers.
+    /// Leaves router annotations on its responses.
     annotates: bool,
-    /// Answers a question nobody asked first.
+    /// First sends a response that belongs to no request.
     babbles: bool,
 }
 
-/// Plays one connection. Requests are answered by `answer`, in order.
+/// Plays one connection, and answers its requests with `answer`, in order.
 async fn play(
     listener: &TcpListener,
     play: Play,
@@ -188,7 +187,7 @@ fn options(port: u16) -> Options {
     }
 }
 
-/// Runs a client and the router that it talks to.
+/// Runs a client and its router.
 async fn with<T>(
     played: Play,
     answer: impl FnMut(&Request) -> Option<Response>,
@@ -329,7 +328,7 @@ async fn queries_are_paged() {
         let table = with(Play::default(), answer, |_| {}, query).await.unwrap();
         assert_eq!((table.results.len(), asked), (expected, questions), "{total} {limit:?}");
     }
-    // A router that sends all it has, whatever is asked for.
+    // This router sends all its rows, whatever the request's page is.
     for (total, limit, expected) in
         [(500, None, 500), (700, None, 700), (5, Some(2), 2), (2, Some(5), 2)]
     {

@@ -1,16 +1,15 @@
-//! Where to connect: `amqp://user:password@host:port/address`, of which everything but the host may
-//! be left out, and that too.
+//! The place to connect to: `amqp://user:password@host:port/address`. Each part may be absent.
 
 use std::fmt;
 
 use crate::socket::service_port;
 
-/// Whether TLS is spoken.
+/// The scheme, which decides on TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// `amqp`: without.
+    /// `amqp`: without TLS.
     Amqp,
-    /// `amqps`: with.
+    /// `amqps`: with TLS.
     Amqps,
 }
 
@@ -23,40 +22,40 @@ impl Scheme {
     }
 }
 
-/// A URL, taken apart. Its `Display` form leaves user and password out.
+/// A parsed URL. Its `Display` form omits user and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
-    /// Whether TLS is spoken.
+    /// The scheme.
     pub scheme: Scheme,
     /// The user's name, decoded.
     pub user: Option<String>,
     /// The user's password, decoded.
     pub password: Option<String>,
-    /// A host name or an address, without brackets.
+    /// The host name or address, without brackets.
     pub host: String,
-    /// A port.
+    /// The port.
     pub port: u16,
-    /// The address of a node there, if one is named.
+    /// The address of a node, if the URL names one.
     pub path: Option<String>,
 }
 
-/// What is wrong with a URL.
+/// The fault of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// The port.
+    /// The port is unknown.
     #[error("Not a valid port number or service name: '{0}'")]
     Port(String),
-    /// The scheme.
+    /// The scheme is unknown.
     #[error("Not a scheme for AMQP: '{0}' (amqp or amqps)")]
     Scheme(String),
 }
 
 impl Url {
-    /// Reads a URL, or a part of one such as `host`, `host:port` or `[::1]:port`. Without a host it
-    /// is this one, without a port that of the scheme.
+    /// Reads a URL, or a part of one such as `host`, `host:port` or `[::1]:port`.
     ///
-    /// # Errors
-    /// An unknown scheme, or a port that is neither a number nor a known name.
+    /// A missing host means this machine, and a missing port means that of the scheme.
+    ///
+    /// # Errors An unknown scheme, or a port that is neither a number nor a known name.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if !scheme.contains(['/', '@', ':']) => (scheme, rest),
@@ -110,7 +109,7 @@ impl fmt::Debug for Url {
     }
 }
 
-/// Takes `%41` for `A`. What does not decode stays as it is.
+/// Decodes `%41` to `A`. Text that does not decode stays as it is. Empty text becomes `None`.
 fn text_of(text: &str) -> Option<String> {
     if text.is_empty() {
         return None;

@@ -1,16 +1,15 @@
-//! Answers that take time, made where nobody waits for them but those who asked.
+//! Makes slow answers on threads for blocking work, so that only their clients wait.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Answers of one port that are made at the same time: scrapers are one or two, and each more would
-/// take a processor from traffic.
+/// Answers of one port made at the same time. There are one or two scrapers, and each further
+/// answer would take a processor from traffic.
 const AT_ONCE: usize = 2;
 
-/// Makes answers that look through all there is: with many connections, links and addresses each
-/// takes milliseconds, for which the thread of health probes and routing timers must not stand
-/// still.
+/// Makes answers that read whole tables. With many connections, links and addresses each takes
+/// milliseconds, and the thread of health probes and routing timers must not stop for so long.
 #[derive(Clone, Debug)]
 pub struct Aside(Arc<Semaphore>);
 
@@ -21,17 +20,17 @@ impl Default for Aside {
 }
 
 impl Aside {
-    /// Makes an answer on another thread, in its turn; `None` if that thread panicked.
+    /// Makes an answer on another thread, in turn. Returns `None` if that thread panicked. A caller
+    /// that goes away does not stop the work.
     pub async fn make<T: Send + 'static>(
         &self,
         answer: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let place = Arc::clone(&self.0).acquire_owned().await.ok()?;
         let made = tokio::task::spawn_blocking(move || {
             let answer = answer();
-            // The place is free when the work is done, even if nobody waits for the answer any
-            // more.
+            // The work frees its place when it ends, even if the caller has gone.
             drop(place);
             answer
         });

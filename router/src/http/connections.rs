@@ -1,14 +1,13 @@
-//! The accept loop under every HTTP port: one request a connection, a bound on connections, a
+//! The accept loop under every HTTP port: one request a connection, bounded connections, and a
 //! deadline on everything.
 //!
-//! Places are shared between the sources of connections (`socket::Places`): a crowd that says
-//! nothing keeps no probe out.
+//! The sources of connections share the places (`socket::Places`), so a silent crowd keeps no probe
+//! out.
 //!
-//! A request may ask for another protocol: then the connection is handed to whoever speaks it, and
-//! is no longer HTTP's.
+//! A request may ask for another protocol. The loop then hands the connection to a [`Successor`].
 //!
-//! Connections are not kept alive: the askers are probes, scrapers and a command, a few requests a
-//! second at most, and a connection that ends after its answer needs no rule for when it is idle.
+//! The loop keeps no connection alive after its answer. Its clients are probes, scrapers and a
+//! command, with a few requests a second. So it needs no rule for idle connections.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -32,35 +31,35 @@ use super::files::Content;
 use crate::socket::{Descriptor, Neighbors, Phase, Place, Places, Purpose, Source};
 use crate::tls::Session;
 
-/// An answer: whole in memory, or a file's content.
+/// An answer: a body in memory, or a file's content.
 pub type Answer = Response<Either<Full<Bytes>, Content>>;
 
-/// A request's body is read to its end, so that closing does not reset the connection under the
-/// answer, up to this.
+/// Most bytes read of a request's body. The loop reads the body so that the close does not reset
+/// the connection under the answer.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Room for one request head: what a browser with all its cookies sends fits, and 64 connections
-/// take half a MiB.
+/// Buffer for a request head. A browser's head with all its cookies fits, and 64 connections take
+/// half a MiB.
 const HEAD_LIMIT: usize = 8 * 1024;
 
-/// How long accepting rests after it failed. It fails when the process is out of descriptors or
-/// memory, and would at once again.
+/// Pause after a failed accept. It fails when descriptors or memory are short, and would fail again
+/// at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may stay without a request. Probes and browsers send theirs at once.
+/// Longest time for the first bytes of a connection. Probes and browsers send them at once.
 pub(super) const SILENCE: Duration = Duration::from_secs(2);
 
-/// The part of the places that is kept for this machine and for neighbors: one in so many.
+/// One place in so many is kept for this machine and for neighbors.
 const KEPT: usize = 8;
 
-/// What one port grants to all of its clients together, and to each.
+/// The limits of one port, for all its connections and for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections served at the same time; a bounded number more wait.
+    /// Connections served at the same time. A bounded number more may wait.
     pub connections: usize,
-    /// For the request's head, once the connection is open.
+    /// Time for the request's head, once the connection is open.
     pub head: Duration,
-    /// For the connection as a whole: a client that does not read its answer is cut off.
+    /// Time for the whole connection. A client that does not read its answer loses the connection.
     pub whole: Duration,
 }
 
@@ -70,51 +69,55 @@ impl Default for Limits {
     }
 }
 
-/// What accepts connections.
+/// A source of connections.
 pub trait Accept: Send {
-    /// A connection as it is accepted.
+    /// A connection as accepted.
     type Raw: Send + 'static;
-    /// What HTTP is spoken on.
+    /// The stream that carries HTTP.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// What its descriptors are for.
+    /// The purpose of its descriptors.
     const PURPOSE: Purpose = Purpose::Http;
 
-    /// Waits for the next, and tells where it comes from; must be cancel safe.
+    /// Waits for the next connection, and returns it with its source. Must be cancel safe.
+    ///
+    /// # Errors The system refuses, for example for lack of descriptors.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
 
-    /// Makes a connection ready to speak on, TLS for example, in its own task; `None` if that
-    /// fails. It has a deadline of its own, to tell why it failed. It says of `place` when the
-    /// client has begun to speak.
+    /// Opens the stream on a connection, with a TLS handshake for example. Runs in the connection's
+    /// task.
+    ///
+    /// Sets its own deadline and reports a failure itself; then it returns `None`. It advances
+    /// `place` when the client has begun to send.
     fn open(
         &self,
         raw: Self::Raw,
         place: Arc<Place>,
     ) -> impl Future<Output = Option<Self::Stream>> + Send + 'static;
 
-    /// Whether the client has shown a certificate, and it is good.
+    /// Returns true if the client has shown a valid certificate.
     fn is_certified(_stream: &Self::Stream) -> bool {
         false
     }
 
-    /// Takes a connection apart that speaks another protocol from now on. `None`: there is none to
-    /// speak here.
+    /// Takes a connection apart that goes on in another protocol. Returns `None` if this kind of
+    /// stream cannot.
     fn release(_stream: Self::Stream) -> Option<Released> {
         None
     }
 }
 
-/// A connection that was HTTP's.
+/// A connection that has left HTTP.
 #[derive(Debug)]
 pub struct Released {
     /// Its socket.
     pub socket: tokio::net::TcpStream,
-    /// The session upon it.
+    /// The session on it.
     pub session: Session,
-    /// What came behind the request already, decrypted.
+    /// Decrypted bytes that came behind the request.
     pub read: BytesMut,
 }
 
-/// What goes on with a connection that was HTTP's.
+/// The function that takes over a connection that has left HTTP.
 pub type Successor = Box<dyn FnOnce(Released) + Send>;
 
 impl Accept for TcpListener {
@@ -156,35 +159,34 @@ impl Accept for UnixListener {
     }
 }
 
-/// What answers. It is asked about `GET` only, `HEAD` included; the path comes without the query.
+/// The answers of a port. The loop asks for `GET` and `HEAD` only, with the path without its query.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a request for `path`.
+    /// Returns the answer to a request for `path`.
     fn answer(&self, path: &str) -> impl Future<Output = Answer> + Send;
 
-    /// The answer to a request for another protocol, and who goes on if it is a yes. `None`: the
-    /// request is none, or is answered as if it were none.
+    /// Answers a request for another protocol, with the successor if the answer accepts it. Returns
+    /// `None` for an ordinary request.
     fn upgrade(&self, _request: &Request<()>) -> Option<(Answer, Option<Successor>)> {
         None
     }
 
-    /// The answer to a client that may not ask anything here, by whether it has shown a
-    /// certificate. `None`: it may.
+    /// Returns the refusal for a client that may not ask here. `certified` says whether it has
+    /// shown a certificate. Returns `None` if it may ask.
     fn refuse(&self, _certified: bool) -> Option<Answer> {
         None
     }
 
-    /// Adds to an answer what every answer of this port carries, those about unsuitable methods
-    /// included.
+    /// Adds the headers that every answer of this port carries, refusals of methods included.
     fn finish(&self, _answer: &mut Answer) {}
 }
 
-/// Serves `listener` for as long as the future is polled. Dropped, it closes the port and every
+/// Serves `listener` for as long as the caller polls the future. Its drop closes the port and every
 /// connection.
 pub async fn run<L: Accept, H: Handler>(listener: L, limits: Limits, handler: H) -> Infallible {
     run_beside(listener, limits, Arc::default(), handler).await
 }
 
-/// As [`run`], on a port where some places are kept for `neighbors`.
+/// Serves like [`run`], and keeps some places for `neighbors`.
 pub async fn run_beside<L: Accept, H: Handler>(
     listener: L,
     limits: Limits,
@@ -193,7 +195,7 @@ pub async fn run_beside<L: Accept, H: Handler>(
 ) -> Infallible {
     let handler = Arc::new(handler);
     let places = Places::new(limits.connections, limits.connections / KEPT, neighbors);
-    // Of the listening socket itself.
+    // The listening socket's own descriptor.
     let _own = Descriptor::held();
     let mut connections = JoinSet::new();
     let mut failing = false;
@@ -257,8 +259,8 @@ async fn serve<L: Accept, H: Handler>(
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), service);
     let leaves = || leaves.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // What ended it, garbage, silence or a reset, is the client's affair; hyper has answered where
-    // an answer was due.
+    // Garbage, silence and resets are the client's own faults: hyper has answered where an answer
+    // was due.
     if tokio::time::timeout(limits.whole, connection.with_upgrades())
         .await
         .is_ok_and(|ended| ended.is_ok())
@@ -300,9 +302,9 @@ async fn answer_to<H: Handler>(
         }
         return Ok(answer);
     }
-    // Its content is of no interest, and whether it came whole neither.
+    // The body has no meaning, and need not arrive whole.
     let _ = Limited::new(body, BODY_LIMIT).collect().await;
-    // A client that owes the rest of its request gives way as a silent one does.
+    // A client with an incomplete request gives way as a silent one does. Here it is complete.
     place.advance(Phase::Served);
     let mut answer = if let Some(refusal) = handler.refuse(certified) {
         refusal
@@ -320,24 +322,24 @@ async fn answer_to<H: Handler>(
     Ok(answer)
 }
 
-/// Makes an answer the connection's last. (The library's own switch for that would also say so of
-/// one that goes on as another protocol.)
+/// Makes an answer the connection's last. hyper's own switch for that would also mark an answer
+/// after which another protocol follows.
 fn finish<H: Handler>(handler: &H, answer: &mut Answer) {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     handler.finish(answer);
 }
 
-/// A JSON answer.
+/// Returns a JSON answer.
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer(status, "application/json", body)
 }
 
-/// A plain text answer.
+/// Returns a plain text answer.
 pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer(status, "text/plain", body)
 }
 
-/// A file's content as an answer.
+/// Returns an answer with a file's content.
 pub fn file(kind: &'static str, content: Content) -> Answer {
     let mut answer = Response::new(Either::Right(content));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

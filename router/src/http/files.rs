@@ -1,7 +1,7 @@
-//! Files of a folder (`httpRootDir`), served as they are.
+//! Serves the files of a folder (`httpRootDir`) unchanged.
 //!
-//! What a path names is opened beneath the folder, by the kernel's rule where there is one: neither
-//! `..` nor a symbolic link leads out of it. Names that begin with a dot are not served.
+//! The kernel opens paths beneath the folder where it has such a call. Neither `..` nor a symbolic
+//! link leads out of it. Names that begin with a dot are never served.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,16 +21,16 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
-/// What is read at once; a client that takes its time holds no more than this.
+/// Bytes read at once. A slow client holds no more than these.
 const READ: usize = 64 * 1024;
 
-/// Longest path that is looked up.
+/// Longest path of a request, in bytes.
 const MAX_PATH: usize = 1024;
 
-/// The file of a folder.
+/// The file that stands for its folder.
 const INDEX: &str = "index.html";
 
-/// Media types by the names' endings.
+/// Media types by the endings of names.
 const TYPES: &[(&str, &str)] = &[
     ("css", "text/css"),
     ("gif", "image/gif"),
@@ -52,26 +52,27 @@ const TYPES: &[(&str, &str)] = &[
     ("xml", "application/xml"),
 ];
 
-/// What a path names.
+/// The target of a path.
 #[derive(Debug)]
 pub enum Found {
-    /// A file, its media type, and its content.
+    /// A file: its media type and its content.
     File(&'static str, Content),
-    /// A folder, which has its index under its name with a slash.
+    /// A folder that the client should name with a slash at the end.
     Folder,
 }
 
-/// A folder whose files are served.
+/// A folder with files to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// The folder of this path. It need not be there: it is looked for with each request.
+    /// Creates a folder for this path. The folder need not exist: each request looks for it.
     pub const fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// What a request's path names, `None` if nothing that is served.
+    /// Finds the target of a request's path. Returns `None` if there is none, or if it may not be
+    /// served.
     pub async fn find(&self, path: &str) -> Option<Found> {
         let relative = relative(path)?;
         let (folder, named_folder) = (self.0.clone(), path.ends_with('/'));
@@ -79,7 +80,8 @@ impl Folder {
     }
 }
 
-/// The path beneath the folder; empty for the folder itself.
+/// Returns the decoded path beneath the folder; empty for the folder itself. Returns `None` for a
+/// path with a hidden name or a NUL.
 fn relative(path: &str) -> Option<PathBuf> {
     let path = path.strip_prefix('/').filter(|path| path.len() <= MAX_PATH)?;
     let decoded: Vec<u8> = percent_decode_str(path).collect();
@@ -122,19 +124,19 @@ fn open(folder: &Path, relative: &Path, named_folder: bool) -> Option<Found> {
     ))
 }
 
-/// Opens what a path names, if the way to it does not leave the folder. Not waiting keeps a pipe
-/// from holding the thread.
+/// Opens a path that does not leave the folder. Non-blocking, so that a pipe cannot hold the
+/// thread.
 fn open_beneath(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let rules = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(root, path, flags, Mode::empty(), rules) {
-        // Kernels before 5.6, and sandboxes that do not know the call.
+        // Kernels before 5.6 lack the call, and some sandboxes refuse it.
         Err(Errno::NOSYS | Errno::PERM) => open_without_links(root, path, flags),
         opened => opened,
     }
 }
 
-/// As [`open_beneath`], refusing every symbolic link.
+/// Opens a path as [`open_beneath`] does, but refuses every symbolic link.
 fn open_without_links(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let mut at = root.try_clone().map_err(|_| Errno::MFILE)?;
     let mut names = path.iter().peekable();
@@ -146,7 +148,7 @@ fn open_without_links(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io:
     Ok(at)
 }
 
-/// The content of a file as a body: read piece by piece as the client takes it.
+/// The content of a file as a body. It reads the next piece when the client takes it.
 #[derive(Debug)]
 pub struct Content {
     file: Arc<File>,

@@ -1,13 +1,15 @@
-//! What `/metrics` answers, in the text form of Prometheus.
+//! Renders the answer of `/metrics`, in the text form of Prometheus.
 //!
-//! Two groups. Metrics without labels have the names, types and two-line form (`# TYPE`, value; no
-//! help) of the C router, so that dashboards made for it serve unchanged; so do its four metrics
-//! for each pool of memory (`<type>:allocated` and so on), for what is kept here as well. Metrics
-//! named `skrouterd_...` go beyond it: they carry labels and a help text.
+//! There are two groups:
 //!
-//! A label takes its values from the configuration or from another router, so their number is
-//! bounded: services past the first [`SERIES_LIMIT`] are added up under the address `other`, links
-//! and the rest are cut there.
+//! * Metrics without labels have the names, types and two-line form (`# TYPE`, value, no help) of
+//!   the C router, so that its dashboards work unchanged. So do its four metrics for each pool of
+//!   memory (`<type>:allocated` and so on), for the pools that this router has too.
+//! * Metrics named `skrouterd_...` carry labels and a help text. The C router lacks them.
+//!
+//! Label values come from the configuration or from another router, so their number is bounded.
+//! Services beyond the first [`SERIES_LIMIT`] are added up under the address `other`. Other series
+//! are cut off there.
 
 use std::collections::HashMap;
 
@@ -15,14 +17,14 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Encoder, TextEncoder};
 use thiserror::Error;
 
-/// How many addresses, links, listeners or certificates have series of their own.
+/// Most addresses, links, listeners or certificates with series of their own.
 pub const SERIES_LIMIT: usize = 1000;
 
-/// Under which address the services past [`SERIES_LIMIT`] are added up.
+/// The address under which services beyond [`SERIES_LIMIT`] are added up.
 const OTHER: &str = "other";
 
-/// The figures of one moment. Fields without further words are what the metric of their name in
-/// [`PLAIN`] counts.
+/// The figures of one moment. For a field without a doc, see the metric of the same name in
+/// [`PLAIN`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Metrics {
@@ -45,28 +47,28 @@ pub struct Metrics {
     pub deliveries_transit: u64,
     pub deliveries_delayed_1sec: u64,
     pub deliveries_delayed_10sec: u64,
-    /// Deliveries undelivered or unsettled for more than ten seconds now.
+    /// Deliveries that are undelivered or unsettled for more than ten seconds at this moment.
     pub deliveries_stuck: u64,
-    /// Links without credit for more than ten seconds now.
+    /// Links without credit for more than ten seconds at this moment.
     pub links_blocked: u64,
     /// Seconds since the epoch.
     pub last_topology_change: u64,
-    /// Octets that the router's buffers hold.
+    /// Bytes in the router's buffers.
     pub buffer_bytes: u64,
-    /// The process.
+    /// Memory of the process.
     pub memory: Memory,
-    /// Open service connections whose protocol is not known to be HTTP.
+    /// Open service connections that are not known to carry HTTP.
     pub tcp_service_connections: u64,
     /// Open AMQP connections of clients.
     pub amqp_service_connections: u64,
-    /// Open service connections seen to carry HTTP/1.
+    /// Open service connections that carry HTTP/1.
     pub http1_service_connections: u64,
-    /// Open service connections seen to carry HTTP/2.
+    /// Open service connections that carry HTTP/2.
     pub http2_service_connections: u64,
-    /// What the router keeps, by kind.
+    /// The router's objects, by kind.
     pub pools: Vec<Pool>,
 
-    /// Services, oldest first: the first ones keep their own series.
+    /// Services, oldest first. The first ones keep their own series.
     pub services: Vec<ServiceMetrics>,
     /// Site links configured here.
     pub site_links: Vec<LinkMetrics>,
@@ -76,18 +78,18 @@ pub struct Metrics {
     pub certificates: Vec<Certificate>,
 }
 
-/// Things of one kind that the router keeps.
+/// The router's objects of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Their name.
     pub name: &'static str,
-    /// Octets of one.
+    /// Bytes of one object.
     pub size: u64,
-    /// How many there are.
+    /// Number of objects.
     pub held: u64,
 }
 
-/// Which side of the service connections a figure is about.
+/// The side of the service connections that a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Clients at a `tcpListener`.
@@ -103,19 +105,19 @@ pub struct ServiceMetrics {
     pub address: String,
     /// `tcp`, `http1` or `http2`.
     pub protocol: &'static str,
-    /// Whose connections are counted.
+    /// The side of the counted connections.
     pub side: Side,
     /// Connections opened since start.
     pub opened: u64,
-    /// Connections open now.
+    /// Connections open at this moment.
     pub open: u64,
-    /// Octets received from clients or backends.
+    /// Bytes received from clients or backends.
     pub octets_in: u64,
-    /// Octets sent to them.
+    /// Bytes sent to them.
     pub octets_out: u64,
-    /// Dials to backends that failed; of no meaning at the listeners' side.
+    /// Failed dials to backends; unused for listeners.
     pub dial_failures: u64,
-    /// Connections that were reset because what waited for their readers was needed for others.
+    /// Connections that were reset because others needed the memory that waited for their readers.
     pub stalled_resets: u64,
 }
 
@@ -124,20 +126,19 @@ pub struct ServiceMetrics {
 pub struct LinkMetrics {
     /// Its name.
     pub name: String,
-    /// It is active.
+    /// True if it is active.
     pub up: bool,
 }
 
-/// Handshakes that one listener refused for one reason.
+/// Handshakes that a listener refused for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeFailures {
     /// Name of the listener.
     pub listener: String,
-    /// In a word, of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`,
-    /// `timeout`, `refused_by_client`, `busy`; `tls` and `amqp` for the rest of what may go
-    /// wrong in either.
+    /// The reason, a word of a fixed set: `no_certificate`, `unknown_ca`, `expired`, `plain_text`,
+    /// `timeout`, `refused_by_client`, `busy`. Other failures of TLS are `tls`, and of AMQP `amqp`.
     pub reason: &'static str,
-    /// How many since start.
+    /// Refusals since start.
     pub count: u64,
 }
 
@@ -146,23 +147,23 @@ pub struct HandshakeFailures {
 pub struct Certificate {
     /// Name of the `sslProfile`.
     pub profile: String,
-    /// `own` or `ca`: of several in one file the one that ends first.
+    /// `own` or `ca`. Of several in one file it is the one that ends first.
     pub kind: &'static str,
-    /// When it ends, in seconds since the epoch.
+    /// Its end, in seconds since the epoch.
     pub not_after: u64,
 }
 
-/// Memory of this process, in octets.
+/// Memory of this process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Address space.
     pub virtual_size: u64,
-    /// Resident.
+    /// Resident memory.
     pub resident: u64,
 }
 
 impl Memory {
-    /// Reads it from the system; zero where `/proc` is not mounted.
+    /// Reads it from the system. Returns zeros where `/proc` is not mounted.
     pub fn now() -> Self {
         std::fs::read_to_string("/proc/self/status")
             .map(|text| Self::from_status(&text))
@@ -180,7 +181,7 @@ impl Memory {
     }
 }
 
-/// A metric without labels: its name, its type, and the figure.
+/// A metric without labels: its name, its type, and its figure.
 type Plain = (&'static str, MetricType, fn(&Metrics) -> u64);
 
 /// The metrics of the C router, in its order.
@@ -214,15 +215,15 @@ pub const PLAIN: &[Plain] = &[
     ("qdr_http2_service_connections", MetricType::GAUGE, |m| m.http2_service_connections),
 ];
 
-/// The page could not be written.
+/// The page could not be rendered.
 #[derive(Debug, Error)]
 #[error("the metrics cannot be written: {0}")]
 pub struct RenderError(#[from] prometheus::Error);
 
-/// Writes the page. Values are written as doubles: counts above 2^53 are rounded.
+/// Renders the page. Values are doubles, so counts above 2^53 are rounded.
 ///
-/// # Errors
-/// A bug in the tables of this file: names and types are fixed, and values cannot make it fail.
+/// # Errors A bug in the tables of this file: names and types are fixed, and no value can cause an
+/// error.
 pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
     let mut families: Vec<_> = PLAIN
         .iter()
@@ -235,7 +236,7 @@ pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
     Ok(page)
 }
 
-/// The four figures of a pool. Nothing is kept that is not in use.
+/// Returns the four figures of a pool. This router caches no unused objects.
 fn pool(pool: &Pool) -> impl Iterator<Item = MetricFamily> {
     let figures = [
         ("allocated", pool.held),
@@ -337,8 +338,8 @@ fn labeled(metrics: &Metrics) -> Vec<MetricFamily> {
     ]
 }
 
-/// One entry for each address, protocol and side: the first [`SERIES_LIMIT`] addresses by name, the
-/// rest as [`OTHER`].
+/// Adds up the services of one address, protocol and side. The first [`SERIES_LIMIT`] addresses in
+/// the given order stay, and the rest become [`OTHER`].
 fn add_up(services: &[ServiceMetrics]) -> Vec<ServiceMetrics> {
     let mut sums: Vec<ServiceMetrics> = Vec::new();
     let mut known: HashMap<(&str, &str, Side), usize> = HashMap::new();
@@ -370,7 +371,7 @@ fn add_up(services: &[ServiceMetrics]) -> Vec<ServiceMetrics> {
     sums
 }
 
-/// Failed dials by address, for addresses with connectors.
+/// Returns the failed dials of each address with connectors.
 fn dial_failures(services: &[ServiceMetrics]) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
@@ -396,7 +397,7 @@ fn family(
         .into_iter()
         .map(|(labels, value)| {
             let mut metric = Metric::from_label(labels.into_iter().map(label).collect());
-            // The form has no other numbers.
+            // The text form knows doubles only.
             let value = value as f64;
             if kind == MetricType::COUNTER {
                 let mut counter = Counter::default();

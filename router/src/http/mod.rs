@@ -1,9 +1,13 @@
-//! HTTP spoken by the router itself.
+//! The HTTP ports of the router.
 //!
-//! [`connections`] is what every HTTP port of the router shares: the accept loop, its limits and
-//! its deadlines; the admin socket stands on it too. [`tls`] puts TLS under it. [`server`] is the
-//! listener with `http: yes`, [`metrics`] what its `/metrics` answers, and [`files`] what it serves
-//! of a folder. A client that asks for WebSocket is handed on: AMQP is not spoken here.
+//! * [`connections`] is the accept loop of every HTTP port, with its limits and deadlines. The
+//!   admin socket uses it too.
+//! * [`tls`] puts TLS under it.
+//! * [`server`] is the listener with `http: yes`.
+//! * [`metrics`] renders the answer of `/metrics`, and [`files`] serves a folder.
+//! * [`aside`] makes slow answers on other threads.
+//!
+//! A client that asks for WebSocket leaves this room, which does not speak AMQP.
 
 pub mod aside;
 pub mod connections;

@@ -1,5 +1,5 @@
-//! The opening of a connection without sockets, for the fuzzer: octets in, what an HTTP port
-//! answers out.
+//! The fuzz target `opening`: a connection to an HTTP port without sockets. A client's bytes go in,
+//! and the port's answer comes out.
 
 use std::future::Future;
 use std::io;
@@ -14,10 +14,10 @@ use super::server::{HttpSource, Options, serve_on};
 use crate::socket::{Place, Source};
 use crate::websocket::Origins;
 
-/// Turns that the port is given before the client ends. An answer takes fewer than ten.
+/// Turns that the port gets before the client ends. An answer takes fewer than ten.
 const TURNS: usize = 100;
 
-/// Accepts one connection, which is there already.
+/// A listener with one connection, which is there already.
 struct Once(Mutex<Option<DuplexStream>>);
 
 impl Accept for Once {
@@ -53,10 +53,9 @@ impl HttpSource for Nothing {
     }
 }
 
-/// Says `octets` to a port that serves health, metrics and WebSockets, and returns all of its
-/// answer.
+/// Sends `octets` to a port with health, metrics and WebSockets, and returns its whole answer.
 ///
-/// `origins` are those that may open a WebSocket.
+/// Pages of `origins` may open a WebSocket.
 pub fn answer(octets: &[u8], origins: Origins) -> Vec<u8> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
         return Vec::new();
@@ -74,8 +73,7 @@ pub fn answer(octets: &[u8], origins: Origins) -> Vec<u8> {
             let mut answer = Vec::new();
             let say = async {
                 let _ = to.write_all(octets).await;
-                // Clients do not end their half before they have the answer, which takes the port
-                // some turns.
+                // A client ends its half only after the answer, which takes the port some turns.
                 for _ in 0..TURNS {
                     tokio::task::yield_now().await;
                 }
@@ -97,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// The parts that requests are made of, wherever they do not belong.
+    /// The parts of requests, to be joined in any order.
     fn part() -> impl Strategy<Value = String> {
         let words = [
             "GET / HTTP/1.1",

@@ -1,8 +1,8 @@
-//! The listener with `http: yes`: `/healthz`, `/metrics`, files, and the way to AMQP over
+//! The listener with `http: yes`: `/healthz`, `/metrics`, files, and the opening of AMQP over
 //! WebSocket.
 //!
-//! Names, bodies and headers are those of the C router, so that probes and dashboards made for it
-//! serve unchanged.
+//! Names, bodies and headers are those of the C router, so that its probes and dashboards work
+//! unchanged.
 
 use std::future::Future;
 use std::io;
@@ -22,49 +22,46 @@ use super::metrics::{self, Metrics};
 use crate::socket::{Descriptor, Neighbors, Purpose};
 use crate::websocket::{Origins, handshake};
 
-/// What we call ourselves, as the C router does.
+/// The product's name, as the C router gives it.
 const PRODUCT: HeaderValue = HeaderValue::from_static("skupper-router");
 
-/// How long the core may take to answer for `/healthz`. Kubernetes' own default for a probe is one
-/// second as well.
+/// Deadline of the core's answer for `/healthz`. Kubernetes' default for a probe is one second too.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Where the answers come from.
+/// The source of the answers.
 pub trait HttpSource: Send + Sync + 'static {
-    /// Asks the core for a sign of life: resolves once every part without which nothing is
-    /// forwarded has answered. The caller brings the deadline.
+    /// Resolves once every part of the core that forwarding needs has answered. The caller sets the
+    /// deadline.
     fn healthy(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-    /// The figures of this moment.
+    /// Returns the figures of this moment. Runs on a thread for blocking work.
     fn metrics(&self) -> Metrics;
 }
 
-/// How long a client of a listener that serves files may take for one: even a slow one gets some
-/// MiB in this time.
+/// Time for a client of a listener that serves files. Even a slow client gets some MiB in it.
 const FILE_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Who goes on with a client that has opened a WebSocket, and with the descriptor that is counted
-/// for it.
+/// The function that takes over a client that has opened a WebSocket, with its counted descriptor.
 pub type WebSockets = Arc<dyn Fn(Released, Descriptor) + Send + Sync>;
 
-/// What a listener serves.
+/// The services of a listener.
 #[derive(Clone)]
 pub struct Options {
-    /// Serve `/healthz`.
+    /// Serves `/healthz`.
     pub healthz: bool,
-    /// Serve `/metrics`.
+    /// Serves `/metrics`.
     pub metrics: bool,
-    /// Answer only clients that have shown a certificate. (A WebSocket's client shows its identity
-    /// by AMQP.)
+    /// Answers only clients that have shown a certificate. A WebSocket's client proves its identity
+    /// in AMQP.
     pub certified: bool,
-    /// Serve the files of a folder.
+    /// Serves the files of this folder.
     pub files: Option<Folder>,
-    /// Open WebSockets for AMQP.
+    /// Opens WebSockets for AMQP.
     pub websockets: Option<WebSockets>,
-    /// From whose pages browsers may open one.
+    /// The origins of pages that may open a WebSocket.
     pub origins: Origins,
-    /// What its clients are granted.
+    /// The limits of the port.
     pub limits: Limits,
-    /// For whom some places are kept.
+    /// The neighbors that some places are kept for.
     pub neighbors: Arc<Neighbors>,
 }
 
@@ -83,11 +80,10 @@ impl Default for Options {
     }
 }
 
-/// Serves a listening socket for as long as the future is polled; dropped, it closes the port and
-/// its connections.
+/// Serves a listening socket for as long as the caller polls the future. Its drop closes the port
+/// and its connections.
 ///
-/// # Errors
-/// The socket cannot be handed to the runtime.
+/// # Errors The runtime cannot take the socket.
 pub async fn serve(
     listener: TcpListener,
     options: Options,
@@ -97,11 +93,10 @@ pub async fn serve(
     serve_on(tokio::net::TcpListener::from_std(listener)?, options, source).await
 }
 
-/// As [`serve`], for whatever accepts connections: a [`Secured`](super::tls::Secured) listener,
-/// say.
+/// Serves any source of connections, such as a [`Secured`](super::tls::Secured) listener, as
+/// [`serve`] does.
 ///
-/// # Errors
-/// None so far; it ends only by being dropped.
+/// # Errors None so far. Only a drop ends it.
 pub async fn serve_on<L: Accept>(
     listener: L,
     options: Options,
@@ -165,7 +160,7 @@ impl Handler for Port {
         }
         match handshake::answer(request) {
             Ok(answer) => {
-                // It is a client from here on, and those are stopped before probes are.
+                // From here on it is a client, and clients stop before probes do.
                 let Some(descriptor) = Descriptor::claim(Purpose::Client) else {
                     return Some((
                         text(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open\n"),

@@ -1,6 +1,6 @@
-//! TLS under an HTTP port: the router's own sessions as a stream.
+//! TLS under an HTTP port: a socket and a session of `tls` as one stream.
 //!
-//! Without `requireSsl` the port also answers in clear text, as that of the C router does.
+//! Without `requireSsl` the port also answers in clear text, as the C router's does.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,17 +18,17 @@ use super::connections::{Accept, Released, SILENCE};
 use crate::socket::{Phase, Place, Source};
 use crate::tls::{Acceptor, Flushed, HandshakeError, Session, SessionError, speaks_tls};
 
-/// What is read from the socket at once: a TLS record at its longest and its overhead.
+/// Bytes read from the socket at once: the longest TLS record with its overhead.
 const READ: usize = 17 * 1024;
 
-/// What is handed to TLS at once, so that little waits for a slow client.
+/// Bytes given to TLS at once, so that little waits for a slow client.
 const WRITE: usize = 64 * 1024;
 
-/// Told of each client that was refused and why, to be counted and logged; `None` where it spoke
-/// clear text and must not.
+/// The function that counts and logs each refused client. The error is `None` if the client spoke
+/// clear text where TLS is required.
 pub type Refused = Arc<dyn Fn(SocketAddr, Option<&HandshakeError>) + Send + Sync>;
 
-/// A listener whose clients speak TLS.
+/// A listener for clients that speak TLS.
 pub struct Secured {
     listener: TcpListener,
     acceptor: Acceptor,
@@ -38,8 +38,8 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// A listener that ends TLS by `acceptor`. Clear text is answered too unless TLS is `required`.
-    /// From the accept to the end of the handshake it may take as long as `deadline`.
+    /// Creates a listener that ends TLS with `acceptor`. It answers clear text too, unless TLS is
+    /// `required`. From accept to the end of the handshake a client has `deadline`.
     pub fn new(
         listener: TcpListener,
         acceptor: Acceptor,
@@ -115,7 +115,7 @@ impl Stream {
         Self { socket, session, scratch, plaintext: BytesMut::new(), ended: false, closing: false }
     }
 
-    /// Sends what waits.
+    /// Sends the waiting bytes.
     fn drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.flush(&self.socket)? == Flushed::Blocked {
             ready!(self.socket.poll_write_ready(context))?;
@@ -157,7 +157,7 @@ impl AsyncWrite for Stream {
         let stream = self.get_mut();
         ready!(stream.drain(context))?;
         let from = from.get(..WRITE).unwrap_or(from);
-        // What does not go out at once is sent before the next write, or by a flush.
+        // The next write or a flush sends the bytes that the socket does not take.
         let _ = stream.session.send(&stream.socket, &[IoSlice::new(from)]).map_err(broken)?;
         Poll::Ready(Ok(from.len()))
     }

@@ -1,38 +1,38 @@
-//! Addresses that may be used: `sources`, `targets`, `sourcePattern`, `targetPattern`.
+//! The addresses that a group may use: `sources`, `targets`, `sourcePattern`, `targetPattern`.
 //!
 //! Rules and addresses are compared as the core reads them. A rule loses scheme and host when it is
-//! read. An address comes as [`Canonical`], and a rule allows it if it allows one of its spellings:
-//! the client could write that one.
+//! read. An address comes as [`Canonical`], and a rule allows it if it allows one of its spellings,
+//! for the client could write that one.
 
 use std::sync::Arc;
 
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{Canonical, strip_origin};
 
-/// What stands for the user's name.
+/// The placeholder of the user's name in a rule.
 const USER: &str = "${user}";
 
-/// What separates the tokens of an address.
+/// The separators between the tokens of an address.
 const SEPARATORS: [char; 2] = ['.', '/'];
 
-/// A list of addresses that are allowed.
+/// A list of allowed addresses.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Addresses {
     /// None.
     #[default]
     None,
-    /// Whatever has a name.
+    /// Every address that is not empty.
     All,
-    /// Names, in which `${user}` stands for the user's name, and which may end in `*`.
+    /// Names that may end in `*`. `${user}` in a name stands for the user's name.
     Names(Vec<String>),
-    /// Patterns of tokens, the first or the last of which may be `${user}`.
+    /// Patterns of tokens. The first or the last token may be `${user}`.
     Patterns(Arc<Patterned>),
 }
 
 #[derive(Debug)]
 pub(super) struct Patterned {
     tree: Patterns<()>,
-    /// There are patterns that begin with the user's name, and such that end with it.
+    /// True if a pattern begins (`prefixed`) or ends (`suffixed`) with the user's name.
     prefixed: bool,
     suffixed: bool,
 }
@@ -71,7 +71,7 @@ impl Addresses {
             let pattern = strip_origin(item);
             all |= pattern.split(SEPARATORS).filter(|token| !token.is_empty()).eq(["#"]);
             match patterned.tree.insert(pattern, ()) {
-                // Twice the same says nothing new.
+                // A repeated pattern adds nothing.
                 Ok(()) | Err(skupper_proto::address::patterns::PatternError::Duplicate(_)) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -79,7 +79,7 @@ impl Addresses {
         Ok(if all { Self::All } else { Self::Patterns(Arc::new(patterned)) })
     }
 
-    /// Whether a user may use an address. The verdict is the same for every spelling of one
+    /// Returns true if a user may use an address. The verdict is the same for every spelling of an
     /// address.
     pub(super) fn allow(&self, address: Canonical<'_>, user: &str) -> bool {
         let by = |rule: &dyn Fn(&str) -> bool| address.spellings().any(|spelling| rule(&spelling));
@@ -94,15 +94,17 @@ impl Addresses {
     }
 }
 
-/// A rule's name without scheme, host and trailing separator, none of which an address has when it
-/// is compared.
+/// Returns a rule's name without scheme, host and trailing separator, for an address has none of
+/// these at the comparison.
 fn name(rule: &str) -> &str {
     let name = strip_origin(rule);
     name.strip_suffix(SEPARATORS).unwrap_or(name)
 }
 
-/// Whether a rule names an address. A user's name stands for itself, whatever is in it, and
-/// nobody's name is in no address.
+/// Returns true if a rule names an address.
+///
+/// `${user}` matches the user's name literally, whatever characters it holds. It matches nothing
+/// for a client without a name.
 fn names_match(rule: &str, address: &str, user: &str) -> bool {
     let (name, is_prefix) = rule.strip_suffix('*').map_or((rule, false), |prefix| (prefix, true));
     let rest = match name.split_once(USER) {
@@ -118,7 +120,7 @@ fn names_match(rule: &str, address: &str, user: &str) -> bool {
 
 impl Patterned {
     fn allow(&self, address: &str, user: &str) -> bool {
-        // Nobody's name is in no address, and an address cannot hold what stands for names.
+        // In the tree a pattern's placeholder is plain text, so an address must not contain it.
         if address.contains(USER) {
             return false;
         }

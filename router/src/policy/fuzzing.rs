@@ -1,4 +1,4 @@
-//! The fuzz target `policy`: what policy allows is what the core reads, whatever a client writes.
+//! The fuzz target `policy`: policy judges the address that the core reads, in every spelling.
 //!
 //! An input is a line of rules with commas between them, and an address.
 
@@ -9,10 +9,9 @@ use skupper_proto::address::{AddressClass, AddressSpace, RouterMode};
 
 use super::{Policy, PolicyConfig, Rules, Vhost, Visitor};
 
-/// Reads one input.
+/// Runs one input.
 ///
-/// # Panics
-/// When policy allows another address than the core reads.
+/// # Panics If policy allows another address than the core reads.
 pub fn policy(octets: &[u8]) {
     let Ok(text) = core::str::from_utf8(octets) else { return };
     let Some((rules, address)) = text.split_once('\n') else { return };
@@ -33,7 +32,7 @@ pub fn policy(octets: &[u8]) {
             assert_eq!(again.key(), read.key(), "{spelling:?} of {address:?}");
             assert_eq!(admission.may_send_message(again), allowed, "{spelling:?} of {address:?}");
         }
-        // Of plain rules it is plain what they allow.
+        // For plain rules the target knows the verdict itself.
         let is_plain = |rule: &str| rule.bytes().all(|octet| octet.is_ascii_alphanumeric());
         let plain: Vec<_> = rules.split(',').map(str::trim).collect();
         if plain.iter().all(|rule| {

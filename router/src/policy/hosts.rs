@@ -1,4 +1,4 @@
-//! Where clients may come from: `remoteHosts`.
+//! The hosts from which clients may connect: `remoteHosts`.
 
 use std::net::{IpAddr, ToSocketAddrs};
 
@@ -10,8 +10,11 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// Reads a list: addresses, names of one address, ranges `FIRST-LAST` of addresses, and `*` for
-    /// all.
+    /// Reads a list of addresses, names with one address, ranges `FIRST-LAST` of addresses, and `*`
+    /// for all. It may block on a name look-up.
+    ///
+    /// # Errors Text for the operator: an item is no host, has several addresses, or is no proper
+    /// range.
     pub(super) fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut hosts = Self::default();
         for item in list {
@@ -21,7 +24,7 @@ impl Hosts {
             {
                 _ if item == "*" => hosts.any = true,
                 Some((Ok(first), Ok(last))) => hosts.ranges.push(range(item, first, last)?),
-                // A name may have a hyphen too.
+                // A name may contain a hyphen too.
                 _ => {
                     let address = address(item)?;
                     hosts.ranges.push((address, address));
@@ -51,7 +54,8 @@ fn range(item: &str, first: IpAddr, last: IpAddr) -> Result<(IpAddr, IpAddr), St
     Ok((first, last))
 }
 
-/// The address of a name, which must have one only: it would be left to chance else who is let in.
+/// Returns the address of a name. The name must have one address only, or chance would decide which
+/// clients may connect.
 fn address(item: &str) -> Result<IpAddr, String> {
     if let Ok(address) = item.parse() {
         return Ok(address);

@@ -1,9 +1,11 @@
-//! Policy: which clients may connect, from where, and what they may do then.
+//! Policy: which clients may connect, from where, and which addresses they may use.
 //!
-//! Pure: who a client is and where it comes from go in; [`Settings`], or the reason of a denial,
-//! come out. A [`Vhost`] holds the rules for the clients that ask for one host, a [`Policy`] the
-//! vhosts of a router with their limits and counts. `net` asks at the open of a connection and at
-//! the attach of a link, and tells nobody but the log why it was denied.
+//! Pure: a client's name, host and wishes go in; [`Settings`] or a [`Denial`] come out. A [`Vhost`]
+//! holds the rules for clients that ask for one host. A [`Policy`] holds the vhosts of a router,
+//! with limits and counts.
+//!
+//! `net` asks at the open of a connection and at the attach of a link. It writes the reason of a
+//! denial to the log only, never to the client.
 
 mod addresses;
 #[cfg(any(test, fuzzing))]
@@ -23,24 +25,24 @@ use skupper_proto::address::Canonical;
 use skupper_proto::address::patterns::Patterns;
 pub use vhost::{Rules, Vhost};
 
-/// The group of a vhost whose rules are those of connectors.
+/// The group of a vhost that holds the rules for connectors.
 pub const CONNECTOR_GROUP: &str = "$connector";
 
-/// The group of users that are in no other.
+/// The group for users in no other group.
 const DEFAULT_GROUP: &str = "$default";
 
-/// What the policy entity says.
+/// The settings of the policy entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyConfig {
-    /// Clients that may be connected.
+    /// Most clients connected at a time.
     pub max_connections: u64,
-    /// Octets of a message where no vhost says otherwise; 0: any.
+    /// Largest message in bytes, unless a vhost sets its own; 0 for no limit.
     pub max_message_size: u64,
-    /// The vhosts' rules apply.
+    /// True if the vhosts' rules apply.
     pub enabled: bool,
-    /// The vhosts' names are patterns.
+    /// True if the vhosts' names are patterns.
     pub patterns: bool,
-    /// The vhost of clients that belong to no other.
+    /// The vhost for clients that ask for an unknown one; empty for none.
     pub default_vhost: String,
 }
 
@@ -56,7 +58,8 @@ impl Default for PolicyConfig {
     }
 }
 
-/// Why a vhost cannot be used. The text is that of C routers where tools look for it.
+/// The reason why a vhost cannot be used. Tools look for some of these texts, so those are the C
+/// router's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum PolicyError {
@@ -72,7 +75,7 @@ pub enum PolicyError {
     Unknown { vhost: String },
 }
 
-/// Why a client may not connect.
+/// The reason why a client may not connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Denial {
@@ -90,7 +93,7 @@ pub enum Denial {
     PerHost,
 }
 
-/// Counts of a router.
+/// The counts of a router, since its start.
 #[derive(Debug, Default)]
 pub struct Counts {
     processed: AtomicU64,
@@ -102,33 +105,33 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Clients that connected, and those of them that were refused.
+    /// Returns the clients that connected, and how many of them policy refused.
     pub fn connections(&self) -> (u64, u64) {
         (self.processed.load(Relaxed), self.denied.load(Relaxed))
     }
 
-    /// Clients that are connected.
+    /// Returns the clients that are connected.
     pub fn current(&self) -> u64 {
         self.current.load(Relaxed)
     }
 
-    /// Links that were refused.
+    /// Returns the refused links.
     pub fn links_denied(&self) -> u64 {
         self.links_denied.load(Relaxed)
     }
 
-    /// Messages that were too large.
+    /// Returns the messages that were too large.
     pub fn oversize(&self) -> u64 {
         self.oversize.load(Relaxed)
     }
 
-    /// Whatever was refused.
+    /// Returns all refusals together.
     pub fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }
 }
 
-/// Counts of a vhost. They outlive it, for one of its name may come again.
+/// The counts of a vhost. They outlive it, for a vhost of that name may come again.
 #[derive(Debug, Default)]
 pub struct VhostCounts {
     approved: AtomicU64,
@@ -140,7 +143,7 @@ pub struct VhostCounts {
     open: Mutex<Open>,
 }
 
-/// The open connections of a vhost, by number.
+/// The open connections of a vhost, by connection number.
 #[derive(Debug, Default)]
 struct Open {
     users: BTreeMap<String, Vec<u64>>,
@@ -149,23 +152,23 @@ struct Open {
 }
 
 impl VhostCounts {
-    /// Clients that were let in, and that were refused.
+    /// Returns the admitted and the refused clients.
     pub fn connections(&self) -> (u64, u64) {
         (self.approved.load(Relaxed), self.denied.load(Relaxed))
     }
 
-    /// Clients that are connected.
+    /// Returns the clients that are connected.
     pub fn current(&self) -> u64 {
         self.open().total
     }
 
-    /// Sessions, sending links, receiving links and messages that were refused.
+    /// Returns the refused sessions, sending links, receiving links and messages.
     pub fn refused(&self) -> [u64; 4] {
         [&self.sessions_denied, &self.senders_denied, &self.receivers_denied, &self.oversize]
             .map(|count| count.load(Relaxed))
     }
 
-    /// Connections of each user and from each host, by number.
+    /// Returns the connection numbers of each user and of each host.
     pub fn state(&self) -> [BTreeMap<String, Vec<u64>>; 2] {
         let open = self.open();
         [open.users.clone(), open.hosts.clone()]
@@ -176,25 +179,25 @@ impl VhostCounts {
     }
 }
 
-/// A client and what it asks for.
+/// A client and its wishes.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor<'a> {
     /// The number of its connection.
     pub connection: u64,
-    /// Who it is; empty: not said.
+    /// Its user name; empty if it gave none.
     pub user: &'a str,
-    /// Where it comes from.
+    /// Its address.
     pub host: IpAddr,
-    /// The host it asks for.
+    /// The host that it asks for.
     pub vhost: &'a str,
 }
 
 #[derive(Debug, Default)]
 struct Vhosts {
     by_name: BTreeMap<String, Vhost>,
-    /// Names and aliases, and the vhosts they mean.
+    /// The vhost of each name and alias.
     names: HashMap<String, String>,
-    /// The same where they are patterns.
+    /// The same, where names are patterns.
     patterns: Patterns<String>,
     counts: BTreeMap<String, Arc<VhostCounts>>,
 }
@@ -208,22 +211,22 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy without vhosts.
+    /// Creates a policy without vhosts.
     pub fn new(config: PolicyConfig) -> Self {
         Self { config, ..Self::default() }
     }
 
-    /// What the policy entity says.
+    /// Returns the settings of the policy entity.
     pub const fn config(&self) -> &PolicyConfig {
         &self.config
     }
 
-    /// The counts of the router.
+    /// Returns the counts of the router.
     pub const fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The counts of each vhost that is there or was there.
+    /// Returns the counts of each vhost, of present and removed ones.
     pub fn vhost_counts(&self) -> Vec<(String, Arc<VhostCounts>)> {
         self.lock().counts.iter().map(|(name, counts)| (name.clone(), Arc::clone(counts))).collect()
     }
@@ -232,8 +235,9 @@ impl Policy {
         self.vhosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a vhost, or puts it in the place of the one of its name. On an error all stays as it
-    /// was.
+    /// Adds a vhost, or replaces the one of its name. After an error everything is as before.
+    ///
+    /// # Errors Another vhost has one of its names, or a pattern means the same as another.
     pub fn put(&self, vhost: Vhost) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
         let former = vhosts.by_name.get(vhost.name()).cloned();
@@ -251,7 +255,7 @@ impl Policy {
         }
         if let Err(error) = vhosts.enter(&vhost, self.config.patterns) {
             if let Some(former) = former {
-                // It was there before, and what stood in the way of the new one was the new one.
+                // It fits again: only the new vhost conflicted with the others.
                 let _ = vhosts.enter(&former, self.config.patterns);
             }
             return Err(error);
@@ -259,7 +263,9 @@ impl Policy {
         Ok(())
     }
 
-    /// Takes a vhost away. Clients that are connected stay.
+    /// Removes a vhost. Connected clients stay.
+    ///
+    /// # Errors There is no vhost of that name.
     pub fn remove(&self, name: &str) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
         let vhost = vhosts
@@ -270,7 +276,8 @@ impl Policy {
         Ok(())
     }
 
-    /// A client has connected: whether one more may be. It counts until the guard is dropped.
+    /// Counts a new connection of a client until the guard's drop. Returns `None` if there are as
+    /// many as the policy allows.
     pub fn arrive(self: &Arc<Self>) -> Option<Arrival> {
         self.counts.processed.fetch_add(1, Relaxed);
         let most = self.config.max_connections;
@@ -286,8 +293,10 @@ impl Policy {
         Some(Arrival(Arc::clone(self)))
     }
 
-    /// Whether a client may open its connection, and by which rules. It counts until the admission
-    /// is dropped.
+    /// Decides whether a client may open its connection, and by which rules. The connection counts
+    /// until the admission's drop.
+    ///
+    /// # Errors The reason of the denial, for the log.
     pub fn admit(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Admission, Denial> {
         let result = self.try_admit(visitor);
         if result.is_err() {
@@ -342,7 +351,9 @@ impl Policy {
         })
     }
 
-    /// The rules of a connector that names a vhost: those of its group `$connector`.
+    /// Returns the rules for a connector that names a vhost: those of its group `$connector`.
+    ///
+    /// # Errors [`Denial::NoVhost`] if there is no such vhost, or it has no such group.
     pub fn admit_connector(self: &Arc<Self>, vhost: &str, user: &str) -> Result<Admission, Denial> {
         let vhosts = self.lock();
         let found = vhosts
@@ -362,7 +373,8 @@ impl Policy {
         })
     }
 
-    /// A group's settings with what the vhost and the router say where it is silent.
+    /// Returns a group's settings. The vhost and then the router supply those that the group leaves
+    /// out.
     fn effective(&self, vhost: &Vhost, group: &Settings) -> Arc<Settings> {
         let size = group
             .max_message_size
@@ -407,7 +419,7 @@ impl Vhosts {
     }
 }
 
-/// A client that is connected.
+/// A client's connection, counted until the drop.
 #[derive(Debug)]
 pub struct Arrival(Arc<Policy>);
 
@@ -417,7 +429,7 @@ impl Drop for Arrival {
     }
 }
 
-/// A client that was let in, and its rules.
+/// An admitted client and its rules.
 #[derive(Debug)]
 pub struct Admission {
     policy: Arc<Policy>,
@@ -428,52 +440,52 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Its rules.
+    /// Returns its rules.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The counts of its vhost.
+    /// Returns the counts of its vhost.
     pub fn counts(&self) -> &VhostCounts {
         &self.counts
     }
 
-    /// Who it is.
+    /// Returns the user's name.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Octets that a message may have; 0: any.
+    /// Returns the largest size of a message in bytes; 0 for no limit.
     pub fn max_message_size(&self) -> u64 {
         self.settings.max_message_size.unwrap_or_default()
     }
 
-    /// Whether it may attach one more link on which it sends, to `address`; `None`: each message
-    /// names its own.
+    /// Decides whether it may attach one more link to send to `address`, beside `senders`. With
+    /// `None` each message names its own address. Counts a refusal.
     pub fn may_send(&self, senders: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.sender(senders, address, &self.user);
         self.count_link(verdict, &self.counts.senders_denied)
     }
 
-    /// Whether it may attach one more link on which it receives, from `address`; `None`: one of its
-    /// own, made for it.
+    /// Decides whether it may attach one more link to receive from `address`, beside `receivers`.
+    /// With `None` the router creates an address for it. Counts a refusal.
     pub fn may_receive(&self, receivers: usize, address: Option<Canonical<'_>>) -> Verdict {
         let verdict = self.settings.receiver(receivers, address, &self.user);
         self.count_link(verdict, &self.counts.receivers_denied)
     }
 
-    /// Whether a message without a link's address may go to `address`.
+    /// Returns true if a message on a link without an address may go to `address`.
     pub fn may_send_message(&self, address: Canonical<'_>) -> bool {
         self.settings.targets.allow(address, &self.user)
     }
 
-    /// A session more than may be was begun.
+    /// Counts a session beyond the limit.
     pub fn count_session(&self) {
         self.counts.sessions_denied.fetch_add(1, Relaxed);
         self.policy.counts.total.fetch_add(1, Relaxed);
     }
 
-    /// A message was too large.
+    /// Counts a message that was too large.
     pub fn count_oversize(&self) {
         self.counts.oversize.fetch_add(1, Relaxed);
         self.policy.counts.oversize.fetch_add(1, Relaxed);

@@ -6,25 +6,25 @@ use skupper_proto::address::Canonical;
 use super::addresses::Addresses;
 use super::hosts::Hosts;
 
-/// Links of a direction that a connection may have where nothing is said.
+/// Most links of one direction on a connection, unless a rule sets it.
 const ALL_LINKS: u64 = i32::MAX as u64;
 
-/// The most connections a group may set for a user or a host.
+/// Largest limit of connections that a group may set for a user or a host.
 const MOST_CONNECTIONS: u64 = 65535;
 
-/// Whether a link may be attached.
+/// The verdict on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may.
+    /// The link may attach.
     Allowed,
-    /// There are as many as may be.
+    /// The connection has as many links as it may.
     TooMany,
-    /// The address may not be used.
+    /// The user may not use the address.
     Forbidden,
 }
 
-/// The rules for a group of users (`vhostUserGroupSettings`). A limit of 0 on frames, sessions or
-/// windows is none.
+/// The rules for a group of users (`vhostUserGroupSettings`). A 0 for frames, sessions or windows
+/// means no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub(super) users: Vec<String>,
@@ -32,26 +32,28 @@ pub struct Settings {
     pub(super) max_connections_per_user: Option<u64>,
     pub(super) max_connections_per_host: Option<u64>,
     pub(super) max_message_size: Option<u64>,
-    /// Octets of the largest frame a client may send.
+    /// Largest frame that a client may send, in bytes.
     pub max_frame_size: u64,
-    /// Octets a client may send on a session before it must wait.
+    /// Bytes that a client may send on a session before it must wait.
     pub max_session_window: u64,
-    /// Sessions a client may open.
+    /// Most sessions that a client may open.
     pub max_sessions: u64,
     max_senders: u64,
     max_receivers: u64,
     allow_dynamic_source: bool,
     allow_anonymous_sender: bool,
-    /// May send messages in another user's name.
+    /// True if a client may send messages in another user's name.
     pub allow_user_id_proxy: bool,
-    /// May close other clients' connections.
+    /// True if a client may close other clients' connections.
     pub allow_admin_status_update: bool,
     sources: Addresses,
     pub(super) targets: Addresses,
 }
 
 impl Settings {
-    /// Reads a group's rules; also gives the names of rules that mean nothing.
+    /// Reads a group's rules. Also returns the names of unknown rules, which are ignored.
+    ///
+    /// # Errors Text for the operator.
     pub(super) fn parse(rules: &Map<String, Value>) -> Result<(Self, Vec<String>), String> {
         let mut settings = Self {
             max_senders: ALL_LINKS,
@@ -80,7 +82,7 @@ impl Settings {
                 "maxFrameSize" => settings.max_frame_size = number(u64::MAX)?,
                 "maxSessionWindow" => settings.max_session_window = number(u64::MAX)?,
                 "maxSessions" => settings.max_sessions = number(u64::MAX)?,
-                // As with the C router, none is no limit.
+                // As with the C router, 0 means no limit.
                 "maxSenders" => {
                     settings.max_senders =
                         Some(number(u64::MAX)?).filter(|most| *most > 0).unwrap_or(u64::MAX)
@@ -145,7 +147,7 @@ const fn verdict(links: usize, most: u64, allowed: bool) -> Verdict {
     }
 }
 
-/// A list: of JSON, or text with commas.
+/// Reads a list, either of JSON or of text with commas.
 pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     let items: Option<Vec<String>> = match value {
         Value::String(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),

@@ -1,4 +1,4 @@
-//! Who gets in, and what they may do.
+//! Tests of admission and of the rules for links.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -62,7 +62,7 @@ fn users_have_the_rules_of_their_group() {
 fn unknown_users_stay_out_unless_they_may_come() {
     let staff = json!({"staff": {"users": "alice", "remoteHosts": "*"}});
     let policy = policy(vec![vhost("$default", Rules::default(), &staff).unwrap()]);
-    // Whoever asks for no known vhost belongs to the default one.
+    // A client that asks for an unknown vhost belongs to the default one.
     assert!(policy.admit(visitor(1, "alice", "1.2.3.4", "any")).is_ok());
     assert_eq!(
         policy.admit(visitor(1, "mallory", "1.2.3.4", "any")).map(drop),
@@ -190,7 +190,7 @@ fn rules_are_for_what_the_core_reads() {
     let names = |items: &str| Addresses::names(&list(items)).unwrap();
     let patterns = |items: &str| Addresses::patterns(&list(items)).unwrap();
     for (rules, address, allowed) in [
-        // What looks like a scheme or a host is none of the address.
+        // The part that looks like a scheme or a host does not belong to the address.
         (names("foo*"), "foo:/secret", false),
         (names("foo*"), "foo:/$management", false),
         (names("foo*"), "foo://h/_local/$management", false),
@@ -205,7 +205,7 @@ fn rules_are_for_what_the_core_reads() {
         (names("amqp:/foo, /bar., foo:/x*"), "bar", true),
         (names("amqp:/foo, /bar., foo:/x*"), "x1", true),
         (patterns("amqp:/foo/*"), "/foo/a", true),
-        // A name at this router is one address, however it is spelled.
+        // A name at this router is one address in every spelling.
         (names("_topo/0/me/temp.*"), "_local/temp.x", true),
         (names("_local/temp.*"), "amqp:/_topo/0/me/temp.x", true),
         (names("_topo/*"), "_edge/me/$management", true),
@@ -221,7 +221,7 @@ fn rules_are_for_what_the_core_reads() {
     ] {
         assert_eq!(rules.allow(read(address), "u"), allowed, "{rules:?} {address}");
     }
-    // What is in a user's name is part of no rule.
+    // A user's name is never read as part of a rule.
     let own = names("q.${user}, ${user}*");
     for (address, user, allowed) in [
         ("q.x", "*", false),
@@ -234,8 +234,7 @@ fn rules_are_for_what_the_core_reads() {
     }
 }
 
-/// The reference: a rule allows an address if the core reads one of the texts that the rule allows
-/// as this address.
+/// The reference. A rule allows an address if it allows a text that the core reads as this address.
 fn allowed_texts(rules: &[&str], key: &str, texts: &[String]) -> bool {
     let by = |rule: &str, text: &str| match rule.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
@@ -248,7 +247,8 @@ fn allowed_texts(rules: &[&str], key: &str, texts: &[String]) -> bool {
 }
 
 proptest! {
-    /// Policy and the core are compared: whatever a client writes, it may use the address that the core reads in it or it may not.
+    /// Compares policy with the core: a verdict holds for the address that the core reads, in every
+    /// spelling.
     #[test]
     fn policy_judges_what_the_core_routes(
         rules in prop::collection::vec(
@@ -272,7 +272,8 @@ proptest! {
         let address = SPACE.read(&text);
         let allowed = judge.allow(address, "u");
         let key = address.key().to_string();
-        // Every text that means the same has the same verdict, and the core reads the same in it.
+        // All texts of the same meaning have the same verdict, and the core reads the same address
+        // in them.
         let texts: Vec<String> = address.spellings().map(std::borrow::Cow::into_owned).collect();
         for spelling in &texts {
             for same in [spelling.clone(), format!("/{spelling}"), format!("foo://h/{spelling}"), format!("x:/{spelling}/")] {
@@ -281,7 +282,7 @@ proptest! {
             }
         }
         prop_assert_eq!(allowed, allowed_texts(&rules, &key, &texts), "{} {:?}", text, rules);
-        // A rule for applications' addresses allows no other.
+        // A rule for application addresses allows no other address.
         if allowed && rules.iter().all(|rule| !rule.starts_with('_')) {
             prop_assert_eq!(address.key().class, AddressClass::Mobile);
             prop_assert!(rules.iter().any(|rule| address.key().text.starts_with(rule.trim_end_matches('*'))));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::settings::{Settings, list};
 use super::{DEFAULT_GROUP, PolicyError};
 
-/// What a vhost says of all its groups.
+/// The settings of a vhost that hold for all its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Rules {
@@ -16,9 +16,9 @@ pub struct Rules {
     pub max_connections: u64,
     pub max_connections_per_user: u64,
     pub max_connections_per_host: u64,
-    /// Octets; `None`: what the router says.
+    /// Largest message in bytes; `None` for the router's limit.
     pub max_message_size: Option<u64>,
-    /// Users of no group are those of `$default`.
+    /// True if users of no group get the rules of `$default`.
     pub allow_unknown_user: bool,
 }
 
@@ -35,20 +35,22 @@ impl Default for Rules {
     }
 }
 
-/// A vhost whose rules were read and hold together.
+/// A vhost with rules that were read and fit together.
 #[derive(Clone, Debug)]
 pub struct Vhost {
     /// Its name, then its aliases.
     names: Vec<String>,
     rules: Rules,
     groups: BTreeMap<String, Settings>,
-    /// The group of each user that is named.
+    /// The group of each user that a group names.
     users: HashMap<String, String>,
     warnings: Vec<String>,
 }
 
 impl Vhost {
-    /// Reads a vhost. `groups` is a map from a group's name to its rules.
+    /// Reads a vhost. `groups` maps a group's name to its rules.
+    ///
+    /// # Errors [`PolicyError::Invalid`], with the problem in words.
     pub fn new(name: &str, rules: Rules, groups: &Map<String, Value>) -> Result<Self, PolicyError> {
         let invalid = |problem: String| PolicyError::Invalid { vhost: name.to_owned(), problem };
         let mut vhost = Self {
@@ -99,17 +101,17 @@ impl Vhost {
         Ok(vhost)
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 
-    /// What was read and means nothing, one line each.
+    /// Returns a line for each rule that was ignored.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Its name and its aliases.
+    /// Returns its name and its aliases.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
@@ -122,8 +124,8 @@ impl Vhost {
         self.groups.get(name)
     }
 
-    /// The rules for a user: of the group that names it, of the one for all, or of `$default` if
-    /// unknown users may come.
+    /// Returns the rules for a user: those of the group that names it, or of the group for all
+    /// users. Otherwise those of `$default`, if the vhost admits unknown users.
     pub(super) fn group_of(&self, user: &str) -> Option<&Settings> {
         let unknown = || self.rules.allow_unknown_user.then_some(DEFAULT_GROUP);
         let group = self

@@ -1,11 +1,16 @@
-//! The password database of Cyrus SASL: a Berkeley DB file of type hash, read and never written.
+//! Reads the password database of Cyrus SASL, a Berkeley DB file of type hash. Never writes it.
 //!
-//! Pages of one size follow one another. The first describes the file. A page of items begins with
-//! a header of 26 octets (the number of items at 20, the page's type at 25) and a table of 16-bit
-//! offsets; items fill it from its end, keys and their data in turn, each with an octet of its kind
-//! before it. Keys are `NAME NUL REALM NUL PROPERTY`, the data is the password.
+//! The file is a sequence of pages of one size. The first page describes the file. A page of items
+//! has:
+//!
+//! * a header of 26 bytes, with the number of items at 20 and the page's type at 25,
+//! * a table of 16-bit offsets,
+//! * the items, which fill the page from its end: keys and their data in turn, each after a byte
+//!   with its kind.
+//!
+//! A key is `NAME NUL REALM NUL PROPERTY`. Its data is the password.
 
-/// Where the first page keeps the magic number of hash files, and the size of all pages.
+/// Offsets in the first page of the magic number of hash files, and of the size of all pages.
 const MAGIC_AT: usize = 12;
 const MAGIC: u32 = 0x0006_1561;
 const PAGE_SIZE_AT: usize = 20;
@@ -14,14 +19,15 @@ const ITEMS_AT: usize = 20;
 const TYPE_AT: usize = 25;
 const HEADER: usize = 26;
 
-/// Pages of items, as older and newer releases write them.
+/// Types of pages of items, in older and newer releases.
 const HASH_UNSORTED: u8 = 2;
 const HASH: u8 = 13;
 
-/// An item that stands in the page itself.
+/// The kind of an item that stands in the page itself.
 const KEY_DATA: u8 = 1;
 
-/// The data of a key. `None`: this is no such database.
+/// Returns the data of a key, or `Some(None)` if the file lacks it. Returns `None` if the file is
+/// no such database.
 pub(super) fn find<'a>(file: &'a [u8], key: &[u8]) -> Option<Option<&'a [u8]>> {
     if number(file, MAGIC_AT)? != MAGIC {
         return None;
@@ -41,7 +47,7 @@ fn find_in<'a>(page: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         .find_map(|pair| (item(page, 2 * pair)? == key).then(|| item(page, 2 * pair + 1)).flatten())
 }
 
-/// An item of a page; `None` for those that are kept elsewhere, or are malformed.
+/// Returns an item of a page; `None` for a malformed item and for one that is stored elsewhere.
 fn item(page: &[u8], index: usize) -> Option<&[u8]> {
     let offset = |index: usize| short(page, HEADER + 2 * index).map(usize::from);
     let end = if index == 0 { page.len() } else { offset(index - 1)? };

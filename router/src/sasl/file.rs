@@ -1,4 +1,4 @@
-//! Password files of ours: names and scrypt hashes.
+//! Password files in the router's own format: names and scrypt hashes.
 
 use std::sync::OnceLock;
 
@@ -9,13 +9,14 @@ use scrypt::{Params, Scrypt};
 use super::SaslError;
 use super::settings::{name_is_sound, password_is_sound};
 
-/// 2^15 rounds: 32 MiB and about a tenth of a second for each check, which is what a guess costs.
+/// 2^15 rounds: each check, and so each guess, costs 32 MiB and about a tenth of a second.
 const LOG_ROUNDS: u8 = 15;
 
-/// What unknown users are compared with, so that the time of an answer does not tell who is known.
+/// The hash that a password of an unknown user is compared with. So the time of an answer does not
+/// show which users exist.
 static NOBODY: OnceLock<String> = OnceLock::new();
 
-/// The users of a file: line number, name and hash.
+/// Returns the line number, name and hash of each user of a file.
 fn users(text: &str) -> impl Iterator<Item = (usize, Option<(&str, &str)>)> {
     text.lines()
         .enumerate()
@@ -26,7 +27,9 @@ fn users(text: &str) -> impl Iterator<Item = (usize, Option<(&str, &str)>)> {
         })
 }
 
-/// The hash of a user; an error is the number of a line that cannot be read.
+/// Returns the hash of a user.
+///
+/// # Errors The number of a line that cannot be read.
 pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usize> {
     for (number, entry) in users(text) {
         let (name, hash) = entry.ok_or(number)?;
@@ -37,7 +40,9 @@ pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usi
     Ok(None)
 }
 
-/// Whether all lines can be read; an error is the number of one that cannot.
+/// Checks every line.
+///
+/// # Errors The number of the first line that cannot be read.
 pub(super) fn check(text: &str) -> Result<(), usize> {
     let whole = |hash: PasswordHash| hash.salt.is_some() && hash.hash.is_some();
     let sound = |entry: Option<(&str, &str)>| {
@@ -48,7 +53,8 @@ pub(super) fn check(text: &str) -> Result<(), usize> {
     users(text).find(|(_, entry)| !sound(*entry)).map_or(Ok(()), |(number, _)| Err(number))
 }
 
-/// Whether this is the password of a hash. Without one it is not, and that takes as long to say.
+/// Returns true if the password fits the hash. Without a hash it returns false, after the same
+/// time.
 pub(super) fn verify(hash: Option<&str>, password: &str) -> bool {
     let nobody = || NOBODY.get_or_init(|| self::hash("nobody").unwrap_or_default()).as_str();
     let compared = PasswordHash::new(hash.unwrap_or_else(nobody));
@@ -61,7 +67,7 @@ fn hash(password: &str) -> Result<String, SaslError> {
     let failed = |problem: &dyn std::fmt::Display| SaslError::Hash(problem.to_string());
     let params = Params::new(LOG_ROUNDS, 8, 1).map_err(|problem| failed(&problem))?;
     let mut salt = [0; 16];
-    // So few octets come at once, from the kernel itself: the image has no devices to read from.
+    // The system call returns so few bytes at once. It needs no device, and the image has none.
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
         .map_err(|problem| failed(&problem))?;
     let hashed =

@@ -1,15 +1,15 @@
-//! Who may come in with a password: where passwords are kept, and whether one is right.
+//! Passwords: where they are kept, and whether a client's is right.
 //!
-//! Operators say it as for the C router: `saslConfigDir` and `saslConfigName` of the router name a
-//! file such as `/etc/sasl2/skrouterd.conf`, whose `password_file` (ours, hashed) or `sasldb_path`
-//! (that of Cyrus SASL) is where the passwords are. The file of passwords is read for each check,
-//! so that a change counts at once.
+//! Operators configure them as for the C router. The router's `saslConfigDir` and `saslConfigName`
+//! name a file such as `/etc/sasl2/skrouterd.conf`. In it `password_file` names a file of the
+//! router's own format, with hashes, or `sasldb_path` names a database of Cyrus SASL. Each check
+//! reads that file, so a change takes effect at once.
 //!
 //! A password file has a line `NAME:HASH` for each user; `#` begins a comment line. HASH is scrypt
-//! in the PHC form, `$scrypt$ln=15,r=8,p=1$SALT$HASH`, as `skup password USER` makes it.
+//! in the PHC form, `$scrypt$ln=15,r=8,p=1$SALT$HASH`, as `skup password USER` prints it.
 //!
-//! Checks take time and memory on purpose. They block: call them where that may be, in the order of
-//! [`Turns`].
+//! A check takes time and memory on purpose, and blocks. Call it only on a thread for blocking
+//! work, in the order of [`Turns`].
 
 mod database;
 mod file;
@@ -19,7 +19,9 @@ mod turns;
 pub use settings::{Passwords, SaslError};
 pub use turns::{Ticket, TooMany, Turns};
 
-/// A line for a password file.
+/// Returns a line for a password file.
+///
+/// # Errors The name or the password is not allowed, or it cannot be hashed.
 pub fn line(user: &str, password: &str) -> Result<String, SaslError> {
     file::line(user, password)
 }

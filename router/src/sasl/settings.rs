@@ -1,4 +1,4 @@
-//! The configuration file of SASL, as Cyrus SASL names it.
+//! The configuration file of SASL, with the keys of Cyrus SASL.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::{database, file};
 
-/// Where Cyrus SASL looks when it is not told.
+/// The default folder of Cyrus SASL.
 const FOLDER: &str = "/etc/sasl2";
 
-/// Octets read of a configuration file, of a password file and of a database.
+/// Most bytes read of a configuration file, and of a password file or database.
 const LARGEST_SETTINGS: u64 = 64 * 1024;
 const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// The longest name and password that are looked at, in octets.
+/// Longest name and password that a check accepts, in bytes.
 const LONGEST: usize = 1024;
 
-/// Why passwords cannot be checked.
+/// The reason why passwords cannot be checked.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum SaslError {
@@ -46,19 +46,21 @@ pub enum SaslError {
     Hash(String),
 }
 
-/// Where passwords are.
+/// The file that holds the passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kept {
     File(PathBuf),
     Database(PathBuf),
 }
 
-/// The passwords that a router's listeners take.
+/// The passwords that a router's listeners accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passwords(Kept);
 
 impl Passwords {
     /// Reads the file `NAME.conf` in `folder`, or in the folder of Cyrus SASL.
+    ///
+    /// # Errors The file cannot be read, names no passwords, or asks for an unsupported method.
     pub fn find(folder: Option<&Path>, name: &str) -> Result<Self, SaslError> {
         let path = folder.unwrap_or_else(|| Path::new(FOLDER)).join(format!("{name}.conf"));
         let octets = read(&path, LARGEST_SETTINGS)?;
@@ -90,7 +92,10 @@ impl Passwords {
         }
     }
 
-    /// Whether this is the user's password. `host` is the realm of users who name none.
+    /// Returns true if the password is the user's. `host` is the realm of users that give none.
+    /// Blocks.
+    ///
+    /// # Errors The file of passwords cannot be read.
     pub fn verify(&self, user: &str, password: &str, host: &str) -> Result<bool, SaslError> {
         if user.len() > LONGEST || password.len() > LONGEST {
             return Ok(false);
@@ -114,7 +119,10 @@ impl Passwords {
         }
     }
 
-    /// Looks once whether the passwords can be read, so that a mistake shows at start-up.
+    /// Checks that the file of passwords can be read. Call it at start-up, so that a mistake shows
+    /// early.
+    ///
+    /// # Errors The file cannot be read, or is malformed.
     pub fn check(&self) -> Result<(), SaslError> {
         match &self.0 {
             Kept::File(path) => {
@@ -141,7 +149,7 @@ pub(super) fn password_is_sound(password: &str) -> bool {
     (1..=LONGEST).contains(&password.len()) && !password.contains('\0')
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Compares in a time that depends on the lengths only.
 fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).fold(0, |differing, (left, right)| differing | (left ^ right))

@@ -1,4 +1,4 @@
-//! Password files, and databases of Cyrus SASL.
+//! Tests of password files, and of databases of Cyrus SASL.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ fn settings_of_cyrus_are_read() {
     assert!(of("auxprop_plugin: sql\nsasldb_path: /x").unwrap_err().contains("auxprop_plugin sql"));
 }
 
-/// A file as the database's own library lays it out.
+/// Returns a file in the layout of the database's own library.
 fn database_file(entries: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut meta = vec![0; 512];
     meta[12..16].copy_from_slice(&0x0006_1561_u32.to_ne_bytes());

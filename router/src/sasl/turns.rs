@@ -1,9 +1,9 @@
-//! Whose password is checked next: pure, in the caller's time.
+//! The order of password checks. Pure: the caller gives the time.
 //!
-//! Sources of connections have their turns one after the other, each with one check at a time. A
-//! source whose passwords are wrong waits longer and longer between two checks, up to [`SLOWEST`].
-//! Few of its logins may wait then, so that one who shares the source with a guesser has an answer
-//! within [`WAITING`] times that.
+//! The sources of connections take turns, with one check at a time for each. A source with wrong
+//! passwords waits longer between its checks, at most [`SLOWEST`]. Few of its logins may then wait.
+//! So a login that shares the source with a guesser has its answer within [`WAITING`] times that
+//! pause.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -11,36 +11,36 @@ use std::time::Duration;
 
 use skupper_proto::time::Instant;
 
-/// Wrong passwords of a source that slow nothing down: people mistype.
+/// Wrong passwords of a source that cause no pause, for people mistype.
 const FREE: u32 = 3;
 
 /// The pause after the first wrong password beyond these. It doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(125);
 
-/// The longest pause between two checks of one source. A guesser has 86,400 guesses a day then; a
-/// right password that waits behind [`WAITING`] wrong ones is still in time for a handshake's 10 s,
-/// on a slow machine too.
+/// The longest pause between two checks of one source. A guesser then has 86,400 guesses a day. A
+/// right password behind [`WAITING`] wrong ones still fits a handshake's 10 s, on a slow machine
+/// too.
 const SLOWEST: Duration = Duration::from_secs(1);
 
 /// The time that makes up for one wrong password.
 const FORGIVEN: Duration = Duration::from_secs(10);
 
-/// Logins that wait of one source that is slowed down, of another source, and of all sources
-/// together. What waits holds a connection that has not opened. A pool of clients that starts, or a
-/// site behind one address, logs in all at once; so many checks of a tenth of a second are over
-/// within a handshake's 10 s.
+/// Waiting logins, at most: of one source that is slowed down, of another source, and of all
+/// sources together. A waiting login holds a connection that is not open.
+///
+/// A pool of clients at its start, or a site behind one address, logs in all at once. So many
+/// checks of a tenth of a second fit a handshake's 10 s.
 const WAITING: usize = 4;
 const HONEST_WAITING: usize = 64;
 const ALL_WAITING: usize = 1024;
 
-/// Sources that are remembered. Beyond these, the one whose last wrong password is longest ago is
-/// forgotten.
+/// Most sources on record. Beyond them, the one with the oldest last wrong password is forgotten.
 const SOURCES: usize = 4096;
 
-/// Names a login that waits or is being checked.
+/// The number of a login that waits or is being checked.
 pub type Ticket = u64;
 
-/// The logins that wait, and the record of their sources.
+/// The waiting logins, and the record of their sources.
 #[derive(Debug)]
 pub struct Turns<S> {
     at_once: usize,
@@ -56,12 +56,12 @@ struct Record {
     /// Logins and their users, oldest first.
     waiting: VecDeque<(Ticket, Box<str>)>,
     checking: bool,
-    /// When it had its last turn, counted in turns.
+    /// The number of its last turn.
     turn: u64,
     failures: u32,
-    /// When its last wrong password was told.
+    /// The time of its last wrong password.
     failed: Instant,
-    /// When its next check may begin.
+    /// The earliest time of its next check.
     due: Instant,
 }
 
@@ -70,18 +70,18 @@ impl Record {
         self.waiting.is_empty() && !self.checking
     }
 
-    /// Wrong passwords that time has not made up for.
+    /// Returns the wrong passwords that time has not made up for.
     fn unforgiven(&self, now: Instant) -> u32 {
         let forgiven = now.since(self.failed).as_millis() / FORGIVEN.as_millis();
         self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
     }
 
-    /// How many of its logins may wait.
+    /// Returns how many of its logins may wait.
     fn room(&self, now: Instant) -> usize {
         if self.unforgiven(now) > FREE { WAITING } else { HONEST_WAITING }
     }
 
-    /// Enters a wrong password.
+    /// Records a wrong password, and sets the pause.
     fn fail(&mut self, now: Instant) {
         self.failures = self.unforgiven(now).saturating_add(1);
         self.failed = now;
@@ -91,7 +91,7 @@ impl Record {
         }
     }
 
-    /// The user with the most logins waiting, and how many.
+    /// Returns the user with most waiting logins, and their number.
     fn crowd(&self) -> (usize, &str) {
         let count =
             |user: &str| self.waiting.iter().filter(|(_, waiting)| **waiting == *user).count();
@@ -104,15 +104,17 @@ impl Record {
 }
 
 impl<S: Copy + Eq + Hash + Ord> Turns<S> {
-    /// Turns in which `at_once` passwords are checked at a time.
+    /// Creates turns for `at_once` checks at a time.
     pub fn new(at_once: usize) -> Self {
         Self { at_once, checking: 0, waiting: 0, tickets: 0, turn: 0, sources: HashMap::new() }
     }
 
-    /// Has a login wait for its turn. `Err`: too many wait.
+    /// Adds a login that waits for its turn.
     ///
-    /// Among the logins of one source those of one user do not push out those of another. So a
-    /// login that waited may be turned away for this one; it is named then.
+    /// Logins of one user do not displace those of another user of the same source. So the new
+    /// login may displace a waiting one, whose ticket is then returned too.
+    ///
+    /// # Errors [`TooMany`] if too many logins wait.
     pub fn ask(
         &mut self,
         source: S,
@@ -152,7 +154,7 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         }
     }
 
-    /// Ends a wait: its connection has gone.
+    /// Ends a wait, because its connection has closed.
     pub fn withdraw(&mut self, source: S, ticket: Ticket) {
         let Some(record) = self.sources.get_mut(&source) else { return };
         let before = record.waiting.len();
@@ -161,8 +163,8 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         self.forget(source);
     }
 
-    /// The login whose turn it is. Call it after each change, until it gives none, and when
-    /// [`Turns::due`] says.
+    /// Returns the login whose turn it is. Call it after each change until it returns `None`, and
+    /// at the time of [`Turns::due`].
     pub fn next(&mut self, now: Instant) -> Option<Ticket> {
         if self.checking >= self.at_once {
             return None;
@@ -183,8 +185,8 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         Some(ticket)
     }
 
-    /// Enters what came of a check. Returns the logins that waited and are turned away: a source
-    /// that is slowed down has fewer places.
+    /// Records the result of a check. Returns the waiting logins that must go, for a source that is
+    /// slowed down has fewer places.
     pub fn done(&mut self, source: S, right: bool, now: Instant) -> Vec<Ticket> {
         let Some(record) = self.sources.get_mut(&source) else { return Vec::new() };
         if std::mem::take(&mut record.checking) {
@@ -206,12 +208,12 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         turned_away
     }
 
-    /// When a source may have its next check, if time alone is in its way.
+    /// Returns the time of a source's next check, if only time delays it.
     pub fn due(&self, source: S, now: Instant) -> Option<Instant> {
         self.sources.get(&source).map(|record| record.due).filter(|due| *due > now)
     }
 
-    /// Forgets a source of which there is nothing to remember.
+    /// Forgets a source that is idle and has no wrong passwords.
     fn forget(&mut self, source: S) {
         if self.sources.get(&source).is_some_and(|record| record.is_idle() && record.failures == 0)
         {
@@ -220,7 +222,7 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
     }
 }
 
-/// Too many logins wait.
+/// The error that too many logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins of this source wait for their check")]
 pub struct TooMany;

@@ -6,19 +6,18 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode};
 use tungstenite::handshake::server;
 
-/// The subprotocols under which AMQP is spoken: that of the OASIS binding, and one that clients
-/// used before it.
+/// The subprotocols for AMQP: that of the OASIS binding, and one that clients used before it.
 const PROTOCOLS: [&str; 2] = ["amqp", "binary"];
 
-/// Whether a request asks for WebSocket.
+/// Returns true if a request asks for WebSocket.
 pub fn is_asked(headers: &HeaderMap) -> bool {
     tokens(headers, &UPGRADE).any(|token| token.eq_ignore_ascii_case("websocket"))
 }
 
-/// The answer that accepts a request, without body; or the status and the words that refuse it.
+/// Returns the answer that accepts a request, without a body.
 ///
-/// # Errors
-/// It is no valid handshake, or offers no subprotocol that is AMQP.
+/// # Errors Status and text of the refusal: the handshake is invalid, or offers no subprotocol for
+/// AMQP.
 pub fn answer(request: &Request<()>) -> Result<Response<()>, (StatusCode, &'static str)> {
     let version = request.headers().get(SEC_WEBSOCKET_VERSION);
     if version.is_some_and(|version| version != "13") {
@@ -39,7 +38,7 @@ pub fn answer(request: &Request<()>) -> Result<Response<()>, (StatusCode, &'stat
     Ok(answer)
 }
 
-/// The comma-separated words of a header that may occur several times.
+/// Returns the comma-separated words of a header that may occur several times.
 fn tokens<'a>(
     headers: &'a HeaderMap,
     name: &hyper::header::HeaderName,

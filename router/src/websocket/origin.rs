@@ -1,22 +1,22 @@
-//! From whose pages a browser may open a WebSocket here (RFC 6455, section 10.2).
+//! The pages whose scripts may open a WebSocket here (RFC 6455, section 10.2).
 //!
-//! A browser lets the scripts of any page open one, and says in `Origin` whose page it is. Other
-//! clients send no `Origin`, and are not meant.
+//! A browser lets the scripts of any page open a WebSocket, and names the page's origin in
+//! `Origin`. Other clients send no `Origin`, and this check lets them pass.
 
 use hyper::HeaderMap;
 use hyper::header::{HOST, ORIGIN};
 
-/// The origins that are let in. Requests without an origin are not asked for one.
+/// The admitted origins. A request without an origin is always admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// That of pages which come from this host and port themselves.
+    /// Admits pages that come from this host and port.
     pub own: bool,
-    /// Others, as browsers send them: `https://console.example.com`. `*` is any.
+    /// Further origins, as browsers send them: `https://console.example.com`. `*` admits any.
     pub listed: Vec<String>,
 }
 
 impl Origins {
-    /// Whether a request with these headers is let in.
+    /// Returns true if a request with these headers is admitted.
     pub fn admit(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else { return true };
@@ -26,8 +26,8 @@ impl Origins {
     }
 }
 
-/// Whether an origin is scheme, host and port of the request itself. The scheme is not compared:
-/// TLS may end before us.
+/// Returns true if an origin has the request's own host and port. It ignores the scheme, for TLS
+/// may end at a proxy.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else {
@@ -37,7 +37,7 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     !host.is_empty() && canonical(origin) == canonical(&format!("{scheme}://{host}"))
 }
 
-/// An origin in lower case, without the port that its scheme implies.
+/// Returns an origin in lower case, without the port that its scheme implies.
 fn canonical(origin: &str) -> String {
     let origin = origin.to_ascii_lowercase();
     let implied = match origin.split_once("://") {

@@ -1,4 +1,4 @@
-//! An opened WebSocket connection upon a session.
+//! An opened WebSocket connection on a session.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -11,41 +11,40 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 use crate::tls::{End, Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 
-/// Octets of one message from a client. A message is given on when it is whole, so this much of
-/// each connection may wait. Clients send a frame or a few in a message; those that send larger
-/// ones are told that they are too big.
+/// Largest message from a client, in bytes. A message is passed on when it is complete, so each
+/// connection may hold this much. Clients put one or a few frames into a message. A larger message
+/// ends the connection with a reason.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// Octets of one message to a client. Clients bound what they take: 1 MiB is the least that is
-/// common.
+/// Largest message to a client, in bytes. Clients bound the size too; their common limits begin at
+/// 1 MiB.
 const MESSAGE: usize = 64 * 1024;
 
-/// Octets that are handed to the session while earlier ones have not gone out.
+/// Bytes that the session may hold unsent before the WebSocket keeps further ones back.
 const UNFLUSHED: usize = 256 * 1024;
 
-/// Octets of messages that the session has not taken yet, answers to pings among them, for which a
-/// client that reads nothing can ask without end. The owner's output is not more at once than it
-/// owes, about 1 MiB.
+/// Bytes of messages that the session has not taken. They include answers to pings, which a client
+/// that reads nothing can ask for without end. The owner's output is at most about 1 MiB.
 const WAITING: usize = 4 * 1024 * 1024;
 
-/// What is read into the library's buffer at once, which it always holds.
+/// Size of the library's read buffer, which each connection always holds.
 const READ: usize = 8 * 1024;
 
-/// An opened connection, driven as a [`Session`] is: see there.
+/// An opened connection. Drive it as a [`Session`]: see there.
 pub struct WebSocket {
     pipe: Pipe,
     context: WebSocketContext,
-    /// Messages wait that the session did not take.
+    /// True if messages wait that the session did not take.
     waits: bool,
-    /// `pipe` holds octets that have not been looked at.
+    /// True if `pipe` holds bytes that the library has not read.
     unread: bool,
 }
 
-/// What the library reads from and writes to. Neither needs the socket: the octets come from it
-/// before, and go to it after.
+/// The library's reader and writer. Neither touches the socket: its bytes come before a read, and
+/// go out after a write.
 struct Pipe {
     session: Session,
-    /// Octets from the client, decrypted.
+    /// Decrypted bytes from the client.
     incoming: BytesMut,
     end: Option<End>,
 }
@@ -58,7 +57,7 @@ impl Read for Pipe {
         let octets = self.incoming.len().min(to.len());
         self.incoming.copy_to_slice(to.get_mut(..octets).unwrap_or_default());
         if self.incoming.is_empty() {
-            // It would keep the largest block that ever came.
+            // A new buffer, for the old one would keep the largest block that ever came.
             self.incoming = BytesMut::new();
         }
         Ok(octets)
@@ -83,7 +82,8 @@ impl Write for Pipe {
 }
 
 impl WebSocket {
-    /// A connection whose opening handshake is done. `read` came behind it already.
+    /// Creates a connection after its opening handshake. `read` holds the bytes that came behind
+    /// it.
     pub fn new(session: Session, read: BytesMut) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ)
@@ -99,21 +99,21 @@ impl WebSocket {
         }
     }
 
-    /// What was agreed in the TLS handshake beneath; `None` without TLS.
+    /// Returns the parameters of the TLS handshake; `None` without TLS.
     pub fn info(&self) -> Option<&Arc<SessionInfo>> {
         self.pipe.session.info()
     }
 
-    /// Whether the octets on the socket are encrypted.
+    /// Returns true if the bytes on the socket are encrypted.
     pub fn is_tls(&self) -> bool {
         self.pipe.session.is_tls()
     }
 
-    /// Reads once from the socket, and appends the payload of the messages that are whole by it.
-    /// Pings are answered by the next [`WebSocket::flush`].
+    /// Reads once from the socket, and appends the payload of complete messages. The next
+    /// [`WebSocket::flush`] answers pings.
     ///
-    /// # Errors
-    /// The session's, or the client broke the protocol: it is told why by the next flush.
+    /// # Errors The session's error, or a breach of the protocol by the client. The next flush
+    /// gives the client the reason.
     pub fn receive(
         &mut self,
         socket: &impl Input,
@@ -143,7 +143,7 @@ impl WebSocket {
                     self.push()?;
                     return Ok(self.pipe.end);
                 }
-                // The client closed the WebSocket, and our answer to that is on its way.
+                // The client closed the WebSocket, and our answer to that waits to go out.
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     return Ok(Some(self.pipe.end.unwrap_or(End::Eof)));
                 }
@@ -156,15 +156,15 @@ impl WebSocket {
         }
     }
 
-    /// Tells the client what it did wrong.
+    /// Closes the WebSocket, and gives the client the reason.
     fn fail(&mut self, code: CloseCode, reason: &str) -> SessionError {
-        // A reason has at most 123 octets; the library's are ASCII.
+        // A reason has at most 123 bytes. The library's reasons are ASCII.
         let short = reason.get(..reason.len().min(120)).unwrap_or_default();
         let _ = self.context.close(&mut self.pipe, Some(CloseFrame { code, reason: short.into() }));
         SessionError::Io(io::Error::new(io::ErrorKind::InvalidData, format!("WebSocket: {reason}")))
     }
 
-    /// Hands what waits to the session, as far as it takes it.
+    /// Hands waiting messages to the session, as far as it takes them.
     fn push(&mut self) -> Result<(), SessionError> {
         match self.context.flush(&mut self.pipe) {
             Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => self.waits = false,
@@ -174,11 +174,10 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Sends octets, as one message or a few: writes as much as the socket takes and keeps the rest
+    /// Sends bytes in one or more messages. Writes as much as the socket takes, and keeps the rest
     /// for [`WebSocket::flush`].
     ///
-    /// # Errors
-    /// The session's, or the WebSocket is closed already.
+    /// # Errors The session's error, or the WebSocket is closed already.
     pub fn send(
         &mut self,
         socket: &impl Output,
@@ -199,10 +198,9 @@ impl WebSocket {
         Ok(self.flush(socket)?)
     }
 
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes waiting bytes, as far as the socket takes them.
     ///
-    /// # Errors
-    /// The socket's.
+    /// # Errors The socket's error.
     pub fn flush(&mut self, socket: &impl Output) -> io::Result<Flushed> {
         loop {
             if self.pipe.session.flush(socket)? == Flushed::Blocked {
@@ -218,20 +216,20 @@ impl WebSocket {
         }
     }
 
-    /// Whether [`WebSocket::flush`] has something to write.
+    /// Returns true if [`WebSocket::flush`] has bytes to write.
     pub fn wants_write(&self) -> bool {
         self.waits || self.pipe.session.wants_write()
     }
 
-    /// Octets that wait for the socket, at most; what the library has not framed yet is not
-    /// counted.
+    /// Returns the bytes that the session holds for the socket. Messages that the library still
+    /// holds do not count.
     pub fn unflushed(&self) -> usize {
         self.pipe.session.unflushed()
     }
 
-    /// Tells the client that nothing follows. Flush afterwards; sending afterwards is an error.
+    /// Announces the end to the client. Flush afterwards. A later send is an error.
     pub fn send_close_notify(&mut self) {
-        // What cannot be said any more need not be.
+        // The close frame is lost if the buffers are full, and that does no harm.
         let _ = self
             .context
             .close(&mut self.pipe, Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::tls::{End, Flushed, Received, Session, SessionError};
 
-/// One end of each kind: the router's, and a client's bare socket.
+/// Both ends: the router's WebSocket, and a client's bare socket.
 struct Pair {
     socket: TcpStream,
     websocket: WebSocket,
@@ -28,7 +28,7 @@ async fn pair() -> Pair {
     }
 }
 
-/// A frame of a client, whose mask changes nothing.
+/// Returns a client's frame with a mask that changes nothing.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
     let mut frame = vec![first];
@@ -53,7 +53,7 @@ impl Pair {
         self.client.write_all(octets).await.unwrap();
     }
 
-    /// Reads until `enough`, and sends the answers that this asks for.
+    /// Reads until `enough`, and sends the answers that this causes.
     async fn receive(
         &mut self,
         enough: impl Fn(&[u8], Received) -> bool,
@@ -91,7 +91,7 @@ async fn octets_come_and_go_whatever_the_messages() {
         frame(0x82, &long),
     ]
     .concat();
-    // What came behind the request, and the rest cut anywhere.
+    // The first bytes came behind the request, and the rest comes in arbitrary pieces.
     pair.websocket = WebSocket::new(Session::plain(), BytesMut::from(&said[..3]));
     pair.say(&said[3..20]).await;
     pair.receive(|received, _| received.len() >= 2).await.unwrap();
@@ -203,8 +203,8 @@ async fn who_pings_and_reads_nothing_is_bounded() {
             never = router => { let () = never; }
         }
     }
-    // 26 MB of answers were asked for. What was kept of them, here and in the kernel's buffers,
-    // comes now.
+    // The client asked for 26 MB of answers. The part that was kept, here and in the kernel's
+    // buffers, comes out.
     let mut heard = 0;
     let mut buffer = vec![0; 64 * 1024];
     while pair.websocket.flush(&pair.socket).unwrap() == Flushed::Blocked {

@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 
-/// What is served of a path: media type and content.
+/// Returns the media type and content that the folder serves for a path.
 async fn get(folder: &Path, path: &str) -> Result<(&'static str, Vec<u8>), &'static str> {
     match Folder::new(folder.to_owned()).find(path).await {
         Some(Found::File(kind, content)) => {

@@ -4,7 +4,7 @@ fn page(metrics: &Metrics) -> String {
     String::from_utf8(render(metrics).unwrap()).unwrap()
 }
 
-/// Each field set to a figure of its own.
+/// Returns metrics with a distinct figure in each field.
 fn moved() -> Metrics {
     Metrics {
         connections: 1,
@@ -169,7 +169,7 @@ fn the_number_of_series_is_bounded_and_nothing_is_lost_or_told_twice() {
     assert!(
         page.contains("opened_total{address=\"s7\",protocol=\"tcp\",direction=\"listener\"} 10\n")
     );
-    // 999 of the 2500 fit beside the service that is really called so.
+    // Beside the service that is really called `other`, 999 of the 2500 fit.
     assert!(page.contains(&format!(
         "opened_total{{address=\"other\",protocol=\"tcp\",direction=\"listener\"}} {}\n",
         1502 * 5

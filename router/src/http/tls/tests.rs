@@ -38,7 +38,7 @@ fn profile(authority: &Authority, folder: &Path, name: &str) -> Profile {
     .unwrap()
 }
 
-/// Whom the server refused, in words.
+/// The clients that the server refused, in words.
 type Log = Arc<Mutex<Vec<String>>>;
 
 async fn served<F: Future>(
@@ -70,7 +70,7 @@ async fn served<F: Future>(
     }
 }
 
-/// One request and everything that is answered; an end without close_notify is an error.
+/// Sends a request and returns the answer. An end without `close_notify` is an error.
 async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io::Result<String> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await?;
     stream.flush().await?;
@@ -128,7 +128,7 @@ async fn a_stranger_and_a_silent_one_are_refused_and_told_of() {
         let socket = TcpStream::connect(address).await.unwrap();
         stranger.connect(socket, "localhost", Duration::from_secs(5)).await.unwrap_err();
 
-        // Begins like TLS, and says no more.
+        // This client begins like TLS, and then stays silent.
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(&[0x16, 3, 1]).await.unwrap();
         let _ = silent.read_to_end(&mut Vec::new()).await;

@@ -4,17 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// How long a check takes.
+/// The duration of a check.
 const CHECK: Duration = Duration::from_millis(100);
 
 /// Clients, and a machine that checks their passwords in virtual time.
 struct Scene {
     turns: Turns<u32>,
     now: Instant,
-    /// Source, and whether the password is right.
+    /// The source of each login, and whether its password is right.
     logins: BTreeMap<Ticket, (u32, bool)>,
     checking: Vec<(Instant, Ticket)>,
-    /// When each login had its answer.
+    /// The time of each login's answer.
     answered: BTreeMap<Ticket, Instant>,
     turned_away: usize,
 }
@@ -97,7 +97,7 @@ fn a_right_login_beside_a_guesser_has_its_answer_in_time() {
     assert!(checks < 75, "the guesser had {checks} checks in a minute");
 }
 
-/// So a pool of clients starts, and all clients of a site behind one address after a restart.
+/// A pool of clients starts like this, and so do all clients behind one address after a restart.
 #[test]
 fn who_is_right_may_log_in_many_times_at_once() {
     let mut scene = Scene::new(1);
@@ -208,7 +208,7 @@ proptest! {
             for source in 0..5 {
                 prop_assert!(waiting.values().filter(|waiting| **waiting == source).count() <= HONEST_WAITING);
             }
-            // Whoever may have a turn has it.
+            // A login that may have its turn has it.
             let free = waiting.values().find(|source| !checking.contains(source) && turns.due(**source, now).is_none());
             prop_assert!(checking.len() == 3 || free.is_none(), "{:?} waits for nothing", free);
         }
