@@ -43,7 +43,7 @@ use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings}
 use crate::log;
 use crate::node::{Access, Node, Registry, Shards, Stage, Stop, run_aside};
 use crate::schema::typed::LogConfig;
-use crate::schema::{Entity, Mode};
+use crate::schema::{Entity, EntityKind, Mode};
 use crate::socket::{self, Resolver};
 
 /// The daemon's main function: `args` are what follows its name.
@@ -216,7 +216,7 @@ fn log_failed_start(config: &Config, text: &str) {
     let logs = config
         .entities
         .iter()
-        .filter(|entity| entity.kind().name == "log" && entity.text("outputFile").is_some());
+        .filter(|entity| entity.kind() == EntityKind::Log && entity.text("outputFile").is_some());
     // A log that cannot be had may be what is wrong.
     let configured = logs
         .filter_map(|log| LogConfig::try_from(log).ok())
@@ -232,27 +232,27 @@ type Steps = Vec<(Entity, Parts)>;
 fn plan(config: &Config) -> Result<(Steps, Steps, Vec<String>), ConfigError> {
     let mut passed_over = Vec::new();
     let mut plan = Plan::at_start(config.router.mode);
-    let others = config.entities.iter().filter(|entity| entity.kind().name != "log").cloned();
+    let others = config.entities.iter().filter(|entity| entity.kind() != EntityKind::Log).cloned();
     for entity in logs(&config.entities).into_iter().chain(others) {
         let kept = entity.clone();
         match plan.add(entity) {
             // The first of two for one pattern counts, as with C routers.
-            Err(trouble @ Trouble::Taken { .. }) if kept.kind().name == "router.config.address" => {
+            Err(trouble @ Trouble::Taken { .. }) if kept.kind() == EntityKind::ConfigAddress => {
                 passed_over.push(format!("{}; passed over", located(config, &kept, &trouble)));
             }
             added => added.map_err(|trouble| located(config, &kept, &trouble))?,
         }
     }
     let (logs, others) =
-        plan.into_steps().into_iter().partition(|(entity, _)| entity.kind().name == "log");
+        plan.into_steps().into_iter().partition(|(entity, _)| entity.kind() == EntityKind::Log);
     Ok((logs, others, passed_over))
 }
 
 /// What is wrong with an entity of a configuration, with its place.
 fn located(config: &Config, entity: &Entity, trouble: &Trouble) -> ConfigError {
     let (attribute, problem) = trouble.parts();
-    let name = match entity.kind().name {
-        "log" => entity.text("module"),
+    let name = match entity.kind() {
+        EntityKind::Log => entity.text("module"),
         _ => entity.name(),
     };
     config.error(entity.kind().section(), name.unwrap_or_default(), &attribute, problem)

@@ -11,7 +11,7 @@ use super::directory::{By, ConnectionChange, Directory, Record, Refusal};
 use super::handle::{Outcome, cut, kind, tell};
 use super::{describe, value};
 use crate::schema::{
-    Attribute, AttributeError, Entity, EntityType, Kind, Operation, Problem, quote,
+    Attribute, AttributeError, Entity, EntityKind, Kind, Operation, Problem, quote,
 };
 
 /// Creates an entity; the response has its attributes, defaults included.
@@ -26,7 +26,10 @@ pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
             ));
         }
     };
-    if matches!(kind.name, "connection" | "router.link" | "router.address" | "routerMetrics") {
+    if matches!(
+        kind,
+        EntityKind::Connection | EntityKind::Link | EntityKind::Address | EntityKind::RouterMetrics
+    ) {
         return Err(Refusal::plain(Status::FORBIDDEN).without_body());
     }
     if !kind.operations().any(|operation| operation == Operation::Create) {
@@ -53,10 +56,10 @@ pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
         attributes.insert("name".to_owned(), Json::from(name));
     }
     attributes.insert("type".to_owned(), Json::from(kind.long_name()));
-    match kind.name {
-        "router.config.address" => address(&attributes),
-        "router.config.autoLink" => auto_link(&attributes),
-        "listener" | "connector" => open_properties(&attributes),
+    match kind {
+        EntityKind::ConfigAddress => address(&attributes),
+        EntityKind::AutoLink => auto_link(&attributes),
+        EntityKind::Listener | EntityKind::Connector => open_properties(&attributes),
         _ => Ok(()),
     }
     .map_err(of_core)?;
@@ -79,7 +82,7 @@ fn named<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, Refusa
 }
 
 /// The attributes that the body gives.
-fn attributes(kind: &EntityType, body: &Value) -> Result<Map<String, Json>, Refusal> {
+fn attributes(kind: EntityKind, body: &Value) -> Result<Map<String, Json>, Refusal> {
     let pairs = match body {
         Value::Map(pairs) => pairs.as_slice(),
         Value::Null if columns(kind).is_none() => &[],
@@ -102,23 +105,19 @@ fn attributes(kind: &EntityType, body: &Value) -> Result<Map<String, Json>, Refu
     Ok(attributes)
 }
 
-fn known(kind: &EntityType, name: &str) -> Result<&'static Attribute, Refusal> {
+fn known(kind: EntityKind, name: &str) -> Result<&'static Attribute, Refusal> {
     let unknown =
         || Refusal::bad(format!("Unknown attribute {} for '{}'", quote(name), kind.long_name()));
     kind.attribute(name).ok_or_else(unknown)
 }
 
-fn entity(kind: &'static EntityType, attributes: &Map<String, Json>) -> Result<Entity, Refusal> {
+fn entity(kind: EntityKind, attributes: &Map<String, Json>) -> Result<Entity, Refusal> {
     let given = attributes.iter().map(|(name, value)| (name.as_str(), value));
     Entity::new(kind, given).map_err(|error| refusal(kind, error, attributes))
 }
 
 /// No other entity of its type has the name.
-fn unique(
-    directory: &impl Directory,
-    kind: &'static EntityType,
-    entity: &Entity,
-) -> Result<(), Refusal> {
+fn unique(directory: &impl Directory, kind: EntityKind, entity: &Entity) -> Result<(), Refusal> {
     let mut named = entity.clone();
     // A number that no entity has; what is named after its number is unique by itself.
     named.identify(usize::MAX);
@@ -243,9 +242,7 @@ pub(super) fn update(directory: &impl Directory, request: &Request, record: &Rec
         };
         let same = same
             || name == "type"
-                && value
-                    .as_str()
-                    .is_some_and(|word| self::kind(word).is_ok_and(|k| k.name == kind.name));
+                && value.as_str().is_some_and(|word| self::kind(word).is_ok_and(|k| k == kind));
         if !attribute.update && !same {
             return Err(Refusal::bad(format!(
                 "Cannot update attribute '{}' in UPDATE",
@@ -286,7 +283,7 @@ pub(super) fn connection(
     request: &Request,
     requester: Option<u64>,
 ) -> Outcome {
-    let kind = kind("connection")?;
+    let kind = EntityKind::Connection;
     let bad = || Refusal::plain(Status::BAD_REQUEST);
     let mut change = ConnectionChange::default();
     let mut asked = false;
@@ -320,7 +317,7 @@ pub(super) fn connection(
 
 /// A mistake in an attribute, in the words of C routers: those that their schema finds are the
 /// client's fault, those that their configuration finds are told as failures.
-fn refusal(kind: &EntityType, error: AttributeError, given: &Map<String, Json>) -> Refusal {
+fn refusal(kind: EntityKind, error: AttributeError, given: &Map<String, Json>) -> Refusal {
     let AttributeError { attribute: name, problem } = error;
     let long = kind.long_name();
     let attribute = kind.attribute(&name);

@@ -1,6 +1,6 @@
 //! The types that a C router's core answers for, and their columns.
 
-use crate::schema::EntityType;
+use crate::schema::EntityKind;
 
 const CONNECTION: &[&str] = &[
     "name",
@@ -143,20 +143,20 @@ const AUTO_LINK: &[&str] = &[
 ];
 
 /// The columns of a type that a C router's core answers for; `None` for all other types.
-pub fn columns(kind: &EntityType) -> Option<&'static [&'static str]> {
-    match kind.name {
-        "connection" => Some(CONNECTION),
-        "router.link" => Some(LINK),
-        "router.address" => Some(ADDRESS),
-        "routerMetrics" => Some(METRICS),
-        "router.config.address" => Some(CONFIG_ADDRESS),
-        "router.config.autoLink" => Some(AUTO_LINK),
+pub fn columns(kind: EntityKind) -> Option<&'static [&'static str]> {
+    match kind {
+        EntityKind::Connection => Some(CONNECTION),
+        EntityKind::Link => Some(LINK),
+        EntityKind::Address => Some(ADDRESS),
+        EntityKind::RouterMetrics => Some(METRICS),
+        EntityKind::ConfigAddress => Some(CONFIG_ADDRESS),
+        EntityKind::AutoLink => Some(AUTO_LINK),
         _ => None,
     }
 }
 
 /// Whether entities of the type are asked for by that type alone: they come and go with the
 /// traffic, and queries for all there is, or by a name without a type, do not reach them.
-pub(super) fn stands_apart(kind: &EntityType) -> bool {
+pub(super) fn stands_apart(kind: EntityKind) -> bool {
     columns(kind).is_some() && !kind.is_configuration()
 }

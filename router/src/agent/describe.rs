@@ -6,10 +6,10 @@ use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, property};
 
 use super::Record;
-use crate::schema::{EntityType, Operation, quote};
+use crate::schema::{EntityKind, Operation, quote};
 
 /// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.
-pub(super) fn operations(kind: &EntityType) -> String {
+pub(super) fn operations(kind: EntityKind) -> String {
     let names: Vec<_> = kind.operations().map(Operation::name).collect();
     list(&names)
 }

@@ -6,13 +6,13 @@ use skupper_proto::amqp::Value;
 use skupper_proto::management::Status;
 
 use super::value;
-use crate::schema::{Entity, EntityType, ManagementAccess};
+use crate::schema::{Entity, EntityKind, ManagementAccess};
 
 /// An entity as management tells it.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its type.
-    pub kind: &'static EntityType,
+    pub kind: EntityKind,
     /// Attributes that have a value and may be told. Names that the type's columns do not have are
     /// never told.
     pub attributes: Vec<(&'static str, Value)>,
@@ -22,7 +22,7 @@ pub struct Record {
 
 impl Record {
     /// An entity without attributes yet.
-    pub const fn new(kind: &'static EntityType) -> Self {
+    pub const fn new(kind: EntityKind) -> Self {
         Self { kind, attributes: Vec::new(), kept: None }
     }
 
@@ -192,11 +192,11 @@ pub struct LogLine {
 pub trait Directory {
     /// Entities of exactly this type, the oldest first. Each is looked at when its turn comes:
     /// there may be very many, and whoever asks may let others go first in between.
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_>;
+    fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_>;
 
     /// The entities of exactly this type that have this name or identity: at most one, if all is
     /// well.
-    fn find(&self, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
+    fn find(&self, kind: EntityKind, by: By, value: &str) -> Vec<Record> {
         self.entities(kind, Page::ALL)
             .filter(|record| record.text(by.attribute()) == Some(value))
             .collect()

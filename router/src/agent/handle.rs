@@ -8,7 +8,7 @@ use super::directory::{By, Directory, Record, Refusal, Requester};
 use super::query::Query;
 use super::{change, describe, query, schema as types};
 use crate::log;
-use crate::schema::{self, EntityType, ManagementAccess, Operation, quote};
+use crate::schema::{EntityKind, ManagementAccess, Operation, quote};
 
 /// What an operation gives.
 pub(super) type Outcome = Result<(Status, Value), Refusal>;
@@ -124,7 +124,7 @@ fn perform<'a, D: Directory>(
     }
     let requested = request.text(property::TYPE).map(kind).transpose()?;
     // Those that a C router's core answers for, by rules of their own.
-    if let Some(kind) = requested.filter(|kind| columns(kind).is_some()) {
+    if let Some(kind) = requested.filter(|kind| columns(*kind).is_some()) {
         return apart(directory, request, requester.connection, kind, operation, word);
     }
     match (find(directory, request, requested)?, operation) {
@@ -155,7 +155,7 @@ fn at(
 ) -> Outcome {
     match (target, operation) {
         (Target::Management, Some(operation))
-            if management().operations().any(|known| known == operation) =>
+            if EntityKind::Management.operations().any(|known| known == operation) =>
         {
             match operation {
                 Operation::GetTypes => types::types(request),
@@ -173,7 +173,7 @@ fn at(
                 )),
             }
         }
-        (Target::Management, _) => Err(not_implemented(word, management())),
+        (Target::Management, _) => Err(not_implemented(word, EntityKind::Management)),
         (Target::Entity(record), Some(operation))
             if record.kind.operations().any(|known| known == operation) =>
         {
@@ -215,7 +215,7 @@ fn apart<'a, D: Directory>(
     directory: &'a D,
     request: &Request,
     requester: Option<u64>,
-    kind: &'static EntityType,
+    kind: EntityKind,
     operation: Option<Operation>,
     word: &str,
 ) -> Result<State<'a, D>, Refusal> {
@@ -223,20 +223,21 @@ fn apart<'a, D: Directory>(
     if operation == Some(Operation::Query) {
         return query::query(directory, request).map(State::query);
     }
-    let outcome = match (kind.name, operation) {
-        ("routerMetrics", Some(Operation::Read | Operation::Update | Operation::Delete)) => {
-            Err(Refusal::plain(Status::FORBIDDEN).without_body())
-        }
-        ("connection", Some(Operation::Update)) => {
+    let outcome = match (kind, operation) {
+        (
+            EntityKind::RouterMetrics,
+            Some(Operation::Read | Operation::Update | Operation::Delete),
+        ) => Err(Refusal::plain(Status::FORBIDDEN).without_body()),
+        (EntityKind::Connection, Some(Operation::Update)) => {
             change::connection(directory, request, requester)
         }
-        ("connection", Some(Operation::Read)) => {
+        (EntityKind::Connection, Some(Operation::Read)) => {
             let identity =
                 identity.ok_or_else(|| Refusal::bad("Name not supported. Identity required"))?;
             one(directory, kind, By::Identity, identity).map(|record| (Status::OK, tell(&record)))
         }
         (
-            "connection" | "router.link" | "router.address",
+            EntityKind::Connection | EntityKind::Link | EntityKind::Address,
             Some(Operation::Update | Operation::Delete),
         ) => Err(Refusal::plain(Status::FORBIDDEN)),
         (_, Some(operation @ (Operation::Read | Operation::Delete))) => {
@@ -257,7 +258,7 @@ fn apart<'a, D: Directory>(
 
 fn one(
     directory: &impl Directory,
-    kind: &'static EntityType,
+    kind: EntityKind,
     by: By,
     value: &str,
 ) -> Result<Record, Refusal> {
@@ -269,27 +270,20 @@ fn one(
 }
 
 /// The entity type of this name, short or long.
-pub(super) fn kind(name: &str) -> Result<&'static EntityType, Refusal> {
-    schema::entity_type(name)
+pub(super) fn kind(name: &str) -> Result<EntityKind, Refusal> {
+    EntityKind::named(name)
         .ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
-}
-
-fn management() -> &'static EntityType {
-    // Of the table, which a test looks through.
-    schema::entity_types()
-        .find(|kind| kind.name == "management")
-        .unwrap_or_else(|| unreachable!("the schema has no management"))
 }
 
 /// The management node as an entity of itself.
 pub(super) fn itself() -> Record {
-    Record::new(management())
+    Record::new(EntityKind::Management)
         .with("identity", "self")
         .with("name", "self")
-        .with("type", management().long_name())
+        .with("type", EntityKind::Management.long_name())
 }
 
-fn not_implemented(word: &str, kind: &EntityType) -> Refusal {
+fn not_implemented(word: &str, kind: EntityKind) -> Refusal {
     let text = format!(
         "Operation {} not implemented for '{}' {}",
         quote(&word.to_ascii_uppercase()),
@@ -303,19 +297,18 @@ fn not_implemented(word: &str, kind: &EntityType) -> Refusal {
 fn find(
     directory: &impl Directory,
     request: &Request,
-    requested: Option<&'static EntityType>,
+    requested: Option<EntityKind>,
 ) -> Result<Target, Refusal> {
     let wanted: Vec<(By, &str)> = [(By::Name, property::NAME), (By::Identity, property::IDENTITY)]
         .into_iter()
         .filter_map(|(by, property)| Some((by, request.text(property)?)))
         .collect();
-    let extends = |kind: &EntityType| requested.is_none_or(|requested| kind.extends(requested));
+    let extends = |kind: EntityKind| requested.is_none_or(|requested| kind.extends(requested));
     let Some((by, value)) = wanted.first().copied() else {
         return match requested {
-            Some(requested) if !management().extends(requested) => Err(Refusal::bad(format!(
-                "{}: No name or identity provided",
-                requested.long_name()
-            ))),
+            Some(requested) if !EntityKind::Management.extends(requested) => Err(Refusal::bad(
+                format!("{}: No name or identity provided", requested.long_name()),
+            )),
             _ => Ok(Target::Management),
         };
     };
@@ -331,15 +324,15 @@ fn find(
             return Err(Refusal::bad(format!("Conflicting {}", shown())));
         }
         return match requested {
-            Some(requested) if !management().extends(requested) => {
-                Err(mismatch(management(), requested))
+            Some(requested) if !EntityKind::Management.extends(requested) => {
+                Err(mismatch(EntityKind::Management, requested))
             }
             _ => Ok(Target::Management),
         };
     }
     let among = |of_type: bool| {
-        schema::entity_types()
-            .filter(|kind| !stands_apart(kind) && extends(kind) == of_type)
+        EntityKind::all()
+            .filter(|kind| !stands_apart(*kind) && extends(*kind) == of_type)
             .flat_map(|kind| directory.find(kind, by, value))
             .collect::<Vec<_>>()
     };
@@ -368,7 +361,7 @@ fn find(
     Ok(Target::Entity(record))
 }
 
-fn mismatch(kind: &EntityType, requested: &EntityType) -> Refusal {
+fn mismatch(kind: EntityKind, requested: EntityKind) -> Refusal {
     let (kind, requested) = (kind.long_name(), requested.long_name());
     Refusal::bad(format!("Entity type '{kind}' does not extend requested type '{requested}'"))
 }

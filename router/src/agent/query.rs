@@ -9,7 +9,7 @@ use super::columns::{columns, stands_apart};
 use super::directory::{Directory, Entities, Page, Record, Refusal};
 use super::handle::{Outcome, itself, kind};
 use super::{describe, value};
-use crate::schema::{self, Attribute, EntityType};
+use crate::schema::{Attribute, EntityKind};
 
 /// Most names that a query may ask for: twice the attributes of the whole schema.
 const MAX_NAMES: usize = 512;
@@ -28,7 +28,7 @@ pub(super) struct Query<'a, D> {
     skip: usize,
     left: usize,
     /// The types that are not looked at yet.
-    kinds: VecDeque<&'static EntityType>,
+    kinds: VecDeque<EntityKind>,
     /// The entities of the present type that are not looked at yet.
     entities: Entities<'a>,
 }
@@ -41,7 +41,7 @@ pub(super) fn query<'a, D: Directory>(
     let requested = match (request.text(property::ENTITY_TYPE), request.text(property::TYPE)) {
         (Some(name), _) => Some(kind(name)?),
         // What stands apart may be named as that which is asked to do something.
-        (None, Some(name)) => Some(kind(name)?).filter(|kind| columns(kind).is_some()),
+        (None, Some(name)) => Some(kind(name)?).filter(|kind| columns(*kind).is_some()),
         (None, None) => None,
     };
     let page = page(request);
@@ -63,7 +63,7 @@ pub(super) fn query<'a, D: Directory>(
             query(directory.entities(requested, page), VecDeque::new(), Page::ALL)
         }
         _ => {
-            let kinds = schema::entity_types().filter(|kind| !stands_apart(kind));
+            let kinds = EntityKind::all().filter(|kind| !stands_apart(*kind));
             let kinds =
                 kinds.filter(|kind| requested.is_none_or(|requested| kind.extends(requested)));
             query(Box::new(std::iter::empty()), kinds.collect(), page)
@@ -77,8 +77,8 @@ impl<D: Directory> Query<'_, D> {
         while self.left > 0 {
             let Some(record) = self.entities.next() else {
                 let Some(kind) = self.kinds.pop_front() else { break };
-                self.entities = match kind.name {
-                    "management" => Box::new(std::iter::once(itself())),
+                self.entities = match kind {
+                    EntityKind::Management => Box::new(std::iter::once(itself())),
                     _ => self.directory.entities(kind, Page::ALL),
                 };
                 continue;
@@ -130,14 +130,12 @@ fn page(request: &Request) -> Page {
 /// The names of the columns: those asked for, or all there are.
 fn names(
     body: &Value,
-    requested: Option<&'static EntityType>,
+    requested: Option<EntityKind>,
     fixed: Option<&'static [&'static str]>,
 ) -> Result<Vec<String>, Refusal> {
-    let kinds = || {
-        schema::entity_types()
-            .filter(|kind| requested.is_none_or(|requested| kind.name == requested.name))
-    };
-    let of_schema = || distinct(kinds().flat_map(EntityType::common_attributes));
+    let kinds =
+        || EntityKind::all().filter(|kind| requested.is_none_or(|requested| *kind == requested));
+    let of_schema = || distinct(kinds().flat_map(EntityKind::common_attributes));
     let all = || fixed.map_or_else(of_schema, <[_]>::to_vec);
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let no_names = || {
@@ -171,7 +169,7 @@ fn names(
             .map(|name| name.as_text().unwrap_or_default().to_owned())
             .collect());
     }
-    let known = distinct(kinds().flat_map(EntityType::attributes));
+    let known = distinct(kinds().flat_map(EntityKind::attributes));
     let texts: Vec<&str> = asked.iter().map(|name| name.as_text().unwrap_or_default()).collect();
     let mut unknown: Vec<&str> = Vec::new();
     for name in texts.iter().filter(|name| !known.contains(*name)) {
@@ -215,8 +213,7 @@ fn weigh(value: &Value) -> usize {
 /// The addresses of the management nodes of all routers of the network; none where there is no
 /// network.
 pub(super) fn nodes(directory: &impl Directory) -> Value {
-    let kind = schema::entity_types().find(|kind| kind.name == "router.node");
-    let records = kind.into_iter().flat_map(|kind| directory.entities(kind, Page::ALL));
+    let records = directory.entities(EntityKind::Node, Page::ALL);
     let address = |record: &Record| {
         Value::string(format!(
             "amqp:/_topo/0/{}/$management",

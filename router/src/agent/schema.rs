@@ -7,14 +7,14 @@ use skupper_proto::management::{Request, Status, property};
 use super::directory::Refusal;
 use super::handle::{Outcome, kind};
 use super::value;
-use crate::schema::{EntityType, Fixed, Kind, Operation, PREFIX, entity_types};
+use crate::schema::{EntityKind, Fixed, Kind, Operation, PREFIX};
 
 /// A map from each type that the request is about, or all types, to what `tell` says of it.
-fn map_of_types(request: &Request, tell: impl Fn(&'static EntityType) -> Vec<String>) -> Outcome {
+fn map_of_types(request: &Request, tell: impl Fn(EntityKind) -> Vec<String>) -> Outcome {
     let requested = request.text(property::ENTITY_TYPE).map(kind).transpose()?;
     let about =
-        entity_types().filter(|kind| requested.is_none_or(|requested| requested.name == kind.name));
-    let member = |kind: &'static EntityType| {
+        EntityKind::all().filter(|kind| requested.is_none_or(|requested| requested == *kind));
+    let member = |kind: EntityKind| {
         let told = tell(kind).into_iter().map(Value::String).collect();
         (Value::string(kind.long_name()), Value::List(told))
     };
@@ -23,7 +23,7 @@ fn map_of_types(request: &Request, tell: impl Fn(&'static EntityType) -> Vec<Str
 
 /// GET-TYPES: the types that each type extends.
 pub(super) fn types(request: &Request) -> Outcome {
-    map_of_types(request, |kind| kind.bases().map(EntityType::long_name).collect())
+    map_of_types(request, |kind| kind.bases().map(EntityKind::long_name).collect())
 }
 
 /// GET-ATTRIBUTES.
@@ -70,7 +70,7 @@ pub(super) fn json_schema(request: &Request) -> Outcome {
 
 /// The schema in the form that C routers tell theirs: what is false or empty is left out.
 fn dump() -> Json {
-    let types = entity_types()
+    let types = EntityKind::all()
         .map(|kind| (kind.section().to_owned(), entity_type(kind)))
         .collect::<Map<_, _>>();
     let mut schema = Map::new();
@@ -85,7 +85,7 @@ fn says_something(default: Fixed) -> bool {
     !matches!(default, Fixed::Text("") | Fixed::Number(0) | Fixed::Flag(false))
 }
 
-fn entity_type(kind: &'static EntityType) -> Json {
+fn entity_type(kind: EntityKind) -> Json {
     let mut told = Map::new();
     let attributes: Map<_, _> = kind
         .common_attributes()
@@ -121,9 +121,9 @@ fn entity_type(kind: &'static EntityType) -> Json {
     if !operations.is_empty() {
         told.insert("operations".to_owned(), Json::from(operations));
     }
-    told.insert("description".to_owned(), Json::from(kind.description));
+    told.insert("description".to_owned(), Json::from(kind.description()));
     told.insert("fullyQualifiedType".to_owned(), Json::from(kind.long_name()));
-    if kind.singleton {
+    if kind.is_singleton() {
         told.insert("singleton".to_owned(), Json::from(true));
     }
     Json::Object(told)

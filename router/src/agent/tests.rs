@@ -12,7 +12,7 @@ use super::{
     columns, handle,
 };
 use crate::core::{Account, Class, Delivery, Endpoint, Holder, Message};
-use crate::schema::{Entity, EntityType, ManagementAccess, entity_type, entity_types};
+use crate::schema::{Entity, EntityKind, ManagementAccess};
 
 mod rights;
 mod slices;
@@ -42,15 +42,15 @@ impl Memory {
                 .map(|(name, value)| (*name, serde_json::Value::from(*value)))
                 .collect();
             let given = attributes.iter().map(|(name, value)| (*name, value));
-            memory.create(Entity::new(entity_type(kind).unwrap(), given).unwrap()).unwrap();
+            memory.create(Entity::new(EntityKind::named(kind).unwrap(), given).unwrap()).unwrap();
         }
         memory
     }
 }
 
 impl Directory for Memory {
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_> {
-        if kind.name == "connection" {
+    fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_> {
+        if kind == EntityKind::Connection {
             let connection = move |id: usize| {
                 Record::new(kind).with("identity", id.to_string()).with("host", format!("h{id}"))
             };
@@ -58,7 +58,7 @@ impl Directory for Memory {
         }
         let entities = self.entities.lock().unwrap();
         let found: Vec<_> =
-            entities.iter().filter(|entity| entity.kind().name == kind.name).map(told).collect();
+            entities.iter().filter(|entity| entity.kind() == kind).map(told).collect();
         Box::new(page.of(found))
     }
 
@@ -95,7 +95,7 @@ impl Directory for Memory {
         _: Option<u64>,
     ) -> Result<Record, Refusal> {
         self.changes.lock().unwrap().push((identity.to_owned(), change));
-        let found = self.find(entity_type("connection").unwrap(), By::Identity, identity);
+        let found = self.find(EntityKind::named("connection").unwrap(), By::Identity, identity);
         found.into_iter().next().ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))
     }
 
@@ -184,7 +184,7 @@ fn a_query_without_names_gives_all_attributes_of_the_type() {
     for body in [Value::Null, map(&[]), map(&[(Table::NAMES, Value::List(vec![]))])] {
         let query = Request::query(Some("listener"), &[]).with_body(body);
         let answer = table(ask(&memory, query));
-        let all: Vec<_> = entity_type("listener")
+        let all: Vec<_> = EntityKind::named("listener")
             .unwrap()
             .common_attributes()
             .map(|attribute| attribute.name)
@@ -204,7 +204,7 @@ fn names_may_come_as_an_array() {
     let some = table(ask(&memory, query(vec![text("name"), text("port")])));
     assert_eq!(some.attribute_names, ["name", "port"]);
     assert_eq!(some.results, [[text("l0"), text("5672")]]);
-    let all: Vec<_> = entity_type("listener")
+    let all: Vec<_> = EntityKind::named("listener")
         .unwrap()
         .common_attributes()
         .map(|attribute| attribute.name)
@@ -279,7 +279,7 @@ fn pages_of_connections() {
     assert_eq!(page(0, -1).len(), 10_000);
     assert_eq!(page(0, 0).len(), 0);
     let all = table(ask(&memory, Request::query(Some("connection"), &[]).with(property::COUNT, 1)));
-    assert_eq!(all.attribute_names, columns(entity_type("connection").unwrap()).unwrap());
+    assert_eq!(all.attribute_names, columns(EntityKind::named("connection").unwrap()).unwrap());
 }
 
 #[test]
@@ -642,7 +642,7 @@ fn connections_are_closed_and_traced() {
 fn types_attributes_and_operations() {
     let memory = Memory::default();
     let types = ask(&memory, request("GET-TYPES", &[], &[])).body;
-    assert_eq!(types.as_map().unwrap().len(), entity_types().count());
+    assert_eq!(types.as_map().unwrap().len(), EntityKind::all().count());
     let bases =
         ["io.skupper.router.configurationEntity", "io.skupper.router.entity"].map(text).to_vec();
     assert_eq!(types.get(LISTENER), Some(&Value::List(bases)));

@@ -12,42 +12,43 @@ use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::log;
 use crate::schema::typed::{LogConfig, SslProfile};
-use crate::schema::{
-    AttributeError, Entity, EntityType, ManagementAccess, Problem, Value, entity_types,
-};
+use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Value};
 
 impl Directory for Running {
-    fn entities(&self, kind: &'static EntityType, page: Page) -> Entities<'_> {
-        match kind.name {
-            "connection" => Box::new(records::connections(self, kind, page)),
-            "router.link" => Box::new(records::links(self, kind, page)),
-            "router.address" => Box::new(records::addresses(self, kind, page)),
-            "router.node" => Box::new(page.of(records::nodes(self, kind))),
-            "routerMetrics" => Box::new(page.of([records::metrics(self, kind)])),
-            "logStats" => Box::new(page.of(records::log_stats(kind))),
-            "allocator" => Box::new(page.of(records::allocators(self, kind))),
-            "vhostStats" => Box::new(page.of(records::vhost_stats(self, kind))),
+    fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_> {
+        match kind {
+            EntityKind::Connection => Box::new(records::connections(self, kind, page)),
+            EntityKind::Link => Box::new(records::links(self, kind, page)),
+            EntityKind::Address => Box::new(records::addresses(self, kind, page)),
+            EntityKind::Node => Box::new(page.of(records::nodes(self, kind))),
+            EntityKind::RouterMetrics => Box::new(page.of([records::metrics(self, kind)])),
+            EntityKind::LogStats => Box::new(page.of(records::log_stats(kind))),
+            EntityKind::Allocator => Box::new(page.of(records::allocators(self, kind))),
+            EntityKind::VhostStats => Box::new(page.of(records::vhost_stats(self, kind))),
             _ => {
-                let of_kind =
-                    self.all().into_iter().filter(|live| live.entity.kind().name == kind.name);
+                let of_kind = self.all().into_iter().filter(move |live| live.entity.kind() == kind);
                 Box::new(page.of(of_kind).map(|live| records::entity(self, &live)))
             }
         }
     }
 
-    fn find(&self, kind: &'static EntityType, by: By, value: &str) -> Vec<Record> {
-        let found: Vec<Record> = match (kind.name, by) {
-            ("connection", By::Identity) => {
+    fn find(&self, kind: EntityKind, by: By, value: &str) -> Vec<Record> {
+        let found: Vec<Record> = match (kind, by) {
+            (EntityKind::Connection, By::Identity) => {
                 let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
                 record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
             }
-            ("router.link", by) => records::links_named(self, kind, by, value),
-            ("router.address", _) => {
+            (EntityKind::Link, by) => records::links_named(self, kind, by, value),
+            (EntityKind::Address, _) => {
                 records::address_named(self, kind, value).into_iter().collect()
             }
             (
-                "connection" | "router.node" | "routerMetrics" | "logStats" | "allocator"
-                | "vhostStats",
+                EntityKind::Connection
+                | EntityKind::Node
+                | EntityKind::RouterMetrics
+                | EntityKind::LogStats
+                | EntityKind::Allocator
+                | EntityKind::VhostStats,
                 _,
             ) => self
                 .entities(kind, Page::ALL)
@@ -56,8 +57,7 @@ impl Directory for Running {
             _ => {
                 let entities = self.all();
                 let named = |live: &&Live| {
-                    live.entity.kind().name == kind.name
-                        && live.entity.text(by.attribute()) == Some(value)
+                    live.entity.kind() == kind && live.entity.text(by.attribute()) == Some(value)
                 };
                 return entities
                     .iter()
@@ -71,13 +71,15 @@ impl Directory for Running {
 
     fn create(&self, entity: Entity) -> Result<Record, Refusal> {
         let kind = entity.kind();
-        if kind.name == "site" && self.all().iter().any(|live| live.entity.kind().name == "site") {
+        if kind == EntityKind::Site
+            && self.all().iter().any(|live| live.entity.kind() == EntityKind::Site)
+        {
             return Err(Refusal::configuration("Already exists"));
         }
         let mut entity = entity;
         // The typed form needs a name.
         if entity.text("identity").is_none() {
-            entity.identify(self.next(kind.name));
+            entity.identify(self.next(kind));
         }
         self.reach.check(&entity).map_err(|error| refusal(kind, &error.into()))?;
         let mut plan = self.plan();
@@ -139,15 +141,15 @@ impl Directory for Running {
     fn delete(&self, record: &Record) -> Result<(), Refusal> {
         let live = self.live(record)?;
         let name = live.entity.name().unwrap_or_default();
-        match (record.kind.name, self.user_of(&live)) {
+        match (record.kind, self.user_of(&live)) {
             (_, None) => {}
-            ("tcpListener", Some(_)) => {
+            (EntityKind::TcpListener, Some(_)) => {
                 return Err(Refusal::bad(format!(
                     "Listener cannot be deleted: listenerAddress entities exist for multi-address listener {name}"
                 )));
             }
             // Its users keep what they have of it; a controller may delete it before them.
-            ("sslProfile", Some(user)) => {
+            (EntityKind::SslProfile, Some(user)) => {
                 log!(
                     Agent,
                     Warning,
@@ -173,9 +175,7 @@ impl Directory for Running {
     ) -> Result<Record, Refusal> {
         let record = identity.parse().ok().and_then(|id| self.node.registry.connection(id));
         let record = record.ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))?;
-        let kind = entity_types()
-            .find(|kind| kind.name == "connection")
-            .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))?;
+        let kind = EntityKind::Connection;
         let forbidden =
             || Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation.");
         if change.status
@@ -241,7 +241,7 @@ impl Running {
         let entities = self.all();
         entities
             .into_iter()
-            .find(|live| live.is(record.kind.name, identity))
+            .find(|live| live.is(record.kind, identity))
             .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
     }
 
@@ -250,7 +250,7 @@ impl Running {
         let name = live.entity.name()?;
         self.all().iter().find_map(|other| {
             let refers = other.entity.kind().attributes().any(|attribute| {
-                attribute.refers_to == Some(live.entity.kind().name)
+                attribute.refers_to == Some(live.entity.kind())
                     && other.entity.text(attribute.name) == Some(name)
             });
             refers.then(|| {
@@ -265,14 +265,14 @@ impl Running {
 }
 
 /// Why an entity cannot be started, as a C router tells it.
-fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
+fn refusal(kind: EntityKind, trouble: &Trouble) -> Refusal {
     match trouble {
-        Trouble::Missing { kind: "tcpListener", name, .. } => Refusal::new(
+        Trouble::Missing { kind: EntityKind::TcpListener, name, .. } => Refusal::new(
             Status::INTERNAL_ERROR,
             format!("CError: Value: Listener for new address does not exist {name}"),
         ),
         Trouble::Missing { .. } => Refusal::missing(trouble),
-        Trouble::Taken { .. } if kind.name == "router.config.address" => {
+        Trouble::Taken { .. } if kind == EntityKind::ConfigAddress => {
             Refusal::bad("Already exists")
         }
         Trouble::Attribute(AttributeError { attribute, problem: Problem::Invalid(text) })
@@ -289,10 +289,10 @@ fn refusal(kind: &EntityType, trouble: &Trouble) -> Refusal {
             Refusal::configuration("Address must be set")
         }
         Trouble::Attribute(error) => Refusal::configuration(error),
-        Trouble::Failed { .. } | Trouble::OutOfReach(_) if kind.name == "sslProfile" => {
+        Trouble::Failed { .. } | Trouble::OutOfReach(_) if kind == EntityKind::SslProfile => {
             Refusal::bad(format!("Invalid sslProfile configuration: {trouble}"))
         }
-        Trouble::Failed { text, .. } if kind.name == "vhost" => {
+        Trouble::Failed { text, .. } if kind == EntityKind::Vhost => {
             Refusal::new(Status::INTERNAL_ERROR, format!("PolicyError: {text}"))
         }
         Trouble::Failed { text, .. } | Trouble::Taken { text, .. } => Refusal::configuration(text),

@@ -11,31 +11,29 @@ use crate::config::OutOfReach;
 use crate::log;
 use crate::policy::{PolicyError, Vhost};
 use crate::schema::typed::{self, AddressConfig, AddressMatch};
-use crate::schema::{
-    AttributeError, Effect, Entity, EntityType, Mode, Problem, Role, Value, entity_type,
-};
+use crate::schema::{AttributeError, Effect, Entity, EntityKind, Mode, Problem, Role, Value};
 use crate::tls::{
     Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification,
 };
 
 /// The types in the order in which their entities start: the log before all that log, profiles
 /// before their users, what serves before what brings clients, a tcpListener before its addresses.
-const ORDER: &[&str] = &[
-    "log",
-    "router",
-    "network",
-    "policy",
-    "sslProfile",
-    "router.config.address",
-    "router.config.autoLink",
-    "proxyProfile",
-    "site",
-    "vhost",
-    "tcpConnector",
-    "listener",
-    "connector",
-    "tcpListener",
-    "listenerAddress",
+const ORDER: &[EntityKind] = &[
+    EntityKind::Log,
+    EntityKind::Router,
+    EntityKind::Network,
+    EntityKind::Policy,
+    EntityKind::SslProfile,
+    EntityKind::ConfigAddress,
+    EntityKind::AutoLink,
+    EntityKind::ProxyProfile,
+    EntityKind::Site,
+    EntityKind::Vhost,
+    EntityKind::TcpConnector,
+    EntityKind::Listener,
+    EntityKind::Connector,
+    EntityKind::TcpListener,
+    EntityKind::ListenerAddress,
 ];
 
 /// Why an entity cannot be started.
@@ -46,7 +44,7 @@ pub(super) enum Trouble {
     Attribute(AttributeError),
     /// An entity that it names is not there.
     #[error("{kind} '{name}' not found")]
-    Missing { attribute: &'static str, kind: &'static str, name: String },
+    Missing { attribute: &'static str, kind: EntityKind, name: String },
     /// What its attributes name cannot be used.
     #[error("{text}")]
     Failed { attribute: &'static str, text: String },
@@ -189,7 +187,7 @@ pub(super) struct Plan {
     /// Names of the tcpListeners that have several addresses.
     several: BTreeSet<String>,
     /// Type and name of all there are and will be.
-    names: Vec<(&'static str, String)>,
+    names: Vec<(EntityKind, String)>,
     steps: Vec<(Entity, Parts)>,
 }
 
@@ -224,12 +222,12 @@ impl Plan {
 
     fn note(&mut self, entity: &Entity) {
         let name = entity.name().unwrap_or_default().to_owned();
-        if entity.kind().name == "tcpListener"
+        if entity.kind() == EntityKind::TcpListener
             && entity.text("multiAddressStrategy").is_some_and(|strategy| strategy != "none")
         {
             self.several.insert(name.clone());
         }
-        self.names.push((entity.kind().name, name));
+        self.names.push((entity.kind(), name));
     }
 
     /// What is to be started, in its order.
@@ -267,9 +265,9 @@ impl Plan {
     }
 
     fn parts(&mut self, entity: &Entity) -> Result<Parts, Trouble> {
-        Ok(match entity.kind().name {
-            "log" => Parts::Log(entity.try_into()?),
-            "sslProfile" => {
+        Ok(match entity.kind() {
+            EntityKind::Log => Parts::Log(entity.try_into()?),
+            EntityKind::SslProfile => {
                 let config = typed::SslProfile::try_from(entity)?;
                 let name = config.name.clone();
                 let in_force = ProfileInForce::new(config);
@@ -281,14 +279,14 @@ impl Plan {
                 self.profiles.insert(name, in_force.clone());
                 Parts::Profile(in_force)
             }
-            "router.config.address" => {
+            EntityKind::ConfigAddress => {
                 let config = address(entity)?;
                 self.take_pattern(&config)?;
                 Parts::Address(config)
             }
-            "listener" => {
+            EntityKind::Listener => {
                 // What a router may not be is told before what else is wrong.
-                self.role_fits("listener", entity.get("role")?)?;
+                self.role_fits(EntityKind::Listener, entity.get("role")?)?;
                 let config = typed::Listener::try_from(entity)?;
                 let certified = config.asks_for_certificate();
                 let acceptor = self.acceptor(config.ssl_profile.as_ref(), certified)?;
@@ -297,8 +295,8 @@ impl Plan {
                     None => Parts::Listener(config, acceptor),
                 }
             }
-            "connector" => {
-                self.role_fits("connector", entity.get("role")?)?;
+            EntityKind::Connector => {
+                self.role_fits(EntityKind::Connector, entity.get("role")?)?;
                 let config = typed::Connector::try_from(entity)?;
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 let profile = self.profile(config.ssl_profile.as_ref());
@@ -308,7 +306,7 @@ impl Plan {
                     .is_some_and(|profile| profile.certificate().is_some());
                 Parts::Connector { config, tls, ordinal, certified }
             }
-            "tcpListener" => {
+            EntityKind::TcpListener => {
                 let config = typed::TcpListener::try_from(entity)?;
                 let acceptor =
                     self.acceptor(config.ssl_profile.as_ref(), config.authenticate_peer)?;
@@ -317,14 +315,14 @@ impl Plan {
                     acceptor.map(|acceptor| acceptor.with_alpn(&["http/1.1", "h2"])),
                 )
             }
-            "tcpConnector" => {
+            EntityKind::TcpConnector => {
                 let config = typed::TcpConnector::try_from(entity)?;
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 Parts::TcpConnector(config, tls)
             }
-            "vhost" => Parts::Vhost(vhost(entity)?),
-            "router.config.autoLink" => Parts::AutoLink(entity.try_into()?),
-            "listenerAddress" => {
+            EntityKind::Vhost => Parts::Vhost(vhost(entity)?),
+            EntityKind::AutoLink => Parts::AutoLink(entity.try_into()?),
+            EntityKind::ListenerAddress => {
                 let config = typed::ListenerAddressConfig::try_from(entity)?;
                 if !self.several.contains(&config.listener) {
                     let text = format!(
@@ -347,7 +345,7 @@ impl Plan {
         })
     }
 
-    fn role_fits(&self, kind: &str, role: Role) -> Result<(), Trouble> {
+    fn role_fits(&self, kind: EntityKind, role: Role) -> Result<(), Trouble> {
         crate::config::role_fits(kind, role, self.mode)
             .map_err(|problem| Trouble::Attribute(Problem::Invalid(problem).of("role")))
     }
@@ -388,13 +386,13 @@ impl Plan {
     }
 }
 
-fn rank(kind: &EntityType) -> usize {
-    ORDER.iter().position(|name| *name == kind.name).unwrap_or(ORDER.len())
+fn rank(kind: EntityKind) -> usize {
+    ORDER.iter().position(|other| *other == kind).unwrap_or(ORDER.len())
 }
 
 fn address(entity: &Entity) -> Result<AddressConfig, Trouble> {
-    match entity.kind().name {
-        "router.config.address" => Ok(AddressConfig::try_from(entity)?),
+    match entity.kind() {
+        EntityKind::ConfigAddress => Ok(AddressConfig::try_from(entity)?),
         _ => Err(Trouble::Failed { attribute: "type", text: "no address".to_owned() }),
     }
 }
@@ -441,13 +439,13 @@ fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> 
 /// The log entities of a router: those that are configured, with what `DEFAULT` has when nothing is
 /// said, and behind them one for each other module.
 pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
-    let of_log = |entity: &&Entity| entity.kind().name == "log";
+    let of_log = |entity: &&Entity| entity.kind() == EntityKind::Log;
     let mut logs: Vec<Entity> = configured.iter().filter(of_log).cloned().collect();
     for module in crate::schema::LogModule::WORDS {
         if logs.iter().any(|entity| entity.text("module") == Some(*module)) {
             continue;
         }
-        let Some(kind) = entity_type("log") else { continue };
+        let Some(kind) = EntityKind::named("log") else { continue };
         // A word of the table is a module.
         let Ok(mut entity) = Entity::new(kind, [("module", &serde_json::Value::from(*module))])
         else {
@@ -474,6 +472,6 @@ pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
 /// A warning for an entity that is accepted and has no effect yet.
 pub(super) fn idle(entity: &Entity) -> Option<String> {
     let kind = entity.kind();
-    (kind.effect == Effect::Accepted && !kind.singleton)
+    (kind.effect() == Effect::Accepted && !kind.is_singleton())
         .then(|| format!("{} has no effect yet", kind.section()))
 }

@@ -17,7 +17,7 @@ use crate::http::metrics::{Memory, Pool};
 use crate::log::{self, Module};
 use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
 use crate::policy::VhostCounts;
-use crate::schema::{EntityType, Mode};
+use crate::schema::{EntityKind, Mode};
 
 /// An entity that is created, with what runs for it.
 pub(super) fn entity(running: &Running, live: &Live) -> Record {
@@ -67,13 +67,13 @@ pub(super) fn entity(running: &Running, live: &Live) -> Record {
         }
         _ => {}
     }
-    match record.kind.name {
-        "router" => {
+    match record.kind {
+        EntityKind::Router => {
             record.put("hostName", host_name());
             record.put("defaultDistribution", running.default_distribution().as_str());
         }
-        "router.config.address" if record.get("priority").is_none() => record.put("priority", -1),
-        "policy" => policy(running, &mut record),
+        EntityKind::ConfigAddress if record.get("priority").is_none() => record.put("priority", -1),
+        EntityKind::Policy => policy(running, &mut record),
         _ => {}
     }
     record
@@ -136,7 +136,7 @@ fn policy(running: &Running, record: &mut Record) {
 }
 
 /// What was counted for each vhost.
-pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+pub(super) fn vhost_stats(running: &Running, kind: EntityKind) -> Vec<Record> {
     let stats = |(index, (hostname, counts)): (usize, (String, Arc<VhostCounts>))| {
         let identity = format!("vhostStats/{index}");
         let (approved, denied) = counts.connections();
@@ -175,18 +175,14 @@ pub(super) fn vhost_stats(running: &Running, kind: &'static EntityType) -> Vec<R
 /// Open connections, by number.
 pub(super) fn connections(
     running: &Running,
-    kind: &'static EntityType,
+    kind: EntityKind,
     page: Page,
 ) -> impl Iterator<Item = Record> + Send {
     page.of(running.node.registry.all()).map(move |record| connection(running, kind, &record))
 }
 
 /// An open connection.
-pub(super) fn connection(
-    running: &Running,
-    kind: &'static EntityType,
-    record: &ConnectionRecord,
-) -> Record {
+pub(super) fn connection(running: &Running, kind: EntityKind, record: &ConnectionRecord) -> Record {
     let host = record.host.to_string();
     let now = running.node.clock.now();
     let amqp = record.protocol == "amqp";
@@ -260,7 +256,7 @@ pub(super) fn connection(
 /// Attached links, by number.
 pub(super) fn links(
     running: &Running,
-    kind: &'static EntityType,
+    kind: EntityKind,
     page: Page,
 ) -> impl Iterator<Item = Record> + Send {
     let now = running.node.clock.now();
@@ -268,12 +264,7 @@ pub(super) fn links(
 }
 
 /// The attached links that have this name or identity.
-pub(super) fn links_named(
-    running: &Running,
-    kind: &'static EntityType,
-    by: By,
-    value: &str,
-) -> Vec<Record> {
+pub(super) fn links_named(running: &Running, kind: EntityKind, by: By, value: &str) -> Vec<Record> {
     let now = running.node.clock.now();
     let links = running.node.registry.links();
     match by {
@@ -292,7 +283,7 @@ pub(super) fn links_named(
     }
 }
 
-fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
+fn link(kind: EntityKind, link: &LinkRecord, now: Instant) -> Record {
     let counts = &link.counts;
     let histogram = link
         .outgoing
@@ -340,23 +331,19 @@ fn link(kind: &'static EntityType, link: &LinkRecord, now: Instant) -> Record {
 /// Addresses that somebody has to do with, by class and text.
 pub(super) fn addresses(
     running: &Running,
-    kind: &'static EntityType,
+    kind: EntityKind,
     page: Page,
 ) -> impl Iterator<Item = Record> + Send {
     page.of(running.node.core.addresses()).map(move |known| address(kind, &known))
 }
 
 /// The address that has this name, which is its identity too.
-pub(super) fn address_named(
-    running: &Running,
-    kind: &'static EntityType,
-    value: &str,
-) -> Option<Record> {
+pub(super) fn address_named(running: &Running, kind: EntityKind, value: &str) -> Option<Record> {
     let key = AddressRef::parse(value).ok()?;
     running.node.core.address(key).map(|known| address(kind, &known))
 }
 
-fn address(kind: &'static EntityType, address: &Address) -> Record {
+fn address(kind: EntityKind, address: &Address) -> Record {
     let key = format!("{}{}", address.key().class().as_char(), address.key().text());
     let treatment = match address.treatment() {
         Treatment::Flood => "flood",
@@ -412,7 +399,7 @@ fn address(kind: &'static EntityType, address: &Address) -> Record {
 const MAX_ORIGINS: usize = 128;
 
 /// The routers that can be reached, this one first; none where there is no network.
-pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+pub(super) fn nodes(running: &Running, kind: EntityKind) -> Vec<Record> {
     if running.mode == Mode::Standalone {
         return Vec::new();
     }
@@ -460,7 +447,7 @@ pub(super) fn nodes(running: &Running, kind: &'static EntityType) -> Vec<Record>
 }
 
 fn node<'a>(
-    kind: &'static EntityType,
+    kind: EntityKind,
     id: &str,
     instance: Option<i64>,
     index: usize,
@@ -483,7 +470,7 @@ fn node<'a>(
 }
 
 /// The router's figures.
-pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
+pub(super) fn metrics(running: &Running, kind: EntityKind) -> Record {
     let core = &running.node.core;
     let counters = core.counters();
     let mut connections = BTreeMap::<&str, u64>::new();
@@ -511,11 +498,8 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
         blocked += u32::from(link.counts.without_credit(now) >= STUCK);
         stuck += link.counts.stuck.load(Ordering::Relaxed);
     }
-    let auto_links = running
-        .all()
-        .iter()
-        .filter(|live| live.entity.kind().name == "router.config.autoLink")
-        .count();
+    let auto_links =
+        running.all().iter().filter(|live| live.entity.kind() == EntityKind::AutoLink).count();
     for (name, count) in [
         ("addrCount", core.address_count() as u64),
         ("linkCount", links),
@@ -561,7 +545,7 @@ pub(super) fn metrics(running: &Running, kind: &'static EntityType) -> Record {
 }
 
 /// How often each module of the log spoke.
-pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
+pub(super) fn log_stats(kind: EntityKind) -> Vec<Record> {
     let record = |name: &'static str, stats: log::Stats| {
         Record::new(kind)
             .with("debugCount", number(stats.debug))
@@ -580,7 +564,7 @@ pub(super) fn log_stats(kind: &'static EntityType) -> Vec<Record> {
 
 /// What the router keeps for as long as it is there, in number and size. There are no pools, so
 /// nothing is free or moved between threads.
-pub(super) fn allocators(running: &Running, kind: &'static EntityType) -> Vec<Record> {
+pub(super) fn allocators(running: &Running, kind: EntityKind) -> Vec<Record> {
     let record = |Pool { name, size, held }: Pool| {
         Record::new(kind)
             .with("typeName", name)

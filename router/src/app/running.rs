@@ -23,7 +23,7 @@ use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
 use crate::node::{AutoLink, Holder, Node, OUTDATED, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput, Site};
-use crate::schema::{Distribution, Entity, Mode, Role, SaslMechanism, Value};
+use crate::schema::{Distribution, Entity, EntityKind, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
 
 /// How long a change waits for what it started or stopped.
@@ -67,8 +67,8 @@ pub(super) struct Live {
 
 impl Live {
     /// Whether it is of this type and has this identity.
-    pub(super) fn is(&self, kind: &str, identity: &str) -> bool {
-        self.entity.kind().name == kind && self.entity.text("identity") == Some(identity)
+    pub(super) fn is(&self, kind: EntityKind, identity: &str) -> bool {
+        self.entity.kind() == kind && self.entity.text("identity") == Some(identity)
     }
 }
 
@@ -77,7 +77,7 @@ struct State {
     /// In the order of their creation.
     entities: Vec<Live>,
     /// Entities of each type ever created.
-    counts: BTreeMap<&'static str, usize>,
+    counts: BTreeMap<EntityKind, usize>,
     /// Addresses and autoLinks ever created: what identifies them.
     numbered: u64,
     /// What flow records have to say of entities that were deleted since they were last looked at.
@@ -278,21 +278,21 @@ impl Running {
     /// Gives an entity an identity, and a name if it has none.
     fn identify(&self, entity: &mut Entity) {
         let mut state = self.lock();
-        let kind = entity.kind().name;
+        let kind = entity.kind();
         let count = state.counts.entry(kind).or_default();
         if entity.text("identity").is_none() {
             entity.identify(*count);
         }
         *count += 1;
-        if matches!(kind, "router.config.address" | "router.config.autoLink") {
+        if matches!(kind, EntityKind::ConfigAddress | EntityKind::AutoLink) {
             state.numbered += 1;
             entity.set("identity", Value::String(state.numbered.to_string()));
         }
     }
 
     /// The number of the next entity of a type: what names those that have nothing else for it.
-    pub(super) fn next(&self, kind: &str) -> usize {
-        self.lock().counts.get(kind).copied().unwrap_or_default()
+    pub(super) fn next(&self, kind: EntityKind) -> usize {
+        self.lock().counts.get(&kind).copied().unwrap_or_default()
     }
 
     fn start(&self, entity: &Entity, parts: Parts) -> Result<Owner, Trouble> {
@@ -393,7 +393,7 @@ impl Running {
                 else {
                     return Err(Trouble::Missing {
                         attribute: "listener",
-                        kind: "tcpListener",
+                        kind: EntityKind::TcpListener,
                         name: config.listener,
                     });
                 };

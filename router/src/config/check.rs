@@ -5,34 +5,36 @@ use std::net::IpAddr;
 
 use super::{ConfigError, Located};
 use crate::schema::typed::RouterEntity;
-use crate::schema::{AddressFamily, Entity, Mode, Port, Problem, Role, quote};
+use crate::schema::{AddressFamily, Entity, EntityKind, Mode, Port, Problem, Role, quote};
 
 /// Checks that can be made before entities are given their types: there is one where there may be
 /// only one, names are unique, and what an entity refers to exists.
 pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
-    let mut names = BTreeMap::<(&str, String), &Located>::new();
+    let mut names = BTreeMap::<(EntityKind, String), &Located>::new();
     for located in all {
         let kind = located.entity.kind();
         // Two log entities of one module, like two of one name, would leave it to chance which of
         // them counts.
-        let key = match kind.name {
-            _ if kind.singleton || kind.name == "site" => String::new(),
-            "log" => located.entity.text("module").unwrap_or_default().to_owned(),
+        let key = match kind {
+            _ if kind.is_single() => String::new(),
+            EntityKind::Log => located.entity.text("module").unwrap_or_default().to_owned(),
             _ => located.entity.name().unwrap_or_default().to_owned(),
         };
-        if let Some(first) = names.insert((kind.name, key.clone()), located) {
+        if let Some(first) = names.insert((kind, key.clone()), located) {
             let there = if first.file == located.file {
                 String::new()
             } else {
                 format!(", the first is in {}", first.file)
             };
-            return Err(match kind.name {
+            return Err(match kind {
                 _ if key.is_empty() => {
-                    let problem =
-                        format!("there is more than one {}, and only one may be{there}", kind.name);
+                    let problem = format!(
+                        "there is more than one {}, and only one may be{there}",
+                        kind.name()
+                    );
                     ConfigError::entity(&located.file, &located.label, problem)
                 }
-                "log" => located.error(
+                EntityKind::Log => located.error(
                     Problem::Invalid(format!(
                         "a second log entity has module {}{there}",
                         quote(&key)
@@ -68,13 +70,13 @@ pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
 pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), ConfigError> {
     let mut taken: Vec<(Socket, &Located)> = Vec::new();
     for located in all {
-        let kind = located.entity.kind().name;
-        if matches!(kind, "listener" | "connector") {
+        let kind = located.entity.kind();
+        if matches!(kind, EntityKind::Listener | EntityKind::Connector) {
             let role = located.entity.get("role").map_err(|error| located.error(error))?;
             let problem = |problem| located.error(Problem::Invalid(problem).of("role"));
             role_fits(kind, role, router.mode).map_err(problem)?;
         }
-        if matches!(kind, "listener" | "tcpListener") {
+        if matches!(kind, EntityKind::Listener | EntityKind::TcpListener) {
             let socket = Socket::of(&located.entity).map_err(|error| located.error(error))?;
             if let Some((_, other)) = taken.iter().find(|(other, _)| other.overlaps(&socket)) {
                 let problem = format!("{} already listens on port {}", other.label, socket.port);
@@ -90,7 +92,7 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn role_fits(kind: &str, role: Role, mode: Mode) -> Result<(), String> {
+pub fn role_fits(kind: EntityKind, role: Role, mode: Mode) -> Result<(), String> {
     match (mode, role) {
         (Mode::Standalone, role) if role.is_router() => {
             // The words that tools look for.
@@ -100,7 +102,7 @@ pub fn role_fits(kind: &str, role: Role, mode: Mode) -> Result<(), String> {
         (Mode::Edge, Role::InterRouter) => {
             Err("'inter-router' only allowed with router mode='interior'".to_owned())
         }
-        (Mode::Edge, Role::Edge) if kind == "listener" => {
+        (Mode::Edge, Role::Edge) if kind == EntityKind::Listener => {
             Err("'edge' only allowed with router mode='interior'".to_owned())
         }
         _ => Ok(()),

@@ -29,29 +29,27 @@ use crate::schema::typed::{
     AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile,
     TcpConnector, TcpListener,
 };
-use crate::schema::{
-    AttributeError, Entity, EntityType, Mode, Problem, Value, entity_type, entity_types, nearest,
-};
+use crate::schema::{AttributeError, Entity, EntityKind, Mode, Problem, Value, nearest};
 
 /// The types in the order in which entities are created, which is that of what they need: the log
 /// before all that log, profiles before their users, a tcpListener before its addresses.
-const LOAD_ORDER: &[&str] = &[
-    "log",
-    "router",
-    "network",
-    "policy",
-    "sslProfile",
-    "router.config.address",
-    "router.config.autoLink",
-    "vhost",
-    "vhostUserGroupSettings",
-    "site",
-    "proxyProfile",
-    "connector",
-    "listener",
-    "tcpListener",
-    "tcpConnector",
-    "listenerAddress",
+const LOAD_ORDER: &[EntityKind] = &[
+    EntityKind::Log,
+    EntityKind::Router,
+    EntityKind::Network,
+    EntityKind::Policy,
+    EntityKind::SslProfile,
+    EntityKind::ConfigAddress,
+    EntityKind::AutoLink,
+    EntityKind::Vhost,
+    EntityKind::VhostUserGroupSettings,
+    EntityKind::Site,
+    EntityKind::ProxyProfile,
+    EntityKind::Connector,
+    EntityKind::Listener,
+    EntityKind::TcpListener,
+    EntityKind::TcpConnector,
+    EntityKind::ListenerAddress,
 ];
 
 /// A section of a configuration as it stands in the text: not yet checked but for its form.
@@ -120,7 +118,7 @@ impl Config {
         }
         let folders: Vec<_> = located
             .iter()
-            .filter(|it: &&Located| it.entity.kind().name == "policy")
+            .filter(|it: &&Located| it.entity.kind() == EntityKind::Policy)
             .map(policy_folder)
             .collect();
         for sections in folders {
@@ -128,8 +126,9 @@ impl Config {
                 located.push(Located::new(&section, &located, &mut renamed)?);
             }
         }
-        for kind in entity_types().filter(|kind| kind.singleton && kind.is_configuration()) {
-            if !located.iter().any(|other: &Located| other.entity.kind().name == kind.name) {
+        for kind in EntityKind::all().filter(|kind| kind.is_singleton() && kind.is_configuration())
+        {
+            if !located.iter().any(|other: &Located| other.entity.kind() == kind) {
                 let entity = Entity::new(kind, [])
                     .map_err(|error| ConfigError::attribute(&file, kind.section(), error))?;
                 located.push(Located {
@@ -209,17 +208,17 @@ impl Collected {
         entity: &Entity,
         router: &mut Option<RouterEntity>,
     ) -> Result<(), AttributeError> {
-        match entity.kind().name {
-            "router" => *router = Some(entity.try_into()?),
-            "sslProfile" => self.ssl_profiles.push(entity.try_into()?),
-            "listener" => self.listeners.push(entity.try_into()?),
-            "connector" => self.connectors.push(entity.try_into()?),
-            "tcpListener" => self.tcp_listeners.push(entity.try_into()?),
-            "tcpConnector" => self.tcp_connectors.push(entity.try_into()?),
-            "router.config.address" => self.addresses.push(entity.try_into()?),
-            "log" => self.logs.push(entity.try_into()?),
-            "site" => self.site = Some(entity.try_into()?),
-            "policy" => self.policy = Some(entity.try_into()?),
+        match entity.kind() {
+            EntityKind::Router => *router = Some(entity.try_into()?),
+            EntityKind::SslProfile => self.ssl_profiles.push(entity.try_into()?),
+            EntityKind::Listener => self.listeners.push(entity.try_into()?),
+            EntityKind::Connector => self.connectors.push(entity.try_into()?),
+            EntityKind::TcpListener => self.tcp_listeners.push(entity.try_into()?),
+            EntityKind::TcpConnector => self.tcp_connectors.push(entity.try_into()?),
+            EntityKind::ConfigAddress => self.addresses.push(entity.try_into()?),
+            EntityKind::Log => self.logs.push(entity.try_into()?),
+            EntityKind::Site => self.site = Some(entity.try_into()?),
+            EntityKind::Policy => self.policy = Some(entity.try_into()?),
             _ => {}
         }
         Ok(())
@@ -245,7 +244,7 @@ fn policy_folder(policy: &Located) -> Result<Vec<Section>, ConfigError> {
     for file in files {
         let document = Document::open(&file)?;
         for section in document.sections()? {
-            if entity_type(&section.kind).is_none_or(|kind| kind.name != "vhost") {
+            if EntityKind::named(&section.kind).is_none_or(|kind| kind != EntityKind::Vhost) {
                 let shown = crate::schema::quote(&section.kind);
                 return Err(ConfigError::syntax(
                     &section.file,
@@ -304,17 +303,17 @@ impl Located {
     }
 }
 
-fn kind_of(section: &Section) -> Result<&'static EntityType, ConfigError> {
-    let configuration = |name: &str| entity_type(name).filter(|kind| kind.is_configuration());
+fn kind_of(section: &Section) -> Result<EntityKind, ConfigError> {
+    let configuration = |name: &str| EntityKind::named(name).filter(|kind| kind.is_configuration());
     let at = |problem: String| ConfigError::syntax(&section.file, section.line, problem);
     let shown = crate::schema::quote(&section.kind);
     configuration(&section.kind).or_else(|| configuration(&camel_case(&section.kind))).ok_or_else(
         || {
-            if entity_type(&section.kind).is_some() {
+            if EntityKind::named(&section.kind).is_some() {
                 return at(format!("entity {shown} cannot be configured: the router makes it"));
             }
             let known =
-                entity_types().filter(|kind| kind.is_configuration()).map(EntityType::section);
+                EntityKind::all().filter(|kind| kind.is_configuration()).map(EntityKind::section);
             let hint = nearest(&section.kind, known)
                 .map(|name| format!(" (did you mean '{name}'?)"))
                 .unwrap_or_default();
@@ -325,11 +324,11 @@ fn kind_of(section: &Section) -> Result<&'static EntityType, ConfigError> {
 
 /// How to speak of a section before it is known to be sound: its name if it has one, else its
 /// number among its like.
-fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> String {
-    let by = match kind.name {
-        "router" => "id",
-        "log" => "module",
-        "vhost" => "hostname",
+fn label(section: &Section, kind: EntityKind, before: &[Located]) -> String {
+    let by = match kind {
+        EntityKind::Router => "id",
+        EntityKind::Log => "module",
+        EntityKind::Vhost => "hostname",
         _ => "name",
     };
     let named = section
@@ -339,9 +338,9 @@ fn label(section: &Section, kind: &'static EntityType, before: &[Located]) -> St
         .and_then(|(_, value)| value.as_str());
     match named.filter(|name| !name.is_empty()) {
         Some(name) => format!("{} {}", kind.section(), crate::schema::quote(name)),
-        None if kind.singleton => kind.section().to_owned(),
+        None if kind.is_singleton() => kind.section().to_owned(),
         None => {
-            let like = before.iter().filter(|other| other.entity.kind().name == kind.name).count();
+            let like = before.iter().filter(|other| other.entity.kind() == kind).count();
             format!("{} #{}", kind.section(), like + 1)
         }
     }
@@ -361,19 +360,19 @@ fn camel_case(name: &str) -> String {
     cased
 }
 
-fn rank(kind: &EntityType) -> usize {
-    LOAD_ORDER.iter().position(|name| *name == kind.name).unwrap_or(LOAD_ORDER.len())
+fn rank(kind: EntityKind) -> usize {
+    LOAD_ORDER.iter().position(|other| *other == kind).unwrap_or(LOAD_ORDER.len())
 }
 
 /// Gives every entity its identity and a name, and the router an id.
 fn name_all(located: &mut [Located], seed: u64) {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    let mut counts = std::collections::BTreeMap::<EntityKind, usize>::new();
     for Located { entity, .. } in located {
-        if entity.kind().name == "router" && entity.text("id").is_none() {
+        if entity.kind() == EntityKind::Router && entity.text("id").is_none() {
             let mode = entity.get::<Mode>("mode").unwrap_or(Mode::Standalone);
             entity.set("id", Value::String(made_up_id(mode, seed)));
         }
-        let count = counts.entry(entity.kind().name).or_default();
+        let count = counts.entry(entity.kind()).or_default();
         entity.identify(*count);
         *count += 1;
     }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::Config;
-use crate::schema::{Entity, Password, Use, quote};
+use crate::schema::{Entity, EntityKind, Password, Use, quote};
 
 /// Where Skupper's controllers write certificates and the passwords of proxies into the router's
 /// containers.
@@ -255,7 +255,7 @@ fn names(entity: &Entity) -> Vec<(&'static str, Named)> {
 fn folder_of_profiles<'a>(entity: &Entity, file: &'a Path) -> Option<&'a Path> {
     let folder = file.parent()?;
     let like = |name: &std::ffi::OsStr, one_of: &[&str]| one_of.iter().any(|known| name == *known);
-    let profile = entity.name().filter(|_| entity.kind().name == "sslProfile")?;
+    let profile = entity.name().filter(|_| entity.kind() == EntityKind::SslProfile)?;
     let named = like(folder.file_name()?, &[profile]) && like(file.file_name()?, &OF_PROFILE);
     folder.parent().filter(|_| named)
 }

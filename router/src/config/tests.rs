@@ -155,7 +155,8 @@ vhost {
 }",
     )
     .expect("sound");
-    let vhost = config.entities.iter().find(|entity| entity.kind().name == "vhost").expect("there");
+    let vhost =
+        config.entities.iter().find(|entity| entity.kind() == EntityKind::Vhost).expect("there");
     assert_eq!(vhost.text("hostname"), Some("h#1"));
     assert_eq!(
         vhost.value("groups").map(|groups| groups.to_json()),
@@ -398,13 +399,8 @@ fn what_has_no_effect_is_told_once() {
 
 #[test]
 fn every_configuration_type_has_its_turn() {
-    for kind in entity_types().filter(|kind| kind.is_configuration()) {
-        assert_eq!(
-            LOAD_ORDER.iter().filter(|name| **name == kind.name).count(),
-            1,
-            "{}",
-            kind.name
-        );
+    for kind in EntityKind::all().filter(|kind| kind.is_configuration()) {
+        assert_eq!(LOAD_ORDER.iter().filter(|other| **other == kind).count(), 1, "{}", kind.name());
     }
     let config = entities(json!([
         ["listener", {"name": "l"}],
@@ -546,14 +542,19 @@ fn the_reference_configuration_shows_what_is_taken() {
         })
         .collect();
     let sections = conf::sections("reference.conf", &in_force.join("\n")).expect("sound");
-    for kind in entity_types().filter(|kind| kind.is_configuration()) {
+    for kind in EntityKind::all().filter(|kind| kind.is_configuration()) {
         let section = sections
             .iter()
             .find(|section| section.kind == kind.section())
-            .unwrap_or_else(|| panic!("no {}", kind.name));
+            .unwrap_or_else(|| panic!("no {}", kind.name()));
         let shown: Vec<_> = section.attributes.iter().map(|(name, _)| name.as_str()).collect();
-        for attribute in kind.own_attributes.iter().filter(|attribute| attribute.configurable()) {
-            assert!(shown.contains(&attribute.name), "{} {} is missing", kind.name, attribute.name);
+        for attribute in kind.own_attributes().iter().filter(|attribute| attribute.configurable()) {
+            assert!(
+                shown.contains(&attribute.name),
+                "{} {} is missing",
+                kind.name(),
+                attribute.name
+            );
         }
         Entity::new(kind, section.attributes.iter().map(|(name, value)| (name.as_str(), value)))
             .expect("sound");
@@ -670,12 +671,12 @@ fn taken(kind: Kind) -> BoxedStrategy<String> {
 
 /// A section of any configuration type with some of its attributes.
 fn section() -> impl Strategy<Value = (String, BTreeMap<String, String>)> {
-    let kinds: Vec<_> = entity_types().filter(|kind| kind.is_configuration()).collect();
+    let kinds: Vec<_> = EntityKind::all().filter(|kind| kind.is_configuration()).collect();
     prop::sample::select(kinds).prop_flat_map(|kind| {
         let scalar = |attribute: &&Attribute| {
             !matches!(attribute.kind, Kind::Map | Kind::Properties | Kind::List)
         };
-        let attributes: Vec<_> = kind.own_attributes.iter().filter(scalar).collect();
+        let attributes: Vec<_> = kind.own_attributes().iter().filter(scalar).collect();
         let most = attributes.len().min(4);
         let some = prop::sample::subsequence(attributes, 0..=most).prop_flat_map(|attributes| {
             attributes
@@ -780,8 +781,8 @@ proptest! {
 #[test]
 fn effects_are_those_of_today() {
     let works = |kind: &str| {
-        let kind = entity_type(kind).expect("a type");
-        kind.own_attributes
+        let kind = EntityKind::named(kind).expect("a type");
+        kind.own_attributes()
             .iter()
             .filter(|attribute| attribute.effect != Effect::Accepted)
             .map(|attribute| attribute.name)

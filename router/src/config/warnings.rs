@@ -1,7 +1,7 @@
 //! What was configured and does nothing yet, and what is better done otherwise.
 
 use super::Located;
-use crate::schema::{Attribute, Effect, Password, Value};
+use crate::schema::{Attribute, Effect, EntityKind, Password, Value};
 
 /// One line for each attribute, or type of entity, that was set and has no effect, and for each
 /// password in the open.
@@ -13,10 +13,10 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
         let kind = entity.kind();
         let mut set =
             entity.values().filter(|(attribute, value)| differs(attribute, value)).peekable();
-        if kind.effect == Effect::Accepted {
+        if kind.effect() == Effect::Accepted {
             // The router makes the singletons itself when they are missing, so one as it comes is
             // nothing to speak of.
-            if !kind.singleton || set.peek().is_some() {
+            if !kind.is_singleton() || set.peek().is_some() {
                 idle.add(
                     format!("{} has no effect yet", kind.section()),
                     format!("{file}: {label}"),
@@ -29,12 +29,12 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
                 idle.add(problem, format!("{file}: {label}"));
             }
         }
-        let open = match kind.name {
-            "sslProfile" => entity
+        let open = match kind {
+            EntityKind::SslProfile => entity
                 .text("password")
                 .filter(|text| Password::parse(text).is_plain())
                 .map(|_| "password"),
-            "connector" => entity
+            EntityKind::Connector => entity
                 .text("saslPassword")
                 .filter(|text| Password::parse_sasl(text).is_plain())
                 .map(|_| "saslPassword"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Problem, Value};
+use super::{EntityKind, Problem, Value};
 
 /// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub struct Attribute {
     /// Words of an enumeration that have no effect yet, in an attribute that otherwise works.
     pub pending: &'static [&'static str],
     /// The entity type whose name the value must be.
-    pub refers_to: Option<&'static str>,
+    pub refers_to: Option<EntityKind>,
     /// What the reference configuration shows where there is no default.
     pub example: Option<&'static str>,
 }
@@ -286,7 +286,7 @@ impl Attribute {
         Self { pending, ..self }
     }
 
-    pub(super) const fn refers_to(self, entity: &'static str) -> Self {
+    pub(super) const fn refers_to(self, entity: EntityKind) -> Self {
         Self { refers_to: Some(entity), ..self }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
 use super::nearest::nearest;
-use super::{Attribute, EntityType, Password, Value, quote};
+use super::{Attribute, EntityKind, Password, Value, quote};
 
 /// What is wrong with the value of an attribute. One line, without the value when that is a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -28,7 +28,7 @@ pub enum Problem {
     #[error("{what} is not supported (supported: {supported})")]
     Unsupported { what: String, supported: String },
     #[error("no {kind} is named {name}")]
-    NoSuchEntity { kind: &'static str, name: String },
+    NoSuchEntity { kind: EntityKind, name: String },
     #[error("{0}")]
     Invalid(String),
 }
@@ -58,7 +58,7 @@ pub struct AttributeError {
 /// in.
 #[derive(Clone)]
 pub struct Entity {
-    kind: &'static EntityType,
+    kind: EntityKind,
     values: BTreeMap<&'static str, Value>,
     /// Attributes that were given, where another has its default.
     given: BTreeSet<&'static str>,
@@ -68,7 +68,7 @@ impl Entity {
     /// Checks `attributes` against `kind` and fills in defaults. An attribute that is `null` counts
     /// as not given; of one given twice the last counts.
     pub fn new<'a>(
-        kind: &'static EntityType,
+        kind: EntityKind,
         attributes: impl IntoIterator<Item = (&'a str, &'a Json)>,
     ) -> Result<Self, AttributeError> {
         let mut values = BTreeMap::new();
@@ -86,7 +86,7 @@ impl Entity {
             let value = attribute.coerce(given).map_err(|problem| problem.of(name))?;
             if attribute.name == "type" {
                 let named = value.as_str().unwrap_or_default();
-                if super::entity_type(named).is_none_or(|other| other.name != kind.name) {
+                if EntityKind::named(named) != Some(kind) {
                     return Err(Problem::Invalid(format!(
                         "{} is not the type {}",
                         quote(named),
@@ -117,7 +117,7 @@ impl Entity {
     }
 
     /// Its type.
-    pub fn kind(&self) -> &'static EntityType {
+    pub fn kind(&self) -> EntityKind {
         self.kind
     }
 
@@ -194,7 +194,7 @@ impl Entity {
 
 impl fmt::Debug for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct(self.kind.name);
+        let mut shown = f.debug_struct(self.kind.name());
         for (attribute, value) in self.values() {
             match attribute.secret {
                 true => shown.field(attribute.name, &"(secret)"),

@@ -1,6 +1,6 @@
 //! The identity of an entity, and the name of one that was given none.
 
-use super::{Entity, Value};
+use super::{Entity, EntityKind, Value};
 
 impl Entity {
     /// Sets `identity`, and `name` where none was given, as the C router makes them: the type, a
@@ -10,17 +10,22 @@ impl Entity {
         let kind = self.kind();
         let part =
             |attribute: &str| self.value(attribute).and_then(Value::as_str).unwrap_or_default();
-        let identifier = match kind.name {
-            "router" => part("id").to_owned(),
-            "log" => part("module").to_owned(),
-            "vhost" => part("hostname").to_owned(),
-            "listenerAddress" => joined([part("listener"), part("address"), part("name")]),
-            "listener" | "connector" | "tcpListener" | "tcpConnector" => {
+        let identifier = match kind {
+            EntityKind::Router => part("id").to_owned(),
+            EntityKind::Log => part("module").to_owned(),
+            EntityKind::Vhost => part("hostname").to_owned(),
+            EntityKind::ListenerAddress => {
+                joined([part("listener"), part("address"), part("name")])
+            }
+            EntityKind::Listener
+            | EntityKind::Connector
+            | EntityKind::TcpListener
+            | EntityKind::TcpConnector => {
                 // The host may be empty and still has its colon.
                 let host_port = format!("{}:{}", part("host"), part("port"));
                 joined([&host_port, part("name")])
             }
-            "sslProfile" | "proxyProfile" => part("name").to_owned(),
+            EntityKind::SslProfile | EntityKind::ProxyProfile => part("name").to_owned(),
             _ => String::new(),
         };
         let identifier = if identifier.is_empty() { count.to_string() } else { identifier };

@@ -7,12 +7,15 @@
 //! but [`Password::resolve`].
 
 mod attribute;
+mod catalog;
 mod entity;
 mod entity_type;
 mod failover;
 mod identity;
+mod kind;
 mod levels;
 mod nearest;
+mod operation;
 mod password;
 mod port;
 pub mod reference;
@@ -26,9 +29,10 @@ mod words;
 pub(crate) use attribute::quote;
 pub use attribute::{Attribute, Effect, Fixed, Kind, Use};
 pub use entity::{AttributeError, Entity, FromValue, Problem};
-pub use entity_type::{EntityType, Operation, PREFIX};
 pub use failover::{FailoverUrl, failover_urls};
+pub use kind::{EntityKind, PREFIX};
 pub(crate) use nearest::nearest;
+pub use operation::Operation;
 pub use password::{Password, PasswordError, Secret};
 pub use port::Port;
 pub use value::Value;
@@ -36,15 +40,3 @@ pub use words::{
     AddressFamily, Distribution, LogModule, ManagementAccess, MessageComponents, Mode,
     MultiAddressStrategy, Observer, Role, SaslMechanism, SaslMechanisms, StripAnnotations,
 };
-
-/// All entity types, in the order in which management tells them.
-pub fn entity_types() -> impl Iterator<Item = &'static EntityType> {
-    table::ENTITY_TYPES.iter().copied()
-}
-
-/// The entity type of this name: short (`listener`), long (`io.skupper.router.listener`), or the
-/// alias of configuration files (`address`, `autoLink`).
-pub fn entity_type(name: &str) -> Option<&'static EntityType> {
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
-    entity_types().find(|kind| kind.name == name || kind.alias == Some(name))
-}

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Attribute, Effect, EntityType, Fixed, Kind, entity_types};
+use super::{Attribute, Effect, EntityKind, Fixed, Kind};
 
 /// Explanations are broken into lines of at most this many characters.
 const WIDTH: usize = 110;
@@ -25,45 +25,45 @@ The same can be written in JSON, in a file whose name ends in .json: [[\"router\
 Names may be written with dashes or underscores (ssl-profile is sslProfile). Entities may stand in any order.";
 
 /// What is in force in the file: sections, and their settings.
-const IN_FORCE: &[(&str, &[(&str, &str)])] = &[
-    ("router", &[]),
-    ("listener", &[("host", "localhost"), ("port", "amqp")]),
-    ("log", &[("module", "DEFAULT"), ("enable", "info+")]),
-    ("router.config.address", &[("prefix", "mc"), ("distribution", "multicast")]),
+const IN_FORCE: &[(EntityKind, &[(&str, &str)])] = &[
+    (EntityKind::Router, &[]),
+    (EntityKind::Listener, &[("host", "localhost"), ("port", "amqp")]),
+    (EntityKind::Log, &[("module", "DEFAULT"), ("enable", "info+")]),
+    (EntityKind::ConfigAddress, &[("prefix", "mc"), ("distribution", "multicast")]),
 ];
 
 /// The text of the reference configuration.
 pub fn render() -> String {
     let mut text = String::new();
     explain(&mut text, "", HEAD);
-    let configuration = || entity_types().filter(|kind| kind.is_configuration());
-    for kind in configuration().filter(|kind| kind.effect != Effect::Accepted) {
+    let configuration = || EntityKind::all().filter(|kind| kind.is_configuration());
+    for kind in configuration().filter(|kind| kind.effect() != Effect::Accepted) {
         section(&mut text, kind);
     }
     text.push('\n');
     explain(&mut text, "", &"=".repeat(WIDTH - 2));
     explain(&mut text, "", "The entities below are known and checked, but have no effect yet.");
-    for kind in configuration().filter(|kind| kind.effect == Effect::Accepted) {
+    for kind in configuration().filter(|kind| kind.effect() == Effect::Accepted) {
         section(&mut text, kind);
     }
     text
 }
 
-fn section(text: &mut String, kind: &EntityType) {
-    let settings =
-        IN_FORCE.iter().find(|(name, _)| *name == kind.name).map(|(_, settings)| *settings);
+fn section(text: &mut String, kind: EntityKind) {
+    let settings = IN_FORCE.iter().find(|(known, _)| *known == kind).map(|(_, settings)| *settings);
     let hash = if settings.is_some() { "" } else { "#" };
     text.push('\n');
     explain(text, "", &"-".repeat(WIDTH - 2));
     explain(text, "", kind.section());
-    explain(text, "", &format!("\n{}", kind.description));
+    explain(text, "", &format!("\n{}", kind.description()));
     line(text, &format!("{hash}{} {{", kind.section()));
-    let name = kind.attribute("name").filter(|_| kind.name != "router" && kind.name != "log");
-    let all = name.into_iter().chain(kind.own_attributes).chain(kind.further_attributes);
+    let name =
+        kind.attribute("name").filter(|_| !matches!(kind, EntityKind::Router | EntityKind::Log));
+    let all = name.into_iter().chain(kind.own_attributes()).chain(kind.further_attributes());
     for attribute in all.filter(|attribute| attribute.configurable()) {
         explain(text, "    ", attribute.description);
         explain(text, "    ", &facts(kind, attribute));
-        if kind.further_attributes.iter().any(|further| further.name == attribute.name) {
+        if kind.further_attributes().iter().any(|further| further.name == attribute.name) {
             explain(text, "    ", "A C router does not know it.");
         }
         let in_force = settings.into_iter().flatten().find(|(name, _)| *name == attribute.name);
@@ -86,7 +86,7 @@ fn section(text: &mut String, kind: &EntityType) {
 }
 
 /// Type, range, default and effect, in one sentence each.
-fn facts(kind: &EntityType, attribute: &Attribute) -> String {
+fn facts(kind: EntityKind, attribute: &Attribute) -> String {
     let mut facts = match attribute.kind {
         Kind::Enum(words) => format!("One of {}", words.join(", ")),
         Kind::Boolean => "Boolean, yes or no".to_owned(),
@@ -115,7 +115,7 @@ fn facts(kind: &EntityType, attribute: &Attribute) -> String {
         (_, None, unset) => _ = write!(facts, ". Default: {unset}"),
     }
     match attribute.effect {
-        _ if kind.effect == Effect::Accepted => {}
+        _ if kind.effect() == Effect::Accepted => {}
         Effect::Accepted => facts.push_str(". Has no effect yet"),
         Effect::Works | Effect::Guards if !attribute.pending.is_empty() => {
             _ = write!(

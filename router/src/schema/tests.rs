@@ -13,15 +13,15 @@ const VECTORS: &str = include_str!("vectors.txt");
 
 fn described() -> String {
     let mut text = String::new();
-    for kind in entity_types() {
-        let singleton = if kind.singleton { "!" } else { "" };
-        let bases: Vec<_> = kind.bases().map(|base| base.name).collect();
+    for kind in EntityKind::all() {
+        let singleton = if kind.is_singleton() { "!" } else { "" };
+        let bases: Vec<_> = kind.bases().map(|base| base.name()).collect();
         let operations: Vec<_> = kind.operations().map(Operation::name).collect();
         let line =
-            format!("{}{singleton} < {} : {}", kind.name, bases.join(" "), operations.join(" "));
+            format!("{}{singleton} < {} : {}", kind.name(), bases.join(" "), operations.join(" "));
         text += line.trim_end();
         text.push('\n');
-        for attribute in kind.own_attributes.iter().filter(|_| kind.name != "entity") {
+        for attribute in kind.own_attributes().iter().filter(|_| kind != EntityKind::Entity) {
             let named = match attribute.kind {
                 Kind::Enum(words) => words.join("|"),
                 other => other.name().to_owned(),
@@ -58,42 +58,42 @@ fn agrees_with_a_c_router() {
 
 #[test]
 fn inherited_attributes_come_last() {
-    for kind in entity_types() {
+    for kind in EntityKind::all() {
         let names: Vec<_> = kind.attributes().map(|attribute| attribute.name).collect();
-        assert!(names.ends_with(&["name", "identity", "type"]), "{}: {names:?}", kind.name);
+        assert!(names.ends_with(&["name", "identity", "type"]), "{}: {names:?}", kind.name());
         let mut unique = names.clone();
         unique.sort_unstable();
         unique.dedup();
-        assert_eq!(unique.len(), names.len(), "{} has an attribute twice", kind.name);
+        assert_eq!(unique.len(), names.len(), "{} has an attribute twice", kind.name());
     }
 }
 
 #[test]
 fn is_found_by_any_of_its_names() {
     for name in ["listener", "io.skupper.router.listener"] {
-        assert_eq!(entity_type(name).map(|kind| kind.name), Some("listener"), "{name}");
+        assert_eq!(EntityKind::named(name).map(|kind| kind.name()), Some("listener"), "{name}");
     }
     for name in ["address", "router.config.address", "io.skupper.router.router.config.address"] {
         assert_eq!(
-            entity_type(name).map(|kind| kind.name),
+            EntityKind::named(name).map(|kind| kind.name()),
             Some("router.config.address"),
             "{name}"
         );
     }
-    assert_eq!(entity_type("router.address").map(|kind| kind.name), Some("router.address"));
-    assert!(entity_type("linkRoute").is_none());
+    assert_eq!(EntityKind::named("router.address").map(|kind| kind.name()), Some("router.address"));
+    assert!(EntityKind::named("linkRoute").is_none());
     assert_eq!(
-        entity_type("listener").map(EntityType::long_name).as_deref(),
+        EntityKind::named("listener").map(EntityKind::long_name).as_deref(),
         Some("io.skupper.router.listener")
     );
 }
 
 #[test]
 fn rows_make_sense() {
-    for kind in entity_types() {
-        assert!(!kind.description.is_empty());
-        for attribute in kind.own_attributes {
-            let row = format!("{} {}", kind.name, attribute.name);
+    for kind in EntityKind::all() {
+        assert!(!kind.description().is_empty());
+        for attribute in kind.own_attributes() {
+            let row = format!("{} {}", kind.name(), attribute.name);
             assert!(attribute.description.ends_with('.'), "{row}: a description is a sentence");
             for value in [attribute.default, attribute.implied].into_iter().flatten() {
                 let checked = attribute.coerce(&value.value().to_json());
@@ -106,7 +106,7 @@ fn rows_make_sense() {
                 );
             }
             if let Some(other) = attribute.refers_to {
-                assert!(entity_type(other).is_some(), "{row}: refers to");
+                assert!(other.is_configuration(), "{row}: refers to");
             }
             if kind.is_configuration() && attribute.configurable() {
                 let shown = attribute.default.is_some_and(|default| default != Fixed::Text(""))
@@ -131,8 +131,8 @@ fn what_guards_is_marked_so() {
         "verifyHostname",
         "saslMechanisms",
     ] {
-        let mut rows = entity_types()
-            .flat_map(|kind| kind.own_attributes)
+        let mut rows = EntityKind::all()
+            .flat_map(|kind| kind.own_attributes())
             .filter(|attribute| attribute.name == name)
             .peekable();
         assert!(rows.peek().is_some(), "{name}");
@@ -142,7 +142,7 @@ fn what_guards_is_marked_so() {
 
 fn entity(kind: &str, attributes: Json) -> Result<Entity, AttributeError> {
     let Json::Object(attributes) = attributes else { panic!("attributes are a map") };
-    let kind = entity_type(kind).expect("a type of the schema");
+    let kind = EntityKind::named(kind).expect("a type of the schema");
     let mut entity =
         Entity::new(kind, attributes.iter().map(|(name, value)| (name.as_str(), value)))?;
     entity.identify(0);
@@ -160,7 +160,7 @@ fn typed<T: for<'a> TryFrom<&'a Entity, Error = AttributeError>>(
 
 #[test]
 fn values_are_taken_leniently() {
-    let listener = entity_type("listener").expect("a type");
+    let listener = EntityKind::named("listener").expect("a type");
     let taken = |name: &str, given: Json| {
         listener.attribute(name).expect("an attribute").coerce(&given).ok()
     };

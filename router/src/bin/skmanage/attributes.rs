@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::bin::tools::run::Failure;
-use crate::schema::{self, Kind, PREFIX};
+use crate::schema::{EntityKind, Kind, PREFIX};
 
 /// The long name of a type: operators write `listener`, and `link` for `router.link`. A name with a
 /// dot stays as it is.
@@ -57,7 +57,7 @@ fn attribute(word: &str, entity_type: Option<&str>) -> Result<(String, Json), Fa
 }
 
 fn is_integer(entity_type: &str, name: &str) -> Result<bool, Failure> {
-    let known = schema::entity_type(entity_type);
+    let known = EntityKind::named(entity_type);
     let known = known.ok_or_else(|| {
         Failure::Validation(format!("No such entity type '{}'", long(entity_type)))
     })?;

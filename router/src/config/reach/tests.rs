@@ -4,12 +4,12 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::config::{Document, Format};
-use crate::schema::{entity_type, entity_types};
+use crate::schema::EntityKind;
 
 fn entity(kind: &str, attributes: Json) -> Entity {
     let Json::Object(attributes) = attributes else { panic!("attributes are a map") };
     Entity::new(
-        entity_type(kind).unwrap(),
+        EntityKind::named(kind).unwrap(),
         attributes.iter().map(|(name, value)| (name.as_str(), value)),
     )
     .unwrap()
@@ -164,10 +164,10 @@ fn passwords_are_fetched_from_within_reach() {
 
 #[test]
 fn every_file_that_management_may_name_has_a_use() {
-    for attribute in entity_types().flat_map(|kind| {
+    for attribute in EntityKind::all().flat_map(|kind| {
         let changes =
             kind.operations().any(|operation| ["CREATE", "UPDATE"].contains(&operation.name()));
-        kind.own_attributes.iter().chain(kind.further_attributes).filter(move |_| changes)
+        kind.own_attributes().iter().chain(kind.further_attributes()).filter(move |_| changes)
     }) {
         let file = attribute.kind == crate::schema::Kind::Path
             || attribute.name.ends_with("File")

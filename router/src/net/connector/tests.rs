@@ -19,7 +19,7 @@ fn link(
 ) -> SiteLink {
     let mut all = json!({ "name": "link", "host": "localhost", "port": "amqp" });
     all.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
-    let kind = crate::schema::entity_type("connector").unwrap();
+    let kind = crate::schema::EntityKind::Connector;
     let entity = Entity::new(
         kind,
         all.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), value)),

@@ -3,8 +3,9 @@
 use super::management::configuration;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{Attribute, choice, flag, number, path, properties, text};
+use crate::schema::entity_type::EntityType;
 use crate::schema::{
-    AddressFamily, EntityType, ManagementAccess, Operation, Role, StripAnnotations, Use,
+    AddressFamily, EntityKind, ManagementAccess, Operation, Role, StripAnnotations, Use,
 };
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
@@ -144,7 +145,7 @@ pub(super) static LISTENER: EntityType = EntityType {
         ROLE,
         COST,
         text("sslProfile", "The sslProfile for TLS. Without one the listener speaks plain text only.")
-            .refers_to("sslProfile")
+            .refers_to(EntityKind::SslProfile)
             .example("site-link")
             .create()
             .works(),
@@ -210,9 +211,7 @@ pub(super) static LISTENER: EntityType = EntityType {
         .create()
         .works(),
     ],
-    ..configuration(
-        "listener",
-        "A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.",
+    ..configuration("A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.",
     )
 };
 
@@ -225,12 +224,12 @@ pub(super) static CONNECTOR: EntityType = EntityType {
         ROLE,
         COST,
         text("sslProfile", "The sslProfile for TLS. Without one the connection is plain text.")
-            .refers_to("sslProfile")
+            .refers_to(EntityKind::SslProfile)
             .example("site-link")
             .create()
             .works(),
         text("proxyProfile", "The proxyProfile of a proxy to go through.")
-            .refers_to("proxyProfile")
+            .refers_to(EntityKind::ProxyProfile)
             .example("web-proxy")
             .create(),
         SASL_MECHANISMS,
@@ -270,5 +269,5 @@ pub(super) static CONNECTOR: EntityType = EntityType {
     .implied(Flag(false))
     .create()
     .guards()],
-    ..configuration("connector", "A connection that the router makes and keeps: a link to another router, or to an AMQP server.")
+    ..configuration("A connection that the router makes and keeps: a link to another router, or to an AMQP server.")
 };

@@ -1,7 +1,8 @@
 //! The types that others extend, and the management node itself.
 
 use crate::schema::attribute::{Attribute, number, text};
-use crate::schema::{Effect, EntityType, Operation};
+use crate::schema::entity_type::EntityType;
+use crate::schema::{Effect, EntityKind, Operation};
 
 const ANY: &[Attribute] = &[
     text("name", "A name of your choice, unique among the entities of its type. Logs, status and other entities use it.")
@@ -15,13 +16,8 @@ const ANY: &[Attribute] = &[
 ];
 
 /// A type that extends `base`; its operations and attributes follow.
-const fn extends(
-    name: &'static str,
-    base: &'static EntityType,
-    description: &'static str,
-) -> EntityType {
+const fn extends(base: EntityKind, description: &'static str) -> EntityType {
     EntityType {
-        name,
         alias: None,
         description,
         base: Some(base),
@@ -34,17 +30,16 @@ const fn extends(
 }
 
 /// A type that a configuration file may hold.
-pub(super) const fn configuration(name: &'static str, description: &'static str) -> EntityType {
-    extends(name, &CONFIGURATION_ENTITY, description)
+pub(super) const fn configuration(description: &'static str) -> EntityType {
+    extends(EntityKind::ConfigurationEntity, description)
 }
 
 /// A type that tells what the router does.
-pub(super) const fn operational(name: &'static str, description: &'static str) -> EntityType {
-    extends(name, &OPERATIONAL_ENTITY, description)
+pub(super) const fn operational(description: &'static str) -> EntityType {
+    extends(EntityKind::OperationalEntity, description)
 }
 
 pub(super) static ENTITY: EntityType = EntityType {
-    name: "entity",
     alias: None,
     description: "What all entities have in common.",
     base: None,
@@ -57,18 +52,13 @@ pub(super) static ENTITY: EntityType = EntityType {
 
 pub(super) static CONFIGURATION_ENTITY: EntityType = EntityType {
     own_operations: &[Operation::Read],
-    ..extends(
-        "configurationEntity",
-        &ENTITY,
-        "What all entities have in common that configure the router.",
-    )
+    ..extends(EntityKind::Entity, "What all entities have in common that configure the router.")
 };
 
 pub(super) static OPERATIONAL_ENTITY: EntityType = EntityType {
     own_operations: &[Operation::Read],
     ..extends(
-        "operationalEntity",
-        &ENTITY,
+        EntityKind::Entity,
         "What all entities have in common that tell what the router does.",
     )
 };
@@ -82,10 +72,7 @@ pub(super) static AMQP_MANAGEMENT: EntityType = EntityType {
         Operation::GetAttributes,
         Operation::GetMgmtNodes,
     ],
-    ..operational(
-        "org.amqp.management",
-        "The management node as the AMQP management draft describes it.",
-    )
+    ..operational("The management node as the AMQP management draft describes it.")
 };
 
 pub(super) static MANAGEMENT: EntityType = EntityType {
@@ -96,7 +83,7 @@ pub(super) static MANAGEMENT: EntityType = EntityType {
         Operation::GetLog,
         Operation::Profile,
     ],
-    ..extends("management", &AMQP_MANAGEMENT, "The management node of this router.")
+    ..extends(EntityKind::AmqpManagement, "The management node of this router.")
 };
 
 pub(super) static DUMMY: EntityType = EntityType {
@@ -113,5 +100,5 @@ pub(super) static DUMMY: EntityType = EntityType {
         number("num1", "A number.").create().update(),
         number("num2", "Another number.").create().update(),
     ],
-    ..extends("dummy", &ENTITY, "Does nothing; management clients try themselves on it.")
+    ..extends(EntityKind::Entity, "Does nothing; management clients try themselves on it.")
 };

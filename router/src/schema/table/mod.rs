@@ -14,39 +14,42 @@ mod security;
 mod services;
 mod state;
 
-use super::EntityType;
+use super::EntityKind;
+use super::entity_type::EntityType;
 
-/// Every entity type, in the order in which management tells them.
-pub(super) static ENTITY_TYPES: &[&EntityType] = &[
-    &management::ENTITY,
-    &management::AMQP_MANAGEMENT,
-    &management::MANAGEMENT,
-    &management::CONFIGURATION_ENTITY,
-    &management::OPERATIONAL_ENTITY,
-    &state::ROUTER_METRICS,
-    &router::ROUTER,
-    &router::NETWORK,
-    &router::SITE,
-    &security::SSL_PROFILE,
-    &security::PROXY_PROFILE,
-    &connections::LISTENER,
-    &connections::CONNECTOR,
-    &services::TCP_LISTENER,
-    &services::TCP_CONNECTOR,
-    &services::LISTENER_ADDRESS,
-    &router::LOG,
-    &state::LOG_STATS,
-    &services::ADDRESS,
-    &services::AUTO_LINK,
-    &state::LINK,
-    &state::ADDRESS,
-    &state::NODE,
-    &state::CONNECTION,
-    &state::TCP_CONNECTION,
-    &state::ALLOCATOR,
-    &policy::POLICY,
-    &policy::VHOST,
-    &policy::VHOST_USER_GROUP_SETTINGS,
-    &state::VHOST_STATS,
-    &management::DUMMY,
-];
+/// Returns the row of a type.
+pub(super) const fn row(kind: EntityKind) -> &'static EntityType {
+    match kind {
+        EntityKind::Entity => &management::ENTITY,
+        EntityKind::AmqpManagement => &management::AMQP_MANAGEMENT,
+        EntityKind::Management => &management::MANAGEMENT,
+        EntityKind::ConfigurationEntity => &management::CONFIGURATION_ENTITY,
+        EntityKind::OperationalEntity => &management::OPERATIONAL_ENTITY,
+        EntityKind::RouterMetrics => &state::ROUTER_METRICS,
+        EntityKind::Router => &router::ROUTER,
+        EntityKind::Network => &router::NETWORK,
+        EntityKind::Site => &router::SITE,
+        EntityKind::SslProfile => &security::SSL_PROFILE,
+        EntityKind::ProxyProfile => &security::PROXY_PROFILE,
+        EntityKind::Listener => &connections::LISTENER,
+        EntityKind::Connector => &connections::CONNECTOR,
+        EntityKind::TcpListener => &services::TCP_LISTENER,
+        EntityKind::TcpConnector => &services::TCP_CONNECTOR,
+        EntityKind::ListenerAddress => &services::LISTENER_ADDRESS,
+        EntityKind::Log => &router::LOG,
+        EntityKind::LogStats => &state::LOG_STATS,
+        EntityKind::ConfigAddress => &services::ADDRESS,
+        EntityKind::AutoLink => &services::AUTO_LINK,
+        EntityKind::Link => &state::LINK,
+        EntityKind::Address => &state::ADDRESS,
+        EntityKind::Node => &state::NODE,
+        EntityKind::Connection => &state::CONNECTION,
+        EntityKind::TcpConnection => &state::TCP_CONNECTION,
+        EntityKind::Allocator => &state::ALLOCATOR,
+        EntityKind::Policy => &policy::POLICY,
+        EntityKind::Vhost => &policy::VHOST,
+        EntityKind::VhostUserGroupSettings => &policy::VHOST_USER_GROUP_SETTINGS,
+        EntityKind::VhostStats => &state::VHOST_STATS,
+        EntityKind::Dummy => &management::DUMMY,
+    }
+}

@@ -3,7 +3,8 @@
 use super::management::configuration;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{Attribute, counter, flag, map, number, path, text};
-use crate::schema::{Effect, EntityType, Operation};
+use crate::schema::entity_type::EntityType;
+use crate::schema::{Effect, Operation};
 
 /// A limit that is no limit.
 const ALL_CONNECTIONS: i64 = 65535;
@@ -48,7 +49,7 @@ pub(super) static POLICY: EntityType = EntityType {
         counter("maxMessageSizeDenied", "How many messages were too large."),
         counter("totalDenials", "How often anything was refused."),
     ],
-    ..configuration("policy", "Limits for clients.")
+    ..configuration("Limits for clients.")
 };
 
 pub(super) static VHOST: EntityType = EntityType {
@@ -83,7 +84,7 @@ pub(super) static VHOST: EntityType = EntityType {
             .works()
             .update(),
     ],
-    ..configuration("vhost", "The rules for clients that ask for one host.")
+    ..configuration("The rules for clients that ask for one host.")
 };
 
 pub(super) static VHOST_USER_GROUP_SETTINGS: EntityType = EntityType {
@@ -116,5 +117,5 @@ pub(super) static VHOST_USER_GROUP_SETTINGS: EntityType = EntityType {
         text("sourcePattern", "Patterns of the addresses that may be received from.").example("news/*").create().works(),
         text("targetPattern", "Patterns of the addresses that may be sent to.").example("orders/*").create().works(),
     ],
-    ..configuration("vhostUserGroupSettings", "The rules for a group of users; it stands within a vhost's groups.")
+    ..configuration("The rules for a group of users; it stands within a vhost's groups.")
 };

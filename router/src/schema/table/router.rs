@@ -3,7 +3,8 @@
 use super::management::configuration;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{choice, flag, number, path, text};
-use crate::schema::{Distribution, Effect, EntityType, LogModule, Mode, Operation, Use};
+use crate::schema::entity_type::EntityType;
+use crate::schema::{Distribution, Effect, LogModule, Mode, Operation, Use};
 
 pub(super) static ROUTER: EntityType = EntityType {
     singleton: true,
@@ -124,7 +125,7 @@ pub(super) static ROUTER: EntityType = EntityType {
             .create()
             .works(),
     ],
-    ..configuration("router", "The router itself. Give it an id and a mode; the rest is right for most networks.")
+    ..configuration("The router itself. Give it an id and a mode; the rest is right for most networks.")
 };
 
 pub(super) static NETWORK: EntityType = EntityType {
@@ -143,10 +144,7 @@ pub(super) static NETWORK: EntityType = EntityType {
         .example("tenant-1")
         .create(),
     ],
-    ..configuration(
-        "network",
-        "The network this router belongs to, where several networks or tenants meet.",
-    )
+    ..configuration("The network this router belongs to, where several networks or tenants meet.")
 };
 
 pub(super) static SITE: EntityType = EntityType {
@@ -160,10 +158,7 @@ pub(super) static SITE: EntityType = EntityType {
         text("platform", "What the site runs on.").example("linux").create().works(),
         text("namespace", "The namespace the site lives in.").example("default").create().works(),
     ],
-    ..configuration(
-        "site",
-        "The site this router belongs to, as consoles show it. There is at most one.",
-    )
+    ..configuration("The site this router belongs to, as consoles show it. There is at most one.")
 };
 
 pub(super) static LOG: EntityType = EntityType {
@@ -203,5 +198,5 @@ pub(super) static LOG: EntityType = EntityType {
             .update()
             .works(),
     ],
-    ..configuration("log", "What a part of the router logs, and where to.")
+    ..configuration("What a part of the router logs, and where to.")
 };

@@ -3,7 +3,8 @@
 use super::management::configuration;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{number, path, text};
-use crate::schema::{Effect, EntityType, Operation, Use};
+use crate::schema::entity_type::EntityType;
+use crate::schema::{Effect, Operation, Use};
 
 const CHANGING: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
 
@@ -83,9 +84,7 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
             .create()
             .update(),
     ],
-    ..configuration(
-        "sslProfile",
-        "Certificates and rules for TLS, which listeners and connectors name. With caCertFile a peer is verified; with certFile \
+    ..configuration("Certificates and rules for TLS, which listeners and connectors name. With caCertFile a peer is verified; with certFile \
          and privateKeyFile the router shows who it is. For a link both sides need all three.",
     )
 };
@@ -107,5 +106,5 @@ pub(super) static PROXY_PROFILE: EntityType = EntityType {
         .hidden()
         .guards(),
     ],
-    ..configuration("proxyProfile", "An HTTP proxy that a connector goes through, by CONNECT.")
+    ..configuration("An HTTP proxy that a connector goes through, by CONNECT.")
 };

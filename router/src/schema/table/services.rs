@@ -3,7 +3,8 @@
 use super::management::configuration;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{Attribute, choice, counter, flag, number, text};
-use crate::schema::{Distribution, EntityType, MultiAddressStrategy, Observer, Operation};
+use crate::schema::entity_type::EntityType;
+use crate::schema::{Distribution, EntityKind, MultiAddressStrategy, Observer, Operation};
 
 const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
 
@@ -49,7 +50,7 @@ pub(super) static TCP_LISTENER: EntityType = EntityType {
         BYTES_IN,
         BYTES_OUT,
         text("sslProfile", "The sslProfile for TLS with clients. Without one clients speak plain TCP.")
-            .refers_to("sslProfile")
+            .refers_to(EntityKind::SslProfile)
             .example("service")
             .create()
             .works(),
@@ -64,7 +65,7 @@ pub(super) static TCP_LISTENER: EntityType = EntityType {
             .create()
             .update(),
     ],
-    ..configuration("tcpListener", "A TCP port on which clients reach a service, wherever in the network its servers are.")
+    ..configuration("A TCP port on which clients reach a service, wherever in the network its servers are.")
 };
 
 pub(super) static TCP_CONNECTOR: EntityType = EntityType {
@@ -92,7 +93,7 @@ pub(super) static TCP_CONNECTOR: EntityType = EntityType {
         BYTES_IN,
         BYTES_OUT,
         text("sslProfile", "The sslProfile for TLS with the server. Without one it is plain TCP.")
-            .refers_to("sslProfile")
+            .refers_to(EntityKind::SslProfile)
             .example("service")
             .create()
             .works(),
@@ -102,7 +103,6 @@ pub(super) static TCP_CONNECTOR: EntityType = EntityType {
             .guards(),
     ],
     ..configuration(
-        "tcpConnector",
         "A server: the router connects to it for each service connection to its address.",
     )
 };
@@ -116,10 +116,10 @@ pub(super) static LISTENER_ADDRESS: EntityType = EntityType {
             .required()
             .create()
             .works(),
-        text("listener", "The name of the tcpListener.").refers_to("tcpListener").example("hello").required().create().works(),
+        text("listener", "The name of the tcpListener.").refers_to(EntityKind::TcpListener).example("hello").required().create().works(),
         number("connectionsOpened", "How many service connections went to this address."),
     ],
-    ..configuration("listenerAddress", "One of the addresses of a tcpListener that has a multiAddressStrategy.")
+    ..configuration("One of the addresses of a tcpListener that has a multiAddressStrategy.")
 };
 
 pub(super) static ADDRESS: EntityType = EntityType {
@@ -144,7 +144,7 @@ pub(super) static ADDRESS: EntityType = EntityType {
             .create()
             .works(),
     ],
-    ..configuration("router.config.address", "How messages to some addresses are spread.")
+    ..configuration("How messages to some addresses are spread.")
 };
 
 pub(super) static AUTO_LINK: EntityType = EntityType {
@@ -191,8 +191,5 @@ pub(super) static AUTO_LINK: EntityType = EntityType {
         ),
         text("lastError", "Why the last attempt failed."),
     ],
-    ..configuration(
-        "router.config.autoLink",
-        "A link that the router makes by itself when a container connects.",
-    )
+    ..configuration("A link that the router makes by itself when a container connects.")
 };

@@ -1,11 +1,11 @@
 //! What the router tells of itself.
 
 use super::management::operational;
-use crate::schema::EntityType;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{
     Attribute, choice, counter, entity_id, flag, list, map, number, text,
 };
+use crate::schema::entity_type::EntityType;
 
 const INGRESS: Attribute =
     counter("deliveriesIngress", "Deliveries that entered the network here.");
@@ -61,7 +61,7 @@ pub(super) static ROUTER_METRICS: EntityType = EntityType {
         DELAYED_1,
         map("connectionCounters", "Connections open, by protocol."),
     ],
-    ..operational("routerMetrics", "The router's numbers.")
+    ..operational("The router's numbers.")
 };
 
 pub(super) static LOG_STATS: EntityType = EntityType {
@@ -73,7 +73,7 @@ pub(super) static LOG_STATS: EntityType = EntityType {
         counter("errorCount", "Events at level error."),
         counter("criticalCount", "Events at level critical."),
     ],
-    ..operational("logStats", "How much a module logged or would have logged.")
+    ..operational("How much a module logged or would have logged.")
 };
 
 pub(super) static LINK: EntityType = EntityType {
@@ -111,7 +111,7 @@ pub(super) static LINK: EntityType = EntityType {
         list("ingressHistogram", "Deliveries sent, by the router at which they entered."),
         number("priority", "The priority of the deliveries it carries."),
     ],
-    ..operational("router.link", "A link.")
+    ..operational("A link.")
 };
 
 pub(super) static ADDRESS: EntityType = EntityType {
@@ -144,7 +144,7 @@ pub(super) static ADDRESS: EntityType = EntityType {
         number("priority", "The priority of messages that have none of their own; -1 is none."),
         flag("watch", "Whether somebody in the router watches it."),
     ],
-    ..operational("router.address", "An address that somebody uses.")
+    ..operational("An address that somebody uses.")
 };
 
 pub(super) static NODE: EntityType = EntityType {
@@ -161,7 +161,7 @@ pub(super) static NODE: EntityType = EntityType {
         number("lastTopoChange", "When the topology last changed, in seconds of Unix time."),
         number("index", "Its number in this router's tables."),
     ],
-    ..operational("router.node", "A router of the network.")
+    ..operational("A router of the network.")
 };
 
 pub(super) static CONNECTION: EntityType = EntityType {
@@ -194,7 +194,7 @@ pub(super) static CONNECTION: EntityType = EntityType {
         text("groupCorrelationId", "What the connections of one trunk share."),
         number("groupOrdinal", "The ordinal of its trunk; the highest is in use."),
     ],
-    ..operational("connection", "A connection.")
+    ..operational("A connection.")
 };
 
 pub(super) static TCP_CONNECTION: EntityType = EntityType {
@@ -208,7 +208,7 @@ pub(super) static TCP_CONNECTION: EntityType = EntityType {
         counter("lastInSeconds", "How long ago octets last came in.").seconds(),
         counter("lastOutSeconds", "How long ago octets last went out.").seconds(),
     ],
-    ..operational("tcpConnection", "A service connection.")
+    ..operational("A service connection.")
 };
 
 pub(super) static ALLOCATOR: EntityType = EntityType {
@@ -224,7 +224,7 @@ pub(super) static ALLOCATOR: EntityType = EntityType {
         counter("batchesRebalancedToThreads", "Moves from the pool to threads."),
         counter("batchesRebalancedToGlobal", "Moves from threads to the pool."),
     ],
-    ..operational("allocator", "A pool of memory.")
+    ..operational("A pool of memory.")
 };
 
 pub(super) static VHOST_STATS: EntityType = EntityType {
@@ -240,5 +240,5 @@ pub(super) static VHOST_STATS: EntityType = EntityType {
         counter("receiverDenied", "Receiving links refused."),
         counter("maxMessageSizeDenied", "Messages that were too large."),
     ],
-    ..operational("vhostStats", "A vhost's numbers.")
+    ..operational("A vhost's numbers.")
 };
