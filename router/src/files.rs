@@ -32,7 +32,8 @@ pub enum Writing {
 /// It does not follow a link in the last name of the path. It does in `/dev`, where the links are
 /// the system's. It never waits for a pipe's reader.
 ///
-/// # Errors The system refuses, or the path is a link or a file of another kind.
+/// # Errors
+/// The system refuses, or the path is a link or a file of another kind.
 pub fn open(path: &Path, writing: Writing) -> io::Result<File> {
     // Without `NONBLOCK`, a pipe without a reader would block the open.
     let flags =

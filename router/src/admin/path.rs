@@ -70,7 +70,8 @@ fn hash(octets: &[u8]) -> u64 {
 
 /// Creates a folder for sockets, private to this user. Mends the mode of an existing one.
 ///
-/// # Errors The folder cannot be created, or belongs to another user. In `/tmp` another user could
+/// # Errors
+/// The folder cannot be created, or belongs to another user. In `/tmp` another user could
 /// create it first and answer in the router's place.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {

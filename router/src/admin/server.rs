@@ -67,7 +67,8 @@ pub static ROUTES: &[Route] = &[
 /// Serves the socket for as long as the caller polls the future. Its drop removes the socket and
 /// closes all connections.
 ///
-/// # Errors The runtime cannot take the socket.
+/// # Errors
+/// The runtime cannot take the socket.
 pub async fn serve(
     socket: AdminSocket,
     source: Arc<dyn Source>,

@@ -74,7 +74,8 @@ pub(super) struct Place {
 impl AdminSocket {
     /// Creates the socket at `path` with mode 0600, and replaces a stale one.
     ///
-    /// # Errors Another router uses the socket, the path is no socket, or the system refuses.
+    /// # Errors
+    /// Another router uses the socket, the path is no socket, or the system refuses.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let fail = |action, source: io::Error| SocketError::System {
             path: path.to_owned(),
@@ -127,7 +128,8 @@ impl AdminSocket {
     ///
     /// If a living router of the same id has that name, the name gets this process id appended.
     ///
-    /// # Errors No folder of [`path::folders`] can be used. The error is that of
+    /// # Errors
+    /// No folder of [`path::folders`] can be used. The error is that of
     /// [`bind`](Self::bind) in the first of them.
     pub fn bind_default(router_id: &str) -> Result<Self, SocketError> {
         Self::bind_in(&path::folders(), router_id)

@@ -74,7 +74,8 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, and opens an AMQP connection.
     ///
-    /// # Errors The host cannot be reached, TLS or AMQP fails, or the time is over.
+    /// # Errors
+    /// The host cannot be reached, TLS or AMQP fails, or the time is over.
     pub(super) async fn open(options: &Options) -> Result<Self, ClientError> {
         let limit = options.timeout.min(LONGEST);
         let (connector, layer) = (options.connector()?, options.layer()?);
@@ -204,7 +205,8 @@ impl Connection {
 
     /// Sends a message, and waits for its outcome.
     ///
-    /// # Errors The outcome is not `accepted`, the connection ends, or the time is over.
+    /// # Errors
+    /// The outcome is not `accepted`, the connection ends, or the time is over.
     pub(super) async fn send(
         &mut self,
         address: &str,

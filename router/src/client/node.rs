@@ -44,7 +44,8 @@ fn without_annotations(message: &[u8]) -> &[u8] {
 impl Node {
     /// Connects, and attaches to the management node at `address`.
     ///
-    /// # Errors The files, the network or the peer prevent it, or the time is over.
+    /// # Errors
+    /// The files, the network or the peer prevent it, or the time is over.
     pub async fn connect(options: &Options, address: &str) -> Result<Self, ClientError> {
         let mut connection = Connection::open(options).await?;
         match connection.attach(address).await {
@@ -58,7 +59,8 @@ impl Node {
 
     /// Attaches to another management node, over the same connection.
     ///
-    /// # Errors The peer refuses, or does not answer in time.
+    /// # Errors
+    /// The peer refuses, or does not answer in time.
     pub async fn turn_to(&mut self, address: &str) -> Result<(), ClientError> {
         self.connection.attach(address).await?;
         address.clone_into(&mut self.address);
@@ -73,7 +75,8 @@ impl Node {
     /// Sends a request and waits for the body of its response, which must have the status
     /// `expected`.
     ///
-    /// # Errors No response, one that cannot be read, or one with another status.
+    /// # Errors
+    /// No response, one that cannot be read, or one with another status.
     pub async fn call(&mut self, request: Request, expected: Status) -> Result<Value, ClientError> {
         self.requests = self.requests.wrapping_add(1);
         let correlation_id = Value::string(self.requests.to_string());
@@ -110,7 +113,8 @@ impl Node {
     /// Returns the attributes of these names, or all attributes if there are no names. Returns at
     /// most `limit` entities, or all without a limit.
     ///
-    /// # Errors Those of [`Node::call`], and a response that is no table.
+    /// # Errors
+    /// Those of [`Node::call`], and a response that is no table.
     pub async fn query(
         &mut self,
         entity_type: Option<&str>,

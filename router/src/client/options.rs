@@ -86,7 +86,8 @@ impl fmt::Debug for SaslOptions {
 impl Options {
     /// Returns the maker of TLS sessions; `None` for the scheme `amqp`.
     ///
-    /// # Errors A file for TLS cannot be used.
+    /// # Errors
+    /// A file for TLS cannot be used.
     pub(super) fn connector(&self) -> Result<Option<Connector>, ClientError> {
         if self.url.scheme == Scheme::Amqp {
             return Ok(None);
@@ -119,7 +120,8 @@ impl Options {
     /// knows no better mechanism. The C router's tools do the same, and the router limits an
     /// anonymous user.
     ///
-    /// # Errors A name or password cannot be sent, or no allowed mechanism can be used.
+    /// # Errors
+    /// A name or password cannot be sent, or no allowed mechanism can be used.
     pub(super) fn layer(&self) -> Result<Layer, ClientError> {
         let sasl_options = &self.sasl;
         let SaslOptions { mechanisms, user, password } = sasl_options;

@@ -55,7 +55,8 @@ impl Url {
     ///
     /// A missing host means this machine, and a missing port means that of the scheme.
     ///
-    /// # Errors An unknown scheme, or a port that is neither a number nor a known name.
+    /// # Errors
+    /// An unknown scheme, or a port that is neither a number nor a known name.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if !scheme.contains(['/', '@', ':']) => (scheme, rest),

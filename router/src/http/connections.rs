@@ -80,7 +80,8 @@ pub trait Accept: Send {
 
     /// Waits for the next connection, and returns it with its source. Must be cancel safe.
     ///
-    /// # Errors The system refuses, for example for lack of descriptors.
+    /// # Errors
+    /// The system refuses, for example for lack of descriptors.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Source)>> + Send;
 
     /// Opens the stream on a connection, with a TLS handshake for example. Runs in the connection's

@@ -222,7 +222,8 @@ pub struct RenderError(#[from] prometheus::Error);
 
 /// Renders the page. Values are doubles, so counts above 2^53 are rounded.
 ///
-/// # Errors A bug in the tables of this file: names and types are fixed, and no value can cause an
+/// # Errors
+/// A bug in the tables of this file: names and types are fixed, and no value can cause an
 /// error.
 pub fn render(metrics: &Metrics) -> Result<Vec<u8>, RenderError> {
     let mut families: Vec<_> = PLAIN

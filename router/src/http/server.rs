@@ -83,7 +83,8 @@ impl Default for Options {
 /// Serves a listening socket for as long as the caller polls the future. Its drop closes the port
 /// and its connections.
 ///
-/// # Errors The runtime cannot take the socket.
+/// # Errors
+/// The runtime cannot take the socket.
 pub async fn serve(
     listener: TcpListener,
     options: Options,
@@ -96,7 +97,8 @@ pub async fn serve(
 /// Serves any source of connections, such as a [`Secured`](super::tls::Secured) listener, as
 /// [`serve`] does.
 ///
-/// # Errors None so far. Only a drop ends it.
+/// # Errors
+/// None so far. Only a drop ends it.
 pub async fn serve_on<L: Accept>(
     listener: L,
     options: Options,

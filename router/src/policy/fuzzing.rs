@@ -11,7 +11,8 @@ use super::{Policy, PolicyConfig, Rules, Vhost, Visitor};
 
 /// Runs one input.
 ///
-/// # Panics If policy allows another address than the core reads.
+/// # Panics
+/// If policy allows another address than the core reads.
 pub fn policy(octets: &[u8]) {
     let Ok(text) = core::str::from_utf8(octets) else { return };
     let Some((rules, address)) = text.split_once('\n') else { return };

@@ -13,7 +13,8 @@ impl Hosts {
     /// Reads a list of addresses, names with one address, ranges `FIRST-LAST` of addresses, and `*`
     /// for all. It may block on a name look-up.
     ///
-    /// # Errors Text for the operator: an item is no host, has several addresses, or is no proper
+    /// # Errors
+    /// Text for the operator: an item is no host, has several addresses, or is no proper
     /// range.
     pub(super) fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut hosts = Self::default();

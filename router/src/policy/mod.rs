@@ -237,7 +237,8 @@ impl Policy {
 
     /// Adds a vhost, or replaces the one of its name. After an error everything is as before.
     ///
-    /// # Errors Another vhost has one of its names, or a pattern means the same as another.
+    /// # Errors
+    /// Another vhost has one of its names, or a pattern means the same as another.
     pub fn put(&self, vhost: Vhost) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
         let former = vhosts.by_name.get(vhost.name()).cloned();
@@ -265,7 +266,8 @@ impl Policy {
 
     /// Removes a vhost. Connected clients stay.
     ///
-    /// # Errors There is no vhost of that name.
+    /// # Errors
+    /// There is no vhost of that name.
     pub fn remove(&self, name: &str) -> Result<(), PolicyError> {
         let mut vhosts = self.lock();
         let vhost = vhosts
@@ -296,7 +298,8 @@ impl Policy {
     /// Decides whether a client may open its connection, and by which rules. The connection counts
     /// until the admission's drop.
     ///
-    /// # Errors The reason of the denial, for the log.
+    /// # Errors
+    /// The reason of the denial, for the log.
     pub fn admit(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Admission, Denial> {
         let result = self.try_admit(visitor);
         if result.is_err() {
@@ -353,7 +356,8 @@ impl Policy {
 
     /// Returns the rules for a connector that names a vhost: those of its group `$connector`.
     ///
-    /// # Errors [`Denial::NoVhost`] if there is no such vhost, or it has no such group.
+    /// # Errors
+    /// [`Denial::NoVhost`] if there is no such vhost, or it has no such group.
     pub fn admit_connector(self: &Arc<Self>, vhost: &str, user: &str) -> Result<Admission, Denial> {
         let vhosts = self.lock();
         let found = vhosts

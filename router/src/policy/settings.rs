@@ -53,7 +53,8 @@ pub struct Settings {
 impl Settings {
     /// Reads a group's rules. Also returns the names of unknown rules, which are ignored.
     ///
-    /// # Errors Text for the operator.
+    /// # Errors
+    /// Text for the operator.
     pub(super) fn parse(rules: &Map<String, Value>) -> Result<(Self, Vec<String>), String> {
         let mut settings = Self {
             max_senders: ALL_LINKS,

@@ -50,7 +50,8 @@ pub struct Vhost {
 impl Vhost {
     /// Reads a vhost. `groups` maps a group's name to its rules.
     ///
-    /// # Errors [`PolicyError::Invalid`], with the problem in words.
+    /// # Errors
+    /// [`PolicyError::Invalid`], with the problem in words.
     pub fn new(name: &str, rules: Rules, groups: &Map<String, Value>) -> Result<Self, PolicyError> {
         let invalid = |problem: String| PolicyError::Invalid { vhost: name.to_owned(), problem };
         let mut vhost = Self {

@@ -29,7 +29,8 @@ fn users(text: &str) -> impl Iterator<Item = (usize, Option<(&str, &str)>)> {
 
 /// Returns the hash of a user.
 ///
-/// # Errors The number of a line that cannot be read.
+/// # Errors
+/// The number of a line that cannot be read.
 pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usize> {
     for (number, entry) in users(text) {
         let (name, hash) = entry.ok_or(number)?;
@@ -42,7 +43,8 @@ pub(super) fn find<'a>(text: &'a str, user: &str) -> Result<Option<&'a str>, usi
 
 /// Checks every line.
 ///
-/// # Errors The number of the first line that cannot be read.
+/// # Errors
+/// The number of the first line that cannot be read.
 pub(super) fn check(text: &str) -> Result<(), usize> {
     let whole = |hash: PasswordHash| hash.salt.is_some() && hash.hash.is_some();
     let sound = |entry: Option<(&str, &str)>| {

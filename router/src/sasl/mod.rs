@@ -21,7 +21,8 @@ pub use turns::{Ticket, TooMany, Turns};
 
 /// Returns a line for a password file.
 ///
-/// # Errors The name or the password is not allowed, or it cannot be hashed.
+/// # Errors
+/// The name or the password is not allowed, or it cannot be hashed.
 pub fn line(user: &str, password: &str) -> Result<String, SaslError> {
     file::line(user, password)
 }

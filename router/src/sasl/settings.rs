@@ -60,7 +60,8 @@ pub struct Passwords(Kept);
 impl Passwords {
     /// Reads the file `NAME.conf` in `folder`, or in the folder of Cyrus SASL.
     ///
-    /// # Errors The file cannot be read, names no passwords, or asks for an unsupported method.
+    /// # Errors
+    /// The file cannot be read, names no passwords, or asks for an unsupported method.
     pub fn find(folder: Option<&Path>, name: &str) -> Result<Self, SaslError> {
         let path = folder.unwrap_or_else(|| Path::new(FOLDER)).join(format!("{name}.conf"));
         let octets = read(&path, LARGEST_SETTINGS)?;
@@ -95,7 +96,8 @@ impl Passwords {
     /// Returns true if the password is the user's. `host` is the realm of users that give none.
     /// Blocks.
     ///
-    /// # Errors The file of passwords cannot be read.
+    /// # Errors
+    /// The file of passwords cannot be read.
     pub fn verify(&self, user: &str, password: &str, host: &str) -> Result<bool, SaslError> {
         if user.len() > LONGEST || password.len() > LONGEST {
             return Ok(false);
@@ -122,7 +124,8 @@ impl Passwords {
     /// Checks that the file of passwords can be read. Call it at start-up, so that a mistake shows
     /// early.
     ///
-    /// # Errors The file cannot be read, or is malformed.
+    /// # Errors
+    /// The file cannot be read, or is malformed.
     pub fn check(&self) -> Result<(), SaslError> {
         match &self.0 {
             Kept::File(path) => {

@@ -114,7 +114,8 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
     /// Logins of one user do not displace those of another user of the same source. So the new
     /// login may displace a waiting one, whose ticket is then returned too.
     ///
-    /// # Errors [`TooMany`] if too many logins wait.
+    /// # Errors
+    /// [`TooMany`] if too many logins wait.
     pub fn ask(
         &mut self,
         source: S,

@@ -140,7 +140,8 @@ impl fmt::Display for Attempts<'_> {
 ///
 /// Sets the socket's options before it connects.
 ///
-/// # Errors The name has no address, or every attempt failed or ran into a deadline.
+/// # Errors
+/// The name has no address, or every attempt failed or ran into a deadline.
 pub async fn dial(
     resolver: &Resolver,
     host: &str,
@@ -166,7 +167,8 @@ pub async fn dial(
 
 /// Connects to one address within `deadline`.
 ///
-/// # Errors The reason why the address could not be reached.
+/// # Errors
+/// The reason why the address could not be reached.
 pub async fn dial_address(
     address: SocketAddr,
     kind: Kind,

@@ -10,7 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Every service connection takes a descriptor. The usual soft limit of 1024 is a legacy of
 /// `select`, which the router does not use.
 ///
-/// # Errors The system refuses.
+/// # Errors
+/// The system refuses.
 pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {

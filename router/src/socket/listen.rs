@@ -88,7 +88,8 @@ impl ListenError {
 /// which saves five system calls each. `SO_REUSEADDR` is set, so that a restart does not wait for
 /// old connections. `SO_REUSEPORT` is not, for two processes could then share a port unnoticed.
 ///
-/// # Errors The host has no address, or a socket could not be opened. No socket stays open then.
+/// # Errors
+/// The host has no address, or a socket could not be opened. No socket stays open then.
 pub async fn listen(
     resolver: &Resolver,
     host: &str,
@@ -138,7 +139,8 @@ pub async fn listen(
 /// Opens one listening socket. With `v6only` an IPv6 socket leaves IPv4 alone; IPv4 sockets ignore
 /// it.
 ///
-/// # Errors The system refuses a step.
+/// # Errors
+/// The system refuses a step.
 pub fn listen_address(
     address: SocketAddr,
     backlog: u32,

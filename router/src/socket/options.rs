@@ -73,7 +73,8 @@ where
 /// Ends the sending direction of a connection with FIN. The other direction stays open. A
 /// connection that the peer has ended already is no error.
 ///
-/// # Errors The system refuses.
+/// # Errors
+/// The system refuses.
 pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
     match SockRef::from(stream).shutdown(Shutdown::Write) {
         Err(error) if error.kind() != std::io::ErrorKind::NotConnected => Err(error),

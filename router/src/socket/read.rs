@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 /// readiness, so that the next read waits for the kernel's event instead of asking. For small
 /// requests that saves one system call in three.
 ///
-/// # Errors [`io::ErrorKind::WouldBlock`] when the socket is empty, or the system's error.
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] when the socket is empty, or the system's error.
 pub fn read(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut octets = None;
     let emptied = socket.try_io(Interest::READABLE, || {

@@ -162,7 +162,8 @@ impl Resolver {
     /// Literals (IPv6 also in brackets) and `localhost` need no question. The resolver keeps
     /// answers and failures for two seconds. One question serves all callers that ask meanwhile.
     ///
-    /// # Errors The name has no address of `family`, or no answer came within `deadline`.
+    /// # Errors
+    /// The name has no address of `family`, or no answer came within `deadline`.
     pub async fn resolve(
         &self,
         host: &str,

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 /// then keeps back a segment that is not full, and sends it with the next. So a short answer and
 /// its end are one packet, and wake the client once.
 ///
-/// # Errors [`io::ErrorKind::WouldBlock`] when the socket takes no byte, or the system's error.
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] when the socket takes no byte, or the system's error.
 pub fn write(socket: &TcpStream, slices: &[IoSlice<'_>], last: bool) -> io::Result<usize> {
     let flags = SendFlags::NOSIGNAL | if last { SendFlags::MORE } else { SendFlags::empty() };
     socket.try_io(Interest::WRITABLE, || match slices {

@@ -16,7 +16,8 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
 
 /// Returns the answer that accepts a request, without a body.
 ///
-/// # Errors Status and text of the refusal: the handshake is invalid, or offers no subprotocol for
+/// # Errors
+/// Status and text of the refusal: the handshake is invalid, or offers no subprotocol for
 /// AMQP.
 pub fn answer(request: &Request<()>) -> Result<Response<()>, (StatusCode, &'static str)> {
     let version = request.headers().get(SEC_WEBSOCKET_VERSION);

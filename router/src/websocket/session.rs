@@ -112,7 +112,8 @@ impl WebSocket {
     /// Reads once from the socket, and appends the payload of complete messages. The next
     /// [`WebSocket::flush`] answers pings.
     ///
-    /// # Errors The session's error, or a breach of the protocol by the client. The next flush
+    /// # Errors
+    /// The session's error, or a breach of the protocol by the client. The next flush
     /// gives the client the reason.
     pub fn receive(
         &mut self,
@@ -177,7 +178,8 @@ impl WebSocket {
     /// Sends bytes in one or more messages. Writes as much as the socket takes, and keeps the rest
     /// for [`WebSocket::flush`].
     ///
-    /// # Errors The session's error, or the WebSocket is closed already.
+    /// # Errors
+    /// The session's error, or the WebSocket is closed already.
     pub fn send(
         &mut self,
         socket: &impl Output,
@@ -200,7 +202,8 @@ impl WebSocket {
 
     /// Writes waiting bytes, as far as the socket takes them.
     ///
-    /// # Errors The socket's error.
+    /// # Errors
+    /// The socket's error.
     pub fn flush(&mut self, socket: &impl Output) -> io::Result<Flushed> {
         loop {
             if self.pipe.session.flush(socket)? == Flushed::Blocked {
