@@ -1,12 +1,12 @@
-//! Which code of others is built in: licenses, bans and sources, of all that the workspace is built
-//! and tested with on this machine.
+//! Checks the packages that the workspace is built and tested with on this machine: licenses, bans
+//! and sources.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Licenses that ask for no more than their text. MPL-2.0 is copyleft by the file; such files are
-/// used as they are.
+/// Licenses with no demand beyond their text. MPL-2.0 is copyleft for each file, and its files are
+/// used unchanged.
 const LICENSES: [&str; 11] = [
     "0BSD",
     "Apache-2.0",
@@ -21,7 +21,7 @@ const LICENSES: [&str; 11] = [
     "Zlib",
 ];
 
-/// Packages that must not be built in, and why.
+/// Banned packages, with the reason.
 const BANNED: [(&str, &str); 5] = [
     ("openssl", "TLS is rustls"),
     ("openssl-sys", "TLS is rustls, and the executable is linked statically"),
@@ -36,8 +36,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// `name version` and license of each package that is built, of the whole workspace or of one
-/// member.
+/// Returns `name version` and license of each package in the build of the workspace or a member.
 fn packages(arguments: &[&str]) -> BTreeMap<String, String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p}\t{l}"])
@@ -50,14 +49,14 @@ fn packages(arguments: &[&str]) -> BTreeMap<String, String> {
     let mut packages = BTreeMap::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let (package, license) = line.split_once('\t').unwrap();
-        // `name v1.2.3 (path or kind)`, and `(*)` for what was listed before.
+        // `name v1.2.3 (path or kind)`, and `(*)` for a package that was listed before.
         let package: Vec<&str> = package.split(' ').take(2).collect();
         packages.insert(package.join(" "), license.trim_end_matches(" (*)").to_owned());
     }
     packages
 }
 
-/// Whether an SPDX expression can be met by allowed licenses alone. `/` is the old way to write OR.
+/// Returns true if allowed licenses alone can meet an SPDX expression. `/` is the old form of OR.
 fn allowed(expression: &str) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
@@ -69,7 +68,7 @@ fn either(tokens: &mut &[&str]) -> bool {
     let mut met = all(tokens);
     while tokens.first() == Some(&"OR") {
         *tokens = &tokens[1..];
-        // Both sides are read whatever the first says.
+        // Read both sides, whatever the result of the first.
         met |= all(tokens);
     }
     met
@@ -138,7 +137,7 @@ fn the_protocol_crate_needs_no_runtime() {
     }
 }
 
-/// Of every package in the lock file, also of those for other machines.
+/// Checks every package in the lock file, those for other machines included.
 #[test]
 fn sources_are_the_registry_alone() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();

@@ -1,7 +1,7 @@
-//! The file tree of the container image, run as a container runs it: in its own root, under a user
-//! id nobody knows, with nothing writable but `/tmp`, and by the command of the `Dockerfile`.
+//! Runs the file tree of the container image as a container would: in a root of its own, under an
+//! unknown user id, with only `/tmp` writable, by the command of the `Dockerfile`.
 //!
-//! Needs root (for `chroot`) and a statically linked executable, named by `SKROUTERD_STATIC`;
+//! Needs root (for `chroot`) and a statically linked executable, which `SKROUTERD_STATIC` names.
 //! `.ci/run` builds one.
 
 use std::ffi::OsString;
@@ -16,13 +16,13 @@ use std::{fs, thread};
 
 use rustix::process::{Pid, Signal};
 
-/// The limit of the image, in octets.
+/// Largest image, in bytes.
 const SIZE_LIMIT: u64 = 25_000_000;
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// The promise of a stop.
+/// The promised time of a stop.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 
-/// The static executable, or a line that says why the test does not run.
+/// Returns the static executable, or prints why the test does not run.
 fn executable(test: &str) -> Option<OsString> {
     let path = std::env::var_os("SKROUTERD_STATIC");
     let reason = match &path {
@@ -30,7 +30,7 @@ fn executable(test: &str) -> Option<OsString> {
         Some(_) if !rustix::process::geteuid().is_root() => "not root",
         Some(_) => return path,
     };
-    // Past the capture of the test runner.
+    // Write past the capture of the test runner.
     let _ = std::io::stderr().write_all(format!("skipped: {test}: {reason}\n").as_bytes());
     None
 }
@@ -40,21 +40,21 @@ fn tree(executable: &OsString, folder: &Path) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/image-tree.sh");
     let made = Command::new("sh").arg(script).arg(&tree).arg(executable).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    // The folder is in one of root's, which the user of the image may not enter.
+    // The folder is inside one of root's, which the image's user may not enter.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     tree
 }
 
-/// A command of the image as its unknown user, with the group that OpenShift gives.
+/// Returns a command of the image as its unknown user, with the group that OpenShift gives.
 fn inside(tree: &Path, command: &str) -> Command {
     let mut chroot = Command::new("chroot");
     chroot.args(["--userspec=10000:0", "--groups=0"]).arg(tree).arg(command);
-    // The path is for finding chroot; nothing in the image looks for commands.
+    // The path lets this process find chroot. The image looks for no commands.
     chroot.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
     chroot
 }
 
-/// All paths below `folder`, relative to it.
+/// Lists all paths below `folder`, relative to it.
 fn list(folder: &Path, prefix: &str, paths: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -128,7 +128,7 @@ fn commands_answer_under_their_names() {
     }
 }
 
-/// Ends the router if the test does not.
+/// A router that ends with the test.
 struct Router(Child);
 
 impl Drop for Router {
@@ -188,7 +188,7 @@ fn free_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// The lines of a stream as they come.
+/// Returns the lines of a stream as they arrive.
 fn follow(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

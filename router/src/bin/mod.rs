@@ -1,4 +1,4 @@
-//! The commands beside the daemon, all in its one executable.
+//! The commands beside the daemon, all in its executable.
 
 pub mod skmanage;
 pub mod skstat;

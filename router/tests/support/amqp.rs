@@ -1,12 +1,12 @@
-//! As much of AMQP 1.0 on the wire as it takes to say something wrong. It shares nothing with the
-//! router's own codec.
+//! Encodes enough of AMQP 1.0 to send malformed input. It shares nothing with the router's own
+//! codec.
 
 /// The header that begins AMQP without a security layer.
 pub const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
 /// The header that begins SASL.
 pub const SASL_HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
 
-/// Performatives by their descriptors.
+/// Descriptors of the performatives.
 pub mod code {
     pub const OPEN: u8 = 0x10;
     pub const BEGIN: u8 = 0x11;
@@ -25,106 +25,105 @@ pub mod code {
     pub const TARGET: u8 = 0x29;
 }
 
-/// `null`.
+/// Encodes `null`.
 pub fn null() -> Vec<u8> {
     vec![0x40]
 }
 
-/// A boolean.
+/// Encodes a boolean.
 pub fn boolean(value: bool) -> Vec<u8> {
     vec![if value { 0x41 } else { 0x42 }]
 }
 
-/// A `uint` in its long form.
+/// Encodes a `uint` in its long form.
 pub fn uint(value: u32) -> Vec<u8> {
     [&[0x70], &value.to_be_bytes()[..]].concat()
 }
 
-/// A `ubyte`.
+/// Encodes a `ubyte`.
 pub fn ubyte(value: u8) -> Vec<u8> {
     vec![0x50, value]
 }
 
-/// A `ushort`.
+/// Encodes a `ushort`.
 pub fn ushort(value: u16) -> Vec<u8> {
     [&[0x60], &value.to_be_bytes()[..]].concat()
 }
 
-/// A string.
+/// Encodes a string.
 pub fn string(value: &str) -> Vec<u8> {
     sized(0xb1, value.as_bytes())
 }
 
-/// A symbol.
+/// Encodes a symbol.
 pub fn symbol(value: &str) -> Vec<u8> {
     sized(0xb3, value.as_bytes())
 }
 
-/// Binary.
+/// Encodes binary data.
 pub fn binary(value: &[u8]) -> Vec<u8> {
     sized(0xb0, value)
 }
 
-/// A list.
+/// Encodes a list.
 pub fn list(items: &[Vec<u8>]) -> Vec<u8> {
     compound(0xd0, items.len(), &items.concat())
 }
 
-/// A map; `items` are keys and values in turn, as many as the caller says.
+/// Encodes a map. `items` are keys and values in turn, even an odd number of them.
 pub fn map(items: &[Vec<u8>]) -> Vec<u8> {
     compound(0xd1, items.len(), &items.concat())
 }
 
-/// A compound value with a constructor, a count and content that need not fit each other.
+/// Encodes a compound value. Constructor, count and content need not fit each other.
 pub fn compound(constructor: u8, count: usize, content: &[u8]) -> Vec<u8> {
     let size = u32::try_from(content.len() + 4).expect("small enough");
     let count = u32::try_from(count).expect("small enough");
     [&[constructor], &size.to_be_bytes()[..], &count.to_be_bytes()[..], content].concat()
 }
 
-/// A value described by a short number.
+/// Encodes a value with a small descriptor.
 pub fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
     [&[0x00, 0x53, descriptor], value].concat()
 }
 
-/// A performative.
+/// Encodes a performative.
 pub fn performative(descriptor: u8, fields: &[Vec<u8>]) -> Vec<u8> {
     described(descriptor, &list(fields))
 }
 
-/// A frame of AMQP.
+/// Encodes an AMQP frame.
 pub fn frame(channel: u16, body: &[u8]) -> Vec<u8> {
     raw_frame(u32::try_from(body.len() + 8).expect("small enough"), 2, 0, channel, body)
 }
 
-/// A frame of SASL.
+/// Encodes a SASL frame.
 pub fn sasl_frame(body: &[u8]) -> Vec<u8> {
     raw_frame(u32::try_from(body.len() + 8).expect("small enough"), 2, 1, 0, body)
 }
 
-/// A frame whose header says what the caller likes.
+/// Encodes a frame with any header.
 pub fn raw_frame(size: u32, offset: u8, kind: u8, channel: u16, body: &[u8]) -> Vec<u8> {
     [&size.to_be_bytes()[..], &[offset, kind], &channel.to_be_bytes()[..], body].concat()
 }
 
-/// The beginning of a client that authenticates as anonymous, without waiting for answers, up to
-/// its open.
+/// Encodes the beginning of an anonymous client that does not wait for answers, up to its open.
 pub fn opening(container: &str) -> Vec<u8> {
     let init = performative(code::SASL_INIT, &[symbol("ANONYMOUS"), binary(b"anonymous"), null()]);
     [SASL_HEADER, &sasl_frame(&init), HEADER, &frame(0, &open(container))].concat()
 }
 
-/// An open.
+/// Encodes an open.
 pub fn open(container: &str) -> Vec<u8> {
     performative(code::OPEN, &[string(container), null(), uint(16_384), ushort(100), uint(8_000)])
 }
 
-/// A begin.
+/// Encodes a begin.
 pub fn begin() -> Vec<u8> {
     performative(code::BEGIN, &[null(), uint(0), uint(1_000), uint(1_000), uint(100)])
 }
 
-/// An attach of a sender, or of a receiver, at `address`.
+/// Encodes an attach of a sender, or of a receiver, at `address`.
 pub fn attach(name: &str, handle: u32, receiver: bool, address: &str) -> Vec<u8> {
     let end = |code| performative(code, &[string(address)]);
     let count = if receiver { null() } else { uint(0) };
@@ -145,7 +144,7 @@ pub fn attach(name: &str, handle: u32, receiver: bool, address: &str) -> Vec<u8>
     )
 }
 
-/// A flow that grants credit to the link of handle 0.
+/// Encodes a flow that grants credit to the link of handle 0.
 pub fn flow(credit: u32) -> Vec<u8> {
     let window = [uint(0), uint(u32::MAX), uint(0), uint(u32::MAX)];
     performative(

@@ -1,4 +1,4 @@
-//! Servers behind a router, well-behaved and not.
+//! Servers behind a router, both well-behaved and not.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -11,36 +11,36 @@ use super::client::{self, Account, End};
 use super::pattern::{self, Check};
 use super::{ports, wait};
 
-/// What a server does with each connection.
+/// The behavior of a server on each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serve {
     /// Answers HTTP requests with [`client::HELLO`].
     Hello,
-    /// Sends back what arrives, and ends when the client has ended.
+    /// Echoes the input, and ends when the client has ended.
     Echo,
-    /// Counts and checks the pattern; when the client has ended, answers with the number of octets
+    /// Counts and checks the pattern. When the client has ended, answers with the number of bytes
     /// in decimal.
     Sink,
-    /// Sends so many octets of the pattern while reading and checking what arrives.
+    /// Sends this many bytes of the pattern, while it reads and checks its input.
     Exchange(u64),
-    /// Reads nothing until released, then is a [`Serve::Sink`].
+    /// Reads nothing until released, then acts as a [`Serve::Sink`].
     Stall,
-    /// Reads everything and says nothing until the client ends.
+    /// Reads everything and sends nothing. Ends when the client has ended.
     Silent,
-    /// Says `bye`, ends its half at once, then reads and checks to the end.
+    /// Sends `bye`, ends its half at once, then reads and checks to the end.
     EndsFirst,
-    /// Resets the connection once so many octets have arrived.
+    /// Resets the connection once this many bytes have arrived.
     ResetAfter(u64),
-    /// Sends so many octets of the pattern, then resets the connection.
+    /// Sends this many bytes of the pattern, then resets the connection.
     ResetAfterSending(u64),
-    /// Reads a little of the request, sends so many octets of the pattern, and resets the
+    /// Reads a little of the request, sends this many bytes of the pattern, and resets the
     /// connection.
     Refuses(u64),
 }
 
 /// A server on a port of this machine.
 pub struct Backend {
-    /// Where it listens.
+    /// Its port.
     pub port: u16,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
@@ -72,29 +72,29 @@ impl Backend {
         Self { port, shared, acceptor: Some(acceptor) }
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
     }
 
-    /// How many connections are open.
+    /// Returns the open connections.
     pub fn open(&self) -> usize {
         self.shared.lock().open.len()
     }
 
-    /// Octets that arrived so far, on all connections.
+    /// Returns the bytes that have arrived on all connections.
     pub fn received(&self) -> u64 {
         self.shared.lock().received
     }
 
-    /// Waits until so many octets have arrived.
+    /// Waits until this many bytes have arrived.
     #[track_caller]
     pub fn await_received(&self, octets: u64) {
         let state = self.shared.wait(|state| state.received < octets);
         assert!(state.received >= octets, "the server has {} octets, not {octets}", state.received);
     }
 
-    /// Waits until so many connections were accepted.
+    /// Waits until it has accepted this many connections.
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
         let state = self.shared.wait(|state| state.accepted < count);
@@ -105,8 +105,8 @@ impl Backend {
         );
     }
 
-    /// Waits for a connection to end, and tells how it went. Each is told once, in the order of
-    /// their ends.
+    /// Waits for a connection to end, and returns its account. It returns each once, in the order
+    /// of their ends.
     #[track_caller]
     pub fn next_account(&self) -> Account {
         let mut state = self.shared.wait(|state| state.accounts.is_empty());
@@ -117,7 +117,7 @@ impl Backend {
             .unwrap_or_else(|| panic!("no connection of the server ended; {open} are open"))
     }
 
-    /// Lets stalled connections go on, now and later.
+    /// Releases the stalled connections, both present and future ones.
     pub fn release(&self) {
         self.shared.lock().released = true;
         self.shared.changed.notify_all();
@@ -187,7 +187,7 @@ impl Shared {
             refused: None,
         }
         .run(serve);
-        // The last handle closes the socket, before anybody is told of its end.
+        // The last handle closes the socket, so it goes before the account is published.
         self.lock().open.remove(&id);
         drop(stream);
         self.lock().accounts.push_back(account);
@@ -235,7 +235,8 @@ impl Connection<'_> {
                         let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
                         self.write(pattern::from(self.sent, left.min(64 * 1024)));
                     }
-                    // The reset discards what the client's router has not taken yet; let it take all.
+                    // A reset discards bytes that the router has not acknowledged, so wait until it
+                    // has all of them.
                     wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
                     End::Open
                 }
@@ -253,7 +254,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Reads to the end, or until `each` says to stop.
+    /// Reads to the end, or until `each` returns false.
     fn read(&mut self, mut each: impl FnMut(&mut Self, &[u8]) -> bool) -> End {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -338,7 +339,7 @@ impl Connection<'_> {
     }
 }
 
-/// Octets that the other end has not acknowledged.
+/// Returns the bytes that the other end has not acknowledged.
 fn unsent(stream: &TcpStream) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return 0 };
@@ -355,7 +356,7 @@ fn unsent(stream: &TcpStream) -> usize {
         .unwrap_or(0)
 }
 
-/// A pace for reading, in octets a second.
+/// Reads at a pace, in bytes a second.
 pub fn read_slowly(
     stream: &mut TcpStream,
     octets_per_second: usize,

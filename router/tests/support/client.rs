@@ -1,4 +1,4 @@
-//! Clients of a service, and what both ends of a TCP connection can say about how it went.
+//! Clients of a service, and accounts of both ends of a TCP connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -9,37 +9,37 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::pattern::{self, Check};
 use super::wait;
 
-/// What `hello` answers.
+/// The answer of the server `hello`.
 pub const HELLO: &str = "{\"message\":\"Hello\"}";
 
-/// How the incoming half of a connection ended.
+/// The way in which the incoming half of a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By an end of stream: whoever reads takes what arrived for complete.
+    /// By an end of stream. The reader takes the input for complete.
     Clean,
     /// By an error.
     Reset,
-    /// Not at all, as long as was waited.
+    /// Not at all, for as long as the test waited.
     Open,
 }
 
-/// What happened on one end of a connection.
+/// The account of one end of a connection.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Octets that were taken from us.
+    /// Bytes that the socket took from this end.
     pub sent: u64,
-    /// Why not all of them were, if so.
+    /// The error that stopped the sending, if one did.
     pub refused: Option<ErrorKind>,
-    /// Octets that arrived.
+    /// Bytes that arrived.
     pub received: u64,
-    /// Where the first of them that was wrong stood.
+    /// Offset of the first wrong byte.
     pub wrong_at: Option<u64>,
-    /// How the incoming half ended.
+    /// End of the incoming half.
     pub end: End,
 }
 
 impl Account {
-    /// Whether exactly these numbers went either way, unharmed and cleanly ended.
+    /// Asserts that exactly these numbers of bytes went each way, intact and with a clean end.
     #[track_caller]
     pub fn assert_complete(&self, sent: u64, received: u64) {
         let good = self.sent == sent
@@ -53,7 +53,7 @@ impl Account {
         );
     }
 
-    /// Whether this end knows that something went wrong.
+    /// Returns true if this end knows of a failure.
     pub fn saw_an_error(&self) -> bool {
         self.refused.is_some() || self.end == End::Reset
     }
@@ -65,7 +65,7 @@ pub fn connect(port: u16) -> TcpStream {
     try_connect(port).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
 }
 
-/// As [`connect`], where it may fail.
+/// Connects like [`connect`], and returns the error of a failure.
 pub fn try_connect(port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_nodelay(true)?;
@@ -74,7 +74,7 @@ pub fn try_connect(port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects from an address of this machine other than the usual, such as 127.0.0.2.
+/// Connects from another loopback address, such as 127.0.0.2.
 pub fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
@@ -84,19 +84,19 @@ pub fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Makes the coming close of this socket a reset.
+/// Makes the close of this socket a reset.
 pub fn reset_on_close(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Asks a web server once, and gives back the body of its answer.
+/// Requests a page from a web server, and returns the body.
 pub fn get(port: u16) -> io::Result<String> {
     let mut stream = try_connect(port)?;
     let answer = request(&mut stream)?;
     Ok(answer)
 }
 
-/// Sends one request on a connection that may carry more of them.
+/// Sends one request on a connection that stays open.
 pub fn request(stream: &mut TcpStream) -> io::Result<String> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: hello\r\nUser-Agent: test\r\n\r\n")?;
     let mut head = Vec::new();
@@ -115,8 +115,7 @@ pub fn request(stream: &mut TcpStream) -> io::Result<String> {
     String::from_utf8(body).map_err(|_| ErrorKind::InvalidData.into())
 }
 
-/// Asks until the answer comes: the way through a network whose routers are still finding each
-/// other.
+/// Requests until an answer comes, through a network in which routers still find each other.
 #[track_caller]
 pub fn await_hello(port: u16) {
     wait::until(&format!("an answer on port {port}"), wait::patience(), || {
@@ -124,14 +123,14 @@ pub fn await_hello(port: u16) {
     });
 }
 
-/// Asks once, giving up soon, since the way may just be vanishing.
+/// Requests once, with a short time limit, for the way may vanish meanwhile.
 pub fn hello_once(port: u16) -> bool {
     let Ok(mut stream) = try_connect(port) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
     request(&mut stream).is_ok_and(|answer| answer == HELLO)
 }
 
-/// Reads to the end. Gives up when nothing arrives for the usual patience.
+/// Reads to the end, or until no byte arrives for the usual patience.
 pub fn drain(stream: &mut TcpStream, check: &mut Check) -> End {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -160,8 +159,8 @@ pub fn read_text(stream: &mut TcpStream) -> (String, End) {
     (String::from_utf8_lossy(&text).into_owned(), end)
 }
 
-/// Sends `octets` of the pattern in writes of every size, calling `progress` after each; tells how
-/// many were taken.
+/// Sends `octets` of the pattern in writes of every size, and calls `progress` after each. Returns
+/// how many the socket took.
 pub fn send(
     stream: &mut TcpStream,
     octets: u64,
@@ -188,7 +187,7 @@ pub fn send(
     (sent, None)
 }
 
-/// Sends `octets` of the pattern, then ends that half, while reading the other half to its end.
+/// Sends `octets` of the pattern and ends that half, while it reads the other half to its end.
 pub fn exchange(stream: &TcpStream, octets: u64) -> Account {
     let mut outgoing = stream.try_clone().expect("a second handle of the socket");
     let mut incoming = stream.try_clone().expect("a second handle of the socket");
@@ -203,7 +202,7 @@ pub fn exchange(stream: &TcpStream, octets: u64) -> Account {
         let mut check = Check::default();
         let end = drain(&mut incoming, &mut check);
         if end != End::Clean {
-            // Nobody will read what is still to be sent.
+            // No one will read the bytes that are left to send.
             let _ = incoming.shutdown(Shutdown::Both);
         }
         let (sent, refused) = writer.join().expect("the writer does not panic");
@@ -211,7 +210,7 @@ pub fn exchange(stream: &TcpStream, octets: u64) -> Account {
     })
 }
 
-/// Ends a connection when dropped, whoever still holds a handle of it.
+/// Ends a connection on drop, even if other handles of it exist.
 pub struct HangUp<'a>(pub &'a TcpStream);
 
 impl Drop for HangUp<'_> {

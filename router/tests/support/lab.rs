@@ -1,12 +1,12 @@
-//! The place of one test: its folder, its certificates, and the evidence when it fails.
+//! The place of one test: its folder, its certificates, and the evidence after a failure.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::pki::{Authority, Identity};
 
-/// The folder of a test, and what its sites share. Kept, and its place told, when the test fails or
-/// `SKROUTERD_TEST_KEEP` is set.
+/// The folder of a test, and the shared parts of its sites. It stays, and its path is printed, if
+/// the test fails or `SKROUTERD_TEST_KEEP` is set.
 pub struct Lab {
     folder: Option<tempfile::TempDir>,
     path: PathBuf,
@@ -14,7 +14,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// A folder for `test`.
+    /// Creates a folder for `test`.
     pub fn new(test: &str) -> Self {
         let name = test.rsplit("::").take(2).collect::<Vec<_>>().join("-");
         let folder = tempfile::Builder::new()
@@ -25,17 +25,17 @@ impl Lab {
         Self { folder: Some(folder), path, authority: OnceLock::new() }
     }
 
-    /// Where the files of this test are.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The authority that all sites of this test trust unless told otherwise.
+    /// Returns the authority that all sites of this test trust by default.
     pub fn authority(&self) -> &Authority {
         self.authority.get_or_init(|| Authority::new(&self.path, "test-ca"))
     }
 
-    /// The usual certificate of a site: made by the shared authority, valid, for `localhost` and
+    /// Returns the usual certificate of a site: valid, by the shared authority, for `localhost` and
     /// its own name.
     pub fn identity(&self, site: &str) -> Identity {
         self.authority().identity(site)

@@ -1,4 +1,4 @@
-//! A client of management nodes, by the library that the tools are made of.
+//! A client of management nodes, over the same library as the tools.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use skrouterd::client::{ClientError, Node, Options, SaslOptions, TlsOptions, Url
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
 
-/// A management node, asked from a thread without a runtime.
+/// A management node, for a thread without a runtime.
 pub struct Manager {
     runtime: tokio::runtime::Runtime,
     node: Node,
@@ -32,12 +32,12 @@ impl Manager {
         Self { runtime, node }
     }
 
-    /// Sends a request; the answer's body, or why there is none.
+    /// Sends a request, and returns the body of the response or the error.
     pub fn ask(&mut self, request: Request, expected: Status) -> Result<Value, ClientError> {
         self.runtime.block_on(self.node.call(request, expected))
     }
 
-    /// The status and the words with which a request is refused.
+    /// Sends a request that must fail, and returns status and description.
     #[track_caller]
     pub fn refusal(&mut self, request: Request) -> (i32, String) {
         match self.ask(request, Status::OK) {
@@ -46,14 +46,14 @@ impl Manager {
         }
     }
 
-    /// Goes on with the node at another address, from the same connection.
+    /// Attaches to the node at another address, over the same connection.
     #[track_caller]
     pub fn turn_to(&mut self, address: &str) {
         self.runtime.block_on(self.node.turn_to(address)).expect("attached");
     }
 }
 
-/// A request to create an entity.
+/// Returns a request to create an entity.
 pub fn create(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
     let pairs = attributes
         .iter()
@@ -65,12 +65,12 @@ pub fn create(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
         .with_body(Value::Map(pairs))
 }
 
-/// A request to change an entity, by its name.
+/// Returns a request to update an entity by its name.
 pub fn update(kind: &str, name: &str, attributes: &[(&str, &str)]) -> Request {
     Request { operation: Some("UPDATE".to_owned()), ..create(kind, name, attributes) }
 }
 
-/// A request to read an entity, by its name.
+/// Returns a request to read an entity by its name.
 pub fn read(name: &str) -> Request {
     Request::new("READ").with(property::NAME, name)
 }

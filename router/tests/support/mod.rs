@@ -1,13 +1,12 @@
-//! What black-box tests of the daemon are made of: router processes, certificates, backends, relays
-//! and clients.
+//! The parts of black-box tests of the daemon: router processes, certificates, backends, relays and
+//! clients.
 //!
-//! Nothing here looks into the router: it is an executable that is given a configuration file, and
-//! everything is observed from outside. The router under test is this package's own executable;
-//! `SKROUTERD_UNDER_TEST` names another one, which is how the scenarios are checked against an
-//! independent implementation. `SKROUTERD_PEER` (and `SKROUTERD_PEER_ARGS`) name that independent
-//! implementation for the tests that mix the two.
+//! The tests run a router as an executable with a configuration file, and observe it from outside.
+//! The router under test is this package's executable. `SKROUTERD_UNDER_TEST` names another one, to
+//! check the scenarios themselves against an independent implementation. `SKROUTERD_PEER` (and
+//! `SKROUTERD_PEER_ARGS`) name that implementation for tests that mix both.
 //!
-//! Not every test program uses all of it, and each has it as a module of its own.
+//! Each test program includes all of this as a module of its own, and uses a part.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
 
 pub mod amqp;

@@ -1,4 +1,4 @@
-//! Networks that many scenarios share: two sites, three in a line, three in a triangle.
+//! The networks of many scenarios: two sites, three in a line, three in a triangle.
 
 use std::collections::HashMap;
 
@@ -6,53 +6,52 @@ use super::backend::Serve;
 use super::relay::Path;
 use super::{Backend, Kind, Lab, Relay, Router, Spec, client, ports, wait};
 
-/// Which of two sites opens the link between them.
+/// The site of a pair that opens the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
-    /// Where the clients are.
+    /// The site of the clients.
     North,
-    /// Where the servers are.
+    /// The site of the servers.
     #[default]
     South,
 }
 
-/// How two sites are joined.
+/// The way in which two sites are joined.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PairOptions {
-    /// Data connections next to the control connection.
+    /// Data connections beside the control connection.
     pub data: u8,
-    /// Who connects.
+    /// The site that connects.
     pub connector: Side,
-    /// Who connects is an edge router.
+    /// True if that site is an edge router.
     pub edge: bool,
-    /// Without TLS.
+    /// True for a link without TLS.
     pub plain: bool,
     /// Through a relay over this kind of path.
     pub relay: Option<Path>,
 }
 
 impl PairOptions {
-    /// Joined through a relay that can cut and freeze.
+    /// Returns options with a relay that can cut and freeze the link.
     pub fn relayed() -> Self {
         Self { relay: Some(Path::default()), ..Self::default() }
     }
 }
 
-/// Site north, where clients call, and site south, where the servers are. Service `hello` is always
-/// there.
+/// Site north with the clients, and site south with the servers. Service `hello` is always there.
 pub struct Pair {
     /// The clients' site.
     pub north: Router,
     /// The servers' site.
     pub south: Router,
-    /// What is between them, if asked for.
+    /// The relay between them, if the options have one.
     pub relay: Option<Relay>,
     hello: Backend,
     ports: HashMap<String, u16>,
 }
 
 impl Pair {
-    /// Starts both sites and waits until clients reach every service. `services` are the names and
+    /// Starts both sites and waits until clients reach every service. `services` holds names and
     /// the servers' ports.
     #[track_caller]
     pub fn start(
@@ -66,7 +65,7 @@ impl Pair {
         pair
     }
 
-    /// As [`Pair::start`], without waiting. A service may have several servers.
+    /// Starts both sites without waiting. A service may have several servers.
     pub fn start_unready(
         lab: &Lab,
         kinds: [Kind; 2],
@@ -120,40 +119,40 @@ impl Pair {
         client::await_hello(self.port("hello"));
     }
 
-    /// Where clients reach a service.
+    /// Returns the port of a service for clients.
     pub fn port(&self, service: &str) -> u16 {
         self.ports[service]
     }
 
-    /// The relay between the sites.
+    /// Returns the relay between the sites.
     pub fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("asked for by the options")
     }
 
-    /// The server of `hello`.
+    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }
 
-    /// Calls `hello`, which must answer.
+    /// Asserts that `hello` answers.
     #[track_caller]
     pub fn assert_hello(&self) {
         let answer = client::get(self.port("hello"));
         assert_eq!(answer.as_deref().ok(), Some(client::HELLO), "hello said {answer:?}");
     }
 
-    /// Whether what only our router does can be asked of both.
+    /// Returns true if both sites must do the things that only our router does.
     pub fn is_ours(&self) -> bool {
         self.north.kind.is_ours() && self.south.kind.is_ours()
     }
 }
 
-/// Three sites in a line: clients at the first, servers at the last, both connected to the middle
+/// Three sites in a line: clients at the first, servers at the last. Both connect to the middle
 /// one.
 pub struct Line {
-    /// First, middle, last.
+    /// First, middle and last site.
     pub sites: [Router; 3],
-    /// Between the last site and the middle.
+    /// The relay between the last site and the middle.
     pub relay: Relay,
     hello: Backend,
     ports: HashMap<String, u16>,
@@ -170,7 +169,7 @@ impl Line {
         Self::of(lab, sites, Spec::clone, services)
     }
 
-    /// As [`Line::start`], with edge routers at both ends.
+    /// Starts a line like [`Line::start`], with edge routers at both ends.
     #[track_caller]
     pub fn start_edges(lab: &Lab, kinds: [Kind; 3], services: &[(&str, u16)]) -> Self {
         let sites = [
@@ -216,47 +215,47 @@ impl Line {
         line
     }
 
-    /// Where clients reach a service.
+    /// Returns the port of a service for clients.
     pub fn port(&self, service: &str) -> u16 {
         self.ports[service]
     }
 
-    /// Whether what only our router does can be asked of all.
+    /// Returns true if all sites must do the things that only our router does.
     pub fn is_ours(&self) -> bool {
         self.sites.iter().all(|site| site.kind.is_ours())
     }
 
-    /// The server of `hello`.
+    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }
 }
 
-/// Three sites, each linked with both others. The `issuer` let the other two link to it; `client`
-/// links to `server` too, at a higher cost, so that the way leads over the issuer while it lives.
+/// Three sites, each linked with both others. The `client` and the `server` link to the `issuer`.
+/// The client's direct link to the server costs more, so calls pass the issuer while it lives.
 pub struct Triangle {
-    /// The site both others connect to.
+    /// The site that both others connect to.
     pub issuer: Router,
     /// The site of the clients.
     pub client: Router,
     /// The site of the servers.
     pub server: Router,
-    /// On the way from `client` to `issuer`.
+    /// The relay between `client` and `issuer`.
     pub relay: Relay,
     hello: Backend,
-    /// Where clients reach `hello`.
+    /// The port of `hello` for clients.
     pub port: u16,
 }
 
 impl Triangle {
-    /// Starts all three sites and waits until calls of `hello` go over the issuer both ways: before
-    /// that, ways still change, and a call may be lost in between.
+    /// Starts all three sites, and waits until calls of `hello` pass the issuer both ways. Before
+    /// that, routes change and a call may be lost.
     #[track_caller]
     pub fn start(lab: &Lab, kinds: [Kind; 3]) -> Self {
         const DIRECT: u32 = 10;
         const CALLS: u64 = 20;
-        /// Octets each way that a call takes at least; what routers say to each other meanwhile is
-        /// far less than all of these.
+        /// Bytes that a call takes each way at least. Routing messages take far less than all calls
+        /// together.
         const CALL: u64 = 200;
         let hello = Backend::start(Serve::Hello);
         let [issuer_links, server_links, port] = [ports::free(), ports::free(), ports::free()];
@@ -283,7 +282,7 @@ impl Triangle {
         Self { issuer, client, server, relay, hello, port }
     }
 
-    /// The server of `hello`.
+    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }

@@ -1,9 +1,9 @@
-//! Octets that tell where they belong: what arrives is compared with what must arrive, at full
-//! speed, and the first octet that is lost, doubled or moved is found where it happens.
+//! A pattern of bytes that shows where each byte belongs. A check finds the first lost, doubled or
+//! moved byte at full speed.
 
 use std::sync::OnceLock;
 
-/// A prime, so that no frame, buffer or window size divides it and a shift by any of them shows.
+/// A prime: no frame, buffer or window size divides it, so the check sees a shift by any of them.
 const PERIOD: usize = 1_000_003;
 
 fn block() -> &'static [u8] {
@@ -16,14 +16,14 @@ fn block() -> &'static [u8] {
     })
 }
 
-/// Octets of the pattern from `offset` on: at least one, at most `limit` of them.
+/// Returns at least one and at most `limit` bytes of the pattern, from `offset` on.
 pub fn from(offset: u64, limit: usize) -> &'static [u8] {
     let start = (offset % PERIOD as u64) as usize;
     &block()[start..PERIOD.min(start + limit)]
 }
 
-/// The length of a write, for the `index`th of a stream: from a single octet to a megabyte, in
-/// turn.
+/// Returns the length of the `index`th write of a stream. Lengths from one byte to a megabyte take
+/// turns.
 pub fn chunk(index: usize) -> usize {
     const SIZES: [usize; 7] = [1, 7, 1000, 4096, 16 * 1024, 64 * 1024, 1024 * 1024];
     SIZES[index % SIZES.len()]
@@ -37,7 +37,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Takes the octets that arrived next.
+    /// Takes the next bytes of the stream.
     pub fn take(&mut self, mut octets: &[u8]) {
         while !octets.is_empty() {
             let expected = from(self.offset, octets.len());
@@ -52,12 +52,12 @@ impl Check {
         }
     }
 
-    /// How many octets arrived.
+    /// Returns the number of bytes that arrived.
     pub fn received(&self) -> u64 {
         self.offset
     }
 
-    /// Where the first wrong octet stood, if one was wrong.
+    /// Returns the offset of the first wrong byte, if there was one.
     pub fn wrong_at(&self) -> Option<u64> {
         self.wrong_at
     }

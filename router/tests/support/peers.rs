@@ -1,20 +1,20 @@
-//! Which executables the routers of a test are, and what is skipped when one is not there.
+//! The executables of a test's routers, and the skip of a test whose executable is missing.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Whose router a site runs.
+/// The implementation that a site runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The router under test.
     Ours,
-    /// An independent implementation, named by `SKROUTERD_PEER`.
+    /// An independent implementation, which `SKROUTERD_PEER` names.
     Peer,
 }
 
 impl Kind {
-    /// The command that runs a router of this kind, without its configuration.
+    /// Returns the command that runs a router of this kind, without its configuration.
     pub fn command(self) -> Command {
         match self {
             Self::Ours => Command::new(ours()),
@@ -32,31 +32,30 @@ impl Kind {
         }
     }
 
-    /// Whether what only our router does can be asked of this one.
+    /// Returns true if this router must do the things that only our router does.
     pub fn is_ours(self) -> bool {
         self == Self::Ours && !oracle()
     }
 }
 
-/// The executable of the router under test.
+/// Returns the executable of the router under test.
 pub fn ours() -> PathBuf {
     std::env::var_os("SKROUTERD_UNDER_TEST")
         .map_or_else(|| env!("CARGO_BIN_EXE_skrouterd").into(), PathBuf::from)
 }
 
-/// Whether another implementation stands in for ours, to check the tests themselves. What it is
-/// known to do otherwise is then not asked of it.
+/// Returns true if another implementation stands in for ours, to check the tests themselves. Tests
+/// do not ask of it what it is known to do otherwise.
 pub fn oracle() -> bool {
     std::env::var_os("SKROUTERD_UNDER_TEST").is_some()
 }
 
-/// Whether the routers of these kinds can be run here. If not, the test is skipped, counted and
-/// named.
+/// Returns true if routers of these kinds can run here. Otherwise it reports the test as skipped.
 pub fn available(test: &str, kinds: &[Kind]) -> bool {
     !kinds.contains(&Kind::Peer) || needs(test, "SKROUTERD_PEER").is_some()
 }
 
-/// An environment variable that a test cannot do without.
+/// Returns an environment variable that a test needs, or reports the test as skipped.
 pub fn needs(test: &str, variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
@@ -65,7 +64,7 @@ pub fn needs(test: &str, variable: &str) -> Option<String> {
     value
 }
 
-/// A command that a test cannot do without.
+/// Returns the path of a command that a test needs, or reports the test as skipped.
 pub fn needs_command(test: &str, command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
@@ -78,16 +77,16 @@ pub fn needs_command(test: &str, command: &str) -> Option<PathBuf> {
     found
 }
 
-/// Says in one line, past the test runner's capture, that a test did not run and why: `skipped:
-/// TEST: REASON`.
+/// Prints in one line, past the test runner's capture, why a test did not run: `skipped: TEST:
+/// REASON`.
 pub fn skipped(test: &str, reason: &str) {
     let test = test.split_once("::").map_or(test, |(_crate, name)| name);
     let line = format!("skipped: {test}: {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Defines one test for every way to place a router of the other kind next to ours at the two ends
-/// of a pair.
+/// Defines a test for each placement of a router of the other kind beside ours, at the two ends of
+/// a pair.
 macro_rules! mixed_pairs {
     ($name:ident, $scenario:expr) => {
         mod $name {

@@ -1,4 +1,4 @@
-//! Certificates, good ones and every bad one.
+//! Creates certificates, valid ones and every kind of invalid one.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose,
 };
 
-/// A certificate authority; its certificate is a file.
+/// A certificate authority with its certificate in a file.
 pub struct Authority {
     folder: PathBuf,
     file: PathBuf,
@@ -17,25 +17,25 @@ pub struct Authority {
 /// The files of an `sslProfile`.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The authority whose certificates are trusted.
+    /// The authority to trust.
     pub trusted: PathBuf,
-    /// Certificate and key, unless this side has none.
+    /// Certificate and key, if this side has any.
     pub own: Option<(PathBuf, PathBuf)>,
 }
 
-/// What a certificate says.
+/// The contents of a certificate.
 #[derive(Clone, Debug)]
 pub struct Contents<'a> {
-    /// The common name; none leaves the subject empty.
+    /// The common name; empty for an empty subject.
     pub common_name: &'a str,
-    /// DNS names and addresses of the subject alternative name; none leaves the extension out.
+    /// DNS names and addresses of the subject alternative name; empty to leave the extension out.
     pub names: &'a [&'a str],
-    /// Whether its time has passed.
+    /// True if the certificate has expired.
     pub expired: bool,
 }
 
 impl Authority {
-    /// A new authority whose certificate is stored as `NAME.crt`.
+    /// Creates an authority, and stores its certificate as `NAME.crt`.
     pub fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(name);
@@ -48,7 +48,7 @@ impl Authority {
         Self { folder: folder.to_owned(), file, issuer: Issuer::new(params, key) }
     }
 
-    /// The usual certificate of a site.
+    /// Issues the usual certificate of a site.
     pub fn identity(&self, site: &str) -> Identity {
         self.issue(
             site,
@@ -60,7 +60,7 @@ impl Authority {
         )
     }
 
-    /// A certificate as told, stored as `FILE.crt` and `FILE.key`.
+    /// Issues a certificate with these contents, and stores it as `FILE.crt` and `FILE.key`.
     pub fn issue(&self, file: &str, contents: &Contents<'_>) -> Identity {
         let names: Vec<String> = contents.names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("subject alternative names");
@@ -80,20 +80,20 @@ impl Authority {
         Identity { trusted: self.file.clone(), own: Some((certificate_file, key_file)) }
     }
 
-    /// The file of the authority's certificate.
+    /// Returns the file of the authority's certificate.
     pub fn file(&self) -> &Path {
         &self.file
     }
 }
 
 impl Identity {
-    /// The same trust, and no certificate to show.
+    /// Returns the same trust without a certificate.
     pub fn anonymous(mut self) -> Self {
         self.own = None;
         self
     }
 
-    /// The same certificate, trusting another authority.
+    /// Returns the same certificate with trust in another authority.
     pub fn trusting(mut self, authority: &Authority) -> Self {
         self.trusted = authority.file.clone();
         self

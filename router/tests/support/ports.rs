@@ -1,14 +1,14 @@
-//! TCP ports for the tests: free ones, and whether somebody listens on one.
+//! TCP ports for the tests: free ones, and a check for a listener.
 
 use std::fs::{File, OpenOptions};
 use std::sync::Mutex;
 
-/// Below the range from which the kernel takes the ports of outgoing connections, so that nobody's
-/// client can sit on a port between our finding it free and a router's binding it.
+/// The range lies below the kernel's ports for outgoing connections. So no client takes a port
+/// between our check and a router's bind.
 const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
-/// Ports are claimed by the block, each with a lock file, so that test programs running side by
-/// side share none.
+/// Ports in a block. A process claims whole blocks, each with a lock file, so that parallel test
+/// programs share none.
 const BLOCK: u16 = 50;
 
 struct Claim {
@@ -19,9 +19,10 @@ struct Claim {
 
 static CLAIM: Mutex<Claim> = Mutex::new(Claim { next: 0, end: 0, _locks: Vec::new() });
 
-/// A port nobody listens on, which this process will not give out again. To try it by listening
-/// there would hold it for longer than that: a process that another thread starts meanwhile has the
-/// socket until it executes its program.
+/// Returns a port without a listener, which this process does not return again.
+///
+/// It does not try the port by a listen. A process that another thread starts meanwhile would
+/// inherit the socket until it executes its program.
 pub fn free() -> u16 {
     let mut claim = CLAIM.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
@@ -61,8 +62,8 @@ fn block() -> (File, u16) {
     panic!("all blocks of test ports are taken");
 }
 
-/// Whether some process listens on `port`. Unlike connecting, looking leaves no trace in the
-/// listening process.
+/// Returns true if a process listens on `port`. Unlike a connect, the check leaves no trace in that
+/// process.
 pub fn listening(port: u16) -> bool {
     const LISTEN: &str = "0A";
     let wanted = format!(":{port:04X}");

@@ -1,4 +1,4 @@
-//! A router process: started, watched, killed; nothing of it outlives the test.
+//! A router process: its start, its watch and its end. No process outlives its test.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ use super::wait;
 pub struct Router {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// Its implementation.
     pub kind: Kind,
     config: PathBuf,
     bounds: Bounds,
@@ -42,7 +42,7 @@ impl Router {
         Self { id, kind: spec.kind, config, bounds: spec.bounds(), folder, starts: 1, running }
     }
 
-    /// Starts a process again after the former one ended, with the same configuration.
+    /// Starts a process with the same configuration, after the former one has ended.
     pub fn start_again(&mut self) {
         assert!(self.running.exit().is_some(), "{} still runs", self.id);
         self.starts += 1;
@@ -69,7 +69,7 @@ impl Router {
         });
     }
 
-    /// Waits for a log line that contains all of `parts`, and gives it back.
+    /// Waits for a log line that contains all of `parts`, and returns it.
     #[track_caller]
     pub fn await_log(&self, parts: &[&str]) -> String {
         self.running
@@ -78,17 +78,17 @@ impl Router {
             .unwrap_or_else(|| panic!("{}: no log line with {parts:?}", self.id))
     }
 
-    /// A log line there already that contains all of `parts`.
+    /// Returns a log line so far that contains all of `parts`.
     pub fn log_line(&self, parts: &[&str]) -> Option<String> {
         self.running.log.wait(parts, Duration::ZERO)
     }
 
-    /// Whether the process runs.
+    /// Returns true while the process runs.
     pub fn is_running(&self) -> bool {
         self.running.exit().is_none()
     }
 
-    /// Ends the process the hard way, and waits for its end.
+    /// Kills the process, and waits for its end.
     pub fn kill(&mut self) {
         self.running.signal(Signal::KILL);
         let _ = self.await_exit(wait::patience());
@@ -99,35 +99,35 @@ impl Router {
         self.running.signal(signal);
     }
 
-    /// Asks the process to end and waits for that.
+    /// Sends SIGTERM, and waits for the end.
     #[track_caller]
     pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
         self.running.signal(Signal::TERM);
         self.await_exit(limit)
     }
 
-    /// Waits for the process's end.
+    /// Waits for the end of the process.
     #[track_caller]
     pub fn await_exit(&self, limit: Duration) -> ExitStatus {
         self.running.wait(limit).unwrap_or_else(|| panic!("{} still runs after {limit:?}", self.id))
     }
 
-    /// Everything the process wrote so far.
+    /// Returns the whole output so far.
     pub fn log(&self) -> String {
         self.running.log.tail(usize::MAX)
     }
 
-    /// Resident memory, in octets.
+    /// Returns the resident memory in bytes.
     pub fn resident(&self) -> u64 {
         self.status_number("VmRSS:").map_or(0, |kib| kib * 1024)
     }
 
-    /// The most memory that was ever resident, in octets.
+    /// Returns the peak of the resident memory in bytes.
     pub fn peak_resident(&self) -> u64 {
         self.status_number("VmHWM:").map_or(0, |kib| kib * 1024)
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.running.pid.as_raw_nonzero().get().unsigned_abs()
     }
@@ -177,7 +177,7 @@ fn router_command(kind: Kind, config: &Path, bounds: Bounds) -> Command {
     command
 }
 
-/// A process whose output is collected, and which ends when this is dropped.
+/// A process with collected output. Its drop ends the process.
 pub struct Running {
     pid: Pid,
     log: Arc<Log>,
@@ -186,7 +186,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts `command` in `folder`; what it writes also goes to the file `NAME.log` there.
+    /// Starts `command` in `folder`. Its output also goes to the file `NAME.log` there.
     pub fn start(mut command: Command, folder: &Path, name: &str) -> Self {
         let file = File::create(folder.join(format!("{name}.log"))).expect("a log file");
         command
@@ -210,7 +210,7 @@ impl Running {
         ];
         for pipe in outputs.into_iter().flatten() {
             let (log, file) = (Arc::clone(&log), Arc::clone(&file));
-            // Nobody waits for this thread: whatever the process started may hold the pipe for
+            // The drop does not join this thread: a child of the process may hold the pipe for
             // longer.
             std::thread::spawn(move || log.collect(pipe, &file));
         }
@@ -219,7 +219,7 @@ impl Running {
         Self { pid, log, exit, reaper }
     }
 
-    /// The status with which the process ended, if it has.
+    /// Returns the exit status, or `None` while the process runs.
     pub fn exit(&self) -> Option<ExitStatus> {
         *lock(&self.exit.status)
     }
@@ -243,7 +243,7 @@ impl Running {
         }
     }
 
-    /// What the process wrote.
+    /// The output of the process.
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -258,7 +258,7 @@ impl Drop for Running {
     }
 }
 
-/// The lines a process wrote.
+/// The lines of a process's output.
 pub struct Log {
     lines: Mutex<Lines>,
     changed: Condvar,
@@ -282,8 +282,8 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// Waits for a line that contains all of `parts`; gives up at the deadline or when no more can
-    /// be written.
+    /// Waits for a line that contains all of `parts`. Returns `None` at the deadline, or when the
+    /// output has ended.
     pub fn wait(&self, parts: &[&str], limit: Duration) -> Option<String> {
         let end = Instant::now() + limit;
         let mut seen = 0;
@@ -300,7 +300,7 @@ impl Log {
         }
     }
 
-    /// The last lines.
+    /// Returns the last lines.
     pub fn tail(&self, count: usize) -> String {
         let lines = lock(&self.lines);
         lines.text[lines.text.len().saturating_sub(count)..].join("\n")
@@ -314,9 +314,8 @@ struct Exit {
 
 impl Exit {
     fn reap(&self, mut child: Child) {
-        // The process is waited for without being reaped, so that its id cannot be given to another
-        // process while a signal is on its way to it; the reaping itself happens under the
-        // lock that senders of signals take.
+        // Wait for the process without reaping it, so that its id stays its own while a signal is
+        // under way. The reaping happens under the lock that senders of signals take.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         let options =
             rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;

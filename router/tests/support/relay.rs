@@ -1,4 +1,4 @@
-//! A TCP relay between two routers: the path that is cut, stands still, is narrow or long.
+//! A TCP relay between two routers, for a path that breaks, stands still, is narrow or is long.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,25 +12,25 @@ use socket2::SockRef;
 
 use super::{client, ports, wait};
 
-/// How long a blocked thread may overlook that its connection was cut.
+/// Longest time for which a blocked thread may miss the cut of its connection.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The buffers of a limited path, in octets: small, but several segments of the loopback interface,
-/// below which TCP crawls.
+/// Buffers of a limited path, in bytes. They are small, but hold several segments of the loopback
+/// interface, for below that TCP crawls.
 const NARROW: usize = 128 * 1024;
 
-/// What kind of path the relay is.
+/// The properties of the path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path {
-    /// Octets a second, each way; unlimited if none. A limited path has small buffers too.
+    /// Bytes a second each way; `None` for no limit. A limited path also has small buffers.
     pub rate: Option<u64>,
-    /// The time an octet takes from one end to the other.
+    /// The delay of a byte from one end to the other.
     pub delay: Duration,
 }
 
 /// A relay to one port of this machine.
 pub struct Relay {
-    /// Where it listens.
+    /// Its own port.
     pub port: u16,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
@@ -49,12 +49,12 @@ struct State {
     refusing: bool,
     stopping: bool,
     accepted: usize,
-    /// Octets from the connecting side, and to it.
+    /// Bytes from the side that connects, and bytes to it.
     carried: [u64; 2],
     carriers: Vec<Weak<Carrier>>,
 }
 
-/// One relayed connection. Its threads share it; the last to leave closes both sockets.
+/// One relayed connection. Its threads share it, and the last one closes both sockets.
 struct Carrier {
     ends: [TcpStream; 2],
     over: AtomicBool,
@@ -66,12 +66,12 @@ struct Piece {
 }
 
 impl Relay {
-    /// A relay that adds nothing.
+    /// Starts a relay without limits.
     pub fn start(target: u16) -> Self {
         Self::with(target, Path::default())
     }
 
-    /// A relay over a path of a certain kind.
+    /// Starts a relay over a path with these properties.
     pub fn with(target: u16, path: Path) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
@@ -82,7 +82,7 @@ impl Relay {
         Self { port, shared, acceptor: Some(acceptor) }
     }
 
-    /// Resets all connections, at both ends.
+    /// Resets all connections at both ends.
     pub fn cut(&self) {
         let carriers = std::mem::take(&mut self.shared.lock().carriers);
         for carrier in carriers.iter().filter_map(Weak::upgrade) {
@@ -94,23 +94,23 @@ impl Relay {
         });
     }
 
-    /// Stops carrying octets, without anybody being told; or goes on.
+    /// Stops carrying bytes without a notice to either end, or carries them again.
     pub fn freeze(&self, frozen: bool) {
         self.shared.lock().frozen = frozen;
         self.shared.changed.notify_all();
     }
 
-    /// Resets new connections as soon as they are made; or carries them again.
+    /// Resets new connections at once, or carries them again.
     pub fn refuse(&self, refusing: bool) {
         self.shared.lock().refusing = refusing;
     }
 
-    /// How many connections were carried so far.
+    /// Returns the connections carried so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
     }
 
-    /// Waits until so many connections were carried.
+    /// Waits until it has carried this many connections.
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
         let state = self.shared.wait(|state| state.accepted < count);
@@ -121,17 +121,17 @@ impl Relay {
         );
     }
 
-    /// How many connections are open.
+    /// Returns the open connections.
     pub fn open(&self) -> usize {
         self.shared.lock().carriers.iter().filter(|carrier| carrier.strong_count() > 0).count()
     }
 
-    /// Octets carried from the side that connects, and to it.
+    /// Returns the bytes carried from the side that connects, and to it.
     pub fn carried(&self) -> [u64; 2] {
         self.shared.lock().carried
     }
 
-    /// Waits until so many octets were carried each way.
+    /// Waits until it has carried this many bytes each way.
     #[track_caller]
     pub fn await_carried(&self, octets: [u64; 2]) {
         let state =
@@ -160,7 +160,7 @@ impl Carrier {
         self.over.store(true, Ordering::SeqCst);
         for end in &self.ends {
             client::reset_on_close(end);
-            // Wakes its reader and puts nothing on the wire.
+            // Wakes the reader, and puts nothing on the wire.
             let _ = end.shutdown(Shutdown::Read);
         }
     }

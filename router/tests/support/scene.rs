@@ -1,4 +1,4 @@
-//! A router that somebody attacks, and a service of it that a bystander uses.
+//! A router under attack, with a service that a bystander uses.
 
 use super::backend::Serve;
 use super::{Backend, Kind, Lab, Router, Spec, client, ports};
@@ -6,18 +6,17 @@ use super::{Backend, Kind, Lab, Router, Spec, client, ports};
 /// A router with a port for clients, and a service.
 pub struct Scene {
     pub router: Router,
-    /// Where clients connect.
+    /// The port for clients.
     pub port: u16,
-    /// Where the service is.
+    /// The port of the service.
     pub service: u16,
-    /// Octets that the router had resident before anybody attacked it.
+    /// Resident bytes of the router before the attack.
     pub resident: u64,
     _hello: Backend,
 }
 
 impl Scene {
-    /// Starts the router, with what `with` adds to its configuration, and waits until the service
-    /// answers.
+    /// Starts the router with the additions of `with`, and waits until the service answers.
     pub fn start(lab: &Lab, with: impl FnOnce(Spec) -> Spec) -> Self {
         let hello = Backend::start(Serve::Hello);
         let [port, service] = [ports::free(), ports::free()];
@@ -40,8 +39,8 @@ impl Scene {
     }
 }
 
-/// Asserts that a router has never grown by `limit` octets since it had `resident`, and has caught
-/// no panic.
+/// Asserts that a router has never grown by `limit` bytes beyond `resident`, and has caught no
+/// panic.
 #[track_caller]
 pub fn assert_bounded(router: &Router, resident: u64, limit: u64) {
     let grown = router.peak_resident().saturating_sub(resident);

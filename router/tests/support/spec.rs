@@ -1,4 +1,4 @@
-//! What a site's router is told: its configuration, built entity by entity.
+//! The configuration of a site's router, built entity by entity.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::peers::Kind;
 use super::pki::Identity;
 use super::process::Router;
 
-/// What a router's process may use.
+/// The limits of a router's process.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub ceiling: Option<u64>,
@@ -19,17 +19,17 @@ pub struct Bounds {
 pub struct Spec {
     /// The router's id.
     pub id: String,
-    /// Whose router it is.
+    /// The router's implementation.
     pub kind: Kind,
-    /// Of our router: octets of memory that it may hold for its peers.
+    /// For our router: bytes of memory that it may hold for its peers.
     pub ceiling: Option<u64>,
-    /// Descriptors that its process may have open.
+    /// Descriptors that its process may open.
     pub descriptors: Option<u32>,
     entities: Vec<Value>,
 }
 
 impl Spec {
-    /// An interior router without data connections.
+    /// Creates an interior router without data connections.
     pub fn new(id: &str, kind: Kind) -> Self {
         let router =
             json!({ "id": id, "mode": "interior", "dataConnectionCount": "0", "workerThreads": 2 });
@@ -37,18 +37,18 @@ impl Spec {
         Self { id: id.to_owned(), kind, ceiling: None, descriptors: None, entities }
     }
 
-    /// An edge router.
+    /// Creates an edge router.
     pub fn edge(id: &str, kind: Kind) -> Self {
         Self::new(id, kind).attribute("mode", json!("edge"))
     }
 
-    /// Makes what has the role `inter-router` have the role `edge`: links then lead to edge routers
-    /// or, of one, to interior routers.
+    /// Gives the role `edge` to entities of the role `inter-router`. Links then lead to edge
+    /// routers, or from an edge router to interior routers.
     pub fn with_edge_links(self) -> Self {
         self.with_links_of("edge")
     }
 
-    /// Gives another role to what has the role `inter-router`.
+    /// Gives another role to entities of the role `inter-router`.
     pub fn with_links_of(mut self, role: &str) -> Self {
         for entity in &mut self.entities {
             if entity[1]["role"] == "inter-router" {
@@ -58,7 +58,7 @@ impl Spec {
         self
     }
 
-    /// The port for edge routers, in clear.
+    /// Adds a port for edge routers, in clear text.
     pub fn edges_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
@@ -67,7 +67,7 @@ impl Spec {
         )
     }
 
-    /// Bounds what the router may hold in memory for its peers.
+    /// Limits the memory that the router may hold for its peers.
     pub fn ceiling(self, octets: u64) -> Self {
         Self { ceiling: Some(octets), ..self }
     }
@@ -84,12 +84,12 @@ impl Spec {
         self
     }
 
-    /// How many data connections its connectors open next to the control connection.
+    /// Sets the data connections that its connectors open beside the control connection.
     pub fn data_connections(self, count: u8) -> Self {
         self.attribute("dataConnectionCount", json!(count.to_string()))
     }
 
-    /// A listener for clients, without authentication.
+    /// Adds a listener for clients, without authentication.
     pub fn clients(self, port: u16) -> Self {
         self.entity(
             "listener",
@@ -98,7 +98,7 @@ impl Spec {
         )
     }
 
-    /// An `sslProfile` called `tls`.
+    /// Adds an `sslProfile` with the name `tls`.
     pub fn profile(self, identity: &Identity) -> Self {
         let mut attributes = json!({ "name": "tls", "caCertFile": identity.trusted });
         if let Some((certificate, key)) = &identity.own {
@@ -108,7 +108,7 @@ impl Spec {
         self.entity("sslProfile", attributes)
     }
 
-    /// The port for links from other sites, by mutual TLS with the profile `tls`.
+    /// Adds the port for links from other sites, by mutual TLS with the profile `tls`.
     pub fn links_tls(self, port: u16) -> Self {
         self.entity(
             "listener",
@@ -117,7 +117,7 @@ impl Spec {
         )
     }
 
-    /// The port for links from other sites, in clear.
+    /// Adds the port for links from other sites, in clear text.
     pub fn links_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
@@ -126,7 +126,7 @@ impl Spec {
         )
     }
 
-    /// A link to another site, by mutual TLS with the profile `tls`.
+    /// Adds a link to another site, by mutual TLS with the profile `tls`.
     pub fn link_tls(self, name: &str, port: u16) -> Self {
         self.entity(
             "connector",
@@ -135,7 +135,7 @@ impl Spec {
         )
     }
 
-    /// A link to another site in clear, of the given cost.
+    /// Adds a link to another site in clear text, with this cost.
     pub fn link_plain(self, name: &str, port: u16, cost: u32) -> Self {
         self.entity(
             "connector",
@@ -144,7 +144,7 @@ impl Spec {
         )
     }
 
-    /// A service that clients reach here.
+    /// Adds a service that clients reach here.
     pub fn tcp_listener(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpListener",
@@ -152,7 +152,7 @@ impl Spec {
         )
     }
 
-    /// A server of a service.
+    /// Adds a server of a service.
     pub fn tcp_connector(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpConnector",
@@ -160,17 +160,17 @@ impl Spec {
         )
     }
 
-    /// What its process may use.
+    /// Returns the limits of its process.
     pub fn bounds(&self) -> Bounds {
         Bounds { ceiling: self.ceiling, descriptors: self.descriptors }
     }
 
-    /// The file's text.
+    /// Returns the text of the configuration file.
     pub fn text(&self) -> String {
         serde_json::to_string_pretty(&self.entities).expect("JSON")
     }
 
-    /// Starts the router. It may not be ready yet.
+    /// Starts the router, and does not wait until it is ready.
     pub fn start(&self, lab: &Lab) -> Router {
         Router::start(lab, self)
     }

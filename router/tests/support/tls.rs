@@ -11,11 +11,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::client;
 use super::pki::Identity;
 
-/// A connection whose handshake may still fail: with TLS 1.3 a server's refusal comes after the
-/// client is content.
+/// A connection with a handshake that may still fail. With TLS 1.3 a server's refusal arrives after
+/// the client's part is complete.
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects to `localhost`, with or without a certificate, and finishes the client's part of the
+/// Connects to `localhost`, with or without a certificate, and completes the client's part of the
 /// handshake.
 pub fn connect(port: u16, identity: &Identity) -> io::Result<Stream> {
     let mut roots = RootCertStore::empty();
@@ -46,8 +46,8 @@ pub fn connect(port: u16, identity: &Identity) -> io::Result<Stream> {
     Ok(stream)
 }
 
-/// What the server says of its own accord or in answer to `question`, up to its end of the
-/// connection; and whether it ended within the usual patience.
+/// Sends `question`, and returns the server's bytes up to its end of the connection. The flag is
+/// true if the server ended it within the usual patience.
 pub fn ask(stream: &mut (impl Read + Write), question: &[u8]) -> (Vec<u8>, bool) {
     let mut answer = Vec::new();
     let sent = stream.write_all(question).and_then(|()| stream.flush());

@@ -1,9 +1,9 @@
-//! Waiting: every wait has a deadline, and says what it waited for when that passes.
+//! Waits for events. Every wait has a deadline, and a failure names the missing event.
 
 use std::time::{Duration, Instant};
 
-/// How long an event may take that is certain to come: generous, for a machine that runs many tests
-/// at once.
+/// Returns the time limit for an event that is certain to come. It is generous, for a machine that
+/// runs many tests at once.
 ///
 /// `SKROUTERD_TEST_PATIENCE` sets it in seconds.
 pub fn patience() -> Duration {
@@ -11,20 +11,20 @@ pub fn patience() -> Duration {
     Duration::from_secs(*SECONDS.get_or_init(|| number("SKROUTERD_TEST_PATIENCE").unwrap_or(30)))
 }
 
-/// A number given by the environment, if it is there.
+/// Returns a number from the environment, if the variable is set.
 pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// Waits until `check` gives a value. What is looked at belongs to other processes, which cannot
-/// wake us: it is looked at every few milliseconds.
+/// Waits until `check` returns a value, and calls it every few milliseconds. The events happen in
+/// other processes, which cannot wake this one.
 #[track_caller]
 pub fn until<T>(what: &str, limit: Duration, check: impl FnMut() -> Option<T>) -> T {
     attempt(limit, check).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
 }
 
-/// As [`until`], but it is for the caller to say what a missing event means.
+/// Waits like [`until`], but returns `None` at the deadline.
 pub fn attempt<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     let mut pace = Duration::from_millis(2);
@@ -40,7 +40,7 @@ pub fn attempt<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Opti
     }
 }
 
-/// Checks that `holds` stays true for `time`.
+/// Asserts that `holds` stays true for `time`.
 #[track_caller]
 pub fn throughout(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -50,7 +50,7 @@ pub fn throughout(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until `value` has not changed for `time`, and gives it back.
+/// Waits until `value` has not changed for `time`, and returns it.
 #[track_caller]
 pub fn quiet<T: PartialEq>(what: &str, time: Duration, mut value: impl FnMut() -> T) -> T {
     let end = Instant::now() + patience();
@@ -68,8 +68,7 @@ pub fn quiet<T: PartialEq>(what: &str, time: Duration, mut value: impl FnMut() -
     last
 }
 
-/// The pace of looking again; also that of a peer which is slow on purpose. Never a substitute for
-/// an event.
+/// Pauses between two checks, or plays a slow peer. Never a substitute for an event.
 pub fn pause(time: Duration) {
     let end = Instant::now() + time;
     while let Some(rest) = end.checked_duration_since(Instant::now()) {
@@ -80,7 +79,7 @@ pub fn pause(time: Duration) {
     }
 }
 
-/// Does something at the end of a scope, also when a test fails there: what ends the threads that
+/// Runs an action at the end of a scope, also when the test fails there. It ends the threads that
 /// the scope waits for.
 pub fn finally(action: impl FnMut()) -> impl Drop {
     Finally(action)

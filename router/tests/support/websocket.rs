@@ -1,5 +1,5 @@
-//! A client of AMQP over WebSocket for programs that speak AMQP over TCP: a port that carries
-//! octets to and from a WebSocket.
+//! A bridge for programs that speak AMQP over TCP: a port that carries bytes to and from a
+//! WebSocket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tungstenite::{Error, Message, WebSocket};
 use super::pki::Identity;
 use super::{client, tls};
 
-/// What a WebSocket is spoken on.
+/// The stream under a WebSocket.
 pub trait Stream: Read + Write + Send {
     fn socket(&self) -> &TcpStream;
 }
@@ -43,7 +43,7 @@ pub fn open(port: u16, identity: Option<&Identity>) -> Result<WebSocket<Box<dyn 
         .map_err(|error| error.to_string())
 }
 
-/// Starts a port of this kind and gives its number. It lasts as long as the test's process.
+/// Starts a bridge and returns its port. It lasts as long as the test's process.
 pub fn bridge(router: u16, identity: Option<Identity>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -59,8 +59,8 @@ pub fn bridge(router: u16, identity: Option<Identity>) -> u16 {
     port
 }
 
-/// Carries octets both ways until either end closes. One thread asks both in turn, since a
-/// WebSocket's halves share their state.
+/// Carries bytes both ways until either end closes. One thread polls both, since a WebSocket's
+/// halves share their state.
 fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
     let pause = Some(Duration::from_millis(2));
     client.set_read_timeout(pause).expect("set");

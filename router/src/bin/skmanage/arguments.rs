@@ -73,7 +73,7 @@ exit status: 0 done, 1 refused or not reached, 2 the command line was not unders
     ],
 };
 
-/// Which entity a request is for.
+/// The entity of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entity {
     pub(super) entity_type: Option<String>,
@@ -82,7 +82,7 @@ pub(super) struct Entity {
 }
 
 impl Entity {
-    /// The same, with what is not said taken from attributes.
+    /// Returns the same entity, with missing parts taken from attributes.
     pub(super) fn or(&self, attributes: &Map<String, Json>) -> Self {
         let other = |key| {
             attributes
@@ -98,7 +98,8 @@ impl Entity {
         }
     }
 
-    /// A request for the entity. Its identity says enough: a name beside it could contradict.
+    /// Returns a request for the entity. It omits the name beside an identity, for they could
+    /// contradict.
     pub(super) fn request(&self, operation: &str) -> Request {
         let name = self.name.as_ref().filter(|_| self.identity.is_none());
         let pairs = [
@@ -113,14 +114,14 @@ impl Entity {
     }
 }
 
-/// What is to be done.
+/// The operation to carry out.
 #[derive(Debug, PartialEq)]
 pub(super) enum Operation {
     Query {
         entity_type: Option<String>,
         attributes: Vec<String>,
     },
-    /// Without attributes: those of standard input.
+    /// `attributes` is `None` if they come on standard input.
     Create {
         entity: Entity,
         attributes: Option<Map<String, Json>>,
@@ -131,7 +132,7 @@ pub(super) enum Operation {
     },
     Read(Entity),
     Delete(Entity),
-    /// A question about types, or about the network.
+    /// A request about types, or about the network.
     Types {
         operation: &'static str,
         entity_type: Option<String>,
@@ -144,11 +145,11 @@ pub(super) enum Operation {
     },
 }
 
-/// How it is done, whatever it is.
+/// The options that hold for every operation.
 #[derive(Debug)]
 pub(super) struct Arguments {
     pub(super) connecting: Connecting,
-    /// Blanks a level; without it all on one line.
+    /// Blanks for each level; `None` for one line.
     pub(super) indent: Option<usize>,
 }
 
@@ -165,6 +166,8 @@ pub(super) enum Wish {
 }
 
 /// Reads the arguments after the program's name.
+///
+/// # Errors The command line or a value on it is wrong.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
     let parts = match COMMAND.read(args)? {
         options::Wish::Print(text) => return Ok(Wish::Print(text)),
@@ -189,10 +192,10 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
                 "properties" => properties = Some(value),
                 "indent" => {
                     let number: i64 = COMMAND.number(option, "int", &value)?;
-                    // As far as a line can be read.
+                    // A deeper indentation is unreadable.
                     indent = (number != -1).then(|| usize::try_from(number).unwrap_or(0).min(100));
                 }
-                // `json` and `verbose`.
+                // `json` and `verbose` have no effect.
                 _ => {}
             },
         }
@@ -253,7 +256,7 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
     Ok(Wish::Work(Box::new(Work { arguments: Arguments { connecting, indent }, operation })))
 }
 
-/// JSON, or plain text that does not look like it.
+/// Reads JSON, or takes text without JSON's marks as a string.
 fn json(text: &str) -> Result<Json, Failure> {
     serde_json::from_str(text).or_else(|error| {
         if text.contains(['"', '{', '}', '[', ']']) {

@@ -1,12 +1,12 @@
-//! Attributes as they are written on a command line, and types by their short names.
+//! Reads attributes on a command line, and short names of types.
 
 use serde_json::{Map, Value as Json};
 
 use crate::bin::tools::run::Failure;
 use crate::schema::{EntityKind, Kind, PREFIX};
 
-/// The long name of a type: operators write `listener`, and `link` for `router.link`. A name with a
-/// dot stays as it is.
+/// Returns the long name of a type: `listener` gets the usual prefix, and `link` means
+/// `router.link`. A name with a dot stays as it is.
 pub(super) fn long_type(name: &str) -> String {
     match name {
         "" => String::new(),
@@ -17,15 +17,19 @@ pub(super) fn long_type(name: &str) -> String {
     }
 }
 
-/// The `type` among attributes, by its long name.
+/// Replaces the `type` among attributes by its long name.
 pub(super) fn lengthen_type(attributes: &mut Map<String, Json>) {
     if let Some(Json::String(name)) = attributes.get_mut("type") {
         *name = long_type(name);
     }
 }
 
-/// Reads words of the form NAME=VALUE, or NAME for null. `true` and `false` are booleans; integers
-/// are so by the schema if the type is known, else text, which the router takes as well.
+/// Reads words of the form NAME=VALUE, or NAME for null.
+///
+/// `true` and `false` become booleans. If the type is known, its schema says which values are
+/// integers. Otherwise they stay text, which the router accepts too.
+///
+/// # Errors The schema does not know the type or an attribute, or an integer is none.
 pub(super) fn read(
     words: &[String],
     entity_type: Option<&str>,
@@ -71,7 +75,7 @@ fn long(name: &str) -> String {
     if name.starts_with(PREFIX) { name.to_owned() } else { format!("{PREFIX}{name}") }
 }
 
-/// The words that stand for booleans become such.
+/// Turns words for booleans into booleans.
 pub(super) fn words_to_flags(attributes: &mut Map<String, Json>) {
     for value in attributes.values_mut() {
         match value.as_str() {
@@ -82,7 +86,7 @@ pub(super) fn words_to_flags(attributes: &mut Map<String, Json>) {
     }
 }
 
-/// Whether there is nothing to tell: null, false, 0, and what has no members.
+/// Returns true for values without content: null, false, 0, and empty text, lists and maps.
 pub(super) fn is_empty(value: &Json) -> bool {
     match value {
         Json::Null | Json::Bool(false) => true,

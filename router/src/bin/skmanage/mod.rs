@@ -1,7 +1,7 @@
-//! `skmanage`: reads and changes a running router, one management request at a time.
+//! `skmanage`: reads and changes a running router with management requests.
 //!
-//! `arguments` reads the command line, `attributes` gives values on it their types, and this file
-//! asks and prints.
+//! `arguments` reads the command line, `attributes` gives its values their types, and this file
+//! sends the requests and prints the responses.
 
 mod arguments;
 mod attributes;
@@ -26,10 +26,10 @@ const NAME: &str = "skmanage";
 /// The type of the management node itself.
 const NODE_TYPE: &str = "org.amqp.management";
 
-/// Octets read from standard input.
+/// Most bytes read from standard input.
 const INPUT_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Runs the command. `args` are those after the program's name.
+/// Runs the command. `args` are the arguments after the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     run(NAME, async |out| {
         let Work { arguments, operation } = match arguments::read(args)? {
@@ -40,7 +40,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             arguments::Wish::Work(work) => *work,
         };
         let Arguments { connecting, indent } = arguments;
-        // Before anybody is asked: what is wrong with it is wrong whatever the router says.
+        // Before the connection: a wrong command line fails whatever the router would answer.
         let operation = prepare(operation)?;
         let (options, address) = connecting.options(NAME)?;
         let mut node = Node::connect(&options, &address).await?;
@@ -61,25 +61,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// What is sent, one request after the other, and what comes of it.
+/// The requests to send, one after the other, and the use of their responses.
 enum Prepared {
-    /// A query of a type, for these attributes.
+    /// A query for these attributes of a type.
     Query(Option<String>, Vec<String>),
-    /// One request, answered with this status.
+    /// One request that must have this status.
     One(Request, Status, Show),
-    /// Requests whose answers make a list.
+    /// Requests whose responses form a list.
     List(Vec<Request>, Status),
 }
 
-/// What is printed of an answer.
+/// The form in which a response is printed.
 enum Show {
     Nothing,
     Json,
-    /// Text as it is, nothing of what is empty, else JSON.
+    /// Text as it is, JSON otherwise, and an empty body not at all.
     Result,
 }
 
-/// What is printed.
+/// The printed result.
 enum Answer {
     Nothing,
     Text(String),
@@ -122,7 +122,8 @@ fn prepare(operation: Operation) -> Result<Prepared, Failure> {
     })
 }
 
-/// Requests for the attributes of the command line, or for each map of standard input.
+/// Prepares a request from the attributes of the command line, or one for each map on standard
+/// input.
 fn bulk(
     entity: &Entity,
     given: Option<Map<String, Json>>,

@@ -1,4 +1,4 @@
-//! Command lines of `skmanage` and the requests they make.
+//! Tests of `skmanage`: command lines and their requests.
 
 use std::ffi::OsString;
 
@@ -24,7 +24,7 @@ fn request(line: &str) -> Request {
     }
 }
 
-/// What a request says, as JSON.
+/// Returns a request as JSON.
 fn said(request: &Request) -> Json {
     let mut properties = serde_json::Map::new();
     for (name, value) in &request.properties {
@@ -41,7 +41,7 @@ fn requests_are_made() {
             json!(["CREATE", {"type": "io.skupper.router.tcpListener", "name": "x"},
                    {"address": "svc", "port": "8080", "backlog": 5, "authenticatePeer": false, "host": null}]),
         ),
-        // Nobody says here what is an integer.
+        // Without a known type no attribute is known to be an integer.
         (
             "CREATE type=dummy name=d num1=5 arg1=a=b",
             json!(["CREATE", {"type": "io.skupper.router.dummy", "name": "d"},

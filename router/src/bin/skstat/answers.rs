@@ -1,4 +1,4 @@
-//! What a router has answered: entities by attributes.
+//! A router's responses, as entities with attributes.
 
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
@@ -10,7 +10,7 @@ use crate::bin::tools::json::to_json;
 #[derive(Debug, Default)]
 pub(super) struct Entities {
     table: Table,
-    /// It is one, and no list of them.
+    /// True for a single document instead of a list.
     single: bool,
 }
 
@@ -27,11 +27,11 @@ impl From<Table> for Entities {
     }
 }
 
-/// What a line of the log has, in order.
+/// The parts of a log line, in order.
 const LOG_COLUMNS: [&str; 6] = ["module", "level", "text", "file", "line", "time"];
 
 impl Entities {
-    /// The answer to GET-LOG: a list of lines, each a list.
+    /// Reads the response to GET-LOG: a list of lines, each a list of parts.
     pub(super) fn from_log(body: Value) -> Self {
         let lines = match body {
             Value::List(lines) => lines,
@@ -45,7 +45,7 @@ impl Entities {
         Self { table: Table { attribute_names, results: results.collect() }, single: false }
     }
 
-    /// The answer to GET-SCHEMA: a map.
+    /// Reads the response to GET-SCHEMA: a map.
     pub(super) fn from_schema(body: Value) -> Self {
         Self {
             table: Table { attribute_names: vec!["schema".to_owned()], results: vec![vec![body]] },
@@ -53,17 +53,17 @@ impl Entities {
         }
     }
 
-    /// All of them.
+    /// Returns all entities.
     pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
         self.table.results.iter().map(|values| Row { names: &self.table.attribute_names, values })
     }
 
-    /// The first of them.
+    /// Returns the first entity.
     pub(super) fn first(&self) -> Option<Row<'_>> {
         self.rows().next()
     }
 
-    /// Whether the router knows this attribute of them.
+    /// Returns true if the router knows this attribute.
     pub(super) fn has(&self, name: &str) -> bool {
         self.table.column(name).is_some()
     }
@@ -85,20 +85,20 @@ impl Entities {
 }
 
 impl<'a> Row<'a> {
-    /// An attribute's value; null if there is none. A router may name a column twice: the last one
-    /// counts.
+    /// Returns an attribute's value, or null without one. If a router names a column twice, the
+    /// last one counts.
     pub(super) fn get(self, name: &str) -> &'a Value {
         let at = self.names.iter().rposition(|column| column == name);
         at.and_then(|at| self.values.get(at)).unwrap_or(&Value::Null)
     }
 
-    /// An attribute's value if it is text, else nothing.
+    /// Returns an attribute's text; empty for other values.
     pub(super) fn text(self, name: &str) -> &'a str {
         self.get(name).as_text().unwrap_or_default()
     }
 }
 
-/// The answers to all questions of a view.
+/// The responses to all questions of a view.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Vec<(&'static str, Entities)>);
 
@@ -115,7 +115,7 @@ impl Answers {
         self.0.iter().find(|(known, _)| *known == key).map(|(_, entities)| entities)
     }
 
-    /// All of them as members of a JSON object, but the schema, which says nothing of the router.
+    /// Returns all responses as members of a JSON object, except the schema.
     pub(super) fn json(&self) -> Map<String, Json> {
         let said = self.0.iter().filter(|(key, _)| *key != "schema");
         said.map(|(key, entities)| ((*key).to_owned(), entities.json())).collect()

@@ -7,7 +7,7 @@ use super::view::View;
 use crate::bin::tools::connecting::{CONNECTION, Connecting, EDGE_ROUTER, ROUTER, TARGETS};
 use crate::bin::tools::options::{self, Chapter, Command, Opt, Part, UsageError};
 
-/// The group of the views.
+/// The option group of the views, which exclude each other.
 const VIEWS: u8 = 2;
 
 const fn view(long: &'static str, help: &'static str) -> Opt {
@@ -65,12 +65,12 @@ exit status: 0 shown, 1 not reached, 2 the command line was not understood",
     ],
 };
 
-/// Which routers are shown.
+/// The routers to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// That which is asked.
+    /// The router that answers.
     One,
-    /// All that it knows.
+    /// All routers that it knows.
     All,
 }
 
@@ -88,6 +88,8 @@ pub(super) enum Wish {
 }
 
 /// Reads the arguments after the program's name.
+///
+/// # Errors The command line is wrong.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, UsageError> {
     let parts = match COMMAND.read(args)? {
         options::Wish::Print(text) => return Ok(Wish::Print(text)),

@@ -1,7 +1,7 @@
 //! The cells of tables: values as text, numbers, sizes and times.
 //!
-//! Scripts read these tables, so everything is written as the C router's tool writes it. That one
-//! is in Python, which shows in what it prints of booleans, lists and nothing.
+//! Scripts read these tables, so every cell has the form of the C router's tool. That tool is
+//! written in Python, which shows in its booleans, lists and nulls.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,7 +9,7 @@ use skupper_proto::amqp::Value;
 
 use crate::text::{Escaped, is_obeyed, line};
 
-/// A value as text: nothing of null, `True` and `False`, lists in brackets.
+/// Returns a value as text: null is empty, booleans are `True` and `False`, lists have brackets.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -17,10 +17,10 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// The same where a number is expected; null is `None`.
+/// Returns a value where the table expects a number; null is `None`.
 pub(super) fn plain(value: &Value) -> String {
     match value {
-        // Numbers are whole.
+        // The tables show whole numbers.
         Value::Float(number) => format!("{:.0}", number.trunc()),
         Value::Double(number) => format!("{:.0}", number.trunc()),
         Value::Bool(flag) => u8::from(*flag).to_string(),
@@ -28,8 +28,7 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A value by itself, on one line and without what a terminal would obey: much of it was said by
-/// peers.
+/// Returns a value on one line, escaped for a terminal, since much of it comes from peers.
 fn shown(value: &Value) -> String {
     match value.as_text() {
         Some(text) => line(text).into_owned(),
@@ -37,7 +36,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A value within a list or a map.
+/// Returns a value as it appears within a list or a map.
 pub(super) fn quoted(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
@@ -66,7 +65,7 @@ pub(super) fn quoted(value: &Value) -> String {
     }
 }
 
-/// Names as a list of texts.
+/// Returns names as a list of quoted texts.
 pub(super) fn names(value: &Value) -> String {
     let name = |name: &Value| name.as_text().map_or_else(|| literal(&shown(name)), literal);
     list(value.as_list().unwrap_or_default().iter().map(name))
@@ -97,7 +96,7 @@ fn literal(text: &str) -> String {
     out
 }
 
-/// Whether a value counts as yes: not null, not zero, not empty.
+/// Returns true for a value that Python counts as true: not null, zero or empty.
 pub(super) fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -110,7 +109,7 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// A number with a comma before every three digits.
+/// Returns a number with a comma before every three digits.
 pub(super) fn commas(number: &str) -> String {
     let length = number.chars().count();
     let mut out = String::with_capacity(number.len() + number.len() / 3);
@@ -123,7 +122,7 @@ pub(super) fn commas(number: &str) -> String {
     out
 }
 
-/// A size in units of 1024: three digits of it.
+/// Returns a size in units of 1024, with three digits.
 pub(super) fn size(octets: &Value) -> String {
     let Some(octets) = octets.as_u64() else { return plain(octets) };
     if octets < 1024 {
@@ -143,7 +142,7 @@ pub(super) fn size(octets: &Value) -> String {
     format!("{number:.digits$} {unit}")
 }
 
-/// Seconds as days, hours, minutes and seconds; a dash for nothing.
+/// Returns seconds as days, hours, minutes and seconds; null is a dash.
 pub(super) fn long_time(seconds: &Value) -> String {
     let Some(seconds) = seconds.as_u64() else { return "-".to_owned() };
     format!(
@@ -155,7 +154,7 @@ pub(super) fn long_time(seconds: &Value) -> String {
     )
 }
 
-/// Seconds as hours, minutes and seconds; a dash for none.
+/// Returns seconds as hours, minutes and seconds; zero and null are a dash.
 pub(super) fn short_time(seconds: &Value) -> String {
     match seconds.as_u64() {
         None | Some(0) => "-".to_owned(),
@@ -165,7 +164,7 @@ pub(super) fn short_time(seconds: &Value) -> String {
     }
 }
 
-/// A point in time, in seconds since the epoch, in words of a format. What is no time is nothing.
+/// Formats a time in seconds since the epoch. Other values are empty.
 pub(super) fn date(seconds: &Value, format: &str, zone: TimeZone) -> String {
     let time = seconds.as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map(|time| time.to_zoned(zone).strftime(format).to_string()).unwrap_or_default()

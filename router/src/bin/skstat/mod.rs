@@ -1,8 +1,11 @@
-//! `skstat`: shows what a running router, or every router of a network, knows of itself.
+//! `skstat`: shows the state of a running router, or of every router of a network.
 //!
-//! `arguments` reads the command line, `view` says which questions each view asks, `answers` holds
-//! what came back, `render` makes tables of it, `table` and `cell` print them as the C router's
-//! tool does, octet for octet. This file asks and puts together.
+//! * `arguments` reads the command line.
+//! * `view` lists the questions of each view, and `answers` holds the responses.
+//! * `render` makes tables of them. `table` and `cell` print these byte for byte as the C router's
+//!   tool does.
+//!
+//! This file asks the routers and joins the parts.
 
 mod answers;
 mod arguments;
@@ -32,7 +35,7 @@ use crate::client::{ClientError, Node};
 
 const NAME: &str = "skstat";
 
-/// Runs the command. `args` are those after the program's name.
+/// Runs the command. `args` are the arguments after the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     run(NAME, async |out| {
         let arguments = match arguments::read(args)? {
@@ -51,7 +54,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// What is shown of each router, and how.
+/// The view of each router, and its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Show {
     view: View,
@@ -61,7 +64,7 @@ pub(super) struct Show {
     json: bool,
 }
 
-/// Asks and prints.
+/// Asks the routers, and appends the result to `out`.
 async fn display(
     node: &mut Node,
     show: &Show,
@@ -110,7 +113,7 @@ async fn display(
     Ok(())
 }
 
-/// One view, or all of them with a line between; times of the log in a zone.
+/// Returns one view, or all of them with an empty line between. The log's times are in `zone`.
 fn text(show: &Show, answers: &Answers, zone: &TimeZone) -> String {
     let views = show.view.parts();
     let mut text = String::new();
@@ -132,7 +135,7 @@ fn of_router(id: Option<String>, answers: &Answers) -> Json {
     Json::Object(members)
 }
 
-/// The time, as the first line has it.
+/// Returns the current time in the form of the first line.
 fn now() -> String {
     Timestamp::now().to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S.%6f+00:00 UTC").to_string()
 }
@@ -160,7 +163,7 @@ async fn ask(
             let rows = limit.filter(|_| *limited);
             match node.query(Some(entity_type), attributes, rows).await {
                 Ok(table) => Ok(Entities::from(table)),
-                // What an older router does not know.
+                // An older router does not know this type.
                 Err(ClientError::Status { .. }) if *optional => Ok(Entities::default()),
                 Err(error) => Err(error),
             }

@@ -1,20 +1,20 @@
-//! Tables: a title, a header, a rule and rows, each column as wide as its widest cell; or as
-//! comma-separated values.
+//! Tables with a title, a header, a rule and rows, or as comma-separated values. Each column is as
+//! wide as its widest cell.
 
 use skupper_proto::amqp::Value;
 
 use super::cell;
 
-/// How the cells of a column are written.
+/// The form of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As text.
+    /// Text.
     Text,
-    /// As a number.
+    /// A number.
     Number,
-    /// As a number with commas.
+    /// A number with commas.
     Commas,
-    /// As a size in octets.
+    /// A size in bytes, with units.
     Size,
 }
 
@@ -25,13 +25,13 @@ pub(super) struct Column {
     form: Form,
 }
 
-/// A column of text.
+/// Creates a column of text.
 pub(super) const fn column(title: &'static str) -> Column {
     Column { title, form: Form::Text }
 }
 
 impl Column {
-    /// The same of another form.
+    /// Returns the column with another form.
     pub(super) const fn of(self, form: Form) -> Self {
         Self { form, ..self }
     }
@@ -45,14 +45,14 @@ pub(super) struct Table {
     rows: Vec<Vec<Value>>,
 }
 
-/// What is printed: a table, or a line instead of one.
+/// A printed block: a table, or a line instead of one.
 #[derive(Debug)]
 pub(super) enum Block {
     Table(Table),
     Line(String),
 }
 
-/// What stands before each line of a table.
+/// The text before each line of a table.
 const PREFIX: &str = "  ";
 /// Blanks between two columns.
 const GAP: usize = 2;
@@ -62,12 +62,12 @@ impl Table {
         Self { title: title.into(), columns, rows: Vec::new() }
     }
 
-    /// Adds a row, with as many cells as there are columns.
+    /// Adds a row, which must have a cell for each column.
     pub(super) fn push(&mut self, row: Vec<Value>) {
         self.rows.push(row);
     }
 
-    /// Sorts rows by the text of a column; equal ones stay in order.
+    /// Sorts the rows by the text of a column. Equal rows stay in order.
     pub(super) fn sort(&mut self, title: &str) {
         if let Some(at) = self.columns.iter().position(|column| column.title == title) {
             let text = |row: &[Value]| row.get(at).map(cell::text).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Table {
         }
     }
 
-    /// Cells as they are printed.
+    /// Returns the printed form of all cells.
     fn cells(&self) -> Vec<Vec<String>> {
         let form = |(column, value): (&Column, &Value)| match (value, column.form) {
             (Value::Null, _) => String::new(),
@@ -131,13 +131,13 @@ impl Table {
     }
 }
 
-/// A field of comma-separated values.
+/// Returns a field of comma-separated values.
 fn field(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }
 
 impl Block {
-    /// Prints it, with a line end.
+    /// Prints the block with a line end.
     pub(super) fn print(&self, csv: bool, out: &mut String) {
         match self {
             Self::Table(table) => table.print(csv, out),

@@ -1,5 +1,5 @@
-//! Tables from answers of a router: `tests/answers.json` are answers of C routers with some odd
-//! entities among them, `tests/tables.txt` is what the C router's own tool prints of them.
+//! Tests of tables. `tests/answers.json` holds responses of C routers with some odd entities, and
+//! `tests/tables.txt` the tables that the C router's own tool prints of them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn answers() -> Answers {
     answers_with("")
 }
 
-/// The answers, with this behind each text that a router may have from its peers.
+/// Returns the responses with `behind` appended to each text that may come from a peer.
 fn answers_with(behind: &str) -> Answers {
     fn extend(json: &mut Json, behind: &str) {
         match json {
@@ -137,7 +137,7 @@ fn what_there_is_none_of_is_said() {
 
 #[test]
 fn answers_of_another_form_are_shown_as_far_as_they_go() {
-    // No column is there, values have other types, rows are short.
+    // Columns are missing, values have other types, and rows are short.
     let body = from_json(
         &json!({ "attributeNames": ["identity", "host", "uptimeSeconds"], "results": [["1"], [2, null, "x", 4]] }),
     );
@@ -256,7 +256,7 @@ fn questions_have_keys_of_their_own() {
         View::Log,
     ]) {
         for question in view.questions() {
-            // Answers are shared between views by their keys.
+            // Views share responses by their keys.
             let text = format!("{question:?}");
             assert_eq!(*seen.entry(question.key()).or_insert_with(|| text.clone()), text);
         }

@@ -1,6 +1,6 @@
-//! The views, and the questions that each asks.
+//! The views, and the questions of each.
 
-/// What is shown of a router.
+/// A view of a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     General,
@@ -24,19 +24,19 @@ pub(super) enum View {
 pub(super) enum Question {
     /// A query of entities.
     Query {
-        /// What the answer is called in JSON.
+        /// Name of the response in JSON.
         key: &'static str,
         entity_type: &'static str,
-        /// All, if there are none.
+        /// The attributes to ask for; empty for all.
         attributes: &'static [&'static str],
-        /// Whether `--limit` counts.
+        /// True if `--limit` applies.
         limited: bool,
-        /// Whether the view can do without.
+        /// True if the view works without a response.
         optional: bool,
     },
     /// The last lines of the log.
     Log,
-    /// The schema: it has the defaults of what a vhost's groups leave out.
+    /// The schema, which holds the defaults of a vhost's groups.
     Schema,
 }
 
@@ -72,7 +72,7 @@ impl Question {
         }
     }
 
-    /// What the answer is called.
+    /// Returns the name of the response in JSON.
     pub(super) const fn key(&self) -> &'static str {
         match self {
             Self::Query { key, .. } => key,
@@ -96,12 +96,12 @@ pub(super) const VHOSTS: &str = "vhosts";
 pub(super) const VHOST_STATS: &str = "vhostStats";
 
 impl View {
-    /// Whether date and router stand before it.
+    /// Returns true if the date and the router's id stand before it.
     pub(super) const fn has_head(self) -> bool {
         !matches!(self, Self::Vhosts | Self::VhostGroups | Self::VhostStats | Self::Log)
     }
 
-    /// The views of which it consists.
+    /// Returns the views that it consists of.
     pub(super) const fn parts(&self) -> &[Self] {
         match self {
             Self::AllEntities => &[
@@ -119,7 +119,7 @@ impl View {
         }
     }
 
-    /// What it has to know.
+    /// Returns its questions.
     pub(super) const fn questions(self) -> &'static [Question] {
         match self {
             Self::General => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 use thiserror::Error;
 
-/// A command line that was understood.
+/// A valid command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arguments {
     pub(super) command: Command,
@@ -31,7 +31,7 @@ pub(super) enum Command {
     Demo { once: bool },
 }
 
-/// A command line that was not.
+/// The fault of a command line, with the usage of the command.
 #[derive(Debug, Error)]
 #[error("skup: {problem}\n\n{usage}")]
 pub(super) struct UsageError {
@@ -126,6 +126,8 @@ exit status:
 ";
 
 /// Reads the arguments after the program's name.
+///
+/// # Errors The command line is wrong.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, UsageError> {
     let mut words: Vec<String> = Vec::new();
     let (mut json, mut socket, mut help, mut once, mut wait) = (false, None, false, false, None);
@@ -182,7 +184,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Argument
         }
         _ => return Err(refuse(format!("unknown command '{}'", words.join(" ")))),
     };
-    // What a command took is gone by now.
+    // A command has taken its own options, so the rest is misplaced.
     if wait.is_some() {
         return Err(refuse("--wait goes with 'link status' only".to_owned()));
     }
@@ -195,7 +197,8 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Argument
     Ok(Arguments { command, json, socket })
 }
 
-/// A number of seconds, fractions allowed, of at most a day: past that somebody meant another unit.
+/// Reads a number of seconds, with fractions, of at most a day. A larger number is probably in
+/// another unit.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if !(0.0..=86_400.0).contains(&seconds) {

@@ -1,4 +1,4 @@
-//! Asks a router: HTTP/1.1 over its admin socket.
+//! A client of a router's admin socket, over HTTP/1.1.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tokio::net::UnixStream;
 
 use crate::admin::{path, socket};
 
-/// How long one question may take in all.
+/// Time for one question in all.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The longest answer taken: a hundred thousand connections fit.
+/// Longest answer in bytes. A hundred thousand connections fit.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Why a question has no answer.
+/// The reason why a question has no answer.
 #[derive(Debug, Error)]
 pub(super) enum ClientError {
     #[error("no running router of this user was found (in {}); if it runs as another user or elsewhere, name its socket with --socket", list(.looked))]
@@ -41,7 +41,7 @@ pub(super) enum ClientError {
     NotFound { what: &'static str, name: String, known: Vec<String> },
 }
 
-/// Why an HTTP request failed.
+/// The reason why an HTTP request failed.
 #[derive(Debug, Error)]
 pub(super) enum GetError {
     #[error("nothing came within {} s", DEADLINE.as_secs())]
@@ -78,7 +78,9 @@ fn names(names: &[String]) -> String {
     }
 }
 
-/// The socket to ask: the one named, or that of the only router of this user that lives.
+/// Returns the socket to ask: the named one, or that of this user's only living router.
+///
+/// # Errors No router lives, or several do.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, ClientError> {
     match named {
         Some(path) => Ok(path.to_owned()),
@@ -102,7 +104,9 @@ fn choose(mut living: Vec<PathBuf>) -> Result<PathBuf, ClientError> {
     }
 }
 
-/// The answer to one route, as it came and as the type it is of.
+/// Returns the answer to a route, both as received and as its type.
+///
+/// # Errors The router cannot be reached, is silent, or answers something else.
 pub(super) async fn ask<T: DeserializeOwned>(
     path: &Path,
     route: &'static str,
@@ -123,7 +127,9 @@ pub(super) async fn ask<T: DeserializeOwned>(
     Ok((value, answer))
 }
 
-/// One `GET` on a fresh connection.
+/// Sends one `GET` on a fresh connection, and returns status and body.
+///
+/// # Errors The request or the response fails, or takes longer than the deadline.
 pub(super) async fn get<S>(
     stream: S,
     host: &str,
@@ -135,7 +141,7 @@ where
     let exchange = async {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender, or with the answer.
+        // It ends with the sender, or when the answer has arrived.
         let driver = tokio::spawn(connection);
         let answer = async {
             let answer = sender

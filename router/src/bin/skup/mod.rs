@@ -1,9 +1,9 @@
 //! `skup`: asks running routers through their admin sockets, and shows the product with `skup
 //! demo`.
 //!
-//! `arguments` reads the command line, `client` asks, `print` says it in words, `demo` runs two
-//! sites. This file joins them and decides the exit status: 0 for yes, 1 for no or a failure, 2 for
-//! a command line that means nothing.
+//! `arguments` reads the command line, `client` asks, `print` puts answers into words, and `demo`
+//! runs two sites. This file joins them and decides the exit status: 0 for yes, 1 for no or a
+//! failure, 2 for a wrong command line.
 
 mod arguments;
 mod client;
@@ -28,13 +28,13 @@ use crate::admin::model::{
 };
 use crate::bin::tools::json;
 
-/// How long `--wait` rests between two questions.
+/// Pause of `--wait` between two questions.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Octets that are read of a password.
+/// Most bytes read of a password.
 const LONGEST_LINE: u64 = 4096;
 
-/// Runs the command. `args` are those after the program's name.
+/// Runs the command. `args` are the arguments after the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some((command, rest)) = args.split_first()
@@ -52,8 +52,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(runtime.block_on(run(args, &mut std::io::stdout(), &mut std::io::stderr())))
 }
 
-/// The command with its outputs as arguments. A reader who has closed the output, `head` say, is no
-/// failure.
+/// Runs the command with the given outputs, and returns the exit status. A reader that closes the
+/// output, such as `head`, is no failure.
 async fn run(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let arguments = match arguments::parse(args) {
         Ok(arguments) => arguments,
@@ -139,8 +139,8 @@ async fn ask(arguments: Arguments) -> Result<(String, u8), ClientError> {
     }
 }
 
-/// `skup password USER`: a line for a password file. The password comes by standard input, where no
-/// list of processes shows it.
+/// Runs `skup password USER`, which prints a line for a password file. It reads the password from
+/// standard input, which no list of processes shows.
 fn password(user: &str, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let mut given = String::new();
     let read = BufReader::new(std::io::stdin().take(LONGEST_LINE))
@@ -167,8 +167,7 @@ struct Show<'a> {
 }
 
 impl Show<'_> {
-    /// The answer as it came, so that fields of a newer daemon are not lost, and as the type it is
-    /// of.
+    /// Returns the answer as received, which keeps fields of a newer daemon, and as its type.
     async fn get<T: DeserializeOwned>(
         &self,
         route: &'static str,
@@ -190,7 +189,7 @@ impl Show<'_> {
     }
 }
 
-/// The entries of a list whose `field` is `name`.
+/// Returns the entries of a list whose `field` is `name`.
 fn only(list: Value, field: &str, name: &str) -> Value {
     match list {
         Value::Array(mut entries) => {
@@ -201,7 +200,7 @@ fn only(list: Value, field: &str, name: &str) -> Value {
     }
 }
 
-/// `skup link status [NAME] [--wait SECONDS]`.
+/// Runs `skup link status [NAME] [--wait SECONDS]`.
 async fn link_status(
     name: Option<&str>,
     wait: Option<Duration>,

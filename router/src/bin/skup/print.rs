@@ -1,6 +1,6 @@
-//! Says in words and tables what a router answered. Pure: from the model to text.
+//! Prints a router's answers in words and tables. Pure: from the model to text.
 //!
-//! Much of the model was named by peers. Whatever goes to a terminal passes [`word`] first.
+//! Peers gave many of the names in the model. Every text for a terminal passes [`word`] first.
 
 use std::fmt::Write;
 
@@ -11,12 +11,12 @@ use crate::admin::model::{
     ServiceListener, Status, Tls, Version,
 };
 
-/// A text on one line, without what a terminal would obey.
+/// Returns text on one line, escaped for a terminal.
 fn word(text: &str) -> String {
     crate::text::line(text).into_owned()
 }
 
-/// `skup status`.
+/// Prints `skup status`.
 pub(super) fn status(status: &Status) -> String {
     let mut text = String::new();
     let Status { router_id, mode, version, pid, .. } = status;
@@ -59,7 +59,7 @@ fn noticed(notice: &Notice) -> String {
     format!("{} {}{times}", second(notice.at), word(&notice.text))
 }
 
-/// `skup link status`; with `detail` what is known of each link.
+/// Prints `skup link status`, with all details of each link if `detail`.
 pub(super) fn link_status(links: &[Link], detail: bool, now: Timestamp) -> String {
     let mut text = String::new();
     for link in links {
@@ -143,7 +143,7 @@ fn secured(tls: &Tls) -> String {
     format!("{}, {}{peer}", word(&tls.version), word(&tls.cipher))
 }
 
-/// `skup link list`.
+/// Prints `skup link list`.
 pub(super) fn links(links: &[Link]) -> String {
     let rows = links.iter().map(|link| {
         let peer = link.peer.as_ref();
@@ -189,7 +189,7 @@ pub(super) fn links(links: &[Link]) -> String {
     table(&head, rows, "No link is configured here, and no other site is linked to this one")
 }
 
-/// `skup service list`.
+/// Prints `skup service list`.
 pub(super) fn services(services: &[Service]) -> String {
     let rows = services.iter().map(|service| {
         let open = sum(
@@ -236,7 +236,7 @@ fn sum(
         .fold(0, u64::saturating_add)
 }
 
-/// `skup service status`.
+/// Prints `skup service status`.
 pub(super) fn service_status(services: &[Service]) -> String {
     let mut text = String::new();
     for service in services {
@@ -302,7 +302,7 @@ fn carried(text: &mut String, open: u64, total: u64, from: u64, to: u64) {
     );
 }
 
-/// `skup router list`.
+/// Prints `skup router list`.
 pub(super) fn routers(routers: &[Router], now: Timestamp) -> String {
     let rows = routers.iter().map(|router| {
         let (next, cost) = match (router.local, &router.next_hop, router.cost) {
@@ -318,7 +318,7 @@ pub(super) fn routers(routers: &[Router], now: Timestamp) -> String {
     table(&["ROUTER", "NEXT HOP", "COST", "NEIGHBORS", "LAST HEARD"], rows, "No router is known")
 }
 
-/// `skup connection list`.
+/// Prints `skup connection list`.
 pub(super) fn connections(connections: &[Connection]) -> String {
     let rows = connections.iter().map(|connection| {
         vec![
@@ -359,7 +359,7 @@ pub(super) fn connections(connections: &[Connection]) -> String {
     table(&head, rows, "No connection is open")
 }
 
-/// `skup address list`.
+/// Prints `skup address list`.
 pub(super) fn addresses(addresses: &[Address]) -> String {
     let rows = addresses.iter().map(|address| {
         vec![
@@ -378,7 +378,7 @@ pub(super) fn addresses(addresses: &[Address]) -> String {
     )
 }
 
-/// `skup version`.
+/// Prints `skup version`.
 pub(super) fn version(version: &Version) -> String {
     let Version { name, version, protocol, router_id } = version;
     format!(
@@ -389,7 +389,7 @@ pub(super) fn version(version: &Version) -> String {
     )
 }
 
-/// Columns as wide as their widest cell, two blanks between, nothing after the last.
+/// Prints columns as wide as their widest cell, with two blanks between them and none at the end.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>, empty: &str) -> String {
     let mut lines: Vec<Vec<String>> = vec![head.iter().map(|&name| name.to_owned()).collect()];
     lines.extend(rows.map(|row| row.iter().map(|cell| word(cell)).collect()));
@@ -437,7 +437,7 @@ fn host_port(host: &str, port: &str) -> String {
     }
 }
 
-/// A duration by its two largest units.
+/// Returns a duration in its two largest units.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -448,7 +448,7 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// Whole seconds from `earlier` to `later`, zero if it is not earlier.
+/// Returns the whole seconds from `earlier` to `later`; zero if it is not earlier.
 fn between(earlier: Timestamp, later: Timestamp) -> u64 {
     u64::try_from(later.as_second().saturating_sub(earlier.as_second())).unwrap_or(0)
 }
@@ -460,7 +460,7 @@ fn until(next: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// An instant to the second. In UTC, so that it can be compared with the logs of the other site.
+/// Returns an instant to the second, in UTC like the logs of the other site.
 fn second(at: Timestamp) -> String {
     let at = at.round(Unit::Second).unwrap_or(at);
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -470,7 +470,7 @@ fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
 
-/// A number of octets with three digits at most before its unit.
+/// Returns a number of bytes with at most three digits before its point.
 fn octets(octets: u64) -> String {
     let mut value = octets as f64;
     let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();

@@ -8,8 +8,8 @@ use crate::admin::server::serve;
 use crate::admin::socket::AdminSocket;
 use crate::http::connections::Limits;
 
-/// Runs `skup` with the words of `line` against a router with these links: exit status, output,
-/// error output.
+/// Runs `skup` with the words of `line` against a router with these links. Returns exit status,
+/// output and error output.
 async fn skup(links: Vec<Link>, line: &str) -> (u8, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
@@ -108,8 +108,8 @@ async fn a_service_that_nobody_serves_is_a_no() {
 async fn waiting_ends_when_the_link_is_active_or_the_time_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
-    // No router yet: it starts while the command waits, with a link that is not active, and then
-    // with one that is.
+    // The router starts while the command waits, first with an inactive link and then with an
+    // active one.
     let (asked, ()) = tokio::join!(asked(&path, "link status --wait 20"), async {
         for links in [vec![failing("link1", Reason::NeverTried)], vec![active("link1")]] {
             let socket = AdminSocket::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The options that say which router is asked, and how it is reached.
+//! The options that choose a router and the connection to it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(in crate::bin) const CONNECTION: Chapter = Chapter {
     ],
 };
 
-/// The group of the options that choose a router.
+/// The option group of the options that choose a router.
 pub(in crate::bin) const TARGETS: u8 = 1;
 
 /// The option that asks another interior router.
@@ -41,14 +41,14 @@ pub(in crate::bin) const EDGE_ROUTER: Opt = Opt::value(
 )
 .short('d');
 
-/// How long to wait when nothing else is said.
+/// Time limit without an option.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What a time-out of 0 stands for.
+/// The meaning of a time limit of 0.
 const NO_TIMEOUT: Duration = Duration::from_secs(60);
-/// Octets read of a file with a password.
+/// Most bytes read of a file with a password.
 const PASSWORD_LIMIT: usize = 64 * 1024;
 
-/// Which router is asked, and how it is reached, as the command line says it.
+/// The options that choose a router and the connection to it, as given on the command line.
 #[derive(Debug, Default)]
 pub(in crate::bin) struct Connecting {
     bus: Option<String>,
@@ -62,7 +62,9 @@ pub(in crate::bin) struct Connecting {
 }
 
 impl Connecting {
-    /// Takes an option if it is one of these, and gives it back if not.
+    /// Takes an option of this table. Returns other parts unchanged.
+    ///
+    /// # Errors The time limit is no number.
     pub(in crate::bin) fn take(
         &mut self,
         command: &Command,
@@ -74,7 +76,7 @@ impl Connecting {
             "bus" => self.bus = Some(value),
             "timeout" => {
                 let seconds: f64 = command.number(option, "float", &value)?;
-                // Infinity is a long time, and what is no number is none.
+                // Infinity becomes a long time. NaN is refused.
                 let wait = Duration::try_from_secs_f64(if seconds > 1e9 { 1e9 } else { seconds });
                 let wait = wait.map_err(|_| {
                     command.error(format!("argument -t/--timeout: invalid float value: '{value}'"))
@@ -98,7 +100,9 @@ impl Connecting {
         Ok(None)
     }
 
-    /// How to connect, and the address of the node to ask.
+    /// Returns the options of the connection, and the address of the management node.
+    ///
+    /// # Errors The URL is wrong, or a file with a password cannot be read.
     pub(in crate::bin) fn options(
         self,
         name: &'static str,
@@ -124,7 +128,7 @@ impl Connecting {
     }
 }
 
-/// The password in a file, without the blanks around it.
+/// Reads the password in a file, without blanks around it.
 fn password(file: PathBuf) -> Result<String, ClientError> {
     let failed = |error: std::io::Error| {
         ClientError::Option(format!("the password file {} cannot be read: {error}", file.display()))

@@ -1,5 +1,5 @@
-//! AMQP values as JSON, and JSON as the C router's tools print it: ASCII, with a blank behind each
-//! comma and colon of a line.
+//! Converts AMQP values to JSON and back. Prints JSON as the C router's tools do: in ASCII, with a
+//! blank behind each comma and colon of a line.
 
 use std::io::{self, Write};
 
@@ -10,8 +10,8 @@ use skupper_proto::amqp::Value;
 
 use crate::text::is_obeyed;
 
-/// An AMQP value as JSON. What JSON has no form for becomes text. Of a key that comes twice the
-/// last value counts.
+/// Returns an AMQP value as JSON. A value without a form in JSON becomes text. Of a repeated key
+/// the last value counts.
 pub(in crate::bin) fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -63,7 +63,7 @@ fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// JSON as an AMQP value: integers as `long`, objects with keys of type string.
+/// Returns JSON as an AMQP value: integers become `long`, and keys become strings.
 pub(in crate::bin) fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -79,7 +79,7 @@ pub(in crate::bin) fn from_json(json: &Json) -> Value {
     }
 }
 
-/// A JSON object as an AMQP map.
+/// Returns a JSON object as an AMQP map.
 pub(in crate::bin) fn map(members: &Map<String, Json>) -> Value {
     Value::Map(
         members
@@ -89,22 +89,22 @@ pub(in crate::bin) fn map(members: &Map<String, Json>) -> Value {
     )
 }
 
-/// JSON as text, without a line end. `indent` is the number of blanks a level; without one all is
-/// on one line.
+/// Returns JSON as text without a line end. `indent` is the number of blanks for each level.
+/// Without it everything is on one line.
 pub(in crate::bin) fn text(json: &Json, indent: Option<usize>) -> String {
     let mut out = Vec::new();
     let mut serializer =
         Serializer::with_formatter(&mut out, Style { indent, depth: 0, filled: false });
-    // Values of JSON into memory: nothing can fail.
+    // Writing JSON into memory does not fail.
     let _ = json.serialize(&mut serializer);
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// JSON as it is printed: with escapes for what a terminal would obey in its texts.
+/// Escapes the characters of JSON text that a terminal would obey.
 pub(in crate::bin) fn for_terminal(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
-        // Line ends stand between values alone.
+        // Line ends occur only between values.
         if character == '\n' || !is_obeyed(character) {
             out.push(character);
             continue;
@@ -119,7 +119,7 @@ pub(in crate::bin) fn for_terminal(json: &str) -> String {
 struct Style {
     indent: Option<usize>,
     depth: usize,
-    /// Whether the compound that ends has members.
+    /// True if the compound that ends has members.
     filled: bool,
 }
 
@@ -195,8 +195,8 @@ impl Formatter for Style {
         Ok(())
     }
 
-    /// What is not ASCII is written as UTF-16 in escapes: terminals and pipes of any encoding take
-    /// it.
+    /// Writes characters beyond ASCII as escapes of UTF-16, which terminals and pipes of any
+    /// encoding take.
     fn write_string_fragment<W: Write + ?Sized>(
         &mut self,
         out: &mut W,

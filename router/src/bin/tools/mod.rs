@@ -1,10 +1,9 @@
-//! What `skstat` and `skmanage` have in common, which is what users of the C router's tools rely
-//! on: how options are written, how a router is reached, how JSON and errors are printed, the exit
-//! status.
+//! The common parts of `skstat` and `skmanage`, on which users of the C router's tools rely.
 //!
-//! `options` reads command lines by a table and prints help from it, `connecting` holds the options
-//! of a connection, `json` turns AMQP values into JSON and prints it, `run` is what stands around a
-//! command.
+//! * `options` reads a command line by a table, and prints help from that table.
+//! * `connecting` holds the options of a connection.
+//! * `json` converts AMQP values to JSON, and prints it.
+//! * `run` runs a command, prints its output or error, and sets the exit status.
 
 pub(super) mod connecting;
 pub(super) mod json;

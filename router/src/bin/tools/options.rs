@@ -1,8 +1,8 @@
 //! Reads a command line by a table of options.
 //!
-//! Long options may be shortened as long as only one is meant, values may stand in the same word or
-//! in the next, and words and options may be mixed: so the C router's tools take them, and scripts
-//! make use of it.
+//! The user may shorten a long option as long as it is unique. A value may stand in the same word
+//! or in the next. Words and options may be mixed. The C router's tools accept all this, and
+//! scripts use it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -15,10 +15,10 @@ use thiserror::Error;
 pub(in crate::bin) struct Opt {
     pub(in crate::bin) short: Option<char>,
     pub(in crate::bin) long: &'static str,
-    /// What its value is called in the help; without one it has none.
+    /// Name of its value in the help; `None` for an option without a value.
     pub(in crate::bin) value: Option<&'static str>,
     pub(in crate::bin) help: &'static str,
-    /// Options of one group that is not 0 exclude each other.
+    /// Options of one group exclude each other, except in group 0.
     pub(in crate::bin) group: u8,
 }
 
@@ -43,7 +43,7 @@ impl Opt {
         Self { group, ..self }
     }
 
-    /// The option as errors name it.
+    /// Returns the option's name in errors.
     fn name(&self) -> String {
         self.short
             .map_or_else(|| format!("--{}", self.long), |short| format!("-{short}/--{}", self.long))
@@ -57,7 +57,7 @@ pub(in crate::bin) struct Chapter {
     pub(in crate::bin) options: &'static [Opt],
 }
 
-/// A command: its name, its synopsis, what it does, its options.
+/// A command: its name, synopsis, description and options.
 #[derive(Debug)]
 pub(in crate::bin) struct Command {
     pub(in crate::bin) name: &'static str,
@@ -66,7 +66,7 @@ pub(in crate::bin) struct Command {
     pub(in crate::bin) chapters: &'static [Chapter],
 }
 
-/// A command line that means nothing.
+/// The fault of a command line.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("usage: {synopsis}\n{name}: error: {problem}")]
 pub(in crate::bin) struct UsageError {
@@ -78,32 +78,35 @@ pub(in crate::bin) struct UsageError {
 /// A part of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bin) enum Part {
-    /// An option and its value.
+    /// An option and its value; empty for an option without one.
     Option(&'static Opt, String),
     /// A word that is no option.
     Word(String),
 }
 
-/// What every command has.
+/// The options of every command.
 const HELP: &Opt = &Opt::flag("help", "Print this help.").short('h');
 const VERSION: &Opt = &Opt::flag("version", "Print the version.");
 
-/// What a command line asks for.
+/// The meaning of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bin) enum Wish {
-    /// Print this and end.
+    /// Print this text and end.
     Print(String),
-    /// Do what these say.
+    /// Run with these parts.
     Parts(Vec<Part>),
 }
 
 impl Command {
-    /// An error in the command line.
+    /// Returns an error in the command line.
     pub(in crate::bin) fn error(&self, problem: impl Into<String>) -> UsageError {
         UsageError { name: self.name, synopsis: self.synopsis, problem: problem.into() }
     }
 
-    /// The value of an option as a number, or whatever else is read from text.
+    /// Reads the value of an option as a number or another type. `kind` names the type in the
+    /// error.
+    ///
+    /// # Errors The text does not parse.
     pub(in crate::bin) fn number<T: std::str::FromStr>(
         &self,
         option: &Opt,
@@ -119,7 +122,9 @@ impl Command {
         [HELP, VERSION].into_iter().chain(self.chapters.iter().flat_map(|chapter| chapter.options))
     }
 
-    /// Reads the arguments behind the command's name.
+    /// Reads the arguments after the command's name.
+    ///
+    /// # Errors The command line does not fit the table.
     pub(in crate::bin) fn read(
         &self,
         args: impl IntoIterator<Item = OsString>,
@@ -169,7 +174,9 @@ impl Command {
         }
     }
 
-    /// The option of this name, or the only one whose name begins so.
+    /// Returns the option of this name, or the only one whose name begins with it.
+    ///
+    /// # Errors Several options begin with it.
     fn long(&self, name: &str) -> Result<Option<&'static Opt>, UsageError> {
         if let Some(exact) = self.options().find(|option| option.long == name) {
             return Ok(Some(exact));
@@ -224,8 +231,8 @@ impl Command {
     }
 }
 
-/// Whether a word is an option rather than the value of the one before it. A negative number is a
-/// value.
+/// Returns true if a word is an option. Otherwise it may be the value of the word before. A
+/// negative number is a value.
 fn is_option(word: &OsStr) -> bool {
     let Some(rest) = word.to_str().and_then(|word| word.strip_prefix('-')) else { return false };
     !rest.is_empty() && !rest.contains(' ') && rest.parse::<f64>().is_err()

@@ -1,8 +1,8 @@
-//! What stands around a command: the runtime, the output, the exit status.
+//! Runs a command: the runtime, the output and the exit status.
 //!
-//! The exit status is 0 for an answer, 1 for none, 2 for a command line that means nothing. An
-//! error is one line on standard output, as scripts that read the C router's tools expect it: a
-//! word for its kind, a colon, a text.
+//! The exit status is 0 for success, 1 for a failure and 2 for a wrong command line. An error is
+//! one line on standard output, as scripts for the C router's tools expect. It has a word for the
+//! kind, a colon and a text.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -14,27 +14,27 @@ use super::options::UsageError;
 use crate::client::ClientError;
 use crate::socket::DialError;
 
-/// Why a command has no answer.
+/// The reason why a command failed.
 #[derive(Debug, Error)]
 pub(in crate::bin) enum Failure {
-    /// The command line.
+    /// The command line is wrong.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// The router, or the way to it.
+    /// The router refused, or cannot be reached.
     #[error("{kind}: {0}", kind = kind(.0))]
     Client(#[from] ClientError),
-    /// An attribute that the schema does not know.
+    /// The schema does not know an attribute.
     #[error("ValidationError: {0}")]
     Validation(String),
-    /// A value that is none.
+    /// A value is wrong.
     #[error("ValueError: {0}")]
     Value(String),
-    /// What should be JSON.
+    /// Text is no JSON.
     #[error("JSONDecodeError: {0}")]
     Json(serde_json::Error),
 }
 
-/// The word for a kind of error.
+/// Returns the word for a kind of error, as the C router's tools print it.
 const fn kind(error: &ClientError) -> &'static str {
     match error {
         ClientError::Url(_) | ClientError::Option(_) | ClientError::Unexpected { .. } => {
@@ -63,8 +63,8 @@ const fn kind(error: &ClientError) -> &'static str {
     }
 }
 
-/// Runs a command, prints its answer or its failure, and says how the process ends. What the
-/// command wrote before it failed is printed too.
+/// Runs a command, prints its output or its failure, and returns the exit status. Also prints the
+/// output of a command that failed later.
 pub(in crate::bin) fn run(
     name: &str,
     command: impl AsyncFnOnce(&mut String) -> Result<(), Failure>,
@@ -90,9 +90,9 @@ pub(in crate::bin) fn run(
         }
     };
     let mut out = std::io::stdout();
-    // Cells and words are clean already; what was not thought of becomes so here.
+    // Cells and words are escaped already. This escapes any other text.
     match out.write_all(crate::text::lines(&text).as_bytes()).and_then(|()| out.flush()) {
-        // A reader who has enough, `head` say, is no failure.
+        // A reader that closes the output, such as `head`, is no failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let _ = writeln!(std::io::stderr(), "{name}: the answer cannot be written: {error}");
             status = 1;

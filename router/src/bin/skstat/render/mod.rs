@@ -1,7 +1,7 @@
-//! Answers into tables: which columns, in which order, what each cell says.
+//! Renders responses as tables: the columns, their order, and the cells.
 //!
-//! `router` has the views of the router as a whole, `traffic` those of connections, links and
-//! addresses, `policy` those of policy and vhosts.
+//! `router` has the views of the router as a whole. `traffic` has those of connections, links and
+//! addresses, and `policy` those of policy and vhosts.
 
 mod policy;
 mod router;
@@ -15,7 +15,7 @@ use super::cell;
 use super::table::Block;
 use super::view::View;
 
-/// What a view shows.
+/// Returns the blocks of a view.
 pub(super) fn render(view: View, answers: &Answers, verbose: bool, zone: &TimeZone) -> Vec<Block> {
     match view {
         View::General => router::general(answers),
@@ -39,7 +39,7 @@ fn line(text: &str) -> Vec<Block> {
     vec![Block::Line(text.to_owned())]
 }
 
-/// A number as text, so that its column leaves it as it is.
+/// Returns a number as text, so that its column does not format it.
 fn number(value: &Value) -> Value {
     Value::String(cell::plain(value))
 }

@@ -1,4 +1,4 @@
-//! Policy and vhosts.
+//! The views of policy and vhosts.
 
 use skupper_proto::amqp::Value;
 
@@ -8,7 +8,7 @@ use crate::bin::skstat::cell;
 use crate::bin::skstat::table::{Block, Table, column};
 use crate::bin::skstat::view::{POLICY, VHOST_STATS, VHOSTS};
 
-/// What stands for nothing here.
+/// The C router's text for a missing value.
 const NIL: &str = "(nil)";
 
 fn pairs(title: impl Into<String>, rows: Vec<(&str, Value)>) -> Block {
@@ -74,7 +74,7 @@ pub(super) fn vhosts(answers: &Answers) -> Vec<Block> {
     vec![Block::Table(table)]
 }
 
-/// How an attribute of a group is shown.
+/// The form of a group's attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Number,
@@ -112,8 +112,7 @@ pub(super) fn groups(answers: &Answers) -> Vec<Block> {
         .map_or(&Value::Null, |row| row.get("schema"));
     let known = ["entityTypes", "vhostUserGroupSettings", "attributes"];
     let known = known.iter().try_fold(schema, |value, key| value.get(key)).unwrap_or(&Value::Null);
-    // What a group leaves out has the default of the schema, which leaves out those that are
-    // nothing.
+    // A missing attribute has the schema's default. The schema omits defaults of false and null.
     let attribute = |group: &Value, name: &str, kind: Kind| {
         let value = group.get(name).or_else(|| known.get(name)?.get("default"));
         match (value, kind) {

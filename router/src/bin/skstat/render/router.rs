@@ -1,4 +1,4 @@
-//! The router as a whole, its network, its memory, its log.
+//! The views of the router as a whole, its network, its memory and its log.
 
 use jiff::tz::TimeZone;
 use skupper_proto::amqp::Value;
@@ -9,7 +9,7 @@ use crate::bin::skstat::cell;
 use crate::bin::skstat::table::{Block, Form, Table, column};
 use crate::bin::skstat::view::{ALLOCATORS, METRICS, NETWORK, NODES, ROUTER};
 
-/// What the router was told.
+/// The router's settings: title, attribute, and whether it is a number.
 const SETTINGS: &[(&str, &str, bool)] = &[
     ("Host Name", "hostName", false),
     ("Hello Interval Seconds", "helloIntervalSeconds", true),
@@ -22,7 +22,7 @@ const SETTINGS: &[(&str, &str, bool)] = &[
     ("Sasl Config Name", "saslConfigName", false),
 ];
 
-/// What it counts.
+/// The router's counts: title and attribute.
 const COUNTS: &[(&str, &str)] = &[
     ("Auto Links", "autoLinkCount"),
     ("Links", "linkCount"),
@@ -101,7 +101,7 @@ pub(super) fn nodes(answers: &Answers, verbose: bool) -> Vec<Block> {
     if verbose {
         columns.extend(["ver", "cost", "neighbors", "valid-origins"].map(column));
     }
-    // In universal time, so that routers far from each other can be compared.
+    // In UTC, so that distant routers can be compared.
     let changed = nodes
         .rows()
         .filter_map(|node| node.get("lastTopoChange").as_i64())
@@ -151,7 +151,7 @@ pub(super) fn memory(answers: &Answers) -> Vec<Block> {
     let mut pooled = 0_u64;
     let mut used = 0_usize;
     for pool in pools.iter().flat_map(|pools| pools.rows()) {
-        // A router without statistics of memory has no numbers at all.
+        // A router without memory statistics reports no numbers at all.
         let Some(made) = pool.get("totalAllocFromHeap").as_u64() else {
             used = 0;
             break;

@@ -1,4 +1,4 @@
-//! Connections, links, addresses, auto links.
+//! The views of connections, links, addresses and auto links.
 
 use skupper_proto::amqp::Value;
 
@@ -14,7 +14,7 @@ pub(super) fn connections(answers: &Answers) -> Vec<Block> {
         ["id", "host", "container", "role", "proto", "dir", "security", "authentication", "meshId"]
             .map(column)
             .into();
-    // Older routers do not know all of it.
+    // Older routers lack some of these attributes.
     let times = [("last dlv", "lastDlvSeconds"), ("uptime", "uptimeSeconds")]
         .map(|(title, name)| (title, name, connections.has(name)));
     columns.extend(times.iter().filter(|(_, _, known)| *known).map(|(title, _, _)| column(title)));
@@ -70,7 +70,7 @@ pub(super) fn edges(answers: &Answers) -> Vec<Block> {
     if any { vec![Block::Table(table)] } else { Vec::new() }
 }
 
-/// How a connection is secured.
+/// Returns the security of a connection.
 fn security(connection: Row<'_>) -> Value {
     Value::String(if !cell::is_true(connection.get("isEncrypted")) {
         "no-security".to_owned()
@@ -85,7 +85,7 @@ fn security(connection: Row<'_>) -> Value {
     })
 }
 
-/// Who the peer is, and how that is known.
+/// Returns the peer's user, and the mechanism that proved it.
 fn authentication(connection: Row<'_>) -> Value {
     if !cell::is_true(connection.get("isAuthenticated")) {
         return Value::string("no-auth");
@@ -102,7 +102,7 @@ fn authentication(connection: Row<'_>) -> Value {
     }
 }
 
-/// The class of an address, by the letter that its key begins with.
+/// Returns the class of an address, from the first letter of its key.
 fn class(key: &str) -> String {
     match key.chars().next() {
         None => String::new(),
@@ -117,7 +117,7 @@ fn class(key: &str) -> String {
     }
 }
 
-/// Class and text of the address with this key.
+/// Returns class and text of the address with this key.
 fn address(key: &str) -> [Value; 2] {
     let mut text = key.chars();
     text.next();
@@ -129,7 +129,7 @@ pub(super) fn links(answers: &Answers, verbose: bool) -> Vec<Block> {
     let count = |title| column(title).of(Form::Number);
     let mut columns: Vec<_> = ["type", "dir", "conn id", "id", "class", "addr"].map(column).into();
     columns.push(count("cap"));
-    // Columns with the attribute in them; older routers do not know all of these.
+    // Titles and attributes. Older routers lack some of these attributes.
     let counts: Vec<_> = [
         ("pri", "priority"),
         ("undel", "undeliveredCount"),

@@ -1,4 +1,4 @@
-//! What the two routers of the demo are given: certificates and configurations.
+//! The certificates and configurations of the demo's two routers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use super::DemoError;
 use crate::tls::Authority;
 
-/// Name of the link, at south.
+/// Name of the link at south.
 pub(super) const LINK: &str = "link1";
 
 /// Address of the service.
 const ADDRESS: &str = "hello:80";
 
-/// One of the two.
+/// One of the two sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Site {
-    /// Where clients call.
+    /// The site with the clients.
     North,
-    /// Where the backend is.
+    /// The site with the backend.
     South,
 }
 
@@ -31,7 +31,7 @@ impl Site {
         }
     }
 
-    /// A file of this site in the demo's folder.
+    /// Returns the path of a file of this site in the demo's folder.
     pub(super) fn file(self, folder: &Path, ending: &str) -> PathBuf {
         folder.join(format!("{}.{ending}", self.name()))
     }
@@ -56,7 +56,9 @@ impl Ports {
 }
 
 /// Writes `north.json` and `south.json`, and each site's certificates into a folder of its name.
-/// The key of the authority is never written.
+/// Never writes the authority's key.
+///
+/// # Errors A certificate cannot be made, or a file cannot be written.
 pub(super) fn write(folder: &Path, ports: Ports) -> Result<(), DemoError> {
     let authority = Authority::new("skup demo")?;
     for site in [Site::North, Site::South] {

@@ -1,9 +1,9 @@
 //! `skup demo`: two sites, one mutual-TLS link and one service, as real processes on the loopback
 //! interface.
 //!
-//! The routers are processes of this very executable. What they need - certificates,
-//! configurations, admin sockets, logs - lies in one fresh folder, which goes with them. The demo
-//! waits for what it can ask the routers for, never for a time.
+//! The routers run this same executable. Their certificates, configurations, admin sockets and logs
+//! are in one fresh folder, which the demo removes at its end. The demo waits for answers of the
+//! routers, never for a fixed time.
 
 mod configuration;
 mod process;
@@ -34,20 +34,20 @@ use crate::admin::model::{Link, LinkState, Service};
 use crate::http::connections::{self, Answer, Handler, Limits, json};
 use crate::tls::AuthorityError;
 
-/// The first argument that makes this executable a router that ends with its demo. Not for the
-/// command line of a person.
+/// The first argument that makes this executable a router that ends with its demo. Not for a
+/// person's command line.
 pub(super) const CHILD_COMMAND: &str = "demo-router";
 
-/// What the backend answers.
+/// The backend's answer.
 const HELLO: &str = r#"{"message":"Hello"}"#;
 
-/// How long each step of the start may take. A slow machine under load needs seconds.
+/// Time for each step of the start. A slow machine under load needs seconds.
 const STEP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often a router is asked whether it has come so far.
+/// Pause between two questions to a router that is not ready.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Why the demo failed.
+/// The reason why the demo failed.
 #[derive(Debug, Error)]
 enum DemoError {
     #[error("cannot {0}: {1}")]
@@ -68,19 +68,19 @@ enum DemoError {
     Answer { address: SocketAddr, status: StatusCode, body: String },
     #[error("interrupted before the answer came")]
     Interrupted,
-    /// With what the routers had to say.
+    /// An error with the last log lines of the routers.
     #[error("{error}\n{logs}")]
     WithLogs { error: Box<Self>, logs: String },
 }
 
-/// Becomes the router of a demo: ends when the demo does, however that ends.
+/// Becomes a router of the demo, which ends when the demo does, in whatever way.
 pub(super) fn child(args: &[OsString]) -> ExitCode {
     let error = process::become_router(args);
     let _ = writeln!(io::stderr(), "skup: cannot start the demo's router: {error}");
     ExitCode::FAILURE
 }
 
-/// Runs the demo; the result is the exit status.
+/// Runs the demo and returns the exit status.
 pub(super) async fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let outcome = match std::env::current_exe() {
         Ok(executable) => demonstrate(&executable, Path::new("/tmp"), once, out).await,
@@ -95,10 +95,9 @@ pub(super) async fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) ->
     }
 }
 
-/// Sets everything up, shows it, stays if it is to, and takes everything down again, whatever came
-/// between.
+/// Sets everything up, shows it, waits if it should stay, and always removes everything again.
 ///
-/// Its folder is made in `place`, which must be short: an address of a unix socket has little room.
+/// Creates its folder in `place`, which must be short, since the address of a unix socket is.
 async fn demonstrate(
     executable: &Path,
     place: &Path,
@@ -106,7 +105,7 @@ async fn demonstrate(
     out: &mut dyn Write,
 ) -> Result<(), DemoError> {
     let system = |what| move |error| DemoError::System(what, error);
-    // Asked for before anything is there to be left behind.
+    // The signals come first: an interrupt between would leave files and processes behind.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("wait for Ctrl-C"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("wait for SIGTERM"))?;
     let temporary = tempfile::Builder::new()
@@ -141,7 +140,7 @@ async fn demonstrate(
         _ = terminate.recv() => if shown.get() { Ok(()) } else { Err(DemoError::Interrupted) },
         never = connections::run(backend, Limits::default(), Hello) => match never {},
     };
-    // Before the routers stop, which ends in more lines.
+    // Before the routers stop, since their end adds lines to the logs.
     let outcome = outcome.map_err(|error| match error {
         DemoError::Interrupted => error,
         _ => DemoError::WithLogs { error: Box::new(error), logs: last_lines(&routers) },
@@ -150,7 +149,7 @@ async fn demonstrate(
     temporary.close().map_err(system("remove the folder of the demo")).and(outcome)
 }
 
-/// Waits until a call can go through, makes it, and prints what was seen.
+/// Waits until a call can succeed, makes it, and prints the result.
 async fn show(folder: &Path, ports: Ports, out: &mut dyn Write) -> Result<(), DemoError> {
     let started = Instant::now();
     let [north, south] = [Site::North, Site::South].map(|site| site.file(folder, "sock"));
@@ -202,7 +201,7 @@ async fn ask<T: DeserializeOwned>(socket: &Path, route: &'static str) -> Result<
     client::ask(socket, route).await.map(|(_, answer)| answer)
 }
 
-/// Asks again and again until it is so or the deadline passes.
+/// Asks repeatedly, until the probe returns true or the deadline passes.
 async fn until(
     what: &'static str,
     mut probe: impl AsyncFnMut() -> Result<bool, ClientError>,
@@ -236,7 +235,7 @@ async fn call(address: SocketAddr) -> Result<String, DemoError> {
     Ok(body)
 }
 
-/// Ports that were free a moment ago, and distinct: both are held until the second is found.
+/// Returns two distinct ports that were free a moment ago. It holds both until it has the second.
 fn free_ports(backend: SocketAddr) -> io::Result<Ports> {
     let link = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

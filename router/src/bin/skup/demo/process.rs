@@ -1,4 +1,4 @@
-//! A router of the demo as a process: started, looked after, stopped.
+//! A router of the demo as a process: its start, its watch and its stop.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,16 +14,16 @@ use tokio::process::{Child, Command};
 use super::configuration::Site;
 use super::{CHILD_COMMAND, DemoError};
 
-/// How long a router may take to stop by itself: it promises eight seconds.
+/// Time for a router to stop by itself. It promises eight seconds.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many lines of a log are shown.
+/// Log lines to show.
 const LAST_LINES: usize = 15;
 
-/// Out of how many octets at its end.
+/// Bytes at the end of a log that are read for them.
 const LAST_OCTETS: u64 = 8 * 1024;
 
-/// A running router. Dropped, it is killed.
+/// A running router. Its drop kills the process.
 #[derive(Debug)]
 pub(super) struct Process {
     site: Site,
@@ -32,11 +32,13 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the router of a site by its configuration in `folder`.
+    /// Starts the router of a site with its configuration in `folder`.
     ///
-    /// It is in a process group of its own, so that Ctrl-C in a terminal reaches the demo alone,
-    /// which then stops it in order. To be called by the thread that stays to the end: the
-    /// kernel takes the end of that thread for the end of the parent.
+    /// It gets a process group of its own. So Ctrl-C in a terminal reaches only the demo, which
+    /// then stops the router in order. Call it on the thread that lives to the end: the kernel
+    /// takes the end of that thread for the end of the parent.
+    ///
+    /// # Errors The system refuses.
     pub(super) fn start(executable: &Path, folder: &Path, site: Site) -> io::Result<Self> {
         let log = site.file(folder, "log");
         let output = File::create(&log)?;
@@ -61,7 +63,7 @@ impl Process {
         self.site.name()
     }
 
-    /// Waits for its end. Cancel safe.
+    /// Waits for the process to end. Cancel safe.
     async fn end(&mut self) -> DemoError {
         let status = self
             .child
@@ -71,7 +73,7 @@ impl Process {
         DemoError::Ended { name: self.name(), status }
     }
 
-    /// The end of its log.
+    /// Returns the last lines of its log.
     pub(super) fn last_lines(&self) -> Vec<String> {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.log)?;
@@ -93,14 +95,15 @@ impl Process {
     }
 
     fn terminate(&self) {
-        // There is no id once it has been waited for, so the number cannot be anybody else's yet.
+        // `id` is `None` once the process was waited for, so the number still belongs to the
+        // process.
         if let Some(id) = self.child.id().and_then(pid) {
             let _ = rustix::process::kill_process(id, Signal::TERM);
         }
     }
 }
 
-/// Waits until one of them ends by itself, and says which. Cancel safe.
+/// Waits until one of the routers ends by itself, and reports which. Cancel safe.
 pub(super) async fn first_to_end([north, south]: &mut [Process; 2]) -> DemoError {
     tokio::select! {
         ended = north.end() => ended,
@@ -108,7 +111,7 @@ pub(super) async fn first_to_end([north, south]: &mut [Process; 2]) -> DemoError
     }
 }
 
-/// Stops both in order, and kills what does not stop in time, or at once on another Ctrl-C.
+/// Stops both routers in order. Kills one that does not stop in time, and both on another Ctrl-C.
 pub(super) async fn stop(
     [mut north, mut south]: [Process; 2],
     interrupt: &mut tokio::signal::unix::Signal,
@@ -123,11 +126,11 @@ pub(super) async fn stop(
     let _ = tokio::join!(north.child.kill(), south.child.kill());
 }
 
-/// Asks the kernel to end this process with its parent, and becomes the router; returns only if
-/// that fails.
+/// Asks the kernel to end this process with its parent, and becomes the router. Returns only on
+/// failure.
 ///
-/// The request outlives the change of program, so that the router needs to know nothing of it.
-/// `args` are the parent's process id and the router's arguments.
+/// The request survives the change of program, so the router need not know of it. `args` are the
+/// parent's process id and the router's arguments.
 pub(super) fn become_router(args: &[OsString]) -> io::Error {
     let refused = |problem: &str| io::Error::new(io::ErrorKind::InvalidInput, problem.to_owned());
     let Some((parent, args)) = args.split_first() else {
@@ -139,7 +142,7 @@ pub(super) fn become_router(args: &[OsString]) -> io::Error {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();
     }
-    // The parent may have ended before the request was heard.
+    // The parent may have ended before the kernel took the request.
     if rustix::process::getppid() != Some(parent) {
         return refused("the demo has ended");
     }

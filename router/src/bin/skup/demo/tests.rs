@@ -73,10 +73,10 @@ fn ports_are_distinct() {
     assert_eq!(ports.backend, 9);
 }
 
-/// A shell script in place of the executable; it sees the arguments that a router would.
+/// Writes a shell script to stand for the executable. It gets a router's arguments.
 ///
-/// Another process writes it: a descriptor of ours, inherited by whatever other tests start just
-/// then, would keep it from being run.
+/// Another process writes it. A descriptor of ours could be inherited by a process of another test,
+/// and then the script could not run.
 fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     let mut shell = std::process::Command::new("sh");

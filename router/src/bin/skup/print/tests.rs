@@ -3,7 +3,7 @@ use crate::admin::model::Source;
 use crate::admin::reason::Reason;
 use crate::admin::samples::{Sample, active, at, failing, link, reasons};
 
-/// What `skup link status` says of a link in each state.
+/// The output of `skup link status` for a link in each state.
 #[test]
 fn link_status_of_each_state() {
     let expected = [
