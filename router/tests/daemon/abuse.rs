@@ -1,5 +1,5 @@
-//! Clients that obey the letter of the protocol and take more than their share: what they may have
-//! is bounded, beyond it they are refused, and the others are served.
+//! Clients that obey the letter of the protocol and take more than their share. The router bounds
+//! their share, refuses the rest, and serves the others.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,18 +14,18 @@ use crate::support::{Kind, Lab, Scene, Spec, client, peers, ports, wait};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What a router may grow by for one client that is out to harm it.
+/// Most bytes that a router may grow by for one hostile client.
 const GROWTH: u64 = 64 * MIB;
 
-/// Asserts that the bystander is served, and that the router has never grown by `growth` octets.
+/// Asserts that the bystander is served, and that the router has never grown by `growth` bytes.
 #[track_caller]
 fn assert_unharmed(scene: &Scene, growth: u64) {
     scene.assert_serves();
     assert_bounded(&scene.router, scene.resident, growth);
 }
 
-/// Says all of it and a close, as far as it is heard, reading what comes meanwhile; gives what came
-/// until the router ended the connection.
+/// Sends all bytes and a close, as far as the router takes them, and reads meanwhile. Returns the
+/// router's bytes up to the end of the connection.
 fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
     let mut reader = stream.try_clone().expect("a second handle");
     std::thread::scope(|scope| {
@@ -49,12 +49,12 @@ fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
     })
 }
 
-/// How often a performative is in what was heard.
+/// Returns how often the router sent a performative.
 fn count(heard: &[u8], code: u8) -> usize {
     heard.windows(3).filter(|window| *window == [0, 0x53, code]).count()
 }
 
-/// Whether a condition is among what was heard.
+/// Returns true if the router sent a condition.
 fn tells(heard: &[u8], condition: &str) -> bool {
     heard.windows(condition.len()).any(|window| window == condition.as_bytes())
 }
@@ -90,7 +90,7 @@ fn links_and_sessions_without_end_are_refused() {
     assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
     assert_unharmed(&scene, 2 * GROWTH);
 
-    // One name, attached and detached again and again.
+    // One link name, attached and detached repeatedly.
     let detach = performative(code::DETACH, &[uint(0), amqp::boolean(true)]);
     let round = [frame(0, &amqp::attach("again", 0, true, "a")), frame(0, &detach)].concat();
     say(&client::connect(scene.port), &[begun(), round.repeat(20_000)].concat());
@@ -123,7 +123,7 @@ fn who_ignores_credit_is_ended() {
     assert_unharmed(&scene, GROWTH);
 }
 
-/// An open of 15 KB whose properties have many small members.
+/// Encodes an open of 15 KB with many small members in its properties.
 fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
     let list = amqp::compound(0xd0, members, &member.repeat(members));
     let properties = amqp::map(&[amqp::symbol("x"), list]);
@@ -154,11 +154,11 @@ fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
 fn what_an_open_says_beyond_what_is_used_costs_nothing() {
     let lab = Lab::new("what_an_open_says_beyond_what_is_used_costs_nothing");
     let scene = Scene::start(&lab, |spec| spec);
-    // Members that take far more memory than octets are refused.
+    // The router refuses members that take far more memory than bytes on the wire.
     let heard = say(&client::connect(scene.port), &huge_open(&[0x40], 15_000));
     assert!(tells(&heard, "amqp:decode-error"), "nothing was refused");
-    // Of those that are taken nothing is kept. The router has answered each before it is asked for
-    // the next.
+    // The router accepts these members and keeps none. It has answered each open before the next
+    // one goes out.
     let open = huge_open(&[0xa1, 1, b'x'], 4_800);
     let connections: Vec<TcpStream> = (0..200)
         .map(|_| {
@@ -174,7 +174,7 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
             stream
         })
         .collect();
-    // One takes 160 KB while it is read.
+    // One open takes 160 KB while the router reads it.
     let grown = scene.router.resident().saturating_sub(scene.resident);
     assert!(
         grown < 24 * MIB,
@@ -196,7 +196,7 @@ fn a_receiver_that_never_grants_credit_costs_little() {
             .expect("sent");
     }
     let message = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
-    // As much as the credit for it allows, and no more.
+    // As many deliveries as there is credit for.
     let transfers: Vec<u8> = (0..200_u32)
         .flat_map(|id| {
             let delivery =
@@ -206,7 +206,7 @@ fn a_receiver_that_never_grants_credit_costs_little() {
         .collect();
     let mut senders = Vec::new();
     for _ in 0..20 {
-        // Each speaks at once: a connection that says nothing is ended before long.
+        // Each sender speaks at once, for the router soon ends silent connections.
         let mut attached = client::connect(scene.port);
         attached
             .write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat())
@@ -218,7 +218,7 @@ fn a_receiver_that_never_grants_credit_costs_little() {
             assert!(octets > 0, "the router ended the connection");
             heard.extend_from_slice(&buffer[..octets]);
         }
-        // The router may stop reading: that is what keeps it small.
+        // The router may stop reading, which keeps it small.
         let _ = attached.set_write_timeout(Some(Duration::from_millis(200)));
         let _ = attached.write_all(&transfers);
         senders.push(attached);
@@ -272,7 +272,7 @@ fn requesters_that_vanish_leave_nothing_behind() {
     assert_unharmed(&scene, GROWTH);
 }
 
-/// What policy refuses is counted, by vhost and by kind.
+/// The router counts refusals of policy by vhost and by kind.
 #[test]
 fn what_policy_refuses_is_counted() {
     let lab = Lab::new("what_policy_refuses_is_counted");
@@ -293,7 +293,7 @@ fn what_policy_refuses_is_counted() {
         [attach(0, false), attach(1, false), attach(2, false), attach(3, true), attach(4, true)]
             .concat();
     let sessions = [frame(1, &amqp::begin()), frame(2, &amqp::begin())].concat();
-    // Both stay until all is counted, however long the router takes to hear them.
+    // Both stay until the router has counted everything, however long it takes to read them.
     let connections = [links, sessions].map(|octets| {
         let mut client = client::connect(port);
         client.write_all(&[begun(), octets].concat()).expect("sent");
@@ -333,7 +333,7 @@ fn query(port: u16, kind: &str) -> Value {
 fn many_connections_are_told_in_one_answer() {
     const CLIENTS: usize = 3_000;
     let lab = Lab::new("many_connections_are_told_in_one_answer");
-    // Each costs this process a descriptor.
+    // Each client costs this process a descriptor.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted).expect("descriptors");

@@ -1,5 +1,4 @@
-//! Who may connect and do what, by qpid-proton: passwords, vhosts, and what clients are told in our
-//! open.
+//! Access of qpid-proton clients: passwords, vhosts, and the properties of our open.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -94,7 +93,7 @@ visits! {
         assert_eq!(door.visit(&[])["opened"], false, "nobody is anonymous here");
         door.router.await_log(&["Authentication failed [mech=PLAIN]"]);
         assert!(!door.router.log().contains("wonder"), "a password in the log");
-        // What changes in the file counts at once.
+        // A change of the file takes effect at once.
         std::fs::write(&users, password_line("bob", "builder")).expect("written");
         assert_eq!(door.visit(&["--user", "bob", "builder"])["opened"], true);
         assert_eq!(door.visit(&["--user", "alice", "wonder"])["opened"], false);

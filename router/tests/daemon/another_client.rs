@@ -1,5 +1,5 @@
-//! Messages of AMQP clients, by fe2o3-amqp: a client that shares no line with qpid-proton, on which
-//! the C router is built.
+//! Messages of fe2o3-amqp clients. fe2o3-amqp shares no line with qpid-proton, the base of the C
+//! router.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use fe2o3_amqp::{Connection, Receiver, Sendable, Sender, Session};
 
 use crate::support::{Kind, Lab, Router, Spec, ports, wait};
 
-/// A client's connection, with one session.
+/// A client's connection with one session.
 struct Client {
     connection: ConnectionHandle<()>,
     session: SessionHandle<()>,
@@ -36,7 +36,8 @@ impl Client {
     }
 }
 
-/// Plays a scenario between two interior routers: senders at the first, receivers at the second.
+/// Plays a scenario between two interior routers, with senders at the first and receivers at the
+/// second.
 fn play(test: &str, scenario: impl AsyncFnOnce(&mut Client, &mut Client)) {
     let lab = Lab::new(test);
     let (link, north, south) = (ports::free(), ports::free(), ports::free());
@@ -61,7 +62,7 @@ fn play(test: &str, scenario: impl AsyncFnOnce(&mut Client, &mut Client)) {
     assert!(routers.iter().all(Router::is_running));
 }
 
-/// A sender and a receiver for an address.
+/// Returns a sender and a receiver for an address.
 async fn links(north: &mut Client, south: &mut Client, address: &str) -> (Sender, Receiver) {
     let receiver =
         Receiver::attach(&mut south.session, "receiver", address).await.expect("a receiver");
@@ -73,7 +74,7 @@ fn text(message: &str) -> Message<AmqpValue<Value>> {
     Message::builder().value(Value::from(message.to_owned())).build()
 }
 
-/// Sends until somebody takes it: the routers may not know each other yet.
+/// Sends until a receiver takes the message, for the routers may not know each other yet.
 async fn send(sender: &mut Sender, message: &Message<AmqpValue<Value>>) -> Outcome {
     loop {
         match sender.send_ref(&Sendable::from(message.clone())).await.expect("an outcome") {
@@ -83,7 +84,7 @@ async fn send(sender: &mut Sender, message: &Message<AmqpValue<Value>>) -> Outco
     }
 }
 
-/// A message's text, and what its outcome is told by.
+/// Returns a message's text, and the delivery for its outcome.
 async fn take(receiver: &mut Receiver) -> (String, DeliveryInfo, Message<Body<Value>>) {
     let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
     let (info, message) = delivery.into_parts();

@@ -1,5 +1,5 @@
-//! Management that is asked far too much: health, metrics and neighbors do not wait for it, and
-//! other clients are answered.
+//! Too many management requests: health, metrics and neighbors do not wait for them, and other
+//! clients get responses.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,25 +12,24 @@ use crate::support::amqp::{self, code, frame, null, performative, string, uint};
 use crate::support::manager::read;
 use crate::support::{Kind, Lab, Manager, Spec, client, ports, wait};
 
-/// Links that each answer tells of; `SKROUTERD_TEST_LINKS` sets another number, to measure by.
+/// Links in each response. `SKROUTERD_TEST_LINKS` sets another number, for measurements.
 fn links() -> u32 {
     wait::number("SKROUTERD_TEST_LINKS")
         .and_then(|links| u32::try_from(links).ok())
         .unwrap_or(3_000)
 }
 
-/// Requests that come at once, from each of the clients that ask too much.
+/// Requests that each greedy client sends at once.
 const REQUESTS: u32 = 240;
 const CLIENTS: usize = 2;
 
-/// What a probe may take meanwhile: what kubelets grant. On a machine with nothing else to do it
-/// takes some milliseconds.
+/// Time limit of a probe, as kubelets have it. On an idle machine a probe takes some milliseconds.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// For how long probes are made: longer than a neighbor may be silent.
+/// Duration of the probes: longer than a neighbor may be silent.
 const WATCH: Duration = Duration::from_secs(4);
 
-/// A query for all links, whose answer goes to nobody: what it costs to make is the same.
+/// Encodes a query for all links without a reply address. The work for it is the same.
 fn query() -> Vec<u8> {
     let properties = [null(), null(), null(), null(), string("_topo/0/north/temp.nobody"), uint(1)];
     let application = [
@@ -48,7 +47,7 @@ fn query() -> Vec<u8> {
     .concat()
 }
 
-/// A client with a session.
+/// Connects a client with a session.
 fn connect(port: u16, name: &str) -> TcpStream {
     let mut stream = client::connect(port);
     let begin =
@@ -57,7 +56,7 @@ fn connect(port: u16, name: &str) -> TcpStream {
     stream
 }
 
-/// Sends all at once, as soon as there is credit for it.
+/// Sends all requests at once, as soon as there is credit.
 fn ask_too_much(stream: &mut TcpStream) {
     let attach = frame(0, &amqp::attach("asks", 0, false, "$management"));
     stream.write_all(&attach).expect("sent");
@@ -77,7 +76,7 @@ fn ask_too_much(stream: &mut TcpStream) {
     stream.write_all(&transfers.collect::<Vec<u8>>()).expect("sent");
 }
 
-/// One request for a path of the HTTP port, and how long it took.
+/// Requests a path of the HTTP port, and returns the answer and its duration.
 fn probe(port: u16, path: &str) -> (String, Duration) {
     let began = Instant::now();
     let mut stream = client::connect(port);
@@ -141,7 +140,7 @@ fn nobody_waits_for_those_who_ask_too_much() {
             probes += 1;
         }
         if probes % 20 == 0 {
-            // Other clients are answered meanwhile.
+            // The router answers other clients meanwhile.
             operator.ask(read("self"), Status::OK).expect("another client's request");
         }
     }

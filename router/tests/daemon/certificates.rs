@@ -1,5 +1,5 @@
-//! New certificates for a link that is in use: connections made with them take over, and the former
-//! ones stay for what they carry until their certificates are declared too old.
+//! New certificates for a link in use. Connections with the new certificates take over. The former
+//! ones keep their streams until an operator declares their certificates too old.
 
 use Kind::{Ours, Peer};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::support::wait::{patience, until};
 use crate::support::{Backend, Kind, Lab, Spec, amqp, ports, tls, websocket};
 use crate::web::hears;
 
-/// The ordinals of a router's connections to the other, in order.
+/// Returns the ordinals of a router's connections to the other, in order.
 fn ordinals(tool: &Tool) -> Vec<u64> {
     let connections = tool.json("query --type connection");
     let between = connections.as_array().expect("a list").iter();
@@ -24,7 +24,8 @@ fn ordinals(tool: &Tool) -> Vec<u64> {
     ordinals
 }
 
-/// A stream's client, with the octets of the pattern that it has sent.
+/// Opens a stream and sends 1000 bytes of the pattern. The backend has received `already` bytes
+/// before.
 fn stream(port: u16, backend: &Backend, already: u64) -> std::net::TcpStream {
     let mut stream = client::connect(port);
     client::send(&mut stream, 1000, |_| {});
@@ -60,7 +61,7 @@ fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let both: Vec<_> =
         std::iter::repeat_n(0, connections).chain(std::iter::repeat_n(2, connections)).collect();
     wait("connections with the new certificates beside the former", &both);
-    // Both ends have changed over once the control links of the former connection are gone.
+    // Both ends have changed over once the former control links are gone.
     until("the new connections are in use", patience(), || {
         let links = tools[usize::from(kinds[0] == Peer)].json("query --type router.link");
         let control =
@@ -86,8 +87,8 @@ fn rotate(lab: &Lab, kinds: [Kind; 2], data: u8) {
     assert!(north.is_running() && south.is_running());
 }
 
-/// Certificates that are declared too old end what was opened with them, by WebSocket as well, and
-/// let nobody open whose handshake was under way.
+/// Too old certificates end the connections that used them, WebSockets included. A handshake under
+/// way with such certificates fails.
 #[test]
 fn too_old_certificates_are_of_no_use() {
     let lab = Lab::new("too_old_certificates_are_of_no_use");

@@ -1,5 +1,5 @@
 //! `skstat` and `skmanage` as operators call them, against running routers. With `SKROUTERD_PEER`
-//! also against a C router.
+//! they also run against a C router.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -10,20 +10,20 @@ use serde_json::{Value, json};
 use crate::support::wait::{patience, until};
 use crate::support::{Kind, Lab, Router, Spec, client, peers, ports};
 
-/// A command of ours, by the name it is called.
+/// One of our commands, by its name.
 pub(crate) struct Tool {
     name: &'static str,
     bus: Vec<String>,
 }
 
 impl Tool {
-    /// One that asks the router with this port for clients.
+    /// Returns a command that asks the router with this port for clients.
     pub(crate) fn at(name: &'static str, port: u16) -> Self {
         Self { name, bus: vec!["--bus".to_owned(), format!("127.0.0.1:{port}")] }
     }
 
     fn command(&self, line: &str) -> Command {
-        // The tools are of this build, whoever's router is under test.
+        // The tools are always of this build, also if the router under test is another.
         let mut command = Command::new(env!("CARGO_BIN_EXE_skrouterd"));
         command
             .arg(self.name)
@@ -36,7 +36,7 @@ impl Tool {
         self.command(line).stdin(Stdio::null()).output().expect("the command runs")
     }
 
-    /// What it prints when it succeeds.
+    /// Runs the command, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn text(&self, line: &str) -> String {
         let output = self.run(line);
@@ -50,7 +50,7 @@ impl Tool {
         text
     }
 
-    /// What it prints, as JSON.
+    /// Runs the command and returns its output as JSON.
     #[track_caller]
     pub(crate) fn json(&self, line: &str) -> Value {
         let text = self.text(line);
@@ -58,7 +58,7 @@ impl Tool {
             .unwrap_or_else(|error| panic!("{} {line}: {error}: {text}", self.name))
     }
 
-    /// The line that says why it fails.
+    /// Runs the command, which must fail, and returns its error line.
     #[track_caller]
     pub(crate) fn failure(&self, line: &str) -> String {
         let output = self.run(line);
@@ -152,8 +152,7 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     assert_eq!(tool.run("read x").status.code(), Some(2));
 }
 
-/// Each request that cannot be carried out is refused with its status and its words, and nothing of
-/// it is done.
+/// The router refuses each bad request with a status and a text, and changes nothing.
 #[test]
 fn bad_requests_are_refused_and_change_nothing() {
     let lab = &Lab::new("bad_requests_are_refused_and_change_nothing");
@@ -261,7 +260,7 @@ fn every_view_shows_a_network(test: &str, kinds: [Kind; 2]) {
         south_clients,
     );
     let tool = Tool::at("skstat", north_clients);
-    // A C router names a router before it finds the way to it.
+    // A C router lists a router before it has a route to it.
     until("the routers reach each other", patience(), || {
         let known =
             Tool::at("skmanage", north_clients).json("get-mgmt-nodes").as_array().map(Vec::len)

@@ -1,5 +1,5 @@
-//! Links that a router attaches by itself to a container: another router, which knows it as a
-//! client.
+//! Links that a router attaches by itself to a container. The container is another router, to which
+//! it is a client.
 
 use Kind::{Ours, Peer};
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use crate::messages;
 use crate::support::wait::{patience, until};
 use crate::support::{Kind, Lab, Router, Spec, peers, ports};
 
-/// A broker, and a router that connects to it with a link for each direction. What the broker calls
-/// `sent` is `orders` here.
+/// A broker, and a router that connects to it with a link for each direction. `orders` at the
+/// router is `sent` at the broker.
 struct Pair {
     urls: [String; 2],
     gateway: Tool,
@@ -76,7 +76,7 @@ fn refused_and_taken(lab: &Lab, python: &str, broker: Kind) {
         })
     });
     assert!(known, "{link}: {links}");
-    // A message to orders is one to sent, at the broker.
+    // A message to `orders` arrives at `sent` of the broker.
     let [gateway, broker] = &pair.urls;
     let carried = messages::run(python, &pair.urls, &["between", "orders", "sent", "50"]);
     assert_eq!(
@@ -99,7 +99,7 @@ fn refused_and_taken(lab: &Lab, python: &str, broker: Kind) {
             && known["lastDlvSeconds"].as_u64().is_some_and(|last| last < 20)
     };
     assert!(connections.as_array().is_some_and(|all| all.iter().any(recent)), "{connections}");
-    // And in the other direction, by a link that is made while the router runs.
+    // The other direction, by a link that is created while the router runs.
     pair.gateway
         .text("create --type autoLink --name in address=answers externalAddress=answered containerId=broker direction=in");
     pair.await_status("in", "active");

@@ -1,5 +1,4 @@
-//! Edge routers: services that begin or end at one, and what becomes of them when an uplink is
-//! lost.
+//! Edge routers: services that begin or end at one, and the loss of an uplink.
 
 use std::io::{Read, Write};
 
@@ -91,7 +90,7 @@ mod mixed {
     placed!(standby_of_a_peer, standby, [Peer, Ours, Ours]);
 }
 
-/// Clients at one edge router, servers at another, both at one interior router.
+/// Clients are at one edge router, servers at another, and both connect to one interior router.
 fn hello_between_edges_of(lab: &Lab, kinds: [Kind; 3]) {
     let backend = Backend::start(Serve::Echo);
     let line = Line::start_edges(lab, kinds, &[("echo", backend.port)]);
@@ -100,7 +99,7 @@ fn hello_between_edges_of(lab: &Lab, kinds: [Kind; 3]) {
     }
 }
 
-/// Clients and servers at edge routers of two interior routers.
+/// Clients and servers are at edge routers of two interior routers.
 fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
     let backend = Backend::start(Serve::Echo);
     let [link, first, last, port] = [ports::free(), ports::free(), ports::free(), ports::free()];
@@ -116,7 +115,7 @@ fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
     let servers = Spec::edge("servers", kinds[3]).link_plain("up", last, 1).with_edge_links();
     let servers = servers.tcp_connector("echo", backend.port).start(lab);
     clients.await_port(port);
-    // The interior router of the servers hears of the clients' edge router in its own time.
+    // The servers' interior router hears of the clients' edge router in its own time.
     wait::until("an answer finds the edge router", wait::patience(), || {
         let account = client::exchange(&client::connect(port), 1);
         (account.received == 1).then_some(())
@@ -127,7 +126,7 @@ fn hello_over_interiors(lab: &Lab, kinds: [Kind; 4]) {
     assert!(interiors.iter().chain([&servers]).all(Router::is_running));
 }
 
-/// Clients and servers at two edge routers that are linked with each other and with nobody else.
+/// Clients and servers are at two edge routers that are linked with each other only.
 fn hello_beside(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let [link, port] = [ports::free(), ports::free()];
@@ -173,8 +172,8 @@ fn service_goes_and_comes_at(lab: &Lab, kinds: [Kind; 2]) {
     assert!(interior.is_running());
 }
 
-/// An edge router with two uplinks: what it serves goes on when the one in use is lost, and what it
-/// uses.
+/// An edge router has two uplinks. After the loss of the one in use, the services that it offers
+/// and uses go on.
 fn standby(lab: &Lab, kinds: [Kind; 3]) {
     let (hello, other) = (Backend::start(Serve::Hello), Backend::start(Serve::Hello));
     let [first, second, link, at_north, at_edge] = [(); 5].map(|()| ports::free());
@@ -196,8 +195,8 @@ fn standby(lab: &Lab, kinds: [Kind; 3]) {
         client::await_hello(at_edge);
     };
     both();
-    // Whichever opened first is in use: without the first the second is, and with both again it
-    // stays.
+    // The uplink that opened first is in use. Without it the second is, and stays when both are
+    // back.
     relay.refuse(true);
     relay.cut();
     both();
@@ -210,7 +209,7 @@ fn standby(lab: &Lab, kinds: [Kind; 3]) {
 placed!(what_edge_routers_may_not_attach, may_not_attach, [Ours]);
 placed!(thousands_of_links_for_addresses, thousands_of_links, [Ours]);
 
-/// An attach of a receiver at `address`, with a capability of its source.
+/// Encodes an attach of a receiver at `address`, with a capability of its source.
 fn attach_with_capability(name: &str, handle: u32, address: &str, capability: &str) -> Vec<u8> {
     let source =
         [&[amqp::string(address)][..], &vec![amqp::null(); 9], &[amqp::symbol(capability)]]
@@ -229,12 +228,12 @@ fn attach_with_capability(name: &str, handle: u32, address: &str, capability: &s
     amqp::performative(amqp::code::ATTACH, &fields)
 }
 
-/// A peer that says something on a port, and waits for something to be said.
+/// Plays a peer that sends frames to a port, and waits for bytes of the router.
 fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) {
     converse(port, container, &[(frames, awaited)]);
 }
 
-/// A peer that says something on a port, waits for something to be said, and so on.
+/// Plays a peer that sends frames to a port, waits for bytes of the router, and so on.
 fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
     let mut stream = client::connect(port);
     let begin =
@@ -256,7 +255,7 @@ fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
     }
 }
 
-/// The port of an interior router for clients, and that for edge routers.
+/// Returns an interior router with its port for clients and its port for edge routers.
 fn interior(lab: &Lab) -> (Router, [u16; 2]) {
     let ports = [ports::free(), ports::free()];
     let router = Spec::new("interior", Ours).clients(ports[0]).edges_plain(ports[1]).start(lab);
@@ -264,8 +263,8 @@ fn interior(lab: &Lab) -> (Router, [u16; 2]) {
     (router, ports)
 }
 
-/// What a client says first is with the consumer of its stream before that has answered, but not
-/// with one behind an edge connection, which may be a router that forgets such streams.
+/// A client's first bytes reach its stream's consumer before that has answered. Behind an edge
+/// connection they do not, since that router may forget such streams.
 fn first_word(lab: &Lab, _: [Kind; 1]) {
     const WORD: &[u8] = b"first word";
     let [clients, edges, here, beyond] = [(); 4].map(|()| ports::free());
@@ -346,7 +345,7 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
         b"\x00St\xc1\x01\x00",
         b"\x00St\xc1\x0d\x02\xa3\x06meshid\xa1\x01x",
     ] {
-        // Credit comes with the answer to the attach.
+        // The credit comes with the answer to the attach.
         converse(
             edges,
             "edge",
@@ -356,7 +355,7 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
             ],
         );
     }
-    // Whoever it is, one that does as it should is served.
+    // The router serves a peer that behaves, whatever that peer is.
     hear(
         edges,
         "edge",
@@ -366,8 +365,8 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
     assert!(router.is_running() && !router.log().contains("panicked at"));
 }
 
-/// One edge router that consumes and produces for thousands of addresses: an idle link costs
-/// little, and all are gone with it.
+/// One edge router consumes and produces for thousands of addresses. An idle link costs little, and
+/// all links end with the edge router.
 fn thousands_of_links(lab: &Lab, _: [Kind; 1]) {
     const LINKS: u32 = 5000;
     const GROWTH: u64 = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Flow records as a collector sees them, by qpid-proton.
+//! Flow records, as a collector with qpid-proton sees them.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -25,8 +25,8 @@ placed!(
 mod mixed {
     use super::*;
 
-    // A C router at the edge does not tell its interior router what it knows of connections to its
-    // servers, be that of ours or C's.
+    // A C router at the edge tells its interior router nothing of connections to its servers,
+    // whether that router is ours or another C router.
     placed!(
         flows_to_a_server_at_an_edge_of_a_peer,
         |lab: &Lab, kinds| over_an_edge(lab, kinds, true),
@@ -53,8 +53,8 @@ mod attribute {
     pub(super) const PROCESS_LATENCY: &str = "61";
 }
 
-/// A collector at an interior router, `north`, is told of an edge router, `south`, and of
-/// connections between the two by both.
+/// A collector is at an interior router, `north`. It hears of an edge router, `south`, and both
+/// routers report the connections between them.
 fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     let Some(python) = peers::needs("flows over an edge", "SKROUTERD_PYTHON") else { return };
     let hello = Backend::start(Serve::Hello);
@@ -84,13 +84,13 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");
 }
 
-/// Whether both ends have told of a connection that has ended.
+/// Returns true if both ends have reported a connection, and it has ended.
 fn is_whole(record: &Value) -> bool {
     record[attribute::END].is_u64() && record[attribute::PROCESS_LATENCY].is_u64()
 }
 
-/// A collector at a router's port for clients, until it has heard of so many routers and of a
-/// record of each kind.
+/// Starts a collector at a router's port for clients. It ends once it has heard of so many routers
+/// and of a record of each kind.
 fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
     let mut command = Command::new(python);
@@ -98,8 +98,7 @@ fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts")
 }
 
-/// What a collector is told at a router's port for clients until it has heard of so many routers,
-/// and of a record of each kind, while something is done again and again.
+/// Returns the records of a collector, and calls `done` repeatedly until the collector ends.
 fn collect(
     python: &str,
     port: u16,
@@ -108,7 +107,7 @@ fn collect(
     done: impl Fn() -> bool,
 ) -> Map<String, Value> {
     let collector = collector(python, port, routers, kinds);
-    // What it prints may be more than a pipe holds.
+    // The output may exceed the capacity of a pipe.
     let output = std::thread::spawn(|| collector.wait_with_output().expect("ended"));
     while !output.is_finished() {
         let _ = done();
@@ -141,7 +140,7 @@ fn collectors_are_told_of_routers_links_and_services() {
     north.await_port(clients);
     client::await_hello(service);
 
-    // Somebody uses the service all the while.
+    // A client uses the service all the while.
     let records = collect(&python, clients, 2, &KINDS, || client::hello_once(service));
     let all: Vec<_> = records.values().collect();
     let of = |kind: u64| {
@@ -174,7 +173,7 @@ fn collectors_are_told_of_routers_links_and_services() {
         (of(4)[0][attribute::ADDRESS].as_str(), of(5)[0][attribute::ADDRESS].as_str()),
         (Some("hello"), Some("hello"))
     );
-    // A connection's record is the client's router's, with what the server's knows of it.
+    // The client's router makes a connection's record, and the server's router adds to it.
     let whole = of(16).into_iter().find(|record| is_whole(record));
     let flow = whole.expect("a connection that both have told of");
     assert_eq!(flow[attribute::PARENT], json!(identity(of(4)[0])));
@@ -188,7 +187,7 @@ fn collectors_are_told_of_routers_links_and_services() {
     );
 }
 
-/// The record of what is deleted says to the end what went by it.
+/// The last record of a deleted entity has its final counts.
 #[test]
 fn what_is_deleted_is_told_to_the_end() {
     let test = "what_is_deleted_is_told_to_the_end";
@@ -213,7 +212,7 @@ fn what_is_deleted_is_told_to_the_end() {
     client::hello_once(service);
     manage.text(&format!("delete {listener}"));
     manage.text(&format!("delete {connector}"));
-    // Of the same name, and another.
+    // A new entity of the same name.
     manage.text(&format!("create {listener} address=hello port=0"));
     let output = collector.wait_with_output().expect("ended");
     let records: Map<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -1,4 +1,4 @@
-//! Clients that cost their shard much for few octets: who shares it goes on all the while, and no
+//! Clients that cost their shard much for few bytes. Other streams of the shard go on, and no
 //! neighbor is lost.
 
 use std::io::{Read, Write};
@@ -29,20 +29,21 @@ placed!(
     [Ours]
 );
 
-/// How long each is at it.
+/// Duration of each attack.
 const TIME: Duration = Duration::from_secs(3);
 
-/// What half of the echoes of another stream may take meanwhile. Alone they take less than a
+/// Time limit for half of the echoes of another stream meanwhile. Alone they take less than a
 /// millisecond.
 const ECHO: Duration = Duration::from_millis(100);
 
-/// What any echo may take. A neighbor is lost after three seconds.
+/// Time limit for any echo. A neighbor is lost after three seconds.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Octets that are written at once.
+/// Bytes of one write.
 const BLOCK: usize = 64 * 1024;
 
-/// A router with one shard for its clients, a service and the link to the neighbor where that is.
+/// A router with one shard for its clients, a service, and the link to the neighbor with the
+/// server.
 struct Scene {
     north: Router,
     _south: Router,
@@ -75,7 +76,7 @@ fn echo_once(stream: &mut TcpStream) -> Option<Duration> {
     Some(begun.elapsed())
 }
 
-/// One client does as it likes, and another has its echoes.
+/// Runs one client's attack while another client measures its echoes.
 fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
     let scene = Scene::start(lab);
     let mut stream = client::connect(scene.service);
@@ -104,7 +105,7 @@ fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
     eprintln!("{} echoes, half of them in {half:?}, all in {last:?}", echoes.len());
     assert!(half < ECHO, "half of {} echoes took more than {half:?}", echoes.len());
     assert!(last < LONGEST, "an echo took {last:?}");
-    // What the client leaves behind is taken apart beside the others, too.
+    // The router takes the client's remains apart beside the others, too.
     for _ in 0..20 {
         let took = echo_once(&mut stream).expect("the stream stays");
         assert!(took < LONGEST, "an echo took {took:?} afterwards");
@@ -116,7 +117,7 @@ fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
     );
 }
 
-/// Says the same until it is over.
+/// Sends the same bytes until the attack is over.
 fn repeat(mut stream: &TcpStream, over: &AtomicBool, said: &[u8]) {
     let block = said.repeat(BLOCK / said.len());
     while !over.load(Ordering::Relaxed) && stream.write_all(&block).is_ok() {}
@@ -126,8 +127,8 @@ fn say(mut stream: &TcpStream, said: &[u8]) {
     stream.write_all(said).expect("the router listens");
 }
 
-/// Receives from itself 400 messages that it does not settle, and says of all of them what it said
-/// before.
+/// Receives 400 messages from itself without a settlement, and repeats one disposition for all of
+/// them.
 fn dispositions(stream: &TcpStream, over: &AtomicBool) {
     say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
     for (handle, receiver) in [(0, true), (1, false), (2, false)] {
@@ -181,8 +182,8 @@ fn sessions(stream: &TcpStream, over: &AtomicBool) {
     repeat(stream, over, &[frame(1, &amqp::begin()), frame(1, &end)].concat());
 }
 
-/// Attaches many links that consume and produce for one address, and ends their session, again and
-/// again.
+/// Attaches many links that consume and produce for one address, ends their session, and repeats
+/// this.
 fn links(mut stream: &TcpStream, over: &AtomicBool) {
     say(stream, &amqp::opening("greedy"));
     let attach = |n: u32| frame(0, &amqp::attach(&n.to_string(), n, n.is_multiple_of(2), "greed"));

@@ -1,4 +1,4 @@
-//! The harness itself, without any router: what it measures with must not lose an octet.
+//! Tests of the harness itself, without a router: it must not lose a byte.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Octets no AMQP peer would send, on every kind of AMQP port: the connection ends, the router does
-//! not, and it needs no more memory than before.
+//! Bytes that no AMQP peer would send, on every kind of AMQP port. The connection ends, the router
+//! does not, and its memory stays bounded.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -50,7 +50,7 @@ enum Port {
 }
 
 const MIB: u64 = 1024 * 1024;
-/// What a router may grow by, whatever it is sent.
+/// Most bytes that a router may grow by, whatever it receives.
 const GROWTH: u64 = 48 * MIB;
 
 struct Target {
@@ -63,8 +63,8 @@ struct Target {
 }
 
 impl Target {
-    /// A router with a port of each kind, a good neighbor that serves `hello`, and a client that
-    /// has been served.
+    /// Starts a router with a port of each kind, a good neighbor that serves `hello`, and waits
+    /// until a client is served.
     fn start(lab: &Lab, kind: Kind) -> Self {
         let hello = Backend::start(Serve::Hello);
         let [clients, links, links_tls, service] =
@@ -93,8 +93,8 @@ impl Target {
         }
     }
 
-    /// Sends octets to a port and ends that half. The router must end its half, too. (The other
-    /// kind keeps some open.)
+    /// Sends bytes to a port and ends that half. Our router must end its half too; the other kind
+    /// keeps some open.
     fn tell(&mut self, lab: &Lab, port: Port, name: &str, octets: &[u8]) {
         let is_ours = self.router.kind.is_ours();
         let limit = if is_ours { wait::patience() } else { std::time::Duration::from_millis(300) };
@@ -104,7 +104,7 @@ impl Target {
             Port::LinksTls | Port::InsideTls => self.ports[2],
         };
         if !is_ours {
-            // What was said before may be ending it only now.
+            // An earlier input may end the router only at this point.
             wait::until("the other kind listens", wait::patience(), || {
                 self.survives("something before");
                 ports::listening(number).then_some(())
@@ -142,8 +142,8 @@ impl Target {
         assert!(answer.len() < 64 * 1024, "{name}: {} octets of answer", answer.len());
     }
 
-    /// Whether the router still runs; ours must. The other kind is known not to survive everything:
-    /// it is started again.
+    /// Returns true if the router still runs. Ours must; the other kind is started again, for it
+    /// does not survive everything.
     #[track_caller]
     fn survives(&mut self, name: &str) -> bool {
         if self.router.is_running() {
@@ -159,7 +159,7 @@ impl Target {
     #[track_caller]
     fn assert_unharmed(&mut self) {
         if !self.router.kind.is_ours() {
-            // What was sent last may still be ending it.
+            // The last input may end the router only at this point.
             client::hello_once(self.service);
             self.survives("something before");
             client::await_hello(self.service);
@@ -188,7 +188,7 @@ fn nonsense(lab: &Lab, kinds: [Kind; 1], port: Port) {
     target.assert_unharmed();
 }
 
-/// Everything wrong that has a name, then octets without sense.
+/// Returns every malformed input that has a name, then random bytes.
 fn cases() -> Vec<(String, Vec<u8>)> {
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |name: &str, octets: Vec<u8>| cases.push((name.to_owned(), octets));
@@ -435,7 +435,7 @@ fn properties(value: Vec<u8>) -> Vec<Vec<u8>> {
     fields
 }
 
-/// Lists in lists; each is as long as it says.
+/// Encodes nested lists, each with its correct length.
 fn nested(depth: usize) -> Vec<u8> {
     let mut octets = Vec::new();
     for level in 0..depth {
@@ -448,7 +448,7 @@ fn nested(depth: usize) -> Vec<u8> {
     octets
 }
 
-/// An array whose many elements take no space.
+/// Encodes an array with many elements that take no space.
 fn nothings() -> Vec<u8> {
     vec![0xf0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x40]
 }
@@ -550,7 +550,7 @@ fn links(count: u32) -> Vec<u8> {
         .collect()
 }
 
-/// What a client says that sends three messages.
+/// Encodes a client's whole conversation, in which it sends three messages.
 fn conversation() -> Vec<u8> {
     let messages = transfers(3);
     let begin = frame(0, &amqp::begin());
@@ -569,7 +569,7 @@ fn conversation() -> Vec<u8> {
     .concat()
 }
 
-/// A conversation in which single octets are wrong.
+/// Sends a conversation in which single bytes are wrong.
 fn damaged(lab: &Lab, kinds: [Kind; 1], port: Port) {
     let mut target = Target::start(lab, kinds[0]);
     let valid = conversation();
@@ -585,7 +585,7 @@ fn damaged(lab: &Lab, kinds: [Kind; 1], port: Port) {
     target.assert_unharmed();
 }
 
-/// A conversation that ends at any octet, by an end of stream and by a reset.
+/// Sends a conversation that ends at any byte, by an end of stream or a reset.
 fn cut(lab: &Lab, kinds: [Kind; 1]) {
     let mut target = Target::start(lab, kinds[0]);
     let valid = conversation();
@@ -606,8 +606,8 @@ fn cut(lab: &Lab, kinds: [Kind; 1]) {
     target.assert_unharmed();
 }
 
-/// Whoever connects and says nothing does not stay for ever: a handshake has ten seconds. (The
-/// other kind gives it all the time in the world unless it is configured otherwise.)
+/// A silent connection ends after ten seconds, the time of a handshake. The other kind gives it
+/// unlimited time by default.
 fn silence(lab: &Lab, kinds: [Kind; 1]) {
     let mut target = Target::start(lab, kinds[0]);
     let silent: Vec<TcpStream> =

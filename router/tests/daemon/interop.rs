@@ -1,4 +1,4 @@
-//! The same scenarios with an independent router at one end of the link, or in the middle.
+//! The common scenarios with an independent router at one end of the link, or in the middle.
 
 use Kind::{Ours, Peer};
 

@@ -1,4 +1,4 @@
-//! Routers that come, go and come back: what is offered meanwhile, and how they stop.
+//! Routers that start, stop and start again: their services meanwhile, and the order of their stop.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 const OURS: [Kind; 2] = [Ours, Ours];
-/// By when a router that was asked to stop has stopped.
+/// Time limit of a stop.
 const STOP: Duration = Duration::from_secs(8);
 
 placed!(listens_only_while_a_server_is_there, listens_only_while_served, OURS);
@@ -53,7 +53,7 @@ mod mixed {
     placed!(shares_with_a_peer_at_a_server, shares_between_sites, [Ours, Ours, Peer]);
 }
 
-/// Before somebody serves the address, and after the last who did is gone, clients are refused.
+/// The router refuses clients before the address has its first server and after the last has gone.
 fn listens_only_while_served(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start_unready(lab, kinds, PairOptions::default(), &[]);
     let port = pair.port("hello");
@@ -78,17 +78,17 @@ fn assert_refused(port: u16) {
     assert!(matches!(refused, Err(ErrorKind::ConnectionRefused)), "{refused:?}");
 }
 
-/// The servers' site is killed and started ten times, every other time again as soon as its link is
-/// up, within the second: its neighbor believes each of them, and calls work.
+/// The servers' site is killed and started ten times. Every other time this happens again within
+/// the second in which its link is up. Its neighbor accepts each instance, and calls work.
 fn restarted(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start(lab, kinds, PairOptions::relayed(), &[]);
     for round in 0..10 {
         let served = pair.hello().accepted();
         pair.south.kill();
         pair.south.start_again();
-        // The other kind cannot be told apart from what it was in the same second.
+        // The other kind cannot be told apart from its former instance of the same second.
         if round % 2 == 1 && kinds[1].is_ours() {
-            // Past the handshake, so that the neighbor has met this one, too.
+            // Past the handshake, so that the neighbor has met this instance too.
             let [from_south, to_south] = pair.relay().carried();
             pair.relay().await_carried([from_south + 4000, to_south + 4000]);
             pair.south.kill();
@@ -101,7 +101,7 @@ fn restarted(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// The site that others link to is started again: the others come back to it by themselves.
+/// The site that others link to is started again, and the others link to it again by themselves.
 fn neighbor_restarted_behind(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start(lab, kinds, PairOptions { data: 1, ..PairOptions::default() }, &[]);
     for _ in 0..3 {
@@ -111,8 +111,8 @@ fn neighbor_restarted_behind(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// A router that is asked to stop in the middle of streams ends in time and with success, and what
-/// it did not carry to the end is not taken for complete.
+/// A router under streams stops in time and with success. No end takes an incomplete stream for
+/// complete.
 fn stops_under_streams(lab: &Lab, kinds: [Kind; 2], stop_north: bool) {
     let [sink, source] = [Backend::start(Serve::Sink), Backend::start(Serve::Exchange(u64::MAX))];
     let mut pair = Pair::start(
@@ -164,7 +164,7 @@ fn stops_under_streams(lab: &Lab, kinds: [Kind; 2], stop_north: bool) {
     });
 }
 
-/// With nothing to wait for, a router stops without waiting.
+/// An idle router stops at once.
 fn stops_when_idle(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[]);
     let at_once = Duration::from_secs(3);
@@ -172,7 +172,8 @@ fn stops_when_idle(lab: &Lab, kinds: [Kind; 2]) {
     assert_stops(&mut pair.south, at_once);
 }
 
-/// Ends in time and with success. (The other kind ends in time, but may crash on the way out.)
+/// Asserts that a router stops in time and with success. The other kind stops in time, but may
+/// crash at the end.
 fn assert_stops(router: &mut Router, limit: Duration) {
     let status = router.terminate(limit);
     assert!(
@@ -182,8 +183,7 @@ fn assert_stops(router: &mut Router, limit: Duration) {
     );
 }
 
-/// A stream that ends soon after the router was asked to stop is carried to its end. (The other
-/// kind drops it.)
+/// A stopping router carries a stream that ends soon to its end. The other kind drops it.
 fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("echo", backend.port)]);
@@ -203,10 +203,10 @@ fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
     assert_eq!(pair.south.await_exit(STOP).code(), Some(0));
 }
 
-/// A stream whose server is still being dialed is a stream to wait for, too. (The other kind does
-/// not wait for streams.)
+/// A stopping router also waits for a stream whose server it still dials. The other kind waits for
+/// no stream.
 fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
-    // It takes connections and never answers in them: TLS does not come about.
+    // This server accepts connections and never answers, so TLS never comes about.
     let backend = Backend::start(Serve::Stall);
     let [link, port] = [ports::free(), ports::free()];
     let north =
@@ -227,8 +227,7 @@ fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
     assert_ne!(client::read_text(&mut stream).1, End::Open);
 }
 
-/// Whoever cannot wait for streams to end signals again. (The other kind does not wait for
-/// streams.)
+/// A second signal ends the wait for streams. The other kind waits for no stream.
 fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Sink);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
@@ -254,8 +253,8 @@ fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     );
 }
 
-/// Two sites serve one address; the third, where the clients are, shares its connections between
-/// them. When one of the two goes, the other serves all.
+/// Two sites serve one address, and the third, with the clients, shares its connections between
+/// them. After one of the two has gone, the other serves all.
 fn shares_between_sites(lab: &Lab, kinds: [Kind; 3]) {
     const CLIENTS: usize = 20;
     let servers = [Backend::start(Serve::Echo), Backend::start(Serve::Echo)];

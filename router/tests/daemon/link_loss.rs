@@ -76,9 +76,8 @@ mod mixed {
 
 const SOME: u64 = 4_000_000;
 
-/// The link is reset in the middle of an upload. Neither end may take it for complete: the client's
-/// router closes with an error, and so does the server's. (The other kind hands its server a clean
-/// end.)
+/// The link is reset during an upload. Neither end may take it for complete: both routers close
+/// with an error. The other kind gives its server a clean end.
 fn under_an_upload(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let backend = Backend::start(Serve::Sink);
     let pair = Pair::start(
@@ -100,8 +99,7 @@ fn under_an_upload_in_line(lab: &Lab, kinds: [Kind; 3]) {
     client::await_hello(line.port("hello"));
 }
 
-/// The link is reset in the middle of streams that go both ways and would go on for ever: both ends
-/// are told of an error.
+/// The link is reset during endless streams both ways. Both ends see an error.
 fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let line = Line::start(lab, kinds, data, &[("exchange", backend.port)]);
@@ -114,7 +112,7 @@ fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
         let client = exchange.join().expect("the client does not panic");
         for account in [client, backend.next_account()] {
             assert_eq!(account.wrong_at, None, "{account:?}");
-            // The socket tells whichever call comes first.
+            // The socket reports the error to the first call only.
             assert!(
                 account.saw_an_error(),
                 "an end takes what it sent and what came for all there is: {account:?}"
@@ -171,9 +169,8 @@ fn some_of(stream: &mut TcpStream) -> Check {
     check
 }
 
-/// The link is reset in the middle of a download: the client must not take it for complete. (Two
-/// routers of the other kind now and then stall such a download after 200 kB, before the link is
-/// touched, if they have data connections.)
+/// The link is reset during a download, and the client must not take it for complete. Two routers
+/// of the other kind with data connections sometimes stall it after 200 kB, before the reset.
 fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let pair = Pair::start(
@@ -205,7 +202,7 @@ fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
     client::await_hello(pair.port("hello"));
 }
 
-/// The servers' site vanishes under an upload, and comes back.
+/// The servers' site vanishes during an upload, and comes back.
 fn servers_site_killed(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Sink);
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
@@ -232,9 +229,9 @@ fn kill(pair: &mut Pair, side: Side) {
     }
 }
 
-/// The kernel kills a router (SIGKILL, as a lack of memory does) under a download: the client must
-/// not take it for complete, whichever router it was. The server has sent no end, and learns of the
-/// kill as soon as it writes.
+/// The kernel kills either router during a download, with SIGKILL as for a lack of memory. The
+/// client must not take the download for complete. The server has sent no end, and sees the kill at
+/// its next write.
 fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
     let backend = Backend::start(Serve::Exchange(u64::MAX));
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("source", backend.port)]);
@@ -252,7 +249,7 @@ fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
     assert!(server.saw_an_error(), "the server was not told: {server:?}");
 }
 
-/// The same under an upload: the server must not take what came for all there is.
+/// The same during an upload: the server must not take it for complete.
 fn killed_under_an_upload(lab: &Lab, kinds: [Kind; 2], side: Side) {
     let backend = Backend::start(Serve::Sink);
     let mut pair = Pair::start(lab, kinds, PairOptions::default(), &[("sink", backend.port)]);
@@ -286,8 +283,8 @@ fn again_and_again(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// The path carries nothing any more though nobody says so: the service is withdrawn after the
-/// neighbor's time, and is back when the path moves again. A stream that waits lives through it.
+/// The path carries nothing, and neither end gets an error. The service goes after the neighbor's
+/// time, and returns with the path. A waiting stream survives.
 fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, PairOptions::relayed(), &[("echo", backend.port)]);
@@ -308,11 +305,11 @@ fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     }
 }
 
-/// Both routers are stopped, as virtual machines are while they move or a snapshot is made, for
-/// longer than a neighbor and a connection may be silent. When they run again nothing is lost:
-/// neither has heard the other's silence.
+/// Both routers stop for longer than a neighbor and a connection may be silent, as virtual machines
+/// do during a move or a snapshot. Afterwards nothing is lost, for neither has heard the other's
+/// silence.
 fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
-    /// Seconds of silence that are allowed.
+    /// The allowed seconds of silence.
     const AGE: u64 = 8;
     let backend = Backend::start(Serve::Echo);
     let [links, port] = [ports::free(), ports::free()];
@@ -331,7 +328,7 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
         let mut octet = [0];
         stream.write_all(b"a").expect("the client's octet is taken");
         stream.read_exact(&mut octet).expect("the echo");
-        // Where this thread is held up, one of them listens alone, and loses the other rightly.
+        // If this thread is delayed, one router listens alone and rightly loses the other.
         let together = signal(&sites, Signal::STOP);
         wait::pause(Duration::from_secs(AGE + 2));
         if !(signal(&sites, Signal::CONT) && together) {
@@ -347,7 +344,7 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
     });
 }
 
-/// Sends a signal to both, and tells whether it came to both at the same time.
+/// Sends a signal to both, and returns true if both got it at the same time.
 fn signal(sites: &[Router; 2], signal: Signal) -> bool {
     let start = Instant::now();
     for site in sites {
@@ -356,8 +353,8 @@ fn signal(sites: &[Router; 2], signal: Signal) -> bool {
     start.elapsed() < Duration::from_millis(500)
 }
 
-/// Three sites, all linked. The one that let the others link to it goes away, for good: the other
-/// two go on.
+/// Three sites are all linked, and the one that the others link to goes for good. The other two go
+/// on.
 fn without_issuer(lab: &Lab, kinds: [Kind; 3]) {
     let mut triangle = Triangle::start(lab, kinds);
     triangle.issuer.kill();
@@ -371,8 +368,8 @@ fn without_issuer(lab: &Lab, kinds: [Kind; 3]) {
     assert!(ports::listening(triangle.port));
 }
 
-/// The cheap way breaks while all routers live: calls take the other way, and the service was known
-/// all the time.
+/// The cheap path breaks while all routers live. Calls take the other path, and the service stays
+/// known.
 fn with_a_broken_link(lab: &Lab, kinds: [Kind; 3]) {
     let triangle = Triangle::start(lab, kinds);
     triangle.relay.refuse(true);

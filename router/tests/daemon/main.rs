@@ -1,8 +1,8 @@
-//! Black-box tests of the daemon: real processes, real certificates, real sockets.
+//! Black-box tests of the daemon, with real processes, certificates and sockets.
 //!
-//! One program, one file for each theme; `support` holds what they are made of and explains the
-//! environment variables. A test that cannot run here says `skipped: NAME: REASON` on standard
-//! error and passes; `.ci/run` counts those lines.
+//! Each theme has one file. `support` holds the common parts and explains the environment
+//! variables. A test that cannot run here prints `skipped: NAME: REASON` on standard error and
+//! passes. `.ci/run` counts those lines.
 
 #[macro_use]
 #[path = "../support/mod.rs"]

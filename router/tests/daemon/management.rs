@@ -1,5 +1,5 @@
-//! The management node as its clients reach it, asked by qpid-proton: what it tells, and what it
-//! changes while the router runs. Skipped, and named, where qpid-proton is not there.
+//! The management node for qpid-proton clients: its responses, and changes of the running router.
+//! Without qpid-proton the tests are skipped and named.
 
 use std::io::Write;
 use std::time::Duration;
@@ -44,8 +44,8 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Sends requests, pairs of application properties and body, and gives their answers: status,
-    /// description, body.
+    /// Sends requests, pairs of application properties and body. Returns status, description and
+    /// body of each response.
     fn ask(&self, port: u16, address: &str, requests: Value) -> Vec<(i64, String, Value)> {
         let url = format!("amqp://127.0.0.1:{port}");
         let answers = self.python.run(self.lab, &["manage", &url, address, &requests.to_string()]);
@@ -69,7 +69,7 @@ impl Client<'_> {
         self.ask(port, address, json!([[properties, body]])).remove(0)
     }
 
-    /// The entities of a type, each as a map.
+    /// Returns the entities of a type, each as a map.
     fn query(&self, port: u16, address: &str, kind: &str) -> Vec<Value> {
         let (status, description, body) = self.one(
             port,
@@ -145,7 +145,7 @@ fn listeners(client: Client<'_>) {
         .map(|entity| entity["name"].clone())
         .collect();
     assert_eq!(names, ["clients", "other"]);
-    // Gone when the answer comes, and free for the next.
+    // The port is closed when the response arrives, and free for the next listener.
     let answers = client.ask(
         clients,
         LOCAL,
@@ -285,7 +285,7 @@ fn profiles(client: Client<'_>) {
     assert_eq!(statuses, [500, 201, 201, 200, 400, 200, 204, 500], "{answers:?}");
     assert_eq!(answers[0].1, "CError: Not found: sslProfile 'p' not found");
     assert_eq!(answers[5].2["certFile"], json!(certificate), "half done: {answers:?}");
-    // The listener has what it was made with.
+    // The listener keeps the certificates that it was created with.
     tls::connect(secure, &client.lab.identity("client"))
         .expect("TLS with a profile that was deleted");
 }
@@ -368,7 +368,7 @@ fn force(client: Client<'_>) {
 
 fn logs(client: Client<'_>) {
     let clients = ports::free();
-    // A log of the start-up configuration says where logs may be.
+    // A log of the start-up configuration decides which folder logs may be in.
     let log = json!({ "module": "POLICY", "enable": "info+", "outputFile": client.lab.path().join("policy.log") });
     let router =
         start(&Spec::new("north", Ours).clients(clients).entity("log", log), client.lab, clients);
@@ -463,7 +463,7 @@ fn everything(client: Client<'_>) {
     {
         assert!(!client.query(clients, LOCAL, kind).is_empty(), "{kind}");
     }
-    // By the names that it has in C routers.
+    // The node has these names in C routers too.
     for address in ["_local/$_management_internal", "_topo/0/north/$management"] {
         assert!(!client.query(clients, address, "router").is_empty(), "{address}");
     }

@@ -1,5 +1,5 @@
-//! The memory that a router holds for its peers has a ceiling: whoever takes more is held back,
-//! refused or reset, and the others are served.
+//! The ceiling of the memory that a router holds for its peers. It delays, refuses or resets those
+//! that take more, and serves the others.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -14,22 +14,22 @@ use crate::support::{Backend, Kind, Lab, Scene, Spec, client, ports};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What the routers of these tests may hold for their peers.
+/// Most bytes that the routers of these tests hold for their peers.
 const CEILING: u64 = 64 * MIB;
 
-/// What they may grow by.
+/// Most bytes that they may grow by.
 const LIMIT: u64 = CEILING + CEILING / 4;
 
-/// How long an attacker waits before it takes it that the router wants no more from it.
+/// Time after which an attacker concludes that the router takes no more.
 const HELD_BACK: Duration = Duration::from_millis(300);
 
-/// Starts a scene whose router has a small ceiling.
+/// Starts a scene with a small ceiling.
 fn start(lab: &Lab) -> Scene {
     Scene::start(lab, |spec| spec.ceiling(CEILING))
 }
 
 /// Asserts that the ceiling held, that the service answers, and that another client is served: a
-/// message passes from one link of its to another.
+/// message passes between two of its links.
 #[track_caller]
 fn assert_unharmed(scene: &Scene) {
     scene.assert_serves();
@@ -47,7 +47,7 @@ fn assert_unharmed(scene: &Scene) {
     assert_bounded(&scene.router, scene.resident, LIMIT);
 }
 
-/// The head of a transfer, of delivery `id` on the link of `handle`.
+/// Encodes the head of a transfer for delivery `id` on the link of `handle`.
 fn transfer(handle: u32, id: u32, more: bool) -> Vec<u8> {
     performative(
         code::TRANSFER,
@@ -62,19 +62,19 @@ fn transfer(handle: u32, id: u32, more: bool) -> Vec<u8> {
     )
 }
 
-/// What a router has said to an attacker.
+/// The router's frames, as far as an attacker needs them.
 #[derive(Default)]
 struct Heard {
-    /// Of each channel: transfers that may have been sent in all.
+    /// For each channel: transfers that the router allows in all.
     windows: Vec<u32>,
-    /// Links that were given credit, or refused.
+    /// Links with credit, and refused links.
     answered: usize,
-    /// What came last.
+    /// The last bytes.
     words: VecDeque<u8>,
     ended: bool,
 }
 
-/// A client that heeds the windows of its sessions, and says all that they let it say.
+/// A client that respects the windows of its sessions, and uses them to the full.
 struct Attacker {
     stream: TcpStream,
     heard: Arc<(Mutex<Heard>, Condvar)>,
@@ -104,13 +104,13 @@ impl Attacker {
         self.say(&frame(channel, &performative(code::BEGIN, &windows)));
     }
 
-    /// Returns whether the router took it.
+    /// Sends bytes. Returns false if the router does not take them.
     fn say(&mut self, octets: &[u8]) -> bool {
         self.stream.write_all(octets).is_ok()
     }
 
-    /// Sends a transfer with payload once the window of its session lets it. Returns whether that
-    /// was before long.
+    /// Sends a transfer with payload once its session's window allows it. Returns false if that
+    /// takes too long.
     fn transfer(&mut self, channel: u16, head: &[u8], payload: &[u8]) -> bool {
         let at = usize::from(channel);
         let (heard, changed) = &*self.heard;
@@ -126,7 +126,7 @@ impl Attacker {
         self.say(&frame(channel, &[head, payload].concat()))
     }
 
-    /// Waits until so many links have credit or are refused, or the router says nothing for a
+    /// Waits until so many links have credit or are refused, or the router stays silent for a
     /// while.
     fn await_credit(&self, links: usize) {
         let (heard, changed) = &*self.heard;
@@ -165,7 +165,7 @@ fn contains(octets: &[u8], words: &[u8]) -> bool {
     octets.windows(words.len()).any(|window| window == words)
 }
 
-/// Reads a router's frames to their end, and notes what they say of windows.
+/// Reads a router's frames to the end, and records the windows in them.
 fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
     let (mut octets, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
@@ -202,7 +202,7 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
                     (code::FLOW, [next, window, ..]) => Some(next.wrapping_add(*window)),
                     _ => None,
                 };
-                // A flow that is about a link has seven fields and more.
+                // A flow of a link has at least seven fields.
                 let of_link = octets.get(13).is_some_and(|fields| *fields >= 7);
                 heard.answered +=
                     usize::from(code == code::DETACH || code == code::FLOW && of_link);
@@ -220,7 +220,7 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
     shared.1.notify_all();
 }
 
-/// A performative's code and its first fields, as far as they are small integers.
+/// Returns a performative's code and its first fields, as far as they are small integers.
 fn fields(body: &[u8]) -> Option<(u8, Vec<u32>)> {
     let [0, 0x53, code, list, rest @ ..] = body else { return None };
     let mut rest = rest.get(if *list == 0xc0 { 2 } else { 8 }..)?;
@@ -239,7 +239,7 @@ fn fields(body: &[u8]) -> Option<(u8, Vec<u32>)> {
     Some((*code, fields))
 }
 
-/// Five thousand links, and on each a message whose head never ends.
+/// Five thousand links, each with a message whose head never ends.
 #[test]
 fn heads_that_never_end() {
     const LINKS: u32 = 5_000;
@@ -265,7 +265,7 @@ fn heads_that_never_end() {
     let attaches: Vec<u8> = (0..LINKS).flat_map(attach).collect();
     attacker.say(&attaches);
     attacker.await_credit(LINKS as usize);
-    // A map of application properties that is longer than all that comes of it.
+    // A map of application properties that is longer than everything that follows.
     let head = [
         &[0, 0x53, 0x74, 0xd1][..],
         &300_000_u32.to_be_bytes(),
@@ -290,7 +290,7 @@ fn heads_that_never_end() {
     assert_unharmed(&scene);
 }
 
-/// Messages for somebody who never takes them, by many connections and by many sessions of one.
+/// Messages for a receiver that never takes them, by many connections and by many sessions of one.
 #[test]
 fn queues_that_nobody_empties() {
     let lab = Lab::new("queues_that_nobody_empties");
@@ -330,15 +330,15 @@ fn queues_that_nobody_empties() {
             });
         }
         attackers.push(attacker);
-        // Who says nothing is ended before long.
+        // The router soon ends silent connections.
         idler.say(&frame(0, &[]));
     }
     println!("{} MiB were taken", sent / MIB);
     assert_unharmed(&scene);
 }
 
-/// Who was held back because nobody took what it had sent goes on, on the links and in the session
-/// that it has, once somebody does.
+/// The router held a sender back because no receiver took its messages. Once one does, the sender
+/// goes on with the same links and session.
 #[test]
 fn who_was_held_back_goes_on() {
     // Twice an allowance.
@@ -394,8 +394,8 @@ fn long_names_and_addresses() {
     assert_unharmed(&scene);
 }
 
-/// Eighty clients of one service that download and read nothing: they are reset as memory becomes
-/// short, and nobody else waits.
+/// Eighty clients of one service download and read nothing. The router resets them when memory is
+/// short, and others do not wait.
 #[test]
 fn downloads_that_nobody_reads() {
     const CLIENTS: usize = 80;

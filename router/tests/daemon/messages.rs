@@ -1,5 +1,5 @@
-//! Messages of AMQP clients, by qpid-proton: through one router, through two of ours, and through
-//! one of ours and one of another kind.
+//! Messages of qpid-proton clients: through one router, through two of ours, and through one of
+//! ours and one of another kind.
 
 use std::process::Command;
 
@@ -8,21 +8,22 @@ use serde_json::{Value, json};
 
 use crate::support::{Kind, Lab, Router, Spec, peers, ports, wait};
 
-/// Two routers with a listener for clients each, joined in clear; or one, where both are the same.
+/// Two routers, joined in clear text, each with a listener for clients. Both may be the same
+/// router.
 struct Routers {
     python: String,
     running: Vec<Router>,
     urls: [String; 2],
 }
 
-/// How two routers are joined.
+/// The way in which two routers are joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Joined {
     /// Both are interior routers.
     Interior,
-    /// The second, where receivers are, is an edge router.
+    /// The second is an edge router with the receivers.
     ToEdge,
-    /// The second is an edge router, and senders are there.
+    /// The second is an edge router with the senders.
     FromEdge,
     /// Both are edge routers.
     Beside,
@@ -63,7 +64,7 @@ impl Routers {
         }
         let routers = Self { python, running, urls };
         if kinds.len() > 1 {
-            // The way is there once a message finds it.
+            // The route exists once a message finds it.
             wait::until("the routers know each other", wait::patience(), || {
                 (routers.run(&["unknown-to", "ready"])["found"] == true).then_some(())
             });
@@ -114,7 +115,7 @@ pub(crate) fn run(python: &str, urls: &[String; 2], arguments: &[&str]) -> Value
     result
 }
 
-/// The other kind leaves large messages where they are, between edge routers.
+/// Between edge routers, the other kind does not forward large messages.
 fn small_messages_between_edge_routers(lab: &Lab, kinds: [Kind; 2]) {
     let Some(python) =
         peers::needs("messages::small_messages_between_edge_routers", "SKROUTERD_PYTHON")
@@ -198,7 +199,7 @@ macro_rules! scenarios {
 scenarios! {
     every_message_arrives: |routers: &Routers| {
         assert_eq!(routers.carry("closest.one", 500, 100, 1), [500]);
-        // A C router ends a connection of which it holds more than 4 MiB unread, a sender's too.
+        // A C router ends a connection with more than 4 MiB unread, a sender's connection included.
         let size = if routers.running[0].kind.is_ours() { 3_000_000 } else { 1_300_000 };
         assert_eq!(routers.carry("any", 3, size, 1), [3]);
     };

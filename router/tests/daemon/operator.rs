@@ -1,5 +1,4 @@
-//! What an operator sees of a router: refusals one by one, ports that are held, reasons of links,
-//! reloads, and the figures.
+//! An operator's view of a router: refusals, ports in use, reasons of links, reloads, and figures.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -29,7 +28,7 @@ placed!(an_edge_router_tells_which_uplink_is_in_use, uplinks, [Ours]);
 placed!(counters_move_with_traffic, counters, [Ours]);
 placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
 
-/// A router with an admin socket where the test can find it.
+/// A router with an admin socket that the test can find.
 pub(crate) struct Watched {
     pub(crate) router: Router,
     socket: PathBuf,
@@ -50,15 +49,15 @@ impl Watched {
         command.output().expect("skup starts")
     }
 
-    /// What the command prints as JSON.
+    /// Runs the command and returns its output as JSON.
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.skup(&[arguments, &["--json"]].concat());
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
     }
 
-    /// Waits until the link that is configured here is not connected for this kind of reason, and
-    /// gives its words back.
+    /// Waits until the configured link is not connected for this kind of reason, and returns the
+    /// reason's text.
     #[track_caller]
     fn await_reason(&self, kind: &str) -> String {
         wait::until(
@@ -88,7 +87,7 @@ impl Watched {
     }
 }
 
-/// An HTTP listener for metrics.
+/// Adds an HTTP listener for metrics.
 fn web(spec: Spec, port: u16) -> Spec {
     spec.entity(
         "listener",
@@ -96,7 +95,7 @@ fn web(spec: Spec, port: u16) -> Spec {
     )
 }
 
-/// One figure of the page; labels are part of the name.
+/// Returns one figure of the page. Labels are part of the name.
 fn metric(page: &str, name: &str) -> u64 {
     let figure = page
         .lines()
@@ -113,8 +112,8 @@ fn metrics(port: u16) -> String {
     page
 }
 
-/// A port held by another process is told once in the log and in the status as long as it is, and
-/// opened once it is free; so for a service's port, and nothing else waits for it.
+/// Another process holds a port. The log reports it once, and the status for as long as it lasts.
+/// The router opens the port once it is free, a service's port too, and nothing else waits for it.
 fn held_port(lab: &Lab, _: [Kind; 1]) {
     let hello = Backend::start(Serve::Hello);
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -146,7 +145,7 @@ fn held_port(lab: &Lab, _: [Kind; 1]) {
         .filter(|line| line.contains(name) && line.contains("held by another"))
         .count();
     assert_eq!(lines, 1, "{}", site.router.log());
-    // A port for AMQP is what the router is for: without it, it does not start.
+    // The port for AMQP is the router's purpose: without it the router does not start.
     let held = TcpListener::bind("127.0.0.1:0").expect("a port");
     let without = Spec::new("without", Ours)
         .clients(held.local_addr().expect("an address").port())
@@ -166,8 +165,8 @@ fn stranger(lab: &Lab) -> Identity {
     Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
 }
 
-/// Several wrong clients one after the other: none hides another's line, and each is counted by its
-/// reason.
+/// Several wrong clients, one after the other. Each has its own log line, and its reason is
+/// counted.
 fn refusals(lab: &Lab, _: [Kind; 1]) {
     let [links, page] = [ports::free(), ports::free()];
     let spec = web(Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links), page);
@@ -189,7 +188,7 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
     let mut clear = client::connect(links);
     let (answer, ended) = tls::ask(&mut clear, amqp::HEADER);
     assert!(ended, "the connection is still open");
-    // Who speaks AMQP in clear can read why not.
+    // A client that speaks AMQP in clear text can read the reason.
     assert!(answer.windows(11).any(|window| window == b"amqp:connec"), "{answer:02x?}");
     site.router.await_log(&["failed", "Client connection unencrypted", "127.0.0.1:"]);
     for reason in ["no_certificate", "expired", "unknown_ca", "plain_text"] {
@@ -200,7 +199,7 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
     assert_eq!(site.json(&["connection", "list"]), json!([]), "something of it reached the router");
 }
 
-/// Whoever looks whether a port is open is no event.
+/// A check whether a port is open is no event.
 fn probe(lab: &Lab, _: [Kind; 1]) {
     let [clients, links, page] = [ports::free(), ports::free(), ports::free()];
     let spec = Spec::new("probed", Ours)
@@ -212,7 +211,7 @@ fn probe(lab: &Lab, _: [Kind; 1]) {
         site.router.await_port(port);
         assert!(ports::listening(port));
     }
-    // A refusal behind the probes on the same ports: once its line is there, theirs would be.
+    // A refusal follows the probes on the same ports. Once its line is there, theirs would be too.
     for port in [clients, links] {
         let mut stream = client::connect(port);
         let (_, ended) = tls::ask(&mut stream, b"GET / HTTP/1.1\r\n\r\n");
@@ -223,7 +222,7 @@ fn probe(lab: &Lab, _: [Kind; 1]) {
     assert_eq!(failures, 2, "{}", site.router.log());
 }
 
-/// A client that says nothing is refused after `initialHandshakeTimeoutSeconds`, and that is told.
+/// The router refuses a silent client after `initialHandshakeTimeoutSeconds`, and reports it.
 fn silence(lab: &Lab, _: [Kind; 1]) {
     let [clients, page] = [ports::free(), ports::free()];
     let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients, "role": "normal",
@@ -247,8 +246,8 @@ fn silence(lab: &Lab, _: [Kind; 1]) {
     );
 }
 
-/// SIGHUP: who connects afterwards is shown the new certificate, a link that stands stays, and a
-/// pair of files that does not fit changes nothing.
+/// SIGHUP: later clients see the new certificate, and an open link stays. A pair of files that does
+/// not fit changes nothing.
 fn reload(lab: &Lab, _: [Kind; 1]) {
     let identity = lab.identity("north");
     let (certificate, key) = identity.own.clone().expect("a certificate");
@@ -284,12 +283,12 @@ fn reload(lab: &Lab, _: [Kind; 1]) {
     assert_eq!(south.await_active()["since"], since, "the link was lost");
 }
 
-/// A port where everybody is told the same and sent away.
+/// Opens a port that sends the same bytes to each client and closes.
 fn answering(words: &[u8]) -> u16 {
     answering_and_telling(words).0
 }
 
-/// The same, and when somebody came.
+/// Opens such a port, and reports the time of each client.
 fn answering_and_telling(words: &[u8]) -> (u16, mpsc::Receiver<Instant>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -306,8 +305,7 @@ fn answering_and_telling(words: &[u8]) -> (u16, mpsc::Receiver<Instant>) {
     (port, told)
 }
 
-/// Every counterpart that is not what it should be has its reason, in words that name what to
-/// change.
+/// Every wrong counterpart has its reason, in words that name the thing to change.
 fn reasons(lab: &Lab, _: [Kind; 1]) {
     let good = lab.identity("good");
     let [links, clients, plain] = [ports::free(), ports::free(), ports::free()];
@@ -366,7 +364,7 @@ fn reasons(lab: &Lab, _: [Kind; 1]) {
     assert!(north.router.is_running());
 }
 
-/// A new trouble of a link is a new line, though the former was told a moment ago.
+/// A new failure of a link is a new log line, even right after another.
 fn changed_trouble(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
     let site = Watched::start(lab, &Spec::new("south", Ours).link_plain("link1", port, 1));
@@ -379,8 +377,8 @@ fn changed_trouble(lab: &Lab, _: [Kind; 1]) {
     assert_eq!(lines, 1, "{}", site.router.log());
 }
 
-/// A peer that closes the connection with an error is not asked again at once: it has said what it
-/// will not have.
+/// The router does not reconnect at once to a peer that closed with an error, for the peer has
+/// refused it.
 fn closed_with_error(lab: &Lab, _: [Kind; 1]) {
     let mechanisms = amqp::performative(amqp::code::SASL_MECHANISMS, &[amqp::symbol("ANONYMOUS")]);
     let outcome = amqp::performative(amqp::code::SASL_OUTCOME, &[amqp::ubyte(0)]);
@@ -406,8 +404,7 @@ fn closed_with_error(lab: &Lab, _: [Kind; 1]) {
     assert!(pause >= Duration::from_secs(2), "again after {pause:?}");
 }
 
-/// A router that stops closes its links without an error, so that they are there again as soon as
-/// it is.
+/// A stopping router closes its links without an error, so they are back as soon as it is.
 fn stopped_neighbor(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
     let mut north = Spec::new("north", Ours).links_plain(port).start(lab);
@@ -422,7 +419,7 @@ fn stopped_neighbor(lab: &Lab, _: [Kind; 1]) {
     south.await_active();
 }
 
-/// The metrics that a service moves, at each router on its way.
+/// A service moves these metrics at each router on its path.
 fn counters(lab: &Lab, _: [Kind; 1]) {
     let echo = Backend::start(Serve::Echo);
     let nobody = ports::free();
@@ -462,7 +459,7 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
         await_metric(page, &service("connections_open", side, ""), 1);
         await_metric(page, &service("octets_total", side, ",way=\"in\""), 5);
         await_metric(page, &service("octets_total", side, ",way=\"out\""), 5);
-        // The control links and the two of the service connection.
+        // The control links, and the two links of the service connection.
         await_metric(page, "qdr_links_total", 4);
     }
     await_metric(1, "qdr_amqp_service_connections", 2);
@@ -482,8 +479,8 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
     });
 }
 
-/// One line with file, entity and attribute; exit status 1; neither port nor admin socket was made,
-/// and a log file only to say the same.
+/// A bad configuration ends the router with exit status 1 and one line with file, entity and
+/// attribute. It has opened no port and no admin socket, and a log file only for that line.
 fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
     let good = lab.identity("good");
     let (certificate, key) = good.own.clone().expect("a certificate");
@@ -568,8 +565,8 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
     }
 }
 
-/// Two uplinks: one is in use, the other stands by, which is as good; and a service beyond is seen
-/// where its way begins.
+/// Of two uplinks one is in use and the other stands by, which also counts as good. The status
+/// shows a service beyond where its path begins.
 fn uplinks(lab: &Lab, _: [Kind; 1]) {
     let hello = Backend::start(Serve::Hello);
     let [first, second, port] = [ports::free(), ports::free(), ports::free()];

@@ -1,5 +1,4 @@
-//! Crowds that hold places: what they may have is bounded, and those with something to do still get
-//! in.
+//! Crowds that hold places. Their share is bounded, and clients with work still get in.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -32,7 +31,7 @@ fn web(spec: Spec, port: u16) -> Spec {
     )
 }
 
-/// Asks for `/healthz` as a kubelet does. Panics when it would restart the router.
+/// Asks for `/healthz` as a kubelet does. Panics where the kubelet would restart the router.
 #[track_caller]
 fn probe(port: u16) {
     let mut stream = client::connect(port);
@@ -45,7 +44,7 @@ fn probe(port: u16) {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("OK\n"), "{answer}");
 }
 
-/// Whether the router answers an opening with an open, as long as the stream's reads may take.
+/// Returns true if the router answers an opening with an open, within the stream's read time limit.
 fn opens(stream: &mut TcpStream) -> bool {
     let mut heard = Vec::new();
     let mut buffer = [0; 4096];
@@ -68,7 +67,7 @@ fn silent_probes(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
     let router = web(Spec::new("north", Ours), port).start(lab);
     router.await_port(port);
-    // Some say nothing, some begin a request and never end it.
+    // Some send nothing, and some begin a request and never end it.
     let mut crowd = Vec::new();
     for number in 0..100 {
         let source = if number % 2 == 0 { Ipv4Addr::LOCALHOST } else { OTHER };
@@ -82,7 +81,7 @@ fn silent_probes(lab: &Lab, _: [Kind; 1]) {
     while begun.elapsed() < Duration::from_millis(1500) {
         probe(port);
     }
-    // Who says nothing is not kept for long.
+    // Silent connections do not stay for long.
     for mut stream in crowd {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
@@ -100,7 +99,7 @@ fn silent_sockets(lab: &Lab, _: [Kind; 1]) {
     router.await_port(links);
     let mut crowd = Vec::new();
     for port in [clients, links] {
-        // The first begin to speak, the others say nothing.
+        // The first begin to speak, the others stay silent.
         for number in 0..1300 {
             let mut stream = client::connect_from(OTHER, port).expect("connected");
             if number < 200 {
@@ -136,7 +135,7 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
         assert!(answer.status.success(), "{answer:?}");
     }
     drop(silent);
-    // None of them was lost: who waited is served as others leave, wherever it is to live.
+    // No client was lost: each waiting one is served as others leave, on any shard.
     for mut stream in crowd.into_iter().skip(1) {
         assert!(opens(&mut stream), "a client that was accepted got no answer");
     }
@@ -150,7 +149,7 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
     assert!(site.router.is_running());
 }
 
-/// The beginning of a client with a password.
+/// Encodes the beginning of a client with a password.
 fn login(user: &str, password: &str) -> Vec<u8> {
     let response = format!("\0{user}\0{password}");
     let init = performative(code::SASL_INIT, &[symbol("PLAIN"), binary(response.as_bytes())]);
@@ -188,12 +187,12 @@ fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
         })
         .collect();
     let took = right();
-    // It waits for the check that is being made, at most.
+    // It waits for the check in progress at most.
     assert!(
         took < 4 * alone + Duration::from_secs(1),
         "a right password took {took:?}, and {alone:?} alone"
     );
-    // Beside the guesser it is a matter of tries, and of few.
+    // Beside the guesser it needs a few tries.
     let opened = wait::attempt(wait::patience(), || {
         let mut stream = client::connect_from(OTHER, port).ok()?;
         stream.write_all(&login("alice", "wonder")).ok()?;

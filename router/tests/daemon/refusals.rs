@@ -1,5 +1,5 @@
-//! Who may not link: refused before anything of it reaches the routing, told to the operator, and
-//! nobody else is hurt.
+//! Sites that may not link. The router refuses them before they reach the routing, reports them to
+//! the operator, and harms no other link.
 
 use std::io::{Read, Write};
 
@@ -117,7 +117,7 @@ enum Refused {
     No,
 }
 
-/// Whose log says why there is no link.
+/// The site that logs why there is no link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Teller {
     North,
@@ -157,7 +157,7 @@ fn common_name(name: &'static str) -> impl Fn(&Lab) -> Identity {
     }
 }
 
-/// Signed by another authority, trusting ours: it is for the other side to refuse.
+/// Returns a certificate of another authority with trust in ours, so that the other side refuses.
 fn other_authority(lab: &Lab) -> Identity {
     Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
 }
@@ -168,7 +168,7 @@ struct Site {
     port: u16,
 }
 
-/// A site with a port for links, and a good neighbor that serves `hello` over it.
+/// Starts a site with a port for links and a service at `port`.
 fn site(lab: &Lab, kind: Kind, identity: &Identity) -> Site {
     let [link, port] = [ports::free(), ports::free()];
     let north = Spec::new("north", kind)
@@ -180,7 +180,7 @@ fn site(lab: &Lab, kind: Kind, identity: &Identity) -> Site {
     Site { north, link, port }
 }
 
-/// A TLS client with some identity: let in or refused, and a refusal is logged with the client's
+/// A TLS client with some identity is admitted or refused. The log has a refusal with the client's
 /// address.
 fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(&Lab) -> Identity) {
     let hello = Backend::start(Serve::Hello);
@@ -190,7 +190,7 @@ fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(
     let _neighbor = neighbor.tcp_connector("hello", hello.port).start(lab);
     client::await_hello(site.port);
     let identity = identity(lab);
-    // An expired certificate is nothing a correct client would show, but its key can still be used.
+    // A correct client would not show an expired certificate, but its key still works.
     match tls::connect(site.link, &identity) {
         Ok(mut stream) if refused == Refused::No => {
             stream.write_all(amqp::SASL_HEADER).expect("a good client is heard");
@@ -214,7 +214,7 @@ fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(
     );
 }
 
-/// Something other than TLS on a port that requires it.
+/// Sends something other than TLS to a port that requires it.
 fn in_clear(lab: &Lab, kinds: [Kind; 1], octets: &[u8]) {
     let site = site(lab, kinds[0], &lab.identity("north"));
     let mut stream = client::connect(site.link);
@@ -222,7 +222,7 @@ fn in_clear(lab: &Lab, kinds: [Kind; 1], octets: &[u8]) {
     let (answer, ended) = tls::ask(&mut stream, octets);
     assert!(ended, "the connection is still open");
     assert!(answer.len() < 1024);
-    // Condition and reason may be told in an AMQP close, but no performative of a session may come.
+    // An AMQP close may give condition and reason, but no performative of a session may come.
     assert!(
         !answer.windows(3).any(|window| window == [0x00, 0x53, amqp::code::BEGIN]),
         "a session in clear: {answer:02x?}"
@@ -231,7 +231,7 @@ fn in_clear(lab: &Lab, kinds: [Kind; 1], octets: &[u8]) {
     assert!(site.north.is_running());
 }
 
-/// Two sites with such certificates find each other.
+/// Two sites with these certificates link.
 fn links(
     lab: &Lab,
     kinds: [Kind; 2],
@@ -245,7 +245,7 @@ fn links(
     client::await_hello(site.port);
 }
 
-/// Two sites with such certificates do not, one of them says why, and a third with a good
+/// Two sites with these certificates do not link, and one of them reports why. A third with a good
 /// certificate still links.
 fn no_link(
     lab: &Lab,

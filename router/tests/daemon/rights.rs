@@ -1,4 +1,4 @@
-//! Who may manage a router, by which listener, and how far.
+//! The rights to manage a router, by listener and by operation.
 
 use serde_json::json;
 use skupper_proto::management::{Request, Status};
@@ -37,8 +37,8 @@ fn a_listener_decides_what_its_clients_may_manage() {
         assert_eq!(status, 403, "{text}");
         let query = Request::query(Some("io.skupper.router.listener"), &["name"]);
         assert_eq!(client.ask(query, Status::OK).is_ok(), reads);
-        // Whatever the address looks like, nothing goes on to the other router, which would not
-        // know whom to refuse.
+        // In every spelling the request stops here, for the other router could not tell which
+        // client to refuse.
         for address in [
             there,
             "amqp:/_topo/0/south/$management",
@@ -136,7 +136,7 @@ fn files_of_requests_stay_where_the_operators_are() {
     assert!(text.contains("outputFile") && !aside.exists(), "{text}");
     let (_, text) = client.refusal(create("sslProfile", "p", &[("certFile", "/etc/shadow")]));
     assert!(text.contains("certFile '/etc/shadow'"), "{text}");
-    // Beside the configuration, as controllers have them.
+    // Beside the configuration, where controllers put them.
     let (certificate, key) = identity.own.expect("a certificate");
     let [trusted, certificate, key] =
         [identity.trusted, certificate, key].map(|file| file.display().to_string());

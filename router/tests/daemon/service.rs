@@ -1,4 +1,4 @@
-//! A service carried from one site to another: what clients and servers see of each other.
+//! A service carried from one site to another, as clients and servers see it.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -95,8 +95,7 @@ placed!(
 placed!(connections_balance_over_servers_of_a_site, |lab: &Lab, kinds| balance(lab, kinds), OURS);
 placed!(more_addresses_than_a_message_has_head, addresses_told_at_once, OURS);
 
-/// A router that comes later is told in one message of all addresses that there are: here of 375
-/// KB.
+/// A router that comes later gets all addresses in one message, here of 375 KB.
 fn addresses_told_at_once(lab: &Lab, [north, south]: [Kind; 2]) {
     let hello = Backend::start(Serve::Hello);
     let [links, service] = [ports::free(), ports::free()];
@@ -113,7 +112,7 @@ fn addresses_told_at_once(lab: &Lab, [north, south]: [Kind; 2]) {
     client::await_hello(service);
 }
 
-/// A link that the clients' site opens.
+/// Returns options for a link that the clients' site opens.
 pub(crate) fn opened_by_north() -> PairOptions {
     PairOptions { connector: Side::North, ..Default::default() }
 }
@@ -140,13 +139,13 @@ fn hello_at(port: u16) {
     });
 }
 
-/// As [`hello`], over a site in the middle.
+/// The same as [`hello`], with a site in the middle.
 pub(crate) fn hello_in_line(lab: &Lab, kinds: [Kind; 3], data: u8) {
     let line = Line::start(lab, kinds, data, &[]);
     hello_at(line.port("hello"));
 }
 
-/// The client ends its half; the server still answers all of it and then ends, too.
+/// The client ends its half. The server still answers everything, and then ends too.
 pub(crate) fn echo(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, options, &[("echo", backend.port)]);
@@ -157,7 +156,7 @@ pub(crate) fn echo(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     }
 }
 
-/// More than any window, then the end of the client's half, then the answer.
+/// A request larger than any window, then the end of the client's half, then the answer.
 pub(crate) fn upload(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SIZE: u64 = 5_000_000;
     let backend = Backend::start(Serve::Sink);
@@ -170,7 +169,7 @@ pub(crate) fn upload(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     assert_eq!((account.received, account.wrong_at, account.end), (SIZE, None, End::Clean));
 }
 
-/// The server ends its half at once; the client sees that, and what it sends later still arrives.
+/// The server ends its half at once. The client sees that, and its later bytes still arrive.
 pub(crate) fn server_ends_first(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SIZE: u64 = 3_000_000;
     let backend = Backend::start(Serve::EndsFirst);
@@ -183,8 +182,8 @@ pub(crate) fn server_ends_first(lab: &Lab, kinds: [Kind; 2], options: PairOption
     assert_eq!((account.received, account.wrong_at, account.end), (SIZE, None, End::Clean));
 }
 
-/// Nobody listens where the service is said to be: the client is accepted, then closed, having read
-/// nothing.
+/// No server listens at the service's port. The router accepts the client, then closes, and the
+/// client has read nothing.
 pub(crate) fn refused(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let pair = Pair::start(lab, kinds, options, &[("nobody", ports::free())]);
     for _ in 0..5 {
@@ -198,7 +197,7 @@ pub(crate) fn refused(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// The server resets the connection on the client's first octets.
+/// The server resets the connection on the client's first bytes.
 pub(crate) fn server_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::ResetAfter(10));
     let pair = Pair::start(lab, kinds, options, &[("reset", backend.port)]);
@@ -210,7 +209,7 @@ pub(crate) fn server_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// The server sends a part of its answer, then resets: the client must not take the part for the
+/// The server sends a part of its answer, then resets. The client must not take the part for the
 /// whole.
 pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SIZE: u64 = 1_500_000;
@@ -225,9 +224,8 @@ pub(crate) fn server_reset_sending(lab: &Lab, kinds: [Kind; 2], options: PairOpt
     pair.assert_hello();
 }
 
-/// A server that wants no more of a request says why and goes away, with octets of the client
-/// unread: the reset that makes of it must not overtake the words, in the routers no more than in
-/// TCP.
+/// A server refuses the rest of a request with a text, and closes with unread bytes of the client.
+/// That causes a reset, which must not overtake the text, neither in TCP nor in the routers.
 fn refusal_before_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Refuses(REFUSAL));
     let pair = Pair::start(lab, kinds, options, &[("refusing", backend.port)]);
@@ -248,21 +246,21 @@ fn hear_refusals(port: u16) {
         let mut stream = client::connect(port);
         let mut outgoing = stream.try_clone().expect("a second handle of the socket");
         std::thread::scope(|scope| {
-            // Every other client is still sending when the reset comes.
+            // Every other client is still sending when the reset arrives.
             let request = if round % 2 == 0 { 1000 } else { 4 << 20 };
             let writer = scope.spawn(move || client::send(&mut outgoing, request, |_| {}));
             let mut check = Check::default();
             let end = client::drain(&mut stream, &mut check);
             assert_eq!((check.received(), check.wrong_at()), (REFUSAL, None), "round {round}");
-            // A socket tells of its reset once, to the reader or to the writer.
+            // A socket reports its reset once, either to the reader or to the writer.
             let (_, refused) = writer.join().expect("the writer does not panic");
             assert!(end == End::Reset || refused.is_some(), "round {round}: {end:?}");
         });
     }
 }
 
-/// Between routers of ours a reset arrives as a reset. The other kind ends such a stream as if it
-/// were complete.
+/// Asserts the end of a stream after a reset. Our routers carry it as a reset. The other kind ends
+/// such a stream as if it were complete.
 fn assert_ended(pair: &Pair, end: End) {
     if pair.is_ours() {
         assert_eq!(end, End::Reset, "the server's reset must reach the client as one");
@@ -271,7 +269,7 @@ fn assert_ended(pair: &Pair, end: End) {
     }
 }
 
-/// The client resets: the server is told, and the service goes on.
+/// The client resets. The server sees that, and the service goes on.
 pub(crate) fn client_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Silent);
     let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
@@ -288,7 +286,8 @@ pub(crate) fn client_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// The client closes before the server has said a word: the server is told, whatever it does then.
+/// The client closes before the server has sent a byte. The server sees that, whatever it does
+/// next.
 pub(crate) fn client_gone(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Silent);
     let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
@@ -302,8 +301,8 @@ pub(crate) fn client_gone(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// Clients that close or reset as soon as they are connected leave nothing behind: every connection
-/// made to the server ends.
+/// Clients close or reset right after the connect. They leave nothing behind: every connection to
+/// the server ends.
 pub(crate) fn clients_gone_at_once(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Echo);
     let pair = Pair::start(lab, kinds, options, &[("echo", backend.port)]);

@@ -1,4 +1,4 @@
-//! tcpListeners with several addresses, of which each client gets one.
+//! Listeners with several addresses. Each client gets one of the addresses.
 
 use Kind::Ours;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::backend::Serve;
 use crate::support::wait::{patience, until};
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports};
 
-/// A router with a listener for the addresses `a` and `b`, both served.
+/// A router with a listener for the addresses `a` and `b`, both with a server.
 struct Site {
     tool: Tool,
     port: u16,
@@ -31,7 +31,7 @@ impl Site {
         Self { tool: Tool::at("skmanage", clients), port, _router: router, _backend: backend }
     }
 
-    /// Clients that each address got.
+    /// Returns the number of clients of each address.
     fn opened(&self) -> Vec<(String, i64)> {
         let all = self.tool.json("query --type listenerAddress name connectionsOpened");
         let of = |entity: &Value| {
@@ -58,7 +58,7 @@ fn the_highest_that_is_served_is_taken() {
     site.get(3);
     let [(_, a), (_, b)] = &site.opened()[..] else { panic!("{before:?}") };
     assert_eq!((*a, *b), (before[0].1, before[1].1 + 3));
-    // Nobody serves it any more: the other is as good.
+    // `b` has lost its last server, so clients get the other address.
     let connector = site.tool.json("query --type tcpConnector name address");
     let name =
         connector.as_array().and_then(|all| all.iter().find(|it| it["address"] == "b")).expect("b")
@@ -68,7 +68,7 @@ fn the_highest_that_is_served_is_taken() {
         .text(&format!("delete --type tcpConnector --name {}", name.as_str().unwrap_or_default()));
     site.get(1);
     assert_eq!(site.opened(), [("a".to_owned(), a + 1), ("b".to_owned(), *b)]);
-    // Without an address that is served there is no port.
+    // Without a served address there is no port.
     let refused = site.tool.failure("delete --type tcpListener --name several");
     assert!(refused.contains("listenerAddress"), "{refused}");
     site.tool.text("delete --type listenerAddress --name a");
@@ -84,7 +84,7 @@ fn the_highest_that_is_served_is_taken() {
     down(&site.tool, "up");
     site.get(2);
     assert_eq!(site.opened(), [("b".to_owned(), *b), ("again".to_owned(), 2)]);
-    // Those of one address take no others.
+    // A listener with one address takes no others.
     site.tool
         .text(&format!("create --type tcpListener --name single address=a port={}", ports::free()));
     let refused = site

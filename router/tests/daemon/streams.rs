@@ -1,5 +1,5 @@
-//! Much data, slow readers and stalled servers: every octet arrives, and nobody waits for somebody
-//! else's.
+//! Large streams, slow readers and stalled servers. Every byte arrives, and no stream waits for
+//! another.
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
@@ -123,13 +123,13 @@ fn with_data(data: u8) -> PairOptions {
     PairOptions { data, ..PairOptions::default() }
 }
 
-/// Octets each way of a big transfer; `SKROUTERD_TEST_TRANSFER` sets it in MiB.
+/// Returns the bytes each way of a large transfer. `SKROUTERD_TEST_TRANSFER` sets them in MiB.
 pub(crate) fn size() -> u64 {
     wait::number("SKROUTERD_TEST_TRANSFER").unwrap_or(64) * MIB
 }
 
-/// A large stream each way on one connection, written in pieces of every size, ended by each side
-/// in its own time.
+/// A large stream each way on one connection, written in pieces of every size. Each side ends in
+/// its own time.
 fn both_ways(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let size = size();
     let backend = Backend::start(Serve::Exchange(size));
@@ -170,13 +170,14 @@ fn eight_streams(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
 }
 
 const STALLED: usize = 12;
-/// More than the windows and the socket buffers on the way hold.
+/// More than the windows and the socket buffers on the path hold.
 const UPLOAD: u64 = 24 * MIB;
 
-/// Twelve servers read nothing. A thirteenth stream flows, no connection is lost meanwhile, memory
-/// stays bounded, and when the servers go on every octet is there. (Two routers of the other kind
-/// lose their link here if the AMQP library they are built with has a limit of 4 MiB unread; the
-/// one that sends to such a router has to mind it.)
+/// Twelve servers read nothing. A thirteenth stream flows, no connection is lost, and memory stays
+/// bounded. When the servers go on, every byte arrives.
+///
+/// Two routers of the other kind lose their link here if their AMQP library ends a connection with
+/// 4 MiB unread. A router that sends to such a router must respect that limit.
 fn stalled_servers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let [stalled, exchanging] =
         [Backend::start(Serve::Stall), Backend::start(Serve::Exchange(8 * MIB))];
@@ -197,11 +198,11 @@ fn stalled_servers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     pair.assert_hello();
 }
 
-/// Streams that stand still at once, to see what one of them costs.
+/// Streams that stall at once, to find the cost of one.
 const STANDING: usize = 20;
 
-/// Servers that read nothing: each upload costs both routers together little more than the window,
-/// whatever the kernel took.
+/// Servers read nothing. Each upload costs both routers together little more than the window,
+/// beside the bytes in the kernel.
 fn uploads_cost_a_window(lab: &Lab, kinds: [Kind; 2]) {
     let stalled = Backend::start(Serve::Stall);
     let pair = Pair::start(lab, kinds, PairOptions::default(), &[("stalled", stalled.port)]);
@@ -232,7 +233,8 @@ fn resident(pair: &Pair) -> u64 {
 }
 
 fn assert_cost_of_one(pair: &Pair, before: u64) {
-    /// The window, what may be read ahead of the link, and what the allocator makes of both.
+    /// The window, the bytes that may be read ahead of the link, and the allocator's overhead for
+    /// both.
     const MOST: u64 = 2 * MIB;
     let after = wait::quiet("the streams", Duration::from_secs(1), || resident(pair) / MIB) * MIB;
     let one = after.saturating_sub(before) / STANDING as u64;
@@ -256,7 +258,7 @@ fn beside_stalled(stalled_port: u16, exchange_port: u16, stalled: &Backend, exch
             .map(|taken| {
                 scope.spawn(move || {
                     let mut stream = client::connect(stalled_port);
-                    // However long the servers stand still in this test, the client is patient.
+                    // The client waits for as long as the servers of this test stall.
                     stream.set_write_timeout(None).expect("a socket option");
                     let result = client::send(&mut stream, UPLOAD, |sent| {
                         taken.store(sent, Ordering::Relaxed)
@@ -295,7 +297,7 @@ fn beside_stalled(stalled_port: u16, exchange_port: u16, stalled: &Backend, exch
     }
 }
 
-/// Clients that read a few kilobytes a second do not slow down the others, and lose nothing.
+/// Clients that read a few kilobytes a second do not slow the others down, and lose nothing.
 fn slow_readers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const SLOW: usize = 6;
     const DOWNLOAD: u64 = 16 * MIB;
@@ -335,9 +337,8 @@ fn slow_readers(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     });
 }
 
-/// Streams fill a slow path in both directions for as long as `SKROUTERD_TEST_SATURATION` says, in
-/// seconds. The service stays known all the time - that is how losing a neighbor shows from outside
-/// - and no connection is made anew.
+/// Streams fill a slow path in both directions, for the seconds of `SKROUTERD_TEST_SATURATION`. The
+/// service stays known, which shows that no neighbor is lost, and no connection is made again.
 fn saturated(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     const RATE: u64 = 1_000_000;
     let time = Duration::from_secs(wait::number("SKROUTERD_TEST_SATURATION").unwrap_or(12));
@@ -373,7 +374,7 @@ fn saturated(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     client::await_hello(pair.port("hello"));
 }
 
-/// Whether no end has come yet; only for a stream on which data keeps coming.
+/// Returns true if the stream has not ended. Only for a stream on which data keeps coming.
 fn is_open(stream: &TcpStream) -> bool {
     let mut stream = stream;
     !matches!(stream.read(&mut [0; 1]), Ok(0)) && stream.peer_addr().is_ok()

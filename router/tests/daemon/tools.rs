@@ -1,5 +1,5 @@
 //! Independent programs: qpid-proton as an AMQP peer, and nginx, curl and iperf3 through a pair of
-//! routers. Skipped, and named, where they are not there.
+//! routers. Without a program its tests are skipped and named.
 
 use std::process::Command;
 
@@ -65,7 +65,7 @@ with_python!(proton_opens_by_its_certificate, |lab: &Lab, python: Python| {
 with_python!(proton_is_refused_without_sasl_where_it_is_required, |lab: &Lab, python: Python| {
     let site = Site::start(lab);
     let opened = python.run(lab, &["open", &site.links, "--no-sasl"]);
-    // An open goes before the close that says why, as AMQP has it.
+    // AMQP requires an open before the close that gives the reason.
     assert_eq!(
         opened["connection_error"]["name"], "amqp:connection:policy-error",
         "opened without authentication: {opened}"
@@ -167,8 +167,7 @@ fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// A file of 20 MB and many small answers, from a web server that is no toy to a client that is
-/// none.
+/// A file of 20 MB and many small answers, from a production web server to a production client.
 fn curl_to_nginx_through_pair(lab: &Lab) {
     const SIZE: usize = 20_000_000;
     let port = ports::free();
@@ -215,7 +214,7 @@ fn curl_to_nginx_through_pair(lab: &Lab) {
     assert!(gone.is_err(), "nginx is gone, yet there was an answer: {gone:?}");
 }
 
-/// Several streams, one way, the other way, and both at once.
+/// Several streams one way, the other way, and both at once.
 fn iperf3_through_pair(lab: &Lab) {
     let port = ports::free();
     let mut command = Command::new("iperf3");
@@ -228,7 +227,7 @@ fn iperf3_through_pair(lab: &Lab) {
     for direction in [&[][..], &["-R"], &["--bidir"]] {
         let mut arguments = vec!["-c", "127.0.0.1", "-p", &service, "-t", "2", "-P", "4", "-J"];
         arguments.extend_from_slice(direction);
-        // The server takes one test at a time and may still be closing the former one.
+        // The server runs one test at a time, and may still be closing the last one.
         let output = wait::until(&format!("iperf3 {direction:?}"), wait::patience(), || {
             let output = Command::new("iperf3").args(&arguments).output().expect("iperf3 starts");
             let busy = String::from_utf8_lossy(&output.stdout).contains("server is busy");

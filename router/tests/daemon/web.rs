@@ -41,7 +41,7 @@ fn get(port: u16, path: &str) -> String {
     exchange(client::connect(port), &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 
-/// Reads until a performative comes, or the end without it.
+/// Reads until a performative comes. Returns false if the connection ends without it.
 pub(crate) fn hears(open: &mut WebSocket<Box<dyn websocket::Stream>>, code: u8) -> bool {
     let mut octets = Vec::new();
     while let Ok(message) = open.read() {
@@ -53,7 +53,7 @@ pub(crate) fn hears(open: &mut WebSocket<Box<dyn websocket::Stream>>, code: u8) 
     false
 }
 
-/// Messages of a client in Python, sent and received over `port`.
+/// Sends and receives messages of a Python client over `port`.
 #[track_caller]
 fn carry(python: &str, port: u16) {
     let url = format!("amqp://127.0.0.1:{port}");
@@ -121,7 +121,7 @@ fn amqp_over_websocket_is_amqp() {
     );
     let (mut router, port) = start(&lab, spec, json!({}));
     carry(&python, websocket::bridge(port, None));
-    // One that is open when the router stops is closed, and told so.
+    // A WebSocket that is open when the router stops gets a close.
     let mut open = websocket::open(port, None).expect("a WebSocket");
     open.send(Message::binary(amqp::opening("late"))).expect("sent");
     assert!(hears(&mut open, amqp::code::OPEN));
@@ -149,7 +149,7 @@ fn websockets_over_tls_know_who_comes() {
         websocket::open(port, Some(&identity.clone().anonymous())).is_err(),
         "without a certificate"
     );
-    // Whose certificate is known is let in by it, and not as nobody.
+    // The certificate, not the anonymous user, identifies this client.
     let external = amqp::performative(
         amqp::code::SASL_INIT,
         &[amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()],
@@ -182,7 +182,7 @@ fn what_is_no_websocket_for_amqp_is_refused() {
         let answer = exchange(client::connect(port), &request(version, protocol));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
-    // AMQP begins with a frame of the wrong kind, or not at all.
+    // AMQP must come in binary messages, and begin with its header.
     let mut open = websocket::open(port, None).expect("a WebSocket");
     open.send(Message::text("hello")).expect("sent");
     assert!(
@@ -190,7 +190,7 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     );
     let mut open = websocket::open(port, None).expect("a WebSocket");
     open.send(Message::binary(b"HTTP/1.1".to_vec())).expect("sent");
-    // The router says what it speaks, and ends it.
+    // The router sends its own header, and ends the connection.
     while open.read().is_ok() {}
     assert!(get(port, "/healthz").ends_with("OK\n") && router.is_running());
     let (_router, port) =
@@ -220,7 +220,7 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
     };
     let identity = lab.identity("client");
     assert!(ask(port, &identity).ends_with("secret"));
-    // Without TLS there is no identity to show, and by password there is none for what is no AMQP.
+    // Without TLS a client can show no certificate, and a password works in AMQP only.
     let (_router, port) = start(
         &lab,
         Spec::new("south", Kind::Ours),
@@ -262,8 +262,7 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
             .map(|origin| status(port, origin))
     };
     assert_eq!(statuses(json!({})), ["101", "101", "403", "403"]);
-    // A port for health and metrics is for no page at all, unless it says that it is for
-    // WebSockets.
+    // A port for health and metrics admits no page, unless it is also for WebSockets.
     assert_eq!(statuses(json!({ "healthz": true, "metrics": true })), ["101", "403", "403", "403"]);
     assert_eq!(
         statuses(json!({ "healthz": true, "websockets": true })),

@@ -167,7 +167,8 @@ pub(super) enum Wish {
 
 /// Reads the arguments after the program's name.
 ///
-/// # Errors The command line or a value on it is wrong.
+/// # Errors
+/// The command line or a value on it is wrong.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
     let parts = match COMMAND.read(args)? {
         options::Wish::Print(text) => return Ok(Wish::Print(text)),

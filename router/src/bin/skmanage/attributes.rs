@@ -29,7 +29,8 @@ pub(super) fn lengthen_type(attributes: &mut Map<String, Json>) {
 /// `true` and `false` become booleans. If the type is known, its schema says which values are
 /// integers. Otherwise they stay text, which the router accepts too.
 ///
-/// # Errors The schema does not know the type or an attribute, or an integer is none.
+/// # Errors
+/// The schema does not know the type or an attribute, or an integer is none.
 pub(super) fn read(
     words: &[String],
     entity_type: Option<&str>,

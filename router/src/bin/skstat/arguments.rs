@@ -89,7 +89,8 @@ pub(super) enum Wish {
 
 /// Reads the arguments after the program's name.
 ///
-/// # Errors The command line is wrong.
+/// # Errors
+/// The command line is wrong.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, UsageError> {
     let parts = match COMMAND.read(args)? {
         options::Wish::Print(text) => return Ok(Wish::Print(text)),

@@ -127,7 +127,8 @@ exit status:
 
 /// Reads the arguments after the program's name.
 ///
-/// # Errors The command line is wrong.
+/// # Errors
+/// The command line is wrong.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, UsageError> {
     let mut words: Vec<String> = Vec::new();
     let (mut json, mut socket, mut help, mut once, mut wait) = (false, None, false, false, None);

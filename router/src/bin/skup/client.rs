@@ -80,7 +80,8 @@ fn names(names: &[String]) -> String {
 
 /// Returns the socket to ask: the named one, or that of this user's only living router.
 ///
-/// # Errors No router lives, or several do.
+/// # Errors
+/// No router lives, or several do.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, ClientError> {
     match named {
         Some(path) => Ok(path.to_owned()),
@@ -106,7 +107,8 @@ fn choose(mut living: Vec<PathBuf>) -> Result<PathBuf, ClientError> {
 
 /// Returns the answer to a route, both as received and as its type.
 ///
-/// # Errors The router cannot be reached, is silent, or answers something else.
+/// # Errors
+/// The router cannot be reached, is silent, or answers something else.
 pub(super) async fn ask<T: DeserializeOwned>(
     path: &Path,
     route: &'static str,
@@ -129,7 +131,8 @@ pub(super) async fn ask<T: DeserializeOwned>(
 
 /// Sends one `GET` on a fresh connection, and returns status and body.
 ///
-/// # Errors The request or the response fails, or takes longer than the deadline.
+/// # Errors
+/// The request or the response fails, or takes longer than the deadline.
 pub(super) async fn get<S>(
     stream: S,
     host: &str,

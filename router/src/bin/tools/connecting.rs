@@ -64,7 +64,8 @@ pub(in crate::bin) struct Connecting {
 impl Connecting {
     /// Takes an option of this table. Returns other parts unchanged.
     ///
-    /// # Errors The time limit is no number.
+    /// # Errors
+    /// The time limit is no number.
     pub(in crate::bin) fn take(
         &mut self,
         command: &Command,
@@ -102,7 +103,8 @@ impl Connecting {
 
     /// Returns the options of the connection, and the address of the management node.
     ///
-    /// # Errors The URL is wrong, or a file with a password cannot be read.
+    /// # Errors
+    /// The URL is wrong, or a file with a password cannot be read.
     pub(in crate::bin) fn options(
         self,
         name: &'static str,

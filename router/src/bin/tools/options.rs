@@ -106,7 +106,8 @@ impl Command {
     /// Reads the value of an option as a number or another type. `kind` names the type in the
     /// error.
     ///
-    /// # Errors The text does not parse.
+    /// # Errors
+    /// The text does not parse.
     pub(in crate::bin) fn number<T: std::str::FromStr>(
         &self,
         option: &Opt,
@@ -124,7 +125,8 @@ impl Command {
 
     /// Reads the arguments after the command's name.
     ///
-    /// # Errors The command line does not fit the table.
+    /// # Errors
+    /// The command line does not fit the table.
     pub(in crate::bin) fn read(
         &self,
         args: impl IntoIterator<Item = OsString>,
@@ -176,7 +178,8 @@ impl Command {
 
     /// Returns the option of this name, or the only one whose name begins with it.
     ///
-    /// # Errors Several options begin with it.
+    /// # Errors
+    /// Several options begin with it.
     fn long(&self, name: &str) -> Result<Option<&'static Opt>, UsageError> {
         if let Some(exact) = self.options().find(|option| option.long == name) {
             return Ok(Some(exact));

@@ -58,7 +58,8 @@ impl Ports {
 /// Writes `north.json` and `south.json`, and each site's certificates into a folder of its name.
 /// Never writes the authority's key.
 ///
-/// # Errors A certificate cannot be made, or a file cannot be written.
+/// # Errors
+/// A certificate cannot be made, or a file cannot be written.
 pub(super) fn write(folder: &Path, ports: Ports) -> Result<(), DemoError> {
     let authority = Authority::new("skup demo")?;
     for site in [Site::North, Site::South] {

@@ -38,7 +38,8 @@ impl Process {
     /// then stops the router in order. Call it on the thread that lives to the end: the kernel
     /// takes the end of that thread for the end of the parent.
     ///
-    /// # Errors The system refuses.
+    /// # Errors
+    /// The system refuses.
     pub(super) fn start(executable: &Path, folder: &Path, site: Site) -> io::Result<Self> {
         let log = site.file(folder, "log");
         let output = File::create(&log)?;
