@@ -3,13 +3,14 @@
 #
 #   config/image-tree.sh FOLDER [EXECUTABLE]
 #
-# FOLDER must not exist or be empty. EXECUTABLE is a statically linked skrouterd; without it one is built. The image holds that one
-# file under its names, a writable /tmp, and nothing else: no shell, no libraries, no users (it runs under any user id).
+# FOLDER must be missing or empty. EXECUTABLE is a statically linked skrouterd; without it the
+# script builds one. The image holds that file under its names, and a writable /tmp. It has no
+# shell, no libraries and no users, for it runs under any user id.
 set -eu
 
-# The commands that the executable answers to, by the name it is called.
+# The names of the executable, each of which is a command.
 names="skrouterd skup skstat skmanage"
-# The most the tree may weigh, in octets.
+# Largest executable in bytes.
 limit=25000000
 
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
@@ -22,7 +23,7 @@ executable=${2:-}
 if [ -z "$executable" ]; then
     sources=$(cd "$(dirname "$0")/.." && pwd)
     host=$(rustc -vV | sed -n 's/^host: //p')
-    # Naming the target keeps the flag from the procedural macros, which cannot be linked statically.
+    # The target keeps the flag from the procedural macros, which cannot be linked statically.
     RUSTFLAGS="-C target-feature=+crt-static" \
         cargo build --manifest-path "$sources/Cargo.toml" --locked --release --target "$host" --package skrouterd --bin skrouterd >&2
     executable=${CARGO_TARGET_DIR:-$sources/target}/$host/release/skrouterd
@@ -40,12 +41,12 @@ umask 022
 mkdir -p "$tree/usr/bin" "$tree/tmp"
 chmod 755 "$tree" "$tree/usr" "$tree/usr/bin"
 chmod 1777 "$tree/tmp"
-# Users call /bin/... as well as /usr/bin/...
+# Users call both /bin/... and /usr/bin/...
 ln -s usr/bin "$tree/bin"
 
 for name in $names; do
     if [ "$name" = skrouterd ]; then
-        # Without the debugging sections, but with the symbols: a backtrace still names its functions.
+        # Without debugging sections, but with symbols, so that a backtrace names its functions.
         if command -v strip >/dev/null 2>&1; then
             strip --strip-debug -o "$tree/usr/bin/skrouterd" "$executable"
         else

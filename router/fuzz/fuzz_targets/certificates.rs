@@ -1,4 +1,4 @@
-//! Certificates that peers show: a chain that is taken for a host's names the host.
+//! Certificates of peers: a chain that is accepted for a host names that host.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| skrouterd::tls::fuzzing::certificates(octets));

@@ -1,5 +1,5 @@
-//! Configuration texts: reading one ends, without panic, in a configuration or in an error that
-//! says something.
+//! Configuration texts: reading one never panics, and ends in a configuration or in an error with a
+//! text.
 #![no_main]
 
 use skrouterd::config::{Config, Document, Format};

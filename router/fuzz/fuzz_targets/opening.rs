@@ -1,4 +1,4 @@
-//! HTTP and WebSocket openings: whatever a client says first, the answer is HTTP or none, and no
+//! HTTP and WebSocket openings. Whatever a client sends first, the answer is HTTP or empty, and no
 //! page of another host opens a WebSocket.
 #![no_main]
 

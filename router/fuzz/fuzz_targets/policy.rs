@@ -1,5 +1,4 @@
-//! Policy against classification: what policy allows is what the core reads, whatever a client
-//! writes.
+//! Policy against classification: policy judges the address that the core reads, in every spelling.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| skrouterd::policy::fuzzing::policy(octets));

@@ -1,4 +1,4 @@
-//! What the larger fuzz targets of the router do with their octets, and what must hold.
+//! The larger fuzz targets of the router, with the invariants that they check.
 
 pub mod memory;
 pub mod net_connection;

@@ -1,4 +1,4 @@
-//! An allocator that counts, so that a target can say how much memory an input took.
+//! An allocator that counts, so that a target can bound the memory for an input.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::AtomicUsize;
@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, with a count of the octets that it has given out. A target makes it its
+/// The system's allocator with a count of the allocated bytes. A target makes it its
 /// `#[global_allocator]`.
 #[derive(Debug)]
 pub struct Counting;
@@ -17,8 +17,8 @@ fn grown(octets: usize) {
     PEAK.fetch_max(live, Relaxed);
 }
 
-// SAFETY: every call goes on to the system's allocator with the arguments that it came with; the
-// counts are atomic.
+// SAFETY: every call goes to the system's allocator with its own arguments, and the counts are
+// atomic.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grown(layout.size());
@@ -42,17 +42,17 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Returns the octets that are allocated.
+/// Returns the allocated bytes.
 pub fn live() -> usize {
     LIVE.load(Relaxed)
 }
 
-/// Returns the most octets that were allocated at a time since [`reset_peak`].
+/// Returns the peak of the allocated bytes since [`reset_peak`].
 pub fn peak() -> usize {
     PEAK.load(Relaxed)
 }
 
-/// Begins to look for the peak anew.
+/// Sets the peak to the bytes that are allocated at this moment.
 pub fn reset_peak() {
     PEAK.store(live(), Relaxed);
 }

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""A client that is let in, or not: qpid-proton behind a small command line.
+"""A client with qpid-proton behind a small command line, to test access.
 
 usage: access.py URL [--user NAME PASSWORD] [--vhost HOST] [STEP ...]
 
-Opens a connection and takes the steps in turn; prints one JSON object: "opened" or "error", what the other side said in its open,
-and for each step what came of it. Steps:
+Opens a connection and takes the steps in turn. Prints one JSON object: "opened" or "error", the
+properties of the peer's open, and the result of each step. Steps:
 
-  receive:ADDRESS           attaches a link to receive on; empty: one of its own, made for it
-  send:ADDRESS              attaches a link to send on; empty: each message names its own address
+  receive:ADDRESS           attaches a link to receive on; empty for a dynamic address
+  send:ADDRESS              attaches a link to send on; empty if each message names its own address
   message:TO:USER:OCTETS    sends a message on a link without an address
 """
 import json

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""A collector of flow records: qpid-proton.
+"""A collector of flow records with qpid-proton.
 
 usage: flow.py URL SOURCES KIND...
 
-Listens for beacons at URL until SOURCES sources are known, asks each for all its records, and prints what it was told as soon as there is a record of each router and
-of each KIND (a number; with ":end", one that has ended): one JSON object, by identity the attributes of each record, by number. Says "seen" on
-standard error as soon as there is a record of each kind, ended or not.
+Listens for beacons at URL until it knows SOURCES sources, and asks each for all its records.
+
+Ends as soon as it has a record of each router and of each KIND. A KIND is a number; with ":end" the
+record must have ended. Prints one JSON object: by identity the attributes of each record, by number.
+Prints "seen" on standard error once there is a record of each kind, ended or not.
 """
 import json
 import socket
@@ -40,7 +42,7 @@ class Collector(MessagingHandler):
 
     def on_link_opened(self, event):
         if event.receiver and (event.receiver.source.address or "").endswith(".logs"):
-            # What is no AMQP is worth a line of the log.
+            # Bytes other than AMQP cause a line of the log.
             host, port = self.url.removeprefix("amqp://").split(":")
             with socket.create_connection((host, int(port)), TIMEOUT) as stream:
                 stream.sendall(b"no AMQP at all\r\n")
@@ -64,11 +66,11 @@ class Collector(MessagingHandler):
         elif message.subject == "RECORD":
             for record in message.body:
                 self.records.setdefault(record[1], {}).update({int(key): value for key, value in record.items()})
-        # Of a connection both routers that know of it must have spoken.
+        # Both routers of a connection must have reported it.
         whole = [record for record in self.records.values() if record.get(0) != FLOW or {4, 60, 61} <= record.keys()]
         told = {record.get(0) for record in whole}
         ended = {record.get(0) for record in whole if END in record}
-        # Routers tell what is new before they have been asked for all.
+        # A router reports new records before this collector has asked for all.
         routers = [record for record in self.records.values() if record.get(0) == ROUTER and NAME in record]
         if len(routers) < self.wanted or not self.kinds <= told:
             return

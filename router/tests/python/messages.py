@@ -1,22 +1,35 @@
 #!/usr/bin/env python3
-"""AMQP clients for the black-box tests of message routing: qpid-proton behind a small command line.
+"""AMQP clients with qpid-proton behind a small command line, to test message routing.
 
 usage: messages.py SCENARIO URL URL [ARGUMENT ...]
 
-The first URL is the sender's router, the second the receivers'. Prints one JSON object that the caller judges.
+The first URL is the sender's router, the second the receivers'. Prints one JSON object, which the
+caller judges.
 
-carry ADDRESS COUNT SIZE RECEIVERS  sends COUNT messages to ADDRESS until all have an outcome and nothing more arrives
-outcomes ADDRESS                    the receiver accepts, rejects, modifies and releases one each
-request ADDRESS                     a request is answered to the client's dynamic address
-credit ADDRESS                      whether a sender has credit without, with and again without a receiver
-unknown ADDRESS                     an anonymous sender names an address that nobody consumes
-three-ack ADDRESS                   the receiver settles only after the sender has
-stalled ADDRESS SIZE                a receiver gives no credit for a large message; another message goes by
-resend ADDRESS                      of two receivers the one that gets the message first releases it
-unknown-to ADDRESS                  whether a message from the first router finds a receiver at the second
-refused ADDRESS                     what a sender and a receiver of ADDRESS are told
-extended ADDRESS                    sender and receiver say how a message stands in terms of their own, and then the sender settles
-between ADDRESS SOURCE COUNT        sends COUNT messages to ADDRESS, which come out at SOURCE
+carry ADDRESS COUNT SIZE RECEIVERS
+    sends COUNT messages to ADDRESS until all have an outcome and no more arrive
+outcomes ADDRESS
+    the receiver accepts, rejects, modifies and releases one message each
+request ADDRESS
+    the response to a request arrives at the client's dynamic address
+credit ADDRESS
+    whether a sender has credit without, with and again without a receiver
+unknown ADDRESS
+    an anonymous sender names an address without a consumer
+three-ack ADDRESS
+    the receiver settles only after the sender
+stalled ADDRESS SIZE
+    a receiver gives no credit for a large message, and another message overtakes it
+resend ADDRESS
+    of two receivers the first to get the message releases it
+unknown-to ADDRESS
+    whether a message from the first router finds a receiver at the second
+refused ADDRESS
+    the errors of a sender and a receiver of ADDRESS
+extended ADDRESS
+    sender and receiver use delivery states of their own, and then the sender settles
+between ADDRESS SOURCE COUNT
+    sends COUNT messages to ADDRESS, which arrive at SOURCE
 """
 import json
 import sys

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""An independent AMQP peer for the black-box tests: qpid-proton behind a small command line.
+"""An independent AMQP peer: qpid-proton behind a small command line.
 
 usage: peer.py open URL [--tls CA CERT KEY] [--sasl MECHANISM | --no-sasl]
        peer.py exchange URL COUNT SIZE ADDRESS
        peer.py raw HOST PORT HEX [HEX ...]
        peer.py manage URL ADDRESS REQUESTS
 
-open      opens a connection and prints, as one JSON object, what the other side said of itself and how it went.
-exchange  sends COUNT messages of SIZE octets to ADDRESS and receives them again over a second connection; prints counts.
-raw       sends each HEX over a TCP connection of its own, ends that half, and prints the answers as hexadecimal JSON.
-manage    sends management requests to ADDRESS, one after the other's answer; REQUESTS is a JSON list of pairs of application
-          properties and body; prints a list of [status code, description, body].
+open      opens a connection, and prints the peer's open and the result as one JSON object
+exchange  sends COUNT messages of SIZE bytes to ADDRESS, receives them over a second connection,
+          and prints counts
+raw       sends each HEX over a TCP connection of its own, ends that half, and prints the answers
+          as hexadecimal JSON
+manage    sends management requests to ADDRESS, each after the response to the one before, and
+          prints a list of [status code, description, body]; REQUESTS is a JSON list of pairs of
+          application properties and body
 
-Exit status 0 if the conversation took place, whatever its result; the caller judges what is printed.
+The exit status is 0 if the conversation took place. The caller judges the output.
 """
 import json
 import socket
@@ -26,7 +29,7 @@ TIMEOUT = 20.0
 
 
 def plain(value):
-    """What JSON can carry of an AMQP value."""
+    """Returns an AMQP value in the types of JSON."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -41,7 +44,7 @@ def plain(value):
 
 
 class Limited(MessagingHandler):
-    """A handler that gives up after a while."""
+    """A handler with a time limit."""
 
     def __init__(self, **options):
         super().__init__(**options)

@@ -1,4 +1,4 @@
-//! Frames that no sound engine would send, made from a few octets.
+//! Makes frames that no sound engine would send, from a few bytes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use skupper_proto::topology::message::{
 
 use super::world::Script;
 
-/// Addresses that mean something to a router.
+/// Addresses with a meaning for a router.
 const ADDRESSES: [&str; 16] = [
     "a",
     "b",
@@ -35,14 +35,14 @@ const ADDRESSES: [&str; 16] = [
     "_$qd.edge_addr_tracking",
 ];
 
-/// Names of routers, this one among them.
+/// Names of routers, this one included.
 const ROUTERS: [&str; 4] = ["here", "there", "elsewhere", ""];
 
 pub(super) fn address(script: &mut Script<'_>) -> String {
     let choice = script.octet();
     match choice {
         0..=239 => ADDRESSES[usize::from(choice) % ADDRESSES.len()].to_owned(),
-        // Long, and each another one.
+        // Long addresses, each different.
         _ => format!("{}{}", "x".repeat(usize::from(choice - 239) * 40), script.octet()),
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn state(script: &mut Script<'_>) -> DeliveryState {
     }
 }
 
-/// The properties by which an open says what kind of peer it is.
+/// Returns the properties of an open, which decide the kind of the peer.
 pub(super) fn properties(choice: u8) -> Fields {
     let mut fields = Fields::default();
     if choice & 1 != 0 {
@@ -135,7 +135,7 @@ pub(super) fn properties(choice: u8) -> Fields {
     fields
 }
 
-/// A number that is mostly near others: handles, channels and ids that are in use are small.
+/// Returns a number that is mostly small, as handles, channels and ids in use are.
 fn number(script: &mut Script<'_>) -> u32 {
     match script.octet() {
         255 => u32::MAX,
@@ -148,7 +148,7 @@ fn some<T>(script: &mut Script<'_>, value: impl FnOnce(&mut Script<'_>) -> T) ->
     (script.octet() & 1 == 0).then(|| value(script))
 }
 
-/// A whole frame, with what a transfer carries.
+/// Returns a whole frame, with a payload for a transfer.
 pub(super) fn frame(script: &mut Script<'_>) -> Vec<u8> {
     let channel = script.octet() % 8;
     let performative = match script.octet() % 10 {
@@ -231,7 +231,7 @@ pub(super) fn frame(script: &mut Script<'_>) -> Vec<u8> {
     out
 }
 
-/// A message: of the routing protocol, of a stream, to an address, or anything.
+/// Returns a message of the routing protocol, of a stream, to an address, or of arbitrary bytes.
 pub(super) fn message(script: &mut Script<'_>) -> Vec<u8> {
     match script.octet() % 8 {
         0..=2 => {
@@ -257,7 +257,7 @@ pub(super) fn message(script: &mut Script<'_>) -> Vec<u8> {
     }
 }
 
-/// A message of the routing protocol, and where it goes.
+/// Returns a message of the routing protocol, and its destination.
 fn routing(script: &mut Script<'_>) -> (String, Message) {
     let id = router(script);
     let instance = Some(i64::from(script.octet() % 4));

@@ -1,4 +1,4 @@
-//! A peer of the router: a sound engine that commands drive, whose octets other commands may spoil.
+//! A peer of the router. Commands drive its sound engine, and other commands spoil its bytes.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -18,29 +18,29 @@ use skupper_proto::engine::{
 use super::frames;
 use super::world::Script;
 
-/// Octets that a peer takes at once.
+/// Most bytes that a peer reads at once.
 const TAKEN: usize = 1 << 20;
 
 pub(super) struct Peer {
     pub(super) far: FarEnd,
-    /// What speaks for it; none once octets alone do.
+    /// The peer's engine; `None` once the peer sends raw bytes only.
     engine: Option<Connection>,
     input: BytesMut,
     sessions: Vec<SessionKey>,
     links: Vec<LinkKey>,
     sending: Vec<OutgoingKey>,
     received: Vec<IncomingKey>,
-    /// It reads what the router sends.
+    /// True if it reads the router's bytes.
     pub(super) reads: bool,
-    /// It answers attaches, gives credit and accepts what comes.
+    /// True if it answers attaches, gives credit and accepts deliveries.
     pub(super) answers: bool,
-    /// The router gets its octets in pieces of this size.
+    /// The size of the pieces in which the router gets its bytes.
     pub(super) piece: usize,
-    /// Octets that it has sent.
+    /// Bytes that it has sent.
     pub(super) sent: usize,
 }
 
-/// Prints frames, if the environment has `SKROUTERD_FUZZ_TRACE`: for whoever looks at an input.
+/// Prints frames for a person who studies an input, if the environment has `SKROUTERD_FUZZ_TRACE`.
 fn trace(arrow: &str, octets: &[u8]) {
     static ON: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("SKROUTERD_FUZZ_TRACE").is_some());
@@ -49,13 +49,14 @@ fn trace(arrow: &str, octets: &[u8]) {
     }
 }
 
-/// A value of a list, chosen by an octet.
+/// Picks a value of a list by a byte.
 fn pick<T: Copy>(list: &[T], choice: u8) -> Option<T> {
     (!list.is_empty()).then(|| list[usize::from(choice) % list.len()])
 }
 
 impl Peer {
-    /// A peer that listens, if the router dialed, or connects. `choice` is what its open says.
+    /// Creates a peer that connects, or that listens if the router dialed. `choice` decides the
+    /// contents of its open.
     pub(super) fn new(far: FarEnd, dialed: bool, choice: u8, clock: Clock) -> Self {
         let layer = match (dialed, choice & 128) {
             (true, _) => Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: true },
@@ -99,14 +100,14 @@ impl Peer {
         }
     }
 
-    /// Sends octets as they are.
+    /// Sends bytes as they are.
     pub(super) fn send(&mut self, octets: &[u8]) {
         trace("->", octets);
         self.sent += octets.len();
         self.far.send(octets, self.piece);
     }
 
-    /// From here on only octets are sent, and what comes is not looked at.
+    /// Drops the engine. From here on the peer sends raw bytes only and ignores its input.
     pub(super) fn silence(&mut self) {
         self.engine = None;
     }
@@ -116,7 +117,7 @@ impl Peer {
         self.far.hang_up(hangup);
     }
 
-    /// Reads and answers. Returns whether anything moved.
+    /// Reads and answers. Returns true if anything moved.
     pub(super) fn turn(&mut self, clock: Clock) -> bool {
         let taken = if self.reads { self.far.take(TAKEN) } else { BytesMut::new() };
         let mut moved = !taken.is_empty();
@@ -219,7 +220,7 @@ impl Peer {
         }
     }
 
-    /// Attaches what makes a connection one between routers: the control links.
+    /// Attaches the control links, which make a connection one between routers.
     pub(super) fn attach_control(&mut self) {
         self.begin();
         let Some(session) = self.sessions.last().copied() else { return };
@@ -262,7 +263,7 @@ impl Peer {
         }
     }
 
-    /// Goes on to send, or ends, or aborts.
+    /// Sends more of a message, ends it or aborts it.
     pub(super) fn go_on(&mut self, script: &mut Script<'_>) {
         let Some(delivery) = pick(&self.sending, script.octet()) else { return };
         let how = script.octet();

@@ -15,19 +15,19 @@ use super::peer::Peer;
 use super::{AMPLIFICATION, FREE_ROUNDS, MEMORY, ROUNDS, frames};
 use crate::memory;
 
-/// Peers at most.
+/// Most peers.
 const PEERS: usize = 3;
 
-/// Octets that a core's delivery gets at once.
+/// Most bytes for a delivery of the core at once.
 const PUSHED: usize = 32 << 10;
 
 /// Turns after a command in which the peers' engines answer.
 const PATIENCE: usize = 300;
 
-/// Octets that a peer which reads nothing leaves in the kernel.
+/// Bytes that a peer which reads nothing leaves in the kernel.
 const ROOM: usize = 64 << 10;
 
-/// The commands, as octets. An input ends the script; what is missing of a command is 0.
+/// The commands, as bytes. Past the end of the input every byte is 0.
 pub(super) struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
@@ -41,7 +41,7 @@ impl<'a> Script<'a> {
         u16::from_be_bytes([self.octet(), self.octet()])
     }
 
-    /// Some octets behind their number.
+    /// Returns some bytes, which follow their number.
     pub(super) fn octets(&mut self) -> &'a [u8] {
         let count = usize::from(self.octet()).min(self.0.len());
         let (octets, rest) = self.0.split_at(count);
@@ -50,7 +50,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// A handler in the router's process: keeps what comes, until a command answers it.
+/// A handler in the router's process. It keeps deliveries until a command answers them.
 #[derive(Debug, Default)]
 struct Handler(Mutex<Vec<Arc<Delivery>>>);
 
@@ -69,15 +69,15 @@ pub(super) struct World<'a> {
     consumptions: Vec<Consumption>,
     streams: Vec<Arc<Delivery>>,
     auto_link: Arc<AutoLink>,
-    /// What had been allocated before.
+    /// Bytes that were allocated before the world.
     before: usize,
-    /// Octets that the input brought, and those of the deliveries that it began.
+    /// Bytes of the input, and of the deliveries that it began.
     octets: usize,
     peers_made: usize,
     keeper: tokio::task::JoinHandle<()>,
 }
 
-/// One listener for each role.
+/// Returns one listener for each role.
 fn listeners(node: &Node, mode: RouterMode) -> Vec<Arc<AmqpListener>> {
     let text = match mode {
         RouterMode::Edge => {
@@ -128,7 +128,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Carries out the next command, if there is one.
+    /// Runs the next command. Returns false at the end of the input.
     pub(super) async fn step(&mut self) -> bool {
         if self.script.0.is_empty() {
             return false;
@@ -144,7 +144,7 @@ impl<'a> World<'a> {
                 let octets = script.octets();
                 peer.send(octets);
             }
-            // Frames that somebody captured are larger.
+            // Captured frames are larger.
             (2, Some(peer)) => {
                 peer.silence();
                 let count = usize::from(script.word()).min(script.0.len());
@@ -233,7 +233,7 @@ impl<'a> World<'a> {
         self.peers_made += 1;
     }
 
-    /// A stream begins in the router's process.
+    /// Begins a stream in the router's process.
     fn stream(&mut self) {
         let to = frames::address(&mut self.script);
         let sections =
@@ -251,7 +251,7 @@ impl<'a> World<'a> {
         self.streams.push(delivery);
     }
 
-    /// A stream goes on, and may end.
+    /// Pushes bytes into a stream, and may end it.
     fn push(&mut self) {
         if self.streams.is_empty() {
             return;
@@ -268,7 +268,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A handler consumes an address from now on, or the one that came first no more.
+    /// Makes the handler consume an address, or ends its oldest consumption.
     fn serve(&mut self) {
         if self.script.octet() & 3 == 0 {
             if !self.consumptions.is_empty() {
@@ -281,7 +281,7 @@ impl<'a> World<'a> {
         self.consumptions.push(self.node.core.consume(&address, consumer, self.node.clock.now()));
     }
 
-    /// The handlers take what has come, and answer it.
+    /// Takes the handler's deliveries, and answers them.
     fn answer(&mut self) {
         let mut kept = Vec::new();
         let taken =
@@ -299,7 +299,7 @@ impl<'a> World<'a> {
         self.handler.0.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
     }
 
-    /// Lets everybody go on until nobody has anything to do, and checks what must hold.
+    /// Runs all tasks until no task has work, and checks the invariants.
     async fn settle(&mut self) {
         let rounds = |peers: &[Peer]| peers.iter().map(|peer| peer.far.calls()).sum::<u64>();
         let first = rounds(&self.peers);
@@ -316,8 +316,8 @@ impl<'a> World<'a> {
             }
             turns += 1;
             if turns == PATIENCE {
-                // A peer whose link was forged and the router may refuse each other's answers
-                // without end. That is the peer's doing.
+                // A peer with a forged link and the router may refuse each other's answers without
+                // end. That is the peer's fault.
                 self.peers.iter_mut().for_each(Peer::silence);
             }
             let (taken, allowed) = (before - first, FREE_ROUNDS + ROUNDS * self.octets as u64);
@@ -334,7 +334,7 @@ impl<'a> World<'a> {
             self.total(),
             self.peers_made
         );
-        // What is told to flow collectors waits for them; here is none.
+        // Flow records wait for a collector, and there is none.
         self.node.registry.take_flows(false);
     }
 
@@ -351,7 +351,7 @@ impl<'a> World<'a> {
         self.settle().await;
     }
 
-    /// Hangs up, and sees that everything comes to its end.
+    /// Ends all peers, and checks that everything ends.
     pub(super) async fn end(mut self, patience: Duration) {
         for peer in &mut self.peers {
             peer.reads = true;
@@ -385,7 +385,7 @@ impl<'a> World<'a> {
         let _ = self.keeper.await;
         let node = Arc::downgrade(&self.node);
         drop((self.node, self.peers, self.listeners));
-        // Tasks that were told to end do.
+        // Lets the tasks end that were told to.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
