@@ -10,7 +10,8 @@ use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
 use skupper_proto::stream::{self, NotAStream, StreamHead};
 use tokio::net::TcpStream;
 
-use super::service::{Beginning, Service, Source};
+use super::machine::Source;
+use super::service::{Beginning, Service};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
 use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
@@ -158,7 +159,6 @@ impl TcpConnector {
             flow: head.correlation_id.map(Arc::from),
             head: stream::encode_head(reply_to, None, None, None),
             source: Source::Here(Arc::clone(download)),
-            early: 0,
         };
         let (service, upload) = Service::begin(node, id, beginning);
         drop(coming);

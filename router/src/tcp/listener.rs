@@ -9,8 +9,9 @@ use skupper_proto::stream;
 use tokio::net::TcpStream;
 
 use super::addresses::{Addresses, ListenerAddress};
-use super::reply::Reply;
-use super::service::{Beginning, Service, Source};
+use super::machine::Source;
+use super::reply::{Answer, Reply};
+use super::service::{Beginning, Service};
 use super::stats::Stats;
 use crate::core::Choice;
 use crate::node::{
@@ -358,8 +359,10 @@ impl TcpListener {
             local: None,
             flow: Some(Arc::from(flow)),
             head,
-            source: Source::Awaited(reply, handle),
-            early: if choice.takes_early() { EARLY } else { 0 },
+            source: Source::Awaited {
+                answer: Answer::new(reply, handle),
+                early: if choice.takes_early() { EARLY } else { 0 },
+            },
         };
         let (service, upload) = Service::begin(node, id, beginning);
         drop(tokio::spawn(service));

@@ -7,9 +7,11 @@
 mod addresses;
 mod connector;
 mod listener;
+mod machine;
 mod reader;
 mod reply;
 mod service;
+mod socket_wire;
 mod stats;
 
 pub use addresses::ListenerAddress;

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use skupper_proto::amqp::performative::DeliveryState;
 
-use crate::core::{Delivery, Endpoint};
+use crate::core::{Delivery, Endpoint, ReplyHandle};
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,6 +45,31 @@ impl Reply {
         if let Some(delivery) = delivery {
             delivery.outcome(Some(DeliveryState::Released), true);
         }
+    }
+}
+
+/// What a connection holds while it waits for its server stream: the place where it comes, and the
+/// address by which it finds its way there.
+#[derive(Debug)]
+pub(super) struct Answer {
+    reply: Arc<Reply>,
+    _address: ReplyHandle,
+}
+
+impl Answer {
+    /// The answer that comes to `reply` by `address`.
+    pub(super) const fn new(reply: Arc<Reply>, address: ReplyHandle) -> Self {
+        Self { reply, _address: address }
+    }
+
+    /// Returns the delivery, once it has come. Until then it will wake `waker`.
+    pub(super) fn poll(&self, waker: &Waker) -> Option<Arc<Delivery>> {
+        self.reply.poll(waker)
+    }
+
+    /// Takes no delivery any more.
+    pub(super) fn close(&self) {
+        self.reply.close();
     }
 }
 

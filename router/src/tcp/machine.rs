@@ -1,0 +1,322 @@
+//! A service connection as a machine: a socket, the stream it feeds, the stream it drains, and
+//! every way in which they end.
+//!
+//! ```text
+//!               +---------------------------------+
+//!   socket ---->|  upload    ----> ----> ---->    |----> stream to the far side
+//!               |                                 |
+//!   socket <----|  <---- <---- <----    download  |<---- stream from the far side
+//!               +---------------------------------+
+//! ```
+//!
+//! Each direction has its own states, see [`upload`] and [`download`]. The connection has these:
+//!
+//! ```text
+//!   +-------+    both directions have come to their clean ends        +--------+
+//!   | Whole |-------------------------------------------------------->| Closed |
+//!   +-------+                                                         +--------+
+//!      |  |       the far side did not answer, gave up its stream,      ^    ^
+//!      |  +-------------------------------------------------------------+    |
+//!      |          or released ours; the socket cannot be read                |
+//!      |                                                                     |
+//!      | the socket cannot be written, or the far side refuses:              |
+//!      | the other direction may still bring what its peer said before       |
+//!      v                                                                     |
+//!   +-----------+   the other direction ends or fails, or LAST_WORDS pass    |
+//!   | LastWords |------------------------------------------------------------+
+//!   +-----------+
+//! ```
+//!
+//! A dismissal closes it from either state, and so does the end of its task. Only the clean end of
+//! both directions lets the socket close cleanly: after all else the peer sees a reset, and the far
+//! side hears of a failure. The first failure is why the connection ended.
+//!
+//! The machine performs no I/O and reads no clock:
+//!
+//! * [`Machine::poll_answer`], then [`Machine::turn`], until neither moves anything. A break tells
+//!   why the connection ended; hand it to nothing else, and call [`Machine::close`].
+//! * Then wait until the socket is readable, if [`Machine::wants_read`], or writable, if
+//!   [`Machine::wants_write`], until either stream wakes, or until [`Machine::deadline`], and call
+//!   [`Machine::on_deadline`] there.
+
+mod download;
+mod end;
+mod observer;
+mod upload;
+mod wire;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::Waker;
+
+use skupper_proto::amqp::condition;
+use skupper_proto::amqp::performative::{DeliveryState, Error, Rejected};
+use skupper_proto::stream;
+use skupper_proto::time::Instant;
+
+use self::download::Download;
+pub(super) use self::end::End;
+use self::end::{Course, PATIENCE};
+pub(super) use self::observer::Observer;
+use self::upload::Upload;
+pub(super) use self::wire::Wire;
+use super::reply::Answer;
+use crate::core::{Delivery, Ended, ServiceAccount};
+use crate::tls::{self, Flushed, SessionError};
+
+/// What a step brings: whether anything moved, or why the connection is over.
+pub(super) type Step<T = bool> = ControlFlow<End, T>;
+
+/// One service connection without its socket. See the [module](self).
+#[derive(Debug)]
+pub(super) struct Machine<O = ()> {
+    upload: Upload,
+    download: Download,
+    course: Course,
+    /// What is held in memory for the service.
+    memory: Arc<ServiceAccount>,
+    observer: O,
+}
+
+/// Where the stream comes from that the socket is fed with.
+pub(super) enum Source {
+    /// It is to come: the listener's side. So many bytes may be read before.
+    Awaited { answer: Answer, early: usize },
+    /// It is here: the connector's side.
+    Here(Arc<Delivery>),
+}
+
+impl<O: Observer> Machine<O> {
+    /// A connection that begins now and feeds `upload`.
+    pub(super) fn new(
+        upload: Arc<Delivery>,
+        source: Source,
+        memory: Arc<ServiceAccount>,
+        observer: O,
+        now: Instant,
+    ) -> Self {
+        let (upload, download) = match source {
+            Source::Awaited { answer, early } => {
+                let until = now + PATIENCE;
+                (Upload::early(upload, early), Download::Awaited { answer, until })
+            }
+            Source::Here(download) => {
+                download.charge_to(&memory.unwritten);
+                (Upload::open(upload), Download::here(download))
+            }
+        };
+        Self { upload, download, course: Course::Whole, memory, observer }
+    }
+
+    /// The stream that the socket feeds.
+    pub(super) const fn upload(&self) -> &Arc<Delivery> {
+        self.upload.stream()
+    }
+
+    /// The stream that the socket is fed with, while it is here.
+    pub(super) const fn download(&self) -> Option<&Arc<Delivery>> {
+        self.download.stream()
+    }
+
+    /// Bytes that were taken from the stream and not handed to the socket.
+    pub(super) fn unwritten(&self) -> usize {
+        self.download.unwritten()
+    }
+
+    /// Whether [`Machine::close`] has been called.
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.course, Course::Closed)
+    }
+
+    /// Takes the answer, if it is awaited and has come, and returns it once. Until it has come,
+    /// `waker` will be woken by it.
+    pub(super) fn poll_answer(&mut self, waker: &Waker) -> Step<Option<&Arc<Delivery>>> {
+        let Download::Awaited { answer, .. } = &self.download else {
+            return Step::Continue(None);
+        };
+        let Some(stream) = answer.poll(waker) else { return Step::Continue(None) };
+        if let Err(outcome) = check(&stream) {
+            stream.outcome(Some(outcome.clone()), true);
+            return self.ends(End::Refused(outcome));
+        }
+        stream.charge_to(&self.memory.unwritten);
+        self.upload.on_answer();
+        self.download = Download::here(stream);
+        Step::Continue(self.download.stream())
+    }
+
+    /// Writes once and reads once. Returns whether anything moved: if so, there may be more.
+    pub(super) fn turn(&mut self, wire: &mut impl Wire, now: &impl Fn() -> Instant) -> Step {
+        let written = self.write(wire, now)?;
+        let read = self.read(wire, now)?;
+        let ended = self.upload.is_ended() && self.download.is_over();
+        if ended && !(wire.wants_write() && self.download.may_write()) {
+            return self.ends(End::Complete);
+        }
+        Step::Continue(written || read)
+    }
+
+    /// Whether the socket's next bytes are wanted.
+    pub(super) fn wants_read(&self) -> bool {
+        self.upload.wants_read()
+    }
+
+    /// Whether the socket is to take bytes, those of the TLS session included.
+    pub(super) fn wants_write(&self, wire: &impl Wire) -> bool {
+        match &self.download {
+            Download::Here(flow) => flow.wants_write() || wire.wants_write(),
+            Download::Awaited { .. } | Download::Done => wire.wants_write(),
+            Download::Broken { .. } => false,
+        }
+    }
+
+    /// When [`Machine::on_deadline`] is to be called, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let answer = match &self.download {
+            Download::Awaited { until, .. } => Some(*until),
+            Download::Here(_) | Download::Done | Download::Broken { .. } => None,
+        };
+        let last_words = match &self.course {
+            Course::LastWords(last_words) => Some(last_words.until),
+            Course::Whole | Course::Closed => None,
+        };
+        self.upload.paused().into_iter().chain(answer).chain(last_words).min()
+    }
+
+    /// Time has passed. A pause that is over lets the next turn read.
+    pub(super) fn on_deadline(&mut self, now: Instant) -> Step<()> {
+        if self.upload.paused().is_some_and(|until| until <= now) {
+            self.upload.resume();
+        }
+        let over = match (&self.download, &self.course) {
+            (Download::Awaited { until, .. }, _) => *until <= now,
+            (_, Course::LastWords(last_words)) => last_words.until <= now,
+            _ => false,
+        };
+        if over { self.ends(End::Unanswered) } else { Step::Continue(()) }
+    }
+
+    /// Tells both streams that the connection is over. What has not come to its clean end fails.
+    pub(super) fn close(&mut self) {
+        self.course = Course::Closed;
+        self.download.close();
+        self.upload.end(Ended::Aborted);
+    }
+
+    /// The connection is over. The first failure is why.
+    fn ends<T>(&mut self, end: End) -> Step<T> {
+        Step::Break(self.course.why(end))
+    }
+
+    /// Moves bytes from the stream into the socket.
+    fn write(&mut self, wire: &mut impl Wire, now: &impl Fn() -> Instant) -> Step {
+        if let Some(flow) = self.download.flow() {
+            flow.look();
+        }
+        match self.write_some(wire, now) {
+            Ok(false) if self.download.flow().is_some_and(|flow| flow.is_abandoned()) => {
+                self.ends(End::GivenUp)
+            }
+            Ok(moved) => Step::Continue(moved),
+            Err(error) => self.on_write_failed(error, now()),
+        }
+    }
+
+    fn write_some(
+        &mut self,
+        wire: &mut impl Wire,
+        now: &impl Fn() -> Instant,
+    ) -> Result<bool, SessionError> {
+        if !self.download.may_write() || wire.wants_write() && wire.flush()? == Flushed::Blocked {
+            return Ok(false);
+        }
+        let Some(flow) = self.download.flow() else { return Ok(false) };
+        let sealed = || wire.is_tls() && self.memory.unwritten.account().is_short();
+        let mut moved = false;
+        if let Some((bytes, last)) = flow.outgoing(sealed, now) {
+            let Some(written) = wire.send(bytes, last, now)? else { return Ok(false) };
+            flow.on_written(written, &mut self.observer, now);
+            moved = true;
+        }
+        if flow.begin_close() {
+            wire.send_close_notify();
+        }
+        // Shut down with close_notify unsent, the socket would refuse it, and TLS take the stream
+        // for cut.
+        if !flow.is_closing() || wire.flush()? == Flushed::Blocked {
+            return Ok(moved);
+        }
+        self.download.on_closed();
+        // Where the peer has ended before, the close that follows says the same.
+        if !(self.upload.is_ended() && matches!(self.course, Course::Whole)) {
+            wire.finish()?;
+        }
+        Ok(true)
+    }
+
+    /// The socket takes no more, but what its peer said before it went away may still stand in it.
+    fn on_write_failed(&mut self, error: SessionError, now: Instant) -> Step {
+        if self.download.is_awaited() {
+            return self.ends(End::Socket(error));
+        }
+        // A peer that had ended its half before the reset did end it: then the kernel says EPIPE.
+        let ended =
+            matches!(&error, SessionError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        self.download.on_write_failed(!ended);
+        Step::Continue(self.course.fail(End::Socket(error), now))
+    }
+
+    /// Moves bytes from the socket into the stream.
+    fn read(&mut self, wire: &mut impl Wire, now: &impl Fn() -> Instant) -> Step {
+        let limit = match self.upload.hear() {
+            Ok(Some(limit)) => limit,
+            Ok(None) => return Step::Continue(false),
+            Err(outcome) => return self.on_refused(outcome, now),
+        };
+        if !self.memory.read.has_room() {
+            self.upload.pause(now());
+            return Step::Continue(false);
+        }
+        self.upload.resume();
+        let (bytes, received) = match wire.receive(limit, now) {
+            Ok(read) => read,
+            Err(error) => return self.ends(End::Socket(error)),
+        };
+        let moved = !bytes.is_empty();
+        if moved {
+            self.observer.on_upload(&bytes);
+            self.upload.on_read(bytes);
+        }
+        match received.end {
+            // Without TLS the end of the socket is how a peer ends; with TLS it must have said so.
+            Some(tls::End::Eof) if wire.is_tls() || self.download.is_reset() => self.ends(End::Cut),
+            Some(_) => {
+                self.upload.end(Ended::Complete);
+                Step::Continue(true)
+            }
+            None => Step::Continue(moved || !received.blocked),
+        }
+    }
+
+    /// The far side has refused what the socket feeds, or has failed.
+    fn on_refused(&mut self, outcome: DeliveryState, now: &impl Fn() -> Instant) -> Step {
+        // What is released has reached nobody: there is no far side that could have said anything.
+        if self.download.is_awaited() || outcome == DeliveryState::Released {
+            return self.ends(End::Refused(outcome));
+        }
+        // Whatever the socket still has to say, nobody hears it; but the far side may have spoken
+        // before it went away.
+        self.upload.end(Ended::Aborted);
+        Step::Continue(self.course.fail(End::Refused(outcome), now()))
+    }
+}
+
+/// Whether a delivery is a stream at all.
+fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
+    stream::read_head(&delivery.message().sections).map(drop).map_err(|error| {
+        DeliveryState::Rejected(Rejected {
+            error: Some(Error::new(condition::NOT_IMPLEMENTED, error.to_string())),
+        })
+    })
+}

@@ -1,0 +1,247 @@
+//! The direction from the far side to the socket.
+//!
+//! ```text
+//!     listener                connector
+//!        |                        |
+//!        v                        v
+//!   +---------+   answer     +---------+  far side    +-----------+
+//!   | Awaited |------------->| Flowing |------------->| Abandoned |
+//!   +---------+              +---------+  aborts      +-----------+
+//!                                 | clean end               | all is written,
+//!                                 | taken                   | or the socket blocks
+//!                                 v                         v
+//!                            +----------+          the connection ends
+//!                            | Draining |
+//!                            +----------+
+//!                                 | all is written:
+//!                                 | close_notify
+//!                                 v
+//!                            +---------+
+//!                            | Closing |
+//!                            +---------+
+//!                                 | flushed:
+//!                                 | FIN
+//!                                 v
+//!                            +------+     from any but Awaited:    +--------+
+//!                            | Done |     the socket fails ------->| Broken |
+//!                            +------+                              +--------+
+//! ```
+//!
+//! The far side hears `Accepted` on the way to `Done`, and of a failure on the way to `Broken`.
+//! `Abandoned` writes what came before the abort, but waits for no socket: a peer that reads no
+//! more would hold it for ever.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use skupper_proto::amqp::performative::DeliveryState;
+use skupper_proto::stream::Receipt;
+use skupper_proto::time::Instant;
+
+use super::observer::Observer;
+use crate::core::{Chunks, Delivery, Ended};
+use crate::tcp::reply::Answer;
+
+/// Bytes taken from the stream for one write.
+const WRITE: usize = 256 * 1024;
+
+/// Bytes taken for one write by a TLS session while memory is short: one record. What the session
+/// has sealed counts as written, so small pieces show a slow reader to read.
+const SEALED: usize = 16 * 1024;
+
+/// Bytes from a stream into a socket.
+#[derive(Debug)]
+pub(super) enum Download {
+    /// The stream is to come, until a time.
+    Awaited { answer: Answer, until: Instant },
+    /// The stream is here.
+    Here(Flow),
+    /// The stream has ended, and the socket has everything.
+    Done,
+    /// The socket takes no more. `reset` tells that its peer did not end its own half before, so
+    /// that an end that is read from here on means nothing.
+    Broken { reset: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The stream goes on.
+    Flowing,
+    /// The clean end has been taken, and bytes before it may be left.
+    Draining,
+    /// All bytes are written. The end itself is not.
+    Closing,
+    /// The far side has given the stream up.
+    Abandoned,
+}
+
+/// A stream on its way into a socket.
+#[derive(Debug)]
+pub(super) struct Flow {
+    stream: Arc<Delivery>,
+    /// What was taken from the stream and not written.
+    writing: Chunks,
+    receipt: Receipt,
+    stage: Stage,
+}
+
+impl Download {
+    /// A direction whose stream is here.
+    pub(super) fn here(stream: Arc<Delivery>) -> Self {
+        Self::Here(Flow {
+            stream,
+            writing: Chunks::default(),
+            receipt: Receipt::default(),
+            stage: Stage::Flowing,
+        })
+    }
+
+    /// The stream, while it is here.
+    pub(super) const fn stream(&self) -> Option<&Arc<Delivery>> {
+        match self {
+            Self::Here(flow) => Some(&flow.stream),
+            Self::Awaited { .. } | Self::Done | Self::Broken { .. } => None,
+        }
+    }
+
+    /// What is on its way into the socket, if the stream is here.
+    pub(super) const fn flow(&mut self) -> Option<&mut Flow> {
+        match self {
+            Self::Here(flow) => Some(flow),
+            Self::Awaited { .. } | Self::Done | Self::Broken { .. } => None,
+        }
+    }
+
+    /// Bytes that were taken from the stream and not written.
+    pub(super) fn unwritten(&self) -> usize {
+        match self {
+            Self::Here(flow) => flow.writing.octets(),
+            Self::Awaited { .. } | Self::Done | Self::Broken { .. } => 0,
+        }
+    }
+
+    pub(super) const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited { .. })
+    }
+
+    /// Whether nothing more comes of it.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Broken { .. })
+    }
+
+    /// Whether the socket may be written to, be it by the TLS session alone.
+    pub(super) const fn may_write(&self) -> bool {
+        !matches!(self, Self::Broken { .. })
+    }
+
+    /// Whether the peer's end, if one is read, means nothing.
+    pub(super) const fn is_reset(&self) -> bool {
+        matches!(self, Self::Broken { reset: true })
+    }
+
+    /// Everything and its end are written.
+    pub(super) fn on_closed(&mut self) {
+        if let Self::Here(flow) = std::mem::replace(self, Self::Done) {
+            flow.stream.outcome(Some(DeliveryState::Accepted), true);
+        }
+    }
+
+    /// The socket takes no more. A stream that is here has failed.
+    pub(super) fn on_write_failed(&mut self, reset: bool) {
+        if let Self::Here(flow) = std::mem::replace(self, Self::Broken { reset }) {
+            flow.stream.outcome(Some(DeliveryState::failed()), true);
+        }
+    }
+
+    /// The connection is over: what has not ended fails.
+    pub(super) fn close(&self) {
+        match self {
+            // The outcome first: a C router closes its socket at that, while an abort looks to it
+            // like an end.
+            Self::Here(flow) => flow.stream.outcome(Some(DeliveryState::failed()), true),
+            Self::Awaited { answer, .. } => answer.close(),
+            Self::Done | Self::Broken { .. } => {}
+        }
+    }
+}
+
+impl Flow {
+    /// Looks whether the far side has given the stream up. To be called before each write.
+    pub(super) fn look(&mut self) {
+        if self.stage == Stage::Flowing && self.stream.ended() == Some(Ended::Aborted) {
+            self.stage = Stage::Abandoned;
+        }
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.stage == Stage::Abandoned
+    }
+
+    /// Whether bytes wait for the socket.
+    pub(super) const fn wants_write(&self) -> bool {
+        !self.writing.is_empty()
+    }
+
+    /// Returns what is to be written, and whether nothing but the end follows. `sealed` says that
+    /// a TLS session takes all at once while memory is short.
+    pub(super) fn outgoing(
+        &mut self,
+        sealed: impl FnOnce() -> bool,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<(&Chunks, bool)> {
+        if self.writing.is_empty() && matches!(self.stage, Stage::Flowing | Stage::Abandoned) {
+            let (_, ended) = if sealed() {
+                self.stream.take_within(SEALED, &mut self.writing)
+            } else {
+                self.stream.take(WRITE, &mut self.writing)
+            };
+            match ended {
+                Some(Ended::Complete) => self.stage = Stage::Draining,
+                Some(Ended::Aborted) => self.stage = Stage::Abandoned,
+                None => {}
+            }
+            if self.writing.is_empty() {
+                self.receipt.starve(now);
+            }
+        }
+        let last = self.stage == Stage::Draining;
+        self.wants_write().then_some((&self.writing, last))
+    }
+
+    /// The socket has taken so many bytes.
+    pub(super) fn on_written(
+        &mut self,
+        written: usize,
+        observer: &mut impl Observer,
+        now: impl FnOnce() -> Instant,
+    ) {
+        let mut left = written;
+        while let Some(front) = self.writing.front_mut().filter(|_| left > 0) {
+            let part = left.min(front.len());
+            observer.on_download(front.get(..part).unwrap_or_default());
+            front.advance(part);
+            left -= part;
+            if front.is_empty() {
+                self.writing.pop_front();
+            }
+        }
+        let waiting = || (self.writing.octets() + self.stream.window().0) as u64;
+        if let Some(total) = self.receipt.written(written as u64, waiting, now) {
+            self.stream.acknowledge(total, self.receipt.allowance());
+        }
+    }
+
+    /// Begins to close once the last byte before a clean end is written. Returns whether it does,
+    /// which is once.
+    pub(super) fn begin_close(&mut self) -> bool {
+        let begins = self.stage == Stage::Draining && self.writing.is_empty();
+        if begins {
+            self.stage = Stage::Closing;
+        }
+        begins
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.stage == Stage::Closing
+    }
+}
