@@ -1,5 +1,5 @@
-//! Runs the file tree of the container image as a container would: in a root of its own, under an
-//! unknown user id, with only `/tmp` writable, by the command of the `Dockerfile`.
+//! Runs the file tree of the container image as a container would. It has a root of its own, an
+//! unknown user id, only `/tmp` writable, and the command of the `Dockerfile`.
 //!
 //! Needs root (for `chroot`) and a statically linked executable, which `SKROUTERD_STATIC` names.
 //! `.ci/run` builds one.

@@ -1,14 +1,15 @@
-//! Which room may name which. `ARCHITECTURE.md` draws the rooms; this table is the rule.
+//! Checks which room names which. `ARCHITECTURE.md` draws the rooms, and this table is the rule.
 //!
-//! Read from the sources of both crates, without comments, texts and tests: paths that begin with
-//! `crate::`, or with as many `super::` as lead to the root of the crate.
+//! The test reads paths from the sources of both crates, without comments, texts and tests. It
+//! takes paths that begin with `crate::`, or with as many `super::` as lead to the root of the
+//! crate.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of `router/src`, lowest first, each with the rooms it may name. Rooms on one level do
-/// not know each other.
+/// The rooms of `router/src`, lowest first, each with the rooms that it may name. Rooms on one
+/// level do not know each other.
 const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("text", &[]),
@@ -37,10 +38,11 @@ const BELOW_NET: &[&str] =
 const BELOW_ADMIN: &[&str] =
     &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
 
-/// Above the rooms: what puts them together. These may name everything, and no room may name them.
+/// The code above the rooms, which puts them together. It may name every room, and no room may name
+/// it.
 const ABOVE: &[&str] = &["app", "bin", "demo", "launch", "lib", "main"];
 
-/// Packages that one room alone may name, so that what they do is done in one place.
+/// Packages that only one room may name, so that their work stays in one place.
 const KEPT: &[(&str, &str)] = &[
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),
@@ -50,7 +52,7 @@ const KEPT: &[(&str, &str)] = &[
     ("hickory_resolver", "socket"),
 ];
 
-/// What pure code does not name: it takes octets, events and the time as arguments.
+/// Names that pure code must not contain. It takes bytes, events and the time as arguments.
 const IMPURE: &[&str] = &[
     "tokio",
     "mio",
@@ -72,7 +74,7 @@ const IMPURE: &[&str] = &[
     "skrouterd",
 ];
 
-/// A source file without what is not code of the product.
+/// A source file, reduced to the code of the product.
 struct Source {
     path: PathBuf,
     /// The modules from the root of the crate to this file.
@@ -171,7 +173,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// The length of `r"..."`, `r#"..."#` or a byte string of that kind at the beginning of `text`.
+/// Returns the length of `r"..."`, `r#"..."#` or such a byte string at the beginning of `text`.
 fn raw_string(text: &str) -> Option<usize> {
     let body = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
     let hashes = body.bytes().take_while(|octet| *octet == b'#').count();
@@ -181,7 +183,7 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(inner.find(&end).map_or(text.len(), |at| before + at + end.len()))
 }
 
-/// The length of a character literal; `None` for a lifetime.
+/// Returns the length of a character literal; `None` for a lifetime.
 fn character(text: &str) -> Option<usize> {
     let mut characters = text.char_indices().skip(1);
     let (_, first) = characters.next()?;
@@ -192,7 +194,7 @@ fn character(text: &str) -> Option<usize> {
     characters.next().filter(|(_, character)| *character == '\'').map(|(at, _)| at + 1)
 }
 
-/// Blanks what follows `#[cfg(test)]`: an item up to its semicolon or its closing brace.
+/// Blanks the item after each `#[cfg(test)]`, up to its semicolon or its closing brace.
 fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut kept = String::with_capacity(code.len());
@@ -219,7 +221,7 @@ fn without_tests(code: &str) -> String {
     kept
 }
 
-/// Words and `::`, `{`, `}` and commas; all else is one `;`.
+/// Returns words, `::`, and single characters.
 fn tokens(code: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -240,7 +242,7 @@ fn tokens(code: &str) -> Vec<&str> {
     found
 }
 
-/// The rooms that a file names.
+/// Returns the rooms that a file names.
 fn named(source: &Source) -> BTreeSet<String> {
     let tokens = tokens(&source.code);
     let mut rooms = BTreeSet::new();
@@ -319,7 +321,7 @@ fn imports_point_one_way() {
             continue;
         };
         for other in named(&source) {
-            // What is exported by the root itself, such as macros, has a name that is no room's.
+            // A macro or another item at the root has a name that no room has.
             let known = is_room(&other) || ABOVE.contains(&other.as_str());
             if known && other != room && !allowed.contains(&other.as_str()) {
                 wrong.push(format!("{}: {room} must not name {other}", source.path.display()));
@@ -368,7 +370,7 @@ fn pure_code_names_nothing_of_the_world() {
                 wrong.push(format!("{}: {impure}", source.path.display()));
             }
         }
-        // The free functions of this package draw from a generator that is seeded by the system.
+        // The free functions of this package use a generator that the system seeds.
         if words.iter().any(|word| {
             word.strip_prefix("fastrand::").is_some_and(|name| name.starts_with(char::is_lowercase))
         }) {

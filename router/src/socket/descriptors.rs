@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 /// files.
 const RESERVE: usize = 128;
 
-/// Descriptors that the process itself has open: standard streams, logs, the admin socket and its
-/// lock, signals, name look-ups, files that it reads for a moment.
+/// Descriptors of the process itself: standard streams, logs, the admin socket and its lock,
+/// signals, name look-ups, files that it reads for a moment.
 const OWN: usize = 24;
 
 /// Descriptors that the runtime of each thread has open.

@@ -23,8 +23,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Age up to which an answer serves. So the router soon finds a moved service, and a burst of
 /// connections to one backend asks once.
 const FRESH: Duration = Duration::from_secs(2);
-/// Longest time for a question, whatever the callers' deadlines, for one question serves all who
-/// ask at the time.
+/// Longest time for a question, without regard to the callers' deadlines: one question serves all
+/// callers of the time.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for one name server before the resolver repeats the question or asks the next
 /// server.

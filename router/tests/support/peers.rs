@@ -1,4 +1,4 @@
-//! The executables of a test's routers, and the skip of a test whose executable is missing.
+//! The executables of a test's routers. A test without its executable is skipped.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub fn ours() -> PathBuf {
 }
 
 /// Returns true if another implementation stands in for ours, to check the tests themselves. Tests
-/// do not ask of it what it is known to do otherwise.
+/// then skip the demands that it is known to miss.
 pub fn oracle() -> bool {
     std::env::var_os("SKROUTERD_UNDER_TEST").is_some()
 }

@@ -40,7 +40,7 @@ pub(super) struct Peer {
     pub(super) sent: usize,
 }
 
-/// Prints frames for a person who studies an input, if the environment has `SKROUTERD_FUZZ_TRACE`.
+/// Prints frames if the environment has `SKROUTERD_FUZZ_TRACE`, for the study of an input.
 fn trace(arrow: &str, octets: &[u8]) {
     static ON: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("SKROUTERD_FUZZ_TRACE").is_some());

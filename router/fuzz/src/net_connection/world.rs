@@ -385,7 +385,7 @@ impl<'a> World<'a> {
         let _ = self.keeper.await;
         let node = Arc::downgrade(&self.node);
         drop((self.node, self.peers, self.listeners));
-        // Lets the tasks end that were told to.
+        // Lets the tasks end that have been stopped.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }

@@ -75,8 +75,8 @@ fn ports_are_distinct() {
 
 /// Writes a shell script to stand for the executable. It gets a router's arguments.
 ///
-/// Another process writes it. A descriptor of ours could be inherited by a process of another test,
-/// and then the script could not run.
+/// Another process writes it. Otherwise a process of another test could inherit our descriptor, and
+/// then the script could not run.
 fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     let mut shell = std::process::Command::new("sh");
