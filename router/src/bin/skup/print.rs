@@ -1,4 +1,4 @@
-//! Prints a router's answers in words and tables. Pure: from the model to text.
+//! Puts a router's answers into words and tables. Pure: from the model to text.
 //!
 //! Peers gave many of the names in the model. Every text for a terminal passes [`word`] first.
 
@@ -16,7 +16,7 @@ fn word(text: &str) -> String {
     crate::text::line(text).into_owned()
 }
 
-/// Prints `skup status`.
+/// Returns the output of `skup status`.
 pub(super) fn status(status: &Status) -> String {
     let mut text = String::new();
     let Status { router_id, mode, version, pid, .. } = status;
@@ -59,7 +59,7 @@ fn noticed(notice: &Notice) -> String {
     format!("{} {}{times}", second(notice.at), word(&notice.text))
 }
 
-/// Prints `skup link status`, with all details of each link if `detail`.
+/// Returns the output of `skup link status`, with all details of each link if `detail`.
 pub(super) fn link_status(links: &[Link], detail: bool, now: Timestamp) -> String {
     let mut text = String::new();
     for link in links {
@@ -143,7 +143,7 @@ fn secured(tls: &Tls) -> String {
     format!("{}, {}{peer}", word(&tls.version), word(&tls.cipher))
 }
 
-/// Prints `skup link list`.
+/// Returns the output of `skup link list`.
 pub(super) fn links(links: &[Link]) -> String {
     let rows = links.iter().map(|link| {
         let peer = link.peer.as_ref();
@@ -189,7 +189,7 @@ pub(super) fn links(links: &[Link]) -> String {
     table(&head, rows, "No link is configured here, and no other site is linked to this one")
 }
 
-/// Prints `skup service list`.
+/// Returns the output of `skup service list`.
 pub(super) fn services(services: &[Service]) -> String {
     let rows = services.iter().map(|service| {
         let open = sum(
@@ -236,7 +236,7 @@ fn sum(
         .fold(0, u64::saturating_add)
 }
 
-/// Prints `skup service status`.
+/// Returns the output of `skup service status`.
 pub(super) fn service_status(services: &[Service]) -> String {
     let mut text = String::new();
     for service in services {
@@ -302,7 +302,7 @@ fn carried(text: &mut String, open: u64, total: u64, from: u64, to: u64) {
     );
 }
 
-/// Prints `skup router list`.
+/// Returns the output of `skup router list`.
 pub(super) fn routers(routers: &[Router], now: Timestamp) -> String {
     let rows = routers.iter().map(|router| {
         let (next, cost) = match (router.local, &router.next_hop, router.cost) {
@@ -318,7 +318,7 @@ pub(super) fn routers(routers: &[Router], now: Timestamp) -> String {
     table(&["ROUTER", "NEXT HOP", "COST", "NEIGHBORS", "LAST HEARD"], rows, "No router is known")
 }
 
-/// Prints `skup connection list`.
+/// Returns the output of `skup connection list`.
 pub(super) fn connections(connections: &[Connection]) -> String {
     let rows = connections.iter().map(|connection| {
         vec![
@@ -359,7 +359,7 @@ pub(super) fn connections(connections: &[Connection]) -> String {
     table(&head, rows, "No connection is open")
 }
 
-/// Prints `skup address list`.
+/// Returns the output of `skup address list`.
 pub(super) fn addresses(addresses: &[Address]) -> String {
     let rows = addresses.iter().map(|address| {
         vec![
@@ -378,7 +378,7 @@ pub(super) fn addresses(addresses: &[Address]) -> String {
     )
 }
 
-/// Prints `skup version`.
+/// Returns the output of `skup version`.
 pub(super) fn version(version: &Version) -> String {
     let Version { name, version, protocol, router_id } = version;
     format!(
@@ -389,7 +389,8 @@ pub(super) fn version(version: &Version) -> String {
     )
 }
 
-/// Prints columns as wide as their widest cell, with two blanks between them and none at the end.
+/// Returns a table with columns as wide as their widest cell and two blanks between them. Lines
+/// have no blanks at the end. Without rows it returns `empty`.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>, empty: &str) -> String {
     let mut lines: Vec<Vec<String>> = vec![head.iter().map(|&name| name.to_owned()).collect()];
     lines.extend(rows.map(|row| row.iter().map(|cell| word(cell)).collect()));

@@ -243,8 +243,9 @@ impl Table {
 
     /// Takes one place back for a newcomer. Returns its key, or the time when a place yields.
     ///
-    /// Connections without service give way first. Returns `None` if no source holds so many more
-    /// that it must give way.
+    /// Connections that are not served yet give way first. A served one gives way only if its
+    /// source holds at least two places more than the newcomer's. Returns `None` if no connection
+    /// has to give way.
     pub(super) fn give_way(
         &mut self,
         newcomer: Source,
