@@ -38,7 +38,7 @@ use crate::admin::server as admin_server;
 use crate::admin::socket::AdminSocket;
 use crate::agent::{Outlet, Service as AgentService};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Reach, launch};
+use crate::config::{Config, ConfigError, Configured, Reach, launch};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
 use crate::node::{Access, Node, Registry, Shards, Stage, Stop, run_aside};
@@ -213,14 +213,9 @@ fn limit_descriptors(limit: Option<u64>, threads: usize) {
 
 /// Says in the configured log files why nothing follows there; standard error has it anyway.
 fn log_failed_start(config: &Config, text: &str) {
-    let logs = config
-        .entities
-        .iter()
-        .filter(|entity| entity.kind() == EntityKind::Log && entity.text("outputFile").is_some());
+    let logs = config.all::<LogConfig>().into_iter().filter(|log| log.output.is_some());
     // A log that cannot be had may be what is wrong.
-    let configured = logs
-        .filter_map(|log| LogConfig::try_from(log).ok())
-        .filter(|log| configure_log(log).is_ok());
+    let configured = logs.filter(|log| configure_log(log).is_ok());
     if configured.count() > 0 {
         log!(Router, Critical, "Router start-up failed: {text}");
     }
@@ -231,11 +226,12 @@ type Steps = Vec<(Entity, Parts)>;
 /// Plans all entities of a configuration: the log's, and the others; and says what is passed over.
 fn plan(config: &Config) -> Result<(Steps, Steps, Vec<String>), ConfigError> {
     let mut passed_over = Vec::new();
-    let mut plan = Plan::at_start(config.router.mode);
-    let others = config.entities.iter().filter(|entity| entity.kind() != EntityKind::Log).cloned();
-    for entity in logs(&config.entities).into_iter().chain(others) {
+    let mut plan = Plan::at_start();
+    let others = config.entities.iter();
+    let others = others.filter(|configured| configured.entity.kind() != EntityKind::Log).cloned();
+    for Configured { entity, settings } in logs(config).into_iter().chain(others) {
         let kept = entity.clone();
-        match plan.add(entity) {
+        match plan.add(entity, settings) {
             // The first of two for one pattern counts, as with C routers.
             Err(trouble @ Trouble::Taken { .. }) if kept.kind() == EntityKind::ConfigAddress => {
                 passed_over.push(format!("{}; passed over", located(config, &kept, &trouble)));

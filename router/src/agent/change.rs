@@ -10,8 +10,11 @@ use super::columns::columns;
 use super::directory::{By, ConnectionChange, Directory, Record, Refusal};
 use super::handle::{Outcome, cut, kind, tell};
 use super::{describe, value};
+use crate::schema::typed::{
+    AddressMatch, AddressProblem, AutoLinkProblem, auto_link_comes_in, reserved_property,
+};
 use crate::schema::{
-    Attribute, AttributeError, Entity, EntityKind, Kind, Operation, Problem, quote,
+    Attribute, AttributeError, Entity, EntityKind, Kind, Operation, Problem, Role, quote,
 };
 
 /// Creates an entity; the response has its attributes, defaults included.
@@ -140,89 +143,72 @@ fn unique(directory: &impl Directory, kind: EntityKind, entity: &Entity) -> Resu
     Ok(())
 }
 
-/// What must hold of an address, in the order that C routers look at it.
+/// The text that a request gives for an attribute; empty for what is no text.
+fn text<'a>(attributes: &'a Map<String, Json>, name: &str) -> Option<&'a str> {
+    let given = attributes.get(name).filter(|value| !value.is_null())?;
+    Some(given.as_str().unwrap_or_default())
+}
+
+/// Checks an address, in the order of C routers.
 fn address(attributes: &Map<String, Json>) -> Result<(), Refusal> {
-    let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
-    let parts = |name: &str, shown: &str| match given(name) {
-        None => Ok(()),
-        Some(Json::String(text)) if text.is_empty() => {
-            Err(Refusal::bad(format!("{shown} must be a non-empty string type")))
-        }
-        Some(Json::String(text)) if !text.split(['/', '.']).any(|part| !part.is_empty()) => {
-            Err(Refusal::bad(format!("{shown} invalid - no tokens")))
-        }
-        Some(Json::String(_)) => Ok(()),
-        Some(_) => Err(Refusal::bad(format!("{shown} must be a non-empty string type"))),
-    };
-    match (given("prefix"), given("pattern")) {
-        (None, None) => {
-            return Err(Refusal::bad("Either a 'prefix' or 'pattern' attribute must be provided"));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Refusal::bad("Cannot specify both a 'prefix' and a 'pattern' attribute"));
-        }
-        _ => {}
-    }
-    parts("prefix", "Prefix")?;
-    parts("pattern", "Pattern")?;
-    match given("priority") {
-        None => Ok(()),
-        Some(priority) if priority.as_i64().is_some_and(|priority| (0..=9).contains(&priority)) => {
-            Ok(())
-        }
-        Some(Json::String(text)) if text.trim().parse().is_ok_and(|priority: u8| priority <= 9) => {
-            Ok(())
-        }
-        Some(_) => {
+    let (prefix, pattern) = (text(attributes, "prefix"), text(attributes, "pattern"));
+    AddressMatch::read(prefix, pattern).map_err(|problem| {
+        let shown = |attribute| if attribute == "prefix" { "Prefix" } else { "Pattern" };
+        Refusal::bad(match problem {
+            AddressProblem::Neither => {
+                "Either a 'prefix' or 'pattern' attribute must be provided".to_owned()
+            }
+            AddressProblem::Both => {
+                "Cannot specify both a 'prefix' and a 'pattern' attribute".to_owned()
+            }
+            AddressProblem::Empty(attribute) => {
+                format!("{} must be a non-empty string type", shown(attribute))
+            }
+            AddressProblem::NoParts(attribute) => {
+                format!("{} invalid - no tokens", shown(attribute))
+            }
+        })
+    })?;
+    let priority = attributes.get("priority").filter(|value| !value.is_null());
+    match priority.zip(EntityKind::ConfigAddress.attribute("priority")) {
+        Some((priority, attribute)) if attribute.coerce(priority).is_err() => {
             Err(Refusal::bad("Priority value, if present, must be between 0 and QDR_MAX_PRIORITY"))
         }
+        _ => Ok(()),
     }
 }
 
-/// What must hold of an autoLink.
+/// Checks an autoLink, in the words of C routers.
 fn auto_link(attributes: &Map<String, Json>) -> Result<(), Refusal> {
-    let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
-    if given("connection").is_some() && given("containerId").is_some() {
-        return Err(Refusal::bad(
-            "Both connection and containerId cannot be specified. Specify only one",
-        ));
-    }
-    let incoming = match given("direction") {
-        None => return Err(Refusal::bad("direction field is mandatory")),
-        Some(Json::String(word)) if word == "in" => true,
-        Some(Json::String(word)) if word == "out" => false,
-        Some(_) => return Err(Refusal::bad("Invalid value for 'direction'")),
-    };
-    if given("address").is_none() && !incoming {
-        return Err(Refusal::bad("address field is only optional if direction is incoming"));
-    }
-    Ok(())
+    let checked = auto_link_comes_in(|name| text(attributes, name));
+    checked.map(|_| ()).map_err(|problem| {
+        Refusal::bad(match problem {
+            AutoLinkProblem::TwoHolders => {
+                "Both connection and containerId cannot be specified. Specify only one"
+            }
+            AutoLinkProblem::NoDirection => "direction field is mandatory",
+            AutoLinkProblem::UnknownDirection => "Invalid value for 'direction'",
+            AutoLinkProblem::NoAddress => "address field is only optional if direction is incoming",
+        })
+    })
 }
 
-/// Names that the router uses itself in its AMQP open.
-const RESERVED: &[&str] =
-    &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
-
-/// What must hold of a listener's or connector's `openProperties`.
+/// Checks the `openProperties` of a listener or connector, in the words of C routers.
 fn open_properties(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     let Some(Json::Object(properties)) = attributes.get("openProperties") else { return Ok(()) };
     if properties.is_empty() {
         return Ok(());
     }
-    let reserved = |key: &String| {
-        RESERVED.contains(&key.as_str()) || key.starts_with("qd.") || key.starts_with("x-opt-qd.")
-    };
-    if let Some(key) = properties.keys().find(|key| reserved(key)) {
+    if let Some(key) = reserved_property(properties) {
         return Err(Refusal::bad(format!(
             "Reserved key {} not allowed in openProperties",
             quote(key)
         )));
     }
-    match attributes.get("role").and_then(Json::as_str) {
-        Some(role @ ("inter-router" | "edge")) => {
-            Err(Refusal::bad(format!("openProperties not allowed for role {role}")))
-        }
-        _ => Ok(()),
+    let role = attributes.get("role").and_then(Json::as_str).and_then(|role| role.parse().ok());
+    match role.filter(|role: &Role| !role.takes_open_properties()) {
+        Some(role) => Err(Refusal::bad(format!("openProperties not allowed for role {role}"))),
+        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError};
 use crate::node::Access;
 use crate::sasl::Passwords;
 use crate::schema::SaslMechanism;
-use crate::schema::typed::Listener;
+use crate::schema::typed::{Listener, PolicyEntity};
 
 /// Finds the passwords of users. A listener that offers PLAIN cannot do without; else they are
 /// there for listeners to come.
@@ -15,7 +15,7 @@ pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
     let plain = |entity: &&Listener| {
         entity.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain))
     };
-    let wanted = config.listeners.iter().find(plain);
+    let wanted = config.all::<Listener>().into_iter().find(plain);
     let found = Passwords::find(router.sasl_config_dir.as_deref(), &router.sasl_config_name);
     let found = found.and_then(|passwords| passwords.check().map(|()| passwords));
     let passwords = match (found, wanted) {
@@ -32,7 +32,7 @@ pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
     };
     Ok(Access {
         passwords,
-        policy: super::policy::policy(config.policy.as_ref()),
+        policy: super::policy::policy(config.all::<PolicyEntity>().first().copied()),
         ..Access::default()
     })
 }

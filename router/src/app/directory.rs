@@ -11,7 +11,7 @@ use super::records;
 use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::log;
-use crate::schema::typed::{LogConfig, SslProfile};
+use crate::schema::typed::{LogConfig, Settings, SslProfile, VhostEntity};
 use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Value};
 
 impl Directory for Running {
@@ -82,8 +82,10 @@ impl Directory for Running {
             entity.identify(self.next(kind));
         }
         self.reach.check(&entity).map_err(|error| refusal(kind, &error.into()))?;
+        self.check(&entity).map_err(|trouble| refusal(kind, &trouble))?;
+        let settings = Settings::read(&entity).map_err(|error| refusal(kind, &error.into()))?;
         let mut plan = self.plan();
-        plan.add(entity).map_err(|trouble| refusal(kind, &trouble))?;
+        plan.add(entity, settings).map_err(|trouble| refusal(kind, &trouble))?;
         let started =
             self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
         let live = started.first().ok_or_else(|| Refusal::plain(Status::INTERNAL_ERROR))?;
@@ -123,7 +125,9 @@ impl Directory for Running {
                 )
             }
             Owner::Vhost(name) => {
-                let changed = vhost(&entity).map_err(failed)?;
+                let config =
+                    VhostEntity::try_from(&entity).map_err(|error| failed(error.into()))?;
+                let changed = vhost(&config).map_err(failed)?;
                 self.node.access.policy.put(changed).map_err(|error| failed(denied(&error)))?;
                 log!(Policy, Info, "Updated policy rules for vhost {name}");
                 Owner::Vhost(name.clone())
@@ -249,10 +253,10 @@ impl Running {
     fn user_of(&self, live: &Live) -> Option<String> {
         let name = live.entity.name()?;
         self.all().iter().find_map(|other| {
-            let refers = other.entity.kind().attributes().any(|attribute| {
-                attribute.refers_to == Some(live.entity.kind())
-                    && other.entity.text(attribute.name) == Some(name)
-            });
+            let refers = other
+                .entity
+                .references()
+                .any(|reference| reference.kind == live.entity.kind() && reference.name == name);
             refers.then(|| {
                 format!(
                     "{} '{}'",

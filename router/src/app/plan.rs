@@ -7,34 +7,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use skupper_proto::address::patterns::{PatternError, Patterns, pattern_of_prefix};
 
-use crate::config::OutOfReach;
+use crate::config::{Config, Configured, OutOfReach};
 use crate::log;
 use crate::policy::{PolicyError, Vhost};
-use crate::schema::typed::{self, AddressConfig, AddressMatch};
-use crate::schema::{AttributeError, Effect, Entity, EntityKind, Mode, Problem, Role, Value};
+use crate::schema::typed::{self, AddressConfig, AddressMatch, LogConfig, Settings, VhostEntity};
+use crate::schema::{AttributeError, Effect, Entity, EntityKind, LogModule, Value};
 use crate::tls::{
     Acceptor, ClientVerification, Connector, Profile, ProfileConfig, ServerVerification,
 };
-
-/// The types in the order in which their entities start: the log before all that log, profiles
-/// before their users, what serves before what brings clients, a tcpListener before its addresses.
-const ORDER: &[EntityKind] = &[
-    EntityKind::Log,
-    EntityKind::Router,
-    EntityKind::Network,
-    EntityKind::Policy,
-    EntityKind::SslProfile,
-    EntityKind::ConfigAddress,
-    EntityKind::AutoLink,
-    EntityKind::ProxyProfile,
-    EntityKind::Site,
-    EntityKind::Vhost,
-    EntityKind::TcpConnector,
-    EntityKind::Listener,
-    EntityKind::Connector,
-    EntityKind::TcpListener,
-    EntityKind::ListenerAddress,
-];
 
 /// Why an entity cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +136,7 @@ fn unusable(error: crate::tls::ProfileError) -> Trouble {
 /// What an entity is made of.
 #[derive(Debug)]
 pub(super) enum Parts {
-    Log(typed::LogConfig),
+    Log(LogConfig),
     Profile(ProfileInForce),
     Address(AddressConfig),
     Http(typed::Listener, Option<Acceptor>),
@@ -181,58 +161,54 @@ pub(super) enum Parts {
 pub(super) struct Plan {
     /// The router starts: a profile must be usable even if nobody uses it.
     starting: bool,
-    mode: Mode,
     profiles: BTreeMap<String, ProfileInForce>,
     patterns: Patterns<()>,
     /// Names of the tcpListeners that have several addresses.
     several: BTreeSet<String>,
-    /// Type and name of all there are and will be.
-    names: Vec<(EntityKind, String)>,
     steps: Vec<(Entity, Parts)>,
 }
 
 impl Plan {
     /// Nothing to be started yet, in a router without entities.
-    pub(super) fn at_start(mode: Mode) -> Self {
-        Self { starting: true, ..Self::new(mode, BTreeMap::new(), []) }
+    pub(super) fn at_start() -> Self {
+        Self { starting: true, ..Self::new(BTreeMap::new(), []) }
     }
 
     /// Nothing to be started yet, beside entities that are running.
     pub(super) fn new<'a>(
-        mode: Mode,
         profiles: BTreeMap<String, ProfileInForce>,
         running: impl IntoIterator<Item = &'a Entity>,
     ) -> Self {
         let mut plan = Self {
             starting: false,
-            mode,
             profiles,
             patterns: Patterns::new(),
             several: BTreeSet::new(),
-            names: Vec::new(),
             steps: Vec::new(),
         };
         for entity in running {
             plan.note(entity);
-            // It was accepted when it was started.
-            let _ = address(entity).and_then(|address| plan.take_pattern(&address));
+            if entity.kind() == EntityKind::ConfigAddress {
+                // It was accepted when it was started.
+                let _ = AddressConfig::try_from(entity)
+                    .map_err(Trouble::from)
+                    .and_then(|address| plan.take_pattern(&address));
+            }
         }
         plan
     }
 
     fn note(&mut self, entity: &Entity) {
-        let name = entity.name().unwrap_or_default().to_owned();
         if entity.kind() == EntityKind::TcpListener
             && entity.text("multiAddressStrategy").is_some_and(|strategy| strategy != "none")
         {
-            self.several.insert(name.clone());
+            self.several.insert(entity.name().unwrap_or_default().to_owned());
         }
-        self.names.push((entity.kind(), name));
     }
 
     /// What is to be started, in its order.
     pub(super) fn into_steps(mut self) -> Vec<(Entity, Parts)> {
-        self.steps.sort_by_key(|(entity, _)| rank(entity.kind()));
+        self.steps.sort_by_key(|(entity, _)| entity.kind().start_rank());
         self.steps
     }
 
@@ -241,36 +217,19 @@ impl Plan {
     ///
     /// # Errors
     /// What is wrong with it, which leaves the plan as it was.
-    pub(super) fn add(&mut self, entity: Entity) -> Result<(), Trouble> {
-        self.refers(&entity)?;
-        let parts = self.parts(&entity)?;
+    pub(super) fn add(&mut self, entity: Entity, settings: Settings) -> Result<(), Trouble> {
+        let parts = self.parts(settings)?;
         self.note(&entity);
         self.steps.push((entity, parts));
         Ok(())
     }
 
-    fn refers(&self, entity: &Entity) -> Result<(), Trouble> {
-        for attribute in entity.kind().attributes() {
-            let Some(kind) = attribute.refers_to else { continue };
-            let Some(name) = entity.text(attribute.name) else { continue };
-            if !self.names.iter().any(|(known, named)| *known == kind && named == name) {
-                return Err(Trouble::Missing {
-                    attribute: attribute.name,
-                    kind,
-                    name: name.to_owned(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn parts(&mut self, entity: &Entity) -> Result<Parts, Trouble> {
-        Ok(match entity.kind() {
-            EntityKind::Log => Parts::Log(entity.try_into()?),
-            EntityKind::SslProfile => {
-                let config = typed::SslProfile::try_from(entity)?;
+    fn parts(&mut self, settings: Settings) -> Result<Parts, Trouble> {
+        Ok(match settings {
+            Settings::Log(config) => Parts::Log(*config),
+            Settings::SslProfile(config) => {
                 let name = config.name.clone();
-                let in_force = ProfileInForce::new(config);
+                let in_force = ProfileInForce::new(*config);
                 match in_force.profile() {
                     Err(trouble) if self.starting => return Err(trouble),
                     Err(trouble) => log!(Agent, Warning, "{trouble}; nobody uses the profile yet"),
@@ -279,51 +238,42 @@ impl Plan {
                 self.profiles.insert(name, in_force.clone());
                 Parts::Profile(in_force)
             }
-            EntityKind::ConfigAddress => {
-                let config = address(entity)?;
+            Settings::ConfigAddress(config) => {
                 self.take_pattern(&config)?;
-                Parts::Address(config)
+                Parts::Address(*config)
             }
-            EntityKind::Listener => {
-                // What a router may not be is told before what else is wrong.
-                self.role_fits(EntityKind::Listener, entity.get("role")?)?;
-                let config = typed::Listener::try_from(entity)?;
+            Settings::Listener(config) => {
                 let certified = config.asks_for_certificate();
                 let acceptor = self.acceptor(config.ssl_profile.as_ref(), certified)?;
                 match config.http {
-                    Some(_) => Parts::Http(config, acceptor),
-                    None => Parts::Listener(config, acceptor),
+                    Some(_) => Parts::Http(*config, acceptor),
+                    None => Parts::Listener(*config, acceptor),
                 }
             }
-            EntityKind::Connector => {
-                self.role_fits(EntityKind::Connector, entity.get("role")?)?;
-                let config = typed::Connector::try_from(entity)?;
+            Settings::Connector(config) => {
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
                 let profile = self.profile(config.ssl_profile.as_ref());
                 let ordinal = profile.map(ProfileInForce::ordinal);
                 let certified = profile
                     .and_then(ProfileInForce::loaded)
                     .is_some_and(|profile| profile.certificate().is_some());
-                Parts::Connector { config, tls, ordinal, certified }
+                Parts::Connector { config: *config, tls, ordinal, certified }
             }
-            EntityKind::TcpListener => {
-                let config = typed::TcpListener::try_from(entity)?;
+            Settings::TcpListener(config) => {
                 let acceptor =
                     self.acceptor(config.ssl_profile.as_ref(), config.authenticate_peer)?;
                 Parts::TcpListener(
-                    config,
+                    *config,
                     acceptor.map(|acceptor| acceptor.with_alpn(&["http/1.1", "h2"])),
                 )
             }
-            EntityKind::TcpConnector => {
-                let config = typed::TcpConnector::try_from(entity)?;
+            Settings::TcpConnector(config) => {
                 let tls = self.connector(config.ssl_profile.as_ref(), config.verify_hostname)?;
-                Parts::TcpConnector(config, tls)
+                Parts::TcpConnector(*config, tls)
             }
-            EntityKind::Vhost => Parts::Vhost(vhost(entity)?),
-            EntityKind::AutoLink => Parts::AutoLink(entity.try_into()?),
-            EntityKind::ListenerAddress => {
-                let config = typed::ListenerAddressConfig::try_from(entity)?;
+            Settings::Vhost(config) => Parts::Vhost(vhost(&config)?),
+            Settings::AutoLink(config) => Parts::AutoLink(*config),
+            Settings::ListenerAddress(config) => {
                 if !self.several.contains(&config.listener) {
                     let text = format!(
                         "Must not assign new address to non multi-address listener {}",
@@ -331,9 +281,11 @@ impl Plan {
                     );
                     return Err(Trouble::Failed { attribute: "listener", text });
                 }
-                Parts::ListenerAddress(config)
+                Parts::ListenerAddress(*config)
             }
-            _ => Parts::Kept,
+            Settings::Router(_) | Settings::Policy(_) | Settings::Site(_) | Settings::Unread(_) => {
+                Parts::Kept
+            }
         })
     }
 
@@ -343,11 +295,6 @@ impl Plan {
             PatternError::Duplicate(_) => Trouble::Taken { attribute, text: error.to_string() },
             _ => Trouble::Failed { attribute, text: error.to_string() },
         })
-    }
-
-    fn role_fits(&self, kind: EntityKind, role: Role) -> Result<(), Trouble> {
-        crate::config::role_fits(kind, role, self.mode)
-            .map_err(|problem| Trouble::Attribute(Problem::Invalid(problem).of("role")))
     }
 
     fn profile(&self, name: Option<&String>) -> Option<&ProfileInForce> {
@@ -386,20 +333,9 @@ impl Plan {
     }
 }
 
-fn rank(kind: EntityKind) -> usize {
-    ORDER.iter().position(|other| *other == kind).unwrap_or(ORDER.len())
-}
-
-fn address(entity: &Entity) -> Result<AddressConfig, Trouble> {
-    match entity.kind() {
-        EntityKind::ConfigAddress => Ok(AddressConfig::try_from(entity)?),
-        _ => Err(Trouble::Failed { attribute: "type", text: "no address".to_owned() }),
-    }
-}
-
 /// The rules of a vhost.
-pub(super) fn vhost(entity: &Entity) -> Result<Vhost, Trouble> {
-    super::policy::vhost(&typed::VhostEntity::try_from(entity)?).map_err(|error| denied(&error))
+pub(super) fn vhost(config: &VhostEntity) -> Result<Vhost, Trouble> {
+    super::policy::vhost(config).map_err(|error| denied(&error))
 }
 
 /// Why a vhost cannot be.
@@ -436,37 +372,45 @@ fn profile_config(entity: &typed::SslProfile) -> Result<ProfileConfig, Trouble> 
     })
 }
 
-/// The log entities of a router: those that are configured, with what `DEFAULT` has when nothing is
-/// said, and behind them one for each other module.
-pub(super) fn logs(configured: &[Entity]) -> Vec<Entity> {
-    let of_log = |entity: &&Entity| entity.kind() == EntityKind::Log;
-    let mut logs: Vec<Entity> = configured.iter().filter(of_log).cloned().collect();
-    for module in crate::schema::LogModule::WORDS {
-        if logs.iter().any(|entity| entity.text("module") == Some(*module)) {
-            continue;
-        }
-        let Some(kind) = EntityKind::named("log") else { continue };
+/// Returns the log entities of a router: those that are configured, and behind them one for each
+/// other module. `DEFAULT` says all that other modules take from it.
+pub(super) fn logs(config: &Config) -> Vec<Configured> {
+    let modules: Vec<LogModule> = config.all::<LogConfig>().iter().map(|log| log.module).collect();
+    let mut logs: Vec<Configured> = config
+        .entities
+        .iter()
+        .filter(|configured| configured.entity.kind() == EntityKind::Log)
+        .map(|log| default_log(&log.entity).unwrap_or_else(|| log.clone()))
+        .collect();
+    for module in LogModule::ALL.iter().filter(|module| !modules.contains(module)) {
+        let word = serde_json::Value::from(module.as_str());
+        let made = Entity::new(EntityKind::Log, [("module", &word)]).and_then(|mut entity| {
+            entity.identify(0);
+            let settings = Settings::read(&entity)?;
+            Ok(default_log(&entity).unwrap_or(Configured { entity, settings }))
+        });
         // A word of the table is a module.
-        let Ok(mut entity) = Entity::new(kind, [("module", &serde_json::Value::from(*module))])
-        else {
-            continue;
-        };
-        entity.identify(0);
-        logs.push(entity);
-    }
-    for entity in logs.iter_mut().filter(|entity| entity.text("module") == Some("DEFAULT")) {
-        for (name, value) in [
-            ("enable", Value::String("info+".to_owned())),
-            ("includeTimestamp", Value::Boolean(true)),
-            ("includeSource", Value::Boolean(false)),
-            ("outputFile", Value::String("stderr".to_owned())),
-        ] {
-            if entity.value(name).is_none() {
-                entity.set(name, value);
-            }
-        }
+        logs.extend(made);
     }
     logs
+}
+
+/// Fills in what `DEFAULT` does not say; `None` for other modules.
+fn default_log(entity: &Entity) -> Option<Configured> {
+    let mut entity =
+        Some(entity).filter(|entity| entity.text("module") == Some("DEFAULT"))?.clone();
+    for (name, value) in [
+        ("enable", Value::String("info+".to_owned())),
+        ("includeTimestamp", Value::Boolean(true)),
+        ("includeSource", Value::Boolean(false)),
+        ("outputFile", Value::String("stderr".to_owned())),
+    ] {
+        if entity.value(name).is_none() {
+            entity.set(name, value);
+        }
+    }
+    let settings = Settings::read(&entity).ok()?;
+    Some(Configured { entity, settings })
 }
 
 /// A warning for an entity that is accepted and has no effect yet.

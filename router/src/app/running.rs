@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::http_port::HttpPort;
 use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
-use crate::config::{Config, Reach};
+use crate::config::{self, Config, Reach};
 use crate::core::AddressRule;
 use crate::flow::Described;
 use crate::log;
@@ -124,7 +124,7 @@ impl Running {
         Arc::new_cyclic(|itself| Self {
             node: Arc::clone(node),
             mode: config.router.mode,
-            site: config.site.clone(),
+            site: config.all::<Site>().first().copied().cloned(),
             warnings: config.warnings.clone(),
             started: SystemTime::now(),
             instance,
@@ -241,7 +241,29 @@ impl Running {
     /// A plan for entities to be started beside those that run.
     pub(super) fn plan(&self) -> Plan {
         let running = self.all();
-        Plan::new(self.mode, self.profiles(), running.iter().map(|live| &*live.entity))
+        Plan::new(self.profiles(), running.iter().map(|live| &*live.entity))
+    }
+
+    /// Checks what a configuration checks of its entities together: that all that an entity refers
+    /// to is there, and that its role fits the router's mode.
+    ///
+    /// # Errors
+    /// The attribute that is wrong.
+    pub(super) fn check(&self, entity: &Entity) -> Result<(), Trouble> {
+        let running = self.all();
+        let is_there = |kind, name: &str| {
+            running
+                .iter()
+                .any(|live| live.entity.kind() == kind && live.entity.name() == Some(name))
+        };
+        if let Some(missing) = entity.missing_reference(is_there) {
+            return Err(Trouble::Missing {
+                attribute: missing.attribute,
+                kind: missing.kind,
+                name: missing.name.to_owned(),
+            });
+        }
+        config::role_fits(entity, self.mode).map_err(Trouble::Attribute)
     }
 
     /// Starts what was planned. When something fails, what was started before it is stopped again.

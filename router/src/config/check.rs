@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use super::{ConfigError, Located};
 use crate::schema::typed::RouterEntity;
-use crate::schema::{AddressFamily, Entity, EntityKind, Mode, Port, Problem, Role, quote};
+use crate::schema::{
+    AddressFamily, AttributeError, Entity, EntityKind, Mode, Port, Problem, Role, quote,
+};
 
 /// Checks that can be made before entities are given their types: there is one where there may be
 /// only one, names are unique, and what an entity refers to exists.
@@ -53,13 +55,10 @@ pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
         }
     }
     for located in all {
-        for attribute in located.entity.kind().attributes() {
-            let Some(kind) = attribute.refers_to else { continue };
-            let Some(name) = located.entity.text(attribute.name) else { continue };
-            if !names.contains_key(&(kind, name.to_owned())) {
-                return Err(located
-                    .error(Problem::NoSuchEntity { kind, name: quote(name) }.of(attribute.name)));
-            }
+        let is_there = |kind, name: &str| names.contains_key(&(kind, name.to_owned()));
+        if let Some(missing) = located.entity.missing_reference(is_there) {
+            let problem = Problem::NoSuchEntity { kind: missing.kind, name: quote(missing.name) };
+            return Err(located.error(problem.of(missing.attribute)));
         }
     }
     Ok(())
@@ -71,11 +70,7 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
     let mut taken: Vec<(Socket, &Located)> = Vec::new();
     for located in all {
         let kind = located.entity.kind();
-        if matches!(kind, EntityKind::Listener | EntityKind::Connector) {
-            let role = located.entity.get("role").map_err(|error| located.error(error))?;
-            let problem = |problem| located.error(Problem::Invalid(problem).of("role"));
-            role_fits(kind, role, router.mode).map_err(problem)?;
-        }
+        role_fits(&located.entity, router.mode).map_err(|error| located.error(error))?;
         if matches!(kind, EntityKind::Listener | EntityKind::TcpListener) {
             let socket = Socket::of(&located.entity).map_err(|error| located.error(error))?;
             if let Some((_, other)) = taken.iter().find(|(other, _)| other.overlaps(&socket)) {
@@ -88,25 +83,30 @@ pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), Con
     Ok(())
 }
 
-/// Whether a listener or connector (`kind`) may have a role in a router of this mode; if not, why.
+/// Checks that a router of this mode may have a listener or connector of this role. Entities of
+/// other types have no role.
 ///
 /// # Errors
-/// What is wrong, in words.
-pub fn role_fits(kind: EntityKind, role: Role, mode: Mode) -> Result<(), String> {
-    match (mode, role) {
+/// The role, and what is wrong with it.
+pub fn role_fits(entity: &Entity, mode: Mode) -> Result<(), AttributeError> {
+    let kind = entity.kind();
+    if !matches!(kind, EntityKind::Listener | EntityKind::Connector) {
+        return Ok(());
+    }
+    let problem = match (mode, entity.get::<Role>("role")?) {
+        // The words that tools look for.
         (Mode::Standalone, role) if role.is_router() => {
-            // The words that tools look for.
-            Err("'standalone' not allowed to connect to or accept connections from other routers."
-                .to_owned())
+            "'standalone' not allowed to connect to or accept connections from other routers."
         }
         (Mode::Edge, Role::InterRouter) => {
-            Err("'inter-router' only allowed with router mode='interior'".to_owned())
+            "'inter-router' only allowed with router mode='interior'"
         }
         (Mode::Edge, Role::Edge) if kind == EntityKind::Listener => {
-            Err("'edge' only allowed with router mode='interior'".to_owned())
+            "'edge' only allowed with router mode='interior'"
         }
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(Problem::Invalid(problem.to_owned()).of("role"))
 }
 
 /// What a listener binds, per family of addresses.
@@ -124,7 +124,7 @@ enum Host {
 }
 
 impl Socket {
-    fn of(entity: &Entity) -> Result<Self, crate::schema::AttributeError> {
+    fn of(entity: &Entity) -> Result<Self, AttributeError> {
         let port = entity.get::<Port>("port")?.number;
         let host = entity.text("host").unwrap_or_default().to_ascii_lowercase();
         let family = match entity.kind().attribute("socketAddressFamily") {

@@ -25,32 +25,8 @@ pub use document::{Document, Format};
 pub use error::ConfigError;
 pub use reach::{OutOfReach, Reach};
 
-use crate::schema::typed::{
-    AddressConfig, Connector, Listener, LogConfig, PolicyEntity, RouterEntity, Site, SslProfile,
-    TcpConnector, TcpListener,
-};
+use crate::schema::typed::{RouterEntity, Settings, Typed};
 use crate::schema::{AttributeError, Entity, EntityKind, Mode, Problem, Value, nearest};
-
-/// The types in the order in which entities are created, which is that of what they need: the log
-/// before all that log, profiles before their users, a tcpListener before its addresses.
-const LOAD_ORDER: &[EntityKind] = &[
-    EntityKind::Log,
-    EntityKind::Router,
-    EntityKind::Network,
-    EntityKind::Policy,
-    EntityKind::SslProfile,
-    EntityKind::ConfigAddress,
-    EntityKind::AutoLink,
-    EntityKind::Vhost,
-    EntityKind::VhostUserGroupSettings,
-    EntityKind::Site,
-    EntityKind::ProxyProfile,
-    EntityKind::Connector,
-    EntityKind::Listener,
-    EntityKind::TcpListener,
-    EntityKind::TcpConnector,
-    EntityKind::ListenerAddress,
-];
 
 /// A section of a configuration as it stands in the text: not yet checked but for its form.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,33 +41,24 @@ struct Section {
     attributes: Vec<(String, serde_json::Value)>,
 }
 
+/// An entity of a configuration.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// Its attributes, as management tells them.
+    pub entity: Entity,
+    /// What they say to code that acts on them.
+    pub settings: Settings,
+}
+
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where it comes from, for messages: the name of the document, or the names of all.
     pub file: String,
-    /// All entities, in the order in which to create them; within a type in the order of the text.
-    pub entities: Vec<Entity>,
+    /// All entities, in the order in which they start; within a type in the order of the text.
+    pub entities: Vec<Configured>,
     /// The router, with an id that was made up when none was given.
     pub router: RouterEntity,
-    /// All sslProfile entities.
-    pub ssl_profiles: Vec<SslProfile>,
-    /// All listener entities, those that speak HTTP included.
-    pub listeners: Vec<Listener>,
-    /// All connector entities.
-    pub connectors: Vec<Connector>,
-    /// All tcpListener entities.
-    pub tcp_listeners: Vec<TcpListener>,
-    /// All tcpConnector entities.
-    pub tcp_connectors: Vec<TcpConnector>,
-    /// All address entities.
-    pub addresses: Vec<AddressConfig>,
-    /// All log entities; a module without one is as DEFAULT has it.
-    pub logs: Vec<LogConfig>,
-    /// The site, if one is configured.
-    pub site: Option<Site>,
-    /// Limits for clients.
-    pub policy: Option<PolicyEntity>,
     /// What the operator should know though the router starts: one line each.
     pub warnings: Vec<String>,
 }
@@ -138,41 +105,30 @@ impl Config {
                 });
             }
         }
-        located.sort_by_key(|located| rank(located.entity.kind()));
+        located.sort_by_key(|located| located.entity.kind().start_rank());
         name_all(&mut located, seed);
         check::entities(&located)?;
 
-        let mut router = None;
-        let mut config = Collected::default();
+        let mut settings = Vec::with_capacity(located.len());
         for located in &located {
-            config.add(&located.entity, &mut router).map_err(|error| located.error(error))?;
+            settings.push(Settings::read(&located.entity).map_err(|error| located.error(error))?);
         }
+        let router = settings.iter().find_map(RouterEntity::of).cloned();
         // One was created above if none was given.
         let router =
             router.ok_or_else(|| ConfigError::syntax(&file, None, "there is no router"))?;
         check::together(&located, &router)?;
         let mut warnings = renamed;
         warnings.extend(warnings::of(&located));
-        Ok(Self {
-            file,
-            router,
-            ssl_profiles: config.ssl_profiles,
-            listeners: config.listeners,
-            connectors: config.connectors,
-            tcp_listeners: config.tcp_listeners,
-            tcp_connectors: config.tcp_connectors,
-            addresses: config.addresses,
-            logs: config.logs,
-            site: config.site,
-            policy: config.policy,
-            entities: located.into_iter().map(|located| located.entity).collect(),
-            warnings,
-        })
+        let entities = located.into_iter().zip(settings);
+        let entities =
+            entities.map(|(located, settings)| Configured { entity: located.entity, settings });
+        Ok(Self { file, router, entities: entities.collect(), warnings })
     }
 
-    /// The sslProfile of this name.
-    pub fn ssl_profile(&self, name: &str) -> Option<&SslProfile> {
-        self.ssl_profiles.iter().find(|profile| profile.name == name)
+    /// Returns the settings of one type, in the order of the entities.
+    pub fn all<T: Typed>(&self) -> Vec<&T> {
+        self.entities.iter().filter_map(|configured| T::of(&configured.settings)).collect()
     }
 
     /// An error about an attribute of one of these entities, for those who find out later (a
@@ -186,42 +142,6 @@ impl Config {
     ) -> ConfigError {
         let label = format!("{kind} {}", crate::schema::quote(name));
         ConfigError::attribute(&self.file, &label, Problem::Invalid(problem.into()).of(attribute))
-    }
-}
-
-#[derive(Default)]
-struct Collected {
-    ssl_profiles: Vec<SslProfile>,
-    listeners: Vec<Listener>,
-    connectors: Vec<Connector>,
-    tcp_listeners: Vec<TcpListener>,
-    tcp_connectors: Vec<TcpConnector>,
-    addresses: Vec<AddressConfig>,
-    logs: Vec<LogConfig>,
-    site: Option<Site>,
-    policy: Option<PolicyEntity>,
-}
-
-impl Collected {
-    fn add(
-        &mut self,
-        entity: &Entity,
-        router: &mut Option<RouterEntity>,
-    ) -> Result<(), AttributeError> {
-        match entity.kind() {
-            EntityKind::Router => *router = Some(entity.try_into()?),
-            EntityKind::SslProfile => self.ssl_profiles.push(entity.try_into()?),
-            EntityKind::Listener => self.listeners.push(entity.try_into()?),
-            EntityKind::Connector => self.connectors.push(entity.try_into()?),
-            EntityKind::TcpListener => self.tcp_listeners.push(entity.try_into()?),
-            EntityKind::TcpConnector => self.tcp_connectors.push(entity.try_into()?),
-            EntityKind::ConfigAddress => self.addresses.push(entity.try_into()?),
-            EntityKind::Log => self.logs.push(entity.try_into()?),
-            EntityKind::Site => self.site = Some(entity.try_into()?),
-            EntityKind::Policy => self.policy = Some(entity.try_into()?),
-            _ => {}
-        }
-        Ok(())
     }
 }
 
@@ -358,10 +278,6 @@ fn camel_case(name: &str) -> String {
         cased.push_str(chars.as_str());
     }
     cased
-}
-
-fn rank(kind: EntityKind) -> usize {
-    LOAD_ORDER.iter().position(|other| *other == kind).unwrap_or(LOAD_ORDER.len())
 }
 
 /// Gives every entity its identity and a name, and the router an id.

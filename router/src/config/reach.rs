@@ -124,7 +124,7 @@ impl Reach {
         for source in sources {
             reach.credentials.add_folder_of(source);
         }
-        for entity in &config.entities {
+        for entity in config.entities.iter().map(|configured| &configured.entity) {
             for (_, named) in names(entity) {
                 match named {
                     Named::Variable(name) => _ = reach.variables.insert(name),

@@ -54,6 +54,17 @@ pub struct AttributeError {
     pub problem: Problem,
 }
 
+/// An entity that another one names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// The attribute that names it.
+    pub attribute: &'static str,
+    /// Its type.
+    pub kind: EntityKind,
+    /// Its name.
+    pub name: &'a str,
+}
+
 /// A checked entity: every attribute is known, of its type and in its range; defaults are filled
 /// in.
 #[derive(Clone)]
@@ -139,6 +150,22 @@ impl Entity {
     /// The value of an attribute, if it is text that is not empty.
     pub fn text(&self, attribute: &str) -> Option<&str> {
         self.value(attribute).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// Returns the first reference to an entity that `is_there` does not know.
+    pub fn missing_reference(
+        &self,
+        is_there: impl Fn(EntityKind, &str) -> bool,
+    ) -> Option<Reference<'_>> {
+        self.references().find(|reference| !is_there(reference.kind, reference.name))
+    }
+
+    /// Returns the entities that this one names, in the table's order.
+    pub fn references(&self) -> impl Iterator<Item = Reference<'_>> {
+        self.kind.attributes().filter_map(|attribute| {
+            let kind = attribute.refers_to?;
+            Some(Reference { attribute: attribute.name, kind, name: self.text(attribute.name)? })
+        })
     }
 
     /// The attributes that may be told, in the table's order: those that have a value, except

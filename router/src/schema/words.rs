@@ -84,6 +84,11 @@ impl Role {
     pub fn is_router(self) -> bool {
         matches!(self, Self::InterRouter | Self::Edge | Self::InterEdge | Self::InterNetwork)
     }
+
+    /// Whether the AMQP open of such a connection may have properties of the operator's choice.
+    pub const fn takes_open_properties(self) -> bool {
+        !matches!(self, Self::InterRouter | Self::Edge)
+    }
 }
 
 words! {

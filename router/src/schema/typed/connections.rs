@@ -294,6 +294,14 @@ const RESERVED: &[&str] =
     &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
 const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
 
+/// Returns the first property that only the router itself may set.
+pub fn reserved_property(properties: &Map<String, Json>) -> Option<&str> {
+    let reserved = |key: &str| {
+        RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    };
+    properties.keys().map(String::as_str).find(|key| reserved(key))
+}
+
 /// The errors have the words of C routers, for those who look for them.
 fn open_properties(
     entity: &Entity,
@@ -301,13 +309,10 @@ fn open_properties(
 ) -> Result<Option<Map<String, Json>>, AttributeError> {
     let Some(Value::Map(properties)) = entity.value("openProperties") else { return Ok(None) };
     let refuse = |problem| Err(Problem::Invalid(problem).of("openProperties"));
-    if matches!(role, Role::InterRouter | Role::Edge) {
+    if !role.takes_open_properties() {
         return refuse(format!("ValidationError: openProperties not allowed for role {role}"));
     }
-    let reserved = |key: &str| {
-        RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-    };
-    match properties.keys().find(|key| reserved(key)) {
+    match reserved_property(properties) {
         Some(key) => refuse(format!(
             "ValidationError: Reserved key {} not allowed in openProperties: the router uses it itself",
             quote(key)

@@ -8,14 +8,17 @@ mod policy;
 mod router;
 mod security;
 mod services;
+mod settings;
 
-pub use connections::{Connector, HttpListener, Limits, Listener};
+pub use connections::{Connector, HttpListener, Limits, Listener, reserved_property};
 pub use policy::{PolicyEntity, VhostEntity};
 pub use router::{LogConfig, LogOutput, RouterEntity, Site};
 pub use security::SslProfile;
 pub use services::{
-    AddressConfig, AddressMatch, AutoLinkConfig, ListenerAddressConfig, TcpConnector, TcpListener,
+    AddressConfig, AddressMatch, AddressProblem, AutoLinkConfig, AutoLinkProblem,
+    ListenerAddressConfig, TcpConnector, TcpListener, auto_link_comes_in,
 };
+pub use settings::{Settings, Typed};
 
 use super::{AttributeError, Entity};
 

@@ -148,6 +148,41 @@ pub enum AddressMatch {
     Pattern(String),
 }
 
+/// Why an [`AddressMatch`] cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressProblem {
+    /// Neither prefix nor pattern is given.
+    Neither,
+    /// Prefix and pattern are given.
+    Both,
+    /// The text of this attribute is empty.
+    Empty(&'static str),
+    /// The text of this attribute has nothing between its separators.
+    NoParts(&'static str),
+}
+
+impl AddressMatch {
+    /// Reads which addresses are meant; `None` is an attribute that is not given.
+    ///
+    /// # Errors
+    /// Not exactly one is given, or it names nothing.
+    pub fn read(prefix: Option<&str>, pattern: Option<&str>) -> Result<Self, AddressProblem> {
+        let checked = |attribute, text: &str| match text {
+            "" => Err(AddressProblem::Empty(attribute)),
+            text if text.split(['/', '.']).all(str::is_empty) => {
+                Err(AddressProblem::NoParts(attribute))
+            }
+            text => Ok(text.to_owned()),
+        };
+        match (prefix, pattern) {
+            (None, None) => Err(AddressProblem::Neither),
+            (Some(_), Some(_)) => Err(AddressProblem::Both),
+            (Some(prefix), None) => checked("prefix", prefix).map(Self::Prefix),
+            (None, Some(pattern)) => checked("pattern", pattern).map(Self::Pattern),
+        }
+    }
+}
+
 /// How messages to some addresses are spread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -162,20 +197,22 @@ impl TryFrom<&Entity> for AddressConfig {
     type Error = AttributeError;
 
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        let matches = match (text(entity, "prefix"), text(entity, "pattern")) {
-            (Some(prefix), None) => AddressMatch::Prefix(with_parts(prefix, "prefix")?),
-            (None, Some(pattern)) => AddressMatch::Pattern(with_parts(pattern, "pattern")?),
-            (None, None) => {
-                return Err(Problem::Invalid("either prefix or pattern must be set".to_owned())
-                    .of("prefix"));
-            }
-            (Some(_), Some(_)) => {
-                return Err(Problem::Invalid(
-                    "either prefix or pattern may be set, not both".to_owned(),
-                )
-                .of("pattern"));
-            }
-        };
+        let (prefix, pattern) = (entity.text("prefix"), entity.text("pattern"));
+        let matches = AddressMatch::read(prefix, pattern).map_err(|problem| {
+            let (attribute, text) = match problem {
+                AddressProblem::Neither => {
+                    ("prefix", "either prefix or pattern must be set".to_owned())
+                }
+                AddressProblem::Both => {
+                    ("pattern", "either prefix or pattern may be set, not both".to_owned())
+                }
+                AddressProblem::Empty(attribute) | AddressProblem::NoParts(attribute) => {
+                    let given = prefix.or(pattern).unwrap_or_default();
+                    (attribute, format!("{} has no parts", quote(given)))
+                }
+            };
+            Problem::Invalid(text).of(attribute)
+        })?;
         Ok(Self {
             name: name(entity)?,
             matches,
@@ -204,31 +241,63 @@ impl TryFrom<&Entity> for AutoLinkConfig {
     type Error = AttributeError;
 
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        let config = Self {
+        let incoming = auto_link_comes_in(|name| entity.text(name)).map_err(|problem| {
+            let invalid = |text: &str| Problem::Invalid(text.to_owned());
+            match problem {
+                AutoLinkProblem::TwoHolders => {
+                    invalid("either containerId or connection may be set, not both")
+                        .of("containerId")
+                }
+                AutoLinkProblem::NoDirection => Problem::Missing.of("direction"),
+                AutoLinkProblem::UnknownDirection => invalid("neither in nor out").of("direction"),
+                AutoLinkProblem::NoAddress => {
+                    invalid("it may be left out only with direction in").of("address")
+                }
+            }
+        })?;
+        Ok(Self {
             name: text(entity, "name"),
             address: text(entity, "address"),
-            incoming: entity.text("direction") == Some("in"),
+            incoming,
             container_id: text(entity, "containerId"),
             connection: text(entity, "connection"),
             external_address: text(entity, "externalAddress"),
-        };
-        if config.container_id.is_some() && config.connection.is_some() {
-            return Err(Problem::Invalid(
-                "either containerId or connection may be set, not both".to_owned(),
-            )
-            .of("containerId"));
-        }
-        if config.address.is_none() && !config.incoming {
-            return Err(Problem::Invalid("it may be left out only with direction in".to_owned())
-                .of("address"));
-        }
-        Ok(config)
+        })
     }
 }
 
-fn with_parts(text: String, attribute: &str) -> Result<String, AttributeError> {
-    match text.split(['/', '.']).any(|part| !part.is_empty()) {
-        true => Ok(text),
-        false => Err(Problem::Invalid(format!("{} has no parts", quote(&text))).of(attribute)),
+/// Why an autoLink cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoLinkProblem {
+    /// A container and a connection are named.
+    TwoHolders,
+    /// No direction is given.
+    NoDirection,
+    /// The direction is no word of the schema.
+    UnknownDirection,
+    /// Messages go out, and there is no address.
+    NoAddress,
+}
+
+/// Reads the direction of an autoLink and checks what goes with it. `given` returns the text of an
+/// attribute, or `None` for one that is not given.
+///
+/// # Errors
+/// The attributes contradict each other.
+pub fn auto_link_comes_in<'a>(
+    given: impl Fn(&str) -> Option<&'a str>,
+) -> Result<bool, AutoLinkProblem> {
+    if given("connection").is_some() && given("containerId").is_some() {
+        return Err(AutoLinkProblem::TwoHolders);
+    }
+    let incoming = match given("direction") {
+        None => return Err(AutoLinkProblem::NoDirection),
+        Some("in") => true,
+        Some("out") => false,
+        Some(_) => return Err(AutoLinkProblem::UnknownDirection),
+    };
+    match given("address") {
+        None if !incoming => Err(AutoLinkProblem::NoAddress),
+        _ => Ok(incoming),
     }
 }
