@@ -16,6 +16,7 @@ pub mod core;
 pub mod files;
 pub mod flow;
 pub mod http;
+pub mod lock;
 pub mod log;
 pub mod net;
 pub mod node;

@@ -14,33 +14,44 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("text", &[]),
     ("files", &[]),
-    ("log", &["text", "files"]),
+    ("lock", &[]),
+    ("log", &["lock", "text", "files"]),
     ("schema", &["log"]),
-    ("core", &[]),
+    ("core", &["lock"]),
     ("sasl", &[]),
-    ("policy", &[]),
+    ("policy", &["lock"]),
     ("config", &["schema", "log"]),
-    ("socket", &["clock", "log"]),
-    ("tls", &["schema", "socket", "log"]),
+    ("socket", &["clock", "lock", "log"]),
+    ("tls", &["schema", "socket", "lock", "log"]),
     ("websocket", &["tls"]),
     ("client", &["clock", "socket", "tls", "log"]),
-    ("node", &["clock", "core", "sasl", "policy", "socket", "tls", "schema", "log"]),
+    ("node", &["clock", "core", "sasl", "policy", "socket", "tls", "schema", "lock", "log"]),
     ("net", BELOW_NET),
     ("tcp", BELOW_NET),
     ("http", BELOW_NET),
     ("agent", BELOW_ADMIN),
     ("admin", BELOW_ADMIN),
     ("flow", BELOW_ADMIN),
-    ("site", BELOW_ADMIN),
 ];
-const BELOW_NET: &[&str] =
-    &["sasl", "policy", "node", "socket", "websocket", "tls", "core", "config", "schema", "log"];
+const BELOW_NET: &[&str] = &[
+    "sasl",
+    "policy",
+    "node",
+    "socket",
+    "websocket",
+    "tls",
+    "core",
+    "config",
+    "schema",
+    "lock",
+    "log",
+];
 const BELOW_ADMIN: &[&str] =
-    &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "log"];
+    &["net", "tcp", "http", "node", "socket", "tls", "core", "config", "schema", "lock", "log"];
 
 /// The code above the rooms, which puts them together. It may name every room, and no room may name
 /// it.
-const ABOVE: &[&str] = &["app", "bin", "demo", "launch", "lib", "main"];
+const ABOVE: &[&str] = &["app", "bin", "lib", "main"];
 
 /// Packages that only one room may name, so that their work stays in one place.
 const KEPT: &[(&str, &str)] = &[

@@ -2,12 +2,14 @@
 //! none has more than its share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// Requests in progress of all connections together. The tools of many operators at once need a few
 /// dozen, and two links of C's credit bring 500. One request of each connection is taken beyond it:
@@ -64,7 +66,7 @@ pub(super) struct Place {
 
 impl Lanes {
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes a request of a connection, or of this process.

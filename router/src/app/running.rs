@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use skupper_proto::address::Treatment;
@@ -18,6 +18,7 @@ use super::plan::{Parts, Plan, ProfileInForce, Trouble, denied, idle, pattern};
 use crate::config::{self, Config, Reach};
 use crate::core::AddressRule;
 use crate::flow::Described;
+use crate::lock::{Mutex, MutexGuard};
 use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
@@ -139,7 +140,7 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// All entities, in the order of their creation.
@@ -515,7 +516,7 @@ impl Running {
 
     pub(super) fn wait(&self, what: impl Future<Output = ()> + Send + 'static) {
         // Nobody asks whether a router that starts or ends has settled.
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = self.waits.lock();
         if *self.node.stage.borrow() == Stage::Running {
             waits.push(Box::pin(what));
         }
@@ -524,7 +525,7 @@ impl Running {
     /// Ends when what was started or stopped since the last call stands or is gone, or after
     /// [`SETTLED`].
     pub(super) async fn settled(&self) {
-        let waits = std::mem::take(&mut *self.waits.lock().unwrap_or_else(PoisonError::into_inner));
+        let waits = std::mem::take(&mut *self.waits.lock());
         if waits.is_empty() {
             return;
         }

@@ -2,7 +2,7 @@
 //! tells what it knows of them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, attribute as of, read_co_records};
 
@@ -66,8 +66,7 @@ impl Flows {
         let (listened, _) = self.audience.look();
         let ended = node.registry.take_flows(wanted);
         let failed = node.registry.take_failed_flows();
-        let heard =
-            std::mem::take(&mut *self.others.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let heard = std::mem::take(&mut *self.others.0.lock());
         self.period += 1;
         if !wanted {
             (self.ours, self.theirs) = (Records::default(), BTreeMap::new());

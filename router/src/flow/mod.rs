@@ -9,8 +9,8 @@
 mod connections;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +21,7 @@ use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, So
 use tokio::time::MissedTickBehavior;
 
 use crate::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Message, Watching};
+use crate::lock::Mutex;
 use crate::log;
 use crate::node::Node;
 
@@ -111,7 +112,7 @@ impl Endpoint for CoRecords {
         if ended == Some(Ended::Complete) {
             let mut octets = BytesMut::from(&*delivery.message().sections);
             chunks.iter().for_each(|chunk| octets.extend_from_slice(chunk));
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.0.lock();
             if waiting.len() < MAX_WAITING {
                 waiting.push(octets.freeze());
             }

@@ -12,7 +12,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 use super::files::Content;
+use crate::lock::Mutex;
 use crate::socket::{Descriptor, Neighbors, Phase, Place, Places, Purpose, Source};
 use crate::tls::Session;
 
@@ -259,7 +260,7 @@ async fn serve<L: Accept, H: Handler>(
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), service);
-    let leaves = || leaves.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let leaves = || leaves.lock().take();
     // Garbage, silence and resets are the client's own faults: hyper has answered where an answer
     // was due.
     if tokio::time::timeout(limits.whole, connection.with_upgrades())
@@ -296,9 +297,7 @@ async fn answer_to<H: Handler>(
     if let Some((mut answer, successor)) = handler.upgrade(&head) {
         place.advance(Phase::Served);
         match successor {
-            Some(successor) => {
-                *leaves.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, successor))
-            }
+            Some(successor) => *leaves.lock() = Some((upgrade, successor)),
             None => finish(handler, &mut answer),
         }
         return Ok(answer);

@@ -4,13 +4,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::connections::{Accept, Limits};
 use super::metrics::Metrics;
 use super::server::{HttpSource, Options, serve_on};
+use crate::lock::Mutex;
 use crate::socket::{Place, Source};
 use crate::websocket::Origins;
 
@@ -25,7 +26,7 @@ impl Accept for Once {
     type Stream = DuplexStream;
 
     async fn accept(&self) -> io::Result<(DuplexStream, Source)> {
-        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = self.0.lock().take();
         match stream {
             Some(stream) => Ok((stream, Source::Local)),
             None => std::future::pending().await,

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::{Level, Module, queue, text};
+use crate::lock::{Mutex, MutexGuard, Rank};
 
 /// How long repeats are counted before their sum is written.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -20,7 +21,7 @@ const OTHERS: u64 = 0;
 static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// The limiters that hold entries; each is here once. Locked before a limiter, never while one is
 /// held.
-static ACTIVE: Mutex<Vec<&'static Limiter>> = Mutex::new(Vec::new());
+static ACTIVE: Mutex<Vec<&'static Limiter>> = Mutex::ranked(Rank::LogLimiters, Vec::new());
 
 /// Holds back the repeats of one call site; see [`log_limited!`](crate::log_limited!).
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Limiter {
 
     /// A limiter that writes one line a key in `interval`.
     pub const fn every(interval: Duration) -> Self {
-        Self { interval, table: Mutex::new(None) }
+        Self { interval, table: Mutex::ranked(Rank::LogLimiter, None) }
     }
 
     /// Writes a line, or counts it if one with this key was written within the interval.
@@ -89,13 +90,13 @@ impl Limiter {
         drop(table);
         lines.into_iter().for_each(Line::push);
         if fresh {
-            ACTIVE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+            ACTIVE.lock().push(self);
             queue::wake();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Table>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Writes the sums that are due, and says when the next will be.
@@ -203,7 +204,7 @@ pub(super) fn sweep_all() {
 fn sweep_at(now: Option<Instant>) -> Option<Instant> {
     let mut lines = Vec::new();
     let mut next: Option<Instant> = None;
-    let mut active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut active = ACTIVE.lock();
     active.retain(|limiter| {
         let due = limiter.sweep(now, &mut lines);
         next = [next, due].into_iter().flatten().min();

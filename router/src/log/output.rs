@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::Level;
 use crate::files::{self, Writing};
+use crate::lock::{Mutex, Rank};
 
 /// Where a syslog daemon takes messages.
 const SYSLOG: &str = "/dev/log";
@@ -47,7 +47,10 @@ impl Output {
             "stdout" => Kind::Stdout,
             "syslog" => Kind::Syslog(Daemon::at(SYSLOG.into())?),
             "journald" => Kind::Journal(Daemon::at(JOURNAL.into())?),
-            path => Kind::File { path: path.into(), file: Mutex::new(append_to(Path::new(path))?) },
+            path => {
+                let file = append_to(Path::new(path))?;
+                Kind::File { path: path.into(), file: Mutex::ranked(Rank::Log, file) }
+            }
         };
         Ok(Self { kind, lost: AtomicU64::new(0) })
     }
@@ -115,9 +118,7 @@ impl Output {
                 stdout.flush()
             }
             Kind::Syslog(daemon) | Kind::Journal(daemon) => daemon.send(lines),
-            Kind::File { file, .. } => {
-                file.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines)
-            }
+            Kind::File { file, .. } => file.lock().write_all(lines),
         }
     }
 
@@ -125,7 +126,7 @@ impl Output {
     pub(super) fn reopen(&self) -> io::Result<()> {
         if let Kind::File { path, file } = &self.kind {
             let fresh = append_to(path)?;
-            *file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            *file.lock() = fresh;
         }
         Ok(())
     }

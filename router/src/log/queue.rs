@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::output::Output;
 use super::recent::{Line, Lines};
 use super::settings::{self, Settings};
 use super::{Level, Module, limit, recent};
+use crate::lock::{Condvar, Mutex, MutexGuard, Rank};
 
 /// Most octets of text that wait to be written: a burst of debug lines of a second or two. Past it
 /// lines are dropped.
@@ -38,7 +39,6 @@ struct Waiting {
     repeats: bool,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
     /// Tells the writer: lines wait, or repeats are to be summed up.
@@ -82,9 +82,19 @@ pub(super) fn wake() {
     QUEUE.work.notify_one();
 }
 
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::ranked(Rank::Log, Waiting::default()),
+            work: Condvar::default(),
+            progress: Condvar::default(),
+        }
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn push(&self, line: Line) {
@@ -118,8 +128,7 @@ impl Queue {
             if left.is_zero() {
                 return false;
             }
-            waiting =
-                self.progress.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self.progress.wait_timeout(waiting, left);
         }
         true
     }
@@ -154,10 +163,10 @@ impl Queue {
                 continue;
             }
             waiting = match due {
-                None => self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => self.work.wait(waiting),
                 Some(due) => {
                     let left = due.saturating_duration_since(Instant::now());
-                    self.work.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.work.wait_timeout(waiting, left)
                 }
             };
         }

@@ -1,11 +1,11 @@
 //! The last errors, for those who ask the running router instead of its log.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use super::{Level, Module};
+use crate::lock::{Mutex, Rank};
 
 /// Lines that are kept of the log. What C routers keep.
 const LINES: usize = 1000;
@@ -56,7 +56,7 @@ impl Lines {
 /// Errors that are kept.
 const KEPT: usize = 32;
 
-static RECENT: Mutex<Ring> = Mutex::new(Ring(VecDeque::new()));
+static RECENT: Mutex<Ring> = Mutex::ranked(Rank::Log, Ring(VecDeque::new()));
 
 /// An error that was logged, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,12 +95,12 @@ impl Ring {
 
 pub(super) fn keep(at: Timestamp, module: Module, level: Level, text: &str) {
     if level >= Level::Error {
-        RECENT.lock().unwrap_or_else(PoisonError::into_inner).keep(at, module, level, text);
+        RECENT.lock().keep(at, module, level, text);
     }
 }
 
 pub(super) fn newest_first() -> Vec<Recent> {
-    RECENT.lock().unwrap_or_else(PoisonError::into_inner).0.iter().rev().cloned().collect()
+    RECENT.lock().0.iter().rev().cloned().collect()
 }
 
 #[cfg(test)]

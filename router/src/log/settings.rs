@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 
 use super::output::Output;
 use super::time::Clock;
 use super::{Level, Levels, Module, Scope, queue};
+use crate::lock::{Mutex, Rank};
 
 const MODULES: usize = Module::ALL.len();
 /// In a module's mask: the levels are those of DEFAULT.
@@ -74,7 +75,7 @@ static SETTINGS: LazyLock<ArcSwap<Settings>> = LazyLock::new(|| {
 });
 
 /// Serializes changes of the settings; readers do not take it.
-static CHANGE: Mutex<()> = Mutex::new(());
+static CHANGE: Mutex<()> = Mutex::ranked(Rank::LogSettings, ());
 
 impl Settings {
     fn style(&self, module: Module) -> &Style {
@@ -116,7 +117,7 @@ pub(super) fn enabled(module: Module, level: Level) -> bool {
 /// Puts a `log` entity in force, for lines logged from now on. Nothing changes if its output cannot
 /// be opened.
 pub fn configure(scope: Scope, options: &Options) -> Result<(), LogError> {
-    let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _change = CHANGE.lock();
     let mut settings = Settings::clone(&current());
     let output = match &options.output {
         None => None,
@@ -153,7 +154,7 @@ pub fn configure(scope: Scope, options: &Options) -> Result<(), LogError> {
 /// microseconds (`router.timestampFormat`), and whether they are in UTC instead of local time
 /// (`router.timestampsInUTC`).
 pub fn set_timestamps(format: Option<&str>, utc: bool) {
-    let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _change = CHANGE.lock();
     let mut settings = Settings::clone(&current());
     settings.clock = Clock::new(format, utc);
     SETTINGS.store(Arc::new(settings));
@@ -162,7 +163,7 @@ pub fn set_timestamps(format: Option<&str>, utc: bool) {
 /// Opens all log files anew, for log rotation. A file that cannot be opened stays as it was, and
 /// the first failure is returned.
 pub fn reopen() -> Result<(), LogError> {
-    let _change = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _change = CHANGE.lock();
     queue::flush();
     let mut first = Ok(());
     for output in current().outputs() {

@@ -1,7 +1,7 @@
 //! Connectors: site links, and the connections they keep.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use skupper_proto::amqp::performative::Error;
@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::standing::{Known, Standing};
 use super::wire::Wire;
 use crate::core::{Command, Mailbox};
+use crate::lock::{Mutex, MutexGuard, Rank};
 use crate::log_limited;
 use crate::node::{Node, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Connector;
@@ -177,18 +178,21 @@ impl SiteLink {
         let since = (SystemTime::now(), node.clock.now());
         Self {
             name: Arc::from(config.name.as_str()),
-            state: Mutex::new(State {
-                connecting: true,
-                trouble: None,
-                since,
-                failures: 0,
-                next_try: None,
-                correlator: Node::discriminator(),
-                used: false,
-                ordinal,
-                standings: Vec::new(),
-                connections: Vec::new(),
-            }),
+            state: Mutex::ranked(
+                Rank::SiteLink,
+                State {
+                    connecting: true,
+                    trouble: None,
+                    since,
+                    failures: 0,
+                    next_try: None,
+                    correlator: Node::discriminator(),
+                    used: false,
+                    ordinal,
+                    standings: Vec::new(),
+                    connections: Vec::new(),
+                },
+            ),
             stop: Stop::default(),
             attempts: AtomicU64::new(0),
             targets: Arc::new(Targets::new(&config.host, &config.port)),
@@ -271,7 +275,7 @@ impl SiteLink {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How it stands.

@@ -4,9 +4,9 @@
 //! address must show the certificate of the configured host; and no password goes there. The
 //! connector's attribute `trustFailover` makes told addresses as good as the configured one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use skupper_proto::amqp::Value;
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// Addresses that are remembered. A peer that tells more is not to fill our memory.
 const MOST: usize = 64;
@@ -60,7 +60,7 @@ impl Targets {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The one in use, or to be tried.

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::BytesMut;
@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::listener::AmqpListener;
 use super::transport::Transport;
 use super::wire::Wire;
+use crate::lock::{Mutex, MutexGuard};
 use crate::node::Node;
 use crate::tls::{Input, Output, Session};
 
@@ -51,7 +52,7 @@ struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

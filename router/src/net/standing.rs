@@ -1,9 +1,10 @@
 //! How one connection of a site link stands, as its task knows it, for whoever tells the operator.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::core::{EdgeConnection, Trunk};
+use crate::lock::{Mutex, MutexGuard};
 use crate::tls::SessionInfo;
 
 /// What is known of one connection.
@@ -47,7 +48,7 @@ struct Entry {
 
 impl Roster {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Standing>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Enters a connection. It leaves the roster with the last handle of what is returned.
@@ -72,7 +73,7 @@ impl Drop for Entry {
 
 impl Standing {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// What is known now.

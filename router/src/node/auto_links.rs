@@ -4,9 +4,10 @@
 //! attaches and detaches until it has what is meant for it, and writes down how that stands.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::core::{Command, Mailbox};
+use crate::lock::{Mutex, MutexGuard, Rank};
 
 /// Whose connections get a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl AutoLink {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How it stands where it stands best; none: no connection is to have it.
@@ -128,8 +129,14 @@ struct Table {
 }
 
 /// All such links, and the connections that may get some.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AutoLinks(Mutex<Table>);
+
+impl Default for AutoLinks {
+    fn default() -> Self {
+        Self(Mutex::ranked(Rank::AutoLinks, Table::default()))
+    }
+}
 
 /// A connection's entry; gone when dropped.
 #[derive(Debug)]
@@ -159,7 +166,7 @@ impl Membership {
 
 impl AutoLinks {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A container is connected, by a listener or connector of this name. When what it is to have

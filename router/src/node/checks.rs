@@ -1,11 +1,12 @@
 //! Has passwords checked in the order of [`Turns`], each on a thread where that may take its time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::lock::{Mutex, MutexGuard};
 use crate::sasl::{Ticket, TooMany, Turns};
 use crate::socket::Source;
 
@@ -128,7 +129,7 @@ impl Checks {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

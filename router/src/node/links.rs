@@ -1,8 +1,8 @@
 //! What is known of AMQP links, for management.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skupper_proto::amqp::performative::DeliveryState;
@@ -10,6 +10,7 @@ use skupper_proto::time::Instant;
 
 use super::walk::Walk;
 use crate::core::{Charge, Holder};
+use crate::lock::{Mutex, MutexGuard};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +225,7 @@ pub struct ByIngress(Mutex<Vec<u64>>);
 impl ByIngress {
     /// One from this router.
     pub fn count(&self, router: usize) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         if counts.len() <= router {
             counts.resize(router + 1, 0);
         }
@@ -235,7 +236,7 @@ impl ByIngress {
 
     /// The counts: at least as many as C routers tell, for who reads them by their number.
     pub fn get(&self) -> Vec<u64> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut counts = self.0.lock().clone();
         counts.resize(counts.len().max(128), 0);
         counts
     }
@@ -271,7 +272,7 @@ impl Drop for KnownLink {
 
 impl Links {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<LinkRecord>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock()
     }
 
     /// Enters a link, for which `holder` is charged; its number is given here.

@@ -1,13 +1,14 @@
 //! A listening port, opened when it can be and tried again while it cannot.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::{Node, Stage, reached};
+use crate::lock::Mutex;
 use crate::socket::{self, Family, Kind};
 use crate::{log, log_limited};
 
@@ -47,16 +48,16 @@ struct PortKnown {
 impl PortStatus {
     /// The addresses that are listened on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).addresses.clone()
+        self.known.lock().addresses.clone()
     }
 
     /// Why it cannot be listened on, and since when.
     pub fn error(&self) -> Option<(SystemTime, String)> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+        self.known.lock().error.clone()
     }
 
     fn set(&self, addresses: Vec<SocketAddr>, error: Option<String>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let since = known.error.take().map(|(since, _)| since);
         let error = error.map(|error| (since.unwrap_or_else(SystemTime::now), error));
         *known = PortKnown { addresses, error };
@@ -69,7 +70,7 @@ impl PortStatus {
         loop {
             let changed = self.changed.notified();
             {
-                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let known = self.known.lock();
                 if !known.addresses.is_empty() || known.error.is_some() {
                     return;
                 }

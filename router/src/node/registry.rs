@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use skupper_proto::amqp::Value;
@@ -15,6 +15,7 @@ use super::Dismissal;
 use super::links::Links;
 use super::walk::Walk;
 use crate::core::{Command, Delivery, EdgeConnection, Mailbox};
+use crate::lock::Mutex;
 use crate::log::{self, Level, Module};
 use crate::schema::ManagementAccess;
 
@@ -262,11 +263,11 @@ pub struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let record = lock(&self.registry.connections).remove(&self.id);
+        let record = self.registry.connections.lock().remove(&self.id);
         if let Some(record) = record.filter(|record| {
             record.flow.is_some() && self.registry.keeps_flows.load(Ordering::Relaxed)
         }) {
-            let mut flows = lock(&self.registry.flows);
+            let mut flows = self.registry.flows.lock();
             if flows.len() < MAX_ENDED {
                 flows.push((record, SystemTime::now()));
             }
@@ -283,10 +284,6 @@ impl Drop for Coming {
     fn drop(&mut self) {
         self.0.coming.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registry {
@@ -308,7 +305,7 @@ impl Registry {
     /// Enters a connection, or enters it anew under its number.
     pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
         let id = record.id;
-        let mut connections = lock(&self.connections);
+        let mut connections = self.connections.lock();
         connections.insert(id, Arc::new(record));
         self.most.fetch_max(connections.len(), Ordering::Relaxed);
         drop(connections);
@@ -317,7 +314,7 @@ impl Registry {
 
     /// How many connections there are, and the most there were since the last call.
     pub fn count(&self) -> (usize, usize) {
-        let connections = lock(&self.connections);
+        let connections = self.connections.lock();
         (connections.len(), self.most.swap(connections.len(), Ordering::Relaxed))
     }
 
@@ -325,12 +322,12 @@ impl Registry {
     /// now on.
     pub fn take_flows(&self, keep: bool) -> Vec<(Arc<ConnectionRecord>, SystemTime)> {
         self.keeps_flows.store(keep, Ordering::Relaxed);
-        std::mem::take(&mut *lock(&self.flows))
+        std::mem::take(&mut *self.flows.lock())
     }
 
     /// A client's connection cannot be carried on to its server.
     pub fn flow_failed(&self, failed: FailedFlow) {
-        let mut flows = lock(&self.failed_flows);
+        let mut flows = self.failed_flows.lock();
         if self.keeps_flows.load(Ordering::Relaxed) && flows.len() < MAX_ENDED {
             flows.push(failed);
         }
@@ -338,7 +335,7 @@ impl Registry {
 
     /// Those that could not be carried on since the last call, if they are kept.
     pub fn take_failed_flows(&self) -> Vec<FailedFlow> {
-        std::mem::take(&mut *lock(&self.failed_flows))
+        std::mem::take(&mut *self.failed_flows.lock())
     }
 
     /// The links of AMQP connections.
@@ -376,7 +373,7 @@ impl Registry {
     }
 
     fn open(&self, protocol: &str) -> usize {
-        lock(&self.connections).values().filter(|record| record.protocol == protocol).count()
+        self.connections.lock().values().filter(|record| record.protocol == protocol).count()
     }
 
     /// Ends all service connections.
@@ -390,7 +387,7 @@ impl Registry {
 
     /// The open connection of this number.
     pub fn connection(&self, id: u64) -> Option<Arc<ConnectionRecord>> {
-        lock(&self.connections).get(&id).map(Arc::clone)
+        self.connections.lock().get(&id).map(Arc::clone)
     }
 
     /// Waits until the connection of this number is gone.
@@ -409,11 +406,11 @@ impl Registry {
 
     /// Counts a connection that was refused at a listener, by the kind of reason.
     pub fn refuse(&self, listener: &str, reason: &'static str) {
-        *lock(&self.refused).entry((listener.to_owned(), reason)).or_default() += 1;
+        *self.refused.lock().entry((listener.to_owned(), reason)).or_default() += 1;
     }
 
     /// Refused connections by listener and reason.
     pub fn refused(&self) -> Vec<((String, &'static str), u64)> {
-        lock(&self.refused).iter().map(|(key, count)| (key.clone(), *count)).collect()
+        self.refused.lock().iter().map(|(key, count)| (key.clone(), *count)).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! The stop of an entity: told to its tasks, and awaited.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::task::Waker;
 
 use tokio::sync::watch;
+
+use crate::lock::{Mutex, MutexGuard};
 
 /// Tells the tasks of an entity, or of a connection, to stop, and knows when they have.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ pub struct Dismissal {
 
 impl Dismissal {
     fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waker.lock()
     }
 
     /// Ends the task; the first reason stays.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use crate::lock::Mutex;
 
 /// Entries that are taken at once: some ten microseconds, for which those who enter and leave wait.
 const SLICE: usize = 256;
@@ -28,7 +30,7 @@ impl<T> Iterator for Walk<'_, T> {
     fn next(&mut self) -> Option<Arc<T>> {
         if self.slice.is_empty() {
             let behind = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-            let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let table = self.table.lock();
             for (number, entry) in table.range((behind, Bound::Unbounded)).take(SLICE) {
                 self.last = Some(*number);
                 self.slice.push_back(Arc::clone(entry));
@@ -49,7 +51,7 @@ mod tests {
         let mut met = Vec::new();
         for entry in Walk::new(&table) {
             // Between two slices nobody holds the table.
-            let mut table = table.lock().unwrap();
+            let mut table = table.lock();
             if *entry == 100 {
                 table.remove(&1000);
                 table.insert(1001, Arc::new(1001));

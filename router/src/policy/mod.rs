@@ -16,9 +16,11 @@ mod vhost;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::lock::{Mutex, MutexGuard, Rank};
 
 pub use settings::{Settings, Verdict};
 use skupper_proto::address::Canonical;
@@ -175,7 +177,7 @@ impl VhostCounts {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 
@@ -203,17 +205,24 @@ struct Vhosts {
 }
 
 /// The policy of a router.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     config: PolicyConfig,
     counts: Counts,
     vhosts: Mutex<Vhosts>,
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(PolicyConfig::default())
+    }
+}
+
 impl Policy {
     /// Creates a policy without vhosts.
     pub fn new(config: PolicyConfig) -> Self {
-        Self { config, ..Self::default() }
+        let vhosts = Mutex::ranked(Rank::Vhosts, Vhosts::default());
+        Self { config, counts: Counts::default(), vhosts }
     }
 
     /// Returns the settings of the policy entity.
@@ -232,7 +241,7 @@ impl Policy {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vhosts> {
-        self.vhosts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.vhosts.lock()
     }
 
     /// Adds a vhost, or replaces the one of its name. After an error everything is as before.

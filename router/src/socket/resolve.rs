@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig};
@@ -19,6 +19,8 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::{Resolver as Dns, system_conf};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::lock::Mutex;
 
 /// Age up to which an answer serves. So the router soon finds a moved service, and a burst of
 /// connections to one backend asks once.
@@ -207,7 +209,7 @@ impl Resolver {
             None => true,
         };
         let key = (name.to_owned(), family);
-        let mut cache = self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.inner.cache.lock();
         if let Some(cell) = cache.get(&key)
             && is_current(cell)
         {

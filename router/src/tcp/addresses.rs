@@ -2,13 +2,14 @@
 //! gets one.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use tokio::sync::watch;
 
 use crate::core::{Address, Core, ServiceAccount, Watching};
+use crate::lock::{Mutex, MutexGuard};
 use crate::schema::MultiAddressStrategy;
 
 /// One address of a listener.
@@ -71,7 +72,7 @@ impl Addresses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<ListenerAddress>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 
     pub(super) fn add(&self, address: Arc<ListenerAddress>) {

@@ -1,7 +1,7 @@
 //! tcpConnectors.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::machine::Source;
 use super::service::{Beginning, Service};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
+use crate::lock::Mutex;
 use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
 use crate::schema::typed as schema;
 use crate::socket::{self, Descriptor, DialOptions, Kind, Purpose};
@@ -71,13 +72,15 @@ impl TcpConnector {
         );
         let consumer = LocalConsumer::new(Arc::clone(&connector) as Arc<dyn Endpoint>);
         let consumption = node.core.consume(&connector.service, consumer, node.clock.now());
-        *connector.consumption.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumption);
+        *connector.consumption.lock() = Some(consumption);
         connector
     }
 
     /// Serves its address no more. Connections that are open go on.
     pub fn stop(&self) {
-        drop(self.consumption.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // Its end takes the core's lock.
+        let consumption = self.consumption.lock().take();
+        drop(consumption);
     }
 
     /// The entity.

@@ -1,11 +1,12 @@
 //! Where a client's connection waits for its server stream.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use skupper_proto::amqp::performative::DeliveryState;
 
 use crate::core::{Delivery, Endpoint, ReplyHandle};
+use crate::lock::{Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 struct State {
@@ -21,7 +22,7 @@ pub(super) struct Reply(Mutex<State>);
 
 impl Reply {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The delivery, once it has come. Until then `waker` will be woken by it.

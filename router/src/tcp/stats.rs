@@ -1,8 +1,9 @@
 //! Counts of one tcpListener or tcpConnector.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+
+use crate::lock::Mutex;
 
 /// Counts of one tcpListener or tcpConnector since start.
 #[derive(Debug, Default)]
@@ -42,8 +43,7 @@ impl Stats {
 
     pub(super) fn dial_failed(&self, error: String) {
         self.failed_dials.fetch_add(1, Ordering::Relaxed);
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((SystemTime::now(), error));
+        *self.last_failure.lock() = Some((SystemTime::now(), error));
     }
 
     pub(super) fn reset_for_memory(&self) {
@@ -76,6 +76,6 @@ impl Stats {
 
     /// The last of them.
     pub fn last_failure(&self) -> Option<(SystemTime, String)> {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_failure.lock().clone()
     }
 }

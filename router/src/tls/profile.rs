@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -19,6 +19,7 @@ use super::handshake::{Acceptor, ClientVerification, Connector, ServerVerificati
 use super::naming::{Naming, is_format};
 use super::verify::Trust;
 use super::{ciphers, key};
+use crate::lock::Mutex;
 
 /// Octets read of one file. The largest bundles of public authorities have a quarter of it.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -199,7 +200,7 @@ impl Profile {
     /// Reads the files anew. New sessions use what they hold now, running ones keep what they have.
     /// On an error everything stays as it is.
     pub fn reload(&self) -> Result<(), ProfileError> {
-        let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = self.shared.config.lock();
         self.shared.current.store(Arc::new(Material::load(&config)?));
         Ok(())
     }
@@ -207,7 +208,7 @@ impl Profile {
     /// As [`Profile::reload`], with changed attributes. The name stays.
     pub fn update(&self, changed: ProfileConfig) -> Result<(), ProfileError> {
         let changed = ProfileConfig { name: self.shared.name.clone(), ..changed };
-        let mut config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = self.shared.config.lock();
         self.shared.current.store(Arc::new(Material::load(&changed)?));
         *config = changed;
         Ok(())
@@ -228,7 +229,7 @@ impl Profile {
     /// certificate goes by its whole subject then, as with C routers), and `protocols` that are
     /// not spoken.
     pub fn log_remarks(&self) {
-        let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = self.shared.config.lock();
         for word in ciphers::words(config.protocols.as_deref().unwrap_or_default())
             .filter(|word| ciphers::BROKEN.contains(word))
         {

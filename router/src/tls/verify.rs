@@ -13,7 +13,7 @@
 //!
 //! Nothing else is let through.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -32,6 +32,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use super::certificate::Certificate;
 use super::handshake::{ClientVerification, ServerVerification};
 use super::profile::ProfileProblem;
+use crate::lock::Mutex;
 
 /// The authorities of a profile.
 #[derive(Debug)]
@@ -333,12 +334,12 @@ impl Shown {
             .take(SHOWN_LIMIT)
             .filter_map(|der| Certificate::parse(der))
             .collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+        *self.0.lock() = chain;
     }
 
     /// The chain, the peer's own certificate first; empty if it has shown none.
     pub(super) fn take(&self) -> Vec<Certificate> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

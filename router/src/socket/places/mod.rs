@@ -11,7 +11,7 @@ mod table;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 use super::descriptors::{Descriptor, Purpose};
 use super::source::Source;
 use crate::clock::Clock;
+use crate::lock::{Mutex, MutexGuard};
 
 /// Most sources that are remembered as neighbors. A router has some hundreds of neighbors at most.
 const NEIGHBORS: usize = 1024;
@@ -40,7 +41,7 @@ pub struct Neighbors(Mutex<(u64, HashMap<Source, u64>)>);
 impl Neighbors {
     /// Remembers a source from which a router has opened a connection.
     pub fn remember(&self, source: Source) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.0 += 1;
         let (turn, known) = &mut *known;
         known.insert(source, *turn);
@@ -53,7 +54,7 @@ impl Neighbors {
     }
 
     fn knows(&self, source: Source) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.contains_key(&source)
+        self.0.lock().1.contains_key(&source)
     }
 }
 
@@ -152,7 +153,7 @@ impl Places {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Gives out places as far as possible, and wakes the owners of all arrivals that changed.
