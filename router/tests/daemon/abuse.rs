@@ -345,7 +345,7 @@ fn many_connections_are_told_in_one_answer() {
             client
         })
         .collect();
-    let told = wait::until("all are told", wait::patience(), || {
+    let told = wait::until("the response has all connections", wait::patience(), || {
         let told = query(scene.port, "connection");
         let told = told.as_array().expect("a list");
         let clients = told.iter().filter(|entity| {

@@ -90,7 +90,7 @@ visits! {
             let refused = door.visit(&["--user", user, password]);
             assert_eq!(refused["opened"], false, "{refused}");
         }
-        assert_eq!(door.visit(&[])["opened"], false, "nobody is anonymous here");
+        assert_eq!(door.visit(&[])["opened"], false, "an anonymous client was admitted");
         door.router.await_log(&["Authentication failed [mech=PLAIN]"]);
         assert!(!door.router.log().contains("wonder"), "a password in the log");
         // A change of the file takes effect at once.

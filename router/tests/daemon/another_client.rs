@@ -123,7 +123,7 @@ fn every_outcome_reaches_the_sender() {
                 }
                 _ => receiver.release(info).await,
             };
-            told.expect("the outcome is told");
+            told.expect("an outcome");
         }
         let mut outcomes = Vec::new();
         for delivery in sent {
@@ -207,7 +207,7 @@ fn a_large_message_arrives_whole() {
         };
         let (outcome, received) = tokio::join!(sender.send(message), receive);
         assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
-        assert!(received == octets, "{} octets, or others than were sent", received.len());
+        assert!(received == octets, "{} bytes, or other bytes than were sent", received.len());
     });
 }
 

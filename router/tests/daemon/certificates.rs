@@ -111,7 +111,7 @@ fn too_old_certificates_are_of_no_use() {
     assert!(hears(&mut open, amqp::code::CLOSE), "the WebSocket stays");
     let (heard, ended) = tls::ask(&mut waiting, &amqp::opening("waiting"));
     let told = String::from_utf8_lossy(&heard).contains("its certificates are no longer valid");
-    assert!(told && ended, "who came with the former certificates is let in");
+    assert!(told && ended, "a client with the former certificates was admitted");
     let mut newer = websocket::open(web, Some(&identity)).expect("a WebSocket");
     newer.send(Message::binary(amqp::opening("newer"))).expect("sent");
     assert!(hears(&mut newer, amqp::code::OPEN));

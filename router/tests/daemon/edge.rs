@@ -240,15 +240,18 @@ fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
         [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
     let begin = amqp::frame(0, &amqp::performative(amqp::code::BEGIN, &begin));
     stream.set_read_timeout(Some(wait::patience())).expect("a time-out can be set");
-    stream.write_all(&[amqp::opening(container), begin].concat()).expect("octets are taken");
+    stream.write_all(&[amqp::opening(container), begin].concat()).expect("the router reads");
     let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
     for (frames, awaited) in steps {
-        stream.write_all(&frames.concat()).expect("octets are taken");
+        stream.write_all(&frames.concat()).expect("the router reads");
         while !heard.windows(awaited.len()).any(|part| part == awaited.as_bytes()) {
             match stream.read(&mut octets) {
                 Ok(count) if count > 0 => heard.extend_from_slice(&octets[..count]),
                 end => {
-                    panic!("{awaited:?} was not said: {end:?}, {}", String::from_utf8_lossy(&heard))
+                    panic!(
+                        "the router never sent {awaited:?}: {end:?}, {}",
+                        String::from_utf8_lossy(&heard)
+                    )
                 }
             }
         }
@@ -281,7 +284,7 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
             .expect("the router reads");
         router.await_port(service);
         let mut caller = client::connect(service);
-        caller.write_all(WORD).expect("the client's octets are taken");
+        caller.write_all(WORD).expect("the router reads");
         let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
         while !has(&heard, awaited) {
             let count = consumer.read(&mut octets).expect("the stream comes");

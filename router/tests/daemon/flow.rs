@@ -76,7 +76,7 @@ fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
     let flow = of(16)
         .map(|(_, record)| record)
         .find(|record| is_whole(record))
-        .unwrap_or_else(|| panic!("no connection that both have told of: {records:?}"));
+        .unwrap_or_else(|| panic!("no connection that both routers reported: {records:?}"));
     let [listener, connector] =
         [4, 5].map(|kind| of(kind).map(|(identity, _)| json!(identity)).collect::<Vec<_>>());
     assert!(listener.contains(&flow[attribute::PARENT]), "{flow}: {listener:?}");
@@ -175,7 +175,7 @@ fn collectors_are_told_of_routers_links_and_services() {
     );
     // The client's router makes a connection's record, and the server's router adds to it.
     let whole = of(16).into_iter().find(|record| is_whole(record));
-    let flow = whole.expect("a connection that both have told of");
+    let flow = whole.expect("a connection that both routers reported");
     assert_eq!(flow[attribute::PARENT], json!(identity(of(4)[0])));
     assert_eq!(flow[attribute::CONNECTOR], json!(identity(of(5)[0])));
     assert!(flow[attribute::OCTETS].as_u64().is_some_and(|octets| octets > 20), "{flow}");

@@ -139,7 +139,7 @@ impl Target {
             return;
         }
         assert!(ended || !is_ours, "{name}: the connection is still open");
-        assert!(answer.len() < 64 * 1024, "{name}: {} octets of answer", answer.len());
+        assert!(answer.len() < 64 * 1024, "{name}: an answer of {} bytes", answer.len());
     }
 
     /// Returns true if the router still runs. Ours must; the other kind is started again, for it

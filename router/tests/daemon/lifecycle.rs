@@ -79,16 +79,16 @@ fn assert_refused(port: u16) {
 }
 
 /// The servers' site is killed and started ten times. Every other time this happens again within
-/// the second in which its link is up. Its neighbor accepts each instance, and calls work.
+/// the second in which its link is up. Its neighbor accepts each life, and calls work.
 fn restarted(lab: &Lab, kinds: [Kind; 2]) {
     let mut pair = Pair::start(lab, kinds, PairOptions::relayed(), &[]);
     for round in 0..10 {
         let served = pair.hello().accepted();
         pair.south.kill();
         pair.south.start_again();
-        // The other kind cannot be told apart from its former instance of the same second.
+        // The other kind cannot be distinguished from its former life in the same second.
         if round % 2 == 1 && kinds[1].is_ours() {
-            // Past the handshake, so that the neighbor has met this instance too.
+            // Past the handshake, so that the neighbor has met this life too.
             let [from_south, to_south] = pair.relay().carried();
             pair.relay().await_carried([from_south + 4000, to_south + 4000]);
             pair.south.kill();
@@ -155,7 +155,7 @@ fn stops_under_streams(lab: &Lab, kinds: [Kind; 2], stop_north: bool) {
             assert_eq!(
                 server.end,
                 End::Reset,
-                "the server takes {} octets for the whole upload",
+                "the server takes {} bytes for the whole upload",
                 server.received
             );
         } else {
@@ -191,13 +191,13 @@ fn stop_drains(lab: &Lab, kinds: [Kind; 2]) {
         return;
     }
     let mut stream = client::connect(pair.port("echo"));
-    stream.write_all(b"before ").expect("the client's octets are taken");
+    stream.write_all(b"before ").expect("the router reads");
     stream.read_exact(&mut [0; 7]).expect("the echo");
     pair.south.signal(Signal::TERM);
     wait::until("no new client is accepted", STOP, || {
         (!ports::listening(pair.port("echo"))).then_some(())
     });
-    stream.write_all(b"after").expect("the client's octets are taken");
+    stream.write_all(b"after").expect("the router reads");
     stream.shutdown(Shutdown::Write).expect("half of the connection ends");
     assert_eq!(client::read_text(&mut stream), ("after".to_owned(), End::Clean));
     assert_eq!(pair.south.await_exit(STOP).code(), Some(0));
@@ -235,7 +235,7 @@ fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
         return;
     }
     let mut stream = client::connect(pair.port("sink"));
-    stream.write_all(b"question").expect("the client's octets are taken");
+    stream.write_all(b"question").expect("the router reads");
     backend.await_received(8);
     pair.south.signal(Signal::TERM);
     wait::until("the service is withdrawn", STOP, || {
@@ -246,11 +246,7 @@ fn second_signal(lab: &Lab, kinds: [Kind; 2]) {
     pair.south.await_log(&["SIGTERM again: ending at once"]);
     pair.south.await_exit(STOP);
     assert_eq!(client::read_text(&mut stream).1, End::Reset);
-    assert_eq!(
-        backend.next_account().end,
-        End::Reset,
-        "the server takes what came for all there is"
-    );
+    assert_eq!(backend.next_account().end, End::Reset, "the server takes a part for the whole");
 }
 
 /// Two sites serve one address, and the third, with the clients, shares its connections between

@@ -113,10 +113,7 @@ fn under_both_ways(lab: &Lab, kinds: [Kind; 3], data: u8) {
         for account in [client, backend.next_account()] {
             assert_eq!(account.wrong_at, None, "{account:?}");
             // The socket reports the error to the first call only.
-            assert!(
-                account.saw_an_error(),
-                "an end takes what it sent and what came for all there is: {account:?}"
-            );
+            assert!(account.saw_an_error(), "an end takes a part for the whole: {account:?}");
         }
     });
     client::await_hello(line.port("hello"));
@@ -143,12 +140,12 @@ fn upload_until(
             assert_eq!(
                 server.end,
                 End::Reset,
-                "the server takes {} octets for the whole upload",
+                "the server takes {} bytes for the whole upload",
                 server.received
             );
         }
         let (_, refused) = upload.join().expect("the writer does not panic");
-        assert!(refused.is_some(), "the client was not told");
+        assert!(refused.is_some(), "the client saw no error");
         let (text, end) = client::read_text(&mut stream);
         assert_eq!(text, "", "the server's answer to a part of the upload reached the client");
         if client_is_told {
@@ -188,7 +185,7 @@ fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
         assert_eq!(
             end,
             End::Reset,
-            "the client takes {} octets for the whole download",
+            "the client takes {} bytes for the whole download",
             check.received()
         );
     } else {
@@ -197,7 +194,7 @@ fn under_a_download(lab: &Lab, kinds: [Kind; 2], data: u8) {
     let server = backend.next_account();
     assert!(
         server.refused.is_some() || server.end == End::Reset,
-        "the server was not told: {server:?}"
+        "the server saw no error: {server:?}"
     );
     client::await_hello(pair.port("hello"));
 }
@@ -215,7 +212,7 @@ fn servers_site_killed(lab: &Lab, kinds: [Kind; 2]) {
         backend.await_received(SOME);
         pair.south.kill();
         let (_, refused) = upload.join().expect("the writer does not panic");
-        assert!(refused.is_some(), "the client was not told");
+        assert!(refused.is_some(), "the client saw no error");
     });
     assert_ne!(client::read_text(&mut stream).1, End::Open);
     pair.south.start_again();
@@ -246,7 +243,7 @@ fn killed_under_a_download(lab: &Lab, kinds: [Kind; 2], side: Side) {
         check.received()
     );
     let server = backend.next_account();
-    assert!(server.saw_an_error(), "the server was not told: {server:?}");
+    assert!(server.saw_an_error(), "the server saw no error: {server:?}");
 }
 
 /// The same during an upload: the server must not take it for complete.
@@ -268,7 +265,7 @@ fn killed_under_an_upload(lab: &Lab, kinds: [Kind; 2], side: Side) {
             server.received
         );
         let (_, refused) = upload.join().expect("the writer does not panic");
-        assert!(refused.is_some(), "the client was not told");
+        assert!(refused.is_some(), "the client saw no error");
     });
 }
 
@@ -290,7 +287,7 @@ fn stands_still(lab: &Lab, kinds: [Kind; 2]) {
     let pair = Pair::start(lab, kinds, PairOptions::relayed(), &[("echo", backend.port)]);
     let mut stream = client::connect(pair.port("echo"));
     let mut octet = [0];
-    stream.write_all(b"a").expect("the client's octet is taken");
+    stream.write_all(b"a").expect("the router reads");
     stream.read_exact(&mut octet).expect("the echo");
     pair.relay().freeze(true);
     wait::until("the service is withdrawn", Duration::from_secs(12), || {
@@ -326,7 +323,7 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
         sites[0].await_port(port);
         let mut stream = client::connect(port);
         let mut octet = [0];
-        stream.write_all(b"a").expect("the client's octet is taken");
+        stream.write_all(b"a").expect("the router reads");
         stream.read_exact(&mut octet).expect("the echo");
         // If this thread is delayed, one router listens alone and rightly loses the other.
         let together = signal(&sites, Signal::STOP);

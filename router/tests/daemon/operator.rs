@@ -106,7 +106,7 @@ fn metric(page: &str, name: &str) -> u64 {
 
 fn metrics(port: u16) -> String {
     let mut stream = client::connect(port);
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("the request is taken");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("the router reads");
     let (page, _) = client::read_text(&mut stream);
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     page
@@ -196,7 +196,7 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
             format!("skrouterd_handshake_failures_total{{listener=\"links\",reason=\"{reason}\"}}");
         wait::until(&name, wait::patience(), || (metric(&metrics(page), &name) == 1).then_some(()));
     }
-    assert_eq!(site.json(&["connection", "list"]), json!([]), "something of it reached the router");
+    assert_eq!(site.json(&["connection", "list"]), json!([]), "a refused client is in the list");
 }
 
 /// A check whether a port is open is no event.

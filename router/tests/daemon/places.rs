@@ -110,7 +110,7 @@ fn silent_sockets(lab: &Lab, _: [Kind; 1]) {
     }
     let mut stream = client_of(clients);
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
-    assert!(opens(&mut stream), "a client is shut out");
+    assert!(opens(&mut stream), "a client got no place");
     let begun = Instant::now();
     let neighbor = Spec::new("south", Ours)
         .link_plain("link1", links, 1)
@@ -127,7 +127,7 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
     spec.descriptors = Some(64);
     let site = Watched::start(lab, &spec);
     let mut crowd: Vec<_> = (0..150).map(|_| client_of(clients)).collect();
-    assert!(opens(&mut crowd[0]), "a client is shut out");
+    assert!(opens(&mut crowd[0]), "a client got no place");
     let silent: Vec<_> = (0..20).map(|_| client::connect(port)).collect();
     for _ in 0..5 {
         probe(port);

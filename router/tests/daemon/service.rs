@@ -202,7 +202,7 @@ pub(crate) fn server_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::ResetAfter(10));
     let pair = Pair::start(lab, kinds, options, &[("reset", backend.port)]);
     let mut stream = client::connect(pair.port("reset"));
-    stream.write_all(&[b'x'; 100]).expect("the client's octets are taken");
+    stream.write_all(&[b'x'; 100]).expect("the router reads");
     let (text, end) = client::read_text(&mut stream);
     assert_eq!(text, "");
     assert_ended(&pair, end);
@@ -265,7 +265,7 @@ fn assert_ended(pair: &Pair, end: End) {
     if pair.is_ours() {
         assert_eq!(end, End::Reset, "the server's reset must reach the client as one");
     } else {
-        assert_ne!(end, End::Open, "the client is not told of the server's reset");
+        assert_ne!(end, End::Open, "the client does not see the server's reset");
     }
 }
 
@@ -274,7 +274,7 @@ pub(crate) fn client_reset(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let backend = Backend::start(Serve::Silent);
     let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
     let mut stream = client::connect(pair.port("silent"));
-    stream.write_all(&[b'x'; 1000]).expect("the client's octets are taken");
+    stream.write_all(&[b'x'; 1000]).expect("the router reads");
     backend.await_received(1000);
     client::reset_on_close(&stream);
     drop(stream);
@@ -293,7 +293,7 @@ pub(crate) fn client_gone(lab: &Lab, kinds: [Kind; 2], options: PairOptions) {
     let pair = Pair::start(lab, kinds, options, &[("silent", backend.port)]);
     for round in 1..=10 {
         let mut stream = client::connect(pair.port("silent"));
-        stream.write_all(b"question").expect("the client's octets are taken");
+        stream.write_all(b"question").expect("the router reads");
         drop(stream);
         let account = backend.next_account();
         assert_eq!((account.received, account.end), (8, End::Clean), "round {round}");
@@ -333,7 +333,7 @@ fn balance(lab: &Lab, kinds: [Kind; 2]) {
     let mut streams = Vec::new();
     for _ in 0..CLIENTS {
         let mut stream = client::connect(pair.port("shared"));
-        stream.write_all(b"x").expect("the client's octet is taken");
+        stream.write_all(b"x").expect("the router reads");
         stream.read_exact(&mut [0]).expect("the echo");
         streams.push(stream);
     }

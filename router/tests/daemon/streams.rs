@@ -238,8 +238,8 @@ fn assert_cost_of_one(pair: &Pair, before: u64) {
     const MOST: u64 = 2 * MIB;
     let after = wait::quiet("the streams", Duration::from_secs(1), || resident(pair) / MIB) * MIB;
     let one = after.saturating_sub(before) / STANDING as u64;
-    assert!(one < MOST, "a stream that stands still costs {one} octets");
-    assert!(one > MIB / 2, "nothing stands still: {one}");
+    assert!(one < MOST, "a stalled stream costs {one} bytes");
+    assert!(one > MIB / 2, "no stream is stalled: {one}");
 }
 
 fn stalled_in_line(lab: &Lab, kinds: [Kind; 3], data: u8) {

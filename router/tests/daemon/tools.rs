@@ -241,7 +241,7 @@ fn iperf3_through_pair(lab: &Lab) {
         );
         for sum in ["sum_sent", "sum_received"] {
             let octets = report["end"][sum]["bytes"].as_f64().unwrap_or(0.0);
-            assert!(octets > 1e6, "{direction:?}: {octets} octets, {sum}");
+            assert!(octets > 1e6, "{direction:?}: {octets} bytes, {sum}");
         }
     }
     wait::until("a quiet end", wait::patience(), || {

@@ -91,7 +91,7 @@ impl Backend {
     #[track_caller]
     pub fn await_received(&self, octets: u64) {
         let state = self.shared.wait(|state| state.received < octets);
-        assert!(state.received >= octets, "the server has {} octets, not {octets}", state.received);
+        assert!(state.received >= octets, "the server has {} bytes, not {octets}", state.received);
     }
 
     /// Waits until it has accepted this many connections.

@@ -137,7 +137,7 @@ impl Relay {
         let state =
             self.shared.wait(|state| state.carried[0] < octets[0] || state.carried[1] < octets[1]);
         let enough = state.carried[0] >= octets[0] && state.carried[1] >= octets[1];
-        assert!(enough, "the relay has carried {:?} octets, not {octets:?}", state.carried);
+        assert!(enough, "the relay has carried {:?} bytes, not {octets:?}", state.carried);
     }
 }
 
