@@ -73,7 +73,7 @@ enum DemoError {
     WithLogs { error: Box<Self>, logs: String },
 }
 
-/// Becomes a router of the demo, which ends when the demo does, in whatever way.
+/// Becomes a router of the demo, which ends with the demo, however that ends.
 pub(super) fn child(args: &[OsString]) -> ExitCode {
     let error = process::become_router(args);
     let _ = writeln!(io::stderr(), "skup: cannot start the demo's router: {error}");
@@ -97,7 +97,7 @@ pub(super) async fn run(once: bool, out: &mut dyn Write, err: &mut dyn Write) ->
 
 /// Sets everything up, shows it, waits if it should stay, and always removes everything again.
 ///
-/// Creates its folder in `place`, which must be short, since the address of a unix socket is.
+/// Creates its folder in `place`. That path must be short, since a unix socket has little room.
 async fn demonstrate(
     executable: &Path,
     place: &Path,

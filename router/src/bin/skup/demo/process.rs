@@ -112,7 +112,7 @@ pub(super) async fn first_to_end([north, south]: &mut [Process; 2]) -> DemoError
     }
 }
 
-/// Stops both routers in order. Kills one that does not stop in time, and both on another Ctrl-C.
+/// Stops both routers in order. Kills both on another Ctrl-C, or if they do not stop in time.
 pub(super) async fn stop(
     [mut north, mut south]: [Process; 2],
     interrupt: &mut tokio::signal::unix::Signal,
