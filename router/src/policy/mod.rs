@@ -107,27 +107,27 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the clients that connected, and how many of them policy refused.
+    /// Returns the number of clients that connected, and of those that policy refused.
     pub fn connections(&self) -> (u64, u64) {
         (self.processed.load(Relaxed), self.denied.load(Relaxed))
     }
 
-    /// Returns the clients that are connected.
+    /// Returns the number of clients that are connected.
     pub fn current(&self) -> u64 {
         self.current.load(Relaxed)
     }
 
-    /// Returns the refused links.
+    /// Returns the number of refused links.
     pub fn links_denied(&self) -> u64 {
         self.links_denied.load(Relaxed)
     }
 
-    /// Returns the messages that were too large.
+    /// Returns the number of messages that were too large.
     pub fn oversize(&self) -> u64 {
         self.oversize.load(Relaxed)
     }
 
-    /// Returns all refusals together.
+    /// Returns the number of all refusals.
     pub fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }
@@ -154,17 +154,17 @@ struct Open {
 }
 
 impl VhostCounts {
-    /// Returns the admitted and the refused clients.
+    /// Returns the numbers of admitted and of refused clients.
     pub fn connections(&self) -> (u64, u64) {
         (self.approved.load(Relaxed), self.denied.load(Relaxed))
     }
 
-    /// Returns the clients that are connected.
+    /// Returns the number of clients that are connected.
     pub fn current(&self) -> u64 {
         self.open().total
     }
 
-    /// Returns the refused sessions, sending links, receiving links and messages.
+    /// Returns the numbers of refused sessions, sending links, receiving links and messages.
     pub fn refused(&self) -> [u64; 4] {
         [&self.sessions_denied, &self.senders_denied, &self.receivers_denied, &self.oversize]
             .map(|count| count.load(Relaxed))

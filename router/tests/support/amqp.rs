@@ -25,12 +25,10 @@ pub mod code {
     pub const TARGET: u8 = 0x29;
 }
 
-/// Encodes `null`.
 pub fn null() -> Vec<u8> {
     vec![0x40]
 }
 
-/// Encodes a boolean.
 pub fn boolean(value: bool) -> Vec<u8> {
     vec![if value { 0x41 } else { 0x42 }]
 }
@@ -40,32 +38,26 @@ pub fn uint(value: u32) -> Vec<u8> {
     [&[0x70], &value.to_be_bytes()[..]].concat()
 }
 
-/// Encodes a `ubyte`.
 pub fn ubyte(value: u8) -> Vec<u8> {
     vec![0x50, value]
 }
 
-/// Encodes a `ushort`.
 pub fn ushort(value: u16) -> Vec<u8> {
     [&[0x60], &value.to_be_bytes()[..]].concat()
 }
 
-/// Encodes a string.
 pub fn string(value: &str) -> Vec<u8> {
     sized(0xb1, value.as_bytes())
 }
 
-/// Encodes a symbol.
 pub fn symbol(value: &str) -> Vec<u8> {
     sized(0xb3, value.as_bytes())
 }
 
-/// Encodes binary data.
 pub fn binary(value: &[u8]) -> Vec<u8> {
     sized(0xb0, value)
 }
 
-/// Encodes a list.
 pub fn list(items: &[Vec<u8>]) -> Vec<u8> {
     compound(0xd0, items.len(), &items.concat())
 }
@@ -87,7 +79,6 @@ pub fn described(descriptor: u8, value: &[u8]) -> Vec<u8> {
     [&[0x00, 0x53, descriptor], value].concat()
 }
 
-/// Encodes a performative.
 pub fn performative(descriptor: u8, fields: &[Vec<u8>]) -> Vec<u8> {
     described(descriptor, &list(fields))
 }
@@ -113,12 +104,10 @@ pub fn opening(container: &str) -> Vec<u8> {
     [SASL_HEADER, &sasl_frame(&init), HEADER, &frame(0, &open(container))].concat()
 }
 
-/// Encodes an open.
 pub fn open(container: &str) -> Vec<u8> {
     performative(code::OPEN, &[string(container), null(), uint(16_384), ushort(100), uint(8_000)])
 }
 
-/// Encodes a begin.
 pub fn begin() -> Vec<u8> {
     performative(code::BEGIN, &[null(), uint(0), uint(1_000), uint(1_000), uint(100)])
 }

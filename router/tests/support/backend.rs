@@ -62,7 +62,6 @@ struct State {
 }
 
 impl Backend {
-    /// Starts a server.
     pub fn start(serve: Serve) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
@@ -72,17 +71,17 @@ impl Backend {
         Self { port, shared, acceptor: Some(acceptor) }
     }
 
-    /// Returns the connections accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
     }
 
-    /// Returns the open connections.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.shared.lock().open.len()
     }
 
-    /// Returns the bytes that have arrived on all connections.
+    /// Returns the number of bytes that have arrived on all connections.
     pub fn received(&self) -> u64 {
         self.shared.lock().received
     }

@@ -25,7 +25,6 @@ impl Lab {
         Self { folder: Some(folder), path, authority: OnceLock::new() }
     }
 
-    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

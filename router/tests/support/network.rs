@@ -124,12 +124,10 @@ impl Pair {
         self.ports[service]
     }
 
-    /// Returns the relay between the sites.
     pub fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("asked for by the options")
     }
 
-    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }
@@ -225,7 +223,6 @@ impl Line {
         self.sites.iter().all(|site| site.kind.is_ours())
     }
 
-    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }
@@ -282,7 +279,6 @@ impl Triangle {
         Self { issuer, client, server, relay, hello, port }
     }
 
-    /// Returns the server of `hello`.
     pub fn hello(&self) -> &Backend {
         &self.hello
     }

@@ -17,7 +17,6 @@ use super::wait;
 
 /// A running router.
 pub struct Router {
-    /// Its id.
     pub id: String,
     /// Its implementation.
     pub kind: Kind,
@@ -83,7 +82,6 @@ impl Router {
         self.running.log.wait(parts, Duration::ZERO)
     }
 
-    /// Returns true while the process runs.
     pub fn is_running(&self) -> bool {
         self.running.exit().is_none()
     }
@@ -94,7 +92,6 @@ impl Router {
         let _ = self.await_exit(wait::patience());
     }
 
-    /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.running.signal(signal);
     }
@@ -127,7 +124,6 @@ impl Router {
         self.status_number("VmHWM:").map_or(0, |kib| kib * 1024)
     }
 
-    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.running.pid.as_raw_nonzero().get().unsigned_abs()
     }

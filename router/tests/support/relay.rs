@@ -105,7 +105,7 @@ impl Relay {
         self.shared.lock().refusing = refusing;
     }
 
-    /// Returns the connections carried so far.
+    /// Returns the number of connections carried so far.
     pub fn accepted(&self) -> usize {
         self.shared.lock().accepted
     }
@@ -121,7 +121,7 @@ impl Relay {
         );
     }
 
-    /// Returns the open connections.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.shared.lock().carriers.iter().filter(|carrier| carrier.strong_count() > 0).count()
     }

@@ -17,7 +17,6 @@ pub struct Bounds {
 /// The configuration of one router.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// The router's id.
     pub id: String,
     /// The router's implementation.
     pub kind: Kind,
@@ -37,7 +36,6 @@ impl Spec {
         Self { id: id.to_owned(), kind, ceiling: None, descriptors: None, entities }
     }
 
-    /// Creates an edge router.
     pub fn edge(id: &str, kind: Kind) -> Self {
         Self::new(id, kind).attribute("mode", json!("edge"))
     }
@@ -72,7 +70,6 @@ impl Spec {
         Self { ceiling: Some(octets), ..self }
     }
 
-    /// Adds an entity.
     pub fn entity(mut self, name: &str, attributes: Value) -> Self {
         self.entities.push(json!([name, attributes]));
         self
@@ -160,7 +157,6 @@ impl Spec {
         )
     }
 
-    /// Returns the limits of its process.
     pub fn bounds(&self) -> Bounds {
         Bounds { ceiling: self.ceiling, descriptors: self.descriptors }
     }

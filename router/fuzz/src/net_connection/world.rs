@@ -15,7 +15,6 @@ use super::peer::Peer;
 use super::{AMPLIFICATION, FREE_ROUNDS, MEMORY, ROUNDS, frames};
 use crate::memory;
 
-/// Most peers.
 const PEERS: usize = 3;
 
 /// Most bytes for a delivery of the core at once.

@@ -114,7 +114,6 @@ impl Entity {
     }
 }
 
-/// The operation to carry out.
 #[derive(Debug, PartialEq)]
 pub(super) enum Operation {
     Query {

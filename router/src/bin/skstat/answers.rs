@@ -53,12 +53,10 @@ impl Entities {
         }
     }
 
-    /// Returns all entities.
     pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
         self.table.results.iter().map(|values| Row { names: &self.table.attribute_names, values })
     }
 
-    /// Returns the first entity.
     pub(super) fn first(&self) -> Option<Row<'_>> {
         self.rows().next()
     }

@@ -8,9 +8,7 @@ use super::cell;
 /// The form of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Text.
     Text,
-    /// A number.
     Number,
     /// A number with commas.
     Commas,
@@ -18,7 +16,6 @@ pub(super) enum Form {
     Size,
 }
 
-/// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     title: &'static str,
@@ -37,7 +34,6 @@ impl Column {
     }
 }
 
-/// A table.
 #[derive(Debug)]
 pub(super) struct Table {
     title: String,

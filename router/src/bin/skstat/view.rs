@@ -1,6 +1,5 @@
 //! The views, and the questions of each.
 
-/// A view of a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     General,
@@ -119,7 +118,6 @@ impl View {
         }
     }
 
-    /// Returns its questions.
     pub(super) const fn questions(self) -> &'static [Question] {
         match self {
             Self::General => {

@@ -10,7 +10,6 @@ use std::fmt::Write;
 use lexopt::{Arg, Parser};
 use thiserror::Error;
 
-/// An option.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bin) struct Opt {
     pub(in crate::bin) short: Option<char>,

@@ -15,7 +15,6 @@ use super::cell;
 use super::table::Block;
 use super::view::View;
 
-/// Returns the blocks of a view.
 pub(super) fn render(view: View, answers: &Answers, verbose: bool, zone: &TimeZone) -> Vec<Block> {
     match view {
         View::General => router::general(answers),

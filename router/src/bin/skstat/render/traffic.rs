@@ -70,7 +70,6 @@ pub(super) fn edges(answers: &Answers) -> Vec<Block> {
     if any { vec![Block::Table(table)] } else { Vec::new() }
 }
 
-/// Returns the security of a connection.
 fn security(connection: Row<'_>) -> Value {
     Value::String(if !cell::is_true(connection.get("isEncrypted")) {
         "no-security".to_owned()
