@@ -87,6 +87,31 @@ pub(super) enum Source {
     Here(Arc<Delivery>),
 }
 
+/// A machine that is dropped on its way, by a panic or with its runtime, must not look like a clean
+/// end.
+impl<O> Drop for Machine<O> {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            self.close();
+        }
+    }
+}
+
+impl<O> Machine<O> {
+    /// Whether [`Machine::close`] has been called.
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.course, Course::Closed)
+    }
+
+    /// Tells both streams that the connection is over. What has not come to its clean end fails.
+    /// A machine that is dropped before does so by itself.
+    pub(super) fn close(&mut self) {
+        self.course = Course::Closed;
+        self.download.close();
+        self.upload.end(Ended::Aborted);
+    }
+}
+
 impl<O: Observer> Machine<O> {
     /// A connection that begins now and feeds `upload`.
     pub(super) fn new(
@@ -122,11 +147,6 @@ impl<O: Observer> Machine<O> {
     /// Bytes that were taken from the stream and not handed to the socket.
     pub(super) fn unwritten(&self) -> usize {
         self.download.unwritten()
-    }
-
-    /// Whether [`Machine::close`] has been called.
-    pub(super) const fn is_closed(&self) -> bool {
-        matches!(self.course, Course::Closed)
     }
 
     /// Takes the answer, if it is awaited and has come, and returns it once. Until it has come,
@@ -195,13 +215,6 @@ impl<O: Observer> Machine<O> {
             _ => false,
         };
         if over { self.ends(End::Unanswered) } else { Step::Continue(()) }
-    }
-
-    /// Tells both streams that the connection is over. What has not come to its clean end fails.
-    pub(super) fn close(&mut self) {
-        self.course = Course::Closed;
-        self.download.close();
-        self.upload.end(Ended::Aborted);
     }
 
     /// The connection is over. The first failure is why.
@@ -320,3 +333,6 @@ fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

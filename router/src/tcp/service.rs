@@ -92,8 +92,7 @@ impl Future for Service {
     }
 }
 
-/// A task that is dropped on its way, by a panic or with its runtime, must not look like a clean
-/// end.
+/// A task that is dropped on its way, by a panic or with its runtime, is told of in the log.
 impl Drop for Service {
     fn drop(&mut self) {
         if !self.machine.is_closed() {
