@@ -1,63 +1,54 @@
 //! What policy has to say to a connection: whether it opens, what it may attach, what it may send.
 
+use std::sync::Arc;
+
 use skupper_proto::address::Canonical;
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::{Attach, Error, Role};
 use skupper_proto::amqp::terminus::Target;
 
-use super::connection::Connection;
-use super::settings::Kind;
+use super::context::Context;
 use crate::log;
-use crate::policy::{Admission, Denial, Verdict, Visitor};
+use crate::policy::{Admission, Denial, Policy, Verdict, Visitor};
 use crate::schema::Role as ConnectionRole;
 
 /// What a client is told, and nothing more.
 const CONNECTION_DISALLOWED: &str = "connection disallowed by local policy";
 const LINK_DISALLOWED: &str = "link disallowed by local policy";
 
-impl Connection {
-    /// Whether policy has a say here: over clients, and over connectors that name a vhost.
-    pub(super) fn is_governed(&self) -> bool {
-        let settings = &self.cx.settings;
+impl Context {
+    /// Returns whether policy has a say here: over clients, and over connectors that name a vhost.
+    pub(super) fn is_governed(&self, policy: &Policy) -> bool {
+        let settings = &self.settings;
         let client = !matches!(settings.role, ConnectionRole::InterRouter);
-        client
-            && self.node.access.policy.config().enabled
-            && (!settings.outgoing || settings.policy_vhost.is_some())
+        client && policy.config().enabled && (!settings.outgoing || settings.policy_vhost.is_some())
     }
 
-    /// The peer's open has arrived: judges it and sends ours. Returns whether the connection may
-    /// stay.
-    pub(super) fn admit(&mut self) -> bool {
-        if !self.is_governed() {
-            return true;
-        }
-        let asked =
-            self.cx.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
-        let vhost = self.cx.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
-        let user = self.cx.peer.user().unwrap_or_default().to_owned();
-        let policy = &self.node.access.policy;
-        let admitted = if self.cx.settings.outgoing {
+    /// The open of a peer has arrived over which policy has a say: judges it and sends ours.
+    /// Returns whether the connection may stay.
+    pub(super) fn admit(&mut self, policy: &Arc<Policy>) -> bool {
+        let asked = self.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
+        let vhost = self.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
+        let user = self.peer.user().unwrap_or_default().to_owned();
+        let admitted = if self.settings.outgoing {
             policy.admit_connector(&vhost, &user)
         } else {
-            match self.cx.peer.remote {
-                Some(host) => policy.admit(Visitor {
-                    connection: self.cx.id,
-                    user: &user,
-                    host,
-                    vhost: &vhost,
-                }),
+            match self.peer.remote {
+                Some(host) => {
+                    policy.admit(Visitor { connection: self.id, user: &user, host, vhost: &vhost })
+                }
                 None => Err(Denial::Host),
             }
         };
         match admitted {
             Ok(admission) => {
                 self.apply(&admission);
-                self.cx.peer.admission = Some(admission);
+                self.peer.admission = Some(admission);
                 true
             }
             Err(denial) => {
-                let (id, host) = (self.cx.id, self.cx.peer.address());
-                if self.cx.settings.outgoing {
+                let (id, host) = (self.id, self.peer.address());
+                if self.settings.outgoing {
                     log!(
                         Policy,
                         Error,
@@ -72,10 +63,10 @@ impl Connection {
                         vhost.escape_debug()
                     );
                 }
-                self.cx.engine.admit(None, None, None);
-                self.cx.engine.close(
+                self.engine.admit(None, None, None);
+                self.engine.close(
                     Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, CONNECTION_DISALLOWED)),
-                    self.cx.now,
+                    self.now,
                 );
                 false
             }
@@ -91,34 +82,31 @@ impl Connection {
             .max_sessions
             .checked_sub(1)
             .map(|most| u16::try_from(most).unwrap_or(u16::MAX));
-        let octets = u64::from(frame.unwrap_or(self.cx.settings.max_frame_size)).max(1);
+        let octets = u64::from(frame.unwrap_or(self.settings.max_frame_size)).max(1);
         let window = Some(settings.max_session_window)
             .filter(|window| *window > 0)
             .map(|window| given(window / octets).max(2));
-        self.cx.engine.admit(frame, channels, window);
-        if !self.cx.settings.outgoing {
-            // What came behind the peer's open is taken next.
-            self.wire.more = true;
-        }
+        self.engine.admit(frame, channels, window);
     }
 
     /// The peer began a session beyond those it may have: where that is policy's limit, it counts.
-    pub(super) fn session_refused(&self) {
-        let Some(admission) = &self.cx.peer.admission else { return };
+    pub(super) fn on_session_refused(&self) {
+        let Some(admission) = &self.peer.admission else { return };
         admission.count_session();
         log!(
             Policy,
             Info,
             "[C{}] DENY AMQP Begin Session for user '{}', rhost '{}', based on the limit of sessions",
-            self.cx.id,
+            self.id,
             admission.user().escape_debug(),
-            self.cx.peer.address()
+            self.peer.address()
         );
     }
 
     /// Why policy refuses a client's link, if it does.
-    pub(super) fn link_refusal(&self, attach: &Attach) -> Option<Error> {
-        let admission = self.cx.peer.admission.as_ref()?;
+    /// `links` is how many it has of the same direction.
+    pub(super) fn link_refusal(&self, attach: &Attach, links: usize) -> Option<Error> {
+        let admission = self.peer.admission.as_ref()?;
         let (verdict, direction, address) = match attach.role {
             Role::Sender => {
                 let target = attach.target.as_ref().and_then(Target::message);
@@ -126,17 +114,17 @@ impl Connection {
                     target.and_then(|target| target.address.as_deref()).unwrap_or_default();
                 // A dynamic target gets an address of its own, whatever it names.
                 let dynamic = target.is_some_and(|target| target.dynamic == Some(true));
-                let wanted = (!dynamic && !address.is_empty()).then(|| self.cx.core.read(address));
-                (admission.may_send(self.clients.producers.len(), wanted), "sender", address)
+                let wanted = (!dynamic && !address.is_empty()).then(|| self.core.read(address));
+                (admission.may_send(links, wanted), "sender", address)
             }
             Role::Receiver => {
                 let source = attach.source.as_ref();
                 let dynamic = source.is_some_and(|source| source.dynamic == Some(true));
                 let address =
                     source.and_then(|source| source.address.as_deref()).unwrap_or_default();
-                let wanted = (!dynamic).then(|| self.cx.core.read(address));
+                let wanted = (!dynamic).then(|| self.core.read(address));
                 (
-                    admission.may_receive(self.clients.consumers(), wanted),
+                    admission.may_receive(links, wanted),
                     "receiver",
                     if dynamic { "(dynamic)" } else { address },
                 )
@@ -147,7 +135,7 @@ impl Connection {
             Verdict::TooMany => (condition::RESOURCE_LIMIT_EXCEEDED, "the limit of such links"),
             Verdict::Forbidden => (condition::UNAUTHORIZED_ACCESS, "its address"),
         };
-        let (id, host) = (self.cx.id, self.cx.peer.address());
+        let (id, host) = (self.id, self.peer.address());
         crate::log_limited!(
             (id, direction, address),
             Policy,
@@ -161,15 +149,12 @@ impl Connection {
 
     /// Whether a message that names its own address may go there.
     pub(super) fn may_send_to(&self, address: Canonical<'_>) -> bool {
-        let Some(admission) =
-            self.cx.peer.admission.as_ref().filter(|_| self.cx.kind == Kind::Normal)
-        else {
+        let Some(admission) = self.peer.admission.as_ref().filter(|_| self.is_client) else {
             return true;
         };
         let allowed = admission.may_send_message(address);
         if !allowed {
-            let (id, user, host) =
-                (self.cx.id, admission.user().escape_debug(), self.cx.peer.address());
+            let (id, user, host) = (self.id, admission.user().escape_debug(), self.peer.address());
             crate::log_limited!(
                 (id, address.text()),
                 Policy,
@@ -183,8 +168,7 @@ impl Connection {
 
     /// The user that messages must name if they name one.
     pub(super) fn sole_user(&self) -> Option<&str> {
-        self.cx
-            .peer
+        self.peer
             .admission
             .as_ref()
             .filter(|admission| !admission.settings().allow_user_id_proxy)
@@ -193,23 +177,23 @@ impl Connection {
 
     /// Octets that a message may have; 0: any.
     pub(super) fn max_message_size(&self) -> u64 {
-        self.cx.peer.admission.as_ref().map_or(0, Admission::max_message_size)
+        self.peer.admission.as_ref().map_or(0, Admission::max_message_size)
     }
 
     /// Says at the end what was refused.
-    pub(super) fn log_resources(&self) {
-        let Some(admission) = &self.cx.peer.admission else { return };
+    pub(super) fn log_resources(&self, producers: usize, consumers: usize) {
+        let Some(admission) = &self.peer.admission else { return };
         let [sessions, senders, receivers, oversize] = admission.counts().refused();
         log!(
             Policy,
             Debug,
             "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, n_receivers={}, sessions_denied={sessions}, \
              senders_denied={senders}, receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
-            self.cx.id,
-            self.cx.peer.host,
-            self.cx.engine.usage().sessions,
-            self.clients.producers.len(),
-            self.clients.consumers(),
+            self.id,
+            self.peer.host,
+            self.engine.usage().sessions,
+            producers,
+            consumers,
             admission.counts().current()
         );
     }

@@ -1,4 +1,14 @@
-//! The task that owns one AMQP connection: its wire, its engine, and the deliveries that pass.
+//! The task that owns one AMQP connection: it moves bytes between wire and engine, tells the
+//! connection's parts what happens, and ends it.
+//!
+//! ```text
+//!     Wire <--------> engine (in LinkLayer's Context)
+//!                        |  events                 mailbox
+//!                        v                            |  commands, wakes
+//!                  ConnectionTask <-------------------+
+//!                   /    |      \\
+//!              Incoming  Role  Outgoing
+//! ```
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -6,40 +16,43 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use skupper_proto::amqp::performative::Error;
+use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::{condition, show};
-use skupper_proto::engine::{self, Closed, Event, Initiator, LinkKey};
+use skupper_proto::engine::{self, Closed, Event, Initiator};
 use skupper_proto::keys::KeyMap;
 use tokio::sync::watch;
 
-use super::auto_links::AutoLinks;
-use super::clients::Clients;
 use super::context::Context;
-use super::edge::EdgeLinks;
-use super::ending::Remains;
+use super::ending::Legacy;
 use super::finished::{Finished, Why, io_text};
-use super::incoming::Incoming;
+use super::incoming::Part;
 use super::life::Life;
-use super::links::Links;
-use super::outgoing::Outgoing;
+use super::link_layer::LinkLayer;
 use super::peer::Peer;
-use super::pressure::Pressure;
-use super::settings::{Kind, Settings};
+use super::peer_open;
+use super::pressure::Burden;
+use super::role::{Client, Control, Data, Edge, Role};
+use super::settings::Settings;
 use super::standing::Standing;
 use super::turn::Turn;
+use super::wake::Wake;
 use super::wire::Wire;
-use crate::core::{Charge, Class, Command, Holder, Mailbox};
+use crate::core::{Class, Command, Holder, Mailbox};
 use crate::log;
-use crate::node::{Node, Registered, SHUTTING_DOWN, Stage, Trace};
+use crate::node::{
+    Closer, ConnectionRecord, Host, Node, OUTDATED, Registered, SHUTTING_DOWN, Stage, Trace,
+};
+use crate::schema::Role as ConfiguredRole;
+use crate::socket::Source;
 use crate::tls::{Flushed, SessionError};
 
 /// The peer must have opened within this.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Octets of output above which nothing more is read: what is owed to a peer that asks and asks and
-/// reads no answer. Far more than the dispositions and flows of one write's time.
+/// The bytes of output above which nothing more is read: what is owed to a peer that asks and asks
+/// and reads no answer. Far more than the dispositions and flows of one write's time.
 const MAX_OWED: usize = 1024 * 1024;
 
 /// The same for a connection that holds what it may: one write.
@@ -51,45 +64,42 @@ enum Step {
     Move(usize),
 }
 
-/// One AMQP connection.
-pub(super) struct Connection {
-    pub(super) node: Arc<Node>,
-    /// What its machines act through.
-    pub(super) cx: Context,
-    /// The way to the peer.
-    pub(super) wire: Wire,
-    pub(super) cost: u32,
-    /// The correlator of its group: ours as connector, the peer's as listener.
-    pub(super) correlator: Option<String>,
-    pub(super) links: Links,
-    /// Links of ours for whole messages, with their queues.
-    pub(super) queue_links: Vec<(LinkKey, usize)>,
-    pub(super) clients: Clients,
-    pub(super) auto_links: AutoLinks,
-    pub(super) edge: EdgeLinks,
-    pub(super) incoming: Incoming,
-    pub(super) outgoing: Outgoing,
-    /// The last reason for which the peer detached a link.
-    pub(super) detach_error: Option<Error>,
-    /// What the structures of the connection take, and its part that never changes.
-    pub(super) charge: Charge,
-    pub(super) opening: usize,
-    pub(super) pressure: Option<Pressure>,
-    pub(super) registered: Option<Registered>,
-    pub(super) trace: Arc<Trace>,
-    stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
+/// What others ask for and the task has not done.
+#[derive(Default)]
+struct Mail {
     ready: Vec<u32>,
     commands: VecDeque<Command>,
-    pub(super) turn: Turn,
-    /// The engine has more to tell.
-    pub(super) untold: bool,
-    /// The shard where it belongs, if that is another.
-    belongs: Option<usize>,
-    /// Of one that has ended: what is left of what it had.
-    pub(super) remains: Option<Remains>,
 }
 
-impl Connection {
+/// The task of one AMQP connection.
+pub(super) struct ConnectionTask {
+    node: Arc<Node>,
+    /// The way to the peer.
+    wire: Wire,
+    /// The engine, the links and the deliveries.
+    pub(super) links: LinkLayer,
+    /// What the peer is to this router.
+    role: Role,
+    /// What the connection takes of the router's memory.
+    burden: Burden,
+    turn: Turn,
+    mail: Mail,
+    /// The engine has more to tell.
+    untold: bool,
+    /// The shard where the connection belongs, if that is another.
+    belongs: Option<usize>,
+    /// Tells when the router closes its connections.
+    closing: Pin<Box<dyn Future<Output = Stage> + Send>>,
+    /// Its entry in the record of connections.
+    registered: Option<Registered>,
+    trace: Arc<Trace>,
+    /// The last reason for which the peer detached a link.
+    detach_error: Option<Error>,
+    /// What is left of a connection that has ended.
+    legacy: Legacy,
+}
+
+impl ConnectionTask {
     pub(super) fn new(
         node: &Arc<Node>,
         id: u64,
@@ -101,17 +111,18 @@ impl Connection {
         let now = node.clock.now();
         let class = if settings.role.is_router() { Class::Neighbor } else { Class::Client };
         let holder = Holder::new(node.core.account(), class);
-        let charge = holder.charge(0);
-        let (cost, correlator) = (settings.cost, settings.correlator.clone());
-        let cx = Context {
+        let burden = Burden::new(&holder);
+        let mut cx = Context {
             id,
-            kind: Kind::Normal,
+            is_client: true,
+            stream_capability: None,
             core: Arc::clone(&node.core),
             engine: engine::Connection::new(super::open::config(node, id, &settings), now),
             now,
             mailbox: Mailbox::new(shard),
             holder,
             octets: Arc::default(),
+            links: Arc::clone(node.registry.links()),
             records: KeyMap::default(),
             peer: Peer::new(&settings, &wire),
             edge: None,
@@ -120,47 +131,34 @@ impl Connection {
             scan_due: None,
             settings,
         };
-        let mut connection = Self {
-            cx,
-            wire,
-            cost,
-            correlator,
-            links: Links::default(),
-            queue_links: Vec::new(),
-            clients: Clients::default(),
-            auto_links: AutoLinks::default(),
-            edge: EdgeLinks::default(),
-            incoming: Incoming::default(),
-            outgoing: Outgoing::default(),
-            detach_error: None,
-            charge,
-            opening: 0,
-            pressure: None,
-            registered: None,
-            trace: Arc::default(),
-            stage: follow(node.follow_stage(), Stage::Closing),
-            ready: Vec::new(),
-            commands: VecDeque::new(),
-            turn: Turn::default(),
-            untold: false,
-            belongs: None,
-            remains: None,
-            node: Arc::clone(node),
-        };
-        if connection.is_governed() && !connection.cx.settings.outgoing {
-            connection.cx.engine.hold_open();
+        if cx.is_governed(&node.access.policy) && !cx.settings.outgoing {
+            cx.engine.hold_open();
         }
         // C routers send HELLO behind all that they have for their streams.
-        let settings = &connection.cx.settings;
-        if settings.role.is_router() && settings.session_frames.is_none() {
-            connection.cx.engine.adapt_windows();
+        if cx.settings.role.is_router() && cx.settings.session_frames.is_none() {
+            cx.engine.adapt_windows();
         }
-        connection
+        Self {
+            node: Arc::clone(node),
+            wire,
+            links: LinkLayer::new(cx),
+            role: Role::Client(Client::default()),
+            burden,
+            turn: Turn::default(),
+            mail: Mail::default(),
+            untold: false,
+            belongs: None,
+            closing: follow(node.follow_stage(), Stage::Closing),
+            registered: None,
+            trace: Arc::default(),
+            detach_error: None,
+            legacy: Legacy::default(),
+        }
     }
 
     /// Runs the connection to its end, moving to the shard where it belongs once that is known.
     pub(super) async fn run(mut self) -> Option<Finished> {
-        match poll_fn(|cx| self.poll(cx)).await {
+        match poll_fn(|task| self.poll(task)).await {
             Step::End(why) => Some(self.finish(why)),
             Step::Move(shard) => {
                 self.hand_over(shard);
@@ -174,14 +172,14 @@ impl Connection {
         let node = Arc::clone(&self.node);
         let socket = match self.wire.depart() {
             Ok(socket) => socket,
-            Err(error) => return self.not_moved(&error),
+            Err(error) => return self.on_not_moved(&error),
         };
         node.shards.handle(shard).clone().spawn(async move {
             match self.wire.arrive(socket) {
                 Ok(()) => {
-                    let why = poll_fn(|cx| {
+                    let why = poll_fn(|task| {
                         loop {
-                            match self.poll(cx) {
+                            match self.poll(task) {
                                 Poll::Ready(Step::End(why)) => return Poll::Ready(why),
                                 // It is where it belongs.
                                 Poll::Ready(Step::Move(_)) => {}
@@ -192,238 +190,265 @@ impl Connection {
                     .await;
                     drop(self.finish(why));
                 }
-                Err(error) => self.not_moved(&error),
+                Err(error) => self.on_not_moved(&error),
             }
         });
     }
 
     /// The system has no memory left, say. The core knows a data connection by now, and would go on
     /// giving it streams.
-    fn not_moved(self, error: &io::Error) {
+    fn on_not_moved(self, error: &io::Error) {
         let text = format!("cannot be moved to its shard: {error}");
-        log!(Server, Error, "[C{}] {text}", self.cx.id);
+        log!(Server, Error, "[C{}] {text}", self.links.cx.id);
         drop(self.finish(Why::Transport(text)));
     }
 
     fn finish(mut self, why: Why) -> Finished {
-        self.trunk_down();
-        self.leave_container();
-        self.edge_down();
-        self.give_up_all();
-        for command in self.cx.mailbox.close().into_iter().chain(std::mem::take(&mut self.commands))
-        {
+        self.role.on_end(&mut self.links);
+        self.legacy.give_up_all(&mut self.links);
+        let cx = &self.links.cx;
+        for command in cx.mailbox.close().into_iter().chain(self.mail.commands) {
             if let Command::Deliver(delivery, _) = command {
                 delivery.consumer_lost();
             }
         }
-        let level_info = self.cx.kind != Kind::Normal;
-        let opened = self.cx.life.has_opened();
+        let opened = cx.life.has_opened();
         if opened {
-            if level_info {
-                log!(RouterCore, Info, "[C{}] Connection Closed: {why}", self.cx.id);
+            if self.role.is_client() {
+                log!(RouterCore, Debug, "[C{}] Connection Closed: {why}", cx.id);
             } else {
-                log!(RouterCore, Debug, "[C{}] Connection Closed: {why}", self.cx.id);
+                log!(RouterCore, Info, "[C{}] Connection Closed: {why}", cx.id);
             }
         }
         // So that the peer reads a TLS alert or an AMQP error rather than a reset.
         self.wire.send_close_notify();
         let _ = self.wire.flush();
-        Finished {
-            opened,
-            served: self.cx.life.has_served(),
-            why,
-            refused_link: self.detach_error.filter(|_| !self.cx.life.has_served()),
-        }
+        let served = cx.life.has_served();
+        Finished { opened, served, why, refused_link: self.detach_error.filter(|_| !served) }
     }
 
-    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Step> {
-        if !self.begin_turn(cx) {
+    fn poll(&mut self, task: &mut task::Context<'_>) -> Poll<Step> {
+        if !self.turn.begin(self.role.is_client(), task) {
             return Poll::Pending;
         }
-        let step = self.take_turn(cx);
-        self.end_turn(cx, step.is_some());
+        let step = self.take_turn(task);
+        self.turn.end(self.role.is_client(), step.is_some(), self.links.cx.now, task);
         step.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn take_turn(&mut self, cx: &mut task::Context<'_>) -> Option<Step> {
-        while self.goes_on() {
-            let mut progress = self.judged(cx);
+    fn is_spent(&mut self) -> bool {
+        self.turn.is_spent(&mut self.links.cx.now, &self.node)
+    }
+
+    fn take_turn(&mut self, task: &mut task::Context<'_>) -> Option<Step> {
+        while self.turn.goes_on(&mut self.links.cx.now, &self.node) {
+            let mut progress = self.links.cx.poll_check(task);
+            // What the peer has sent behind its password is read by now.
+            self.wire.more |= progress;
             if self.may_read() {
                 match self.read() {
                     Ok(true) => progress = true,
                     Ok(false) => {}
-                    Err(why) => self.end(why),
+                    Err(why) => self.on_end(why),
                 }
             }
-            self.handle_events();
+            self.take_events();
             if let Some(shard) = self.belongs.take() {
                 return Some(Step::Move(shard));
             }
             // What the engine has told may be about the same deliveries.
             if !self.untold {
-                progress |= self.take_mail(cx);
-                progress |= self.handle_timeouts();
-                self.handle_events();
+                progress |= self.take_mail(task);
+                progress |= self.on_timeout();
+                self.take_events();
                 if let Some(shard) = self.belongs.take() {
                     return Some(Step::Move(shard));
                 }
             }
-            self.charge_structures();
+            let beside = self.wire.input.len() + self.wire.unflushed();
+            if let Some(error) = self.burden.weigh(&mut self.links, beside) {
+                self.close(Some(error));
+            }
             match self.write() {
                 Ok(true) => progress = true,
                 Ok(false) => {}
-                Err(why) => self.end(why),
+                Err(why) => self.on_end(why),
             }
-            if let Some(why) = self.cx.life.ended(self.wire.wants_write(), self.cx.now) {
+            let cx = &self.links.cx;
+            if let Some(why) = cx.life.ended(self.wire.wants_write(), cx.now) {
                 let why = why.clone();
-                if self.cx.kind != Kind::Normal || self.give_up() {
+                if !self.role.is_client() || self.give_up() {
                     return Some(Step::End(why));
                 }
                 progress = true;
             }
-            if !progress && self.park(cx) {
+            if !progress && self.park(task) {
                 self.turn.rest();
                 return None;
             }
         }
         // A connection that never rests must hear of the end too; its close goes out with the next
         // turn.
-        let _ = self.closes(cx);
+        let _ = self.closes(task);
         None
     }
 
+    /// Gives up what the ended connection has, as far as the turn goes. Returns whether nothing is
+    /// left.
+    fn give_up(&mut self) -> bool {
+        let Self { legacy, links, turn, node, .. } = self;
+        legacy.give_up(links, |links| turn.is_spent(&mut links.cx.now, node))
+    }
+
     /// Does what others ask for, as far as the turn goes. Returns whether there was anything.
-    fn take_mail(&mut self, cx: &task::Context<'_>) -> bool {
-        let left = !self.commands.is_empty() || !self.ready.is_empty();
-        if !self.cx.mailbox.take(&mut self.ready, &mut self.commands, cx.waker()) && !left {
+    fn take_mail(&mut self, task: &task::Context<'_>) -> bool {
+        let Mail { ready, commands } = &mut self.mail;
+        let left = !commands.is_empty() || !ready.is_empty();
+        if !self.links.cx.mailbox.take(ready, commands, task.waker()) && !left {
             return false;
         }
-        while let Some(command) = self.commands.pop_front() {
-            match command {
-                Command::Deliver(delivery, via) => self.deliver(delivery, via),
-                Command::Close(error) => self.close(error),
-                Command::Retire => self.retire(),
-                Command::AutoLinks => self.renew_auto_links(),
-            }
+        while let Some(command) = self.mail.commands.pop_front() {
+            self.on_command(command);
             if self.is_spent() {
                 return true;
             }
         }
-        let mut ready = std::mem::take(&mut self.ready);
+        let mut ready = std::mem::take(&mut self.mail.ready);
         let mut taken = 0;
-        for slot in &ready {
-            self.on_wake((*slot).into());
+        for wake in &ready {
+            self.on_wake((*wake).into());
             taken += 1;
             if self.is_spent() {
                 break;
             }
         }
         ready.drain(..taken);
-        self.ready = ready;
+        self.mail.ready = ready;
         true
     }
 
+    fn on_command(&mut self, command: Command) {
+        let Self { links, role, .. } = self;
+        match command {
+            Command::Deliver(delivery, via) => {
+                links.outgoing.on_deliver(&mut links.cx, delivery, via);
+            }
+            Command::Close(error) => self.close(error),
+            Command::Retire => role.on_retire(links),
+            Command::AutoLinks => role.on_auto_links(links),
+        }
+    }
+
+    fn on_wake(&mut self, wake: Wake) {
+        let Self { links, role, .. } = self;
+        match wake {
+            Wake::Incoming(key) => links.incoming.on_wake(&mut links.cx, key),
+            Wake::Outgoing(slot) => links.outgoing.on_wake(&mut links.cx, slot),
+            Wake::Producer(link) => role.on_reach(links, link),
+            Wake::Edge => role.on_edge_changed(links),
+        }
+    }
+
     /// Does what is due. Returns whether the engine was told of it.
-    fn handle_timeouts(&mut self) -> bool {
-        if self.cx.scan_due.is_some_and(|due| due <= self.cx.now) {
-            self.scan();
+    fn on_timeout(&mut self) -> bool {
+        let Self { links, role, .. } = self;
+        let now = links.cx.now;
+        if links.cx.scan_due.is_some_and(|due| due <= now) {
+            links.scan();
         }
-        if self.auto_links.due().is_some_and(|due| due <= self.cx.now) {
-            self.attach_auto_links();
+        role.on_timeout(links);
+        if links.outgoing.due().is_some_and(|due| due <= now)
+            && links.outgoing.on_timeout(&mut links.cx)
+        {
+            links.shrink();
         }
-        if self.outgoing.due().is_some_and(|due| due <= self.cx.now) {
-            self.handle_outgoing_timeout();
-        }
-        let due = self.cx.engine.poll_timeout().is_some_and(|deadline| deadline <= self.cx.now);
+        let due = links.cx.engine.poll_timeout().is_some_and(|deadline| deadline <= now);
         if due {
-            self.cx.engine.handle_timeout(self.cx.now);
+            links.cx.engine.handle_timeout(now);
         }
         due
     }
 
     /// Closes the connection once the router has come so far. Returns whether it did so now.
-    fn closes(&mut self, cx: &mut task::Context<'_>) -> bool {
-        let now = self.stage.as_mut().poll(cx).is_ready();
+    fn closes(&mut self, task: &mut task::Context<'_>) -> bool {
+        let now = self.closing.as_mut().poll(task).is_ready();
         if now {
-            self.stage = Box::pin(std::future::pending());
+            self.closing = Box::pin(std::future::pending());
             // Clients look at the condition to know that they may come again; a neighbor waits for
             // longer where there is an error.
-            let client = !self.cx.settings.role.is_router();
+            let cx = &mut self.links.cx;
+            let client = !cx.settings.role.is_router();
             let error = client.then(|| Error::new(condition::CONNECTION_FORCED, SHUTTING_DOWN));
-            self.cx.engine.close(error, self.cx.now);
+            cx.engine.close(error, cx.now);
         }
         now
     }
 
     /// Registers for whatever comes next. Returns false when something has come meanwhile.
-    fn park(&mut self, cx: &mut task::Context<'_>) -> bool {
+    fn park(&mut self, task: &mut task::Context<'_>) -> bool {
         // Nobody wakes the connection for what the engine has yet to tell.
-        if self.untold || self.may_read() && self.wire.has_input(cx) {
+        if self.untold || self.may_read() && self.wire.has_input(task) {
             return false;
         }
-        if self.wire.wants_write() && self.wire.is_writable(cx) {
+        if self.wire.wants_write() && self.wire.is_writable(task) {
             return false;
         }
-        if self.closes(cx) {
+        if self.closes(task) {
             return false;
         }
-        if !self.cx.life.is_over()
-            && self.cx.peer.place.as_ref().is_some_and(|place| place.poll_ended(cx))
+        let cx = &self.links.cx;
+        if !cx.life.is_over() && cx.peer.place.as_ref().is_some_and(|place| place.poll_ended(task))
         {
-            self.end(Why::GaveWay);
+            self.on_end(Why::GaveWay);
             return false;
         }
-        let of_links =
-            [self.auto_links.due(), self.outgoing.due(), self.pressure.as_ref().map(Pressure::due)];
-        let deadline = [self.cx.engine.poll_timeout(), self.cx.life.last_words(), self.cx.scan_due]
+        let of_parts = [self.role.due(), self.links.outgoing.due(), self.burden.due()];
+        let deadline = [cx.engine.poll_timeout(), cx.life.last_words(), cx.scan_due]
             .into_iter()
-            .chain(of_links)
+            .chain(of_parts)
             .flatten()
             .min();
-        !self.wire.is_due(deadline, &self.node, cx)
+        !self.wire.is_due(deadline, &self.node, task)
     }
 
     fn may_read(&mut self) -> bool {
-        !self.cx.life.is_over()
+        let cx = &mut self.links.cx;
+        !cx.life.is_over()
             && !self.untold
-            && self.cx.peer.check.is_none()
-            && self.cx.engine.output().len()
-                < if self.cx.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
-            && !self.pressure.as_ref().is_some_and(Pressure::is_stopped)
+            && cx.peer.check.is_none()
+            && cx.engine.output().len() < if cx.holder.has_room() { MAX_OWED } else { LITTLE_OWED }
+            && !self.burden.stops_reading()
     }
 
     /// Reads once, when all that was read before is done with, and lets the engine act on it, as
     /// far as the turn goes. Returns whether there may be more.
     fn read(&mut self) -> Result<bool, Why> {
-        let (octets, blocked) = self.wire.receive().map_err(|error| match error {
-            SessionError::Io(error) => Why::Transport(io_text(&error)),
-            other => Why::Tls(Arc::new(other)),
-        })?;
+        let (octets, blocked) = self.wire.receive().map_err(why)?;
         if octets > 0 {
-            self.cx.octets.receive(octets);
+            self.links.cx.octets.receive(octets);
             if self.trace.is_on() {
-                trace(self.cx.id, "<-", &self.wire.input);
+                trace(self.links.cx.id, "<-", &self.wire.input);
             }
         }
         while self.wire.more {
-            self.wire.more = self.cx.engine.handle_input(&mut self.wire.input, self.cx.now);
-            self.handle_events();
-            if self.untold || !self.may_read() || self.wire.more && self.is_spent_by_input() {
+            let cx = &mut self.links.cx;
+            self.wire.more = cx.engine.handle_input(&mut self.wire.input, cx.now);
+            self.take_events();
+            if self.untold || !self.may_read() {
+                break;
+            }
+            if self.wire.more && self.turn.is_spent_by_input(&mut self.links.cx.now, &self.node) {
                 break;
             }
         }
         self.wire.trim_input();
-        if self.wire.is_exhausted() && !self.untold && !self.cx.engine.is_closed() {
+        if self.wire.is_exhausted() && !self.untold && !self.links.cx.engine.is_closed() {
             return Err(Why::Eof);
         }
         Ok(!blocked)
     }
 
     fn write(&mut self) -> Result<bool, Why> {
-        let failed = |error: SessionError| match error {
-            SessionError::Io(error) => Why::Transport(io_text(&error)),
-            other => Why::Tls(Arc::new(other)),
-        };
         if self.wire.wants_write() {
             match self.wire.flush() {
                 Ok(Flushed::All) => {}
@@ -431,91 +456,254 @@ impl Connection {
                 Err(error) => return Err(Why::Transport(io_text(&error))),
             }
         }
-        if !self.cx.life.is_over() {
-            self.gather();
+        if !self.links.cx.life.is_over() {
+            self.links.outgoing.gather(&mut self.links.cx);
+            // A role may send by the links of consumers that have become free.
+            while self.links.outgoing.take_freed() && self.role.on_link_free(&mut self.links) {
+                self.links.outgoing.gather(&mut self.links.cx);
+            }
         }
-        if self.cx.engine.output().is_empty() {
+        let cx = &mut self.links.cx;
+        if cx.engine.output().is_empty() {
             return Ok(false);
         }
         if self.trace.is_on() {
-            trace(self.cx.id, "->", &self.cx.engine.output().to_vec());
+            trace(cx.id, "->", &cx.engine.output().to_vec());
         }
-        let octets = self.cx.engine.output().len();
+        let octets = cx.engine.output().len();
         let result = {
-            let slices: Vec<IoSlice<'_>> = self.cx.engine.output().slices().collect();
+            let slices: Vec<IoSlice<'_>> = cx.engine.output().slices().collect();
             self.wire.send(&slices)
         };
-        self.cx.engine.output().clear();
-        self.cx.engine.sent(self.cx.now);
-        self.cx.octets.send(octets);
-        result.map(|flushed| flushed == Flushed::All).map_err(failed)
+        cx.engine.output().clear();
+        cx.engine.sent(cx.now);
+        cx.octets.send(octets);
+        result.map(|flushed| flushed == Flushed::All).map_err(why)
     }
 
     /// Closes the connection as somebody else wishes. A client is told and need not agree; a
     /// router's answer is waited for.
-    pub(super) fn close(&mut self, error: Option<Error>) {
-        self.cx.engine.close(error.clone(), self.cx.now);
+    fn close(&mut self, error: Option<Error>) {
+        let cx = &mut self.links.cx;
+        cx.engine.close(error.clone(), cx.now);
         // To whoever asked for it, it is gone.
         self.registered = None;
-        if self.cx.kind == Kind::Normal {
-            self.end(Why::Closed(Closed { initiator: Initiator::Local, error }));
+        if self.role.is_client() {
+            self.on_end(Why::Closed(Closed { initiator: Initiator::Local, error }));
         }
     }
 
     /// The connection is over; what is left to be written gets a moment.
-    fn end(&mut self, why: Why) {
-        self.cx.life.on_end(why, self.cx.now);
+    fn on_end(&mut self, why: Why) {
+        self.links.cx.life.on_end(why, self.links.cx.now);
     }
 
     /// Acts on what the engine tells, as far as the turn goes.
-    fn handle_events(&mut self) {
+    fn take_events(&mut self) {
         self.untold = false;
-        while let Some(event) = self.cx.engine.poll_event() {
-            match event {
-                Event::Transfer { delivery, link, settled, payload, ending, state, .. } => {
-                    self.transfer(delivery, link, settled, payload, ending, state);
-                    if self.pressure.is_some() {
-                        self.press(delivery, link);
-                    }
-                }
-                Event::Outcome { delivery, state, settled } => {
-                    self.outcome(delivery, state, settled)
-                }
-                Event::Credit { link, drain } => self.outgoing_credit(link, drain),
-                Event::Window { .. } => self.window_opened(),
-                Event::Held { session, octets } => self.held(session, octets),
-                Event::SenderState { delivery, state } => self.sender_state(delivery, state),
-                Event::SenderSettled { delivery } => self.sender_settled(delivery),
-                Event::Attached { link, ours, attach } => self.attached(link, ours, *attach),
-                Event::Detached { link, error } => self.detached(link, error.as_ref()),
-                Event::IncomingLost { delivery } => self.incoming_lost(delivery),
-                Event::OutgoingLost { delivery, .. } => self.outgoing_lost(delivery),
-                // Elsewhere all sessions are the router's own business: the connection ends with
-                // any of them.
-                Event::LinkLost { link } if self.cx.kind == Kind::Normal => self.link_gone(link),
-                Event::LinkLost { .. } | Event::Begun { .. } => {}
-                Event::SessionRefused => self.session_refused(),
-                Event::Ended { session, error } if self.cx.kind == Kind::Normal => {
-                    self.auto_links_ended(session, error.as_ref());
-                    self.forget_pressed(session);
-                }
-                Event::Ended { error, .. } => {
-                    // A lost one leaves nothing that works.
-                    let error = error
-                        .unwrap_or_else(|| Error::new(condition::NOT_ALLOWED, "a session ended"));
-                    log!(Server, Warning, "[C{}] session ended: {error}", self.cx.id);
-                    self.cx.engine.close(Some(error), self.cx.now);
-                }
-                Event::Authenticated { mechanism } => self.authenticated(mechanism),
-                Event::Credentials(credentials) => self.judge(credentials),
-                Event::Opened => self.belongs = self.peer_opened(),
-                Event::Closed(closed) => self.end(Why::Closed(closed)),
-            }
+        while let Some(event) = self.links.cx.engine.poll_event() {
+            self.on_event(event);
             if self.is_spent() {
                 self.untold = true;
                 return;
             }
         }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let Self { links, role, .. } = self;
+        let LinkLayer { cx, incoming, outgoing } = links;
+        match event {
+            Event::Transfer { delivery: key, link, settled, payload, ending, state, .. } => {
+                let part = Part { key, link, presettled: settled, payload, ending, state };
+                if let Some(own) = incoming.on_transfer(cx, part) {
+                    role.on_own_message(links, own);
+                }
+                self.burden.on_transfer(links, key, link);
+            }
+            Event::Outcome { delivery, state, settled } => {
+                outgoing.on_outcome(cx, delivery, state, settled)
+            }
+            Event::Credit { link, drain } => outgoing.on_credit(cx, link, drain),
+            Event::Window { session } => outgoing.on_window(cx, session),
+            Event::Held { session, octets } => outgoing.on_held(cx, session, octets),
+            Event::SenderState { delivery, state } => incoming.on_sender_state(delivery, state),
+            Event::SenderSettled { delivery } => incoming.on_sender_settled(cx, delivery),
+            Event::Attached { link, ours: true, attach } => role.on_answered(links, link, &attach),
+            Event::Attached { link, ours: false, attach } => role.on_attached(links, link, *attach),
+            Event::Detached { link, error } => self.on_detached(link, error),
+            Event::IncomingLost { delivery } => incoming.on_lost(cx, delivery),
+            Event::OutgoingLost { delivery, .. } => outgoing.on_lost(cx, delivery),
+            // Elsewhere the connection ends with any of its sessions.
+            Event::LinkLost { link } if role.is_client() => links.on_link_gone(link),
+            Event::LinkLost { .. } | Event::Begun { .. } => {}
+            Event::SessionRefused => cx.on_session_refused(),
+            Event::Ended { session, error } => {
+                outgoing.on_session_ended(session);
+                if let Some(error) = role.on_session_ended(links, session, error) {
+                    links.cx.engine.close(Some(error), links.cx.now);
+                } else {
+                    self.burden.on_session_ended(links, session);
+                }
+            }
+            Event::Authenticated { mechanism } => cx.on_authenticated(mechanism, self.wire.info()),
+            Event::Credentials(credentials) => cx.on_credentials(credentials, &self.node.access),
+            Event::Opened => self.belongs = self.on_opened(),
+            Event::Closed(closed) => self.on_end(Why::Closed(closed)),
+        }
+    }
+
+    fn on_detached(&mut self, link: engine::LinkKey, error: Option<Error>) {
+        if let Some(error) = &error {
+            let id = self.links.cx.id;
+            crate::log_limited!(
+                (id, error.condition.as_str()),
+                Server,
+                Info,
+                "[C{id}] the peer detached a link: {error}"
+            );
+        }
+        self.role.on_detached(&mut self.links, link, error.as_ref());
+        self.detach_error = error.or(self.detach_error.take());
+    }
+
+    /// The peer's open has arrived. Returns the shard where the connection belongs when that is
+    /// another.
+    fn on_opened(&mut self) -> Option<usize> {
+        let cx = &mut self.links.cx;
+        cx.life.on_opened();
+        cx.peer.place = None;
+        if cx.peer.mechanism.is_none() && !cx.settings.outgoing {
+            // As the C router names those who leave SASL out.
+            cx.peer.user = Some("anonymous".to_owned());
+        }
+        if cx.is_governed(&self.node.access.policy) {
+            if !cx.admit(&self.node.access.policy) {
+                return None;
+            }
+            // What came behind the peer's open is taken next.
+            self.wire.more |= !cx.settings.outgoing;
+        }
+        let open = cx.engine.take_remote()?;
+        let kept = peer_open::read(&open);
+        let container = Arc::clone(&kept.container);
+        cx.peer.open = Some(kept);
+        peer_open::log_opened(cx, self.wire.info(), &open);
+        cx.peer.bounds_unread = peer_open::bounds_unread(&open);
+        self.burden.on_opened(&open);
+        if let Some(targets) = &cx.settings.targets {
+            targets.learn(peer_open::failover(&open));
+        }
+        cx.standing.set_opened(&container, peer_open::version(&open), self.wire.info());
+        self.take_role(&open, &container)
+    }
+
+    /// Takes the role that the peer's open gives to the connection. Returns the shard where it
+    /// belongs when that is another.
+    fn take_role(&mut self, open: &Open, container: &Arc<str>) -> Option<usize> {
+        let own = **container == **self.node.core.id();
+        let cx = &mut self.links.cx;
+        let edge = matches!(cx.settings.role, ConfiguredRole::Edge | ConfiguredRole::InterEdge);
+        if cx.settings.role == ConfiguredRole::InterRouter {
+            let announced = peer_open::announced(&cx.settings, open);
+            self.role = if announced.data {
+                Role::Data(Data::new(announced.correlator))
+            } else {
+                cx.stream_capability = Some(super::attach::DATA);
+                Role::Control(Control::new(announced.correlator, announced.cost))
+            };
+        }
+        let shard = self.shard();
+        let cx = &mut self.links.cx;
+        if shard != cx.mailbox.shard() {
+            cx.mailbox = Mailbox::new(shard);
+        }
+        if !cx.peer.bounds_unread {
+            cx.engine.restore_windows();
+        }
+        if edge {
+            self.role = Role::Edge(if own { Edge::default() } else { Edge::new(cx, container) });
+        }
+        cx.is_client = self.role.is_client();
+        self.register(open, container);
+        let cx = &mut self.links.cx;
+        if own && !cx.is_client {
+            self.refuse_own_id();
+            return None;
+        }
+        // They may have been declared so during the handshake; from here on whoever does it finds
+        // the connection.
+        if self.wire.info().is_some_and(|info| info.is_outdated()) {
+            cx.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), cx.now);
+            return None;
+        }
+        if let Some(remote) = cx.peer.remote.filter(|_| cx.settings.role.is_router()) {
+            self.node.access.neighbors.remember(Source::of(remote));
+        }
+        let moves = !cx.settings.outgoing && shard != 0;
+        self.role.on_opened(&mut self.links, &self.node, container);
+        moves.then_some(shard)
+    }
+
+    /// Enters the connection into the record of connections.
+    fn register(&mut self, open: &Open, container: &Arc<str>) {
+        let cx = &self.links.cx;
+        let record = ConnectionRecord {
+            id: cx.id,
+            protocol: "amqp",
+            role: self.role.name().unwrap_or(cx.settings.role.as_str()),
+            outgoing: cx.settings.outgoing,
+            host: Host::Text(Arc::from(cx.peer.host.as_str())),
+            entity: Arc::clone(&cx.settings.entity),
+            container: Some(Arc::clone(container)),
+            address: None,
+            tls: self.wire.info().map(Arc::clone),
+            peer: peer_open::info(cx, open),
+            closer: Closer::Amqp(Arc::clone(&cx.mailbox)),
+            edge: cx.edge.clone(),
+            may_close_others: cx
+                .peer
+                .admission
+                .as_ref()
+                .is_none_or(|admission| admission.settings().allow_admin_status_update),
+            management: cx.settings.management,
+            trace: Some(Arc::clone(&self.trace)),
+            opened: (SystemTime::now(), cx.now),
+            octets: Arc::clone(&cx.octets),
+            flow: None,
+            local: None,
+        };
+        self.registered = Some(self.node.registry.enter(record));
+    }
+
+    fn refuse_own_id(&mut self) {
+        let cx = &mut self.links.cx;
+        cx.standing.set_own_id();
+        let peer = cx.peer.host.as_str();
+        let text = format!("the peer at {peer} has this router's own id {}", cx.core.id());
+        // Without the port, which is another with each attempt.
+        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+        crate::log_limited!(host, Router, Critical, "{text}");
+        cx.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), cx.now);
+    }
+
+    /// Returns the shard where the connection belongs. Data connections go to each in turn, from
+    /// the first on, where listeners accept; all others to the last.
+    fn shard(&self) -> usize {
+        match self.role {
+            _ if self.links.cx.settings.outgoing => self.links.cx.mailbox.shard(),
+            Role::Data(_) if self.node.data_connections <= 1 => 0,
+            Role::Data(_) => self.node.shards.next(),
+            Role::Client(_) | Role::Control(_) | Role::Edge(_) => self.node.shards.count() - 1,
+        }
+    }
+}
+
+/// Returns why a connection ends whose transport has failed.
+fn why(error: SessionError) -> Why {
+    match error {
+        SessionError::Io(error) => Why::Transport(io_text(&error)),
+        other => Why::Tls(Arc::new(other)),
     }
 }
 

@@ -10,7 +10,7 @@ use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
 use skupper_proto::time::Instant;
 use tokio::net::TcpStream;
 
-use super::connection::{Connection, HANDSHAKE};
+use super::connection::{ConnectionTask, HANDSHAKE};
 use super::failover::{Target, Targets};
 use super::finished::{Finished, Why};
 use super::settings::Settings;
@@ -481,9 +481,9 @@ impl SiteLink {
         let correlator = self.lock().correlator.clone();
         let settings = self.settings(&target, data, set.ordinal, correlator);
         let mut connection =
-            Connection::new(node, id, settings, Wire::new(socket, session), shard, standing);
-        connection.cx.peer.descriptor = Some(descriptor);
-        let mailbox = Arc::clone(&connection.cx.mailbox);
+            ConnectionTask::new(node, id, settings, Wire::new(socket, session), shard, standing);
+        connection.links.cx.peer.descriptor = Some(descriptor);
+        let mailbox = Arc::clone(&connection.links.cx.mailbox);
         {
             let mut state = self.lock();
             if self.stop.is_asked() {

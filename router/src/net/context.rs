@@ -6,16 +6,20 @@
 
 use std::sync::Arc;
 
+use skupper_proto::amqp::performative::Role;
 use skupper_proto::engine::{self, LinkKey};
 use skupper_proto::keys::KeyMap;
 use skupper_proto::time::Instant;
 
 use super::life::Life;
 use super::peer::Peer;
-use super::settings::{Kind, Settings};
+use super::settings::Settings;
 use super::standing::Standing;
 use crate::core::{Core, EdgeConnection, Holder, Mailbox};
-use crate::node::{KnownLink, Octets};
+use crate::node::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, Octets};
+
+/// The priority of a link that is not for one.
+const DEFAULT_PRIORITY: u8 = 4;
 
 /// The parts of a connection that its machines act through.
 pub(super) struct Context {
@@ -23,8 +27,10 @@ pub(super) struct Context {
     pub(super) id: u64,
     /// The configuration.
     pub(super) settings: Settings,
-    /// The kind of connection that it turned out to be.
-    pub(super) kind: Kind,
+    /// The peer is an AMQP client, or not known yet.
+    pub(super) is_client: bool,
+    /// The capability of this router's links for streams.
+    pub(super) stream_capability: Option<&'static str>,
     /// The tables of the router.
     pub(super) core: Arc<Core>,
     /// The AMQP engine.
@@ -37,7 +43,9 @@ pub(super) struct Context {
     pub(super) holder: Arc<Holder>,
     /// Counts bytes and deliveries, for management.
     pub(super) octets: Arc<Octets>,
-    /// The links as management knows them.
+    /// The links of all connections, as management knows them.
+    pub(super) links: Arc<Links>,
+    /// The connection's links among them.
     pub(super) records: KeyMap<LinkKey, KnownLink>,
     /// The other end.
     pub(super) peer: Peer,
@@ -49,4 +57,53 @@ pub(super) struct Context {
     pub(super) standing: Arc<Standing>,
     /// When to look for deliveries that have waited for too long.
     pub(super) scan_due: Option<Instant>,
+}
+
+impl Context {
+    /// Returns the ordinal of the certificates that the connector's side made the connection with.
+    pub(super) fn ordinal(&self) -> u64 {
+        let ordinal = if self.settings.outgoing {
+            self.settings.ordinal
+        } else {
+            self.peer.open.as_ref().and_then(|open| open.ordinal)
+        };
+        ordinal.unwrap_or_default()
+    }
+
+    /// Returns how many deliveries may be open on a link: at least one.
+    pub(super) fn link_capacity(&self) -> u32 {
+        self.settings.link_capacity.max(1)
+    }
+
+    /// Enters a link where management finds it. `peer` is the peer's role on the link.
+    pub(super) fn know(
+        &mut self,
+        link: LinkKey,
+        (name, peer): (&str, Role),
+        kind: LinkKind,
+        priority: Option<usize>,
+        address: Option<String>,
+    ) {
+        let record = LinkRecord {
+            id: 0,
+            connection: self.id,
+            name: name.to_owned(),
+            outgoing: peer == Role::Receiver,
+            kind,
+            address,
+            capacity: self.settings.link_capacity,
+            priority: priority
+                .and_then(|priority| u8::try_from(priority).ok())
+                .unwrap_or(DEFAULT_PRIORITY),
+            counts: LinkCounts::default(),
+        };
+        self.records.insert(link, self.links.enter(record, &self.holder));
+    }
+
+    /// Writes down a link's credit, for management.
+    pub(super) fn note_credit(&self, link: LinkKey) {
+        if let Some(known) = self.records.get(&link) {
+            known.record().counts.set_credit(self.engine.credit(link), self.now);
+        }
+    }
 }

@@ -1,39 +1,43 @@
 //! Who the peer of a connection is, by SASL.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
 use skupper_proto::amqp::sasl;
 use skupper_proto::engine::{self, Verdict};
 
-use super::connection::Connection;
+use super::context::Context;
+use crate::node::Access;
 use crate::socket::Source;
+use crate::tls::SessionInfo;
 use crate::{log, log_limited};
 
-impl Connection {
-    /// A mechanism has had its way.
-    pub(super) fn authenticated(&mut self, mechanism: &'static str) {
-        self.cx.peer.mechanism = Some(mechanism);
-        self.cx.peer.user = match mechanism {
+impl Context {
+    /// A mechanism has succeeded.
+    pub(super) fn on_authenticated(
+        &mut self,
+        mechanism: &'static str,
+        tls: Option<&Arc<SessionInfo>>,
+    ) {
+        self.peer.mechanism = Some(mechanism);
+        self.peer.user = match mechanism {
             sasl::ANONYMOUS => Some("anonymous".to_owned()),
-            sasl::PLAIN if self.cx.settings.outgoing => self.cx.settings.user.clone(),
-            sasl::PLAIN => self.cx.peer.user.take(),
-            _ => self.wire.info().and_then(|info| info.user.clone()),
+            sasl::PLAIN if self.settings.outgoing => self.settings.user.clone(),
+            sasl::PLAIN => self.peer.user.take(),
+            _ => tls.and_then(|info| info.user.clone()),
         };
     }
 
     /// Has a password checked when its turn comes. Nothing is read meanwhile.
-    pub(super) fn judge(&mut self, credentials: engine::Credentials) {
-        let access = &self.node.access;
-        let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.cx.peer.remote)
-        else {
-            return self.cx.engine.authenticate(Verdict::Wrong);
+    pub(super) fn on_credentials(&mut self, credentials: engine::Credentials, access: &Access) {
+        let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.peer.remote) else {
+            return self.engine.authenticate(Verdict::Wrong);
         };
-        let (checks, id, source) = (Arc::clone(&access.checks), self.cx.id, Source::of(remote));
+        let (checks, id, source) = (Arc::clone(&access.checks), self.id, Source::of(remote));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let user = credentials.user().to_owned();
-        self.cx.peer.user = Some(user.clone());
-        self.cx.peer.check = Some(Box::pin(async move {
+        self.peer.user = Some(user.clone());
+        self.peer.check = Some(Box::pin(async move {
             let check =
                 move || match passwords.verify(credentials.user(), credentials.password(), &host) {
                     Ok(right) => right,
@@ -58,16 +62,15 @@ impl Connection {
         }));
     }
 
-    /// Whether word has come of a password. What the peer has sent behind it is read now.
-    pub(super) fn judged(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Returns whether word has come of a password: what the peer has sent behind it is to be read.
+    pub(super) fn poll_check(&mut self, task: &mut task::Context<'_>) -> bool {
         let Some(Poll::Ready(verdict)) =
-            self.cx.peer.check.as_mut().map(|verdict| verdict.as_mut().poll(cx))
+            self.peer.check.as_mut().map(|verdict| verdict.as_mut().poll(task))
         else {
             return false;
         };
-        self.cx.peer.check = None;
-        self.cx.engine.authenticate(verdict);
-        self.wire.more = true;
+        self.peer.check = None;
+        self.engine.authenticate(verdict);
         true
     }
 }

@@ -4,49 +4,57 @@
 //! has somebody else who is to be told, so they are given up one by one, in as many turns as it
 //! takes.
 
-use super::connection::Connection;
+use super::link_layer::LinkLayer;
 
 /// What is left to be given up; each item is something that was.
-pub(super) type Remains = Box<dyn Iterator<Item = ()> + Send>;
+type Remains = Box<dyn Iterator<Item = ()> + Send>;
 
-impl Connection {
-    /// Gives up what the ended connection has, as far as the turn goes. Returns whether nothing is
-    /// left.
-    pub(super) fn give_up(&mut self) -> bool {
-        let mut remains = match self.remains.take() {
+/// What a connection leaves behind.
+#[derive(Default)]
+pub(super) struct Legacy(Option<Remains>);
+
+/// Returns all that there is. What others still ask of the connection it refuses.
+fn remaining(links: &mut LinkLayer) -> Remains {
+    // Links first: what a consumer had is free to go elsewhere once it is no consumer any more.
+    let outgoing = links.outgoing.give_up();
+    let known = std::mem::take(&mut links.cx.records).into_values().map(drop);
+    Box::new(outgoing.chain(links.incoming.give_up()).chain(known))
+}
+
+fn log_resources(links: &LinkLayer) {
+    links.cx.log_resources(links.incoming.producers(), links.outgoing.consumers.count());
+}
+
+impl Legacy {
+    /// Gives up what the ended connection has, until `is_spent`. Returns whether nothing is left.
+    pub(super) fn give_up(
+        &mut self,
+        links: &mut LinkLayer,
+        mut is_spent: impl FnMut(&mut LinkLayer) -> bool,
+    ) -> bool {
+        let remains = match &mut self.0 {
             Some(remains) => remains,
             None => {
-                self.log_resources();
-                self.remaining()
+                log_resources(links);
+                self.0.insert(remaining(links))
             }
         };
-        let done = loop {
+        loop {
             if remains.next().is_none() {
-                break true;
+                return true;
             }
-            if self.is_spent() {
-                break false;
+            if is_spent(links) {
+                return false;
             }
-        };
-        self.remains = Some(remains);
-        done
-    }
-
-    /// All that there is. What others still ask of the connection it refuses.
-    fn remaining(&mut self) -> Remains {
-        // Links first: what a consumer had is free to go elsewhere once it is no consumer any more.
-        let links = self.outgoing.give_up();
-        let producers = std::mem::take(&mut self.clients.producers).into_values().map(drop);
-        let known = std::mem::take(&mut self.cx.records).into_values().map(drop);
-        Box::new(links.chain(self.incoming.give_up()).chain(producers).chain(known))
+        }
     }
 
     /// Gives up at once what is left.
-    pub(super) fn give_up_all(&mut self) {
-        match self.remains.take() {
+    pub(super) fn give_up_all(&mut self, links: &mut LinkLayer) {
+        match self.0.take() {
             Some(remains) => remains.for_each(drop),
-            None => self.log_resources(),
+            None => log_resources(links),
         }
-        self.remaining().for_each(drop);
+        remaining(links).for_each(drop);
     }
 }

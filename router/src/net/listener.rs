@@ -14,7 +14,7 @@ use skupper_proto::engine::Layer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::connection::{Connection, HANDSHAKE};
+use super::connection::{ConnectionTask, HANDSHAKE};
 use super::finished::Why;
 use super::settings::Settings;
 use super::standing::{Roster, Standing};
@@ -291,7 +291,7 @@ impl AmqpListener {
         if self.forbids(&transport) {
             // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare
             // header is not taken.
-            let mut connection = Connection::new(
+            let mut connection = ConnectionTask::new(
                 &node,
                 id,
                 settings,
@@ -299,7 +299,7 @@ impl AmqpListener {
                 0,
                 Arc::default(),
             );
-            (connection.cx.peer.place, connection.cx.peer.descriptor) =
+            (connection.links.cx.peer.place, connection.links.cx.peer.descriptor) =
                 (Some(place), Some(descriptor));
             drop(connection.run().await);
             return self.refuse(&node, peer, "plain_text", UNENCRYPTED);
@@ -328,9 +328,10 @@ impl AmqpListener {
         };
         let wire = Wire::new(socket, transport);
         let mut connection =
-            Connection::new(&node, id, settings, wire, 0, self.connections.enter(id));
-        (connection.cx.peer.place, connection.cx.peer.descriptor) = (Some(place), Some(descriptor));
-        connection.cx.peer.arrival = arrival;
+            ConnectionTask::new(&node, id, settings, wire, 0, self.connections.enter(id));
+        (connection.links.cx.peer.place, connection.links.cx.peer.descriptor) =
+            (Some(place), Some(descriptor));
+        connection.links.cx.peer.arrival = arrival;
         if let Some(finished) = connection.run().await
             && !finished.opened
         {

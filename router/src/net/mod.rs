@@ -6,20 +6,19 @@
 //! may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
 
 mod admission;
-mod auto_links;
-mod clients;
+mod attach;
+mod client_links;
 mod connection;
 mod connector;
 mod consumed;
 mod context;
 mod credentials;
-mod edge;
 mod ending;
 mod failover;
 mod finished;
 mod incoming;
 mod life;
-mod links;
+mod link_layer;
 mod listener;
 mod management;
 mod message_log;
@@ -30,9 +29,10 @@ mod peer_open;
 #[cfg(fuzzing)]
 mod pipe;
 mod pressure;
+mod role;
 mod settings;
 mod standing;
-mod stuck;
+mod tally;
 mod transport;
 mod turn;
 mod wake;

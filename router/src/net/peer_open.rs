@@ -1,21 +1,18 @@
 //! The peer's open: it says what the peer is, and that decides what becomes of the connection.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::Value;
+use skupper_proto::amqp::performative::Open;
 use skupper_proto::amqp::show::{Show, Unsigned};
-use skupper_proto::amqp::{Value, condition};
 
-use super::connection::Connection;
+use super::context::Context;
 use super::open::{FAILOVER, OURS, group_ordinal};
 use super::peer::PeerOpen;
-use super::settings::Kind;
-use crate::core::{GroupKey, Mailbox};
+use super::settings::Settings;
 use crate::log;
-use crate::node::{Closer, ConnectionRecord, Host, OUTDATED, PeerInfo};
-use crate::schema::Role;
-use crate::socket::Source;
+use crate::node::PeerInfo;
+use crate::tls::SessionInfo;
 
 /// Most properties of a peer's open that are kept for status, and most octets of theirs: routers
 /// send some hundreds.
@@ -33,208 +30,87 @@ fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
     open.properties.as_ref()?.get(name)
 }
 
-impl Connection {
-    /// The peer's open has arrived. Returns the shard where the connection belongs when that is
-    /// another.
-    pub(super) fn peer_opened(&mut self) -> Option<usize> {
-        self.cx.life.on_opened();
-        self.cx.peer.place = None;
-        if self.cx.peer.mechanism.is_none() && !self.cx.settings.outgoing {
-            // As the C router names those who leave SASL out.
-            self.cx.peer.user = Some("anonymous".to_owned());
-        }
-        if !self.admit() {
-            return None;
-        }
-        let open = self.cx.engine.take_remote()?;
-        let container: Arc<str> = Arc::from(open.container_id.as_str());
-        let offers = |capability| {
-            open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability))
-        };
-        self.cx.peer.open = Some(PeerOpen {
-            container: Arc::clone(&container),
-            streaming_links: offers(STREAMING_LINKS),
-            trunking: offers(TRUNKING),
-            ordinal: group_ordinal(&open),
-        });
-        let own = *container == **self.cx.core.id();
-        self.log_opened(&open);
-        self.tell_kind(&open);
-        self.opening = super::pressure::opening(&open);
-        if let Some(targets) = &self.cx.settings.targets {
-            targets.learn(property(&open, FAILOVER));
-        }
-        self.cx.standing.set_opened(
-            &container,
-            property(&open, "version").and_then(Value::as_text),
-            self.wire.info(),
-        );
-        let shard = self.shard();
-        if shard != self.cx.mailbox.shard() {
-            self.cx.mailbox = Mailbox::new(shard);
-        }
-        if !self.cx.peer.bounds_unread {
-            self.cx.engine.restore_windows();
-        }
-        if self.cx.kind == Kind::Edge && !own {
-            self.edge_up(&container);
-        }
-        self.register(&open, &container);
-        if own && self.cx.kind != Kind::Normal {
-            self.refuse_own_id();
-            return None;
-        }
-        // They may have been declared so during the handshake; from here on whoever does it finds
-        // the connection.
-        if self.wire.info().is_some_and(|info| info.is_outdated()) {
-            self.cx
-                .engine
-                .close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), self.cx.now);
-            return None;
-        }
-        if let Some(remote) = self.cx.peer.remote.filter(|_| self.cx.settings.role.is_router()) {
-            self.node.access.neighbors.remember(Source::of(remote));
-        }
-        self.begin_service(&container);
-        (!self.cx.settings.outgoing && shard != 0).then_some(shard)
+/// Reads what a connection keeps of the peer's open.
+pub(super) fn read(open: &Open) -> PeerOpen {
+    let offers = |capability| {
+        open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability))
+    };
+    PeerOpen {
+        container: Arc::from(open.container_id.as_str()),
+        streaming_links: offers(STREAMING_LINKS),
+        trunking: offers(TRUNKING),
+        ordinal: group_ordinal(open),
     }
+}
 
-    fn log_opened(&self, open: &Open) {
-        let (host, encrypted) =
-            (&self.cx.peer.host, self.wire.info().map_or("no", |info| info.protocol));
-        let (direction, mechanism) = (
-            if self.cx.settings.outgoing { "out" } else { "in" },
-            self.cx.peer.mechanism.unwrap_or("no"),
-        );
-        let (user, container) = (self.cx.peer.user().unwrap_or_default(), &open.container_id);
-        let properties = properties_text(open);
-        let line = format!(
-            "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
-            self.cx.id
-        );
-        if self.cx.settings.role.is_router() {
-            log!(RouterCore, Info, "{line}");
-        } else {
-            log!(RouterCore, Debug, "{line}");
-        }
-        if let Some(version) = property(open, "qd.annotations-version").and_then(Value::as_i64) {
-            log!(Router, Debug, "Remote router annotations version: {version}");
-        }
-    }
+/// Returns whether the peer's engine must not hold much unread: it is a C router.
+pub(super) fn bounds_unread(open: &Open) -> bool {
+    property(open, OURS).is_none()
+}
 
-    /// What the connection is, by its role and by what the peer says.
-    fn tell_kind(&mut self, open: &Open) {
-        self.cx.peer.bounds_unread = property(open, OURS).is_none();
-        match self.cx.settings.role {
-            Role::InterRouter => {}
-            Role::Edge | Role::InterEdge => return self.cx.kind = Kind::Edge,
-            _ => return,
-        }
-        let announced = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
-        self.cx.kind = if self.cx.settings.data || !self.cx.settings.outgoing && announced {
-            Kind::Data
-        } else {
-            Kind::Control
-        };
-        if let Some(Value::Int(cost)) = property(open, "qd.inter-router-cost") {
-            self.cost = self.cost.max(u32::try_from(*cost).unwrap_or(1));
-        }
-        if !self.cx.settings.outgoing {
-            self.correlator = match property(open, "qd.group-correlator") {
-                Some(Value::String(text)) => Some(text.chars().take(15).collect()),
-                _ => None,
-            };
-        }
-    }
+/// Returns the release that the peer says it has.
+pub(super) fn version(open: &Open) -> Option<&str> {
+    property(open, "version").and_then(Value::as_text)
+}
 
-    /// Enters it into the record of connections.
-    fn register(&mut self, open: &Open, container: &Arc<str>) {
-        let mut peer = peer_info(open, self.cx.peer.mechanism, self.cx.peer.user.clone());
-        if self.cx.settings.outgoing {
-            (peer.correlator, peer.ordinal) =
-                (self.cx.settings.correlator.clone(), self.cx.settings.ordinal);
-        }
-        self.registered = Some(
-            self.node.registry.enter(ConnectionRecord {
-                id: self.cx.id,
-                protocol: "amqp",
-                role: match self.cx.kind {
-                    Kind::Normal | Kind::Edge => self.cx.settings.role.as_str(),
-                    Kind::Control | Kind::Data => self.cx.kind.name(),
-                },
-                outgoing: self.cx.settings.outgoing,
-                host: Host::Text(Arc::from(self.cx.peer.host.as_str())),
-                entity: Arc::clone(&self.cx.settings.entity),
-                container: Some(Arc::clone(container)),
-                address: None,
-                tls: self.wire.info().map(Arc::clone),
-                peer,
-                closer: Closer::Amqp(Arc::clone(&self.cx.mailbox)),
-                edge: self.cx.edge.clone(),
-                may_close_others: self
-                    .cx
-                    .peer
-                    .admission
-                    .as_ref()
-                    .is_none_or(|admission| admission.settings().allow_admin_status_update),
-                management: self.cx.settings.management,
-                trace: Some(Arc::clone(&self.trace)),
-                opened: (SystemTime::now(), self.cx.now),
-                octets: Arc::clone(&self.cx.octets),
-                flow: None,
-                local: None,
-            }),
-        );
-    }
+/// Returns the other addresses that the peer tells.
+pub(super) fn failover(open: &Open) -> Option<&Value> {
+    property(open, FAILOVER)
+}
 
-    fn refuse_own_id(&mut self) {
-        self.cx.standing.set_own_id();
-        let text = format!(
-            "the peer at {} has this router's own id {}",
-            self.cx.peer.host,
-            self.cx.core.id()
-        );
-        // Without the port, which is another with each attempt.
-        let host =
-            self.cx.peer.host.rsplit_once(':').map_or(self.cx.peer.host.as_str(), |(host, _)| host);
-        crate::log_limited!(host, Router, Critical, "{text}");
-        self.cx.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), self.cx.now);
-    }
+/// What the peer's open makes of a connection between routers.
+pub(super) struct Announced {
+    /// It is a data connection.
+    pub(super) data: bool,
+    /// The cost of the link.
+    pub(super) cost: u32,
+    /// The correlator of its group: ours as connector, the peer's as listener.
+    pub(super) correlator: Option<String>,
+}
 
-    /// Does for the peer what is done for one of its kind.
-    fn begin_service(&mut self, container: &Arc<str>) {
-        match self.cx.kind {
-            Kind::Control if self.cx.settings.outgoing => self.attach_router_links(),
-            Kind::Data => {
-                if let Some(correlator) = &self.correlator {
-                    let group = GroupKey::new(container, correlator);
-                    self.cx.core.data_up(&group, self.ordinal(), &self.cx.mailbox);
-                    self.links.member_of = Some(group);
-                }
-                self.cx.life.set_served();
-            }
-            // Of a client nothing more is needed, and an edge connection may stand by.
-            Kind::Normal | Kind::Edge => {
-                self.cx.life.set_served();
-                if self.cx.settings.role == Role::RouteContainer {
-                    self.join_container(container);
-                }
-            }
-            Kind::Control => {}
-        }
-    }
+/// Reads what the peer's open makes of a connection between interior routers.
+pub(super) fn announced(settings: &Settings, open: &Open) -> Announced {
+    let data = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
+    let cost = match property(open, "qd.inter-router-cost") {
+        Some(Value::Int(cost)) => settings.cost.max(u32::try_from(*cost).unwrap_or(1)),
+        _ => settings.cost,
+    };
+    let correlator = match property(open, "qd.group-correlator") {
+        _ if settings.outgoing => settings.correlator.clone(),
+        Some(Value::String(text)) => Some(text.chars().take(15).collect()),
+        _ => None,
+    };
+    Announced { data: settings.data || !settings.outgoing && data, cost, correlator }
+}
 
-    /// The shard where the connection belongs. Data connections go to each in turn, from the first
-    /// on, where listeners accept; control connections from the last.
-    fn shard(&self) -> usize {
-        let shards = self.node.shards.count();
-        match self.cx.kind {
-            _ if self.cx.settings.outgoing => self.cx.mailbox.shard(),
-            Kind::Data if self.node.data_connections <= 1 => 0,
-            Kind::Data => self.node.shards.next(),
-            Kind::Control | Kind::Normal | Kind::Edge => shards - 1,
-        }
+/// Logs that the connection is open.
+pub(super) fn log_opened(cx: &Context, tls: Option<&Arc<SessionInfo>>, open: &Open) {
+    let (host, encrypted) = (&cx.peer.host, tls.map_or("no", |info| info.protocol));
+    let (direction, mechanism) =
+        (if cx.settings.outgoing { "out" } else { "in" }, cx.peer.mechanism.unwrap_or("no"));
+    let (user, container) = (cx.peer.user().unwrap_or_default(), &open.container_id);
+    let properties = properties_text(open);
+    let line = format!(
+        "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
+        cx.id
+    );
+    if cx.settings.role.is_router() {
+        log!(RouterCore, Info, "{line}");
+    } else {
+        log!(RouterCore, Debug, "{line}");
     }
+    if let Some(version) = property(open, "qd.annotations-version").and_then(Value::as_i64) {
+        log!(Router, Debug, "Remote router annotations version: {version}");
+    }
+}
+
+/// Returns what status shows of the peer.
+pub(super) fn info(cx: &Context, open: &Open) -> PeerInfo {
+    let mut peer = peer_info(open, cx.peer.mechanism, cx.peer.user.clone());
+    if cx.settings.outgoing {
+        (peer.correlator, peer.ordinal) = (cx.settings.correlator.clone(), cx.settings.ordinal);
+    }
+    peer
 }
 
 /// What is kept of a peer's open for status.

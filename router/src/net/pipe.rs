@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use skupper_proto::amqp::sasl;
 use skupper_proto::engine::Layer;
 
-use super::connection::Connection;
+use super::connection::ConnectionTask;
 use super::listener::AmqpListener;
 use super::transport::Transport;
 use super::wire::Wire;
@@ -87,9 +87,9 @@ impl AmqpListener {
         }
         let wire = Wire::of_pipe(near, transport);
         let mut connection =
-            Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
+            ConnectionTask::new(node, node.registry.number(), settings, wire, 0, Arc::default());
         if !self.config().role.is_router() {
-            connection.cx.peer.arrival = node.access.policy.arrive();
+            connection.links.cx.peer.arrival = node.access.policy.arrive();
         }
         node.shards.spawn(0, async move { drop(connection.run().await) });
         far

@@ -7,6 +7,7 @@
 //! own bounds.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use skupper_proto::amqp::performative::{Error, Open, Performative};
@@ -14,8 +15,9 @@ use skupper_proto::amqp::{Encode, condition};
 use skupper_proto::engine::{IncomingKey, LinkKey, SessionKey};
 use skupper_proto::time::Instant;
 
-use super::connection::Connection;
-use super::settings::Kind;
+use super::context::Context;
+use super::link_layer::LinkLayer;
+use crate::core::{Charge, Holder};
 
 /// How often a connection that holds too much looks whether others have given back what it waits
 /// for.
@@ -35,129 +37,146 @@ const CONNECTION: usize = 11 * 1024;
 const OPEN_FACTOR: usize = 4;
 
 /// A connection that holds too much.
-pub(super) struct Pressure {
+struct Pressure {
     /// Sessions whose windows are left to close.
     sessions: HashSet<SessionKey>,
     due: Instant,
-    /// Octets that it held when it was told to send no more.
+    /// The bytes that it held when it was told to send no more.
     then: usize,
     /// Since when nothing is read.
     stopped: Option<Instant>,
 }
 
-impl Pressure {
-    /// When the connection looks again.
-    pub(super) const fn due(&self) -> Instant {
-        self.due
-    }
-
-    /// Whether nothing is to be read.
-    pub(super) const fn is_stopped(&self) -> bool {
-        self.stopped.is_some()
-    }
+/// What a connection takes of the router's memory.
+pub(super) struct Burden {
+    /// What its structures take.
+    charge: Charge,
+    /// The part of that which never changes.
+    opening: usize,
+    pressure: Option<Pressure>,
 }
 
-/// Octets of memory that a connection takes with what is kept of its peer's open.
-pub(super) fn opening(open: &Open) -> usize {
+/// Returns the bytes of memory that a connection takes with what is kept of its peer's open.
+fn opening(open: &Open) -> usize {
     let mut octets = Vec::new();
     Performative::Open(Box::new(open.clone())).encode(&mut octets);
     CONNECTION + OPEN_FACTOR * octets.len()
 }
 
-impl Connection {
-    /// Charges what the connection's structures take. To be called once a turn.
-    pub(super) fn charge_structures(&mut self) {
-        let owed = self.cx.engine.output().len() + self.wire.unflushed();
-        self.charge
-            .set(self.opening + self.cx.engine.usage().octets + self.wire.input.len() + owed);
-        if self.pressure.is_some() || !self.cx.holder.has_room() {
-            self.hold_back();
-        }
+impl Burden {
+    /// Makes the burden of a connection that holds nothing.
+    pub(super) fn new(holder: &Arc<Holder>) -> Self {
+        Self { charge: holder.charge(0), opening: 0, pressure: None }
     }
 
-    fn hold_back(&mut self) {
-        let held = self.cx.holder.held();
-        let far_beyond = self
-            .cx
-            .holder
-            .is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
-        let client = self.cx.kind == Kind::Normal;
-        let due = self.cx.now + if far_beyond && !client { SLOWLY } else { LOOK };
+    /// The peer's open has arrived.
+    pub(super) fn on_opened(&mut self, open: &Open) {
+        self.opening = opening(open);
+    }
+
+    /// Returns when [`Burden::weigh`] is to be called again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.pressure.as_ref().map(|pressure| pressure.due)
+    }
+
+    /// Returns whether nothing is to be read.
+    pub(super) fn stops_reading(&self) -> bool {
+        self.pressure.as_ref().is_some_and(|pressure| pressure.stopped.is_some())
+    }
+
+    /// Charges what the connection's structures take; `beside` are the bytes that wait beside the
+    /// link layer. To be called once a turn. Returns the error with which to close the connection
+    /// if it holds far too much.
+    pub(super) fn weigh(&mut self, links: &mut LinkLayer, beside: usize) -> Option<Error> {
+        let engine = &mut links.cx.engine;
+        let owed = engine.output().len() + beside;
+        self.charge.set(self.opening + engine.usage().octets + owed);
+        if self.pressure.is_some() || !links.cx.holder.has_room() {
+            return self.hold_back(links);
+        }
+        None
+    }
+
+    fn hold_back(&mut self, links: &mut LinkLayer) -> Option<Error> {
+        let cx = &mut links.cx;
+        let (held, now, client) = (cx.holder.held(), cx.now, cx.is_client);
+        let far_beyond =
+            cx.holder.is_far_beyond(self.pressure.as_ref().map_or(held, |pressure| pressure.then));
+        let due = now + if far_beyond && !client { SLOWLY } else { LOOK };
         let pressure = self.pressure.get_or_insert_with(|| Pressure {
             sessions: HashSet::new(),
             due,
             then: held,
             stopped: None,
         });
-        let looks = pressure.due <= self.cx.now;
+        let looks = pressure.due <= now;
         if looks {
             pressure.due = due;
         }
-        if self.cx.holder.is_light() || looks && self.cx.holder.has_room() {
+        if cx.holder.is_light() || looks && cx.holder.has_room() {
             let sessions = std::mem::take(&mut pressure.sessions);
             self.pressure = None;
             for session in sessions {
-                self.drained(session);
+                links.incoming.release_session(cx, session);
             }
-            return;
+            return None;
         }
         // A neighbor is read once a look.
-        let stopped =
-            (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(self.cx.now));
+        let stopped = (far_beyond && (client || !looks)).then(|| pressure.stopped.unwrap_or(now));
         pressure.stopped = stopped;
-        let waited = stopped.is_some_and(|since| self.cx.now.since(since) >= PATIENCE);
-        let allowance = self.cx.holder.account().allowance();
-        if client && self.cx.life.is_open() && (waited || self.charge.octets() > allowance) {
+        let waited = stopped.is_some_and(|since| now.since(since) >= PATIENCE);
+        let allowance = cx.holder.account().allowance();
+        let closes = client && cx.life.is_open() && (waited || self.charge.octets() > allowance);
+        closes.then(|| {
             let text = format!(
                 "the connection holds {} octets of memory, and may hold {}",
-                self.cx.holder.held(),
-                self.cx.holder.limit()
+                cx.holder.held(),
+                cx.holder.limit()
             );
-            crate::log!(Server, Warning, "[C{}] closed: {text}", self.cx.id);
-            self.close(Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)));
-        }
+            crate::log!(Server, Warning, "[C{}] closed: {text}", cx.id);
+            Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
+        })
     }
 
-    /// A transfer came while the connection holds too much: its session's window is left to close.
-    pub(super) fn press(&mut self, delivery: IncomingKey, link: LinkKey) {
-        let control = self.links.control_in.and_then(|link| self.cx.engine.session_of(link));
-        let Some(session) =
-            self.cx.engine.session_of(link).filter(|session| Some(*session) != control)
+    /// A transfer came. While the connection holds too much, its session's window is left to close.
+    pub(super) fn on_transfer(
+        &mut self,
+        links: &mut LinkLayer,
+        delivery: IncomingKey,
+        link: LinkKey,
+    ) {
+        let Some(pressure) = &mut self.pressure else { return };
+        let LinkLayer { cx, incoming, .. } = links;
+        let control = incoming.routing_link().and_then(|link| cx.engine.session_of(link));
+        let Some(session) = cx.engine.session_of(link).filter(|session| Some(*session) != control)
         else {
             return;
         };
         let goes_on =
-            self.cx.kind != Kind::Normal && (self.is_stream(delivery) || self.edge.takes(link));
-        if !goes_on
-            && let Some(pressure) = &mut self.pressure
-            && pressure.sessions.insert(session)
-        {
-            self.fill_session(session);
+            !cx.is_client && (incoming.is_stream(delivery) || incoming.own_use(link).is_some());
+        if !goes_on && pressure.sessions.insert(session) {
+            incoming.hold_session(cx, session);
         }
     }
 
     /// A session has ended.
-    pub(super) fn forget_pressed(&mut self, session: SessionKey) {
+    pub(super) fn on_session_ended(&mut self, links: &mut LinkLayer, session: SessionKey) {
         if self.pressure.as_mut().is_some_and(|pressure| pressure.sessions.remove(&session)) {
-            self.drained(session);
+            links.incoming.release_session(&mut links.cx, session);
         }
     }
+}
 
-    /// Why another link is refused, if the connection holds what it may.
+impl Context {
+    /// Returns why another link is refused, if the connection holds what it may.
     pub(super) fn allowance_refusal(&self) -> Option<Error> {
-        (!self.cx.holder.has_room()).then(|| {
+        (!self.holder.has_room()).then(|| {
             let text = format!(
                 "no memory for another link: {} octets are held, {} may be",
-                self.cx.holder.held(),
-                self.cx.holder.limit()
+                self.holder.held(),
+                self.holder.limit()
             );
-            crate::log_limited!(
-                self.cx.id,
-                Server,
-                Warning,
-                "[C{}] refused a link: {text}",
-                self.cx.id
-            );
+            crate::log_limited!(self.id, Server, Warning, "[C{}] refused a link: {text}", self.id);
             Error::new(condition::RESOURCE_LIMIT_EXCEEDED, text)
         })
     }

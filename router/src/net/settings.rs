@@ -1,4 +1,4 @@
-//! What a connection is made with, and what it turns out to be.
+//! What a connection is made with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +8,6 @@ use skupper_proto::engine;
 
 use super::failover::Targets;
 use crate::schema::{ManagementAccess, MessageComponents, Role};
-
-/// What a connection turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// An AMQP client's, or not known yet.
-    Normal,
-    /// Between routers: routing messages, and streams where there are no data connections.
-    Control,
-    /// Between routers: streams only.
-    Data,
-    /// Between an interior router and an edge router, or between two edge routers.
-    Edge,
-}
-
-impl Kind {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Control => "inter-router",
-            Self::Data => "inter-router-data",
-            Self::Edge => "edge",
-        }
-    }
-}
 
 /// What a connection is made with.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use skupper_proto::unread::BULK;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{Connection, HANDSHAKE};
+use super::connection::{ConnectionTask, HANDSHAKE};
 use super::settings::Settings as ConnectionSettings;
 use super::wire::Wire;
 use crate::clock::Clock;
@@ -159,8 +159,8 @@ async fn connect_with(
     configure(&mut settings);
     let wire = Wire::new(near, Session::plain());
     let connection =
-        Connection::new(node, node.registry.number(), settings, wire, 0, Arc::default());
-    let mailbox = Arc::clone(&connection.cx.mailbox);
+        ConnectionTask::new(node, node.registry.number(), settings, wire, 0, Arc::default());
+    let mailbox = Arc::clone(&connection.links.cx.mailbox);
     drop(tokio::spawn(connection.run()));
     let mut peer = Peer::new(far, node.clock, peer);
     while peer.event().await != Event::Opened {}

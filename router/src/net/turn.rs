@@ -6,15 +6,13 @@
 //! for, and what they have ready are taken one by one. What is left waits, in its order, for the
 //! next turn.
 
-use std::task::Context;
+use std::task;
 use std::time::Duration;
 
 use skupper_proto::engine::STEPS;
 use skupper_proto::time::Instant;
 
-use super::connection::Connection;
-use super::settings::Kind;
-use crate::node::{Place, charge, stands_back};
+use crate::node::{Node, Place, charge, stands_back};
 
 /// Passes of the loop in one turn, each of which reads once and writes once.
 const PASSES: u32 = 8;
@@ -40,70 +38,66 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// There is nothing to be done: what comes next wakes the connection.
+    /// Nothing is left to be done: what comes next wakes the connection.
     pub(super) const fn rest(&mut self) {
         self.rests = true;
     }
-}
 
-impl Connection {
-    /// Whether the connection's turn has come.
-    pub(super) fn begin_turn(&mut self, cx: &Context<'_>) -> bool {
+    /// Returns whether the connection's turn has come; if not, the task is woken when it has.
+    pub(super) fn begin(&mut self, client: bool, task: &task::Context<'_>) -> bool {
         // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in
         // time.
-        if !self.turn.place.is_called() || self.cx.kind == Kind::Normal && stands_back(cx) {
+        if !self.place.is_called() || client && stands_back(task) {
             return false;
         }
-        let turn = &mut self.turn;
-        (turn.passes, turn.steps, turn.spent, turn.rests) = (0, 0, false, false);
+        (self.passes, self.steps, self.spent, self.rests) = (0, 0, false, false);
         true
     }
 
-    /// Whether the turn has another pass.
-    pub(super) fn goes_on(&mut self) -> bool {
-        self.cx.now = self.node.clock.now();
-        let turn = &mut self.turn;
-        if turn.passes == 0 {
-            turn.begun = self.cx.now;
+    /// Returns whether the turn has another pass, and reads the clock.
+    pub(super) fn goes_on(&mut self, now: &mut Instant, node: &Node) -> bool {
+        *now = node.clock.now();
+        if self.passes == 0 {
+            self.begun = *now;
         }
-        turn.spent |= turn.passes == PASSES || self.cx.now.since(turn.begun) >= SLICE;
-        turn.passes += 1;
-        !turn.spent
+        self.spent |= self.passes == PASSES || now.since(self.begun) >= SLICE;
+        self.passes += 1;
+        !self.spent
     }
 
-    /// To be asked after each step: whether what is left is to wait for the next turn.
-    pub(super) fn is_spent(&mut self) -> bool {
-        self.is_spent_by(1)
+    /// Returns whether what is left is to wait for the next turn. To be asked after each step.
+    pub(super) fn is_spent(&mut self, now: &mut Instant, node: &Node) -> bool {
+        self.is_spent_by(1, now, node)
     }
 
-    /// To be asked after each call of the engine that left something to be done.
-    pub(super) fn is_spent_by_input(&mut self) -> bool {
-        self.is_spent_by(STEPS)
+    /// Returns the same after a call of the engine that left something to be done.
+    pub(super) fn is_spent_by_input(&mut self, now: &mut Instant, node: &Node) -> bool {
+        self.is_spent_by(STEPS, now, node)
     }
 
-    fn is_spent_by(&mut self, steps: u32) -> bool {
-        self.turn.steps += steps;
-        if self.turn.steps >= LOOK {
-            self.turn.steps = 0;
-            self.cx.now = self.node.clock.now();
-            self.turn.spent |= self.cx.now.since(self.turn.begun) >= SLICE;
+    fn is_spent_by(&mut self, steps: u32, now: &mut Instant, node: &Node) -> bool {
+        self.steps += steps;
+        if self.steps >= LOOK {
+            self.steps = 0;
+            *now = node.clock.now();
+            self.spent |= now.since(self.begun) >= SLICE;
         }
-        self.turn.spent
+        self.spent
     }
 
-    /// The turn is over. Where something is left to be done, the connection has another.
-    pub(super) fn end_turn(&mut self, cx: &Context<'_>, over: bool) {
-        let client = self.cx.kind == Kind::Normal;
+    /// The turn is over. If something is left to be done, the connection has another. `over` says
+    /// that the connection is done with this task.
+    pub(super) fn end(&mut self, client: bool, over: bool, now: Instant, task: &task::Context<'_>) {
         if client {
-            charge(self.cx.now.since(self.turn.begun));
+            charge(now.since(self.begun));
         }
-        if over || self.turn.rests {
+        if over || self.rests {
             return;
         }
         if client {
-            self.turn.place.queue(cx);
+            self.place.queue(task);
         } else {
-            cx.waker().wake_by_ref();
+            task.waker().wake_by_ref();
         }
     }
 }

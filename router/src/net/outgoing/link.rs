@@ -1,185 +1,120 @@
-//! The links on which this end sends: their credit, what is given to those that are free, and their
-//! end.
+//! One link on which this end sends.
+//!
+//! ```text
+//!              the peer answers            credit               a delivery begins
+//!   Attaching -----------------> Attached --------> Free/Pooled ------------------> Busy
+//!                                    |                   ^                           |
+//!                                    | refused           +------- it was sent -------+
+//!                                    v                            and is not unread
+//!                                  gone
+//! ```
+//!
+//! A link for streams that is free is pooled, for any stream; one whose credit was given back is
+//! free and not pooled until it has credit again. A link that the peer attaches begins as Attached.
 
-use std::sync::atomic::Ordering;
+use std::collections::VecDeque;
 
-use skupper_proto::engine::LinkKey;
+use skupper_proto::engine::SessionKey;
 
-use super::{OutLink, Purpose};
-use crate::net::connection::Connection;
+use super::consumers::Consumer;
 
-impl Connection {
-    /// Writes down how a consumer's link stands.
-    pub(super) fn note_link(&self, link: LinkKey) {
-        let (Some(known), Some(state)) =
-            (self.cx.records.get(&link), self.outgoing.links.get(&link))
-        else {
-            return;
-        };
-        known.record().counts.undelivered.store(state.waiting.len() as u64, Ordering::Relaxed);
-        self.note_credit(link);
+/// A link on which this end sends.
+pub(super) struct OutLink {
+    pub(super) purpose: Purpose,
+    pub(super) stage: Stage,
+    /// Its receiver wants credit back that is not used at once.
+    pub(super) drain: bool,
+}
+
+/// What a link on which this end sends is for.
+pub(super) enum Purpose {
+    /// Whole messages of one queue, one after the other.
+    Queue(usize),
+    /// One stream at a time.
+    Stream {
+        /// The session that was chosen for it, if this end attached it.
+        session: Option<SessionKey>,
+    },
+    /// Messages for one consumer.
+    Consumer(ConsumerLink),
+    /// Questions about a session.
+    Gauge(SessionKey),
+}
+
+/// A link to a consumer.
+pub(super) struct ConsumerLink {
+    pub(super) consumer: Consumer,
+    /// Deliveries that wait for their turn or for credit.
+    pub(super) waiting: VecDeque<u32>,
+    /// It takes settled deliveries only.
+    pub(super) settles: bool,
+    /// The most presettled deliveries that may wait.
+    pub(super) capacity: usize,
+}
+
+/// Where a link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// This end's attach has no answer.
+    Attaching,
+    /// Both ends are attached. The peer has given no credit, and may still refuse the link.
+    Attached,
+    /// It carries nothing.
+    Free,
+    /// It carries nothing and is in the pool, for the next stream.
+    Pooled,
+    /// It carries a delivery.
+    Busy,
+}
+
+impl OutLink {
+    /// Makes a link that this end attaches.
+    pub(super) const fn attaching(purpose: Purpose) -> Self {
+        Self { purpose, stage: Stage::Attaching, drain: false }
     }
 
-    /// Writes down a link's credit.
-    pub(in crate::net) fn note_credit(&self, link: LinkKey) {
-        if let Some(known) = self.cx.records.get(&link) {
-            known.record().counts.set_credit(self.cx.engine.credit(link), self.cx.now);
-        }
+    /// Makes a link that both ends have attached.
+    pub(super) const fn attached(purpose: Purpose) -> Self {
+        Self { purpose, stage: Stage::Attached, drain: false }
     }
 
-    /// Whether nothing is being sent on a link, nor waits for it.
-    pub(in crate::net) fn is_idle(&self, link: LinkKey) -> bool {
-        self.outgoing.links.get(&link).is_some_and(|state| !state.busy && state.waiting.is_empty())
+    /// Returns whether the peer has given credit at some time.
+    pub(super) const fn is_proven(&self) -> bool {
+        !matches!(self.stage, Stage::Attaching | Stage::Attached)
     }
 
-    /// Whether this end sends on a link.
-    pub(in crate::net) fn sends_on(&self, link: LinkKey) -> bool {
-        self.outgoing.links.contains_key(&link)
+    /// Returns whether it carries a delivery.
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(self.stage, Stage::Busy)
     }
 
-    /// What was sent on a link has been sent.
-    pub(super) fn link_done(&mut self, link: LinkKey) {
-        if let Some(state) = self.outgoing.links.get_mut(&link) {
-            state.busy = false;
-        }
-        self.link_free(link);
-    }
-
-    /// A link has credit and nothing to send.
-    pub(super) fn link_free(&mut self, link: LinkKey) {
-        let credit = self.cx.engine.credit(link) > 0;
-        let Some(state) = self
-            .outgoing
-            .links
-            .get_mut(&link)
-            .filter(|state| state.attached && !state.busy && credit)
-        else {
-            return;
-        };
-        let first = !std::mem::replace(&mut state.usable, true);
-        match state.purpose {
-            Purpose::Queue(queue) => {
-                self.serve_queue(queue);
-                self.answer_drain(link);
-            }
-            Purpose::Consumer => {
-                self.serve_consumer(link);
-                self.answer_drain(link);
-                self.note_link(link);
-                self.tell_edge();
-            }
-            Purpose::Gauge(_) => self.outgoing.lanes.ask_at(self.cx.now),
-            Purpose::Stream => {
-                if first {
-                    self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
-                }
-                if !state.idle {
-                    state.idle = true;
-                    self.outgoing.idle.put(link, self.cx.now);
-                }
-                self.serve_streams();
-            }
-        }
-    }
-
-    /// A link on which we send is attached at both ends.
-    pub(in crate::net) fn outgoing_attached(&mut self, link: LinkKey, purpose: Purpose) {
-        if let Purpose::Queue(queue) = purpose {
-            self.outgoing.queues[queue].link = Some(link);
-        }
-        self.outgoing.links.entry(link).or_insert_with(|| OutLink::new(purpose)).attached = true;
-        self.link_free(link);
-    }
-
-    /// A link's credit changed.
-    pub(in crate::net) fn outgoing_credit(&mut self, link: LinkKey, drain: bool) {
-        if let Some(state) =
-            self.outgoing.links.get_mut(&link).filter(|state| state.purpose == Purpose::Consumer)
-        {
-            state.drain = drain;
-            self.serve_consumer(link);
-            self.answer_drain(link);
-            self.note_link(link);
-            return self.tell_edge();
-        }
-        if let Some(state) = self.outgoing.links.get_mut(&link) {
-            state.drain = drain;
-        }
-        self.link_free(link);
-        self.answer_drain(link);
-    }
-
-    /// Gives back what credit of a link is not needed now, if its receiver asks for that. What is
-    /// being sent has had its credit.
-    fn answer_drain(&mut self, link: LinkKey) {
-        let Some(state) = self.outgoing.links.get_mut(&link).filter(|state| state.drain) else {
-            return;
-        };
-        let waits = match state.purpose {
-            Purpose::Queue(queue) => !self.outgoing.queues[queue].waiting.is_empty(),
-            Purpose::Consumer => !state.waiting.is_empty(),
-            Purpose::Stream | Purpose::Gauge(_) => false,
-        };
-        if waits && self.cx.engine.credit(link) > 0 {
-            return;
-        }
-        state.drain = false;
-        if std::mem::take(&mut state.idle) {
-            self.outgoing.idle.remove(link);
-        }
-        self.cx.engine.drained(link);
-    }
-
-    /// Gives up streaming links that a burst has left behind.
-    pub(in crate::net) fn shed_idle_links(&mut self) {
-        for link in self.outgoing.idle.shed(self.cx.now, |link| self.cx.engine.has_deliveries(link))
-        {
-            if let Some(state) = self.outgoing.links.get_mut(&link) {
-                state.idle = false;
-            }
-            self.cx.engine.detach(link, None);
-            self.link_gone(link);
-        }
-        if self.outgoing.idle.settled() {
-            self.shrink();
+    /// The peer has answered this end's attach.
+    pub(super) const fn on_answered(&mut self) {
+        if matches!(self.stage, Stage::Attaching) {
+            self.stage = Stage::Attached;
         }
     }
 
-    /// A link is gone.
-    pub(in crate::net) fn outgoing_detached(&mut self, link: LinkKey) -> Option<Purpose> {
-        let state = self.outgoing.links.remove(&link)?;
-        if state.idle {
-            self.outgoing.idle.remove(link);
+    /// Returns its part for a consumer.
+    pub(super) const fn consumer(&self) -> Option<&ConsumerLink> {
+        match &self.purpose {
+            Purpose::Consumer(consumer) => Some(consumer),
+            Purpose::Queue(_) | Purpose::Stream { .. } | Purpose::Gauge(_) => None,
         }
-        match state.purpose {
-            Purpose::Queue(queue) => {
-                self.outgoing.queues[queue].link = None;
-                let waiting = std::mem::take(&mut self.outgoing.queues[queue].waiting);
-                self.release(waiting);
-            }
-            Purpose::Consumer => {
-                if let Some(consumer) = &state.consumer {
-                    self.consumer_gone(consumer);
-                }
-                // First it is no consumer any more, then what it had is free to go elsewhere.
-                drop(state.consumer);
-                self.release(state.waiting);
-            }
-            Purpose::Gauge(session) => self.gauge_gone(session),
-            Purpose::Stream => {
-                if let Some(session) = state.session {
-                    self.lane_left(session);
-                }
-                self.outgoing.streaming_links = self.outgoing.streaming_links.saturating_sub(1);
-                if !state.usable {
-                    self.outgoing.attaching = self.outgoing.attaching.saturating_sub(1);
-                    // Refused. Asking again at once would go on for as long as a stream waits.
-                    let refused = self.outgoing.waiting.pop_front();
-                    self.release(refused);
-                }
-            }
+    }
+
+    /// Returns its part for a consumer.
+    pub(super) const fn consumer_mut(&mut self) -> Option<&mut ConsumerLink> {
+        match &mut self.purpose {
+            Purpose::Consumer(consumer) => Some(consumer),
+            Purpose::Queue(_) | Purpose::Stream { .. } | Purpose::Gauge(_) => None,
         }
-        self.serve_streams();
-        Some(state.purpose)
+    }
+}
+
+impl ConsumerLink {
+    /// Makes a link of which nothing waits.
+    pub(super) const fn new(consumer: Consumer, settles: bool, capacity: usize) -> Self {
+        Self { consumer, waiting: VecDeque::new(), settles, capacity }
     }
 }

@@ -1,20 +1,27 @@
 //! Ready deliveries are made into frames, in turn, up to one write.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
-use skupper_proto::engine::LinkKey;
+use skupper_proto::engine::{LinkKey, SessionKey};
 
-use super::{GATHER, QUANTUM};
-use crate::core::{Core, Ended, Leads, Message, Notify, Via};
-use crate::net::connection::Connection;
+use super::Outgoing;
+use super::link::Stage as LinkStage;
+use super::outbound::{Place, Sending, Stage};
+use crate::core::{Core, Ended, Leads, Message, Notify};
+use crate::net::context::Context;
 use crate::net::message_log;
-use crate::net::settings::Kind;
 use crate::net::wake::Wake;
+
+/// The bytes that are gathered for one write. Pieces of 64 KiB cost a third of the CPU time of
+/// pieces of 4 KiB.
+const GATHER: usize = 64 * 1024;
+
+/// The bytes that one delivery may take of a write before the next ready one has its turn.
+const QUANTUM: usize = 32 * 1024;
 
 /// Writes the router annotations of a message as it leaves this router, by the uplink of an edge
 /// router or elsewhere.
@@ -51,215 +58,216 @@ fn annotate(core: &Core, message: &Message, uplink: bool, head: &mut Vec<u8>) {
     }
 }
 
-impl Connection {
-    /// Begins a delivery on a link. It cannot when the link is out of credit.
-    pub(super) fn start(&mut self, slot: u32, link: LinkKey) -> bool {
-        let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return false };
-        let Some(key) = self.cx.engine.deliver(link, entry.presettled) else { return false };
+impl Outgoing {
+    /// Begins a delivery on a link. Returns false if the link is out of credit.
+    pub(super) fn start(&mut self, cx: &mut Context, slot: u32, link: LinkKey) -> bool {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return false };
+        let Some(key) = cx.engine.deliver(link, entry.presettled) else { return false };
         if let Some(state) = &entry.delivery.message().state {
-            self.cx.engine.set_state(key, (**state).clone());
+            cx.engine.set_state(key, (**state).clone());
         }
-        if let Some(state) = self.outgoing.links.get_mut(&link) {
-            state.busy = true;
+        if let Some(state) = self.links.get_mut(&link) {
+            state.stage = LinkStage::Busy;
         }
-        entry.sending = Some((link, key));
-        let strips = self.cx.kind == Kind::Normal && self.cx.settings.strip_out;
         let message = entry.delivery.message();
-        message_log::note(&self.cx.settings.message_logging, self.cx.id, "Sent", &message.sections);
+        message_log::note(&cx.settings.message_logging, cx.id, "Sent", &message.sections);
         let mut head = Vec::with_capacity(128);
-        if !strips {
-            let uplink = self.cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
-            annotate(&self.cx.core, message, uplink, &mut head);
+        if !(cx.is_client && cx.settings.strip_out) {
+            let uplink = cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
+            annotate(&cx.core, message, uplink, &mut head);
         }
         // The head is sent with the next turn, mostly, and its room goes to the next delivery.
-        entry.chunks = std::mem::take(&mut self.outgoing.spare);
-        entry.chunks.push_back(Bytes::from(head));
-        entry.chunks.push_back(message.sections.clone());
-        self.outgoing.by_key.insert(key, slot);
-        if entry.record.is_none() {
-            entry.record = self.cx.records.get(&link).map(|known| Arc::clone(known.record()));
+        let mut chunks = std::mem::take(&mut self.spare);
+        chunks.push_back(Bytes::from(head));
+        chunks.push_back(message.sections.clone());
+        entry.tally.name(cx.records.get(&link));
+        entry.tally.begin(entry.presettled, cx.now);
+        if let Some(record) = entry.tally.record()
+            && cx.is_client
+        {
+            record.counts.by_ingress.count(cx.core.ingress_number(message));
         }
-        if let Some(record) = &entry.record {
-            record.counts.begin(entry.presettled, self.cx.now);
-            entry.counted = !entry.presettled;
-            if self.cx.kind == Kind::Normal {
-                record.counts.by_ingress.count(self.cx.core.ingress_number(message));
-            }
-        }
-        self.cx.octets.delivery(self.cx.now);
+        entry.stage = Stage::Sending(Sending {
+            link,
+            key,
+            place: Place::Resting,
+            chunks,
+            ended: None,
+            taken: 0,
+        });
+        self.by_key.insert(key, slot);
+        cx.octets.delivery(cx.now);
         entry
             .delivery
-            .set_consumer(Notify::Slot(Arc::clone(&self.cx.mailbox), Wake::Outgoing(slot).into()));
-        self.make_ready(slot);
+            .set_consumer(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Outgoing(slot).into()));
+        self.on_wake(cx, slot);
         true
     }
 
-    /// Puts a slot into the ready queue.
-    pub(in crate::net) fn make_ready(&mut self, slot: u32) {
-        if let Some(entry) = self.outgoing.slots.get(slot as usize).filter(|entry| entry.sent) {
-            let Some((_, key)) = entry.sending else { return };
-            if let Some(state) = entry.delivery.sender_state() {
-                self.cx.engine.set_state(key, state);
+    /// The producer of a delivery has done something for it.
+    pub(in crate::net) fn on_wake(&mut self, cx: &mut Context, slot: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        match &mut entry.stage {
+            Stage::Waiting => {}
+            Stage::Sending(sending) => {
+                match &mut sending.place {
+                    place @ Place::Resting => *place = Place::Ready,
+                    Place::Held { ready: ready @ false } => *ready = true,
+                    Place::Ready | Place::Parked { .. } | Place::Held { ready: true } => return,
+                }
+                // A HELLO that waits for a turn of each of a thousand streams comes too late on a
+                // slow way.
+                if entry.urgent {
+                    self.ready.push_front(slot);
+                } else {
+                    self.ready.push_back(slot);
+                }
             }
-            // What its receiver left to be settled, its sender has settled now.
-            if entry.delivery.is_sender_settled() {
-                self.cx.engine.settle(key);
-                self.remove_slot(slot);
-            }
-            return;
-        }
-        if let Some(entry) = self
-            .outgoing
-            .slots
-            .get_mut(slot as usize)
-            .filter(|entry| !entry.ready && !entry.sent && entry.parked.is_none())
-        {
-            entry.ready = true;
-            // A HELLO that waits for a turn of each of a thousand streams comes too late on a slow
-            // way.
-            match entry.via {
-                Via::Control => self.outgoing.ready.push_front(slot),
-                Via::Message(_) | Via::Stream | Via::Link(_) => self.outgoing.ready.push_back(slot),
+            Stage::Sent { key, .. } => {
+                let key = *key;
+                if let Some(state) = entry.delivery.sender_state() {
+                    cx.engine.set_state(key, state);
+                }
+                // What its receiver left to be settled, its sender has settled by now.
+                if entry.delivery.is_sender_settled() {
+                    cx.engine.settle(key);
+                    self.remove_slot(cx, slot);
+                }
             }
         }
     }
 
     /// Makes frames of what is ready, up to one write.
-    pub(in crate::net) fn gather(&mut self) {
-        while self.cx.engine.output().len() < GATHER
-            && let Some(slot) = self.outgoing.ready.pop_front()
+    pub(in crate::net) fn gather(&mut self, cx: &mut Context) {
+        while cx.engine.output().len() < GATHER
+            && let Some(slot) = self.ready.pop_front()
         {
-            self.send_slot(slot);
-            if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-                let chunks = &mut entry.chunks;
-                self.outgoing.spare = reuse(chunks, std::mem::take(&mut self.outgoing.spare));
-            }
+            self.send_slot(cx, slot);
         }
     }
 
-    fn send_slot(&mut self, slot: u32) {
-        let Some(entry) = self.outgoing.slots.get_mut(slot as usize) else { return };
-        entry.ready = false;
-        if entry.chunks.capacity() == 0 {
-            entry.chunks = std::mem::take(&mut self.outgoing.spare);
+    /// Sends what a delivery has, up to its quantum.
+    fn send_slot(&mut self, cx: &mut Context, slot: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        let Stage::Sending(sending) = &mut entry.stage else { return };
+        let held = match sending.place {
+            Place::Ready => false,
+            Place::Held { ready: true } => true,
+            Place::Resting | Place::Parked { .. } | Place::Held { ready: false } => return,
+        };
+        sending.place = Place::Resting;
+        if sending.chunks.capacity() == 0 {
+            sending.chunks = std::mem::take(&mut self.spare);
         }
-        let Some((link, key)) = entry.sending.filter(|_| !entry.sent) else { return };
         let (mut taken, mut starved) = (0, false);
-        if entry.ended.is_none() {
-            // What other messages leave unread is not told by anybody.
-            if self.cx.peer.bounds_unread && entry.delivery.message().windowed && !entry.outcome {
-                let room =
-                    usize::try_from(entry.unread.room(self.outgoing.unread)).unwrap_or(usize::MAX);
-                // Without room nothing is taken, but that the stream has ended is heard.
-                (taken, entry.ended) =
-                    entry.delivery.take_within(room.min(QUANTUM), &mut entry.chunks);
-                entry.unread.sent(taken as u64, &mut self.outgoing.unread);
-                starved = room == 0 && entry.ended.is_none();
+        if sending.ended.is_none() {
+            // Nobody tells what is left unread of other messages.
+            let bounded = cx.peer.bounds_unread && entry.outcome.is_none();
+            if bounded && entry.delivery.message().windowed {
+                let room = usize::try_from(entry.unread.room(self.unread)).unwrap_or(usize::MAX);
+                // Without room nothing is taken, but the end of the stream is heard.
+                (taken, sending.ended) =
+                    entry.delivery.take_within(room.min(QUANTUM), &mut sending.chunks);
+                entry.unread.sent(taken as u64, &mut self.unread);
+                starved = room == 0 && sending.ended.is_none();
             } else {
-                (taken, entry.ended) = entry.delivery.take(QUANTUM, &mut entry.chunks);
+                (taken, sending.ended) = entry.delivery.take(QUANTUM, &mut sending.chunks);
             }
-            entry.octets += taken as u64;
+            sending.taken += taken as u64;
             if starved && entry.delivery.give_up() {
-                (starved, entry.ended) = (false, Some(Ended::Aborted));
+                (starved, sending.ended) = (false, Some(Ended::Aborted));
             }
-            if starved && entry.chunks.is_empty() {
-                if !entry.held {
-                    entry.held = true;
-                    self.outgoing.held.push(slot);
-                    self.outgoing.lanes.ask_at(self.cx.now);
+            if starved && sending.chunks.is_empty() {
+                sending.place = Place::Held { ready: false };
+                let chunks = std::mem::take(&mut sending.chunks);
+                self.reuse(chunks);
+                if !held {
+                    self.held.push(slot);
+                    self.lanes.ask_at(cx.now);
                 }
                 return;
             }
         }
-        let aborted = entry.ended == Some(Ended::Aborted);
-        if aborted && entry.octets == 0 {
+        let aborted = sending.ended == Some(Ended::Aborted);
+        if aborted && sending.taken == 0 {
             // If not even its head is on its way, the peer need not hear of it.
-            entry.chunks.clear();
+            sending.chunks.clear();
         }
-        let last = entry.ended == Some(Ended::Complete);
-        while !entry.chunks.is_empty() || last {
-            if !self.cx.engine.send_part(key, &mut entry.chunks, last) {
-                entry.park();
-                return self.outgoing.parked.push(slot);
+        let last = sending.ended == Some(Ended::Complete);
+        while !sending.chunks.is_empty() || last {
+            if !cx.engine.send_part(sending.key, &mut sending.chunks, last) {
+                return self.park(cx, slot);
             }
-            if last && entry.chunks.is_empty() {
-                return self.sent(slot, link);
+            if last && sending.chunks.is_empty() {
+                return self.on_sent(cx, slot);
             }
         }
         if aborted {
-            if !self.cx.engine.abort(key) {
-                entry.park();
-                return self.outgoing.parked.push(slot);
+            if !cx.engine.abort(sending.key) {
+                return self.park(cx, slot);
             }
             entry.settled = true;
-            return self.sent(slot, link);
+            return self.on_sent(cx, slot);
         }
+        let chunks = std::mem::take(&mut sending.chunks);
+        self.reuse(chunks);
         if taken > 0 || starved {
-            self.make_ready(slot);
+            self.on_wake(cx, slot);
+        }
+    }
+
+    /// A delivery waits for its session's window.
+    fn park(&mut self, cx: &Context, slot: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        let Stage::Sending(sending) = &mut entry.stage else { return };
+        let Some(session) = cx.engine.session_of(sending.link) else { return };
+        let octets = sending.chunks.iter().map(Bytes::len).sum();
+        sending.place = Place::Parked { _charge: entry.delivery.charge(octets) };
+        self.parked.entry(session).or_default().push(slot);
+        if sending.chunks.is_empty() {
+            let chunks = std::mem::take(&mut sending.chunks);
+            self.reuse(chunks);
         }
     }
 
     /// All of a delivery has been sent: its link is free, and what remains is to hear of it.
-    pub(in crate::net) fn sent(&mut self, slot: u32, link: LinkKey) {
-        if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-            entry.sent = true;
-            if let (Some((_, key)), Some(state)) = (entry.sending, entry.delivery.sender_state()) {
-                self.cx.engine.set_state(key, state);
-            }
-            if entry.presettled && !entry.delivery.message().presettled {
-                entry.delivery.outcome(Some(DeliveryState::Accepted), true);
-            }
-            let settles = entry.outcome && entry.delivery.message().internal
-                || entry.delivery.is_sender_settled();
-            if entry.presettled || entry.settled || settles {
-                // The receiver left the settling to us.
-                if let Some((_, key)) =
-                    entry.sending.filter(|_| !entry.presettled && !entry.settled)
-                {
-                    self.cx.engine.settle(key);
-                }
-                self.remove_slot(slot);
-            } else if entry.unread.is_some() {
-                entry.keeps_link = true;
-                return;
-            }
+    fn on_sent(&mut self, cx: &mut Context, slot: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        let Stage::Sending(sending) = &mut entry.stage else { return };
+        let (link, key, chunks) = (sending.link, sending.key, std::mem::take(&mut sending.chunks));
+        if let Some(state) = entry.delivery.sender_state() {
+            cx.engine.set_state(key, state);
         }
-        self.link_done(link);
-    }
-
-    pub(super) fn remove_slot(&mut self, slot: u32) {
-        let Some(mut entry) = self.outgoing.slots.try_remove(slot as usize) else { return };
-        entry.chunks.clear();
-        self.outgoing.spare = reuse(&mut entry.chunks, std::mem::take(&mut self.outgoing.spare));
-        entry.uncount(self.cx.now);
-        if let Some((_, key)) = entry.sending {
-            self.outgoing.by_key.remove(&key);
+        if entry.presettled && !entry.delivery.message().presettled {
+            entry.delivery.outcome(Some(DeliveryState::Accepted), true);
         }
-        if entry.unread.gone(&mut self.outgoing.unread) {
-            self.release_held();
+        let told = entry.presettled || entry.settled;
+        let over = told || entry.is_left_to_us();
+        let keeps_link = !over && entry.unread.is_some();
+        entry.stage = Stage::Sent { link, key, keeps_link };
+        self.reuse(chunks);
+        if over {
+            if !told {
+                cx.engine.settle(key);
+            }
+            self.remove_slot(cx, slot);
         }
-        if let Some((link, _)) = entry.sending.filter(|_| entry.keeps_link) {
-            self.link_done(link);
+        if !keeps_link {
+            self.link_done(cx, link);
         }
     }
 
     /// A session's window is open again.
-    pub(in crate::net) fn window_opened(&mut self) {
-        for slot in std::mem::take(&mut self.outgoing.parked) {
-            if let Some(entry) = self.outgoing.slots.get_mut(slot as usize) {
-                entry.parked = None;
+    pub(in crate::net) fn on_window(&mut self, cx: &mut Context, session: SessionKey) {
+        for slot in self.parked.remove(&session).unwrap_or_default() {
+            if let Some(entry) = self.slots.get_mut(slot as usize)
+                && let Stage::Sending(Sending { place: place @ Place::Parked { .. }, .. }) =
+                    &mut entry.stage
+            {
+                *place = Place::Resting;
+                self.on_wake(cx, slot);
             }
-            self.make_ready(slot);
         }
-        self.outgoing.lanes.ask_at(self.cx.now);
+        self.lanes.ask_at(cx.now);
     }
-}
-
-/// The room to use next: that of chunks which have been sent, unless there is some already.
-fn reuse(chunks: &mut VecDeque<Bytes>, spare: VecDeque<Bytes>) -> VecDeque<Bytes> {
-    if !chunks.is_empty() {
-        return spare;
-    }
-    let emptied = std::mem::take(chunks);
-    if spare.capacity() == 0 { emptied } else { spare }
 }

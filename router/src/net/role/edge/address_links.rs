@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 
 use skupper_proto::address::AddressKey;
-use skupper_proto::engine::{LinkKey, SessionKey};
-
-use super::super::connection::Connection;
-use crate::core::Demand;
+use skupper_proto::engine::LinkKey;
 
 /// What a link is known by to whoever uses it.
 pub(super) trait Known: Copy {
@@ -66,29 +63,5 @@ impl<T: Known> AddressLinks<T> {
     /// All of them.
     pub(super) fn into_links(self) -> impl Iterator<Item = LinkKey> {
         self.addresses.into_keys()
-    }
-}
-
-impl Connection {
-    /// Attaches or detaches the link on which what is for an address comes, as it is consumed here.
-    /// Returns false when there are too many links for another.
-    pub(super) fn meet_consumed(
-        &mut self,
-        session: SessionKey,
-        consumed: &mut AddressLinks<LinkKey>,
-        demand: &Demand,
-    ) -> bool {
-        match (demand.consumed, consumed.get(&demand.address)) {
-            (true, None) => match self.attach_consumed(session, &demand.address) {
-                Some(link) => consumed.insert(demand.address.clone(), link),
-                None => return false,
-            },
-            (false, Some(link)) => {
-                consumed.remove(&demand.address);
-                self.detach_proxy(link);
-            }
-            _ => {}
-        }
-        true
     }
 }

@@ -1,0 +1,263 @@
+//! The head of a message: the sections before its body, which say where it goes.
+//!
+//! A head may come byte by byte. What has arrived of it is kept in a [`Gathering`] and is charged
+//! to the peer until the head is whole.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
+use skupper_proto::amqp::{DecodeError, Value, condition};
+use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
+
+use crate::core::{Charge, Holder, Message};
+
+/// The bytes beyond twice its own that a head may keep room for while it arrives.
+const SLACK: usize = 1024;
+
+/// The priority of a message without header (part 3.2.1).
+const DEFAULT_PRIORITY: u8 = 4;
+
+/// Why a message cannot be routed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HeadError {
+    #[error("router annotations: {0}")]
+    Annotations(#[from] AnnotationError),
+    #[error("invalid message format: {0}")]
+    Message(#[from] DecodeError),
+    #[error("the sections before the body take more than {MAX_HEAD} octets")]
+    TooLarge,
+    #[error("Routing failure: no address present")]
+    NoAddress,
+    #[error("user_id proxy violation")]
+    OtherUser,
+    #[error("the address is not allowed by local policy")]
+    Forbidden,
+    #[error(
+        "the listener's management attribute lets no request go on to another router's management node"
+    )]
+    Management,
+}
+
+impl HeadError {
+    /// Returns the condition that the sender is told.
+    pub(super) const fn condition(&self) -> &'static str {
+        match self {
+            Self::Annotations(AnnotationError::NotAList) | Self::Message(_) | Self::TooLarge => {
+                condition::DECODE_ERROR
+            }
+            Self::Annotations(_) => condition::INVALID_FIELD,
+            Self::NoAddress => condition::PRECONDITION_FAILED,
+            Self::OtherUser | Self::Forbidden | Self::Management => condition::UNAUTHORIZED_ACCESS,
+        }
+    }
+}
+
+/// How the messages of a link are read.
+#[derive(Default)]
+pub(super) struct LinkRules<'a> {
+    /// Where they all go, whatever they say.
+    pub(super) to: Option<&'a Arc<str>>,
+    /// They are forwarded as they arrive.
+    pub(super) streaming: bool,
+    /// They go elsewhere when released.
+    pub(super) resend: bool,
+    /// Router annotations are none of the sender's business.
+    pub(super) strips: bool,
+    /// The user that they must name if they name one.
+    pub(super) user: Option<&'a str>,
+    /// The number of the connection that they come by.
+    pub(super) connection: u64,
+    /// No more than where they go is waited for: the connection holds much already.
+    pub(super) hurries: bool,
+}
+
+/// A head that was read.
+pub(super) struct Read<'a> {
+    pub(super) message: Message,
+    pub(super) to: Cow<'a, str>,
+    /// The offset at which the body begins.
+    pub(super) body: usize,
+}
+
+/// What has arrived of a head, for which the peer is charged, and what was read of it: it may come
+/// octet by octet.
+pub(super) struct Gathering {
+    octets: BytesMut,
+    front: Front,
+    _charge: Charge,
+}
+
+/// The router annotations at the front of a message, as far as they have been read. They may be
+/// long, and are read once.
+#[derive(Debug, PartialEq)]
+pub(super) enum Front {
+    /// To be read when so many octets have arrived.
+    Unread { needed: usize },
+    /// Their length, the flags, and where an address stands that goes before the message's own.
+    Read { length: usize, flags: Flags, to_override: Option<Range<usize>> },
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self::Unread { needed: 0 }
+    }
+}
+
+impl Front {
+    /// Reads them once they are whole. Returns whether they are.
+    fn read(&mut self, octets: &[u8], strips: bool) -> Result<bool, AnnotationError> {
+        if !matches!(self, Self::Unread { needed } if *needed <= octets.len()) {
+            return Ok(matches!(self, Self::Read { .. }));
+        }
+        *self = match annotations::parse(octets)? {
+            Parsed::Incomplete { needed } => Self::Unread { needed },
+            Parsed::Absent => Self::Read { length: 0, flags: Flags::default(), to_override: None },
+            Parsed::Present(found) if strips => {
+                Self::Read { length: found.length, flags: Flags::default(), to_override: None }
+            }
+            Parsed::Present(found) => {
+                let at = |text: &str| {
+                    let start = text.as_ptr().addr() - octets.as_ptr().addr();
+                    start..start + text.len()
+                };
+                Self::Read {
+                    length: found.length,
+                    flags: found.flags,
+                    to_override: found.to_override.map(at),
+                }
+            }
+        };
+        Ok(matches!(self, Self::Read { .. }))
+    }
+}
+
+impl Gathering {
+    /// Keeps what has arrived of a head, for which `holder` is charged.
+    pub(super) fn of(octets: Bytes, front: Front, holder: &Arc<Holder>) -> Box<Self> {
+        let mut octets =
+            octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        if octets.capacity() > 2 * octets.len() + SLACK {
+            // It is a small part of the block that it was read into.
+            octets = BytesMut::from(&octets[..]);
+        }
+        let charge = holder.charge(octets.capacity());
+        Box::new(Self { octets, front, _charge: charge })
+    }
+
+    /// Appends what has arrived since, and returns all of it with what was read of it.
+    pub(super) fn append(self, octets: &Bytes) -> (Bytes, Front) {
+        let Self { octets: mut gathered, front, .. } = self;
+        gathered.extend_from_slice(octets);
+        (gathered.freeze(), front)
+    }
+}
+
+/// Reads a message's head from what has arrived of it; `None` when more is needed.
+pub(super) fn read_head<'a>(
+    octets: &'a [u8],
+    front: &mut Front,
+    complete: bool,
+    presettled: bool,
+    link: &LinkRules<'_>,
+) -> Result<Option<Read<'a>>, HeadError> {
+    let too_large = octets.len() > MAX_HEAD;
+    front.read(octets, link.strips)?;
+    let (annotations, flags, overridden) = match front {
+        Front::Read { length, flags, to_override } => {
+            let text = |range: &Range<usize>| {
+                core::str::from_utf8(octets.get(range.clone()).unwrap_or_default()).ok()
+            };
+            (*length, *flags, to_override.as_ref().and_then(text))
+        }
+        Front::Unread { .. } if complete => return Err(HeadError::Message(DecodeError::Truncated)),
+        Front::Unread { .. } => return Ok(None),
+    };
+    let streaming = flags.contains(Flags::STREAMING) || link.streaming;
+    // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
+    let streaming = streaming || !complete && !too_large && link.hurries;
+    if !streaming && !complete && !too_large {
+        return Ok(None);
+    }
+    let sections = octets.get(annotations..).unwrap_or_default();
+    let windowed = flags.contains(Flags::STREAMING.with(Flags::DISABLE_Q2));
+    let head = match message::scan(sections, complete, windowed) {
+        Ok(Scan::Complete(head)) => head,
+        // Where it goes is enough to send a message on its way that is forwarded as it arrives.
+        Ok(Scan::Incomplete) if streaming && !windowed => match message::arrived(sections)? {
+            head if head.properties.is_some() || link.to.is_some() && link.user.is_none() => head,
+            _ if too_large => return Err(HeadError::TooLarge),
+            _ => return Ok(None),
+        },
+        Ok(Scan::Incomplete) if too_large => return Err(HeadError::TooLarge),
+        Ok(Scan::Incomplete) => return Ok(None),
+        // Where it goes is known by its link: what is in it is its receiver's business.
+        Err(_) if link.to.is_some() && link.user.is_none() => Head::default(),
+        Err(error) => return Err(error.into()),
+    };
+    let to = match (link.to, overridden) {
+        (Some(to), _) => Cow::Owned(to.to_string()),
+        (None, Some(to)) => Cow::Borrowed(to),
+        (None, None) => Cow::Borrowed(
+            message::destination(head.properties.as_ref(), sections)?
+                .ok_or(HeadError::NoAddress)?,
+        ),
+    };
+    if let Some(user) = link.user
+        && user_id(sections, &head)?.is_some_and(|named| names_another(&named, user))
+    {
+        return Err(HeadError::OtherUser);
+    }
+    let priority = match &head.header {
+        Some(span) => {
+            Header::decode_fields(&mut span.of(sections))?.priority.unwrap_or(DEFAULT_PRIORITY)
+        }
+        None => DEFAULT_PRIORITY,
+    };
+    let streaming = streaming || !complete;
+    // Of a stream, the octets behind the head flow on their own; any other message is one piece.
+    let end = match head.body.filter(|_| windowed) {
+        Some(body) => annotations + body.end,
+        None => octets.len(),
+    };
+    let message = Message {
+        // Copied: they live as long as the stream does, and would pin the block they were read
+        // into.
+        annotations: Bytes::copy_from_slice(
+            octets.get(..annotations).filter(|_| !link.strips).unwrap_or_default(),
+        ),
+        sections: Bytes::copy_from_slice(octets.get(annotations..end).unwrap_or_default()),
+        streaming,
+        presettled,
+        priority,
+        internal: false,
+        windowed,
+        extensible: false,
+        resend: link.resend || flags.contains(Flags::RESEND_RELEASED),
+        to_override: link.to.cloned(),
+        edge: None,
+        state: None,
+        connection: Some(link.connection),
+    };
+    Ok(Some(Read { message, to, body: end }))
+}
+
+/// Whether a message names a user other than this one.
+fn names_another(named: &Value, user: &str) -> bool {
+    match named {
+        Value::Null => false,
+        Value::Binary(octets) => !octets.is_empty() && octets[..] != *user.as_bytes(),
+        other => other.as_text().is_none_or(|named| !named.is_empty() && named != user),
+    }
+}
+
+fn user_id(sections: &[u8], head: &Head) -> Result<Option<Value>, DecodeError> {
+    let Some(span) = &head.properties else { return Ok(None) };
+    Properties::decode_fields(&mut span.of(sections)).map(|properties| properties.user_id)
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
