@@ -11,8 +11,9 @@ use super::records;
 use super::running::{Live, Owner, Running, configure_log};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::log;
+use crate::node::ConnectionRole;
 use crate::schema::typed::{LogConfig, Settings, SslProfile, VhostEntity};
-use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Value};
+use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Role, Value};
 
 impl Directory for Running {
     fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_> {
@@ -193,7 +194,12 @@ impl Directory for Running {
                 return Err(forbidden());
             }
         }
-        if change.close && (record.role.starts_with("inter-router") || record.role == "edge") {
+        let between_routers = matches!(
+            record.role,
+            ConnectionRole::Configured(Role::InterRouter | Role::Edge)
+                | ConnectionRole::InterRouterData
+        );
+        if change.close && between_routers {
             return Err(forbidden());
         }
         let mut told = records::connection(self, kind, &record);

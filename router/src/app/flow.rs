@@ -6,6 +6,7 @@ use super::running::{Owner, Running};
 use crate::flow::{Describe, Described, LogEntry, micros};
 use crate::log::{self, Level, Module};
 use crate::net::{AmqpListener, SiteLink};
+use crate::node::Protocol;
 use crate::schema::Mode;
 use crate::schema::typed::Site;
 use crate::tcp::{TcpConnector, TcpListener};
@@ -92,7 +93,7 @@ impl Running {
         let records = self.node.registry.connections();
         let (mut received, mut sent, mut peer) = (0, 0, None);
         for record in records.iter().filter(|record| {
-            record.protocol == "amqp" && record.outgoing && *record.entity == *config.name
+            record.protocol() == Protocol::Amqp && record.outgoing && *record.entity == *config.name
         }) {
             let octets = record.octets.get();
             (received, sent) = (received + octets.0, sent + octets.1);

@@ -15,7 +15,7 @@ use crate::agent::{By, Page, Record};
 use crate::core::Address;
 use crate::http::metrics::{Memory, Pool};
 use crate::log::{self, Module};
-use crate::node::{AutoLinkPhase, ConnectionRecord, LinkRecord, STUCK};
+use crate::node::{AutoLinkPhase, ConnectionRecord, ConnectionRole, LinkRecord, Protocol, STUCK};
 use crate::policy::VhostCounts;
 use crate::schema::{EntityKind, Mode};
 
@@ -85,8 +85,8 @@ fn opened(running: &Running, connector: &str) -> String {
     let control = |record: &&Arc<ConnectionRecord>| {
         record.outgoing
             && *record.entity == *connector
-            && record.protocol == "amqp"
-            && record.role != "inter-router-data"
+            && record.protocol() == Protocol::Amqp
+            && record.role != ConnectionRole::InterRouterData
     };
     let Some(record) = records.iter().find(control) else { return String::new() };
     format!(
@@ -185,7 +185,7 @@ pub(super) fn connections(
 pub(super) fn connection(running: &Running, kind: EntityKind, record: &ConnectionRecord) -> Record {
     let host = record.host.to_string();
     let now = running.node.clock.now();
-    let amqp = record.protocol == "amqp";
+    let amqp = record.protocol() == Protocol::Amqp;
     let tls = record.tls.as_deref();
     let since = record.octets.since_delivery(now).filter(|_| amqp);
     let listened = (!amqp && !record.outgoing).then(|| {
@@ -209,8 +209,8 @@ pub(super) fn connection(running: &Running, kind: EntityKind, record: &Connectio
         .with("identity", record.id.to_string())
         .with("host", host)
         .with("localSocket", listened.flatten())
-        .with("role", if amqp { record.role } else { "normal" })
-        .with("protocol", record.protocol)
+        .with("role", if amqp { record.role.as_str() } else { "normal" })
+        .with("protocol", record.protocol().as_str())
         .with("dir", if record.outgoing { "out" } else { "in" })
         .with(
             "container",
@@ -473,13 +473,13 @@ fn node<'a>(
 pub(super) fn metrics(running: &Running, kind: EntityKind) -> Record {
     let core = &running.node.core;
     let counters = core.counters();
-    let mut connections = BTreeMap::<&str, u64>::new();
+    let mut connections = BTreeMap::<Protocol, u64>::new();
     running
         .node
         .registry
         .all()
-        .for_each(|record| *connections.entry(record.protocol).or_default() += 1);
-    let of = |protocol: &str| connections.get(protocol).copied().unwrap_or_default();
+        .for_each(|record| *connections.entry(record.protocol()).or_default() += 1);
+    let of = |protocol| connections.get(&protocol).copied().unwrap_or_default();
     let memory = Memory::now();
     let mut record = Record::new(kind)
         .with("identity", "1")
@@ -526,7 +526,8 @@ pub(super) fn metrics(running: &Running, kind: EntityKind) -> Record {
     ] {
         record.put(name, count);
     }
-    let services = [("tcp", of("tcp")), ("amqp", of("amqp")), ("http1", 0), ("http2", 0)];
+    let services =
+        [("tcp", of(Protocol::Tcp)), ("amqp", of(Protocol::Amqp)), ("http1", 0), ("http2", 0)];
     record
         .with("linksBlocked", blocked)
         .with(

@@ -22,7 +22,7 @@ use crate::lock::{Mutex, MutexGuard};
 use crate::log;
 use crate::log::{Options as LogOptions, Scope};
 use crate::net::{AmqpListener, SiteLink};
-use crate::node::{AutoLink, Holder, Node, OUTDATED, Stage};
+use crate::node::{AutoLink, Holder, Node, OUTDATED, Protocol, Stage};
 use crate::schema::typed::{AddressConfig, AutoLinkConfig, LogConfig, LogOutput, Site};
 use crate::schema::{Distribution, Entity, EntityKind, Mode, Role, SaslMechanism, Value};
 use crate::tcp::{ListenerAddress, TcpConnector, TcpListener};
@@ -223,7 +223,7 @@ impl Running {
             let expired =
                 record.tls.as_ref().is_some_and(|tls| tls.ordinal < profile.oldest_valid_ordinal);
             if expired
-                && record.protocol == "amqp"
+                && record.protocol() == Protocol::Amqp
                 && users.contains(&(record.outgoing, &*record.entity))
             {
                 log!(
@@ -498,7 +498,9 @@ impl Running {
         }
         let records = self.node.registry.connections();
         let of = |record: &&Arc<crate::node::ConnectionRecord>| {
-            record.protocol == "tcp" && record.outgoing == outgoing && *record.entity == *entity
+            record.protocol() == Protocol::Tcp
+                && record.outgoing == outgoing
+                && *record.entity == *entity
         };
         records.iter().filter(of).for_each(|record| record.closer.close(None));
     }

@@ -22,7 +22,7 @@ use crate::http::metrics::{
 use crate::http::server::HttpSource;
 use crate::log;
 use crate::net::{AmqpListener, Known, LinkTrouble, SiteLink};
-use crate::node::{ConnectionRecord, Stage};
+use crate::node::{ConnectionRecord, ConnectionRole, Protocol, Stage};
 use crate::schema::Role;
 use crate::socket::{AttemptError, DialError};
 use crate::tls::SessionInfo;
@@ -128,14 +128,15 @@ impl Running {
             let known = standing.get();
             // Connections come by number.
             let record = &records[records.binary_search_by_key(&id, |record| record.id).ok()?];
-            let record = Some(record).filter(|record| record.role == role.as_str())?;
+            let record =
+                Some(record).filter(|record| record.role == ConnectionRole::Configured(role))?;
             let (state, reason, hello) = if role == Role::InterRouter {
                 self.standing(&known)
             } else {
                 (LinkState::Active, None, false)
             };
             let group = |other: &&Arc<ConnectionRecord>| {
-                other.role == "inter-router-data"
+                other.role == ConnectionRole::InterRouterData
                     && !other.outgoing
                     && other.container == record.container
             };
@@ -186,7 +187,8 @@ impl Running {
             .map(|(_, standing)| standing.get());
         let control: u64 =
             outgoing.chain(incoming).map(|known| u64::from(known.control_links)).sum();
-        control + 2 * records.iter().filter(|record| record.protocol == "tcp").count() as u64
+        control
+            + 2 * records.iter().filter(|record| record.protocol() == Protocol::Tcp).count() as u64
     }
 
     /// Routers that can be reached, by id.
@@ -205,8 +207,8 @@ impl Source for Running {
     fn status(&self) -> Status {
         let links = self.links();
         let records = self.node.registry.connections();
-        let of = |protocol: &str| {
-            records.iter().filter(|record| record.protocol == protocol).count() as u64
+        let of = |protocol: Protocol| {
+            records.iter().filter(|record| record.protocol() == protocol).count() as u64
         };
         let linked: BTreeSet<_> = links
             .iter()
@@ -252,8 +254,8 @@ impl Source for Running {
                 .iter()
                 .filter(|service| !service.routers.is_empty())
                 .count() as u64,
-            amqp_connections: of("amqp"),
-            service_connections: of("tcp"),
+            amqp_connections: of(Protocol::Amqp),
+            service_connections: of(Protocol::Tcp),
             draining: *self.node.stage.borrow() >= Stage::Draining,
             warnings,
             errors: log::recent_errors()
@@ -352,8 +354,8 @@ impl Source for Running {
             let (octets_in, octets_out) = record.octets.get();
             Connection {
                 id: record.id,
-                protocol: record.protocol.to_owned(),
-                role: record.role.to_owned(),
+                protocol: record.protocol().as_str().to_owned(),
+                role: record.role.as_str().to_owned(),
                 direction: if record.outgoing { Direction::Out } else { Direction::In },
                 host: record.host.to_string(),
                 entity: record.entity.to_string(),
@@ -449,8 +451,8 @@ impl HttpSource for Running {
     fn metrics(&self) -> Metrics {
         let counters = self.node.core.counters();
         let records = self.node.registry.connections();
-        let of = |protocol: &str| {
-            records.iter().filter(|record| record.protocol == protocol).count() as u64
+        let of = |protocol: Protocol| {
+            records.iter().filter(|record| record.protocol() == protocol).count() as u64
         };
         let changed = self.node.clock.now().since(self.node.core.last_topology_change());
         let changed = (SystemTime::now() - changed)
@@ -496,8 +498,8 @@ impl HttpSource for Running {
             buffer_bytes: self.node.core.account().held() as u64,
             memory: Memory::now(),
             pools: super::records::pools(self),
-            tcp_service_connections: of("tcp"),
-            amqp_service_connections: of("amqp"),
+            tcp_service_connections: of(Protocol::Tcp),
+            amqp_service_connections: of(Protocol::Amqp),
             services,
             site_links: self
                 .links()
@@ -521,7 +523,7 @@ impl HttpSource for Running {
 /// The octets received and sent by all connections of a connector.
 fn octets_of(records: &[Arc<ConnectionRecord>], entity: &str) -> (u64, u64) {
     let of = |record: &&Arc<ConnectionRecord>| {
-        &*record.entity == entity && record.outgoing && record.protocol == "amqp"
+        &*record.entity == entity && record.outgoing && record.protocol() == Protocol::Amqp
     };
     records
         .iter()

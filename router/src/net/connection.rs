@@ -42,7 +42,8 @@ use super::wire::Wire;
 use crate::core::{Class, Command, Holder, Mailbox};
 use crate::log;
 use crate::node::{
-    Closer, ConnectionRecord, Host, Node, OUTDATED, Registered, SHUTTING_DOWN, Stage, Trace,
+    Closer, ConnectionRecord, ConnectionRole, Host, Node, OUTDATED, Registered, SHUTTING_DOWN,
+    Stage, Trace,
 };
 use crate::schema::Role as ConfiguredRole;
 use crate::socket::Source;
@@ -650,8 +651,12 @@ impl ConnectionTask {
         let cx = &self.links.cx;
         let record = ConnectionRecord {
             id: cx.id,
-            protocol: "amqp",
-            role: self.role.name().unwrap_or(cx.settings.role.as_str()),
+            role: match self.role {
+                Role::Client(_) | Role::Control(_) | Role::Edge(_) => {
+                    ConnectionRole::Configured(cx.settings.role)
+                }
+                Role::Data(_) => ConnectionRole::InterRouterData,
+            },
             outgoing: cx.settings.outgoing,
             host: Host::Text(Arc::from(cx.peer.host.as_str())),
             entity: Arc::clone(&cx.settings.entity),

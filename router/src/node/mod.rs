@@ -7,8 +7,10 @@ mod access;
 mod auto_links;
 mod checks;
 mod links;
+mod octets;
 mod port;
 mod random;
+mod record;
 mod registry;
 mod shards;
 mod stop;
@@ -23,12 +25,11 @@ pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
 pub use checks::Checks;
 pub use links::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, STUCK};
+pub use octets::Octets;
 pub use port::{Port, PortStatus};
 pub use random::{check as check_randomness, unguessable};
-pub use registry::{
-    Closer, Coming, ConnectionRecord, FailedFlow, Host, Octets, PeerInfo, Registered, Registry,
-    Trace,
-};
+pub use record::{Closer, ConnectionRecord, ConnectionRole, Host, PeerInfo, Protocol, Trace};
+pub use registry::{Coming, FailedFlow, Registered, Registry};
 pub use shards::{Shards, run_aside, runtime};
 use skupper_proto::edge::Bid;
 #[cfg(any(test, fuzzing))]

@@ -18,8 +18,8 @@ use super::stats::{Open, Stats};
 use crate::core::{Charge, Delivery, Message, Notify, ServiceAccount};
 use crate::log;
 use crate::node::{
-    Closer, ConnectionRecord, Dismissal, Host, Node, OUT_OF_MEMORY, Octets, PeerInfo, Registered,
-    SHUTTING_DOWN, Stage, stands_back,
+    Closer, ConnectionRecord, ConnectionRole, Dismissal, Host, Node, OUT_OF_MEMORY, Octets,
+    PeerInfo, Registered, SHUTTING_DOWN, Stage, stands_back,
 };
 use crate::schema::ManagementAccess;
 use crate::socket::{self, Descriptor};
@@ -124,8 +124,7 @@ impl Service {
         let now = node.clock.now();
         let registered = node.registry.enter(ConnectionRecord {
             id,
-            protocol: "tcp",
-            role: "service",
+            role: ConnectionRole::Service,
             outgoing: beginning.outgoing,
             host: beginning.host,
             entity: Arc::clone(beginning.entity),

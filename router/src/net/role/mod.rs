@@ -47,15 +47,6 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// Returns the name of a role between interior routers, as management tells it.
-    pub(super) const fn name(&self) -> Option<&'static str> {
-        match self {
-            Self::Client(_) | Self::Edge(_) => None,
-            Self::Control(_) => Some("inter-router"),
-            Self::Data(_) => Some("inter-router-data"),
-        }
-    }
-
     /// Returns whether the peer is an AMQP client, or not known yet.
     pub(super) const fn is_client(&self) -> bool {
         matches!(self, Self::Client(_))
