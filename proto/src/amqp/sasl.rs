@@ -52,7 +52,7 @@ composite! {
 }
 
 /// Values of the outcome's code (part 5.3.3.6).
-pub mod outcome {
+pub mod code {
     /// Authenticated.
     pub const OK: u8 = 0;
     /// Not authenticated: the credentials are wrong.

@@ -1,24 +1,29 @@
-//! The deliveries of one link, oldest first: a list through the deliveries themselves, so that
-//! those of a link are found without looking at those of all others.
+//! The deliveries of one link, oldest first: a linked list through the deliveries themselves. It
+//! finds those of a link without a look at those of all others.
 
 use super::slots::Slots;
 
-/// What is part of a chain.
+/// A value that is part of a chain.
 pub(super) trait Chained {
-    /// Its place there.
+    /// Returns its place there.
     fn place(&mut self) -> &mut Place;
 }
 
-/// The keys of those before and behind.
+/// The keys of the values before and behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     before: Option<u32>,
     behind: Option<u32>,
 }
 
-#[cfg(any(test, fuzzing))]
 impl Place {
-    /// The key of the one behind.
+    /// Makes the place of a value that is in no chain.
+    pub(super) const fn new() -> Self {
+        Self { before: None, behind: None }
+    }
+
+    /// Returns the key of the value behind.
+    #[cfg(any(test, fuzzing))]
     pub(super) const fn behind(self) -> Option<u32> {
         self.behind
     }
@@ -32,22 +37,22 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// A chain of nothing.
+    /// Makes an empty chain.
     pub(super) const fn new() -> Self {
         Self { first: None, last: None }
     }
 
-    /// The key of the first.
+    /// Returns the key of the first value.
     pub(super) const fn first(&self) -> Option<u32> {
         self.first
     }
 
-    /// Whether there is nothing.
+    /// Whether the chain is empty.
     pub(super) const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Appends a new value; returns its key.
+    /// Appends a value, and returns its key.
     pub(super) fn insert<T: Chained>(&mut self, slots: &mut Slots<T>, mut value: T) -> u32 {
         *value.place() = Place { before: self.last, behind: None };
         let key = slots.insert(value);

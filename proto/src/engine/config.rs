@@ -1,42 +1,42 @@
-//! What a connection is made with.
+//! The configuration of a connection.
 
 use core::time::Duration;
 
 use crate::amqp::{Fields, Multiple, Symbol};
 
-/// Which end of the transport we are, and what comes before open.
+/// Which end of the transport this is, and the layers before open.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// We connected.
+    /// This end connected.
     Client {
-        /// SASL mechanisms we would use, best first; empty: no SASL layer at all.
+        /// SASL mechanisms that this end would use, best first. Empty: no SASL layer at all.
         mechanisms: Vec<&'static str>,
-        /// What ANONYMOUS says of us.
+        /// The identity that ANONYMOUS states.
         identity: String,
-        /// What PLAIN says of us; without it PLAIN is not used.
+        /// The credentials for PLAIN. Without them PLAIN is not used.
         credentials: Option<Credentials>,
     },
-    /// We were connected to.
+    /// This end was connected to.
     Server {
-        /// SASL mechanisms we offer.
+        /// SASL mechanisms that this end offers.
         mechanisms: Vec<&'static str>,
         /// Whether the peer may leave SASL out.
         allow_bare: bool,
     },
 }
 
-/// What a server says of credentials.
+/// A server's judgment of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They are right.
     Right,
     /// They are wrong.
     Wrong,
-    /// They were not looked at: the client may try again.
+    /// They could not be checked. The client may try again.
     Unknown,
 }
 
-/// A user name and a password, for PLAIN. Its `Debug` form leaves the password out.
+/// A user name and a password, for PLAIN (RFC 4616). The `Debug` form leaves the password out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     user: String,
@@ -44,15 +44,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials; `None` when either holds a NUL, which is what PLAIN puts between them (RFC
-    /// 4616).
+    /// Makes credentials. Returns `None` when either holds a NUL, which separates them in PLAIN.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Option<Self> {
         let (user, password) = (user.into(), password.into());
         (!user.contains('\0') && !password.contains('\0')).then_some(Self { user, password })
     }
 
-    /// Reads the message of PLAIN. Nobody may act for another: an authorization identity must be
-    /// the user's own.
+    /// Reads the message of PLAIN. A user may not act for another: an authorization identity must
+    /// be the user's own.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let mut parts = core::str::from_utf8(message).ok()?.split('\0');
         let (authority, user, password) = (parts.next()?, parts.next()?, parts.next()?);
@@ -61,18 +60,18 @@ impl Credentials {
         (sound && own).then(|| Self { user: user.to_owned(), password: password.to_owned() })
     }
 
-    /// Who it is said to be.
+    /// Returns the user name.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// The password, which belongs in no log.
+    /// Returns the password. Never log it.
     pub fn password(&self) -> &str {
         &self.password
     }
 
-    /// The message of PLAIN. Nobody is asked to act for another: the authorization identity stays
-    /// empty.
+    /// Returns the message of PLAIN. The authorization identity stays empty: the user acts for
+    /// itself.
     pub(super) fn plain(&self) -> String {
         format!("\0{}\0{}", self.user, self.password)
     }
@@ -84,28 +83,28 @@ impl core::fmt::Debug for Credentials {
     }
 }
 
-/// What a connection is made with.
+/// The configuration of a connection.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Our container-id: the router's id.
+    /// The container-id of this end: the router's id.
     pub container_id: String,
-    /// The host we mean to reach, as client.
+    /// As client: the host that this end means to reach.
     pub hostname: Option<String>,
-    /// The largest frame we take, in octets.
+    /// The largest frame that this end takes, in bytes.
     pub max_frame_size: u32,
-    /// The highest channel we take.
+    /// The highest channel that this end takes.
     pub channel_max: u16,
-    /// The connection ends when nothing is heard for this long; the peer is told half of it. Zero:
-    /// never.
+    /// The connection ends when the peer is silent for this long. The peer is told half of it.
+    /// Zero: no limit.
     pub idle_timeout: Duration,
     /// The peer's open must arrive within this. Zero: no limit.
     pub handshake_timeout: Duration,
-    /// Transfers that each session takes before it must be told that it takes more.
+    /// The transfers that each session takes before this end must state that it takes more.
     pub incoming_window: u32,
-    /// Capabilities offered and desired in open.
+    /// Capabilities that open offers and desires.
     pub capabilities: Multiple<Symbol>,
     /// Properties of our open.
     pub properties: Fields,
-    /// Which end we are.
+    /// Which end this is.
     pub layer: Layer,
 }

@@ -1,14 +1,12 @@
-//! What a connection tells its owner.
+//! The events that a connection reports to its owner.
 
 use bytes::Bytes;
 
 use super::config::Credentials;
-use super::delivery::{IncomingKey, OutgoingKey};
-use super::link::LinkKey;
-use super::session::SessionKey;
+use super::key::{IncomingKey, LinkKey, OutgoingKey, SessionKey};
 use crate::amqp::performative::{Attach, DeliveryState, Error};
 
-/// Who brought something about.
+/// Which end caused something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
     /// This end: by an application call, or because the peer broke the protocol.
@@ -20,68 +18,69 @@ pub enum Initiator {
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
-    /// Who ended it.
+    /// The end that closed it.
     pub initiator: Initiator,
-    /// Why; `None` for an orderly close.
+    /// The reason; `None` for an orderly close.
     pub error: Option<Error>,
 }
 
 /// Whether a transfer ends its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// More will follow.
+    /// More transfers follow.
     More,
-    /// It was the last; the delivery is whole.
+    /// It was the last. The delivery is complete.
     Complete,
-    /// The sender gave the delivery up.
+    /// The sender aborted the delivery.
     Aborted,
 }
 
 /// An event of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// SASL has ended well, with this mechanism.
+    /// SASL has succeeded.
     Authenticated {
         /// The mechanism's name.
         mechanism: &'static str,
     },
-    /// A client says who it is, by PLAIN. Nothing goes on until
+    /// A client has sent credentials by PLAIN. The connection waits for
     /// [`Connection::authenticate`](super::Connection::authenticate).
     Credentials(Credentials),
     /// The peer's open has arrived, see [`Connection::remote`](super::Connection::remote).
     Opened,
-    /// The peer began a session beyond those it may have, which ends the connection.
+    /// The peer began a session beyond its limit, which ends the connection.
     SessionRefused,
     /// A session is open at both ends.
     Begun {
         /// The session.
         session: SessionKey,
     },
-    /// The peer ended a session, or broke its rules; its links and deliveries are gone, which was
-    /// told before.
+    /// The peer ended a session or broke its rules. Events for its links and deliveries came
+    /// before.
     Ended {
         /// The session.
         session: SessionKey,
-        /// Why.
+        /// The reason.
         error: Option<Error>,
     },
-    /// The peer attached a link. When `ours` is unset it wants an answer: accept or refuse.
+    /// The peer attached a link. Unless it is `ours`, the application answers: it accepts or
+    /// refuses.
     Attached {
         /// The link.
         link: LinkKey,
         /// Whether this answers an attach of ours.
         ours: bool,
-        /// What the peer sent.
+        /// The peer's attach.
         attach: Box<Attach>,
     },
-    /// A link was detached by the peer; the key is void.
+    /// The peer detached a link. The key is void.
     Detached {
         /// The link.
         link: LinkKey,
-        /// Why.
+        /// The reason.
         error: Option<Error>,
     },
-    /// A link went away with its session; the key is void. [`Event::Ended`] follows.
+    /// A link ended with its session. The key is void. [`Event::Ended`] follows.
     LinkLost {
         /// The link.
         link: LinkKey,
@@ -90,7 +89,7 @@ pub enum Event {
     Credit {
         /// The link.
         link: LinkKey,
-        /// Credit that is not to be used at once is to be given back with
+        /// Whether credit that is not used at once is to be given back, with
         /// [`Connection::drained`](super::Connection::drained).
         drain: bool,
     },
@@ -103,11 +102,11 @@ pub enum Event {
     Held {
         /// The session.
         session: SessionKey,
-        /// The most octets of the session's transfers that it held when it answered: as many as
+        /// The most bytes of the session's transfers that it held when it answered: as many as
         /// the transfers that its window lacked could have.
         octets: u64,
     },
-    /// Part of a delivery arrived.
+    /// A part of a delivery arrived.
     Transfer {
         /// The delivery.
         delivery: IncomingKey,
@@ -117,14 +116,14 @@ pub enum Event {
         first: bool,
         /// Whether the sender has settled it.
         settled: bool,
-        /// Octets of the message.
+        /// Bytes of the message.
         payload: Bytes,
-        /// Whether more follows.
+        /// Whether more transfers follow.
         ending: Ending,
-        /// How the delivery stands at its sender, if that says so.
+        /// The delivery's state at its sender, if the sender states it.
         state: Option<Box<DeliveryState>>,
     },
-    /// The receiver of a delivery of ours said how it stands.
+    /// The receiver of a delivery of ours stated it.
     Outcome {
         /// The delivery.
         delivery: OutgoingKey,
@@ -133,30 +132,30 @@ pub enum Event {
         /// Whether it is settled there.
         settled: bool,
     },
-    /// The sender of a delivery said how it stands there.
+    /// The sender of a delivery stated it.
     SenderState {
         /// The delivery.
         delivery: IncomingKey,
         /// Its state there.
         state: DeliveryState,
     },
-    /// The sender of a delivery settled it; nothing about it needs to be said any more.
+    /// The sender of a delivery settled it. A disposition sends nothing from here on.
     SenderSettled {
         /// The delivery.
         delivery: IncomingKey,
     },
-    /// A delivery's link or session went away; the key is void.
+    /// A delivery of the peer's ended with its link or session. The key is void.
     IncomingLost {
         /// The delivery.
         delivery: IncomingKey,
     },
-    /// A delivery's link or session went away; the key is void.
+    /// A delivery of ours ended with its link or session. The key is void.
     OutgoingLost {
         /// The delivery.
         delivery: OutgoingKey,
         /// Whether any of it had been sent.
         sent: bool,
     },
-    /// The connection has ended. What is left in the output should still be written.
+    /// The connection has ended. The owner should still write the rest of the output.
     Closed(Closed),
 }

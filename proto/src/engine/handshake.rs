@@ -1,10 +1,11 @@
-//! What comes before open: protocol headers and SASL.
+//! The exchanges before open: protocol headers (part 2.2) and SASL (part 5.3).
 
 use bytes::Bytes;
 
 use super::config::{Credentials, Layer, Verdict};
-use super::connection::{Connection, Phase};
+use super::connection::Connection;
 use super::event::Event;
+use super::phase::{Phase, SaslPhase};
 use crate::amqp::decode::Decode;
 use crate::amqp::frame::{self, ProtocolHeader};
 use crate::amqp::performative::Error;
@@ -12,7 +13,7 @@ use crate::amqp::sasl::{self, SaslFrame};
 use crate::amqp::{Encode, Multiple, Reader, Symbol, condition};
 
 impl Connection {
-    /// Sends what a client says first.
+    /// Sends a client's first bytes: without SASL its open follows the header at once (part 2.4.2).
     pub(super) fn start(&mut self) {
         if let Layer::Client { mechanisms, .. } = &self.config.layer {
             if mechanisms.is_empty() {
@@ -26,57 +27,37 @@ impl Connection {
         }
     }
 
+    /// Part 2.2, and part 5.3.1 for SASL. The peer says which protocol it speaks.
     pub(super) fn handle_header(&mut self, octets: [u8; 8]) {
         let Some(header) = ProtocolHeader::parse(octets) else {
-            let error = Error::new(
-                condition::FRAMING_ERROR,
-                if octets.starts_with(b"AMQP") {
-                    "protocol version is not AMQP 1.0".to_owned()
-                } else if octets[0] == 0x16 && octets[1] == 3 {
-                    "a TLS handshake arrived where plain AMQP is spoken".to_owned()
-                } else {
-                    format!(
-                        "no AMQP protocol header: the first octets are {}",
-                        octets.escape_ascii()
-                    )
-                },
-            );
-            return self.refuse_header(error);
+            return self.refuse_header(Error::new(condition::FRAMING_ERROR, foreign(octets)));
         };
-        match (self.phase, header) {
-            (Phase::SaslHeader, ProtocolHeader::Sasl) => {
-                if let Layer::Server { mechanisms, .. } = &self.config.layer {
-                    let mechanisms = Multiple::of(mechanisms);
-                    self.send_header(ProtocolHeader::Sasl);
-                    self.send_sasl(&SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms }));
-                }
-                self.phase = Phase::Sasl;
+        let policy = |text: &str| Error::new(condition::POLICY_ERROR, text);
+        match (self.phase, header, &self.config.layer) {
+            (Phase::SaslHeader, ProtocolHeader::Sasl, Layer::Client { .. }) => {
+                self.phase = Phase::Sasl(SaslPhase::Negotiating);
             }
-            (Phase::SaslHeader, ProtocolHeader::Amqp) => match self.config.layer {
-                Layer::Server { allow_bare: true, .. } => {
-                    self.send_header(ProtocolHeader::Amqp);
-                    self.phase = Phase::Open;
-                }
-                Layer::Server { .. } => {
-                    self.refuse_header(Error::new(
-                        condition::POLICY_ERROR,
-                        "Client skipped authentication - forbidden",
-                    ));
-                }
-                Layer::Client { .. } => {
-                    self.refuse_header(Error::new(
-                        condition::POLICY_ERROR,
-                        "the server skipped the SASL exchange",
-                    ));
-                }
-            },
-            (Phase::AmqpHeader, ProtocolHeader::Amqp) => {
-                if matches!(self.config.layer, Layer::Server { .. }) {
-                    self.send_header(ProtocolHeader::Amqp);
-                }
+            (Phase::SaslHeader, ProtocolHeader::Sasl, Layer::Server { mechanisms, .. }) => {
+                let mechanisms = Multiple::of(mechanisms);
+                self.send_header(ProtocolHeader::Sasl);
+                self.send_sasl(&SaslFrame::Mechanisms(sasl::Mechanisms { mechanisms }));
+                self.phase = Phase::Sasl(SaslPhase::Negotiating);
+            }
+            (Phase::SaslHeader, ProtocolHeader::Amqp, Layer::Server { allow_bare: true, .. })
+            | (Phase::AmqpHeader, ProtocolHeader::Amqp, Layer::Server { .. }) => {
+                self.send_header(ProtocolHeader::Amqp);
                 self.phase = Phase::Open;
             }
-            (_, header) => {
+            (Phase::AmqpHeader, ProtocolHeader::Amqp, Layer::Client { .. }) => {
+                self.phase = Phase::Open;
+            }
+            (Phase::SaslHeader, ProtocolHeader::Amqp, Layer::Server { .. }) => {
+                self.refuse_header(policy("Client skipped authentication - forbidden"));
+            }
+            (Phase::SaslHeader, ProtocolHeader::Amqp, Layer::Client { .. }) => {
+                self.refuse_header(policy("the server skipped the SASL exchange"));
+            }
+            (_, header, _) => {
                 self.refuse_header(Error::new(
                     condition::FRAMING_ERROR,
                     format!("protocol header {header:?} arrived out of order"),
@@ -90,7 +71,7 @@ impl Connection {
     fn refuse_header(&mut self, error: Error) {
         if matches!(self.config.layer, Layer::Server { .. }) {
             match self.phase {
-                // Whoever speaks bare AMQP can read why it is not taken.
+                // A peer that speaks bare AMQP can read why it is refused.
                 Phase::SaslHeader if error.condition.as_str() == condition::POLICY_ERROR => {
                     self.send_header(ProtocolHeader::Amqp);
                     self.phase = Phase::Open;
@@ -103,106 +84,124 @@ impl Connection {
         self.fail(error);
     }
 
+    /// Part 5.3.2. Takes a SASL frame.
     pub(super) fn handle_sasl(&mut self, body: &Bytes) {
         let frame = match SaslFrame::decode(&mut Reader::new(body)) {
             Ok(frame) => frame,
             Err(error) => {
-                return self
-                    .fail(Error::new(condition::DECODE_ERROR, format!("SASL frame: {error}")));
+                let text = format!("SASL frame: {error}");
+                return self.fail(Error::new(condition::DECODE_ERROR, text));
             }
         };
-        match (&self.config.layer, frame) {
-            (Layer::Client { mechanisms, identity, credentials }, SaslFrame::Mechanisms(offer))
-                if self.mechanism.is_none() =>
-            {
-                let usable = |name: &&&str| {
-                    offer.mechanisms.contains(name)
-                        && (**name != sasl::PLAIN || credentials.is_some())
-                };
-                let Some(mechanism) = mechanisms.iter().find(usable) else {
-                    let names: Vec<_> = offer.mechanisms.0.iter().map(Symbol::as_str).collect();
-                    let text =
-                        format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));
-                    return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
-                };
-                self.mechanism = Some(mechanism);
-                let initial_response = match (*mechanism, credentials) {
-                    (sasl::ANONYMOUS, _) => identity.clone(),
-                    (sasl::PLAIN, Some(credentials)) => credentials.plain(),
-                    _ => String::new(),
-                };
-                let init = sasl::Init {
-                    mechanism: Symbol::from_static(mechanism),
-                    initial_response: Some(Bytes::from(initial_response)),
-                    hostname: self.config.hostname.clone(),
-                };
-                self.send_sasl(&SaslFrame::Init(init));
+        let Phase::Sasl(phase) = self.phase else { return };
+        match (&self.config.layer, phase, frame) {
+            (Layer::Client { .. }, SaslPhase::Negotiating, SaslFrame::Mechanisms(offer)) => {
+                self.handle_mechanisms(&offer);
             }
-            (Layer::Client { .. }, SaslFrame::Outcome(outcome)) if self.mechanism.is_some() => {
-                if outcome.code != sasl::outcome::OK {
-                    let mechanism = self.mechanism.unwrap_or_default();
-                    let text = format!(
-                        "Authentication failed [mech={mechanism}]: the peer refused us with code {}",
-                        outcome.code
-                    );
-                    return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
-                }
-                self.authenticated();
-                self.phase = Phase::AmqpHeader;
-                self.send_header(ProtocolHeader::Amqp);
-                self.send_open();
+            (
+                Layer::Client { .. },
+                SaslPhase::Initiated(mechanism),
+                SaslFrame::Outcome(outcome),
+            ) => {
+                self.handle_outcome(mechanism, &outcome);
             }
-            (Layer::Server { mechanisms, .. }, SaslFrame::Init(init))
-                if self.mechanism.is_none() =>
-            {
-                let chosen =
-                    mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied();
-                self.mechanism = chosen;
-                if chosen != Some(sasl::PLAIN) {
-                    let verdict = if chosen.is_some() { Verdict::Right } else { Verdict::Wrong };
-                    return self.conclude(verdict, init.mechanism.as_str());
-                }
-                match init.initial_response.as_deref().and_then(Credentials::parse) {
-                    Some(credentials) => {
-                        self.verifying = true;
-                        self.events.push_back(Event::Credentials(credentials));
-                    }
-                    None => self.conclude(Verdict::Wrong, sasl::PLAIN),
-                }
+            (Layer::Server { .. }, SaslPhase::Negotiating, SaslFrame::Init(init)) => {
+                self.handle_init(&init);
             }
             _ => self.fail(Error::new(condition::NOT_ALLOWED, "SASL frame out of order")),
         }
     }
 
-    /// Says what came of the credentials of [`Event::Credentials`]. Thereafter
-    /// [`Connection::handle_input`] takes what has come behind them.
-    pub fn authenticate(&mut self, verdict: Verdict) {
-        if core::mem::take(&mut self.verifying) && self.phase == Phase::Sasl {
-            self.conclude(verdict, sasl::PLAIN);
-        }
-    }
-
-    /// As server: ends SASL, well or badly.
-    fn conclude(&mut self, verdict: Verdict, mechanism: &str) {
-        let code = match verdict {
-            Verdict::Right => sasl::outcome::OK,
-            Verdict::Wrong => sasl::outcome::AUTH,
-            Verdict::Unknown => sasl::outcome::SYS_TEMP,
+    /// Part 5.3.3.1. As client: chooses the first of our mechanisms that the server offers.
+    fn handle_mechanisms(&mut self, offer: &sasl::Mechanisms) {
+        let Layer::Client { mechanisms, identity, credentials } = &self.config.layer else {
+            return;
         };
-        self.send_sasl(&SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
-        if verdict == Verdict::Right {
-            self.authenticated();
-            self.phase = Phase::AmqpHeader;
-        } else {
-            let text = format!("Authentication failed [mech={}]", mechanism.escape_default());
-            self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
+        let usable = |name: &&&'static str| {
+            offer.mechanisms.contains(name) && (**name != sasl::PLAIN || credentials.is_some())
+        };
+        let Some(mechanism) = mechanisms.iter().find(usable).copied() else {
+            let names: Vec<_> = offer.mechanisms.0.iter().map(Symbol::as_str).collect();
+            let text = format!("the peer offers only the SASL mechanisms [{}]", names.join(" "));
+            return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
+        };
+        let initial_response = match (mechanism, credentials) {
+            (sasl::ANONYMOUS, _) => identity.clone(),
+            (sasl::PLAIN, Some(credentials)) => credentials.plain(),
+            _ => String::new(),
+        };
+        let init = sasl::Init {
+            mechanism: Symbol::from_static(mechanism),
+            initial_response: Some(Bytes::from(initial_response)),
+            hostname: self.config.hostname.clone(),
+        };
+        self.phase = Phase::Sasl(SaslPhase::Initiated(mechanism));
+        self.send_sasl(&SaslFrame::Init(init));
+    }
+
+    /// Part 5.3.3.5. As client: goes on to open, if the server took us.
+    fn handle_outcome(&mut self, mechanism: &'static str, outcome: &sasl::Outcome) {
+        if outcome.code != sasl::code::OK {
+            let text = format!(
+                "Authentication failed [mech={mechanism}]: the peer refused us with code {}",
+                outcome.code
+            );
+            return self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
+        }
+        self.events.push_back(Event::Authenticated { mechanism });
+        self.phase = Phase::AmqpHeader;
+        self.send_header(ProtocolHeader::Amqp);
+        self.send_open();
+    }
+
+    /// Part 5.3.3.2. As server: takes the client's choice.
+    fn handle_init(&mut self, init: &sasl::Init) {
+        let Layer::Server { mechanisms, .. } = &self.config.layer else { return };
+        match mechanisms.iter().find(|name| init.mechanism.as_str() == **name).copied() {
+            None => self.deny(Verdict::Wrong, init.mechanism.as_str()),
+            Some(sasl::PLAIN) => {
+                match init.initial_response.as_deref().and_then(Credentials::parse) {
+                    Some(credentials) => {
+                        self.phase = Phase::Sasl(SaslPhase::Verifying);
+                        self.events.push_back(Event::Credentials(credentials));
+                    }
+                    None => self.deny(Verdict::Wrong, sasl::PLAIN),
+                }
+            }
+            Some(mechanism) => self.grant(mechanism),
         }
     }
 
-    fn authenticated(&mut self) {
-        if let Some(mechanism) = self.mechanism {
-            self.events.push_back(Event::Authenticated { mechanism });
+    /// As server: answers [`Event::Credentials`]. Call [`Connection::handle_input`] afterwards: it
+    /// takes the bytes behind the credentials.
+    pub fn authenticate(&mut self, verdict: Verdict) {
+        if matches!(self.phase, Phase::Sasl(SaslPhase::Verifying)) {
+            match verdict {
+                Verdict::Right => self.grant(sasl::PLAIN),
+                Verdict::Wrong | Verdict::Unknown => self.deny(verdict, sasl::PLAIN),
+            }
         }
+    }
+
+    /// As server: ends SASL well (part 5.3.3.5).
+    fn grant(&mut self, mechanism: &'static str) {
+        self.send_outcome(sasl::code::OK);
+        self.events.push_back(Event::Authenticated { mechanism });
+        self.phase = Phase::AmqpHeader;
+    }
+
+    /// As server: ends SASL badly, and the connection with it (part 5.3.3.5).
+    fn deny(&mut self, verdict: Verdict, mechanism: &str) {
+        self.send_outcome(match verdict {
+            Verdict::Unknown => sasl::code::SYS_TEMP,
+            Verdict::Right | Verdict::Wrong => sasl::code::AUTH,
+        });
+        let text = format!("Authentication failed [mech={}]", mechanism.escape_default());
+        self.fail(Error::new(condition::UNAUTHORIZED_ACCESS, text));
+    }
+
+    fn send_outcome(&mut self, code: u8) {
+        self.send_sasl(&SaslFrame::Outcome(sasl::Outcome { code, additional_data: None }));
     }
 
     fn send_header(&mut self, header: ProtocolHeader) {
@@ -214,5 +213,14 @@ impl Connection {
         let start = frame::begin(out, frame::TYPE_SASL, 0);
         body.encode(out);
         frame::end(out, start, 0);
+    }
+}
+
+/// Says what arrived where the header of an AMQP protocol was expected.
+fn foreign(octets: [u8; 8]) -> String {
+    match octets {
+        [b'A', b'M', b'Q', b'P', ..] => "protocol version is not AMQP 1.0".to_owned(),
+        [0x16, 3, ..] => "a TLS handshake arrived where plain AMQP is spoken".to_owned(),
+        _ => format!("no AMQP protocol header: the first octets are {}", octets.escape_ascii()),
     }
 }

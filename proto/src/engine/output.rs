@@ -1,4 +1,4 @@
-//! Octets on their way out.
+//! Bytes on their way out.
 
 use std::io::IoSlice;
 
@@ -6,36 +6,36 @@ use bytes::Bytes;
 
 #[derive(Debug)]
 enum Segment {
-    /// Frame octets in the arena.
+    /// Frame bytes in the arena.
     Arena { start: usize, end: usize },
     /// A payload, never joined with its frame header.
     Payload(Bytes),
 }
 
-/// Frames to be written, as a list of slices: headers in one buffer that is used again, payloads as
-/// they came.
+/// Frames to be written, as a list of slices. Headers stand in one buffer that is used again;
+/// payloads stay as they came, without a copy.
 #[derive(Debug, Default)]
 pub struct Output {
     arena: Vec<u8>,
     segments: Vec<Segment>,
-    /// Where the arena's octets begin that no segment covers yet.
+    /// Where the arena's bytes begin that no segment covers yet.
     mark: usize,
     octets: usize,
 }
 
-/// What the arena may keep between two uses, in octets.
+/// The bytes that the arena keeps between two uses.
 const ARENA_KEEP: usize = 16 * 1024;
 
-/// How many segments may be kept room for between two uses.
+/// The segments that the list keeps space for between two uses.
 const SEGMENTS_KEEP: usize = 1024;
 
 impl Output {
-    /// The frame buffer, for appending whole frames or the head of one whose payload follows.
+    /// Returns the frame buffer. Append whole frames, or the head of one whose payload follows.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.arena
     }
 
-    /// Appends a payload behind what the buffer holds.
+    /// Appends a payload behind the content of the buffer.
     pub(super) fn payload(&mut self, payload: Bytes) {
         if payload.is_empty() {
             return;
@@ -53,17 +53,17 @@ impl Output {
         }
     }
 
-    /// Octets that wait.
+    /// Returns how many bytes wait.
     pub fn len(&self) -> usize {
         self.octets + (self.arena.len() - self.mark)
     }
 
-    /// Whether nothing waits.
+    /// Whether no bytes wait.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All that waits, in order.
+    /// Returns all that waits, in order.
     pub fn slices(&mut self) -> impl Iterator<Item = IoSlice<'_>> {
         self.seal();
         self.segments.iter().map(|segment| match segment {
@@ -74,7 +74,7 @@ impl Output {
         })
     }
 
-    /// Forgets what waits, once it has been written.
+    /// Forgets all that waits. Call it once everything was written.
     pub fn clear(&mut self) {
         self.segments.clear();
         self.segments.shrink_to(SEGMENTS_KEEP);
@@ -84,7 +84,7 @@ impl Output {
         self.octets = 0;
     }
 
-    /// All that waits as one piece: for tests and tools.
+    /// Returns all that waits as one piece: for tests and tools.
     pub fn to_vec(&mut self) -> Vec<u8> {
         self.slices().fold(Vec::new(), |mut all, slice| {
             all.extend_from_slice(&slice);

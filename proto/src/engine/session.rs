@@ -1,86 +1,116 @@
-//! Sessions: windows, handles and delivery numbers.
+//! The state of a session: channels, windows, handles and delivery numbers (part 2.5).
+//!
+//! The states of part 2.5.5 that last. An end and a begin of the peer's are answered at once.
+//!
+//! ```text
+//!         begin()                        begin received: send begin
+//!            |                                       |
+//!            v                                       v
+//!      +-----------+       begin received       +--------+
+//!      | BeginSent |--------------------------->| Mapped |
+//!      +-----------+                            +--------+
+//!            | end(): send end                    |    |  end received: send end
+//!            v                                    |    +------------------------+
+//!      +-----------+        end(), or a violation |                             |
+//!      | Abandoned |                     send end |                             |
+//!      +-----------+                              v                             v
+//!            |             begin received   +------------+  end received
+//!            +----------------------------->| Discarding |----------------> forgotten
+//!                                           +------------+
+//! ```
+//!
+//! Links attach in `BeginSent` and `Mapped`. In `Discarding` every frame but end is dropped.
 
-use core::time::Duration;
 use std::collections::HashMap;
 
 use slab::Slab;
 
-use super::delivery::{IncomingKey, OutgoingKey};
-use super::link::LinkKey;
+use super::key::{IncomingKey, LinkKey, OutgoingKey};
 use super::unsettled::{Numbered, Sent};
-use crate::amqp::performative::Role;
-use crate::time::Instant;
+use super::windows::{IncomingWindow, OutgoingWindow};
+use crate::amqp::performative::{Begin, Role};
 
-/// A window that is used up sooner than this is doubled, and one that lasts longer than that is
-/// halved: between them lies what may be on its way, which so never takes much more than a second.
-const QUICK: Duration = Duration::from_millis(500);
-const SLOW: Duration = Duration::from_secs(1);
-
-/// A session of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey(pub u16);
-
-/// State of a session.
+/// A session at this end.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// The channel we send on.
+    /// The channel that this end sends on.
     pub(super) channel: u16,
-    /// The channel the peer sends on, once it has begun.
-    pub(super) remote_channel: Option<u16>,
-    pub(super) end_sent: bool,
-    /// What we announced in begin, in transfers; brought back to this when half of it is used.
-    pub(super) window: u32,
-    /// When it was brought back last, and the time before.
-    brought_back: (Instant, Instant),
-    pub(super) incoming_window: u32,
-    /// The application has enough for now: the window is left to close.
-    pub(super) held: bool,
-    pub(super) next_incoming_id: u32,
-    pub(super) next_outgoing_id: u32,
-    pub(super) remote_incoming_window: u32,
-    /// What the peer announced in begin: as much as it takes when it holds nothing.
-    pub(super) remote_window: u32,
-    /// The peer was asked what it holds; its answer counts from this transfer on.
-    pub(super) asked: Option<u32>,
-    pub(super) remote_handle_max: u32,
-    /// A sender found the peer's window closed.
-    pub(super) blocked: bool,
+    pub(super) mapping: Mapping,
+    pub(super) incoming_window: IncomingWindow,
+    pub(super) outgoing_window: OutgoingWindow,
     pub(super) handles: Slab<LinkKey>,
     pub(super) remote_handles: HashMap<u32, LinkKey>,
-    /// Links by name and our role, until both ends are attached.
+    pub(super) remote_handle_max: u32,
+    /// Links by name and role of this end, until both ends are attached.
     pub(super) attaching: HashMap<(String, Role), LinkKey>,
     pub(super) next_delivery_id: u32,
     /// The peer's deliveries that it has not settled.
     pub(super) incoming: Numbered<IncomingKey>,
-    /// Ours that are not settled at either end.
+    /// Our deliveries that neither end has settled.
     pub(super) outgoing: Sent<OutgoingKey>,
     /// The delivery-id that the peer's next new delivery must have, once it has sent one.
     pub(super) expected_delivery_id: Option<u32>,
 }
 
+/// Which ends have begun and ended a session. A channel is the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mapping {
+    /// This end has sent begin. The peer's is awaited.
+    BeginSent,
+    /// Both ends have begun.
+    Mapped(u16),
+    /// This end has sent begin and end before the peer's begin arrived.
+    Abandoned,
+    /// Both ends have begun and this end has sent end. The peer's is awaited.
+    Discarding(u16),
+}
+
+impl Mapping {
+    /// Returns the channel that the peer sends on, once it has begun.
+    pub(super) const fn remote_channel(self) -> Option<u16> {
+        match self {
+            Self::Mapped(channel) | Self::Discarding(channel) => Some(channel),
+            Self::BeginSent | Self::Abandoned => None,
+        }
+    }
+
+    /// Whether this end has sent end.
+    pub(super) const fn is_ended(self) -> bool {
+        matches!(self, Self::Abandoned | Self::Discarding(_))
+    }
+
+    /// Returns the state after the peer's begin.
+    const fn begun(self, channel: u16) -> Self {
+        match self {
+            Self::BeginSent | Self::Mapped(_) => Self::Mapped(channel),
+            Self::Abandoned | Self::Discarding(_) => Self::Discarding(channel),
+        }
+    }
+
+    /// Returns the state after the end of this end.
+    const fn ended(self) -> Self {
+        match self {
+            Self::BeginSent | Self::Abandoned => Self::Abandoned,
+            Self::Mapped(channel) | Self::Discarding(channel) => Self::Discarding(channel),
+        }
+    }
+}
+
 impl Session {
-    /// Octets of memory that one takes: itself, with the room that a slab keeps for growth, and the
-    /// first places of its tables.
+    /// Bytes of memory that a session takes: itself, with the space that a slab keeps for growth,
+    /// and the first entries of its tables.
     pub(super) const TAKES: usize = 2 * size_of::<Option<Self>>() + 512;
 
+    /// Makes a session that the peer has not begun.
     pub(super) fn new(channel: u16, window: u32) -> Self {
         Self {
             channel,
-            remote_channel: None,
-            end_sent: false,
-            window,
-            brought_back: Default::default(),
-            incoming_window: window,
-            held: false,
-            next_incoming_id: 0,
-            next_outgoing_id: 0,
-            remote_incoming_window: 0,
-            remote_window: 0,
-            asked: None,
-            remote_handle_max: u32::MAX,
-            blocked: false,
+            mapping: Mapping::BeginSent,
+            incoming_window: IncomingWindow::new(window),
+            outgoing_window: OutgoingWindow::new(),
             handles: Slab::new(),
             remote_handles: HashMap::new(),
+            remote_handle_max: u32::MAX,
             attaching: HashMap::new(),
             next_delivery_id: 0,
             incoming: Numbered::new(),
@@ -89,18 +119,31 @@ impl Session {
         }
     }
 
-    /// Half of the window is used and it is brought back. With limits, it becomes what the peer
-    /// sends in about a second.
-    pub(super) fn bring_back(&mut self, limits: Option<(u32, u32)>, now: Instant) {
-        if let Some((least, most)) = limits {
-            let whole = now.since(self.brought_back.0);
-            self.brought_back = (self.brought_back.1, now);
-            if whole < QUICK {
-                self.window = self.window.saturating_mul(2).min(most);
-            } else if whole > SLOW {
-                self.window = (self.window / 2).max(least);
-            }
+    /// Whether this end has sent end.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.mapping.is_ended()
+    }
+
+    /// Takes over what the peer's begin says (part 2.7.2).
+    pub(super) fn begun(&mut self, channel: u16, begin: &Begin) {
+        self.mapping = self.mapping.begun(channel);
+        self.incoming_window.next_id = begin.next_outgoing_id;
+        self.outgoing_window.begin(begin.incoming_window);
+        self.remote_handle_max = begin.handle_max.unwrap_or(u32::MAX);
+    }
+
+    /// Notes that this end sends end.
+    pub(super) const fn ended(&mut self) {
+        self.mapping = self.mapping.ended();
+    }
+
+    /// Takes the delivery-id of a delivery that the peer begins. Fails with the id that was
+    /// expected (part 2.6.12).
+    pub(super) fn begin_delivery(&mut self, id: u32) -> Result<(), u32> {
+        if let Some(expected) = self.expected_delivery_id.filter(|expected| *expected != id) {
+            return Err(expected);
         }
-        self.incoming_window = self.window;
+        self.expected_delivery_id = Some(id.wrapping_add(1));
+        Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! Things with keys that are not used again too early.
+//! A slab whose keys are not used again too early.
 
 use slab::Slab;
 
 /// A slab whose keys stay out of use until [`Slots::release`]. Events that wait to be polled may
-/// still name a key whose owner is gone; a new owner of the key must not be taken for it.
+/// name a key whose owner is gone, and must not seem to mean a new owner.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     slab: Slab<Option<T>>,
@@ -19,7 +19,7 @@ impl<T> Slots<T> {
         self.slab.len() - self.retired.len()
     }
 
-    /// The key that [`Slots::insert`] will give next.
+    /// Returns the key that [`Slots::insert`] gives next.
     pub(super) fn vacant_key(&self) -> u32 {
         u32::try_from(self.slab.vacant_key()).unwrap_or(u32::MAX)
     }
@@ -53,13 +53,13 @@ impl<T> Slots<T> {
         self.slab.iter_mut().filter_map(|(_, value)| value.as_mut())
     }
 
-    /// Gives back the room behind the last value.
+    /// Gives back the memory behind the last value.
     pub(super) fn shrink(&mut self) {
         self.slab.shrink_to_fit();
         self.retired.shrink_to_fit();
     }
 
-    /// Lets the keys of what was removed be used again: nobody speaks of it any more.
+    /// Lets the keys of removed values be used again. Call it when no event waits.
     pub(super) fn release(&mut self) {
         for key in self.retired.drain(..) {
             self.slab.try_remove(key);

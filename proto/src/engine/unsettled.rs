@@ -1,19 +1,18 @@
-//! The deliveries of a session by their ids, for as long as the peer can say anything about them.
+//! The deliveries of a session by their ids, for as long as the peer can state anything of them.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::amqp::performative::DeliveryState;
 
 /// How many ids behind the newest a delivery has a place in the ring. Most deliveries are settled
-/// within a link's credit, of 250 mostly; a place takes 8 octets.
+/// within a link's credit, mostly 250. A place takes 8 bytes.
 const RECENT: usize = 256;
 
 /// Deliveries of one direction by their ids, which are serial numbers (RFC 1982).
 ///
-/// It finds those of a range in order, at a cost that follows what it finds and not what the range
-/// names. The newest ids have places in a ring, which allocates nothing once it has grown.
-/// Deliveries that stay longer move to a tree, so that an old one does not keep room for all that
-/// came after it.
+/// It finds those of a range in order. The cost follows what it finds, not the length of the range.
+/// The newest ids have places in a ring, which allocates nothing once it has grown. Older
+/// deliveries move to a tree, so an old one keeps no space for all that came after it.
 #[derive(Debug)]
 pub(super) struct Numbered<K> {
     /// The id of the ring's first place.
@@ -32,12 +31,12 @@ impl<K: Copy> Numbered<K> {
         self.recent.iter().flatten().count() + self.old.len()
     }
 
-    /// Gives back the room of the ring that it does not need.
+    /// Gives back the memory that the ring does not need.
     pub(super) fn shrink(&mut self) {
         self.recent.shrink_to_fit();
     }
 
-    /// The place of an id in the ring, which may be behind its end.
+    /// Returns the place of an id in the ring, which may be behind its end.
     fn place(&self, id: u32) -> usize {
         id.wrapping_sub(self.base) as usize
     }
@@ -68,8 +67,8 @@ impl<K: Copy> Numbered<K> {
         }
     }
 
-    /// Moves what is too old for the ring to the tree, once the ring has a place so far behind its
-    /// first.
+    /// Makes a place so far behind the first: moves the deliveries that become too old to the
+    /// tree.
     fn make_room(&mut self, place: usize) {
         for _ in 0..(place + 1).saturating_sub(RECENT).min(self.recent.len()) {
             if let Some(Some(key)) = self.recent.pop_front() {
@@ -104,7 +103,7 @@ impl<K: Copy> Numbered<K> {
         self.recent.get(self.place(id)).copied().flatten().or_else(|| self.old.get(&id).copied())
     }
 
-    /// The first delivery from `first` to `last`, where `last` is not before `first`.
+    /// Returns the first delivery from `first` to `last`, where `last` is not before `first`.
     pub(super) fn first_of(&self, first: u32, last: u32) -> Option<(u32, K)> {
         let mut old = if first <= last {
             self.old.range(first..=last).next()
@@ -131,14 +130,14 @@ impl<K: Copy> Numbered<K> {
 
 /// Deliveries that we have sent, until they are settled.
 ///
-/// The peer may repeat an outcome over many deliveries in few octets. Those whose outcome has been
-/// told stand apart, so that a repetition finds nothing: ranges touch each delivery twice at most
-/// in its life.
+/// The peer may repeat an outcome over many deliveries in few bytes. Deliveries with a known
+/// outcome stand apart, so a repetition finds nothing: ranges touch each delivery twice at most in
+/// its life.
 #[derive(Debug)]
 pub(super) struct Sent<K> {
-    /// No outcome has been told.
+    /// Deliveries without a known outcome.
     open: Numbered<K>,
-    /// The outcome has been told, and the delivery is not settled.
+    /// Deliveries whose outcome is known and that are not settled.
     decided: Numbered<K>,
 }
 
@@ -163,14 +162,14 @@ impl<K: Copy> Sent<K> {
         }
     }
 
-    /// Remembers that the outcome of a delivery has been told.
+    /// Notes that the application was told the outcome of a delivery.
     pub(super) fn decide(&mut self, id: u32) {
         if let Some(key) = self.open.remove(id) {
             self.decided.insert(id, key);
         }
     }
 
-    /// Gives back the room that is not needed.
+    /// Gives back the memory that is not needed.
     pub(super) fn shrink(&mut self) {
         self.open.shrink();
         self.decided.shrink();
@@ -180,7 +179,7 @@ impl<K: Copy> Sent<K> {
         self.open.get(id).or_else(|| self.decided.get(id))
     }
 
-    /// The first delivery of a range for which such word is news.
+    /// Returns the first delivery of a range for which such a disposition is news.
     pub(super) fn first_of(
         &self,
         first: u32,
@@ -188,7 +187,7 @@ impl<K: Copy> Sent<K> {
         state: Option<&DeliveryState>,
         settled: bool,
     ) -> Option<(u32, K)> {
-        // How far a receiver has come is said of one delivery; of several at once it tells nothing.
+        // A receiver states progress for one delivery. For several at once it means nothing.
         if !settled && !state.is_some_and(DeliveryState::is_outcome) {
             return None;
         }
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// It answers as a plain map does whose ids do not begin anew.
+        /// Compares it with a plain map whose ids do not wrap.
         #[test]
         fn it_does_what_a_map_does(
             base in prop_oneof![Just(0), Just(u32::MAX - 300), any::<u32>()],

@@ -85,7 +85,7 @@ fn plain_says_user_and_password() {
         };
         assert_eq!(raw.sent().pop(), Some(Item::Sasl(SaslFrame::Init(init))));
         raw.octets(&sasl_frame(&SaslFrame::Outcome(sasl::Outcome {
-            code: sasl::outcome::OK,
+            code: sasl::code::OK,
             additional_data: None,
         })));
         assert_eq!(raw.events(), [Event::Authenticated { mechanism }]);
@@ -153,7 +153,7 @@ fn no_mechanism_in_common() {
     frame::end(&mut init, start, 0);
     raw.octets(&init);
     assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
-    let outcome = sasl::Outcome { code: sasl::outcome::AUTH, additional_data: None };
+    let outcome = sasl::Outcome { code: sasl::code::AUTH, additional_data: None };
     assert_eq!(raw.sent().pop(), Some(Item::Sasl(SaslFrame::Outcome(outcome))));
 }
 
@@ -497,7 +497,7 @@ fn a_server_waits_for_word_of_a_password() {
     raw.engine.authenticate(Verdict::Right);
     raw.octets(&[]);
     assert_eq!(raw.events(), [Event::Authenticated { mechanism: "PLAIN" }]);
-    assert_eq!(raw.sent(), [outcome(sasl::outcome::OK), Item::Header(ProtocolHeader::Amqp)]);
+    assert_eq!(raw.sent(), [outcome(sasl::code::OK), Item::Header(ProtocolHeader::Amqp)]);
     raw.engine.authenticate(Verdict::Wrong);
     assert_eq!(raw.events(), [], "it is said once");
 
@@ -505,14 +505,14 @@ fn a_server_waits_for_word_of_a_password() {
     raw.events();
     raw.sent();
     raw.engine.authenticate(Verdict::Wrong);
-    assert_eq!(raw.sent(), [outcome(sasl::outcome::AUTH)]);
+    assert_eq!(raw.sent(), [outcome(sasl::code::AUTH)]);
     assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
 
     let mut raw = open(b"\0user\0late");
     raw.events();
     raw.sent();
     raw.engine.authenticate(Verdict::Unknown);
-    assert_eq!(raw.sent(), [outcome(sasl::outcome::SYS_TEMP)]);
+    assert_eq!(raw.sent(), [outcome(sasl::code::SYS_TEMP)]);
     assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
 
     for malformed in [
@@ -525,7 +525,7 @@ fn a_server_waits_for_word_of_a_password() {
         b"",
     ] {
         let mut raw = open(malformed);
-        assert_eq!(raw.sent().pop(), Some(outcome(sasl::outcome::AUTH)), "{malformed:?}");
+        assert_eq!(raw.sent().pop(), Some(outcome(sasl::code::AUTH)), "{malformed:?}");
         assert_eq!(condition_of(&raw.events()), condition::UNAUTHORIZED_ACCESS);
     }
 }

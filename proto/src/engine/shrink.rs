@@ -1,10 +1,10 @@
-//! The room that a burst of links and deliveries has left in a connection's tables.
+//! Gives back the memory that a burst of links and deliveries has left in the tables.
 
 use super::connection::Connection;
 
 impl Connection {
-    /// Gives back the room that the tables do not need for what they hold. Call it once a burst is
-    /// over: it copies what is left.
+    /// Gives back the memory that the tables do not need. Call it once a burst is over: it copies
+    /// the rest.
     pub fn shrink(&mut self) {
         self.links.shrink();
         self.incoming.shrink();
