@@ -30,6 +30,7 @@ use running::{Running, configure_log, treatment};
 use shutdown::FAREWELL;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
+use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use skupper_proto::topology;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -268,7 +269,7 @@ fn manage(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption> {
             let message = Message {
                 sections: octets,
                 presettled: true,
-                priority: 4,
+                priority: DEFAULT_PRIORITY,
                 internal: true,
                 ..Message::default()
             };

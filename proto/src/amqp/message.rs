@@ -26,12 +26,15 @@ pub mod section {
 /// can route a message; C routers hold 260,608 octets of a message before they forward it.
 pub const MAX_HEAD: usize = 256 * 1024;
 
+/// The priority of a message whose header gives none (part 3.2.1).
+pub const DEFAULT_PRIORITY: u8 = 4;
+
 composite! {
     /// Transfer headers of a message (part 3.2.1).
     Header = 0x70 {
         /// Whether intermediaries must keep it safe.
         durable: bool;
-        /// 0 to 255; absent: 4.
+        /// 0 to 255; absent: [`DEFAULT_PRIORITY`].
         priority: u8;
         /// Milliseconds to live.
         ttl: u32;

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -14,7 +13,7 @@ use crate::http::server::{self as http_server, Options, WebSockets};
 use crate::http::tls::{Refused, Secured};
 use crate::log;
 use crate::net::AmqpListener;
-use crate::node::{Port, PortStatus, Stop, Stopping};
+use crate::node::{HANDSHAKE, Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
 use crate::socket::{Family, Kind};
 use crate::tls::{Acceptor, HandshakeError};
@@ -107,13 +106,8 @@ impl HttpPort {
                 Some(acceptor) => {
                     let refused = self.refused(&running);
                     let required = self.config.refuses_clear_text();
-                    let secured = Secured::new(
-                        socket,
-                        acceptor.clone(),
-                        required,
-                        Duration::from_secs(10),
-                        refused,
-                    );
+                    let secured =
+                        Secured::new(socket, acceptor.clone(), required, HANDSHAKE, refused);
                     drop(tasks.spawn(http_server::serve_on(secured, options.clone(), source)));
                 }
             }

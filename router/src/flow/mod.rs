@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use connections::Flows;
 use skupper_proto::address::AddressKey;
+use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
 use tokio::time::MissedTickBehavior;
@@ -239,7 +240,7 @@ impl Teller {
         let message = Message {
             sections,
             presettled: true,
-            priority: 4,
+            priority: DEFAULT_PRIORITY,
             internal: true,
             ..Message::default()
         };

@@ -16,7 +16,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use skupper_proto::amqp::performative::{Error, Open};
 use skupper_proto::amqp::{condition, show};
@@ -48,9 +48,6 @@ use crate::node::{
 use crate::schema::Role as ConfiguredRole;
 use crate::socket::Source;
 use crate::tls::{Flushed, SessionError};
-
-/// The peer must have opened within this.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The bytes of output above which nothing more is read: what is owed to a peer that asks and asks
 /// and reads no answer. Far more than the dispositions and flows of one write's time.

@@ -10,7 +10,7 @@ use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
 use skupper_proto::time::Instant;
 use tokio::net::TcpStream;
 
-use super::connection::{ConnectionTask, HANDSHAKE};
+use super::connection::ConnectionTask;
 use super::failover::{Target, Targets};
 use super::finished::{Finished, Why};
 use super::settings::Settings;
@@ -19,7 +19,7 @@ use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::lock::{Mutex, MutexGuard, Rank};
 use crate::log_limited;
-use crate::node::{Node, Stage, Stop, Stopping, reached};
+use crate::node::{HANDSHAKE, Node, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Connector;
 use crate::schema::{
     ManagementAccess, Password, PasswordError, Role, SaslMechanism, StripAnnotations,

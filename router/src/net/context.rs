@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use skupper_proto::amqp::performative::Role;
 use skupper_proto::engine::{self, LinkKey};
 use skupper_proto::keys::KeyMap;
@@ -17,9 +18,6 @@ use super::settings::Settings;
 use super::standing::Standing;
 use crate::core::{Core, EdgeConnection, Holder, Mailbox};
 use crate::node::{KnownLink, LinkCounts, LinkKind, LinkRecord, Links, Octets};
-
-/// The priority of a link that is not for one.
-const DEFAULT_PRIORITY: u8 = 4;
 
 /// The parts of a connection that its machines act through.
 pub(super) struct Context {

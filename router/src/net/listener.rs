@@ -14,13 +14,13 @@ use skupper_proto::engine::Layer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::connection::{ConnectionTask, HANDSHAKE};
+use super::connection::ConnectionTask;
 use super::finished::Why;
 use super::settings::Settings;
 use super::standing::{Roster, Standing};
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::node::{Node, Port, PortStatus, Stage, Stop, Stopping, reached};
+use crate::node::{HANDSHAKE, Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{Role, SaslMechanism, StripAnnotations};
 use crate::socket::{self, Descriptor, Kind as SocketKind, Phase, Place, Places, Purpose, Source};

@@ -18,12 +18,12 @@ use skupper_proto::unread::BULK;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{ConnectionTask, HANDSHAKE};
+use super::connection::ConnectionTask;
 use super::settings::Settings as ConnectionSettings;
 use super::wire::Wire;
 use crate::clock::Clock;
 use crate::core::{Command, Delivery, Ended, Mailbox, Message, Notify, Via};
-use crate::node::{Node, Shards};
+use crate::node::{HANDSHAKE, Node, Shards};
 use crate::schema::Role;
 use crate::tls::Session;
 

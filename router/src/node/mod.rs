@@ -19,7 +19,7 @@ mod walk;
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use access::Access;
 pub use auto_links::{AutoLink, AutoLinkPhase, AutoLinks, Holder, Membership};
@@ -59,6 +59,10 @@ pub enum Stage {
     /// AMQP connections close.
     Closing,
 }
+
+/// The longest that a peer may take until its connection is of use: for TLS, and for AMQP up to the
+/// open.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why connections end that are open when the router does.
 pub const SHUTTING_DOWN: &str = "the router is shutting down";

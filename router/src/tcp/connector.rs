@@ -15,14 +15,11 @@ use super::service::{Beginning, Service};
 use super::stats::Stats;
 use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
 use crate::lock::Mutex;
-use crate::node::{Coming, FailedFlow, Host, Node, stands_back};
+use crate::node::{Coming, FailedFlow, HANDSHAKE, Host, Node, stands_back};
 use crate::schema::typed as schema;
 use crate::socket::{self, Descriptor, DialOptions, Kind, Purpose};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
-
-/// A server's TLS handshake must be over within this.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a client of ours waits until other connections give a descriptor back for its server.
 const DESCRIPTOR: Duration = Duration::from_secs(10);

@@ -15,15 +15,12 @@ use super::service::{Beginning, Service};
 use super::stats::Stats;
 use crate::core::Choice;
 use crate::node::{
-    Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable,
+    HANDSHAKE, Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable,
 };
 use crate::schema::typed as schema;
 use crate::socket::{self, Descriptor, Family, Kind, Phase, Places, Purpose, Source as Origin};
 use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
-
-/// A client's TLS handshake must be over within this.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Octets that a client may send on their way to the server before there is an answer from there.
 /// It saves a client that speaks first one of two round trips. What is sent waits in memory while

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -112,7 +113,7 @@ impl Service {
         let message = Message {
             sections: Bytes::from(beginning.head.into_boxed_slice()),
             streaming: true,
-            priority: 4,
+            priority: DEFAULT_PRIORITY,
             internal: true,
             windowed: true,
             ..Message::default()

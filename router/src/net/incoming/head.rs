@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use skupper_proto::amqp::message::{self, Head, Header, MAX_HEAD, Properties, Scan};
+use skupper_proto::amqp::message::{
+    self, DEFAULT_PRIORITY, Head, Header, MAX_HEAD, Properties, Scan,
+};
 use skupper_proto::amqp::{DecodeError, Value, condition};
 use skupper_proto::annotations::{self, AnnotationError, Flags, Parsed};
 
@@ -16,9 +18,6 @@ use crate::core::{Charge, Holder, Message};
 
 /// The bytes beyond twice its own that a head may keep room for while it arrives.
 const SLACK: usize = 1024;
-
-/// The priority of a message without header (part 3.2.1).
-const DEFAULT_PRIORITY: u8 = 4;
 
 /// Why a message cannot be routed.
 #[derive(Debug, thiserror::Error)]
