@@ -4,16 +4,23 @@ mod access;
 mod arguments;
 mod background;
 mod directory;
+mod entities;
+mod facts;
+mod figures;
 mod flow;
 mod footprint;
 mod http_port;
 mod plan;
+mod planning;
 mod policy;
+mod ports;
+mod profile;
 mod records;
 mod relief;
 mod running;
 mod shutdown;
 mod source;
+mod trouble;
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -25,8 +32,9 @@ use std::time::{Duration, SystemTime};
 
 use arguments::{Arguments, Request};
 use bytes::Bytes;
-use plan::{Parts, Plan, Trouble, logs};
-use running::{Running, configure_log, treatment};
+use entities::{logs, put_in_force, treatment};
+use plan::Plan;
+use running::{Running, Step};
 use shutdown::FAREWELL;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{AddressClass, AddressKey, RouterMode};
@@ -34,12 +42,13 @@ use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use skupper_proto::topology;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use trouble::Trouble;
 
 use crate::admin::server as admin_server;
 use crate::admin::socket::AdminSocket;
 use crate::agent::{Outlet, Service as AgentService};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Configured, Reach, launch};
+use crate::config::{Config, ConfigError, Reach, launch};
 use crate::core::{Consumption, Core, Endpoint, LocalConsumer, Message, Settings};
 use crate::log;
 use crate::node::{Access, Node, Registry, Shards, Stage, Stop, run_aside};
@@ -166,7 +175,7 @@ fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String
             Arc::clone(&running) as Arc<dyn crate::flow::Describe>,
         )));
         running.apply(others).map_err(wrong)?;
-        running.listens().await?;
+        ports::listen(&running).await?;
         // From here on requests are carried out: nobody changes a router that is not complete.
         let stop = Stop::default();
         let thread =
@@ -216,23 +225,21 @@ fn limit_descriptors(limit: Option<u64>, threads: usize) {
 fn log_failed_start(config: &Config, text: &str) {
     let logs = config.all::<LogConfig>().into_iter().filter(|log| log.output.is_some());
     // A log that cannot be had may be what is wrong.
-    let configured = logs.filter(|log| configure_log(log).is_ok());
+    let configured = logs.filter(|log| put_in_force(log).is_ok());
     if configured.count() > 0 {
         log!(Router, Critical, "Router start-up failed: {text}");
     }
 }
 
-type Steps = Vec<(Entity, Parts)>;
-
 /// Plans all entities of a configuration: the log's, and the others; and says what is passed over.
-fn plan(config: &Config) -> Result<(Steps, Steps, Vec<String>), ConfigError> {
+fn plan(config: &Config) -> Result<(Vec<Step>, Vec<Step>, Vec<String>), ConfigError> {
     let mut passed_over = Vec::new();
     let mut plan = Plan::at_start();
     let others = config.entities.iter();
     let others = others.filter(|configured| configured.entity.kind() != EntityKind::Log).cloned();
-    for Configured { entity, settings } in logs(config).into_iter().chain(others) {
-        let kept = entity.clone();
-        match plan.add(entity, settings) {
+    for configured in logs(config).into_iter().chain(others) {
+        let kept = configured.entity.clone();
+        match plan.add(configured) {
             // The first of two for one pattern counts, as with C routers.
             Err(trouble @ Trouble::Taken { .. }) if kept.kind() == EntityKind::ConfigAddress => {
                 passed_over.push(format!("{}; passed over", located(config, &kept, &trouble)));

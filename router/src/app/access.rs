@@ -12,9 +12,7 @@ use crate::schema::typed::{Listener, PolicyEntity};
 /// there for listeners to come.
 pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
     let router = &config.router;
-    let plain = |entity: &&Listener| {
-        entity.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(SaslMechanism::Plain))
-    };
+    let plain = |listener: &&Listener| listener.offers(SaslMechanism::Plain);
     let wanted = config.all::<Listener>().into_iter().find(plain);
     let found = Passwords::find(router.sasl_config_dir.as_deref(), &router.sasl_config_name);
     let found = found.and_then(|passwords| passwords.check().map(|()| passwords));

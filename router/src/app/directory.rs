@@ -6,14 +6,16 @@ use skupper_proto::amqp::condition;
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::management::Status;
 
-use super::plan::{Trouble, denied, vhost};
-use super::records;
-use super::running::{Live, Owner, Running, configure_log};
+use super::plan::Plan;
+use super::running::{Live, Running};
+use super::trouble::Trouble;
+use super::{entities, records};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
+use crate::config::Configured;
 use crate::log;
 use crate::node::ConnectionRole;
-use crate::schema::typed::{LogConfig, Settings, SslProfile, VhostEntity};
-use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Role, Value};
+use crate::schema::typed::Settings;
+use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Role};
 
 impl Directory for Running {
     fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_> {
@@ -28,7 +30,7 @@ impl Directory for Running {
             EntityKind::VhostStats => Box::new(page.of(records::vhost_stats(self, kind))),
             _ => {
                 let of_kind = self.all().into_iter().filter(move |live| live.entity.kind() == kind);
-                Box::new(page.of(of_kind).map(|live| records::entity(self, &live)))
+                Box::new(page.of(of_kind).map(|live| self.record(&live)))
             }
         }
     }
@@ -60,11 +62,7 @@ impl Directory for Running {
                 let named = |live: &&Live| {
                     live.entity.kind() == kind && live.entity.text(by.attribute()) == Some(value)
                 };
-                return entities
-                    .iter()
-                    .filter(named)
-                    .map(|live| records::entity(self, live))
-                    .collect();
+                return entities.iter().filter(named).map(|live| self.record(live)).collect();
             }
         };
         found.into_iter().filter(|record| record.text(by.attribute()) == Some(value)).collect()
@@ -72,11 +70,6 @@ impl Directory for Running {
 
     fn create(&self, entity: Entity) -> Result<Record, Refusal> {
         let kind = entity.kind();
-        if kind == EntityKind::Site
-            && self.all().iter().any(|live| live.entity.kind() == EntityKind::Site)
-        {
-            return Err(Refusal::configuration("Already exists"));
-        }
         let mut entity = entity;
         // The typed form needs a name.
         if entity.text("identity").is_none() {
@@ -85,13 +78,13 @@ impl Directory for Running {
         self.reach.check(&entity).map_err(|error| refusal(kind, &error.into()))?;
         self.check(&entity).map_err(|trouble| refusal(kind, &trouble))?;
         let settings = Settings::read(&entity).map_err(|error| refusal(kind, &error.into()))?;
-        let mut plan = self.plan();
-        plan.add(entity, settings).map_err(|trouble| refusal(kind, &trouble))?;
+        let mut plan = Plan::beside(self);
+        plan.add(Configured { entity, settings }).map_err(|trouble| refusal(kind, &trouble))?;
         let started =
             self.apply(plan.into_steps()).map_err(|(_, trouble)| refusal(kind, &trouble))?;
         let live = started.first().ok_or_else(|| Refusal::plain(Status::INTERNAL_ERROR))?;
         log!(Agent, Info, "Created {} {}", kind.section(), live.entity.name().unwrap_or_default());
-        Ok(records::entity(self, live))
+        Ok(self.record(live))
     }
 
     fn update(&self, record: &Record, mut entity: Entity) -> Result<Record, Refusal> {
@@ -104,68 +97,18 @@ impl Directory for Running {
         }
         let failed = |trouble: Trouble| refusal(kind, &trouble);
         self.reach.check(&entity).map_err(|error| failed(error.into()))?;
-        let owner = match &live.owner {
-            Owner::Log => {
-                // An old name of a level.
-                if let Some(enable) =
-                    entity.text("enable").filter(|enable| enable.contains("trace"))
-                {
-                    entity.set("enable", Value::String(enable.replace("trace", "debug")));
-                }
-                let config = LogConfig::try_from(&entity).map_err(|error| level(error, &entity))?;
-                if entity.value("outputFile").and_then(Value::as_str) == Some("") {
-                    return Err(Refusal::configuration("Failed to open log file ''"));
-                }
-                configure_log(&config).map_err(failed)?;
-                Owner::Log
-            }
-            Owner::Profile(profile) => {
-                let config = SslProfile::try_from(&entity).map_err(|error| failed(error.into()))?;
-                Owner::Profile(
-                    profile.update(config, self.user_of(&live).is_some()).map_err(failed)?,
-                )
-            }
-            Owner::Vhost(name) => {
-                let config =
-                    VhostEntity::try_from(&entity).map_err(|error| failed(error.into()))?;
-                let changed = vhost(&config).map_err(failed)?;
-                self.node.access.policy.put(changed).map_err(|error| failed(denied(&error)))?;
-                log!(Policy, Info, "Updated policy rules for vhost {name}");
-                Owner::Vhost(name.clone())
-            }
-            other => other.clone(),
-        };
-        let live = self.replace(&live, entity, owner);
-        if let Owner::Profile(profile) = &live.owner {
-            self.renew(profile);
-        }
+        let managed = live.managed.update(self, &mut entity).map_err(failed)?;
+        let managed = managed.unwrap_or_else(|| Arc::clone(&live.managed));
+        let live = self.replace(&live, entity, managed);
         log!(Agent, Info, "Updated {} {}", kind.section(), live.entity.name().unwrap_or_default());
-        Ok(records::entity(self, &live))
+        Ok(self.record(&live))
     }
 
     fn delete(&self, record: &Record) -> Result<(), Refusal> {
         let live = self.live(record)?;
         let name = live.entity.name().unwrap_or_default();
-        match (record.kind, self.user_of(&live)) {
-            (_, None) => {}
-            (EntityKind::TcpListener, Some(_)) => {
-                return Err(Refusal::bad(format!(
-                    "Listener cannot be deleted: listenerAddress entities exist for multi-address listener {name}"
-                )));
-            }
-            // Its users keep what they have of it; a controller may delete it before them.
-            (EntityKind::SslProfile, Some(user)) => {
-                log!(
-                    Agent,
-                    Warning,
-                    "sslProfile '{name}' is deleted, and {user} goes on with its certificates as they are"
-                );
-            }
-            (section, Some(user)) => {
-                return Err(Refusal::bad(format!(
-                    "{section} '{name}' is in use by {user} and cannot be deleted"
-                )));
-            }
+        if let Some(user) = self.user_of(record.kind, name) {
+            live.managed.release(&live.entity, &user)?;
         }
         self.remove(&live);
         log!(Agent, Info, "Deleted {} {name}", record.kind.section());
@@ -254,37 +197,15 @@ impl Running {
             .find(|live| live.is(record.kind, identity))
             .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
     }
-
-    /// An entity that refers to this one, in words.
-    fn user_of(&self, live: &Live) -> Option<String> {
-        let name = live.entity.name()?;
-        self.all().iter().find_map(|other| {
-            let refers = other
-                .entity
-                .references()
-                .any(|reference| reference.kind == live.entity.kind() && reference.name == name);
-            refers.then(|| {
-                format!(
-                    "{} '{}'",
-                    other.entity.kind().section(),
-                    other.entity.name().unwrap_or_default()
-                )
-            })
-        })
-    }
 }
 
 /// Why an entity cannot be started, as a C router tells it.
 fn refusal(kind: EntityKind, trouble: &Trouble) -> Refusal {
+    if let Some(refusal) = entities::refusal(kind, trouble) {
+        return refusal;
+    }
     match trouble {
-        Trouble::Missing { kind: EntityKind::TcpListener, name, .. } => Refusal::new(
-            Status::INTERNAL_ERROR,
-            format!("CError: Value: Listener for new address does not exist {name}"),
-        ),
         Trouble::Missing { .. } => Refusal::missing(trouble),
-        Trouble::Taken { .. } if kind == EntityKind::ConfigAddress => {
-            Refusal::bad("Already exists")
-        }
         Trouble::Attribute(AttributeError { attribute, problem: Problem::Invalid(text) })
             if attribute == "role" =>
         {
@@ -299,23 +220,7 @@ fn refusal(kind: EntityKind, trouble: &Trouble) -> Refusal {
             Refusal::configuration("Address must be set")
         }
         Trouble::Attribute(error) => Refusal::configuration(error),
-        Trouble::Failed { .. } | Trouble::OutOfReach(_) if kind == EntityKind::SslProfile => {
-            Refusal::bad(format!("Invalid sslProfile configuration: {trouble}"))
-        }
-        Trouble::Failed { text, .. } if kind == EntityKind::Vhost => {
-            Refusal::new(Status::INTERNAL_ERROR, format!("PolicyError: {text}"))
-        }
         Trouble::Failed { text, .. } | Trouble::Taken { text, .. } => Refusal::configuration(text),
         Trouble::OutOfReach(error) => Refusal::configuration(error),
     }
-}
-
-/// A mistake in a log entity.
-fn level(error: AttributeError, entity: &Entity) -> Refusal {
-    if error.attribute == "enable"
-        && let Some(Err(error)) = entity.text("enable").map(log::Levels::parse)
-    {
-        return Refusal::configuration(error);
-    }
-    refusal(entity.kind(), &Trouble::Attribute(error))
 }

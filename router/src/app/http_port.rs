@@ -6,14 +6,13 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::running::Running;
 use crate::http::connections::Released;
 use crate::http::files::Folder;
-use crate::http::server::{self as http_server, Options, WebSockets};
+use crate::http::server::{self as http_server, HttpSource, Options, WebSockets};
 use crate::http::tls::{Refused, Secured};
 use crate::log;
 use crate::net::AmqpListener;
-use crate::node::{HANDSHAKE, Port, PortStatus, Stop, Stopping};
+use crate::node::{HANDSHAKE, Node, Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
 use crate::socket::{Family, Kind};
 use crate::tls::{Acceptor, HandshakeError};
@@ -31,8 +30,9 @@ pub(super) struct HttpPort {
 impl HttpPort {
     /// A listener, served on `runtime`: nobody's scrape is somebody's tail latency.
     pub(super) fn start(
-        running: &Arc<Running>,
+        node: Arc<Node>,
         runtime: &Handle,
+        source: Arc<dyn HttpSource>,
         config: Listener,
         acceptor: Option<Acceptor>,
     ) -> Arc<Self> {
@@ -42,7 +42,7 @@ impl HttpPort {
             status: PortStatus::default(),
             stop: Stop::default(),
         });
-        let task = Arc::clone(&port).serve(Arc::clone(running), port.stop.follow());
+        let task = Arc::clone(&port).serve(node, source, port.stop.follow());
         drop(runtime.spawn(task));
         port
     }
@@ -67,7 +67,12 @@ impl HttpPort {
         self.stop.finished().await;
     }
 
-    async fn serve(self: Arc<Self>, running: Arc<Running>, mut stopping: Stopping) {
+    async fn serve(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        source: Arc<dyn HttpSource>,
+        mut stopping: Stopping,
+    ) {
         let Some(http) = &self.config.http else { return };
         let port = Port {
             entity: Arc::from(format!("listener {}", self.config.name)),
@@ -78,7 +83,7 @@ impl HttpPort {
             kind: Kind::Http,
         };
         let opened = tokio::select! {
-            opened = port.open(&running.node, &self.status) => opened,
+            opened = port.open(&node, &self.status) => opened,
             () = stopping.asked() => None,
         };
         let Some(sockets) = opened else { return };
@@ -87,12 +92,12 @@ impl HttpPort {
             metrics: http.metrics,
             certified: self.config.authenticate_peer,
             files: http.root.clone().map(Folder::new),
-            websockets: http.websockets.then(|| self.websockets(&running)),
+            websockets: http.websockets.then(|| self.websockets(&node)),
             origins: http
                 .origins
                 .clone()
                 .map_or_else(Origins::default, |listed| Origins { own: true, listed }),
-            neighbors: Arc::clone(&running.node.access.neighbors),
+            neighbors: Arc::clone(&node.access.neighbors),
             ..Options::default()
         };
         let mut tasks = JoinSet::new();
@@ -100,11 +105,11 @@ impl HttpPort {
             if let Ok(address) = socket.local_addr() {
                 log!(Http, Info, "Listening for HTTP on {address}");
             }
-            let source = Arc::clone(&running);
+            let source = Arc::clone(&source);
             match &self.acceptor {
                 None => drop(tasks.spawn(http_server::serve_on(socket, options.clone(), source))),
                 Some(acceptor) => {
-                    let refused = self.refused(&running);
+                    let refused = self.refused(&node);
                     let required = self.config.refuses_clear_text();
                     let secured =
                         Secured::new(socket, acceptor.clone(), required, HANDSHAKE, refused);
@@ -126,8 +131,8 @@ impl HttpPort {
 
     /// What is done with a client that has opened a WebSocket: it is one of AMQP, as if it had come
     /// to a port for that.
-    fn websockets(&self, running: &Arc<Running>) -> WebSockets {
-        let node = Arc::clone(&running.node);
+    fn websockets(&self, node: &Arc<Node>) -> WebSockets {
+        let node = Arc::clone(node);
         let listener =
             AmqpListener::without_port(&node, self.config.clone(), self.acceptor.clone());
         Arc::new(move |released: Released, descriptor| {
@@ -139,10 +144,10 @@ impl HttpPort {
     }
 
     /// What is done with a client whose TLS session does not come about.
-    fn refused(&self, running: &Arc<Running>) -> Refused {
-        let (running, name) = (Arc::clone(running), self.config.name.clone());
+    fn refused(&self, node: &Arc<Node>) -> Refused {
+        let (node, name) = (Arc::clone(node), self.config.name.clone());
         Arc::new(move |peer: SocketAddr, error: Option<&HandshakeError>| {
-            running.node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain_text" });
+            node.registry.refuse(&name, if error.is_some() { "tls" } else { "plain_text" });
             let text = error
                 .map_or_else(|| "clear text where TLS is required".to_owned(), ToString::to_string);
             crate::log_limited!(

@@ -10,130 +10,16 @@ use skupper_proto::amqp::Value;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::RouterStatus;
 
-use super::running::{Live, Owner, Running};
+use super::figures::number;
+use super::running::Running;
 use crate::agent::{By, Page, Record};
 use crate::core::Address;
 use crate::http::metrics::{Memory, Pool};
 use crate::log::{self, Module};
-use crate::node::{AutoLinkPhase, ConnectionRecord, ConnectionRole, LinkRecord, Protocol, STUCK};
+use crate::node::{ConnectionRecord, LinkRecord, Protocol, STUCK};
 use crate::policy::VhostCounts;
 use crate::schema::{EntityKind, Mode};
-
-/// An entity that is created, with what runs for it.
-pub(super) fn entity(running: &Running, live: &Live) -> Record {
-    let mut record = Record::of(&live.entity);
-    match &live.owner {
-        Owner::Connector(link) => {
-            let config = link.config();
-            let report = link.report();
-            let (status, message) = match (&report.trouble, report.known.opened) {
-                (_, true) => ("SUCCESS", opened(running, &config.name)),
-                (Some(trouble), false) => (
-                    "CONNECTING",
-                    format!("Connection to {} failed: {trouble}", config.host_port()),
-                ),
-                (None, false) => ("CONNECTING", String::new()),
-            };
-            record.put("failoverUrls", link.failover_urls());
-            record.put("connectionStatus", status);
-            record.put("connectionMsg", message);
-        }
-        Owner::TcpListener(listener) => {
-            counts(&mut record, listener.stats());
-            record.put("operStatus", if listener.is_listening() { "up" } else { "down" });
-            record.put(
-                "connectionMsg",
-                listener.status().error().map(|(_, text)| text).unwrap_or_default(),
-            );
-        }
-        Owner::TcpConnector(connector) => counts(&mut record, connector.stats()),
-        Owner::ListenerAddress(_, address) => {
-            record.put("connectionsOpened", number(address.connections_opened()))
-        }
-        Owner::AutoLink(link) => {
-            let (status, id) = match link.phase() {
-                None => ("inactive", None),
-                Some(AutoLinkPhase::Failed) => ("failed", None),
-                Some(AutoLinkPhase::Attaching) => ("attaching", None),
-                Some(AutoLinkPhase::Active(id)) => ("active", Some(id)),
-            };
-            record.put("operStatus", status);
-            if let Some(id) = id {
-                record.put("linkRef", id.to_string());
-            }
-            if let Some(error) = link.last_error() {
-                record.put("lastError", error);
-            }
-        }
-        _ => {}
-    }
-    match record.kind {
-        EntityKind::Router => {
-            record.put("hostName", host_name());
-            record.put("defaultDistribution", running.default_distribution().as_str());
-        }
-        EntityKind::ConfigAddress if record.get("priority").is_none() => record.put("priority", -1),
-        EntityKind::Policy => policy(running, &mut record),
-        _ => {}
-    }
-    record
-}
-
-/// What C routers say of a connector's connection.
-fn opened(running: &Running, connector: &str) -> String {
-    let records = running.node.registry.connections();
-    let control = |record: &&Arc<ConnectionRecord>| {
-        record.outgoing
-            && *record.entity == *connector
-            && record.protocol() == Protocol::Amqp
-            && record.role != ConnectionRole::InterRouterData
-    };
-    let Some(record) = records.iter().find(control) else { return String::new() };
-    format!(
-        "[C{}] Connection Opened: dir=out host={} encrypted={} auth={} user={} container_id={}",
-        record.id,
-        record.host,
-        record.tls.as_ref().map_or("no", |tls| tls.protocol),
-        record.peer.sasl.unwrap_or("no"),
-        record.peer.user.as_deref().unwrap_or("(null)"),
-        record.container.as_deref().unwrap_or_default()
-    )
-}
-
-fn counts(record: &mut Record, stats: &crate::tcp::Stats) {
-    let (opened, open) = stats.connections();
-    let (octets_in, octets_out) = stats.octets();
-    record.put("connectionsOpened", number(opened));
-    record.put("connectionsClosed", number(opened.saturating_sub(open)));
-    record.put("bytesIn", number(octets_in));
-    record.put("bytesOut", number(octets_out));
-}
-
-/// A count as C routers' agents write it.
-fn number(count: u64) -> Value {
-    i64::try_from(count).map_or(Value::Ulong(count), |count| {
-        i32::try_from(count).map_or(Value::Long(count), Value::Int)
-    })
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn policy(running: &Running, record: &mut Record) {
-    let counts = running.node.access.policy.counts();
-    let (processed, denied) = counts.connections();
-    for (name, count) in [
-        ("connectionsProcessed", processed),
-        ("connectionsDenied", denied),
-        ("connectionsCurrent", counts.current()),
-        ("linksDenied", counts.links_denied()),
-        ("maxMessageSizeDenied", counts.oversize()),
-        ("totalDenials", counts.total()),
-    ] {
-        record.put(name, number(count));
-    }
-}
+use crate::tcp::TcpListener;
 
 /// What was counted for each vhost.
 pub(super) fn vhost_stats(running: &Running, kind: EntityKind) -> Vec<Record> {
@@ -189,7 +75,7 @@ pub(super) fn connection(running: &Running, kind: EntityKind, record: &Connectio
     let tls = record.tls.as_deref();
     let since = record.octets.since_delivery(now).filter(|_| amqp);
     let listened = (!amqp && !record.outgoing).then(|| {
-        let listeners = running.tcp_listeners();
+        let listeners = running.all_of::<TcpListener>();
         listeners
             .iter()
             .find(|listener| *listener.config().name == *record.entity)

@@ -10,6 +10,7 @@ use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::Error;
 use skupper_proto::topology::{self, LinkProblem};
 
+use super::http_port::HttpPort;
 use super::running::Running;
 use crate::admin::model::{
     Address, Connection, Direction, Link, LinkState, Notice, Peer, Router, Service,
@@ -25,6 +26,7 @@ use crate::net::{AmqpListener, Known, LinkTrouble, SiteLink};
 use crate::node::{ConnectionRecord, ConnectionRole, Protocol, Stage};
 use crate::schema::Role;
 use crate::socket::{AttemptError, DialError};
+use crate::tcp::{TcpConnector, TcpListener};
 use crate::tls::SessionInfo;
 
 /// A peer's release before this one carries services in another way.
@@ -179,9 +181,9 @@ impl Running {
     /// connection. The links that carry streams between routers come and go with the streams,
     /// and are known to their connections alone.
     pub(super) fn links_attached(&self, records: &[Arc<ConnectionRecord>]) -> u64 {
-        let outgoing = self.site_links().into_iter().map(|link| link.report().known);
+        let outgoing = self.all_of::<SiteLink>().into_iter().map(|link| link.report().known);
         let incoming = self
-            .listeners()
+            .all_of::<AmqpListener>()
             .into_iter()
             .flat_map(|listener| listener.connections())
             .map(|(_, standing)| standing.get());
@@ -218,7 +220,7 @@ impl Source for Running {
         let configured = links.iter().filter(|link| link.direction == Direction::Out);
         let mut warnings: Vec<_> =
             self.warnings.iter().map(|text| notice(self.started, text.clone())).collect();
-        let (listeners, http) = (self.listeners(), self.http_ports());
+        let (listeners, http) = (self.all_of::<AmqpListener>(), self.all_of::<HttpPort>());
         let ports = listeners
             .iter()
             .map(|listener| (listener.config().name.as_str(), listener.status().error()));
@@ -228,7 +230,7 @@ impl Source for Running {
                 error.map(|(since, error)| notice(since, format!("listener {name}: {error}"))),
             );
         }
-        for listener in self.tcp_listeners() {
+        for listener in self.all_of::<TcpListener>() {
             let name = &listener.config().name;
             warnings.extend(
                 listener
@@ -267,10 +269,15 @@ impl Source for Running {
 
     fn links(&self) -> Vec<Link> {
         let records = self.node.registry.connections();
-        let mut links: Vec<_> =
-            self.site_links().iter().map(|link| self.outgoing_link(link, &records)).collect();
+        let mut links: Vec<_> = self
+            .all_of::<SiteLink>()
+            .iter()
+            .map(|link| self.outgoing_link(link, &records))
+            .collect();
         links.extend(
-            self.listeners().iter().flat_map(|listener| self.incoming_links(listener, &records)),
+            self.all_of::<AmqpListener>()
+                .iter()
+                .flat_map(|listener| self.incoming_links(listener, &records)),
         );
         links
     }
@@ -304,7 +311,7 @@ impl Source for Running {
             service.protocol = "tcp".to_owned();
             service.routers = routers;
         }
-        for listener in self.tcp_listeners() {
+        for listener in self.all_of::<TcpListener>() {
             let config = listener.config();
             let (total, open) = listener.stats().connections();
             let (octets_in, octets_out) = listener.stats().octets();
@@ -327,7 +334,7 @@ impl Source for Running {
                 });
             }
         }
-        for connector in self.tcp_connectors() {
+        for connector in self.all_of::<TcpConnector>() {
             let config = connector.config();
             let service = services.entry(config.address.clone()).or_default();
             service.address = config.address.clone();
@@ -459,13 +466,13 @@ impl HttpSource for Running {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let mut services = Vec::new();
-        for listener in self.tcp_listeners() {
+        for listener in self.all_of::<TcpListener>() {
             // One that has several addresses counts by its own name.
             let config = listener.config();
             let address = config.address.clone().unwrap_or_else(|| config.name.clone());
             services.push(service_metrics(address, Side::Listener, listener.stats()));
         }
-        for connector in self.tcp_connectors() {
+        for connector in self.all_of::<TcpConnector>() {
             services.push(service_metrics(
                 connector.config().address.clone(),
                 Side::Connector,

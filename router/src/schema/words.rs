@@ -85,6 +85,11 @@ impl Role {
         matches!(self, Self::InterRouter | Self::Edge | Self::InterEdge | Self::InterNetwork)
     }
 
+    /// Whether the router serves connections of this role.
+    pub const fn is_served(self) -> bool {
+        !matches!(self, Self::InterNetwork)
+    }
+
     /// Whether the AMQP open of such a connection may have properties of the operator's choice.
     pub const fn takes_open_properties(self) -> bool {
         !matches!(self, Self::InterRouter | Self::Edge)

@@ -97,6 +97,11 @@ impl Listener {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Whether `saslMechanisms` names this one.
+    pub fn offers(&self, mechanism: SaslMechanism) -> bool {
+        self.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(mechanism))
+    }
+
     /// Whether clear text is refused: TLS is demanded, or an identity where there is TLS to show
     /// one by.
     pub const fn refuses_clear_text(&self) -> bool {
@@ -106,11 +111,8 @@ impl Listener {
     /// Whether TLS clients are asked for a certificate: where the identity may come from it, or
     /// must, for want of a password.
     pub fn asks_for_certificate(&self) -> bool {
-        let named = |mechanism| {
-            self.sasl_mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(mechanism))
-        };
-        let demanded = self.authenticate_peer && !named(SaslMechanism::Plain);
-        self.ssl_profile.is_some() && (demanded || named(SaslMechanism::External))
+        let demanded = self.authenticate_peer && !self.offers(SaslMechanism::Plain);
+        self.ssl_profile.is_some() && (demanded || self.offers(SaslMechanism::External))
     }
 }
 

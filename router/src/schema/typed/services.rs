@@ -25,6 +25,11 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
+    /// Whether listenerAddress entities give its addresses.
+    pub fn has_several_addresses(&self) -> bool {
+        self.strategy != MultiAddressStrategy::None
+    }
+
     /// Host and port as configured.
     pub fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
