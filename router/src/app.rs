@@ -10,6 +10,8 @@ mod figures;
 mod flow;
 mod footprint;
 mod http_port;
+mod metrics;
+mod notices;
 mod plan;
 mod planning;
 mod policy;
@@ -378,7 +380,7 @@ async fn keep_time(node: Arc<Node>) {
         })
         .await;
         for notice in node.core.take_notices() {
-            source::log_notice(&notice);
+            notices::write(&notice);
         }
         let mut sleep = std::pin::pin!(tokio::time::sleep(Duration::from_secs(60)));
         if let Some(deadline) = deadline {

@@ -8,7 +8,7 @@ use skupper_proto::management::{Request, Status, property};
 
 use super::columns::columns;
 use super::directory::{By, ConnectionChange, Directory, Record, Refusal};
-use super::handle::{Outcome, cut, kind, tell};
+use super::outcome::{Outcome, cut, kind, tell};
 use super::{describe, value};
 use crate::schema::typed::{
     AddressMatch, AddressProblem, AutoLinkProblem, auto_link_comes_in, reserved_property,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, property};
 
-use super::Record;
+use super::directory::Record;
 use crate::schema::{EntityKind, Operation, quote};
 
 /// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.

@@ -5,13 +5,11 @@ use skupper_proto::management::{Request, Response, Status, property};
 
 use super::columns::{columns, stands_apart};
 use super::directory::{By, Directory, Record, Refusal, Requester};
+use super::outcome::{Outcome, answer, cut, itself, kind, tell};
 use super::query::Query;
 use super::{change, describe, query, schema as types};
 use crate::log;
 use crate::schema::{EntityKind, ManagementAccess, Operation, quote};
-
-/// What an operation gives.
-pub(super) type Outcome = Result<(Status, Value), Refusal>;
 
 /// A request that is being carried out.
 pub struct Work<'a, D> {
@@ -97,15 +95,6 @@ impl<D: Directory> Work<'_, D> {
             describe::request(request)
         );
         Some(answer(request, response))
-    }
-}
-
-/// Addresses a response to who sent the request.
-pub(super) fn answer(request: &Request, response: Response) -> Response {
-    Response {
-        to: request.reply_to.clone(),
-        correlation_id: request.correlation_id.clone(),
-        ..response
     }
 }
 
@@ -269,20 +258,6 @@ fn one(
         .ok_or_else(|| Refusal::plain(Status::NOT_FOUND))
 }
 
-/// The entity type of this name, short or long.
-pub(super) fn kind(name: &str) -> Result<EntityKind, Refusal> {
-    EntityKind::named(name)
-        .ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
-}
-
-/// The management node as an entity of itself.
-pub(super) fn itself() -> Record {
-    Record::new(EntityKind::Management)
-        .with("identity", "self")
-        .with("name", "self")
-        .with("type", EntityKind::Management.long_name())
-}
-
 fn not_implemented(word: &str, kind: EntityKind) -> Refusal {
     let text = format!(
         "Operation {} not implemented for '{}' {}",
@@ -364,28 +339,6 @@ fn find(
 fn mismatch(kind: EntityKind, requested: EntityKind) -> Refusal {
     let (kind, requested) = (kind.long_name(), requested.long_name());
     Refusal::bad(format!("Entity type '{kind}' does not extend requested type '{requested}'"))
-}
-
-/// Text of a request, fit for one line.
-pub(super) fn cut(text: &str) -> String {
-    let quoted = quote(text);
-    quoted.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&quoted).to_owned()
-}
-
-/// The body of a response that tells an entity: all columns of types that have columns, else the
-/// attributes that have a value.
-pub(super) fn tell(record: &Record) -> Value {
-    Value::Map(match columns(record.kind) {
-        Some(columns) => columns
-            .iter()
-            .map(|name| (Value::string(*name), record.get(name).cloned().unwrap_or_default()))
-            .collect(),
-        None => record
-            .attributes
-            .iter()
-            .map(|(name, value)| (Value::string(*name), value.clone()))
-            .collect(),
-    })
 }
 
 /// The application properties of a request.

@@ -16,6 +16,7 @@ mod describe;
 mod directory;
 mod handle;
 mod lanes;
+mod outcome;
 mod query;
 mod schema;
 mod service;

@@ -6,8 +6,8 @@ use skupper_proto::amqp::Value;
 use skupper_proto::management::{MAX_RESPONSE, Request, Status, Table, property};
 
 use super::columns::{columns, stands_apart};
-use super::directory::{Directory, Entities, Page, Record, Refusal};
-use super::handle::{Outcome, itself, kind};
+use super::directory::{Directory, Entities, LogLine, Page, Record, Refusal};
+use super::outcome::{Outcome, itself, kind};
 use super::{describe, value};
 use crate::schema::{Attribute, EntityKind};
 
@@ -231,7 +231,7 @@ pub(super) fn log(directory: &impl Directory, request: &Request) -> Outcome {
         (_, Some(limit)) => usize::try_from(limit).ok().filter(|limit| *limit > 0),
         (Some(_), None) => return Err(Refusal::bad("The limit is no integer")),
     };
-    let row = |line: super::LogLine| {
+    let row = |line: LogLine| {
         let source = |value: Option<Value>| value.unwrap_or_default();
         Value::List(vec![
             Value::string(line.module),

@@ -5,7 +5,7 @@ use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Status, property};
 
 use super::directory::Refusal;
-use super::handle::{Outcome, kind};
+use super::outcome::{Outcome, kind};
 use super::value;
 use crate::schema::{EntityKind, Fixed, Kind, Operation, PREFIX};
 

@@ -16,8 +16,9 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::directory::{Directory, Requester};
-use super::handle::{answer, begin};
+use super::handle::begin;
 use super::lanes::{Full, Lanes, Place};
+use super::outcome::answer;
 use crate::core::{Delivery, Ended, Endpoint, Notify};
 use crate::log;
 use crate::schema::ManagementAccess;
