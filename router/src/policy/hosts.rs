@@ -63,11 +63,10 @@ fn address(item: &str) -> Result<IpAddr, String> {
     }
     let found =
         (item, 0).to_socket_addrs().map_err(|error| format!("'{item}' is no host: {error}"))?;
-    let mut found: Vec<_> = found.map(|found| found.ip().to_canonical()).collect();
-    found.dedup();
-    match found[..] {
-        [only] => Ok(only),
-        [] => Err(format!("'{item}' has no address")),
-        _ => Err(format!("'{item}' has several addresses; give those that are meant")),
+    let mut found = found.map(|found| found.ip().to_canonical());
+    let Some(address) = found.next() else { return Err(format!("'{item}' has no address")) };
+    if found.any(|other| other != address) {
+        return Err(format!("'{item}' has several addresses; give those that are meant"));
     }
+    Ok(address)
 }

@@ -122,7 +122,14 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
         user: &str,
         now: Instant,
     ) -> Result<(Ticket, Option<Ticket>), TooMany> {
-        self.make_room();
+        let is_full = self.waiting >= ALL_WAITING;
+        if !self.sources.contains_key(&source) {
+            // Refused here, a new source leaves no record and displaces none.
+            if is_full {
+                return Err(TooMany);
+            }
+            self.make_room();
+        }
         let ticket = self.tickets;
         let record = self.sources.entry(source).or_default();
         let mut turned_away = None;
@@ -135,7 +142,7 @@ impl<S: Copy + Eq + Hash + Ord> Turns<S> {
                 .rposition(|(_, waiting)| **waiting == *crowd)
                 .filter(|_| most > mine + 1);
             turned_away = Some(last.and_then(|at| record.waiting.remove(at)).ok_or(TooMany)?.0);
-        } else if self.waiting >= ALL_WAITING {
+        } else if is_full {
             return Err(TooMany);
         } else {
             self.waiting += 1;

@@ -156,6 +156,19 @@ fn a_bounded_number_of_sources_is_remembered() {
     assert!(!turns.sources.contains_key(&0) && turns.sources.contains_key(&(2 * SOURCES - 1)));
 }
 
+#[test]
+fn a_source_that_is_refused_at_once_leaves_no_record() {
+    let mut turns = Turns::new(1);
+    for source in 0..ALL_WAITING {
+        turns.ask(source, "alice", Instant::ZERO).expect("it may wait");
+    }
+    assert_eq!(turns.ask(ALL_WAITING, "alice", Instant::ZERO), Err(TooMany));
+    assert!(!turns.sources.contains_key(&ALL_WAITING) && turns.sources.len() == ALL_WAITING);
+    // A source on record waits no more either, and keeps its record.
+    assert_eq!(turns.ask(0, "alice", Instant::ZERO), Err(TooMany));
+    assert!(turns.sources.contains_key(&0));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u32, u8),
