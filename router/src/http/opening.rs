@@ -85,7 +85,9 @@ pub fn answer(octets: &[u8], origins: Origins) -> Vec<u8> {
         };
         tokio::select! {
             answer = client => answer,
-            _ = serve_on(Once(Mutex::new(Some(far))), options, Arc::new(Nothing)) => Vec::new(),
+            never = serve_on(Once(Mutex::new(Some(far))), options, Arc::new(Nothing)) => {
+                match never {}
+            }
         }
     })
 }

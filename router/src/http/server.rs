@@ -4,6 +4,7 @@
 //! Names, bodies and headers are those of the C router, so that its probes and dashboards work
 //! unchanged.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
@@ -89,28 +90,25 @@ pub async fn serve(
     listener: TcpListener,
     options: Options,
     source: Arc<dyn HttpSource>,
-) -> io::Result<()> {
+) -> io::Result<Infallible> {
     listener.set_nonblocking(true)?;
-    serve_on(tokio::net::TcpListener::from_std(listener)?, options, source).await
+    Ok(serve_on(tokio::net::TcpListener::from_std(listener)?, options, source).await)
 }
 
 /// Serves any source of connections, such as a [`Secured`](super::tls::Secured) listener, as
-/// [`serve`] does.
-///
-/// # Errors
-/// None so far. Only a drop ends it.
+/// [`serve`] does. Only a drop ends it.
 pub async fn serve_on<L: Accept>(
     listener: L,
     options: Options,
     source: Arc<dyn HttpSource>,
-) -> io::Result<()> {
+) -> Infallible {
     let mut limits = options.limits;
     if options.files.is_some() {
         limits.whole = limits.whole.max(FILE_DEADLINE);
     }
     let neighbors = Arc::clone(&options.neighbors);
     let port = Port { options, source, aside: Aside::default() };
-    match connections::run_beside(listener, limits, neighbors, port).await {}
+    connections::run_beside(listener, limits, neighbors, port).await
 }
 
 struct Port {
