@@ -270,14 +270,14 @@ impl fmt::Display for Reason {
                     f,
                     "the peer's certificate ({subject}) expired on {}: it must be renewed at the other site; if it is not \
                      expired there, check this host's clock",
-                    Day(*on)
+                    UtcMinute(*on)
                 )
             }
             Self::CertificateNotYetValid { subject, from } => {
                 write!(
                     f,
                     "the peer's certificate ({subject}) is valid only from {}: check the clocks of both hosts",
-                    Day(*from)
+                    UtcMinute(*from)
                 )
             }
             Self::UnknownAuthority { subject, issuer } => {
@@ -396,9 +396,9 @@ fn alert_advice(alert: &str) -> &'static str {
 }
 
 /// An instant to the minute, in UTC, for an operator may sit in another time zone than the router.
-struct Day(Timestamp);
+struct UtcMinute(Timestamp);
 
-impl fmt::Display for Day {
+impl fmt::Display for UtcMinute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} UTC", self.0.strftime("%Y-%m-%d %H:%M"))
     }

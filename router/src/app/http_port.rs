@@ -14,7 +14,7 @@ use crate::log;
 use crate::net::AmqpListener;
 use crate::node::{HANDSHAKE, Node, Port, PortStatus, Stop, Stopping};
 use crate::schema::typed::Listener;
-use crate::socket::{Family, Kind};
+use crate::socket::{Family, SocketUse};
 use crate::tls::{Acceptor, HandshakeError};
 use crate::websocket::{Origins, WebSocket};
 
@@ -80,7 +80,7 @@ impl HttpPort {
             port: self.config.port.number,
             family: Family::Any,
             backlog: 128,
-            kind: Kind::Http,
+            used_for: SocketUse::Http,
         };
         let opened = tokio::select! {
             opened = port.open(&node, &self.status) => opened,

@@ -22,7 +22,7 @@ use tokio::time::{Instant as Deadline, sleep_until, timeout_at};
 use super::error::{ClientError, Doing};
 use super::options::Options;
 use crate::clock::Clock;
-use crate::socket::{DialOptions, Kind, Resolver, dial};
+use crate::socket::{DialOptions, Resolver, SocketUse, dial};
 use crate::tls::{HandshakeError, Session, SessionError};
 
 /// Bytes read from the socket at once.
@@ -90,7 +90,7 @@ impl Connection {
             lookup: spare,
             attempt: spare,
             total: spare,
-            ..DialOptions::new(Kind::Amqp)
+            ..DialOptions::new(SocketUse::Amqp)
         };
         let resolver = Resolver::system();
         let dialing =

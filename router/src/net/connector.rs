@@ -24,7 +24,7 @@ use crate::schema::typed::Connector;
 use crate::schema::{
     ManagementAccess, Password, PasswordError, Role, SaslMechanism, StripAnnotations,
 };
-use crate::socket::{self, Descriptor, DialError, DialOptions, Kind as SocketKind, Purpose};
+use crate::socket::{self, Descriptor, DialError, DialOptions, Purpose, SocketUse};
 use crate::tls::{self, HandshakeError, Session, SessionError};
 
 /// The pause after the first failure; it doubles with each further one.
@@ -435,7 +435,7 @@ impl SiteLink {
         let descriptor = Descriptor::claim(Purpose::Router)
             .ok_or_else(|| LinkTrouble::Lost(socket::NO_DESCRIPTOR.to_owned()))?;
         let family = super::family(config.family);
-        let options = DialOptions { family, ..DialOptions::new(SocketKind::Amqp) };
+        let options = DialOptions { family, ..DialOptions::new(SocketUse::Amqp) };
         let socket = socket::dial(&node.resolver, &target.host, target.port, &options)
             .await
             .map_err(|error| LinkTrouble::Dial(Arc::new(error)))?;

@@ -23,7 +23,7 @@ use super::wire::Wire;
 use crate::node::{HANDSHAKE, Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
 use crate::schema::{Role, SaslMechanism, StripAnnotations};
-use crate::socket::{self, Descriptor, Kind as SocketKind, Phase, Place, Places, Purpose, Source};
+use crate::socket::{self, Descriptor, Phase, Place, Places, Purpose, SocketUse, Source};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::websocket::WebSocket;
 use crate::{log, log_limited};
@@ -122,7 +122,7 @@ impl AmqpListener {
                         .unwrap_or_default() =>
                 {
                     client.place.advance(Phase::Opening);
-                    socket::configure(&socket, SocketKind::Amqp);
+                    socket::configure(&socket, SocketUse::Amqp);
                     listener.welcome(shard, socket, websocket.into(), client).await;
                 }
                 Ok(_) => listener.refuse(&shard, peer, "busy", NO_PLACE),
@@ -166,7 +166,7 @@ impl AmqpListener {
         let family = super::family(self.config.family);
         let entity = Arc::from(format!("listener {}", self.name));
         let (host, port) = (self.config.host.clone(), self.config.port.number);
-        let port = Port { entity, host, port, family, backlog: BACKLOG, kind: SocketKind::Amqp };
+        let port = Port { entity, host, port, family, backlog: BACKLOG, used_for: SocketUse::Amqp };
         let opened = tokio::select! {
             opened = port.open(&node, &self.status) => opened,
             () = stopping.asked() => None,

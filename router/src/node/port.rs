@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{Node, Stage, reached};
 use crate::lock::Mutex;
-use crate::socket::{self, Family, Kind};
+use crate::socket::{self, Family, SocketUse};
 use crate::{log, log_limited};
 
 /// How often a port that is held by another process is tried again.
@@ -29,7 +29,7 @@ pub struct Port {
     /// Connections that may wait to be accepted.
     pub backlog: u32,
     /// What they are for.
-    pub kind: Kind,
+    pub used_for: SocketUse,
 }
 
 /// How a port stands.
@@ -99,7 +99,7 @@ impl Port {
                 self.port,
                 self.family,
                 self.backlog,
-                self.kind,
+                self.used_for,
             )
             .await;
             let error = match opened

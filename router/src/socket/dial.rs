@@ -9,14 +9,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::options::{Kind, configure};
+use super::options::{SocketUse, configure};
 use super::resolve::{Family, ResolveError, Resolver};
 
 /// The options of a dial.
 #[derive(Clone, Copy, Debug)]
 pub struct DialOptions {
     /// The use of the socket.
-    pub kind: Kind,
+    pub used_for: SocketUse,
     /// The addresses of a name to try.
     pub family: Family,
     /// Deadline of the name look-up.
@@ -30,9 +30,9 @@ pub struct DialOptions {
 
 impl DialOptions {
     /// Returns the usual deadlines: 5 s for the name, 5 s for an address, 20 s for all addresses.
-    pub const fn new(kind: Kind) -> Self {
+    pub const fn new(used_for: SocketUse) -> Self {
         Self {
-            kind,
+            used_for,
             family: Family::Any,
             lookup: Duration::from_secs(5),
             attempt: Duration::from_secs(5),
@@ -157,7 +157,7 @@ pub async fn dial(
             attempts.push((address, AttemptError::NotTried));
             continue;
         }
-        match attempt(address, options.kind, options.attempt, end).await {
+        match attempt(address, options.used_for, options.attempt, end).await {
             Ok(stream) => return Ok(stream),
             Err(error) => attempts.push((address, error)),
         }
@@ -171,15 +171,15 @@ pub async fn dial(
 /// The reason why the address could not be reached.
 pub async fn dial_address(
     address: SocketAddr,
-    kind: Kind,
+    used_for: SocketUse,
     deadline: Duration,
 ) -> Result<TcpStream, AttemptError> {
-    attempt(address, kind, deadline, Instant::now() + deadline).await
+    attempt(address, used_for, deadline, Instant::now() + deadline).await
 }
 
 async fn attempt(
     address: SocketAddr,
-    kind: Kind,
+    used_for: SocketUse,
     deadline: Duration,
     end: Instant,
 ) -> Result<TcpStream, AttemptError> {
@@ -190,7 +190,7 @@ async fn attempt(
             Type::STREAM.nonblocking().cloexec(),
             Some(Protocol::TCP),
         )?;
-        configure(&socket, kind);
+        configure(&socket, used_for);
         TcpSocket::from_std_stream(socket.into()).connect(address).await
     };
     match timeout_at(end.min(start + deadline), connect).await {

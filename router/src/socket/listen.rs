@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::options::{Kind, configure};
+use super::options::{SocketUse, configure};
 use super::resolve::{Family, ResolveError, Resolver};
 
 /// Most connections that a drain takes. No accept queue is longer (`net.core.somaxconn` since Linux
@@ -84,9 +84,10 @@ impl ListenError {
 ///   would mislead.
 /// * With port 0 the kernel chooses the port, and all sockets share it.
 ///
-/// The sockets are non-blocking and have the options of `kind`. Accepted connections inherit these,
-/// which saves five system calls each. `SO_REUSEADDR` is set, so that a restart does not wait for
-/// old connections. `SO_REUSEPORT` is not, for two processes could then share a port unnoticed.
+/// The sockets are non-blocking and have the options of `used_for`. Accepted connections inherit
+/// these, which saves five system calls each. `SO_REUSEADDR` is set, so that a restart does not
+/// wait for old connections. `SO_REUSEPORT` is not, for two processes could then share a port
+/// unnoticed.
 ///
 /// # Errors
 /// The host has no address, or a socket could not be opened. No socket stays open then.
@@ -96,16 +97,16 @@ pub async fn listen(
     port: u16,
     family: Family,
     backlog: u32,
-    kind: Kind,
+    used_for: SocketUse,
 ) -> Result<Vec<TcpListener>, ListenError> {
     if host.is_empty() {
         let any4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
         let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
         let listener = match family {
-            Family::V4 => listen_address(any4, backlog, true, kind),
-            Family::V6 => listen_address(any6, backlog, true, kind),
-            Family::Any => match listen_address(any6, backlog, false, kind) {
-                Err(error) if error.is_absent() => listen_address(any4, backlog, true, kind),
+            Family::V4 => listen_address(any4, backlog, true, used_for),
+            Family::V6 => listen_address(any6, backlog, true, used_for),
+            Family::Any => match listen_address(any6, backlog, false, used_for) {
+                Err(error) if error.is_absent() => listen_address(any4, backlog, true, used_for),
                 result => result,
             },
         }?;
@@ -116,7 +117,7 @@ pub async fn listen(
     let mut port = port;
     let mut absent = None;
     for &ip in addresses.iter() {
-        match listen_address(SocketAddr::new(ip, port), backlog, true, kind) {
+        match listen_address(SocketAddr::new(ip, port), backlog, true, used_for) {
             Ok(listener) => {
                 if port == 0 {
                     port = listener
@@ -145,7 +146,7 @@ pub fn listen_address(
     address: SocketAddr,
     backlog: u32,
     v6only: bool,
-    kind: Kind,
+    used_for: SocketUse,
 ) -> Result<TcpListener, ListenError> {
     let open = || -> io::Result<TcpListener> {
         let socket = Socket::new(
@@ -157,7 +158,7 @@ pub fn listen_address(
             socket.set_only_v6(v6only)?;
         }
         socket.set_reuse_address(true)?;
-        configure(&socket, kind);
+        configure(&socket, used_for);
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(socket.into())

@@ -27,7 +27,7 @@ pub use limits::raise_descriptor_limit;
 pub use listen::{
     AcceptFailure, ListenError, accept_failure, drain_accept, listen, listen_address,
 };
-pub use options::{Kind, configure, end_cleanly, finish, reset};
+pub use options::{SocketUse, configure, end_cleanly, finish, reset};
 pub use places::{Neighbors, Phase, Place, Places};
 pub use read::read;
 pub use resolve::{Family, ResolveError, ResolveFailure, Resolver, service_port};

@@ -27,7 +27,7 @@ const SERVICE_NOTSENT_LOWAT: u32 = 128 * 1024;
 
 /// The use of a socket, which decides its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum SocketUse {
     /// Carries AMQP to other routers and to AMQP clients. Both ends always read. So data that stays
     /// unacknowledged for 30 s, or a receive window that stays closed as long, means a lost peer.
     Amqp,
@@ -46,7 +46,7 @@ pub enum Kind {
 ///
 /// Skips an option that the kernel does not know. Each option improves the socket, but it works
 /// without any of them.
-pub fn configure<'s, S>(socket: &'s S, kind: Kind)
+pub fn configure<'s, S>(socket: &'s S, used_for: SocketUse)
 where
     SockRef<'s>: From<&'s S>,
 {
@@ -57,16 +57,16 @@ where
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_COUNT);
     let _ = socket.set_tcp_keepalive(&keepalive);
-    match kind {
-        Kind::Amqp => {
+    match used_for {
+        SocketUse::Amqp => {
             let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
             let _ = socket.set_tcp_notsent_lowat(NOTSENT_LOWAT);
         }
-        Kind::Service => {
+        SocketUse::Service => {
             let _ = socket.set_linger(Some(Duration::ZERO));
             let _ = socket.set_tcp_notsent_lowat(SERVICE_NOTSENT_LOWAT);
         }
-        Kind::Http => {}
+        SocketUse::Http => {}
     }
 }
 
@@ -82,8 +82,8 @@ pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Makes the close of a [`Kind::Service`] socket clean: the kernel delivers the bytes that wait,
-/// then FIN. Call it once both streams are complete, directly before the close. If it fails, the
+/// Makes the close of a [`SocketUse::Service`] socket clean: the kernel delivers the bytes that
+/// wait, then FIN. Call it once both streams are complete, directly before the close. If it fails, the
 /// close sends RST.
 pub fn end_cleanly(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(None);

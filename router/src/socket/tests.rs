@@ -15,12 +15,12 @@ fn resolver() -> Resolver {
 }
 
 fn loopback() -> TcpListener {
-    listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, Kind::Service).unwrap()
+    listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, SocketUse::Service).unwrap()
 }
 
 #[tokio::test]
 async fn an_empty_host_takes_both_families() {
-    let listeners = listen(&resolver(), "", 0, Family::Any, 16, Kind::Service).await.unwrap();
+    let listeners = listen(&resolver(), "", 0, Family::Any, 16, SocketUse::Service).await.unwrap();
     let [listener] = &listeners[..] else { panic!("{listeners:?}") };
     let port = listener.local_addr().unwrap().port();
     let listener = tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
@@ -36,11 +36,11 @@ async fn an_empty_host_takes_both_families() {
 #[tokio::test]
 async fn localhost_is_listened_on_in_both_families_at_one_port() {
     let listeners =
-        listen(&resolver(), "localhost", 0, Family::Any, 16, Kind::Service).await.unwrap();
+        listen(&resolver(), "localhost", 0, Family::Any, 16, SocketUse::Service).await.unwrap();
     let ports: Vec<u16> =
         listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
     assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
-    let v4 = listen(&resolver(), "localhost", 0, Family::V4, 16, Kind::Service).await.unwrap();
+    let v4 = listen(&resolver(), "localhost", 0, Family::V4, 16, SocketUse::Service).await.unwrap();
     assert!(v4.len() == 1 && v4[0].local_addr().unwrap().is_ipv4());
 }
 
@@ -48,8 +48,9 @@ async fn localhost_is_listened_on_in_both_families_at_one_port() {
 async fn a_port_in_use_is_an_error_that_says_so() {
     let first = loopback();
     let port = first.local_addr().unwrap().port();
-    let error =
-        listen(&resolver(), "127.0.0.1", port, Family::Any, 16, Kind::Service).await.unwrap_err();
+    let error = listen(&resolver(), "127.0.0.1", port, Family::Any, 16, SocketUse::Service)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ListenError::InUse { .. }), "{error}");
     assert!(
         error
@@ -58,10 +59,11 @@ async fn a_port_in_use_is_an_error_that_says_so() {
         "{error}"
     );
     let error =
-        listen(&resolver(), "192.0.2.1", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
+        listen(&resolver(), "192.0.2.1", 0, Family::Any, 16, SocketUse::Service).await.unwrap_err();
     assert!(matches!(error, ListenError::NotLocal { .. }), "{error}");
-    let error =
-        listen(&resolver(), "no-such-host", 0, Family::Any, 16, Kind::Service).await.unwrap_err();
+    let error = listen(&resolver(), "no-such-host", 0, Family::Any, 16, SocketUse::Service)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ListenError::Name(_)), "{error}");
 }
 
@@ -75,7 +77,7 @@ async fn a_port_can_be_listened_on_again_at_once() {
     // The listening side closes first and goes to TIME_WAIT.
     drop(accepted);
     drop(listener);
-    listen_address(address, 16, true, Kind::Service).unwrap();
+    listen_address(address, 16, true, SocketUse::Service).unwrap();
     drop(client);
 }
 
@@ -108,7 +110,7 @@ async fn dials_every_address_in_order() {
     )
     .unwrap();
     let resolver = Resolver::with_files(&hosts, Path::new("/nonexistent"), 1);
-    let options = DialOptions::new(Kind::Service);
+    let options = DialOptions::new(SocketUse::Service);
     let stream = dial(&resolver, "backend", port, &options).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
 
@@ -131,13 +133,14 @@ async fn dials_every_address_in_order() {
 #[tokio::test]
 async fn an_attempt_ends_at_its_deadline() {
     // A listener with a full queue answers no further SYN.
-    let listener = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 0, true, Kind::Service).unwrap();
+    let listener =
+        listen_address((Ipv4Addr::LOCALHOST, 0).into(), 0, true, SocketUse::Service).unwrap();
     let address = listener.local_addr().unwrap();
     let deadline = Duration::from_millis(100);
     let mut held = Vec::new();
     let error = loop {
         assert!(held.len() < 64, "the queue never fills");
-        match dial_address(address, Kind::Amqp, deadline).await {
+        match dial_address(address, SocketUse::Amqp, deadline).await {
             Ok(stream) => held.push(stream),
             Err(error) => break error,
         }
@@ -146,20 +149,21 @@ async fn an_attempt_ends_at_its_deadline() {
     let options = DialOptions {
         attempt: SECOND,
         total: Duration::from_millis(100),
-        ..DialOptions::new(Kind::Amqp)
+        ..DialOptions::new(SocketUse::Amqp)
     };
     let error = dial(&resolver(), "127.0.0.1", address.port(), &options).await.unwrap_err();
     assert!(error.to_string().ends_with("timed out after 0.1 s"), "{error}");
 }
 
 #[tokio::test]
-async fn options_are_set_by_kind() {
+async fn options_fit_the_use_of_the_socket() {
     let listener = loopback();
     let address = listener.local_addr().unwrap();
-    let amqp = dial_address(address, Kind::Amqp, SECOND).await.unwrap();
-    let service = dial_address(address, Kind::Service, SECOND).await.unwrap();
+    let amqp = dial_address(address, SocketUse::Amqp, SECOND).await.unwrap();
+    let service = dial_address(address, SocketUse::Service, SECOND).await.unwrap();
     let accepted = drain_accept(&listener).remove(0);
-    let for_amqp = listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, Kind::Amqp).unwrap();
+    let for_amqp =
+        listen_address((Ipv4Addr::LOCALHOST, 0).into(), 16, true, SocketUse::Amqp).unwrap();
     let _client = TcpStream::connect(for_amqp.local_addr().unwrap()).unwrap();
     let accepted_amqp = drain_accept(&for_amqp).remove(0);
     for socket in [
@@ -196,7 +200,7 @@ async fn options_are_set_by_kind() {
 async fn reset_is_no_clean_end() {
     let listener = tokio::net::TcpListener::from_std(loopback()).unwrap();
     let mut client =
-        dial_address(listener.local_addr().unwrap(), Kind::Service, SECOND).await.unwrap();
+        dial_address(listener.local_addr().unwrap(), SocketUse::Service, SECOND).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
     server.write_all(b"part").await.unwrap();
     let mut part = [0; 4];
@@ -214,7 +218,7 @@ async fn end_of_service(
 ) -> std::io::Result<Vec<u8>> {
     let listener = tokio::net::TcpListener::from_std(loopback()).unwrap();
     let address = listener.local_addr().unwrap();
-    let other = if dialed { Kind::Service } else { Kind::Http };
+    let other = if dialed { SocketUse::Service } else { SocketUse::Http };
     let (client, accepted) = tokio::join!(dial_address(address, other, SECOND), listener.accept());
     let (client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
     let (mut ours, mut peer) = if dialed { (client, accepted) } else { (accepted, client) };
@@ -256,7 +260,7 @@ fn a_socket_moves_between_runtimes() {
     let listener = loopback();
     let address = listener.local_addr().unwrap();
     let moved = first.block_on(async {
-        dial_address(address, Kind::Amqp, SECOND).await.unwrap().into_std().unwrap()
+        dial_address(address, SocketUse::Amqp, SECOND).await.unwrap().into_std().unwrap()
     });
     second.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();

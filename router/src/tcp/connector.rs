@@ -17,7 +17,7 @@ use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount
 use crate::lock::Mutex;
 use crate::node::{Coming, FailedFlow, HANDSHAKE, Host, Node, stands_back};
 use crate::schema::typed as schema;
-use crate::socket::{self, Descriptor, DialOptions, Kind, Purpose};
+use crate::socket::{self, Descriptor, DialOptions, Purpose, SocketUse};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
 
@@ -175,7 +175,7 @@ impl TcpConnector {
     ) -> Result<(TcpStream, Session, Descriptor), String> {
         let descriptor = tokio::time::timeout(DESCRIPTOR, Descriptor::wait(Purpose::Server)).await;
         let descriptor = descriptor.map_err(|_| socket::NO_DESCRIPTOR.to_owned())?;
-        let options = DialOptions::new(Kind::Service);
+        let options = DialOptions::new(SocketUse::Service);
         let socket =
             socket::dial(&node.resolver, &self.config.host, self.config.port.number, &options)
                 .await

@@ -18,7 +18,9 @@ use crate::node::{
     HANDSHAKE, Host, Node, Port, PortStatus, Stage, Stop, Stopping, in_turn, reached, unguessable,
 };
 use crate::schema::typed as schema;
-use crate::socket::{self, Descriptor, Family, Kind, Phase, Places, Purpose, Source as Origin};
+use crate::socket::{
+    self, Descriptor, Family, Phase, Places, Purpose, SocketUse, Source as Origin,
+};
 use crate::tls::{Acceptor, Session};
 use crate::{log, log_limited};
 
@@ -141,7 +143,7 @@ impl TcpListener {
             port: self.config.port.number,
             family: Family::Any,
             backlog: self.config.backlog.unwrap_or(BACKLOG),
-            kind: Kind::Service,
+            used_for: SocketUse::Service,
         };
         loop {
             tokio::select! {

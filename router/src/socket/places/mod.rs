@@ -64,13 +64,14 @@ pub struct Places(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    seating: Mutex<Seating>,
     neighbors: Arc<Neighbors>,
     clock: Clock,
 }
 
+/// The table, and the owners that wait for its decisions.
 #[derive(Debug)]
-struct State {
+struct Seating {
     table: Table,
     seats: HashMap<Key, Seat>,
     changes: Vec<Change>,
@@ -96,24 +97,24 @@ enum Standing {
 impl Places {
     /// Creates `places`, of which `kept` are for this machine and for `neighbors`.
     pub fn new(places: usize, kept: usize, neighbors: Arc<Neighbors>) -> Self {
-        let state = State {
+        let seating = Seating {
             table: Table::new(places, kept),
             seats: HashMap::new(),
             changes: Vec::new(),
             timed: None,
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), neighbors, clock: Clock::start() }))
+        Self(Arc::new(Shared { seating: Mutex::new(seating), neighbors, clock: Clock::start() }))
     }
 
     /// Registers a connection, which then waits for its place. Call it within a runtime.
     pub fn arrive(&self, source: Source) -> Place {
         let favored = source.is_local() || self.0.neighbors.knows(source);
-        let mut state = self.0.lock();
-        let mut changes = std::mem::take(&mut state.changes);
-        let key = state.table.arrive(source, favored, &mut changes);
-        state.changes = changes;
-        state.seats.insert(key, Seat::default());
-        self.0.settle(state);
+        let mut seating = self.0.lock();
+        let mut changes = std::mem::take(&mut seating.changes);
+        let key = seating.table.arrive(source, favored, &mut changes);
+        seating.changes = changes;
+        seating.seats.insert(key, Seat::default());
+        self.0.settle(seating);
         Place { places: Arc::clone(&self.0), source, key }
     }
 
@@ -138,12 +139,12 @@ impl Places {
     /// Makes one connection give way for a descriptor. Returns how long to wait for the next to
     /// yield, or `None` if no connection has to.
     fn press(&self, newcomer: Source) -> Option<Duration> {
-        let mut state = self.0.lock();
+        let mut seating = self.0.lock();
         let now = self.0.clock.now();
-        match state.table.give_way(newcomer, now)? {
+        match seating.table.give_way(newcomer, now)? {
             Ok(victim) => {
-                state.changes.push(Change::Ended(victim));
-                self.0.settle(state);
+                seating.changes.push(Change::Ended(victim));
+                self.0.settle(seating);
                 Some(Duration::ZERO)
             }
             Err(yields) => Some(yields.since(now)),
@@ -152,37 +153,37 @@ impl Places {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    fn lock(&self) -> MutexGuard<'_, Seating> {
+        self.seating.lock()
     }
 
     /// Gives out places as far as possible, and wakes the owners of all arrivals that changed.
-    fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        let mut changes = std::mem::take(&mut state.changes);
-        let due = state.table.settle(self.clock.now(), &mut changes);
+    fn settle(self: &Arc<Self>, mut seating: MutexGuard<'_, Seating>) {
+        let mut changes = std::mem::take(&mut seating.changes);
+        let due = seating.table.settle(self.clock.now(), &mut changes);
         let mut woken = Vec::new();
         for change in changes.drain(..) {
             let (key, standing) = match change {
                 Change::Placed(key) => (key, Standing::Placed),
                 Change::Ended(key) => (key, Standing::Ended),
             };
-            if let Some(seat) = state.seats.get_mut(&key) {
+            if let Some(seat) = seating.seats.get_mut(&key) {
                 seat.standing = standing;
                 woken.extend(seat.waker.take());
             }
         }
-        state.changes = changes;
+        seating.changes = changes;
         if let Some(due) =
-            due.filter(|due| state.timed.as_ref().is_none_or(|(timed, _)| due < timed))
+            due.filter(|due| seating.timed.as_ref().is_none_or(|(timed, _)| due < timed))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let task =
                 runtime.spawn(settle_at(Arc::downgrade(self), self.clock.at(due))).abort_handle();
-            if let Some((_, later)) = state.timed.replace((due, task)) {
+            if let Some((_, later)) = seating.timed.replace((due, task)) {
                 later.abort();
             }
         }
-        drop(state);
+        drop(seating);
         woken.into_iter().for_each(Waker::wake);
     }
 }
@@ -191,9 +192,9 @@ impl Shared {
 async fn settle_at(places: Weak<Shared>, due: tokio::time::Instant) {
     tokio::time::sleep_until(due).await;
     if let Some(places) = places.upgrade() {
-        let mut state = places.lock();
-        state.timed = None;
-        places.settle(state);
+        let mut seating = places.lock();
+        seating.timed = None;
+        places.settle(seating);
     }
 }
 
@@ -229,8 +230,8 @@ impl Place {
     }
 
     fn standing(&self, cx: &std::task::Context<'_>) -> Standing {
-        let mut state = self.places.lock();
-        let Some(seat) = state.seats.get_mut(&self.key) else { return Standing::Ended };
+        let mut seating = self.places.lock();
+        let Some(seat) = seating.seats.get_mut(&self.key) else { return Standing::Ended };
         if !seat.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             seat.waker = Some(cx.waker().clone());
         }
@@ -249,10 +250,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.places.lock();
-        state.seats.remove(&self.key);
-        state.table.leave(self.source, self.key);
-        self.places.settle(state);
+        let mut seating = self.places.lock();
+        seating.seats.remove(&self.key);
+        seating.table.leave(self.source, self.key);
+        self.places.settle(seating);
     }
 }
 

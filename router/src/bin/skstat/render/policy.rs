@@ -76,26 +76,26 @@ pub(super) fn vhosts(answers: &Answers) -> Vec<Block> {
 
 /// The form of a group's attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum AttributeForm {
     Number,
     Flag,
     Text,
 }
 
 /// Attributes of a group that fit into one line.
-const SHORT: &[(&str, Kind)] = &[
-    ("maxConnectionsPerUser", Kind::Number),
-    ("maxConnectionsPerHost", Kind::Number),
-    ("maxMessageSize", Kind::Number),
-    ("maxFrameSize", Kind::Number),
-    ("maxSessionWindow", Kind::Number),
-    ("maxSessions", Kind::Number),
-    ("maxSenders", Kind::Number),
-    ("maxReceivers", Kind::Number),
-    ("allowDynamicSource", Kind::Flag),
-    ("allowAnonymousSender", Kind::Flag),
-    ("allowUserIdProxy", Kind::Flag),
-    ("allowAdminStatusUpdate", Kind::Flag),
+const SHORT: &[(&str, AttributeForm)] = &[
+    ("maxConnectionsPerUser", AttributeForm::Number),
+    ("maxConnectionsPerHost", AttributeForm::Number),
+    ("maxMessageSize", AttributeForm::Number),
+    ("maxFrameSize", AttributeForm::Number),
+    ("maxSessionWindow", AttributeForm::Number),
+    ("maxSessions", AttributeForm::Number),
+    ("maxSenders", AttributeForm::Number),
+    ("maxReceivers", AttributeForm::Number),
+    ("allowDynamicSource", AttributeForm::Flag),
+    ("allowAnonymousSender", AttributeForm::Flag),
+    ("allowUserIdProxy", AttributeForm::Flag),
+    ("allowAdminStatusUpdate", AttributeForm::Flag),
 ];
 
 /// Attributes of a group that may be long.
@@ -113,12 +113,12 @@ pub(super) fn groups(answers: &Answers) -> Vec<Block> {
     let known = ["entityTypes", "vhostUserGroupSettings", "attributes"];
     let known = known.iter().try_fold(schema, |value, key| value.get(key)).unwrap_or(&Value::Null);
     // A missing attribute has the schema's default. The schema omits defaults of false and null.
-    let attribute = |group: &Value, name: &str, kind: Kind| {
+    let attribute = |group: &Value, name: &str, form: AttributeForm| {
         let value = group.get(name).or_else(|| known.get(name)?.get("default"));
-        match (value, kind) {
-            (Some(value), Kind::Number) => number(value),
+        match (value, form) {
+            (Some(value), AttributeForm::Number) => number(value),
             (Some(value), _) => value.clone(),
-            (None, Kind::Flag) => Value::string("False"),
+            (None, AttributeForm::Flag) => Value::string("False"),
             (None, _) => Value::string(NIL),
         }
     };
@@ -133,10 +133,12 @@ pub(super) fn groups(answers: &Answers) -> Vec<Block> {
         let host = vhost.get("hostname");
         for (name, group) in vhost.get("groups").as_map().unwrap_or_default() {
             let mut row = vec![host.clone(), name.clone()];
-            row.extend(short.iter().map(|(name, kind)| attribute(group, name, *kind)));
+            row.extend(short.iter().map(|(name, form)| attribute(group, name, *form)));
             table.push(row);
             let mut rows = vec![("vhost", host.clone()), ("group", name.clone())];
-            rows.extend(LONG.iter().map(|name| (*name, attribute(group, name, Kind::Text))));
+            rows.extend(
+                LONG.iter().map(|name| (*name, attribute(group, name, AttributeForm::Text))),
+            );
             details.push(pairs(
                 format!("\nVhost '{}' UserGroup '{}'", cell::text(host), cell::text(name)),
                 rows,
