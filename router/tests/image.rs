@@ -178,7 +178,13 @@ fn runs_by_the_launch_contract() {
     let stopping = Instant::now();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     // The log ends with the process.
-    while log.recv_timeout(STOP_LIMIT).is_ok() {}
+    let late = loop {
+        match log.recv_timeout(STOP_LIMIT.saturating_sub(stopping.elapsed())) {
+            Ok(_) => {}
+            Err(error) => break error == mpsc::RecvTimeoutError::Timeout,
+        }
+    };
+    assert!(!late, "the router runs after {STOP_LIMIT:?}");
     let ended = router.0.wait().unwrap();
     assert_eq!(ended.code(), Some(0), "{ended}");
     assert!(stopping.elapsed() < STOP_LIMIT, "{:?}", stopping.elapsed());

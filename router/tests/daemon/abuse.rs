@@ -257,18 +257,29 @@ fn requesters_that_vanish_leave_nothing_behind() {
             frame(0, &[performative(code::TRANSFER, &delivery), request.clone()].concat())
         })
         .collect();
-    let opening =
-        [begun(), frame(0, &amqp::attach("s", 0, false, "$management")), transfers].concat();
-    for _ in 0..50 {
+    let attach = frame(0, &amqp::attach("s", 0, false, "$management"));
+    let requesters = || {
+        let connections = query(scene.port, "connection");
+        let connections = connections.as_array().expect("a list");
+        connections.iter().filter(|connection| connection["container"] == "greedy").count()
+    };
+    for round in 0..50 {
         let mut stream = client::connect(scene.port);
-        stream.write_all(&opening).expect("sent");
+        stream.write_all(&[begun(), attach.clone()].concat()).expect("sent");
+        let mut heard = Vec::new();
+        while count(&heard, code::FLOW) == 0 {
+            let mut buffer = [0; 4096];
+            let octets = stream.read(&mut buffer).expect("the router answers");
+            assert!(octets > 0, "the router ended the connection");
+            heard.extend_from_slice(&buffer[..octets]);
+        }
+        if round == 0 {
+            assert_eq!(requesters(), 1, "a requester is not in the list");
+        }
+        stream.write_all(&transfers).expect("sent");
         client::reset_on_close(&stream);
     }
-    assert!(
-        query(scene.port, "connection")
-            .as_array()
-            .is_some_and(|connections| !connections.is_empty())
-    );
+    wait::until("the requesters are gone", wait::patience(), || (requesters() == 0).then_some(()));
     assert_unharmed(&scene, GROWTH);
 }
 

@@ -109,13 +109,8 @@ fn nobody_waits_for_those_who_ask_too_much() {
     };
     many.write_all(&(0..all).flat_map(attach).collect::<Vec<u8>>()).expect("sent");
     let mut operator = Manager::connect(clients, "$management");
-    let count = |operator: &mut Manager| {
-        let metrics = Request::query(Some("io.skupper.router.routerMetrics"), &["linkCount"]);
-        let body = operator.ask(metrics, Status::OK).ok()?;
-        body.get("results")?.as_list()?.first()?.as_list()?.first()?.as_u64()
-    };
     wait::until("all links are there", wait::patience(), || {
-        count(&mut operator).filter(|count| *count >= all.into())
+        (operator.link_count() >= all.into()).then_some(())
     });
     wait::until("the neighbor is there", wait::patience(), || {
         let nodes = operator

@@ -11,7 +11,6 @@ use crate::support::client::{self, End};
 use crate::support::pattern::Check;
 use crate::support::wait::{patience, until};
 use crate::support::{Backend, Kind, Lab, Spec, amqp, ports, tls, websocket};
-use crate::web::hears;
 
 /// Returns the ordinals of a router's connections to the other, in order.
 fn ordinals(tool: &Tool) -> Vec<u64> {
@@ -104,17 +103,17 @@ fn too_old_certificates_are_of_no_use() {
     let mut waiting = tls::connect(tls, &identity).expect("a TLS session");
     let mut open = websocket::open(web, Some(&identity)).expect("a WebSocket");
     open.send(Message::binary(amqp::opening("open"))).expect("sent");
-    assert!(hears(&mut open, amqp::code::OPEN));
+    assert!(websocket::hears(&mut open, amqp::code::OPEN));
 
     let _: Value = Tool::at("skmanage", clear)
         .json("update --type sslProfile --name tls ordinal=2 oldestValidOrdinal=2");
-    assert!(hears(&mut open, amqp::code::CLOSE), "the WebSocket stays");
+    assert!(websocket::hears(&mut open, amqp::code::CLOSE), "the WebSocket stays");
     let (heard, ended) = tls::ask(&mut waiting, &amqp::opening("waiting"));
     let told = String::from_utf8_lossy(&heard).contains("its certificates are no longer valid");
     assert!(told && ended, "a client with the former certificates was admitted");
     let mut newer = websocket::open(web, Some(&identity)).expect("a WebSocket");
     newer.send(Message::binary(amqp::opening("newer"))).expect("sent");
-    assert!(hears(&mut newer, amqp::code::OPEN));
+    assert!(websocket::hears(&mut newer, amqp::code::OPEN));
 }
 
 /// Defines a test for links without and with data connections.

@@ -1,6 +1,7 @@
 //! Edge routers: services that begin or end at one, and the loss of an uplink.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use Kind::{Ours, Peer};
 
@@ -8,7 +9,7 @@ use crate::service;
 use crate::support::backend::Serve;
 use crate::support::network::Side;
 use crate::support::{
-    Backend, Kind, Lab, Line, PairOptions, Relay, Router, Spec, amqp, client, ports, wait,
+    Backend, Kind, Lab, Line, Manager, PairOptions, Relay, Router, Spec, amqp, client, ports, wait,
 };
 
 const OURS: [Kind; 2] = [Ours, Ours];
@@ -229,12 +230,12 @@ fn attach_with_capability(name: &str, handle: u32, address: &str, capability: &s
 }
 
 /// Plays a peer that sends frames to a port, and waits for bytes of the router.
-fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) {
-    converse(port, container, &[(frames, awaited)]);
+fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) -> TcpStream {
+    converse(port, container, &[(frames, awaited)])
 }
 
 /// Plays a peer that sends frames to a port, waits for bytes of the router, and so on.
-fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
+fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) -> TcpStream {
     let mut stream = client::connect(port);
     let begin =
         [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
@@ -256,6 +257,7 @@ fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) {
             }
         }
     }
+    stream
 }
 
 /// Returns an interior router with its port for clients and its port for edge routers.
@@ -288,6 +290,7 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
         let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
         while !has(&heard, awaited) {
             let count = consumer.read(&mut octets).expect("the stream comes");
+            assert!(count > 0, "the router ended the connection");
             heard.extend_from_slice(&octets[..count]);
         }
         (consumer, caller, heard)
@@ -373,7 +376,9 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
 fn thousands_of_links(lab: &Lab, _: [Kind; 1]) {
     const LINKS: u32 = 5000;
     const GROWTH: u64 = 64 * 1024 * 1024;
-    let (router, [_, edges]) = interior(lab);
+    let (router, [clients, edges]) = interior(lab);
+    let mut operator = Manager::connect(clients, "$management");
+    let others = operator.link_count();
     let before = router.resident();
     for round in 0..3 {
         let mut frames = vec![amqp::frame(
@@ -388,7 +393,14 @@ fn thousands_of_links(lab: &Lab, _: [Kind; 1]) {
                 &amqp::attach(&name, link, link % 2 == 0, &format!("address.{}", link / 2)),
             ));
         }
-        hear(edges, "edge", &frames, &format!("{round}.{}", LINKS - 1));
+        let edge = hear(edges, "edge", &frames, &format!("{round}.{}", LINKS - 1));
+        wait::until("all links are there", wait::patience(), || {
+            (operator.link_count() == others + u64::from(LINKS)).then_some(())
+        });
+        drop(edge);
+        wait::until("the links end with the edge router", wait::patience(), || {
+            (operator.link_count() == others).then_some(())
+        });
     }
     let growth = router.peak_resident().saturating_sub(before);
     assert!(growth < GROWTH, "the router grew by {} KiB", growth / 1024);

@@ -90,7 +90,7 @@ fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
             let mut buffer = vec![0; BLOCK];
             while answers.read(&mut buffer).is_ok_and(|octets| octets > 0) {}
         });
-        scope.spawn(|| attack(&greedy, &over));
+        let attack = scope.spawn(|| attack(&greedy, &over));
         let _over = wait::finally(|| {
             over.store(true, Ordering::Relaxed);
             let _ = greedy.shutdown(std::net::Shutdown::Both);
@@ -99,6 +99,7 @@ fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
         while begun.elapsed() < TIME {
             echoes.push(echo_once(&mut stream).expect("the stream stays"));
         }
+        assert!(!attack.is_finished(), "the router ended the attack");
     });
     echoes.sort_unstable();
     let (half, last) = (echoes[echoes.len() / 2], echoes[echoes.len() - 1]);

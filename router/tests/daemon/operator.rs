@@ -209,7 +209,7 @@ fn probe(lab: &Lab, _: [Kind; 1]) {
     let site = Watched::start(lab, &web(spec, page));
     for port in [clients, links, page] {
         site.router.await_port(port);
-        assert!(ports::listening(port));
+        drop(client::connect(port));
     }
     // A refusal follows the probes on the same ports. Once its line is there, theirs would be too.
     for port in [clients, links] {
@@ -534,6 +534,7 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
     ];
     let [config, socket, log] =
         ["bad.json", "bad.sock", "bad.log"].map(|name| lab.path().join(name));
+    let mut logs = 0;
     for ((entity, attributes), place) in cases {
         let spec = Spec::new("bad", Ours)
             .clients(port)
@@ -556,6 +557,7 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
         );
         assert!(!ports::listening(port) && !socket.exists(), "{place}: something was opened");
         if let Ok(logged) = std::fs::read_to_string(&log) {
+            logs += 1;
             assert!(
                 logged.lines().count() == 1 && logged.contains(place),
                 "{place}: the log file says {logged}"
@@ -563,6 +565,7 @@ fn bad_configurations(lab: &Lab, _: [Kind; 1]) {
             std::fs::remove_file(&log).expect("the log file is removed");
         }
     }
+    assert!(logs > 0, "no error reached the log file");
 }
 
 /// Of two uplinks one is in use and the other stands by, which also counts as good. The status

@@ -205,7 +205,10 @@ fn client_with(lab: &Lab, kinds: [Kind; 1], refused: Refused, identity: impl Fn(
             assert!(answer.is_empty(), "a bad client was answered {answer:02x?}");
             site.north.await_log(&[&from, "failed"]);
         }
-        Err(error) => assert!(refused == Refused::Yes, "a good client was refused: {error}"),
+        Err(error) => {
+            assert!(refused == Refused::Yes, "a good client was refused: {error}");
+            site.north.await_log(&["failed", "127.0.0.1:"]);
+        }
     }
     assert_eq!(
         client::get(site.port).ok().as_deref(),

@@ -46,6 +46,15 @@ impl Manager {
         }
     }
 
+    /// Returns the router's number of links, with those of this client.
+    #[track_caller]
+    pub fn link_count(&mut self) -> u64 {
+        let metrics = Request::query(Some("io.skupper.router.routerMetrics"), &["linkCount"]);
+        let body = self.ask(metrics, Status::OK).expect("the router's metrics");
+        let count = || body.get("results")?.as_list()?.first()?.as_list()?.first()?.as_u64();
+        count().unwrap_or_else(|| panic!("no count of links: {body:?}"))
+    }
+
     /// Attaches to the node at another address, over the same connection.
     #[track_caller]
     pub fn turn_to(&mut self, address: &str) {

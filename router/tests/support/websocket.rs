@@ -43,6 +43,29 @@ pub fn open(port: u16, identity: Option<&Identity>) -> Result<WebSocket<Box<dyn 
         .map_err(|error| error.to_string())
 }
 
+/// Reads until a performative comes. Returns false if the connection ends without it.
+#[track_caller]
+pub fn hears(open: &mut WebSocket<Box<dyn Stream>>, code: u8) -> bool {
+    let mut octets = Vec::new();
+    loop {
+        match open.read() {
+            Ok(message) => octets.extend_from_slice(&message.into_data()),
+            Err(Error::Io(error)) if is_timeout(&error) => {
+                panic!("neither the performative {code:#x} nor the end of the connection came")
+            }
+            Err(_) => return false,
+        }
+        if octets.windows(3).any(|window| window == [0, 0x53, code]) {
+            return true;
+        }
+    }
+}
+
+/// Returns true if a read ended at its time limit.
+pub fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 /// Starts a bridge and returns its port. It lasts as long as the test's process.
 pub fn bridge(router: u16, identity: Option<Identity>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -65,9 +88,6 @@ fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
     let pause = Some(Duration::from_millis(2));
     client.set_read_timeout(pause).expect("set");
     websocket.get_ref().socket().set_read_timeout(pause).expect("set");
-    let quiet = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-    };
     let mut buffer = vec![0; 32 * 1024];
     loop {
         match client.read(&mut buffer) {
@@ -77,7 +97,7 @@ fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
                     break;
                 }
             }
-            Err(error) if quiet(&error) => {}
+            Err(error) if is_timeout(&error) => {}
             Err(_) => break,
         }
         match websocket.read() {
@@ -86,7 +106,7 @@ fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
                     break;
                 }
             }
-            Err(Error::Io(error)) if quiet(&error) => {}
+            Err(Error::Io(error)) if is_timeout(&error) => {}
             Err(_) => break,
         }
     }
