@@ -2,70 +2,34 @@
 
 use std::sync::Arc;
 
-use skupper_proto::amqp::condition;
-use skupper_proto::amqp::performative::Error;
 use skupper_proto::management::Status;
 
+use super::observed::connection;
 use super::plan::Plan;
 use super::running::{Live, Running};
 use super::trouble::Trouble;
-use super::{entities, records};
+use super::{entities, observed};
 use crate::agent::{By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal};
 use crate::config::Configured;
 use crate::log;
-use crate::node::ConnectionRole;
 use crate::schema::typed::Settings;
-use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem, Role};
+use crate::schema::{AttributeError, Entity, EntityKind, ManagementAccess, Problem};
 
 impl Directory for Running {
     fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_> {
-        match kind {
-            EntityKind::Connection => Box::new(records::connections(self, kind, page)),
-            EntityKind::Link => Box::new(records::links(self, kind, page)),
-            EntityKind::Address => Box::new(records::addresses(self, kind, page)),
-            EntityKind::Node => Box::new(page.of(records::nodes(self, kind))),
-            EntityKind::RouterMetrics => Box::new(page.of([records::metrics(self, kind)])),
-            EntityKind::LogStats => Box::new(page.of(records::log_stats(kind))),
-            EntityKind::Allocator => Box::new(page.of(records::allocators(self, kind))),
-            EntityKind::VhostStats => Box::new(page.of(records::vhost_stats(self, kind))),
-            _ => {
-                let of_kind = self.all().into_iter().filter(move |live| live.entity.kind() == kind);
-                Box::new(page.of(of_kind).map(|live| self.record(&live)))
-            }
-        }
+        observed::entities(self, kind, page).unwrap_or_else(|| {
+            let of_kind = self.all().into_iter().filter(move |live| live.entity.kind() == kind);
+            Box::new(page.of(of_kind).map(|live| self.record(&live)))
+        })
     }
 
     fn find(&self, kind: EntityKind, by: By, value: &str) -> Vec<Record> {
-        let found: Vec<Record> = match (kind, by) {
-            (EntityKind::Connection, By::Identity) => {
-                let record = value.parse().ok().and_then(|id| self.node.registry.connection(id));
-                record.map(|record| records::connection(self, kind, &record)).into_iter().collect()
-            }
-            (EntityKind::Link, by) => records::links_named(self, kind, by, value),
-            (EntityKind::Address, _) => {
-                records::address_named(self, kind, value).into_iter().collect()
-            }
-            (
-                EntityKind::Connection
-                | EntityKind::Node
-                | EntityKind::RouterMetrics
-                | EntityKind::LogStats
-                | EntityKind::Allocator
-                | EntityKind::VhostStats,
-                _,
-            ) => self
-                .entities(kind, Page::ALL)
-                .filter(|record| record.text(by.attribute()) == Some(value))
-                .collect(),
-            _ => {
-                let entities = self.all();
-                let named = |live: &&Live| {
-                    live.entity.kind() == kind && live.entity.text(by.attribute()) == Some(value)
-                };
-                return entities.iter().filter(named).map(|live| self.record(live)).collect();
-            }
-        };
-        found.into_iter().filter(|record| record.text(by.attribute()) == Some(value)).collect()
+        observed::find(self, kind, by, value).unwrap_or_else(|| {
+            let named = |live: &&Live| {
+                live.entity.kind() == kind && live.entity.text(by.attribute()) == Some(value)
+            };
+            self.all().iter().filter(named).map(|live| self.record(live)).collect()
+        })
     }
 
     fn create(&self, entity: Entity) -> Result<Record, Refusal> {
@@ -121,50 +85,7 @@ impl Directory for Running {
         change: ConnectionChange,
         requester: Option<u64>,
     ) -> Result<Record, Refusal> {
-        let record = identity.parse().ok().and_then(|id| self.node.registry.connection(id));
-        let record = record.ok_or_else(|| Refusal::plain(Status::BAD_REQUEST))?;
-        let kind = EntityKind::Connection;
-        let forbidden =
-            || Refusal::new(Status::FORBIDDEN, "You are not allowed to perform this operation.");
-        if change.status
-            && let Some(requester) = requester
-        {
-            let requester = self.node.registry.connection(requester);
-            if !requester
-                .ok_or_else(|| Refusal::bad("Parent connection no longer exists"))?
-                .may_close_others
-            {
-                return Err(forbidden());
-            }
-        }
-        let between_routers = matches!(
-            record.role,
-            ConnectionRole::Configured(Role::InterRouter | Role::Edge)
-                | ConnectionRole::InterRouterData
-        );
-        if change.close && between_routers {
-            return Err(forbidden());
-        }
-        let mut told = records::connection(self, kind, &record);
-        if let Some(on) = change.trace {
-            if let Some(trace) = &record.trace {
-                trace.set(on);
-            }
-            told.put("enableProtocolTrace", on);
-        }
-        if change.close {
-            let by = requester.map(|id| format!(" from connection [C{id}]")).unwrap_or_default();
-            log!(Agent, Info, "[C{}] Connection force-closed by request{by}", record.id);
-            let text = "Connection forced-closed by management request";
-            record.closer.close(Some(Error::new(condition::CONNECTION_FORCED, text)));
-            let (node, id) = (Arc::clone(&self.node), record.id);
-            if requester != Some(id) {
-                self.wait(async move { node.registry.gone(id).await });
-            }
-            told.put("adminStatus", "deleted");
-            told.put("operStatus", "closing");
-        }
-        Ok(told)
+        connection::change(self, identity, change, requester)
     }
 
     fn access(&self, connection: u64) -> Option<ManagementAccess> {

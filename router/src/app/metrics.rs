@@ -4,9 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::records;
 use super::running::Running;
-use super::source;
+use super::{observed, source};
 use crate::admin::model::{Direction, LinkState};
 use crate::http::metrics::{
     Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side,
@@ -84,7 +83,7 @@ impl HttpSource for Running {
             last_topology_change: changed.as_secs(),
             buffer_bytes: self.node.core.account().held() as u64,
             memory: Memory::now(),
-            pools: records::pools(self),
+            pools: observed::pools(self),
             tcp_service_connections: of(Protocol::Tcp),
             amqp_service_connections: of(Protocol::Amqp),
             services,
