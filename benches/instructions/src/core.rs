@@ -6,7 +6,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use skrouterd::core::{
-    Core, Delivery, Ended, Endpoint, LocalConsumer, Mailbox, Message, Notify, Settings, TrunkUp,
+    ConsumerEnd, Core, Ended, Endpoint, LocalConsumer, Mailbox, Message, Notify, ProducerEnd,
+    Settings, TrunkUp,
 };
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
@@ -28,16 +29,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 /// Takes one stream at a time.
 #[derive(Debug, Default)]
-struct Sink(Mutex<Option<Arc<Delivery>>>);
+struct Sink(Mutex<Option<ConsumerEnd>>);
 
 impl Endpoint for Sink {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         *self.0.lock().expect("no panic holds it") = Some(delivery);
     }
 }
 
 impl Sink {
-    fn take(&self) -> Arc<Delivery> {
+    fn take(&self) -> ConsumerEnd {
         self.0.lock().expect("no panic holds it").take().expect("a delivery")
     }
 }
@@ -87,19 +88,19 @@ fn streams(services: usize, times: usize) {
     let (message, request) = (message(), Bytes::from_static(&[7; 64]));
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), VecDeque::new());
     measured(times, &mut |_| {
-        let delivery = Delivery::new(message.clone(), core.own());
-        delivery.set_producer(Notify::Slot(Arc::clone(&producer), 1));
-        delivery.push(request.clone());
-        assert!(core.route(Arc::clone(&delivery), core.read("service-0")));
+        let (upload, delivery) = ProducerEnd::begin(message.clone(), core.own());
+        upload.set_notify(Notify::Slot(Arc::clone(&producer), 1));
+        upload.push(request.clone());
+        assert!(core.route(delivery, core.read("service-0")));
         let out = sink.take();
-        out.set_consumer(Notify::Slot(Arc::clone(&consumer), 1));
+        out.set_notify(Notify::Slot(Arc::clone(&consumer), 1));
         assert!(consumer.take(&mut ready, &mut commands, Waker::noop()));
         out.take(usize::MAX, &mut taken);
-        delivery.end(Ended::Complete);
+        upload.end(Ended::Complete);
         assert_eq!(out.take(usize::MAX, &mut taken).1, Some(Ended::Complete));
-        out.outcome(Some(DeliveryState::Accepted), true);
+        out.set_outcome(Some(DeliveryState::Accepted), true);
         producer.take(&mut ready, &mut commands, Waker::noop());
-        assert!(delivery.progress().settled);
+        assert!(upload.progress().settled);
         consumer.take(&mut ready, &mut commands, Waker::noop());
         ready.clear();
         taken.clear();
@@ -109,20 +110,20 @@ fn streams(services: usize, times: usize) {
 /// Chunks of one stream from one connection's task to another's, with their wake-ups.
 fn chunks(times: usize) {
     let core = core();
-    let delivery = Delivery::new(message(), core.own());
+    let (upload, out) = ProducerEnd::begin(message(), core.own());
     let (producer, consumer) = (Mailbox::new(0), Mailbox::new(0));
-    delivery.set_producer(Notify::Slot(Arc::clone(&producer), 1));
-    delivery.set_consumer(Notify::Slot(Arc::clone(&consumer), 1));
+    upload.set_notify(Notify::Slot(Arc::clone(&producer), 1));
+    out.set_notify(Notify::Slot(Arc::clone(&consumer), 1));
     let octets = Bytes::from(vec![7; 16 * 1024]);
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), VecDeque::new());
     let mut received = 0;
     measured(times, &mut |_| {
-        delivery.push(octets.clone());
+        upload.push(octets.clone());
         assert!(consumer.take(&mut ready, &mut commands, Waker::noop()));
-        received += delivery.take(usize::MAX, &mut taken).0 as u64;
-        delivery.acknowledge(received, 0);
+        received += out.take(usize::MAX, &mut taken).0 as u64;
+        out.acknowledge(received, 0);
         assert!(producer.take(&mut ready, &mut commands, Waker::noop()));
-        assert_eq!(delivery.progress().received, received);
+        assert_eq!(upload.progress().received, received);
         ready.clear();
         taken.clear();
     });

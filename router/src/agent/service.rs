@@ -19,7 +19,7 @@ use super::directory::{Directory, Requester};
 use super::handle::begin;
 use super::lanes::{Full, Lanes, Place};
 use super::outcome::answer;
-use crate::core::{Delivery, Ended, Endpoint, Notify};
+use crate::core::{ConsumerEnd, Ended, Endpoint, Notify};
 use crate::log;
 use crate::schema::ManagementAccess;
 
@@ -73,7 +73,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
 
     /// Who sent a request. It is asked while the request is being handed over, when its connection
     /// is still there.
-    fn requester(&self, delivery: &Delivery) -> Requester {
+    fn requester(&self, delivery: &ConsumerEnd) -> Requester {
         let connection = delivery.message().connection;
         let access = match connection {
             Some(id) => self.directory.access(id).unwrap_or(ManagementAccess::None),
@@ -84,18 +84,17 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
     }
 
     /// Takes one request from its first octets to the response.
-    async fn serve(self: Arc<Self>, delivery: Arc<Delivery>, requester: Requester, place: Place) {
+    async fn serve(self: Arc<Self>, delivery: ConsumerEnd, requester: Requester, place: Place) {
         let octets = match timeout(PATIENCE, receive(&delivery)).await {
             Ok(Some(octets)) => octets,
-            Ok(None) => return delivery.outcome(Some(DeliveryState::Released), true),
-            Err(_) => return delivery.outcome(Some(DeliveryState::failed()), true),
+            Ok(None) => return delivery.conclude(DeliveryState::Released),
+            Err(_) => return delivery.conclude(DeliveryState::failed()),
         };
         let request = match Request::decode(&octets) {
             Ok(request) if request.reply_to.is_some() => request,
             Ok(_) => {
                 let text = "a management request without reply-to cannot be answered and is not carried out";
-                return delivery
-                    .outcome(Some(rejected(condition::PRECONDITION_FAILED, text)), true);
+                return delivery.conclude(rejected(condition::PRECONDITION_FAILED, text));
             }
             Err(malformed) => {
                 let text = malformed.to_string();
@@ -114,10 +113,10 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
                     };
                     self.send(response, place).await;
                 }
-                return delivery.outcome(Some(outcome), true);
+                return delivery.conclude(outcome);
             }
         };
-        delivery.outcome(Some(DeliveryState::Accepted), true);
+        delivery.conclude(DeliveryState::Accepted);
         let turn = place.turn().await;
         let response = self.carry_out(&request, requester).await;
         self.directory.settled().await;
@@ -184,7 +183,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
     }
 
     /// Refuses a request for which there is no room, with a response if it says where to.
-    fn refuse(&self, delivery: &Delivery, full: Full) {
+    fn refuse(&self, delivery: ConsumerEnd, full: Full) {
         let text = full.to_string();
         let mut chunks = VecDeque::new();
         if delivery.message().sections.len() <= MAX_GLANCE
@@ -192,7 +191,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
             && let Ok(request) = Request::decode(&joined(&delivery.message().sections, &chunks))
             && request.reply_to.is_some()
         {
-            delivery.outcome(Some(DeliveryState::Accepted), true);
+            delivery.conclude(DeliveryState::Accepted);
             let response = answer(
                 &request,
                 Response::new(Status::UNAVAILABLE, text, skupper_proto::amqp::Value::Null),
@@ -202,21 +201,21 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
                 Bytes::from(response.encode()),
             );
         }
-        delivery.outcome(Some(rejected(condition::RESOURCE_LIMIT_EXCEEDED, &text)), true);
+        delivery.conclude(rejected(condition::RESOURCE_LIMIT_EXCEEDED, &text));
     }
 }
 
 impl<D: Directory + Send + Sync + 'static> Endpoint for Service<D> {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         let Some(service) = self.itself.upgrade() else {
-            return delivery.outcome(Some(DeliveryState::Released), true);
+            return delivery.conclude(DeliveryState::Released);
         };
         match self.lanes.enter(delivery.message().connection) {
             Ok(place) => {
                 let requester = self.requester(&delivery);
                 drop(self.runtime.spawn(service.serve(delivery, requester, place)));
             }
-            Err(full) => self.refuse(&delivery, full),
+            Err(full) => self.refuse(delivery, full),
         }
     }
 }
@@ -233,13 +232,13 @@ fn joined(sections: &[u8], chunks: &VecDeque<Bytes>) -> BytesMut {
 
 /// The octets of a message once all are there, or more than a request may have. `None` when it was
 /// given up.
-async fn receive(delivery: &Arc<Delivery>) -> Option<BytesMut> {
+async fn receive(delivery: &ConsumerEnd) -> Option<BytesMut> {
     let mut octets = BytesMut::from(&*delivery.message().sections);
     let mut chunks = VecDeque::new();
     let mut named = false;
     poll_fn(|cx| {
         if !std::mem::replace(&mut named, true) {
-            delivery.set_consumer(Notify::Task(cx.waker().clone()));
+            delivery.set_notify(Notify::Task(cx.waker().clone()));
         }
         loop {
             let (taken, ended) = delivery.take(MAX_REQUEST, &mut chunks);

@@ -11,7 +11,7 @@ use super::{
     By, ConnectionChange, Directory, Entities, LogLine, Page, Record, Refusal, Requester, Service,
     columns, handle,
 };
-use crate::core::{Account, Class, Delivery, Endpoint, Holder, Message};
+use crate::core::{Account, Class, ConsumerEnd, Ended, Endpoint, Holder, Message, ProducerEnd};
 use crate::schema::{Entity, EntityKind, ManagementAccess};
 
 mod changes;

@@ -7,7 +7,7 @@ use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 
 use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
-use super::delivery::{Delivery, Outstanding};
+use super::delivery::{ConsumerEnd, Outstanding};
 use super::edge::Origin;
 use super::mailbox::{Command, Mailbox, Via};
 use super::router::{Endpoint, Routes, Way};
@@ -32,8 +32,6 @@ enum Target {
     Local(Arc<LocalConsumer>),
     Answer(Arc<dyn Endpoint>),
     Connection(Arc<Mailbox>),
-    /// Copies are on their way already.
-    Nowhere,
 }
 
 /// What a destination is to those who count deliveries.
@@ -57,17 +55,12 @@ impl Choice {
         Self::to(Target::Answer(endpoint))
     }
 
-    pub(super) const fn nowhere() -> Self {
-        Self::to(Target::Nowhere)
-    }
-
     /// What it is to those who count; nothing where copies are counted.
     pub(super) fn destination(&self) -> Option<Destination> {
         match &self.target {
             Target::Local(consumer) if consumer.own => Some(Destination::Handler),
             Target::Local(_) | Target::Answer(_) => Some(Destination::Consumer),
             Target::Connection(_) => Some(Destination::Router),
-            Target::Nowhere => None,
         }
     }
 
@@ -87,13 +80,12 @@ impl Choice {
         match &self.target {
             Target::Local(consumer) => consumer.endpoint.shard(),
             Target::Answer(endpoint) => endpoint.shard(),
-            Target::Nowhere => None,
             Target::Connection(mailbox) => Some(mailbox.shard()),
         }
     }
 
     /// Hands the delivery over. A destination that is gone by now releases it.
-    pub fn deliver(self, delivery: Arc<Delivery>) {
+    pub fn deliver(self, delivery: ConsumerEnd) {
         if let Some(outstanding) = self.outstanding {
             delivery.count_at(outstanding);
         }
@@ -108,15 +100,14 @@ impl Choice {
                 };
                 send(&mailbox, delivery, via);
             }
-            Target::Nowhere => {}
         }
     }
 }
 
 /// Gives a delivery to a connection, or releases it when the connection is gone.
-pub(super) fn send(mailbox: &Mailbox, delivery: Arc<Delivery>, via: Via) {
+pub(super) fn send(mailbox: &Mailbox, delivery: ConsumerEnd, via: Via) {
     if let Err(Command::Deliver(delivery, _)) = mailbox.send(Command::Deliver(delivery, via)) {
-        delivery.outcome(Some(DeliveryState::Released), true);
+        delivery.conclude(DeliveryState::Released);
     }
 }
 

@@ -2,12 +2,12 @@
 //! receivers say is made one answer.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 
-use super::delivery::{Delivery, Ended, Notify, Party};
+use super::delivery::{ConsumerEnd, Ended, Notify, Party, ProducerEnd};
 use super::serial::Serial;
 
 /// Octets that a copy may hold before the original is left where it is, and its sender with it.
@@ -16,13 +16,13 @@ const AHEAD: usize = 256 * 1024;
 /// A multicast delivery under way.
 #[derive(Debug)]
 pub(super) struct Fanout {
-    /// Its producer holds it.
-    original: Weak<Delivery>,
     state: Serial<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// Until there is no more to take of it, and nobody to answer.
+    original: Option<ConsumerEnd>,
     copies: Vec<Copy>,
     ended: Option<Ended>,
     /// The original's sender has settled, and the copies' senders with it.
@@ -31,7 +31,7 @@ struct State {
 
 #[derive(Debug)]
 struct Copy {
-    delivery: Arc<Delivery>,
+    delivery: ProducerEnd,
     /// What its receiver made of it.
     outcome: Option<DeliveryState>,
     /// Its receiver has said its last.
@@ -53,82 +53,86 @@ const fn rank(outcome: &DeliveryState) -> u8 {
 impl Fanout {
     /// Makes `copies` copies of a delivery and begins to feed them. The caller hands each to its
     /// destination.
-    pub(super) fn start(original: &Arc<Delivery>, copies: usize) -> Vec<Arc<Delivery>> {
-        let copies: Vec<_> = (0..copies).map(|_| original.copy()).collect();
-        let fanout = Arc::new(Self {
-            original: Arc::downgrade(original),
-            state: Serial::new(State {
-                copies: copies
-                    .iter()
-                    .map(|delivery| Copy {
-                        delivery: Arc::clone(delivery),
-                        outcome: None,
-                        done: false,
-                    })
-                    .collect(),
-                ended: None,
-                settled: false,
-            }),
+    pub(super) fn start(original: ConsumerEnd, copies: usize) -> Vec<ConsumerEnd> {
+        let (producers, consumers): (Vec<_>, Vec<_>) = (0..copies).map(|_| original.copy()).unzip();
+        let copies = producers
+            .into_iter()
+            .map(|delivery| Copy { delivery, outcome: None, done: false })
+            .collect();
+        let state = State { original: Some(original), copies, ended: None, settled: false };
+        let fanout = Arc::new(Self { state: Serial::new(state) });
+        let party = || Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>);
+        let mut begun = false;
+        fanout.state.notice(|state| {
+            // Naming the party of an original that waits is a notice by itself.
+            if !std::mem::replace(&mut begun, true) {
+                state.copies.iter().for_each(|copy| copy.delivery.set_notify(party()));
+                state.original.iter().for_each(|original| original.set_notify(party()));
+            }
+            state.look();
         });
-        for copy in &copies {
-            copy.set_producer(Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>));
-        }
-        original.set_consumer(Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>));
-        fanout.notice();
-        copies
+        consumers
     }
 }
 
 impl Party for Fanout {
-    fn notice(self: Arc<Self>) {
-        self.state.notice(|state| self.look(state));
-    }
-}
-
-impl Fanout {
-    fn look(&self, state: &mut State) {
-        if state.copies.is_empty() {
-            return;
-        }
-        let original = self.original.upgrade();
-        if let Some(original) = &original {
-            state.carry(original);
-        } else if state.ended.is_none() {
-            state.end(Ended::Aborted);
-        }
-        // Of what was given up nobody is told anything.
-        let aborted = state.ended == Some(Ended::Aborted);
-        let (done, said) = state.look_after();
-        if let (Some(original), Some(said)) = (original.as_ref().filter(|_| !aborted), said) {
-            original.set_receiver_state(said);
-        }
-        if let Some(original) = original.as_ref().filter(|_| !aborted)
-            && (done || state.copies.iter().all(|copy| copy.done || copy.outcome.is_some()))
-        {
-            original.outcome(state.outcome(), done);
-        }
-        if !done && !aborted {
-            return;
-        }
-        // Nobody is told anything any more: the circle of references is cut.
-        for copy in std::mem::take(&mut state.copies) {
-            copy.delivery.set_producer(Notify::Nobody);
-        }
-        if let Some(original) = original {
-            original.set_consumer(Notify::Nobody);
-        }
+    fn on_notice(self: Arc<Self>) {
+        self.state.notice(State::look);
     }
 }
 
 impl State {
+    fn look(&mut self) {
+        if self.copies.is_empty() {
+            return;
+        }
+        self.carry();
+        let (done, said) = self.look_after();
+        // Of what was given up nobody is told anything.
+        let aborted = self.ended == Some(Ended::Aborted);
+        if let Some(original) = self.original.as_ref().filter(|_| !aborted) {
+            if let Some(said) = said {
+                original.set_receiver_state(said);
+            }
+            if !done && self.copies.iter().all(|copy| copy.done || copy.outcome.is_some()) {
+                original.set_outcome(self.outcome(), false);
+            }
+        }
+        if done || aborted {
+            let outcome = self.outcome();
+            for copy in std::mem::take(&mut self.copies) {
+                copy.delivery.set_notify(Notify::Nobody);
+            }
+            if let Some(original) = self.release().filter(|_| !aborted) {
+                original.conclude(outcome);
+            }
+        } else if self.ended.is_some() && self.is_unheard() {
+            // Nobody waits for the answer of the copies.
+            self.release();
+        }
+    }
+
+    fn is_unheard(&self) -> bool {
+        let presettled = |copy: &Copy| copy.delivery.message().presettled;
+        self.settled || self.copies.first().is_some_and(presettled)
+    }
+
+    /// Lets go of the original, and so cuts the circle of references.
+    fn release(&mut self) -> Option<ConsumerEnd> {
+        let original = self.original.take()?;
+        original.set_notify(Notify::Nobody);
+        Some(original)
+    }
+
     /// From the original into the copies, as far as none of them holds too much.
-    fn carry(&mut self, original: &Delivery) {
+    fn carry(&mut self) {
+        let Some(original) = &self.original else { return };
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
             for copy in &self.copies {
                 copy.delivery.settle();
             }
         }
-        if let Some(state) = original.sender_state() {
+        if let Some(state) = original.take_sender_state() {
             for copy in &self.copies {
                 copy.delivery.set_sender_state(state.clone());
             }
@@ -138,7 +142,7 @@ impl State {
                 .copies
                 .iter()
                 .filter(|copy| !copy.done)
-                .map(|copy| copy.delivery.window().0)
+                .map(|copy| copy.delivery.waiting())
                 .max()
                 .unwrap_or(0);
             let mut chunks: VecDeque<Bytes> = VecDeque::new();
@@ -148,18 +152,14 @@ impl State {
                     copy.delivery.push(chunk.clone());
                 }
             }
-            match ended {
-                Some(ended) => self.end(ended),
-                None if octets == 0 => return,
-                None => {}
+            if let Some(ended) = ended {
+                self.ended = Some(ended);
+                for copy in &self.copies {
+                    copy.delivery.end(ended);
+                }
+            } else if octets == 0 {
+                return;
             }
-        }
-    }
-
-    fn end(&mut self, ended: Ended) {
-        self.ended = Some(ended);
-        for copy in &self.copies {
-            copy.delivery.end(ended);
         }
     }
 
@@ -171,7 +171,7 @@ impl State {
             let progress = copy.delivery.progress();
             let unheard = copy.delivery.message().presettled || self.settled;
             if progress.extended
-                && let Some(state) = copy.delivery.receiver_state()
+                && let Some(state) = copy.delivery.take_receiver_state()
             {
                 said = Some(state);
             }

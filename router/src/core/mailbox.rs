@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use skupper_proto::amqp::performative::Error;
 
-use super::delivery::Delivery;
+use super::delivery::ConsumerEnd;
 
 /// On which of a connection's links a delivery goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Via {
 #[derive(Debug)]
 pub enum Command {
     /// Send this.
-    Deliver(Arc<Delivery>, Via),
+    Deliver(ConsumerEnd, Via),
     /// Send close with this error, or none, and end.
     Close(Option<Error>),
     /// Another connection of the same connector, with newer certificates, has taken over: carry

@@ -1,6 +1,6 @@
 //! Where deliveries go: addresses, treatments, routes, and the deliveries themselves.
 //!
-//! Everything that is routed is a [`Delivery`]: a message head and a body that may still be
+//! Everything that is routed is a delivery ([`ProducerEnd`], [`ConsumerEnd`]): a message head and a body that may still be
 //! arriving. What sends or receives deliveries is a link endpoint: an AMQP link, a service
 //! connection's half, or a handler in the process; this room knows endpoints by the little they
 //! need to be told ([`Endpoint`], [`Mailbox`]) and nothing of sockets. Look-ups read published
@@ -35,7 +35,9 @@ pub use allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 pub use choose::Choice;
 pub use chunks::Chunks;
 pub use counters::Counters;
-pub use delivery::{AHEAD, Delivery, Ended, Message, Notify, Party, Progress};
+pub use delivery::{
+    AHEAD, Backlog, ConsumerEnd, Ended, Message, Notify, Party, ProducerEnd, Progress,
+};
 pub use edge::{Demand, EdgeConnection, Leads};
 pub use mailbox::{Command, Mailbox, Via};
 pub use relief::{Relief, Standing, Stream, Victim};

@@ -10,7 +10,7 @@ use skupper_proto::amqp::performative::DeliveryState;
 
 use super::account::Charge;
 use super::choose::Tried;
-use super::delivery::{Delivery, Ended, Notify, Party};
+use super::delivery::{ConsumerEnd, Ended, Notify, Party, ProducerEnd};
 use super::router::Core;
 use super::serial::Serial;
 
@@ -25,16 +25,15 @@ const AHEAD: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Resend {
     core: Weak<Core>,
-    /// Its producer holds it.
-    original: Weak<Delivery>,
     to: AddressKey,
     state: Serial<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    original: Option<ConsumerEnd>,
     /// Where it is tried now.
-    copy: Option<Arc<Delivery>>,
+    copy: Option<ProducerEnd>,
     tried: Tried,
     /// What has come of the body, as long as it may be sent again.
     kept: Option<Vec<Bytes>>,
@@ -47,38 +46,52 @@ struct State {
 }
 
 impl Resend {
-    /// Tries the first destination. Returns false when there is none.
-    pub(super) fn start(core: &Arc<Core>, original: &Arc<Delivery>, to: Canonical<'_>) -> bool {
+    /// Tries the first destination. Gives the delivery back when there is none.
+    pub(super) fn start(
+        core: &Arc<Core>,
+        original: ConsumerEnd,
+        to: Canonical<'_>,
+    ) -> Result<(), ConsumerEnd> {
         let resend = Arc::new(Self {
             core: Arc::downgrade(core),
-            original: Arc::downgrade(original),
             to: to.key().to_key(),
             state: Serial::new(State {
+                charge: original.charge(0),
+                original: Some(original),
                 copy: None,
                 tried: Tried::default(),
                 kept: Some(Vec::new()),
-                charge: original.charge(0),
                 octets: 0,
                 ended: None,
                 received: 0,
                 settled: false,
             }),
         });
-        let mut found = false;
-        resend.state.notice(|state| found = found || resend.attempt(core, original, state));
-        if found {
-            original.set_consumer(Notify::Call(Arc::clone(&resend) as Arc<dyn Party>));
-            resend.notice();
+        let (mut begun, mut refused) = (false, None);
+        resend.state.notice(|state| {
+            if std::mem::replace(&mut begun, true) {
+                resend.look(state);
+            } else if !resend.attempt(core, state) {
+                refused = state.original.take();
+            } else if let Some(original) = &state.original {
+                original.set_notify(Notify::Call(Arc::clone(&resend) as Arc<dyn Party>));
+            }
+        });
+        if let Some(original) = refused {
+            return Err(original);
         }
-        found
+        resend.on_notice();
+        Ok(())
     }
 
-    /// Gives a fresh copy to the next destination, with what has come of the body so far.
-    fn attempt(self: &Arc<Self>, core: &Core, original: &Delivery, state: &mut State) -> bool {
-        let Some(choice) = core.choose_again(original, &self.to, &mut state.tried) else {
+    /// Gives a fresh copy to the next destination, with what has come of the body so far. Returns
+    /// false when no destination is left.
+    fn attempt(self: &Arc<Self>, core: &Core, state: &mut State) -> bool {
+        let Some(original) = &state.original else { return false };
+        let Some(choice) = core.choose_again(original.message(), &self.to, &mut state.tried) else {
             return false;
         };
-        let copy = original.copy();
+        let (copy, consumer) = original.copy();
         for chunk in state.kept.iter().flatten() {
             copy.push(chunk.clone());
         }
@@ -88,86 +101,98 @@ impl Resend {
         if state.settled {
             copy.settle();
         }
+        state.copy = Some(copy);
         // What is there goes on whole, not as something that is arriving.
-        state.carry(original, &copy);
-        copy.set_producer(Notify::Call(Arc::clone(self) as Arc<dyn Party>));
-        state.copy = Some(Arc::clone(&copy));
-        choice.deliver(copy);
+        state.carry();
+        if let Some(copy) = &state.copy {
+            copy.set_notify(Notify::Call(Arc::clone(self) as Arc<dyn Party>));
+        }
+        choice.deliver(consumer);
         true
     }
 
     fn look(self: &Arc<Self>, state: &mut State) {
-        let Some(copy) = state.copy.clone() else { return };
-        let (Some(original), Some(core)) = (self.original.upgrade(), self.core.upgrade()) else {
-            // Who sent it is gone, and with it what had not come.
-            state.copy = None;
-            copy.set_producer(Notify::Nobody);
-            return copy.end(Ended::Aborted);
+        state.carry();
+        let core = self.core.upgrade().filter(|_| state.ended != Some(Ended::Aborted));
+        let (Some(core), Some(copy), Some(original)) = (core, &state.copy, &state.original) else {
+            return state.stop(None);
         };
-        state.carry(&original, &copy);
-        if state.ended == Some(Ended::Aborted) {
-            state.copy = None;
-            original.set_consumer(Notify::Nobody);
-            return copy.set_producer(Notify::Nobody);
-        }
         let progress = copy.progress();
         if progress.acknowledged && (state.kept.is_some() || progress.received > state.received) {
             // Who says how far it has come has taken it.
-            state.keep_no_more();
-            state.received = progress.received;
+            (state.kept, state.received) = (None, progress.received);
+            state.charge.set(0);
             original.acknowledge(progress.received, progress.allowance);
         }
         if progress.extended
-            && let Some(state) = copy.receiver_state()
+            && let Some(state) = copy.take_receiver_state()
         {
             original.set_receiver_state(state);
         }
-        let presettled = copy.message().presettled && state.ended.is_some() && progress.queued == 0;
-        let again = progress.outcome == Some(DeliveryState::Released) && state.kept.is_some();
+        let unheard = copy.message().presettled || state.settled;
+        let sent = unheard && state.ended.is_some() && progress.queued == 0;
+        let again = progress.outcome == Some(DeliveryState::Released)
+            && state.kept.is_some()
+            && !original.is_orphaned();
         if again {
-            copy.set_producer(Notify::Nobody);
-            state.copy = None;
-            if self.attempt(&core, &original, state) {
-                return Arc::clone(self).notice();
+            state.drop_copy();
+            if self.attempt(&core, state) {
+                return Arc::clone(self).on_notice();
             }
         }
-        if progress.settled || presettled {
-            state.copy = None;
-            copy.set_producer(Notify::Nobody);
-            original.set_consumer(Notify::Nobody);
-        }
-        if progress.outcome.is_some() || progress.settled {
-            original.outcome(progress.outcome, progress.settled);
+        if again || progress.settled {
+            state.stop(Some(progress.outcome));
+        } else if sent {
+            state.stop(None);
+        } else if progress.outcome.is_some()
+            && let Some(original) = &state.original
+        {
+            original.set_outcome(progress.outcome, false);
         }
     }
 }
 
 impl Party for Resend {
-    fn notice(self: Arc<Self>) {
+    fn on_notice(self: Arc<Self>) {
         self.state.notice(|state| self.look(state));
     }
 }
 
 impl State {
-    fn keep_no_more(&mut self) {
-        self.kept = None;
-        self.charge.set(0);
+    /// Ends it, with the last answer for the original if there is one, and cuts the circle of
+    /// references.
+    fn stop(&mut self, answer: Option<Option<DeliveryState>>) {
+        self.drop_copy();
+        if let Some(original) = self.original.take() {
+            original.set_notify(Notify::Nobody);
+            if let Some(outcome) = answer {
+                original.conclude(outcome);
+            }
+        }
+    }
+
+    fn drop_copy(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            copy.set_notify(Notify::Nobody);
+        }
     }
 
     /// From the original into the copy, as far as it does not hold too much.
-    fn carry(&mut self, original: &Delivery, copy: &Delivery) {
+    fn carry(&mut self) {
+        let (Some(original), Some(copy)) = (&self.original, &self.copy) else { return };
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
             copy.settle();
         }
-        if let Some(state) = original.sender_state() {
+        if let Some(state) = original.take_sender_state() {
             copy.set_sender_state(state);
         }
         while self.ended.is_none() {
             let mut chunks = VecDeque::new();
-            let (octets, ended) = original.take(AHEAD.saturating_sub(copy.window().0), &mut chunks);
+            let (octets, ended) = original.take(AHEAD.saturating_sub(copy.waiting()), &mut chunks);
             self.octets = self.octets.saturating_add(octets);
             if self.octets > KEPT {
-                self.keep_no_more();
+                self.kept = None;
+                self.charge.set(0);
             } else if self.kept.is_some() {
                 self.charge.set(self.octets);
             }

@@ -22,7 +22,7 @@ use super::account::{Account, Class, Holder, ServiceAccount, Services};
 use super::address::{Address, AddressRule, LocalConsumer, Remote, Watching};
 use super::choose::{self, Choice, Destination, Tried};
 use super::counters::Counters;
-use super::delivery::{Delivery, Message};
+use super::delivery::{ConsumerEnd, Message};
 use super::edge::{EdgeConnection, Leads, Origin};
 use super::fanout::Fanout;
 use super::mailbox::{Mailbox, Via};
@@ -36,7 +36,7 @@ use super::trunk::{Trunk, TrunkId};
 pub trait Endpoint: Debug + Send + Sync {
     /// Takes a delivery, on whatever thread: it must not wait. A delivery that is not wanted is
     /// given an outcome.
-    fn deliver(&self, delivery: Arc<Delivery>);
+    fn deliver(&self, delivery: ConsumerEnd);
 
     /// The shard where what is delivered goes on, if that is one.
     fn shard(&self) -> Option<usize> {
@@ -458,7 +458,7 @@ impl Core {
     }
 
     /// Chooses where what answers a delivery goes, by its address.
-    pub fn choose_answer(&self, to: &str, question: &Delivery) -> Option<Choice> {
+    pub fn choose_answer(&self, to: &str, question: &ConsumerEnd) -> Option<Choice> {
         self.choose_way(to, question.came_by().as_ref())
     }
 
@@ -527,69 +527,81 @@ impl Core {
     /// It goes to this address and nowhere else: whoever calls has taken it from the link, the
     /// annotations or the properties, in this order, and policy has judged it where policy has
     /// a say.
-    pub fn route(self: &Arc<Self>, delivery: Arc<Delivery>, to: Canonical<'_>) -> bool {
+    pub fn route(self: &Arc<Self>, delivery: ConsumerEnd, to: Canonical<'_>) -> bool {
+        match self.ways(delivery.message(), to.key()) {
+            Some(Ways::One(choice)) => choice.deliver(delivery),
+            Some(Ways::Each(choices)) => {
+                let copies = Fanout::start(delivery, choices.len());
+                choices.into_iter().zip(copies).for_each(|(choice, copy)| choice.deliver(copy));
+            }
+            Some(Ways::InTurn) => {
+                if let Err(delivery) = Resend::start(self, delivery, to) {
+                    delivery.conclude(DeliveryState::Released);
+                    return false;
+                }
+            }
+            None => {
+                delivery.conclude(DeliveryState::Released);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Chooses where a message goes, if there is anywhere.
+    fn ways(&self, message: &Message, to: AddressRef<'_>) -> Option<Ways> {
         let routes = self.routes.load();
-        let message = delivery.message();
         let origin = Origin::of(message);
         let streaming = message.streaming;
-        let went_round =
-            origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes));
-        let key = to.key();
-        let choice = match key.class {
-            _ if went_round => None,
-            AddressClass::Local if Replies::owns(key.text) => self.answer(key.text),
-            AddressClass::Router => self.toward(&routes, key.text, streaming, None),
-            AddressClass::Topological => None,
-            _ => {
-                let address = self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone);
-                let known = address.as_ref().and_then(|address| {
-                    if address.treatment() == Treatment::Multicast {
-                        return self
-                            .multicast(address, &routes, &delivery, &origin)
-                            .then_some(Choice::nowhere());
-                    }
-                    if message.resend {
-                        return Resend::start(self, &delivery, to).then_some(Choice::nowhere());
-                    }
-                    let choice =
-                        choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
-                    self.count(address, origin.is_here(), &choice);
-                    Some(choice)
-                });
-                let upward = || {
-                    may_go_upward(message, &origin)
-                        .then(|| self.upward(&Tried::default()))
-                        .flatten()
-                };
-                known.or_else(upward)
+        if origin.annotations().is_some_and(|annotations| self.went_round(annotations, &routes)) {
+            return None;
+        }
+        match to.class {
+            AddressClass::Local if Replies::owns(to.text) => {
+                return self.answer(to.text).map(Ways::One);
             }
-        };
-        let Some(choice) = choice else {
-            delivery.outcome(Some(DeliveryState::Released), true);
-            return false;
-        };
-        choice.deliver(delivery);
-        true
+            AddressClass::Router => {
+                return self.toward(&routes, to.text, streaming, None).map(Ways::One);
+            }
+            AddressClass::Topological => return None,
+            _ => {}
+        }
+        let address = self.addresses.load().get(&to as &dyn AddressParts).map(Arc::clone);
+        let known = address.as_ref().and_then(|address| {
+            if address.treatment() == Treatment::Multicast {
+                let mut choices = self.multicast(address, &routes, message, &origin);
+                return match choices.len() {
+                    0 | 1 => choices.pop().map(Ways::One),
+                    _ => Some(Ways::Each(choices)),
+                };
+            }
+            if message.resend {
+                return Some(Ways::InTurn);
+            }
+            let choice = choose::choose(address, &routes, streaming, &Tried::default(), &origin)?;
+            self.count(address, origin.is_here(), &choice);
+            Some(Ways::One(choice))
+        });
+        let upward = || may_go_upward(message, &origin).then(|| self.upward(&Tried::default()));
+        known.or_else(|| upward().flatten().map(Ways::One))
     }
 
     /// The next destination of a delivery that was released by all that have been tried.
     pub(super) fn choose_again(
         &self,
-        delivery: &Delivery,
+        message: &Message,
         to: &AddressKey,
         tried: &mut Tried,
     ) -> Option<Choice> {
         let routes = self.routes.load();
-        let origin = Origin::of(delivery.message());
+        let origin = Origin::of(message);
         let addresses = self.addresses.load();
         let known = addresses.get(to).and_then(|address| {
-            let choice =
-                choose::choose(address, &routes, delivery.message().streaming, tried, &origin)?;
+            let choice = choose::choose(address, &routes, message.streaming, tried, &origin)?;
             self.count(address, origin.is_here(), &choice);
             Some(choice)
         });
-        let upward =
-            || may_go_upward(delivery.message(), &origin).then(|| self.upward(tried)).flatten();
+        let upward = || may_go_upward(message, &origin).then(|| self.upward(tried)).flatten();
         let choice = known.or_else(upward)?;
         tried.add(&choice);
         Some(choice)
@@ -609,7 +621,7 @@ impl Core {
     /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is
     /// there to take it.
     pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
-        self.route(Delivery::whole(message, body, &self.own), self.read(to))
+        self.route(ConsumerEnd::whole(message, body, &self.own), self.read(to))
     }
 
     /// Whether a message has passed here before, or more routers than the network is wide.
@@ -620,15 +632,14 @@ impl Core {
                 || annotations.trace.routers().any(|id| *id == *self.id))
     }
 
-    /// Sends a copy to each consumer here and to each neighbor on the way to one. What they say
-    /// becomes the original's outcome.
+    /// Chooses each consumer here and each neighbor on the way to one.
     fn multicast(
         &self,
         address: &Address,
         routes: &Routes,
-        delivery: &Arc<Delivery>,
+        message: &Message,
         origin: &Origin<'_>,
-    ) -> bool {
+    ) -> Vec<Choice> {
         let mut trunks: Vec<&Arc<Trunk>> = Vec::new();
         for router in address.remote_routers() {
             let valid = |_: &Way<'_>| origin.may_go_to(&routes.table, &router, true);
@@ -643,13 +654,13 @@ impl Core {
             }
         }
         let destinations = address.destinations.load();
-        let streaming = delivery.message().streaming;
+        let streaming = message.streaming;
         let locals: Vec<_> =
             destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
         // Consumers elsewhere are behind an edge router's uplink, whether the address has it among
         // its own or not.
-        let upward = may_go_upward(delivery.message(), origin)
-            && !locals.iter().any(|consumer| leads_up(consumer));
+        let upward =
+            may_go_upward(message, origin) && !locals.iter().any(|consumer| leads_up(consumer));
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
         choices.extend(trunks.into_iter().map(|trunk| {
             choose::to_trunk(trunk, streaming, None).with_priority(address.priority())
@@ -658,21 +669,23 @@ impl Core {
             self.count(address, origin.is_here(), choice);
         }
         choices.extend(upward.then(|| self.upward(&Tried::default())).flatten());
-        match choices.len() {
-            0 => return false,
-            1 => choices.into_iter().for_each(|choice| choice.deliver(Arc::clone(delivery))),
-            count => {
-                let copies = Fanout::start(delivery, count);
-                choices.into_iter().zip(copies).for_each(|(choice, copy)| choice.deliver(copy));
-            }
-        }
-        true
+        choices
     }
 
     /// Sends a message that is all in its head.
     pub(super) fn send(&self, mailbox: &Mailbox, message: Message, via: Via) {
-        choose::send(mailbox, Delivery::whole(message, Bytes::new(), &self.own), via);
+        choose::send(mailbox, ConsumerEnd::whole(message, Bytes::new(), &self.own), via);
     }
+}
+
+/// Where a message goes.
+enum Ways {
+    /// To one destination.
+    One(Choice),
+    /// A copy to each.
+    Each(Vec<Choice>),
+    /// To one after the other, until one does not release it.
+    InTurn,
 }
 
 /// Whether a consumer is an edge router's uplink.

@@ -21,7 +21,7 @@ use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
 use tokio::time::MissedTickBehavior;
 
-use crate::core::{Core, Delivery, Ended, Endpoint, LocalConsumer, Message, Watching};
+use crate::core::{ConsumerEnd, Core, Ended, Endpoint, LocalConsumer, Message, Watching};
 use crate::lock::Mutex;
 use crate::log;
 use crate::node::Node;
@@ -76,9 +76,9 @@ pub trait Describe: Send + Sync + 'static {
 struct Flush(AtomicBool);
 
 impl Endpoint for Flush {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         self.0.store(true, Ordering::Relaxed);
-        delivery.outcome(Some(DeliveryState::Accepted), true);
+        delivery.conclude(DeliveryState::Accepted);
     }
 }
 
@@ -107,7 +107,7 @@ const MAX_WAITING: usize = 256;
 struct CoRecords(Mutex<Vec<Bytes>>);
 
 impl Endpoint for CoRecords {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         let mut chunks = VecDeque::new();
         let (_, ended) = delivery.take(MAX_CO_RECORDS, &mut chunks);
         if ended == Some(Ended::Complete) {
@@ -119,7 +119,7 @@ impl Endpoint for CoRecords {
             }
         }
         // What does not come whole at once is passed over: nobody waits for it.
-        delivery.outcome(Some(DeliveryState::Accepted), true);
+        delivery.conclude(DeliveryState::Accepted);
     }
 }
 

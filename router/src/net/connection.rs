@@ -206,9 +206,7 @@ impl ConnectionTask {
         self.legacy.give_up_all(&mut self.links);
         let cx = &self.links.cx;
         for command in cx.mailbox.close().into_iter().chain(self.mail.commands) {
-            if let Command::Deliver(delivery, _) = command {
-                delivery.consumer_lost();
-            }
+            drop(command);
         }
         let opened = cx.life.has_opened();
         if opened {

@@ -22,7 +22,7 @@ use super::connection::ConnectionTask;
 use super::settings::Settings as ConnectionSettings;
 use super::wire::Wire;
 use crate::clock::Clock;
-use crate::core::{Command, Delivery, Ended, Mailbox, Message, Notify, Via};
+use crate::core::{Command, Ended, Mailbox, Message, Notify, ProducerEnd, Via};
 use crate::node::{HANDSHAKE, Node, Shards};
 use crate::schema::Role;
 use crate::tls::Session;
@@ -167,7 +167,7 @@ async fn connect_with(
     (mailbox, peer)
 }
 
-fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
+fn stream(node: &Node, mailbox: &Mailbox) -> ProducerEnd {
     let sections =
         Bytes::from(skupper_proto::stream::encode_head("service", Some("reply"), None, None));
     let message = Message {
@@ -178,14 +178,14 @@ fn stream(node: &Node, mailbox: &Mailbox) -> Arc<Delivery> {
         windowed: true,
         ..Message::default()
     };
-    let delivery = Delivery::new(message, node.core.own());
-    mailbox.send(Command::Deliver(Arc::clone(&delivery), Via::Stream)).unwrap();
-    delivery
+    let (producer, delivery) = ProducerEnd::begin(message, node.core.own());
+    mailbox.send(Command::Deliver(delivery, Via::Stream)).unwrap();
+    producer
 }
 
-async fn outcome(delivery: &Delivery) -> DeliveryState {
+async fn outcome(delivery: &ProducerEnd) -> DeliveryState {
     poll_fn(|cx| {
-        delivery.set_producer(Notify::Task(cx.waker().clone()));
+        delivery.set_notify(Notify::Task(cx.waker().clone()));
         delivery.progress().outcome.map_or(Poll::Pending, Poll::Ready)
     })
     .await
@@ -277,7 +277,7 @@ fn closed_session_window_holds_the_stream_back() {
                 tokio::task::yield_now().await;
             }
         }
-        let queued = delivery.window().0;
+        let queued = delivery.waiting();
         assert!(
             queued >= (CHUNKS - 8) * chunk.len(),
             "{queued} octets wait where the producer sees them"
@@ -314,7 +314,7 @@ fn credit_is_given_back_while_a_stream_is_on_its_way() {
         delivery.end(Ended::Complete);
         while !matches!(peer.event().await, Event::Transfer { ending: Ending::Complete, .. }) {}
         // A link without credit is of no use to the next stream.
-        stream(&node, &mailbox);
+        let _next = stream(&node, &mailbox);
         assert_ne!(peer.attached().await, link);
     });
 }

@@ -1,12 +1,12 @@
 //! What went over a connection, and when.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use skupper_proto::time::Instant;
 
-use crate::core::Delivery;
+use crate::core::Backlog;
 
 /// Octets over a connection, and when its last delivery began.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct Octets {
     sent: AtomicU64,
     /// Of a service connection: where what is sent comes from, and what was taken from there and
     /// is not sent.
-    feed: OnceLock<Weak<Delivery>>,
+    feed: OnceLock<Backlog>,
     unwritten: AtomicUsize,
     /// In microseconds of the router's clock; 0: there was none.
     last_delivery: AtomicU64,
@@ -55,8 +55,8 @@ impl Octets {
     }
 
     /// Names the stream that a service connection's socket is fed with.
-    pub fn set_feed(&self, feed: &Arc<Delivery>) {
-        let _ = self.feed.set(Arc::downgrade(feed));
+    pub fn set_feed(&self, feed: Backlog) {
+        let _ = self.feed.set(feed);
     }
 
     /// So many octets were taken from that stream and are not sent.
@@ -66,8 +66,7 @@ impl Octets {
 
     /// Octets that wait for the reader of a service connection.
     pub fn waiting(&self) -> usize {
-        let feed = self.feed.get().and_then(Weak::upgrade);
-        self.unwritten.load(Ordering::Relaxed) + feed.map_or(0, |feed| feed.window().0)
+        self.unwritten.load(Ordering::Relaxed) + self.feed.get().map_or(0, Backlog::waiting)
     }
 
     /// A delivery began, in either direction.

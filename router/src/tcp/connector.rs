@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::machine::Source;
 use super::service::{Beginning, Service};
 use super::stats::Stats;
-use crate::core::{Consumption, Delivery, Endpoint, LocalConsumer, ServiceAccount};
+use crate::core::{Choice, ConsumerEnd, Consumption, Endpoint, LocalConsumer, ServiceAccount};
 use crate::lock::Mutex;
 use crate::node::{Coming, FailedFlow, HANDSHAKE, Host, Node, stands_back};
 use crate::schema::typed as schema;
@@ -95,24 +95,33 @@ impl TcpConnector {
     async fn serve(
         self: Arc<Self>,
         node: Arc<Node>,
-        download: Arc<Delivery>,
+        download: ConsumerEnd,
         coming: Coming,
     ) -> Option<Service> {
-        match self.join(&node, &download, coming).await {
-            Ok(service) => Some(service),
+        match self.join(&node, &download).await {
+            Ok((beginning, choice)) => {
+                let id = node.registry.number();
+                let source = Source::Here(download);
+                let (service, upload) = Service::begin(&node, id, beginning, source);
+                drop(coming);
+                // At once and without waiting for the server: a client that is to talk first waits
+                // for this.
+                choice.deliver(upload);
+                Some(service)
+            }
             Err(outcome) => {
-                download.outcome(Some(outcome), true);
+                download.conclude(outcome);
                 None
             }
         }
     }
 
+    /// Dials the server, and finds the way of its answers.
     async fn join(
         &self,
         node: &Arc<Node>,
-        download: &Arc<Delivery>,
-        coming: Coming,
-    ) -> Result<Service, DeliveryState> {
+        download: &ConsumerEnd,
+    ) -> Result<(Beginning<'_>, Choice), DeliveryState> {
         let head = read_head(download)?;
         let (socket, session, descriptor) = match self.dial(node, head.alpn.as_deref()).await {
             Ok(connected) => connected,
@@ -143,7 +152,6 @@ impl TcpConnector {
             socket::reset(socket);
             return Err(DeliveryState::failed());
         };
-        let id = node.registry.number();
         let local = socket.local_addr().ok();
         let beginning = Beginning {
             socket,
@@ -158,14 +166,8 @@ impl TcpConnector {
             local,
             flow: head.correlation_id.map(Arc::from),
             head: stream::encode_head(reply_to, None, None, None),
-            source: Source::Here(Arc::clone(download)),
         };
-        let (service, upload) = Service::begin(node, id, beginning);
-        drop(coming);
-        // At once and without waiting for the server: a client that is to talk first waits for
-        // this.
-        choice.deliver(upload);
-        Ok(service)
+        Ok((beginning, choice))
     }
 
     async fn dial(
@@ -224,9 +226,9 @@ impl Future for Task {
 }
 
 impl Endpoint for TcpConnector {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         let (Some(node), Some(connector)) = (self.node.upgrade(), self.itself.upgrade()) else {
-            return delivery.outcome(Some(DeliveryState::Released), true);
+            return delivery.conclude(DeliveryState::Released);
         };
         let task = Task::Dialing(Box::pin(connector.serve(
             Arc::clone(&node),
@@ -242,7 +244,7 @@ impl Endpoint for TcpConnector {
 }
 
 /// Reads the head of a client stream; an error is the outcome of what is none.
-fn read_head(delivery: &Delivery) -> Result<StreamHead<'_>, DeliveryState> {
+fn read_head(delivery: &ConsumerEnd) -> Result<StreamHead<'_>, DeliveryState> {
     let reject = |condition, text: String| {
         DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) })
     };

@@ -358,12 +358,12 @@ impl TcpListener {
             local: None,
             flow: Some(Arc::from(flow)),
             head,
-            source: Source::Awaited {
-                answer: Answer::new(reply, handle),
-                early: if choice.takes_early() { EARLY } else { 0 },
-            },
         };
-        let (service, upload) = Service::begin(node, id, beginning);
+        let source = Source::Awaited {
+            answer: Answer::new(reply, handle),
+            early: if choice.takes_early() { EARLY } else { 0 },
+        };
+        let (service, upload) = Service::begin(node, id, beginning, source);
         drop(tokio::spawn(service));
         choice.deliver(upload);
     }

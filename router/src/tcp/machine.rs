@@ -62,7 +62,7 @@ pub(super) use self::observer::Observer;
 use self::upload::Upload;
 pub(super) use self::wire::Wire;
 use super::reply::Answer;
-use crate::core::{Delivery, Ended, ServiceAccount};
+use crate::core::{ConsumerEnd, Ended, ProducerEnd, ServiceAccount};
 use crate::tls::{self, Flushed, SessionError};
 
 /// What a step brings: whether anything moved, or why the connection is over.
@@ -84,7 +84,7 @@ pub(super) enum Source {
     /// It is to come: the listener's side. So many bytes may be read before.
     Awaited { answer: Answer, early: usize },
     /// It is here: the connector's side.
-    Here(Arc<Delivery>),
+    Here(ConsumerEnd),
 }
 
 /// A machine that is dropped on its way, by a panic or with its runtime, must not look like a clean
@@ -115,7 +115,7 @@ impl<O> Machine<O> {
 impl<O: Observer> Machine<O> {
     /// A connection that begins now and feeds `upload`.
     pub(super) fn new(
-        upload: Arc<Delivery>,
+        upload: ProducerEnd,
         source: Source,
         memory: Arc<ServiceAccount>,
         observer: O,
@@ -135,12 +135,12 @@ impl<O: Observer> Machine<O> {
     }
 
     /// The stream that the socket feeds.
-    pub(super) const fn upload(&self) -> &Arc<Delivery> {
+    pub(super) const fn upload(&self) -> &ProducerEnd {
         self.upload.stream()
     }
 
     /// The stream that the socket is fed with, while it is here.
-    pub(super) const fn download(&self) -> Option<&Arc<Delivery>> {
+    pub(super) const fn download(&self) -> Option<&ConsumerEnd> {
         self.download.stream()
     }
 
@@ -151,13 +151,13 @@ impl<O: Observer> Machine<O> {
 
     /// Takes the answer, if it is awaited and has come, and returns it once. Until it has come,
     /// `waker` will be woken by it.
-    pub(super) fn poll_answer(&mut self, waker: &Waker) -> Step<Option<&Arc<Delivery>>> {
+    pub(super) fn poll_answer(&mut self, waker: &Waker) -> Step<Option<&ConsumerEnd>> {
         let Download::Awaited { answer, .. } = &self.download else {
             return Step::Continue(None);
         };
         let Some(stream) = answer.poll(waker) else { return Step::Continue(None) };
         if let Err(outcome) = check(&stream) {
-            stream.outcome(Some(outcome.clone()), true);
+            stream.conclude(outcome.clone());
             return self.ends(End::Refused(outcome));
         }
         stream.charge_to(&self.memory.unwritten);
@@ -326,7 +326,7 @@ impl<O: Observer> Machine<O> {
 }
 
 /// Whether a delivery is a stream at all.
-fn check(delivery: &Delivery) -> Result<(), DeliveryState> {
+fn check(delivery: &ConsumerEnd) -> Result<(), DeliveryState> {
     stream::read_head(&delivery.message().sections).map(drop).map_err(|error| {
         DeliveryState::Rejected(Rejected {
             error: Some(Error::new(condition::NOT_IMPLEMENTED, error.to_string())),

@@ -5,12 +5,12 @@ use std::task::Waker;
 
 use skupper_proto::amqp::performative::DeliveryState;
 
-use crate::core::{Delivery, Endpoint, ReplyHandle};
+use crate::core::{ConsumerEnd, Endpoint, ReplyHandle};
 use crate::lock::{Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 struct State {
-    delivery: Option<Arc<Delivery>>,
+    delivery: Option<ConsumerEnd>,
     waker: Option<Waker>,
     /// One has come, or the client is gone: no other is taken.
     closed: bool,
@@ -26,7 +26,7 @@ impl Reply {
     }
 
     /// The delivery, once it has come. Until then `waker` will be woken by it.
-    pub(super) fn poll(&self, waker: &Waker) -> Option<Arc<Delivery>> {
+    pub(super) fn poll(&self, waker: &Waker) -> Option<ConsumerEnd> {
         let mut state = self.lock();
         if state.delivery.is_none()
             && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker))
@@ -44,7 +44,7 @@ impl Reply {
             state.delivery.take()
         };
         if let Some(delivery) = delivery {
-            delivery.outcome(Some(DeliveryState::Released), true);
+            delivery.conclude(DeliveryState::Released);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Answer {
     }
 
     /// Returns the delivery, once it has come. Until then it will wake `waker`.
-    pub(super) fn poll(&self, waker: &Waker) -> Option<Arc<Delivery>> {
+    pub(super) fn poll(&self, waker: &Waker) -> Option<ConsumerEnd> {
         self.reply.poll(waker)
     }
 
@@ -75,12 +75,12 @@ impl Answer {
 }
 
 impl Endpoint for Reply {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         let waker = {
             let mut state = self.lock();
             if state.closed {
                 drop(state);
-                return delivery.outcome(Some(DeliveryState::Released), true);
+                return delivery.conclude(DeliveryState::Released);
             }
             state.closed = true;
             state.delivery = Some(delivery);

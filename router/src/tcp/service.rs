@@ -16,7 +16,7 @@ use super::machine::{End, Machine, Source, Step};
 use super::reader::Reader;
 use super::socket_wire::SocketWire;
 use super::stats::{Open, Stats};
-use crate::core::{Charge, Delivery, Message, Notify, ServiceAccount};
+use crate::core::{Charge, ConsumerEnd, Message, Notify, ProducerEnd, ServiceAccount};
 use crate::log;
 use crate::node::{
     Closer, ConnectionRecord, ConnectionRole, Dismissal, Host, Node, OUT_OF_MEMORY, Octets,
@@ -77,7 +77,6 @@ pub(super) struct Beginning<'entity> {
     pub(super) flow: Option<Arc<str>>,
     /// The head of the stream that it feeds.
     pub(super) head: Vec<u8>,
-    pub(super) source: Source,
 }
 
 impl Future for Service {
@@ -109,7 +108,8 @@ impl Service {
         node: &Arc<Node>,
         id: u64,
         beginning: Beginning<'_>,
-    ) -> (Self, Arc<Delivery>) {
+        source: Source,
+    ) -> (Self, ConsumerEnd) {
         let message = Message {
             sections: Bytes::from(beginning.head.into_boxed_slice()),
             streaming: true,
@@ -118,7 +118,7 @@ impl Service {
             windowed: true,
             ..Message::default()
         };
-        let upload = Delivery::new(message, &beginning.memory.read);
+        let (upload, stream) = ProducerEnd::begin(message, &beginning.memory.read);
         node.core.counters().began();
         let octets = Arc::new(Octets::default());
         let dismissal = Arc::<Dismissal>::default();
@@ -143,14 +143,14 @@ impl Service {
             flow: beginning.flow,
             local: beginning.local,
         });
-        if let Source::Here(download) = &beginning.source {
-            octets.set_feed(download);
+        if let Source::Here(download) = &source {
+            octets.set_feed(download.backlog());
         }
-        let (feeds, memory) = (Arc::clone(&upload), Arc::clone(beginning.memory));
+        let memory = Arc::clone(beginning.memory);
         let begun = Self {
             node: Arc::clone(node),
             id,
-            machine: Machine::new(feeds, beginning.source, memory, (), now),
+            machine: Machine::new(upload, source, memory, (), now),
             wire: SocketWire {
                 socket: beginning.socket,
                 session: beginning.session,
@@ -168,7 +168,7 @@ impl Service {
             timer: None,
             attached: false,
         };
-        (begun, upload)
+        (begun, stream)
     }
 
     /// Lets the machine move what it can, and parks it.
@@ -197,16 +197,16 @@ impl Service {
         if *self.node.stage.borrow() >= Stage::Ending {
             self.dismissal.say(SHUTTING_DOWN);
         }
-        self.machine.upload().set_producer(Notify::Task(cx.waker().clone()));
+        self.machine.upload().set_notify(Notify::Task(cx.waker().clone()));
         if let Some(download) = self.machine.download() {
-            download.set_consumer(Notify::Task(cx.waker().clone()));
+            download.set_notify(Notify::Task(cx.waker().clone()));
         }
     }
 
     fn turn(&mut self, cx: &Context<'_>) -> Step {
         if let Some(download) = self.machine.poll_answer(cx.waker())? {
-            download.set_consumer(Notify::Task(cx.waker().clone()));
-            self.wire.octets.set_feed(download);
+            download.set_notify(Notify::Task(cx.waker().clone()));
+            self.wire.octets.set_feed(download.backlog());
         }
         self.machine.turn(&mut self.wire, &|| self.node.clock.now())
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skrouterd::config::{Config, Document, Format};
-use skrouterd::core::{Consumption, Delivery, Ended, Endpoint, LocalConsumer, Message};
+use skrouterd::core::{
+    ConsumerEnd, Consumption, Ended, Endpoint, LocalConsumer, Message, ProducerEnd,
+};
 use skrouterd::net::{AmqpListener, Dialed, Hangup};
 use skrouterd::node::{Access, AutoLink, Holder, Node, Shards, Stage};
 use skupper_proto::address::RouterMode;
@@ -51,10 +53,10 @@ impl<'a> Script<'a> {
 
 /// A handler in the router's process. It keeps deliveries until a command answers them.
 #[derive(Debug, Default)]
-struct Handler(Mutex<Vec<Arc<Delivery>>>);
+struct Handler(Mutex<Vec<ConsumerEnd>>);
 
 impl Endpoint for Handler {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
     }
 }
@@ -66,7 +68,7 @@ pub(super) struct World<'a> {
     peers: Vec<Peer>,
     handler: Arc<Handler>,
     consumptions: Vec<Consumption>,
-    streams: Vec<Arc<Delivery>>,
+    streams: Vec<ProducerEnd>,
     auto_link: Arc<AutoLink>,
     /// Bytes that were allocated before the world.
     before: usize,
@@ -245,9 +247,9 @@ impl<'a> World<'a> {
             priority: 4,
             ..Message::default()
         };
-        let delivery = Delivery::new(message, self.node.core.own());
-        self.node.core.route(Arc::clone(&delivery), self.node.core.read(&to));
-        self.streams.push(delivery);
+        let (producer, delivery) = ProducerEnd::begin(message, self.node.core.own());
+        self.node.core.route(delivery, self.node.core.read(&to));
+        self.streams.push(producer);
     }
 
     /// Pushes bytes into a stream, and may end it.
@@ -258,7 +260,7 @@ impl<'a> World<'a> {
         let choice = usize::from(self.script.octet()) % self.streams.len();
         let how = self.script.octet();
         let octets = usize::from(how >> 2) * PUSHED / 64;
-        let stream = Arc::clone(&self.streams[choice]);
+        let stream = &self.streams[choice];
         stream.push(vec![0; octets].into());
         self.octets += octets;
         if how & 3 < 2 {
@@ -290,7 +292,7 @@ impl<'a> World<'a> {
             let mut octets = Vec::new();
             let (_, ended) = delivery.take(usize::from(choice) << 8, &mut octets);
             if ended.is_some() || choice & 1 == 0 {
-                delivery.outcome(Some(frames::state(&mut self.script)), choice & 2 == 0);
+                delivery.set_outcome(Some(frames::state(&mut self.script)), choice & 2 == 0);
             } else {
                 kept.push(delivery);
             }

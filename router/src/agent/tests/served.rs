@@ -6,9 +6,11 @@ fn service() -> (Arc<Service<Memory>>, Sent) {
     service_of(Memory::default())
 }
 
-fn delivery(octets: &[u8], holder: &Arc<Holder>) -> Arc<Delivery> {
+fn delivery(octets: &[u8], holder: &Arc<Holder>) -> (ProducerEnd, ConsumerEnd) {
     let message = Message { sections: Bytes::copy_from_slice(octets), ..Message::default() };
-    Delivery::whole(message, Bytes::new(), holder)
+    let ends = ProducerEnd::begin(message, holder);
+    ends.0.end(Ended::Complete);
+    ends
 }
 
 fn addressed(to: &str) -> Request {
@@ -20,18 +22,18 @@ async fn a_delivery_is_accepted_and_answered() {
     let (service, sent) = service();
     let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     let octets = addressed("me").encode();
-    let whole = delivery(&octets, &holder);
+    let (whole, delivery) = delivery(&octets, &holder);
     // In pieces, as a large message comes.
-    let pieces = Delivery::new(
+    let (pieces, in_pieces) = ProducerEnd::begin(
         Message { sections: Bytes::copy_from_slice(&octets[..20]), ..Message::default() },
         &holder,
     );
-    service.deliver(Arc::clone(&whole));
-    service.deliver(Arc::clone(&pieces));
+    service.deliver(delivery);
+    service.deliver(in_pieces);
     settle().await;
     assert_eq!(sent.lock().unwrap().len(), 1);
     pieces.push(Bytes::copy_from_slice(&octets[20..]));
-    pieces.end(crate::core::Ended::Complete);
+    pieces.end(Ended::Complete);
     settle().await;
     let sent = sent.lock().unwrap();
     assert_eq!(
@@ -52,16 +54,14 @@ async fn what_is_no_request_is_rejected() {
         &addressed("me").with_body(Value::String("x".repeat(300 * 1024))).encode(),
         &holder,
     );
-    for delivery in [&nameless, &noise, &large] {
-        service.deliver(Arc::clone(delivery));
-    }
+    let producers = [nameless, noise, large].map(|(producer, delivery)| {
+        service.deliver(delivery);
+        producer
+    });
     settle().await;
-    for delivery in [&nameless, &noise, &large] {
-        assert!(
-            matches!(delivery.progress().outcome, Some(DeliveryState::Rejected(_))),
-            "{:?}",
-            delivery.progress()
-        );
+    for producer in producers {
+        let progress = producer.progress();
+        assert!(matches!(progress.outcome, Some(DeliveryState::Rejected(_))), "{progress:?}");
     }
     let sent = sent.lock().unwrap();
     assert_eq!(
@@ -76,16 +76,17 @@ async fn a_flood_is_refused_with_a_status() {
     let holder = Holder::new(&Account::new(1 << 30), Class::Router);
     let octets = addressed("me").encode();
     // None is carried out before all are there.
-    let deliveries: Vec<_> = (0..600).map(|_| delivery(&octets, &holder)).collect();
-    for delivery in &deliveries {
-        service.deliver(Arc::clone(delivery));
+    let (_producers, deliveries): (Vec<_>, Vec<_>) =
+        (0..600).map(|_| delivery(&octets, &holder)).unzip();
+    for delivery in deliveries {
+        service.deliver(delivery);
     }
     settle().await;
     let count = |status| {
         sent.lock().unwrap().iter().filter(|(_, response)| response.status == status).count()
     };
     assert_eq!((count(Status::OK), count(Status::UNAVAILABLE)), (512, 88));
-    service.deliver(delivery(&octets, &holder));
+    service.deliver(delivery(&octets, &holder).1);
     settle().await;
     assert_eq!(count(Status::OK), 513);
 }

@@ -37,14 +37,14 @@ proptest! {
 }
 
 /// A request of a connection as it arrives, answered to an address that says which it is.
-fn from(connection: u64, request: Request, to: &str, holder: &Arc<Holder>) -> Arc<Delivery> {
+fn from(connection: u64, request: Request, to: &str, holder: &Arc<Holder>) -> ConsumerEnd {
     let octets = Request { reply_to: Some(to.to_owned()), ..request }.encode();
     let message = Message {
         sections: Bytes::from(octets),
         connection: Some(connection),
         ..Message::default()
     };
-    Delivery::whole(message, Bytes::new(), holder)
+    ConsumerEnd::whole(message, Bytes::new(), holder)
 }
 
 #[tokio::test]

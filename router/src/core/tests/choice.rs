@@ -13,8 +13,8 @@ use skupper_proto::time::Instant;
 use super::world::{World, core, finish, stream};
 use super::{Bell, Sink};
 use crate::core::{
-    Address, AddressRule, CLIENT_ADDRESS_OCTETS, Command, Core, Delivery, GroupKey, LocalConsumer,
-    Mailbox, Message, Via,
+    Address, AddressRule, CLIENT_ADDRESS_OCTETS, Command, ConsumerEnd, Core, GroupKey,
+    LocalConsumer, Mailbox, Message, Via,
 };
 
 fn address(core: &Arc<Core>) -> Arc<Address> {
@@ -23,7 +23,7 @@ fn address(core: &Arc<Core>) -> Arc<Address> {
 }
 
 fn deliver(core: &Core, address: &Address) {
-    core.choose(address).expect("a destination").deliver(stream(core));
+    core.choose(address).expect("a destination").deliver(stream(core).1);
 }
 
 fn count(mailbox: &Mailbox) -> usize {
@@ -39,9 +39,9 @@ fn without_consumers_there_is_no_choice() {
     assert!(core.choose_by_text("service").is_none());
     assert!(core.choose_by_text("amqp:/_topo/0/nowhere/reply.0.0.0").is_none());
     assert!(core.choose_by_text("amqp:/_topo/0/a/reply.0.0.0").is_none());
-    let delivery = stream(&core);
-    core.route(Arc::clone(&delivery), core.read("service"));
-    assert_eq!(delivery.progress().outcome, Some(DeliveryState::Released));
+    let (producer, delivery) = stream(&core);
+    core.route(delivery, core.read("service"));
+    assert_eq!(producer.progress().outcome, Some(DeliveryState::Released));
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn equals_take_turns_also_one_after_the_other() {
         for _ in 0..9 {
             deliver(&core, &address);
             // Each is over before the next begins.
-            let open: Vec<_> =
-                sinks.iter().flat_map(|sink| sink.0.lock().unwrap().clone()).collect();
-            open.iter().for_each(|delivery| finish(delivery));
+            for sink in &sinks {
+                sink.0.lock().unwrap().iter().for_each(finish);
+            }
         }
         assert_eq!(sinks.each_ref().map(|sink| sink.count()), [3, 3, 3], "{treatment:?}");
         drop(consumptions);
@@ -140,12 +140,10 @@ fn an_addresss_priority_goes_before_its_messages() {
             world.settle();
             let message = Message { priority: 3, ..Message::default() };
             let core = &world.cores[0];
-            assert!(
-                core.route(
-                    Delivery::whole(message, Bytes::new(), core.own()),
-                    core.read("service")
-                )
-            );
+            assert!(core.route(
+                ConsumerEnd::whole(message, Bytes::new(), core.own()),
+                core.read("service")
+            ));
             let mut commands = VecDeque::new();
             world.wires[0][0].mailbox.take(&mut Vec::new(), &mut commands, Waker::noop());
             let via = commands.iter().find_map(|command| match command {

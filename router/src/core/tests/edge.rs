@@ -13,7 +13,7 @@ use skupper_proto::time::Instant;
 use super::world::{World, core, core_of};
 use super::{Bell, Sink};
 use crate::core::{
-    Consumption, Core, Delivery, Demand, EdgeConnection, LocalConsumer, Message, Notify,
+    Consumption, Core, Demand, EdgeConnection, LocalConsumer, Message, Notify, ProducerEnd,
 };
 
 const NOW: Instant = Instant::ZERO;
@@ -45,7 +45,7 @@ fn send(
     to: &str,
     from: Option<&Arc<EdgeConnection>>,
     mesh: Option<&str>,
-) -> Arc<Delivery> {
+) -> ProducerEnd {
     let mut annotations = Vec::new();
     if from.is_some() || mesh.is_some() {
         Outgoing::originated(Flags::default(), "0/e")
@@ -58,12 +58,12 @@ fn send(
         edge: from.cloned(),
         ..Message::default()
     };
-    let delivery = Delivery::new(message, core.own());
-    core.route(Arc::clone(&delivery), core.read(to));
-    delivery
+    let (producer, delivery) = ProducerEnd::begin(message, core.own());
+    core.route(delivery, core.read(to));
+    producer
 }
 
-fn is_released(delivery: &Delivery) -> bool {
+fn is_released(delivery: &ProducerEnd) -> bool {
     delivery.progress().outcome == Some(DeliveryState::Released)
 }
 
@@ -191,13 +191,10 @@ fn edge_router_is_reached_over_the_network_where_it_came_last() {
         Message { sections: Bytes::from(head), streaming: true, ..Message::default() }
     };
     let send = |world: &mut World| {
-        let delivery = Delivery::new(back.clone(), world.cores[0].own());
-        world.cores[0]
-            .choose_by_text("amqp:/_edge/e/temp.1")
-            .expect("a way")
-            .deliver(Arc::clone(&delivery));
+        let (producer, delivery) = ProducerEnd::begin(back.clone(), world.cores[0].own());
+        world.cores[0].choose_by_text("amqp:/_edge/e/temp.1").expect("a way").deliver(delivery);
         world.run(std::time::Duration::ZERO);
-        delivery
+        producer
     };
     let _first = send(&mut world);
     drop(latter);
@@ -295,8 +292,8 @@ fn what_is_for_nobody_known_goes_up_and_never_back() {
     assert_eq!((local.take().len(), above.take().len()), (2, 0));
     // Of a link for an address its own consumers decide.
     let message = Message { to_override: Some(Arc::from("nowhere")), ..Message::default() };
-    let targeted = Delivery::new(message, core.own());
-    assert!(!core.route(Arc::clone(&targeted), core.read("nowhere")) && is_released(&targeted));
+    let (targeted, delivery) = ProducerEnd::begin(message, core.own());
+    assert!(!core.route(delivery, core.read("nowhere")) && is_released(&targeted));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::thread::{self, Thread};
 use bytes::Bytes;
 
 use super::Bell;
-use crate::core::{Account, Class, Command, Delivery, Holder, Mailbox, Message, Notify, Via};
+use crate::core::{
+    Account, Class, Command, ConsumerEnd, Holder, Mailbox, Message, Notify, ProducerEnd, Via,
+};
 
 #[test]
 fn waker_is_kept_only_when_nothing_waited() {
@@ -34,7 +36,7 @@ fn waker_is_kept_only_when_nothing_waited() {
 fn closed_mailbox_gives_back_what_waited_and_refuses_the_rest() {
     let mailbox = Mailbox::new(0);
     let holder = Holder::new(&Account::new(100), Class::Router);
-    let delivery = || Delivery::whole(Message::default(), Bytes::from_static(b"x"), &holder);
+    let delivery = || ConsumerEnd::whole(Message::default(), Bytes::from_static(b"x"), &holder);
     mailbox.send(Command::Deliver(delivery(), Via::Stream)).unwrap();
     assert!(!mailbox.is_closed());
     assert_eq!(mailbox.close().len(), 1);
@@ -60,10 +62,10 @@ fn no_wake_up_is_lost_between_threads() {
     const ROUNDS: usize = 20_000;
     let mailbox = Mailbox::new(0);
     let holder = Holder::new(&Account::new(1 << 20), Class::Router);
-    let delivery = Delivery::new(Message::default(), &holder);
-    delivery.set_consumer(Notify::Slot(Arc::clone(&mailbox), 0));
+    let (producer, delivery) = ProducerEnd::begin(Message::default(), &holder);
+    delivery.set_notify(Notify::Slot(Arc::clone(&mailbox), 0));
     let consumer = thread::spawn({
-        let (mailbox, delivery) = (Arc::clone(&mailbox), Arc::clone(&delivery));
+        let mailbox = Arc::clone(&mailbox);
         move || {
             let waker = Waker::from(Arc::new(Unpark(thread::current())));
             let (mut ready, mut commands, mut octets) =
@@ -82,9 +84,9 @@ fn no_wake_up_is_lost_between_threads() {
             (sent, taken)
         }
     });
-    let producer = thread::spawn(move || {
+    let pushing = thread::spawn(move || {
         for _ in 0..ROUNDS {
-            delivery.push(Bytes::from_static(b"x"));
+            producer.push(Bytes::from_static(b"x"));
         }
     });
     for round in 0..ROUNDS {
@@ -95,7 +97,7 @@ fn no_wake_up_is_lost_between_threads() {
             thread::yield_now();
         }
     }
-    producer.join().unwrap();
+    pushing.join().unwrap();
     assert_eq!(consumer.join().unwrap(), (ROUNDS, ROUNDS));
     assert_eq!(holder.held(), 0);
 }
@@ -103,7 +105,8 @@ fn no_wake_up_is_lost_between_threads() {
 /// Sends a delivery that is known by its number.
 fn deliver(mailbox: &Mailbox, holder: &Arc<Holder>, number: u8, via: Via) {
     let message = Message { priority: number, ..Message::default() };
-    assert!(mailbox.send(Command::Deliver(Delivery::new(message, holder), via)).is_ok());
+    let delivery = ConsumerEnd::whole(message, Bytes::new(), holder);
+    assert!(mailbox.send(Command::Deliver(delivery, via)).is_ok());
 }
 
 #[test]

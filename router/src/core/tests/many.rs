@@ -13,7 +13,7 @@ use skupper_proto::time::Instant;
 
 use super::Sink;
 use super::world::core;
-use crate::core::{Consumption, Core, Delivery, Ended, LocalConsumer, Message};
+use crate::core::{ConsumerEnd, Consumption, Core, Ended, LocalConsumer, Message, ProducerEnd};
 
 fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption>) {
     let sinks: Vec<_> = (0..count).map(|_| Sink::new()).collect();
@@ -26,17 +26,17 @@ fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption
     (sinks, consumptions)
 }
 
-fn send(core: &Arc<Core>, message: Message) -> Arc<Delivery> {
-    let delivery = Delivery::new(message, core.own());
-    assert!(core.route(Arc::clone(&delivery), core.read("all")));
-    delivery
+fn send(core: &Arc<Core>, message: Message) -> ProducerEnd {
+    let (producer, delivery) = ProducerEnd::begin(message, core.own());
+    assert!(core.route(delivery, core.read("all")));
+    producer
 }
 
 fn rejected() -> DeliveryState {
     DeliveryState::Rejected(Rejected { error: Some(Error::new("amqp:not-allowed", "no")) })
 }
 
-fn body(delivery: &Delivery) -> (Vec<u8>, Option<Ended>) {
+fn body(delivery: &ConsumerEnd) -> (Vec<u8>, Option<Ended>) {
     let mut chunks = VecDeque::new();
     let (_, ended) = delivery.take(usize::MAX, &mut chunks);
     (chunks.into_iter().flatten().collect(), ended)
@@ -58,6 +58,25 @@ fn everybody_gets_all_of_it_as_it_arrives() {
         assert_eq!(body(copy), (b"one two".to_vec(), Some(Ended::Complete)));
     }
     assert_eq!(core.account().held(), without_body);
+}
+
+#[test]
+fn a_message_that_is_all_there_goes_on_whole() {
+    for resend in [false, true] {
+        let core = core("a", if resend { Treatment::Closest } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, if resend { 1 } else { 3 });
+        let message = Message { resend, ..Message::default() };
+        let (producer, delivery) = ProducerEnd::begin(message, core.own());
+        producer.push_last(Bytes::from_static(b"whole"), Ended::Complete);
+        assert!(core.route(delivery, core.read("all")));
+        for sink in sinks {
+            let copy = sink.take().remove(0);
+            assert_eq!(body(&copy), (b"whole".to_vec(), Some(Ended::Complete)));
+            copy.conclude(DeliveryState::Accepted);
+        }
+        let progress = producer.progress();
+        assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), true));
+    }
 }
 
 #[test]
@@ -89,19 +108,18 @@ fn states_of_an_extension_pass_between_the_sender_and_all() {
         let original = send(&core, message);
         let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
         assert!(copies.iter().all(|copy| copy.message().state.as_deref() == Some(&state(1))
-            && copy.sender_state().is_none()));
+            && copy.take_sender_state().is_none()));
         original.set_sender_state(state(2));
         assert!(
-            copies
-                .iter()
-                .all(|copy| copy.sender_state() == Some(state(2)) && copy.sender_state().is_none())
+            copies.iter().all(|copy| copy.take_sender_state() == Some(state(2))
+                && copy.take_sender_state().is_none())
         );
         copies[0].set_receiver_state(state(3));
         assert_eq!(
-            (original.receiver_state(), original.progress().outcome),
+            (original.take_receiver_state(), original.progress().outcome),
             (Some(state(3)), None)
         );
-        assert_eq!(original.receiver_state(), None, "it is no news any more");
+        assert_eq!(original.take_receiver_state(), None, "it is no news any more");
     }
 }
 
@@ -129,7 +147,7 @@ fn the_outcome_is_told_when_the_last_has_spoken() {
         original.end(Ended::Complete);
         for (index, (sink, state)) in sinks.iter().zip(said).enumerate() {
             assert_eq!(original.progress().outcome, None, "after {index}");
-            sink.take().remove(0).outcome(Some(state.clone()), true);
+            sink.take().remove(0).conclude(state.clone());
         }
         let progress = original.progress();
         assert_eq!((progress.outcome, progress.settled), (Some(told), true));
@@ -141,14 +159,14 @@ fn a_receiver_that_takes_nothing_holds_the_sender_back_and_no_longer_than_it_is_
     let core = core("a", Treatment::Multicast);
     let (sinks, _kept) = consumers(&core, 2);
     let original = send(&core, Message { streaming: true, ..Message::default() });
-    let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    let mut copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
     let chunk = Bytes::from(vec![7; 64 * 1024]);
     while original.progress().queued == 0 {
         original.push(chunk.clone());
         body(&copies[0]);
-        assert!(copies[1].progress().queued <= 320 * 1024);
+        assert!(copies[1].waiting() <= 320 * 1024);
     }
-    copies[1].consumer_lost();
+    drop(copies.pop());
     assert_eq!(original.progress().queued, 0, "the other goes on");
     original.end(Ended::Complete);
     assert_eq!(body(&copies[0]).1, Some(Ended::Complete));
@@ -164,7 +182,7 @@ fn receivers_that_leave_the_settling_to_the_sender_are_settled_by_it() {
     for copy in &copies {
         assert_eq!(original.progress().outcome, None);
         body(copy);
-        copy.outcome(Some(DeliveryState::Accepted), false);
+        copy.set_outcome(Some(DeliveryState::Accepted), false);
     }
     let progress = original.progress();
     assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), false));
@@ -197,12 +215,11 @@ fn nothing_is_kept_of_what_is_over() {
         for copy in &copies {
             body(copy);
             if !presettled {
-                copy.outcome(Some(DeliveryState::Accepted), true);
+                copy.set_outcome(Some(DeliveryState::Accepted), true);
             }
         }
-        let weak: Vec<_> = copies.iter().chain([&original]).map(Arc::downgrade).collect();
         drop((copies, original));
-        assert!(weak.iter().all(|weak| weak.upgrade().is_none()), "presettled: {presettled}");
+        assert_eq!(core.account().held(), 0, "presettled: {presettled}");
     }
 }
 
@@ -217,7 +234,7 @@ fn released_goes_to_the_next_until_there_is_none() {
     while let Some(copy) = sinks.iter().find_map(|sink| sink.take().pop()) {
         assert_eq!(original.progress().outcome, None);
         assert_eq!(body(&copy), (b"again".to_vec(), Some(Ended::Complete)));
-        copy.outcome(Some(DeliveryState::Released), true);
+        copy.set_outcome(Some(DeliveryState::Released), true);
         seen += 1;
     }
     assert_eq!((seen, original.progress().outcome), (3, Some(DeliveryState::Released)));
@@ -231,8 +248,8 @@ fn who_takes_what_another_released_has_the_say() {
         let original = send(&core, Message { resend: true, ..Message::default() });
         original.end(Ended::Complete);
         let next = || sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
-        next().outcome(Some(DeliveryState::Released), true);
-        next().outcome(Some(outcome.clone()), true);
+        next().set_outcome(Some(DeliveryState::Released), true);
+        next().set_outcome(Some(outcome.clone()), true);
         assert_eq!(original.progress().outcome, Some(outcome));
     }
 }
@@ -247,7 +264,7 @@ fn too_much_to_keep_is_released_like_any_other() {
         original.push(Bytes::from(vec![1; 64 * 1024]));
         body(&copy);
     }
-    copy.outcome(Some(DeliveryState::Released), true);
+    copy.set_outcome(Some(DeliveryState::Released), true);
     assert_eq!(original.progress().outcome, Some(DeliveryState::Released));
     assert!(sinks.iter().all(|sink| sink.count() == 0));
 }
@@ -258,18 +275,19 @@ proptest! {
         let core = core("a", if resend { Treatment::Balanced } else { Treatment::Multicast });
         let (sinks, _kept) = consumers(&core, 3);
         let original = send(&core, Message { resend, ..Message::default() });
-        let mut copies: Vec<Arc<Delivery>> = Vec::new();
+        let mut copies: Vec<ConsumerEnd> = Vec::new();
         let mut pushed = 0;
         for (at, what) in steps {
             copies.extend(sinks.iter().flat_map(|sink| sink.take()));
-            let Some(copy) = copies.get(at % copies.len().max(1)).cloned() else { break };
+            let at = at % copies.len().max(1);
+            let Some(copy) = copies.get(at) else { continue };
             match what {
                 0 => { original.push(Bytes::from(vec![0; 1000])); pushed += 1000; }
-                1 => drop(body(&copy)),
-                2 => copy.outcome(Some(DeliveryState::Released), true),
-                3 => copy.outcome(Some(DeliveryState::Accepted), false),
-                4 => copy.outcome(Some(DeliveryState::Accepted), true),
-                _ => copy.consumer_lost(),
+                1 => drop(body(copy)),
+                2 => copy.set_outcome(Some(DeliveryState::Released), true),
+                3 => copy.set_outcome(Some(DeliveryState::Accepted), false),
+                4 => copy.set_outcome(Some(DeliveryState::Accepted), true),
+                _ => drop(copies.swap_remove(at)),
             }
         }
         original.end(Ended::Complete);
@@ -277,7 +295,7 @@ proptest! {
             copies.extend(sinks.iter().flat_map(|sink| sink.take()));
             for copy in &copies {
                 body(copy);
-                copy.outcome(Some(DeliveryState::Accepted), true);
+                copy.set_outcome(Some(DeliveryState::Accepted), true);
             }
         }
         let progress = original.progress();

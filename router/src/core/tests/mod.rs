@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
-use super::{Delivery, Endpoint};
+use super::{ConsumerEnd, Endpoint};
 
 /// Counts how often it is woken.
 #[derive(Debug, Default)]
@@ -40,10 +40,10 @@ impl Bell {
 
 /// An endpoint that keeps what it is given.
 #[derive(Debug, Default)]
-pub(super) struct Sink(Mutex<Vec<Arc<Delivery>>>);
+pub(super) struct Sink(Mutex<Vec<ConsumerEnd>>);
 
 impl Endpoint for Sink {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         self.0.lock().unwrap().push(delivery);
     }
 }
@@ -57,7 +57,7 @@ impl Sink {
         self.0.lock().unwrap().len()
     }
 
-    fn take(&self) -> Vec<Arc<Delivery>> {
+    fn take(&self) -> Vec<ConsumerEnd> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }

@@ -119,8 +119,8 @@ fn stream_crosses_a_line_and_its_trace_grows() {
     let _consumption = world.consume(2, "service", &sink);
     world.settle();
     let (address, _) = world.cores[0].watch("service");
-    let sent = stream(&world.cores[0]);
-    world.cores[0].choose(&address).expect("a way").deliver(sent.clone());
+    let (sent, delivery) = stream(&world.cores[0]);
+    world.cores[0].choose(&address).expect("a way").deliver(delivery);
     sent.push(Bytes::from_static(b"hello "));
     world.run(Duration::ZERO);
     let taken = sink.take();
@@ -134,8 +134,8 @@ fn stream_crosses_a_line_and_its_trace_grows() {
     assert_eq!(chunks.into_iter().flatten().collect::<Vec<u8>>(), b"hello world");
     arrived.acknowledge(11, 0);
     world.run(Duration::ZERO);
-    assert_eq!(sent.window(), (0, 11));
-    arrived.outcome(Some(DeliveryState::Accepted), true);
+    assert_eq!((sent.waiting(), sent.received()), (0, 11));
+    arrived.set_outcome(Some(DeliveryState::Accepted), true);
     world.run(Duration::ZERO);
     let progress = sent.progress();
     assert_eq!((progress.outcome, progress.settled), (Some(DeliveryState::Accepted), true));
@@ -151,16 +151,16 @@ fn answer_finds_its_way_by_the_reply_address() {
     let sink = Sink::new();
     let handle = world.cores[0].replies().add(0, 42, sink.clone());
     let to = handle.address(&world.cores[0]);
-    let back = {
+    let (_sent, back) = {
         let head = skupper_proto::stream::encode_head(&to, None, None, None);
         let message = crate::core::Message {
             sections: Bytes::from(head),
             streaming: true,
             ..Default::default()
         };
-        crate::core::Delivery::new(message, world.cores[2].own())
+        crate::core::ProducerEnd::begin(message, world.cores[2].own())
     };
-    world.cores[2].choose_by_text(&to).expect("a way back").deliver(back.clone());
+    world.cores[2].choose_by_text(&to).expect("a way back").deliver(back);
     world.run(Duration::ZERO);
     assert_eq!(trace(&sink.take()[0]), ["c", "b"]);
     drop(handle);
@@ -344,11 +344,11 @@ fn answer_goes_back_by_the_connection_that_its_question_came_by() {
     let elsewhere = Mailbox::new(0);
     data.iter().for_each(|mailbox| core.data_up(&group, 0, mailbox));
     let answer = |mailbox: &Arc<Mailbox>| {
-        let question = stream(&core);
-        question.set_producer(Notify::Slot(Arc::clone(mailbox), 1));
+        let (asking, question) = stream(&core);
+        asking.set_notify(Notify::Slot(Arc::clone(mailbox), 1));
         core.choose_answer("amqp:/_topo/0/b/reply.1", &question)
             .expect("a way back")
-            .deliver(stream(&core));
+            .deliver(stream(&core).1);
     };
     let taken = || {
         [&data[0], &data[1], &data[2]].map(|mailbox| {
@@ -390,12 +390,12 @@ fn delivery_for_a_connection_that_is_gone_is_released() {
     world.settle();
     let (address, _) = world.cores[0].watch("service");
     let choice = world.cores[0].choose(&address).expect("a way");
-    let waiting = stream(&world.cores[0]);
-    world.cores[0].choose(&address).expect("a way").deliver(waiting.clone());
+    let (waiting, delivery) = stream(&world.cores[0]);
+    world.cores[0].choose(&address).expect("a way").deliver(delivery);
     world.cut(0);
-    let late = stream(&world.cores[0]);
-    choice.deliver(late.clone());
-    for delivery in [waiting, late] {
-        assert_eq!(delivery.progress().outcome, Some(DeliveryState::Released));
+    let (late, delivery) = stream(&world.cores[0]);
+    choice.deliver(delivery);
+    for producer in [waiting, late] {
+        assert_eq!(producer.progress().outcome, Some(DeliveryState::Released));
     }
 }

@@ -16,8 +16,8 @@ use skupper_proto::topology::Config;
 
 use super::Sink;
 use crate::core::{
-    Command, Consumption, Core, Delivery, Ended, GroupKey, LocalConsumer, Mailbox, Message, Notify,
-    Settings, Trunk, TrunkUp, Via,
+    Command, ConsumerEnd, Consumption, Core, GroupKey, LocalConsumer, Mailbox, Message, Notify,
+    ProducerEnd, Settings, Trunk, TrunkUp, Via,
 };
 
 /// One end of a connection.
@@ -29,8 +29,12 @@ pub(super) struct End {
 
 /// A stream on its way between two cores.
 struct Carried {
-    from: Arc<Delivery>,
-    to: Arc<Delivery>,
+    from: ConsumerEnd,
+    to: ProducerEnd,
+    /// An outcome has been passed on.
+    answered: bool,
+    /// It has been settled.
+    settled: bool,
 }
 
 pub(super) struct World {
@@ -63,7 +67,7 @@ pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<C
 }
 
 /// A stream that begins where it is made.
-pub(super) fn stream(core: &Core) -> Arc<Delivery> {
+pub(super) fn stream(core: &Core) -> (ProducerEnd, ConsumerEnd) {
     let head = skupper_proto::stream::encode_head(
         "service",
         Some("amqp:/_topo/0/x/reply.0.0.0"),
@@ -72,7 +76,7 @@ pub(super) fn stream(core: &Core) -> Arc<Delivery> {
     );
     let message =
         Message { sections: Bytes::from(head), streaming: true, priority: 4, ..Message::default() };
-    Delivery::new(message, core.own())
+    ProducerEnd::begin(message, core.own())
 }
 
 /// The octets of a message as its connection would send them.
@@ -89,7 +93,7 @@ fn front(core: &Core, message: &Message) -> Vec<u8> {
 }
 
 /// The routers that a delivery passed.
-pub(super) fn trace(delivery: &Delivery) -> Vec<String> {
+pub(super) fn trace(delivery: &ConsumerEnd) -> Vec<String> {
     match annotations::parse(&delivery.message().annotations) {
         Ok(Parsed::Present(annotations)) => {
             annotations.trace.routers().map(str::to_owned).collect()
@@ -140,11 +144,7 @@ impl World {
     /// Ends a connection as a lost link does.
     pub(super) fn cut(&mut self, wire: usize) {
         for end in self.wires.remove(wire) {
-            for command in end.mailbox.close() {
-                if let Command::Deliver(delivery, _) = command {
-                    delivery.consumer_lost();
-                }
-            }
+            drop(end.mailbox.close());
             self.cores[end.core].trunk_down(&end.trunk, self.now);
         }
     }
@@ -183,18 +183,24 @@ impl World {
                         );
                         continue;
                     }
-                    delivery.set_consumer(Notify::Nobody);
+                    delivery.set_notify(Notify::Nobody);
                     let message =
                         Message { annotations: Bytes::from(octets), ..delivery.message().clone() };
                     let to_address = address(&message.sections);
-                    let copy = Delivery::new(message, self.cores[to.core].own());
-                    self.carried.push(Carried { from: delivery, to: Arc::clone(&copy) });
-                    self.cores[to.core].route(copy, self.cores[to.core].read(&to_address));
+                    let (copy, onward) = ProducerEnd::begin(message, self.cores[to.core].own());
+                    self.carried.push(Carried {
+                        from: delivery,
+                        to: copy,
+                        answered: false,
+                        settled: false,
+                    });
+                    self.cores[to.core].route(onward, self.cores[to.core].read(&to_address));
                 }
             }
         }
-        for carried in &self.carried {
+        for carried in &mut self.carried {
             let mut chunks = VecDeque::new();
+            let before = carried.answered;
             let (octets, ended) = carried.from.take(usize::MAX, &mut chunks);
             for chunk in chunks {
                 carried.to.push(chunk);
@@ -203,13 +209,13 @@ impl World {
                 carried.to.end(ended);
             }
             let told = carried.to.progress();
-            progress |=
-                octets > 0 || (told.outcome.is_some() && carried.from.progress().outcome.is_none());
+            carried.settled = told.settled;
+            carried.answered |= told.outcome.is_some();
+            progress |= octets > 0 || carried.answered != before;
             carried.from.acknowledge(told.received, told.allowance);
-            carried.from.outcome(told.outcome.clone(), told.settled);
+            carried.from.set_outcome(told.outcome.clone(), told.settled);
         }
-        let done =
-            |carried: &Carried| carried.from.ended().is_some() && carried.from.progress().settled;
+        let done = |carried: &Carried| carried.from.ended().is_some() && carried.settled;
         self.carried.retain(|carried| !done(carried));
         // Both ends may have.
         closed.dedup();
@@ -270,7 +276,7 @@ impl World {
     }
 
     /// Routes a stream from the network to an address, as if it had passed the routers of a trace.
-    pub(super) fn arrive(&self, at: usize, passed: &[&str], to: &str) -> Arc<Delivery> {
+    pub(super) fn arrive(&self, at: usize, passed: &[&str], to: &str) -> ProducerEnd {
         let mut annotations = Vec::new();
         let nodes: Vec<_> = passed.iter().map(|id| annotations::node_text(id)).collect();
         for (index, node) in nodes.iter().enumerate() {
@@ -287,16 +293,16 @@ impl World {
         }
         let message = Message {
             annotations: Bytes::from(annotations),
-            ..stream(&self.cores[at]).message().clone()
+            ..stream(&self.cores[at]).0.message().clone()
         };
-        let delivery = Delivery::new(message, self.cores[at].own());
-        self.cores[at].route(Arc::clone(&delivery), self.cores[at].read(to));
-        delivery
+        let (producer, delivery) = ProducerEnd::begin(message, self.cores[at].own());
+        self.cores[at].route(delivery, self.cores[at].read(to));
+        producer
     }
 }
 
 /// Ends a stream at its consumer.
-pub(super) fn finish(delivery: &Delivery) {
-    delivery.end(Ended::Complete);
-    delivery.outcome(Some(skupper_proto::amqp::performative::DeliveryState::Accepted), true);
+pub(super) fn finish(delivery: &ConsumerEnd) {
+    let accepted = skupper_proto::amqp::performative::DeliveryState::Accepted;
+    delivery.set_outcome(Some(accepted), true);
 }

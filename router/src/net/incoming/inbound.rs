@@ -12,15 +12,13 @@
 //! It is over once it has ended and its consumer has settled it, its sender has settled it, or its
 //! link is gone. Of a refused delivery the rest is dropped as it comes.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{Ending, LinkKey, SessionKey};
 use skupper_proto::stream;
 
 use super::head::Gathering;
-use crate::core::{Delivery, Ended};
+use crate::core::{Ended, ProducerEnd};
 use crate::net::tally::Tally;
 
 /// The bytes of one message in transit that may wait for its receiver before the session's window
@@ -68,7 +66,7 @@ pub(super) enum Stage {
     },
     /// It is on its way.
     Routed {
-        delivery: Arc<Delivery>,
+        delivery: ProducerEnd,
         /// It holds more than it should: this session's window is left to close.
         full: Option<SessionKey>,
     },

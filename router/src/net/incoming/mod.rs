@@ -31,7 +31,7 @@ use skupper_proto::stream;
 use super::context::Context;
 use super::tally::{Scan, Tally};
 use super::wake::Wake;
-use crate::core::{Delivery, Ended, Message, Notify};
+use crate::core::{ConsumerEnd, Ended, Message, Notify, ProducerEnd};
 use crate::schema::Role;
 
 /// The most bytes of a message of the routing protocol: what a router tells of its addresses at
@@ -119,8 +119,7 @@ impl Incoming {
         let Self { slots, producers, .. } = std::mem::take(self);
         let slots = slots.into_values().map(|entry| {
             if let Stage::Routed { delivery, .. } = entry.stage {
-                delivery.set_producer(Notify::Nobody);
-                sender_lost(&delivery);
+                delivery.abandon();
             }
         });
         slots.chain(producers.into_values().map(drop))
@@ -374,13 +373,13 @@ impl Incoming {
             return self.reject(cx, key, Error::new(condition::NOT_FOUND, text));
         }
         let (link, presettled) = (entry.link, entry.presettled);
-        let delivery = delivery_of(cx, key, read.message, presettled);
+        let (delivery, consumer) = delivery_of(cx, key, read.message, presettled);
         delivery.push(kept(octets.slice(read.body..), cx.holder.account().is_exact()));
-        entry.stage = Stage::Routed { delivery: Arc::clone(&delivery), full: None };
         if complete {
             delivery.end(Ended::Complete);
         }
-        if !cx.core.route(delivery, to) {
+        entry.stage = Stage::Routed { delivery, full: None };
+        if !cx.core.route(consumer, to) {
             if presettled {
                 cx.core.counters().dropped();
                 if let Some(known) = cx.records.get(&link) {
@@ -401,7 +400,7 @@ impl Incoming {
         };
         let progress = delivery.progress();
         if progress.extended
-            && let Some(state) = delivery.receiver_state()
+            && let Some(state) = delivery.take_receiver_state()
         {
             cx.engine.disposition(key, Some(state), false);
         }
@@ -509,7 +508,7 @@ impl Incoming {
         if let Some(entry) = self.take_slot(cx, key)
             && let Stage::Routed { delivery, .. } = entry.stage
         {
-            sender_lost(&delivery);
+            delivery.abandon();
         }
     }
 }
@@ -524,7 +523,7 @@ fn delivery_of(
     key: IncomingKey,
     mut message: Message,
     presettled: bool,
-) -> Arc<Delivery> {
+) -> (ProducerEnd, ConsumerEnd) {
     let counters = cx.core.counters();
     if presettled {
         counters.arrived_presettled();
@@ -537,16 +536,9 @@ fn delivery_of(
         }
     }
     message.extensible = message.windowed && !cx.peer.bounds_unread;
-    let delivery = Delivery::new(message, &cx.holder);
-    delivery.set_producer(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Incoming(key).into()));
-    delivery
-}
-
-/// The sender of a delivery is gone: what is missing of it never comes, and nobody hears what its
-/// receiver says.
-fn sender_lost(delivery: &Delivery) {
-    delivery.end(Ended::Aborted);
-    delivery.settle();
+    let (producer, consumer) = ProducerEnd::begin(message, &cx.holder);
+    producer.set_notify(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Incoming(key).into()));
+    (producer, consumer)
 }
 
 /// Returns a payload as a delivery may keep it; an `exact` one pins no more than its own bytes.

@@ -31,7 +31,7 @@ impl Outgoing {
             Some(state @ DeliveryState::Other(_)) => {
                 entry.delivery.set_receiver_state(state);
                 if settled {
-                    entry.delivery.outcome(None, true);
+                    entry.delivery.set_outcome(None, true);
                 }
             }
             Some(outcome) => {
@@ -42,9 +42,9 @@ impl Outgoing {
                 }
                 less = entry.unread.gone(&mut self.unread) || entry.is_held();
                 entry.outcome = Some(outcome.clone());
-                entry.delivery.outcome(Some(outcome), settled);
+                entry.delivery.set_outcome(Some(outcome), settled);
             }
-            None => entry.delivery.outcome(None, settled),
+            None => entry.delivery.set_outcome(None, settled),
         }
         entry.settled |= settled;
         let settled = entry.settled;
@@ -101,9 +101,6 @@ impl Outgoing {
     /// A delivery's link went away under it.
     pub(in crate::net) fn on_lost(&mut self, cx: &mut Context, key: OutgoingKey) {
         if let Some(slot) = self.by_key.get(&key).copied() {
-            if let Some(entry) = self.slots.get(slot as usize) {
-                entry.delivery.consumer_lost();
-            }
             self.remove_slot(cx, slot);
         }
     }

@@ -1,6 +1,5 @@
 //! Deliveries to consumers: each link has a number, by which they come, and a queue of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use skupper_proto::address::AddressKey;
@@ -9,7 +8,7 @@ use skupper_proto::engine::LinkKey;
 use super::Outgoing;
 use super::consumers::{Consumer, endpoint};
 use super::link::{ConsumerLink, OutLink, Purpose};
-use crate::core::{Consumption, Delivery, LocalConsumer};
+use crate::core::{ConsumerEnd, Consumption, LocalConsumer};
 use crate::net::consumed::Consumed;
 use crate::net::context::Context;
 use crate::schema::Role;
@@ -27,7 +26,7 @@ impl Outgoing {
     pub(super) fn deliver_to_consumer(
         &mut self,
         cx: &mut Context,
-        delivery: Arc<Delivery>,
+        delivery: ConsumerEnd,
         number: u32,
     ) {
         let presettled = delivery.message().presettled;
@@ -36,7 +35,7 @@ impl Outgoing {
         let Some((link, consumer)) =
             consumer.filter(|(_, consumer)| consumer.waiting.len() < MAX_WAITING)
         else {
-            return super::released(cx, &delivery);
+            return super::released(cx, delivery);
         };
         let overdue = presettled && consumer.waiting.len() >= consumer.capacity;
         let settles = consumer.settles;

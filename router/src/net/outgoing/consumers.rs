@@ -7,7 +7,7 @@ use skupper_proto::address::AddressRef;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::LinkKey;
 
-use crate::core::{Command, Consumption, Delivery, Endpoint, Mailbox, Via};
+use crate::core::{Command, ConsumerEnd, Consumption, Endpoint, Mailbox, Via};
 use crate::net::consumed::Consumed;
 use crate::net::context::Context;
 
@@ -38,13 +38,13 @@ struct LinkEndpoint {
 }
 
 impl Endpoint for LinkEndpoint {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         let arriving = delivery.message().streaming && delivery.ended().is_none();
         let via = if self.streams && arriving { Via::Stream } else { Via::Link(self.number) };
         if let Err(Command::Deliver(delivery, _)) =
             self.mailbox.send(Command::Deliver(delivery, via))
         {
-            delivery.outcome(Some(DeliveryState::Released), true);
+            delivery.conclude(DeliveryState::Released);
         }
     }
 

@@ -22,7 +22,6 @@ mod send;
 mod serve;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 pub(super) use consume::capacity;
@@ -40,7 +39,7 @@ use slab::Slab;
 
 use super::context::Context;
 use super::tally::{Scan, Tally};
-use crate::core::{Delivery, Notify, Via};
+use crate::core::{ConsumerEnd, Notify, Via};
 
 /// Queues of a control connection: its control link, and its message links by priority.
 pub(super) const QUEUES: usize = 11;
@@ -105,7 +104,7 @@ impl Outgoing {
     }
 
     /// Takes a delivery to be sent. It is released if there is no room for it.
-    pub(super) fn on_deliver(&mut self, cx: &mut Context, delivery: Arc<Delivery>, via: Via) {
+    pub(super) fn on_deliver(&mut self, cx: &mut Context, delivery: ConsumerEnd, via: Via) {
         let wanted = match via {
             Via::Link(number) => return self.deliver_to_consumer(cx, delivery, number),
             Via::Stream => None,
@@ -123,7 +122,7 @@ impl Outgoing {
         });
         let full = queue.is_some_and(|queue| self.queues[queue].waiting.len() >= MAX_QUEUED);
         if full || !cx.life.is_open() {
-            return released(cx, &delivery);
+            return released(cx, delivery);
         }
         if !delivery.message().presettled && !delivery.message().windowed {
             cx.expect_settlement();
@@ -141,7 +140,7 @@ impl Outgoing {
         }
     }
 
-    fn new_slot(&mut self, cx: &Context, delivery: Arc<Delivery>, urgent: bool) -> u32 {
+    fn new_slot(&mut self, cx: &Context, delivery: ConsumerEnd, urgent: bool) -> u32 {
         let slot = self.slots.insert(Outbound::new(delivery, urgent, Tally::new(cx.now)));
         u32::try_from(slot).unwrap_or(u32::MAX)
     }
@@ -156,8 +155,7 @@ impl Outgoing {
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
         let Self { slots, links, .. } = std::mem::take(self);
         let slots = slots.into_iter().map(|(_, entry)| {
-            entry.delivery.set_consumer(Notify::Nobody);
-            entry.delivery.consumer_lost();
+            entry.delivery.set_notify(Notify::Nobody);
         });
         links.into_values().map(drop).chain(slots)
     }
@@ -217,9 +215,9 @@ impl Outgoing {
 }
 
 /// Releases a delivery for which there is no room.
-fn released(cx: &Context, delivery: &Delivery) {
+fn released(cx: &Context, delivery: ConsumerEnd) {
     if delivery.message().presettled {
         cx.core.counters().dropped();
     }
-    delivery.outcome(Some(DeliveryState::Released), true);
+    delivery.conclude(DeliveryState::Released);
 }

@@ -22,19 +22,18 @@
 //! there would wait behind that.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{LinkKey, OutgoingKey};
 use skupper_proto::unread::Unread;
 
-use crate::core::{Charge, Delivery, Ended};
+use crate::core::{Charge, ConsumerEnd, Ended};
 use crate::net::tally::Tally;
 
 /// One delivery that leaves.
 pub(super) struct Outbound {
-    pub(super) delivery: Arc<Delivery>,
+    pub(super) delivery: ConsumerEnd,
     pub(super) tally: Tally,
     /// It goes before others of the connection.
     pub(super) urgent: bool,
@@ -95,7 +94,7 @@ pub(super) enum Place {
 
 impl Outbound {
     /// Makes a delivery that waits for a link.
-    pub(super) fn new(delivery: Arc<Delivery>, urgent: bool, tally: Tally) -> Self {
+    pub(super) fn new(delivery: ConsumerEnd, urgent: bool, tally: Tally) -> Self {
         Self {
             tally,
             urgent,

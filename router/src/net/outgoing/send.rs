@@ -99,7 +99,7 @@ impl Outgoing {
         cx.octets.delivery(cx.now);
         entry
             .delivery
-            .set_consumer(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Outgoing(slot).into()));
+            .set_notify(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Outgoing(slot).into()));
         self.on_wake(cx, slot);
         true
     }
@@ -125,7 +125,7 @@ impl Outgoing {
             }
             Stage::Sent { key, .. } => {
                 let key = *key;
-                if let Some(state) = entry.delivery.sender_state() {
+                if let Some(state) = entry.delivery.take_sender_state() {
                     cx.engine.set_state(key, state);
                 }
                 // What its receiver left to be settled, its sender has settled by now.
@@ -235,11 +235,11 @@ impl Outgoing {
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         let Stage::Sending(sending) = &mut entry.stage else { return };
         let (link, key, chunks) = (sending.link, sending.key, std::mem::take(&mut sending.chunks));
-        if let Some(state) = entry.delivery.sender_state() {
+        if let Some(state) = entry.delivery.take_sender_state() {
             cx.engine.set_state(key, state);
         }
         if entry.presettled && !entry.delivery.message().presettled {
-            entry.delivery.outcome(Some(DeliveryState::Accepted), true);
+            entry.delivery.set_outcome(Some(DeliveryState::Accepted), true);
         }
         let told = entry.presettled || entry.settled;
         let over = told || entry.is_left_to_us();

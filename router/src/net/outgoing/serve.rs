@@ -218,7 +218,7 @@ impl Outgoing {
                 if entry.delivery.message().presettled {
                     cx.core.counters().dropped();
                 }
-                entry.delivery.outcome(Some(DeliveryState::Released), true);
+                entry.delivery.conclude(DeliveryState::Released);
             }
         }
     }

@@ -7,7 +7,7 @@ use skupper_proto::amqp::performative::{Attach, Role as LinkRole};
 use skupper_proto::annotations::{Flags, Outgoing};
 
 use super::*;
-use crate::core::{Consumption, Endpoint, LocalConsumer};
+use crate::core::{ConsumerEnd, Consumption, Endpoint, LocalConsumer};
 use crate::node::{Access, unguessable};
 use crate::policy::{Policy, PolicyConfig, Rules, Vhost};
 
@@ -121,9 +121,9 @@ impl Peer {
 struct Taker(Mutex<usize>);
 
 impl Endpoint for Taker {
-    fn deliver(&self, delivery: Arc<Delivery>) {
+    fn deliver(&self, delivery: ConsumerEnd) {
         *self.0.lock().unwrap() += 1;
-        delivery.outcome(Some(DeliveryState::Accepted), true);
+        delivery.conclude(DeliveryState::Accepted);
     }
 }
 

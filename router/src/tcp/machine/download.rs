@@ -31,15 +31,13 @@
 //! `Abandoned` writes what came before the abort, but waits for no socket: a peer that reads no
 //! more would hold it for ever.
 
-use std::sync::Arc;
-
 use bytes::Buf;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::stream::Receipt;
 use skupper_proto::time::Instant;
 
 use super::observer::Observer;
-use crate::core::{Chunks, Delivery, Ended};
+use crate::core::{Chunks, ConsumerEnd, Ended};
 use crate::tcp::reply::Answer;
 
 /// Bytes taken from the stream for one write.
@@ -78,7 +76,7 @@ enum Stage {
 /// A stream on its way into a socket.
 #[derive(Debug)]
 pub(super) struct Flow {
-    stream: Arc<Delivery>,
+    stream: ConsumerEnd,
     /// What was taken from the stream and not written.
     writing: Chunks,
     receipt: Receipt,
@@ -87,7 +85,7 @@ pub(super) struct Flow {
 
 impl Download {
     /// A direction whose stream is here.
-    pub(super) fn here(stream: Arc<Delivery>) -> Self {
+    pub(super) fn here(stream: ConsumerEnd) -> Self {
         Self::Here(Flow {
             stream,
             writing: Chunks::default(),
@@ -97,7 +95,7 @@ impl Download {
     }
 
     /// The stream, while it is here.
-    pub(super) const fn stream(&self) -> Option<&Arc<Delivery>> {
+    pub(super) const fn stream(&self) -> Option<&ConsumerEnd> {
         match self {
             Self::Here(flow) => Some(&flow.stream),
             Self::Awaited { .. } | Self::Done | Self::Broken { .. } => None,
@@ -142,14 +140,14 @@ impl Download {
     /// Everything and its end are written.
     pub(super) fn on_closed(&mut self) {
         if let Self::Here(flow) = std::mem::replace(self, Self::Done) {
-            flow.stream.outcome(Some(DeliveryState::Accepted), true);
+            flow.stream.conclude(DeliveryState::Accepted);
         }
     }
 
     /// The socket takes no more. A stream that is here has failed.
     pub(super) fn on_write_failed(&mut self, reset: bool) {
         if let Self::Here(flow) = std::mem::replace(self, Self::Broken { reset }) {
-            flow.stream.outcome(Some(DeliveryState::failed()), true);
+            flow.stream.conclude(DeliveryState::failed());
         }
     }
 
@@ -158,7 +156,7 @@ impl Download {
         match self {
             // The outcome first: a C router closes its socket at that, while an abort looks to it
             // like an end.
-            Self::Here(flow) => flow.stream.outcome(Some(DeliveryState::failed()), true),
+            Self::Here(flow) => flow.stream.set_outcome(Some(DeliveryState::failed()), true),
             Self::Awaited { answer, .. } => answer.close(),
             Self::Done | Self::Broken { .. } => {}
         }
@@ -225,7 +223,7 @@ impl Flow {
                 self.writing.pop_front();
             }
         }
-        let waiting = || (self.writing.octets() + self.stream.window().0) as u64;
+        let waiting = || (self.writing.octets() + self.stream.waiting()) as u64;
         if let Some(total) = self.receipt.written(written as u64, waiting, now) {
             self.stream.acknowledge(total, self.receipt.allowance());
         }

@@ -22,7 +22,6 @@
 //!
 //! The stream ends `Complete` only by the socket's clean end; by anything else it is `Aborted`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +29,7 @@ use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::stream::SendWindow;
 use skupper_proto::time::Instant;
 
-use crate::core::{AHEAD, Delivery, Ended};
+use crate::core::{AHEAD, Ended, ProducerEnd};
 
 /// How long a service that has no memory left waits before it looks again.
 pub(super) const BREATH: Duration = Duration::from_millis(20);
@@ -48,7 +47,7 @@ enum State {
 /// Bytes from a socket into a stream.
 #[derive(Debug)]
 pub(super) struct Upload {
-    stream: Arc<Delivery>,
+    stream: ProducerEnd,
     window: SendWindow,
     state: State,
     /// Until when nothing is read, for lack of memory.
@@ -57,17 +56,17 @@ pub(super) struct Upload {
 
 impl Upload {
     /// A direction whose answer has come.
-    pub(super) fn open(stream: Arc<Delivery>) -> Self {
+    pub(super) fn open(stream: ProducerEnd) -> Self {
         Self { stream, window: SendWindow::default(), state: State::Open, paused: None }
     }
 
     /// A direction of which `left` bytes may go before the answer comes.
-    pub(super) fn early(stream: Arc<Delivery>, left: usize) -> Self {
+    pub(super) fn early(stream: ProducerEnd, left: usize) -> Self {
         Self { state: State::Early { left }, ..Self::open(stream) }
     }
 
     /// The stream.
-    pub(super) const fn stream(&self) -> &Arc<Delivery> {
+    pub(super) const fn stream(&self) -> &ProducerEnd {
         &self.stream
     }
 
@@ -91,7 +90,7 @@ impl Upload {
 
     /// Whether the socket's next bytes are wanted.
     pub(super) fn wants_read(&self) -> bool {
-        self.room() > 0 && self.paused.is_none() && self.stream.window().0 < AHEAD
+        self.room() > 0 && self.paused.is_none() && self.stream.waiting() < AHEAD
     }
 
     /// Hears what the far side has said, and returns how many bytes may be read, if any. To be

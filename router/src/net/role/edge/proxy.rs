@@ -7,7 +7,7 @@ use skupper_proto::amqp::performative::Role;
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 
 use super::address_links::{AddressLinks, Known};
-use crate::core::{Consumption, Delivery, Demand, LocalConsumer, Message, Via};
+use crate::core::{ConsumerEnd, Consumption, Demand, LocalConsumer, Message, Via};
 use crate::net::attach::for_address;
 use crate::net::context::Context;
 use crate::net::incoming::Producer;
@@ -96,6 +96,6 @@ pub(super) fn log_too_many_links(cx: &Context, key: &AddressKey) {
 /// Sends a message of this router's own by a link, by the link's number.
 pub(super) fn send(links: &mut LinkLayer, number: u32, sections: Vec<u8>) {
     let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
-    let delivery = Delivery::whole(message, Bytes::new(), links.cx.core.own());
+    let delivery = ConsumerEnd::whole(message, Bytes::new(), links.cx.core.own());
     links.outgoing.on_deliver(&mut links.cx, delivery, Via::Link(number));
 }

@@ -126,18 +126,18 @@ fn nothing_is_read_further_ahead_than_the_way_takes() {
     let mut world = World::joined(Setting::default());
     world.client.pipe.peer_sends(10 * WINDOW as usize);
     world.client.drive(world.now);
-    let waiting = world.up.from.window().0;
+    let waiting = world.up.from.waiting();
     assert!((AHEAD..AHEAD + 64 * KIB).contains(&waiting), "{waiting} bytes");
     assert!(!world.client.machine.wants_read());
     world.up.carry(64 * KIB);
     world.client.drive(world.now);
-    assert!(world.up.from.window().0 >= AHEAD);
+    assert!(world.up.from.waiting() >= AHEAD);
 }
 
 #[test]
 fn a_stream_that_is_accepted_before_its_end_counts_no_window() {
     let mut world = World::joined(Setting::default());
-    world.up.to.outcome(Some(DeliveryState::Accepted), false);
+    world.says(DeliveryState::Accepted, false);
     world.server().pipe.space = 0;
     world.client.pipe.peer_sends(10 * WINDOW as usize);
     world.run();

@@ -120,7 +120,7 @@ fn a_write_that_fails_after_another_failure_ends_it_at_once() {
         world.client.pipe.space = 0;
         world.server().pipe.peer_sends(100);
         world.run();
-        world.up.to.outcome(Some(DeliveryState::failed()), true);
+        world.says(DeliveryState::failed(), true);
         world.up.carry(usize::MAX);
         world.client.drive(world.now);
         assert!(world.client.end.is_none(), "the far side may have said more");

@@ -69,7 +69,7 @@ fn a_refusal_lets_the_far_side_finish_its_words() {
         let mut world = World::joined(Setting::default());
         world.client.pipe.peer_sends(10);
         world.run();
-        world.up.to.outcome(Some(outcome), true);
+        world.says(outcome, true);
         world.server().pipe.peer_sends(300 * KIB);
         world.client.pipe.space = 10;
         world.up.carry(usize::MAX);

@@ -14,8 +14,8 @@ use skupper_proto::time::Instant;
 use super::super::{End, Machine, Observer, Source, Step};
 use super::pipe::{Ending, Pipe, assert_pattern};
 use crate::core::{
-    Account, Chunks, Class, Delivery, Ended, Endpoint, Holder, Message, Notify, Replies,
-    ServiceAccount,
+    Account, Chunks, Class, ConsumerEnd, Ended, Endpoint, Holder, Message, Notify, ProducerEnd,
+    Progress, Replies, ServiceAccount,
 };
 use crate::tcp::reply::{Answer, Reply};
 
@@ -67,9 +67,9 @@ impl Site {
     fn new(machine: Machine<Counter>, tls: bool) -> Self {
         let bell = Arc::new(Bell(AtomicBool::new(true)));
         let notify = || Notify::Task(Waker::from(Arc::clone(&bell)));
-        machine.upload().set_producer(notify());
+        machine.upload().set_notify(notify());
         if let Some(download) = machine.download() {
-            download.set_consumer(notify());
+            download.set_notify(notify());
         }
         Self { machine, pipe: Pipe::new(tls), end: None, bell }
     }
@@ -115,7 +115,7 @@ impl Site {
     fn turn(&mut self, now: Instant) -> Step {
         let waker = Waker::from(Arc::clone(&self.bell));
         if let Some(download) = self.machine.poll_answer(&waker)? {
-            download.set_consumer(Notify::Task(waker));
+            download.set_notify(Notify::Task(waker));
         }
         self.machine.turn(&mut self.pipe, &|| now)
     }
@@ -141,15 +141,17 @@ impl Site {
 
 /// A stream that passes routers on its way, which take what comes and pass on what is said of it.
 pub(super) struct Way {
-    pub(super) from: Arc<Delivery>,
-    pub(super) to: Arc<Delivery>,
+    pub(super) from: ConsumerEnd,
+    pub(super) to: ProducerEnd,
+    /// The answer that was passed on.
+    told: Progress,
     ended: bool,
     lost: bool,
 }
 
 impl Way {
-    fn new(from: Arc<Delivery>, to: Arc<Delivery>) -> Self {
-        Self { from, to, ended: false, lost: false }
+    fn new(from: ConsumerEnd, to: ProducerEnd) -> Self {
+        Self { from, to, told: Progress::default(), ended: false, lost: false }
     }
 
     /// Carries up to so many bytes, and what the receiver has said. Returns whether there was
@@ -158,15 +160,15 @@ impl Way {
         if self.lost {
             return false;
         }
-        let progress = self.to.progress();
-        let before = self.from.progress();
+        let progress = Progress { queued: 0, ..self.to.progress() };
+        let told = std::mem::replace(&mut self.told, progress.clone());
+        let mut said = progress != told;
         if progress.acknowledged {
             self.from.acknowledge(progress.received, progress.allowance);
         }
-        if progress.outcome != before.outcome || progress.settled != before.settled {
-            self.from.outcome(progress.outcome, progress.settled);
+        if progress.outcome != told.outcome || progress.settled != told.settled {
+            self.from.set_outcome(progress.outcome, progress.settled);
         }
-        let mut said = self.from.progress() != before;
         if !self.ended {
             let mut taken = Chunks::default();
             let (count, ended) = self.from.take_within(bytes, &mut taken);
@@ -186,7 +188,7 @@ impl Way {
     pub(super) fn lose(&mut self) {
         if !std::mem::replace(&mut self.lost, true) {
             self.to.end(Ended::Aborted);
-            self.from.consumer_lost();
+            self.from.lose_in_test();
         }
     }
 
@@ -194,7 +196,7 @@ impl Way {
     pub(super) fn refuse(&mut self, outcome: DeliveryState) {
         if !std::mem::replace(&mut self.lost, true) {
             self.to.end(Ended::Aborted);
-            self.from.outcome(Some(outcome), true);
+            self.from.set_outcome(Some(outcome), true);
         }
     }
 }
@@ -227,11 +229,13 @@ pub(super) struct World {
     server_tls: bool,
     pub(super) reply: Arc<Reply>,
     pub(super) up: Way,
+    /// The far end of the client's stream, until something takes it.
+    pub(super) arriving: Option<ConsumerEnd>,
     pub(super) down: Option<Way>,
 }
 
 /// A stream's delivery as it begins.
-fn stream(holder: &Arc<Holder>, head: Vec<u8>) -> Arc<Delivery> {
+fn stream(holder: &Arc<Holder>, head: Vec<u8>) -> (ProducerEnd, ConsumerEnd) {
     let message = Message {
         sections: Bytes::from(head),
         streaming: true,
@@ -239,7 +243,7 @@ fn stream(holder: &Arc<Holder>, head: Vec<u8>) -> Arc<Delivery> {
         windowed: true,
         ..Message::default()
     };
-    Delivery::new(message, holder)
+    ProducerEnd::begin(message, holder)
 }
 
 impl World {
@@ -251,12 +255,11 @@ impl World {
         let reply = Arc::new(Reply::default());
         let address = Replies::new(1).add(0, 7, Arc::clone(&reply) as Arc<dyn Endpoint>);
         let head = || encode_head("service", Some("reply"), None, None);
-        let [upload, arriving] = [(); 2].map(|()| stream(&memory.read, head()));
+        let [(upload, from), (to, arriving)] = [(); 2].map(|()| stream(&memory.read, head()));
         let now = Instant::from_millis(1000);
         let answer = Answer::new(Arc::clone(&reply), address);
         let source = Source::Awaited { answer, early: setting.early };
-        let machine =
-            Machine::new(Arc::clone(&upload), source, Arc::clone(&memory), Counter::default(), now);
+        let machine = Machine::new(upload, source, Arc::clone(&memory), Counter::default(), now);
         Self {
             now,
             account,
@@ -265,7 +268,8 @@ impl World {
             server: None,
             server_tls: setting.server_tls,
             reply,
-            up: Way::new(upload, arriving),
+            up: Way::new(from, to),
+            arriving: Some(arriving),
             down: None,
         }
     }
@@ -280,34 +284,41 @@ impl World {
 
     /// The server's connection begins, and its stream arrives where the client's waits.
     pub(super) fn answer(&mut self) {
-        if self.server.is_some() {
-            return;
-        }
+        let Some(download) = self.arriving.take() else { return };
         let head = || encode_head("reply", None, None, None);
-        let [upload, arriving] = [(); 2].map(|()| stream(&self.memory.read, head()));
+        let [(upload, from), (to, arriving)] = [(); 2].map(|()| stream(&self.memory.read, head()));
         let machine = Machine::new(
-            Arc::clone(&upload),
-            Source::Here(Arc::clone(&self.up.to)),
+            upload,
+            Source::Here(download),
             Arc::clone(&self.memory),
             Counter::default(),
             self.now,
         );
         self.server = Some(Site::new(machine, self.server_tls));
-        self.down = Some(Way::new(upload, Arc::clone(&arriving)));
+        self.down = Some(Way::new(from, to));
         self.reply.deliver(arriving);
     }
 
     /// A stream comes as the answer that nobody has made so.
-    pub(super) fn answer_by(&mut self, head: Vec<u8>) -> Arc<Delivery> {
-        let answer = stream(&self.memory.read, head);
-        self.reply.deliver(Arc::clone(&answer));
+    pub(super) fn answer_by(&mut self, head: Vec<u8>) -> ProducerEnd {
+        let (answer, delivery) = stream(&self.memory.read, head);
+        self.reply.deliver(delivery);
         answer
     }
 
     /// The tcpConnector could not serve the client's stream: its outcome.
     pub(super) fn refuse(&mut self, outcome: DeliveryState) {
-        self.up.to.outcome(Some(outcome), true);
+        match self.arriving.take() {
+            Some(arriving) => arriving.conclude(outcome),
+            None => self.says(outcome, true),
+        }
         self.run();
+    }
+
+    /// The server's connection gives the client's stream an outcome, whatever its machine does.
+    pub(super) fn says(&mut self, outcome: DeliveryState, settled: bool) {
+        let download = self.server().machine.download().expect("the client's stream");
+        download.set_outcome(Some(outcome), settled);
     }
 
     /// The server's connection, which is there.
