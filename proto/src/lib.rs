@@ -12,8 +12,9 @@
 //! | [`engine`] | one connection: sessions, links, deliveries, credit, windows | AMQP 1.0, parts 2 and 5 |
 //! | [`address`] | addresses, their classes, prefixes and patterns | C router |
 //! | [`annotations`] | what routers write in front of a message | C router |
-//! | [`topology`] | neighbors, link states, paths | C router |
-//! | [`mobile`] | which router serves which address | C router |
+//! | [`topology`] | neighbors, link states, paths: HELLO, RA, LSU, LSR | C router |
+//! | [`mobile`] | which router serves which address: MAU, MAR | C router |
+//! | [`routing`] | topology and addresses as one machine | C router |
 //! | [`edge`] | what an edge router and its interior router exchange | C router |
 //! | [`stream`] | a TCP connection as two streaming messages | C router |
 //! | [`unread`] | how much a C router holds unread of the streams that it gets | C router |
@@ -166,6 +167,7 @@ pub mod engine;
 pub mod keys;
 pub mod management;
 pub mod mobile;
+pub mod routing;
 mod silence;
 pub mod stream;
 pub mod time;

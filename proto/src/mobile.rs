@@ -1,38 +1,33 @@
-//! Who serves which address: MAU and MAR.
+//! Which router serves which address: MAU and MAR.
 //!
 //! Each router numbers the changes of the addresses that it serves. It floods each change (a
-//! differential MAU) under the next number, then an RA with that number. Who finds a number missing
-//! asks (MAR) for all of them (an absolute MAU).
+//! differential MAU) under the next number, then an RA with that number. A router that misses a
+//! number asks (MAR) for all addresses (an absolute MAU).
+//!
+//! The protocol is that of C routers. This machine knows nothing of paths;
+//! [`RoutingProtocol`](crate::routing::RoutingProtocol) composes it with the topology's.
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `announcement` | what this router tells of its own addresses, and what does not fit |
-//! | `remote` | what is kept of another router's addresses, and what of its messages is believed |
-//!
-//! This machine knows nothing of ways; [`Routing`](crate::topology::Routing) composes it with the
-//! topology's.
+//! | `machine` | the state machine: when to announce, ask and answer |
+//! | `announcement` | this router's addresses as it announces them, and which are left out |
+//! | `remote` | another router's addresses, and which of its messages are believed |
+//! | `message` | MAU and MAR on the wire |
+//! | `digest`, `event` | a sum over all addresses; what the machine reports |
 
 mod announcement;
+mod digest;
+mod event;
+mod machine;
+pub mod message;
 mod remote;
 #[cfg(test)]
 mod tests;
 
-use core::time::Duration;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::sync::Arc;
-
-use announcement::Announcement;
-use remote::{Places, Remote};
-
-use crate::address::{AddressKey, Treatment};
-use crate::time::Instant;
-use crate::topology::message::{AddressEntry, Mar, Mau, MauContent};
-use crate::topology::{Gate, LinkId, RouterIndex, SPACING, Word};
-
-/// Most addresses that are kept of one router, taken in one message, and announced: ten times the
-/// services of the largest sites in sight.
-pub const MAX_ADDRESSES: usize = 65_536;
+pub use announcement::Rank;
+pub(crate) use event::{MobileEvent, Source};
+pub(crate) use machine::Mobile;
+pub use message::{Attributes, MAX_ADDRESSES};
 
 /// Most octets of address keys that are kept of one router, and announced: an address is seldom
 /// over 64 octets.
@@ -46,286 +41,3 @@ pub const MAX_TOTAL_ADDRESSES: usize = 2 * MAX_ADDRESSES;
 
 /// Most octets of address keys that are kept of all routers together.
 pub const MAX_TOTAL_ADDRESS_OCTETS: usize = 2 * MAX_ADDRESS_OCTETS;
-
-/// A change goes out at once, then ever more rarely while changes go on.
-const CHANGES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// What a router says of an address that it serves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// How it treats the address; `None` for no hint or one that is not defined.
-    pub treatment: Option<Treatment>,
-    /// How many senders are attached to it there.
-    pub in_links: u32,
-    /// The mesh of edge routers to which all its consumers there belong, if they do.
-    pub sole_mesh: Option<Arc<str>>,
-    /// All its consumers there take what a client sends before they have answered.
-    pub early: bool,
-}
-
-impl Attributes {
-    /// Of an address of which there is no more to say.
-    pub const fn new(treatment: Treatment) -> Self {
-        Self { treatment: Some(treatment), in_links: 0, sole_mesh: None, early: false }
-    }
-}
-
-/// Which addresses are announced when not all can be: the lower first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
-    /// A service of this router consumes it, as the configuration says.
-    Service,
-    /// It is consumed behind an edge router.
-    Edge,
-    /// Clients consume it, who choose its name and how many there are.
-    Client,
-}
-
-/// What the machine has to say.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A change of this router's addresses, for every router; then its number for the RA.
-    Changed(Mau),
-    /// A message for one router.
-    Whole(RouterIndex, Mau),
-    Request(RouterIndex, Mar),
-    Added(RouterIndex, AddressKey, Attributes),
-    Updated(RouterIndex, AddressKey, Attributes),
-    Removed(RouterIndex, AddressKey),
-    /// Not all addresses of a router are kept, or announced if it is this router.
-    TooMany(RouterIndex),
-}
-
-/// How a MAU came.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Source {
-    /// The control link.
-    pub(crate) via: LinkId,
-    /// Whose word it is.
-    pub(crate) word: Word,
-    /// It came by the way that changes of its router take.
-    pub(crate) on_tree: bool,
-}
-
-/// The machine. After each input [`Self::advance`] is called, then its events are taken.
-#[derive(Debug)]
-pub(crate) struct Mobile {
-    id: Arc<str>,
-    own: Announcement,
-    seq: u64,
-    gate: Gate,
-    remotes: BTreeMap<RouterIndex, Remote>,
-    places: Places,
-    timers: BinaryHeap<Reverse<(Instant, RouterIndex)>>,
-    /// Routers whose MAR may be due.
-    ready: BTreeSet<RouterIndex>,
-    events: VecDeque<Event>,
-}
-
-impl Mobile {
-    pub(crate) const fn new(id: Arc<str>) -> Self {
-        Self {
-            id,
-            own: Announcement::new(),
-            seq: 0,
-            gate: Gate::new(CHANGES.0, CHANGES.1),
-            remotes: BTreeMap::new(),
-            places: Places::new(),
-            timers: BinaryHeap::new(),
-            ready: BTreeSet::new(),
-            events: VecDeque::new(),
-        }
-    }
-
-    // This router's addresses.
-
-    pub(crate) fn set(&mut self, key: AddressKey, attributes: Attributes, rank: Rank) {
-        self.own.set(key, attributes, rank);
-    }
-
-    pub(crate) fn remove(&mut self, key: &AddressKey) {
-        self.own.remove(key);
-    }
-
-    pub(crate) fn remove_all(&mut self, now: Instant) {
-        self.own.remove_all();
-        self.announce(now);
-    }
-
-    pub(crate) const fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// The digest of what was announced with that number.
-    pub(crate) const fn digest(&self) -> u64 {
-        self.own.digest()
-    }
-
-    // What other routers say.
-
-    /// A router advertised the number of its last change, and the digest of its addresses unless it
-    /// is a C router.
-    pub(crate) fn advertised(
-        &mut self,
-        router: RouterIndex,
-        seq: u64,
-        digest: Option<u64>,
-        now: Instant,
-    ) {
-        let remote = self.remotes.entry(router).or_default();
-        remote.advertised(router, seq, digest, now, &mut self.places, &mut self.events);
-        self.ready.insert(router);
-    }
-
-    /// A router is known anew: it is asked without waiting until it advertises.
-    pub(crate) fn discovered(&mut self, router: RouterIndex, now: Instant) {
-        if self.remotes.entry(router).or_default().is_unknown(now) {
-            self.request(router, now);
-        }
-    }
-
-    pub(crate) fn reachable(&mut self, router: RouterIndex, reachable: bool) {
-        if self.remotes.entry(router).or_default().reachable(reachable) {
-            self.ready.insert(router);
-        }
-    }
-
-    /// All addresses of a router are void: it has been unreachable long enough, or `restarted`. If
-    /// not, they are asked for as soon as there is a way again; it need not have missed this
-    /// router, and so need not introduce itself.
-    pub(crate) fn flush(&mut self, router: RouterIndex, restarted: bool) {
-        let Some(remote) = self.remotes.get_mut(&router) else { return };
-        remote.flush(router, restarted, &mut self.places, &mut self.events);
-    }
-
-    /// A router is forgotten; its addresses are flushed before.
-    pub(crate) fn forget(&mut self, router: RouterIndex) {
-        self.remotes.remove(&router);
-    }
-
-    /// Takes a MAU. Says whether it may be passed on to others, who judge it themselves.
-    pub(crate) fn handle_mau(
-        &mut self,
-        router: RouterIndex,
-        mau: &Mau,
-        source: Source,
-        now: Instant,
-    ) -> bool {
-        let remote = self.remotes.entry(router).or_default();
-        let goes_on = remote.take_mau(router, mau, source, now, &mut self.places, &mut self.events);
-        self.ready.insert(router);
-        goes_on
-    }
-
-    /// Answers a request if there is anything to answer and `allow` says yes to so many octets.
-    pub(crate) fn handle_mar(
-        &mut self,
-        router: RouterIndex,
-        mar: &Mar,
-        now: Instant,
-        allow: impl FnOnce(usize) -> bool,
-    ) {
-        let remote = self.remotes.entry(router).or_default();
-        let copy = remote.replied.is_some_and(|(at, seq)| seq == self.seq && now < at + SPACING);
-        if mar.have_seq == self.seq || copy || !allow(self.own.octets()) {
-            return;
-        }
-        remote.replied = Some((now, self.seq));
-        let mau = Mau {
-            id: Arc::clone(&self.id),
-            mobile_seq: self.seq,
-            content: MauContent::Whole(self.own.entries()),
-        };
-        self.events.push_back(Event::Whole(router, mau));
-    }
-
-    // Steps after each input.
-
-    pub(crate) fn advance(&mut self, now: Instant) {
-        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, router))) = self.timers.pop() else { break };
-            if let Some(remote) = self.remotes.get_mut(&router) {
-                remote.armed = remote.armed.filter(|armed| *armed != at);
-                self.ready.insert(router);
-            }
-        }
-        if self.own.has_changed() && self.gate.is_open(now) {
-            self.announce(now);
-        }
-        for router in core::mem::take(&mut self.ready) {
-            let Some(remote) = self.remotes.get(&router).filter(|remote| remote.is_wanted()) else {
-                continue;
-            };
-            if remote.due() <= now {
-                self.request(router, now);
-            } else {
-                self.arm(router);
-            }
-        }
-    }
-
-    // Outputs.
-
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let change = self.own.has_changed().then(|| self.gate.open_at());
-        [timer, change].into_iter().flatten().min()
-    }
-
-    // Getters.
-
-    /// The number of the last change of a router that was applied.
-    pub(crate) fn known(&self, router: RouterIndex) -> u64 {
-        self.remotes.get(&router).map_or(0, |remote| remote.known)
-    }
-
-    /// The addresses that a router serves.
-    pub(crate) fn addresses(
-        &self,
-        router: RouterIndex,
-    ) -> impl Iterator<Item = (&AddressKey, &Attributes)> {
-        self.remotes.get(&router).into_iter().flat_map(Remote::addresses)
-    }
-
-    /// Tells the other routers what changed since they were told last, if anything did in the end.
-    fn announce(&mut self, now: Instant) {
-        let (change, full) = self.own.announce();
-        if full {
-            self.events.push_back(Event::TooMany(RouterIndex::OWN));
-        }
-        let Some(content) = change else { return };
-        self.gate.pass(now);
-        self.seq = self.seq.saturating_add(1);
-        self.events.push_back(Event::Changed(Mau {
-            id: Arc::clone(&self.id),
-            mobile_seq: self.seq,
-            content,
-        }));
-    }
-
-    fn request(&mut self, router: RouterIndex, now: Instant) {
-        if let Some(remote) = self.remotes.get_mut(&router) {
-            let have_seq = remote.ask(now);
-            self.events
-                .push_back(Event::Request(router, Mar { id: Arc::clone(&self.id), have_seq }));
-            self.arm(router);
-        }
-    }
-
-    fn arm(&mut self, router: RouterIndex) {
-        let Some(remote) = self.remotes.get_mut(&router) else { return };
-        let due = remote.due();
-        if remote.armed.is_none_or(|armed| due < armed) {
-            remote.armed = Some(due);
-            self.timers.push(Reverse((due, router)));
-        }
-    }
-}
-
-fn entry(key: &AddressKey, attributes: &Attributes) -> AddressEntry {
-    AddressEntry { key: key.clone(), attributes: attributes.clone() }
-}

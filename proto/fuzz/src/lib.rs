@@ -15,11 +15,12 @@ use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::{self, Tracking};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Ending, Event, Layer, OutgoingKey};
 use skupper_proto::management::{MAX_REQUEST, Request, Response, Table, property};
+use skupper_proto::routing::{Message, RoutingProtocol};
 use skupper_proto::stream::{
     self, ALLOWANCE_UNIT, MAX_ALLOWANCE, MAX_HELD, Receipt, SendWindow, StreamHead,
 };
 use skupper_proto::time::Instant;
-use skupper_proto::topology::{self, Arrival, LinkId, Message, Routing};
+use skupper_proto::topology::{self, Arrival, LinkId};
 use skupper_proto::vanflow::{self, Fact};
 
 fn encoded(value: &impl Encode) -> Vec<u8> {
@@ -399,11 +400,11 @@ fn window(octets: &[u8]) {
     assert!(sender.room() > 0);
 }
 
-/// Routing messages, one after the other behind two octets of length: what is read can be written
+/// RoutingProtocol messages, one after the other behind two octets of length: what is read can be written
 /// and read again to the same, and a router that hears them stays sound.
 pub fn routing_messages(mut octets: &[u8]) {
     let mut now = Instant::from_millis(1);
-    let mut routing = Routing::new(topology::Config::new("fuzz", 7), now);
+    let mut routing = RoutingProtocol::new(topology::Config::new("fuzz", 7), now);
     let links = [LinkId(1), LinkId(2)];
     routing.link_up(links[0], 1, now);
     routing.link_up(links[1], 3, now);

@@ -552,8 +552,8 @@ decode_with! {
         memory.take(room, size_of::<(Symbol, Value)>())?;
         let mut fields = Self(Vec::with_capacity(room));
         for _ in 0..count / 2 {
-            // Keys must be symbols (part 2.8.13); some clients send strings. What comes behind anything else is not looked at, as C
-            // routers have it.
+            // Keys must be symbols (part 2.8.13); some clients send strings. What comes behind
+            // anything else is not looked at, as C routers have it.
             if !matches!(body.peek()?, 0xa1 | 0xb1 | 0xa3 | 0xb3) {
                 break;
             }

@@ -3,9 +3,10 @@
 //! A router reads the sections up to the body and leaves them as they are. [`scan`] finds them in a
 //! message that may still be arriving.
 
+use super::composite::composite;
 use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
-use super::performative::composite;
+
 use super::types::Value;
 
 /// Descriptors of the sections.
@@ -57,7 +58,8 @@ composite! {
         reply_to: String;
         /// Correlates a reply.
         correlation_id: Value;
-        /// MIME type of the body. Routers write it as a string where the specification has a symbol; both are read.
+        /// MIME type of the body. Routers write it as a string where the specification has a
+        /// symbol; both are read.
         content_type: Text;
         /// MIME content encoding.
         content_encoding: Text;

@@ -4,6 +4,7 @@
 //! Nothing here holds state between two frames; the conversation is the
 //! [`engine`](crate::engine)'s.
 
+mod composite;
 pub mod decode;
 pub mod encode;
 pub mod frame;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::composite::composite;
 use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
-use super::performative::composite;
 use super::types::{Multiple, Symbol};
 
 /// Both sides know who they talk to from outside, that is from TLS certificates (RFC 4422 appendix
@@ -44,7 +44,7 @@ composite! {
     }
     /// The end of the exchange (part 5.3.3.5).
     Outcome = 0x44 {
-        /// See [`OutcomeCode`](self::outcome).
+        /// One of [`code`].
         code: u8, !;
         /// More octets of the mechanism.
         additional_data: Bytes;

@@ -1,8 +1,8 @@
 //! Sources and targets of links (part 3.5).
 
+use super::composite::composite;
 use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
-use super::performative::composite;
 use super::types::{Fields, Multiple, Symbol, Value};
 
 composite! {

@@ -500,7 +500,8 @@ proptest! {
         if let Ok(value) = decoded(&octets) {
             let most = octets.len() * GROWTH + ALLOWANCE;
             prop_assert!(value.memory() <= most, "{} for {} octets", value.memory(), octets.len());
-            // What was read can be written, and read again to the same. It may have fewer octets then.
+            // What was read can be written, and read again to the same. It may have fewer octets
+            // then.
             let again = encoded(&value);
             prop_assert_eq!(encoded(&Reader::new(&again).trusted_value().unwrap()), again);
         }

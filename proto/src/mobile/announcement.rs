@@ -5,10 +5,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::remote::digest_of;
-use super::{Attributes, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, Rank, entry};
+use super::MAX_ADDRESS_OCTETS;
+use super::digest::digest_of;
+use super::message::{AddressEntry, Attributes, MAX_ADDRESSES, MauContent};
 use crate::address::{AddressKey, MAX_KEY_LENGTH};
-use crate::topology::message::{AddressEntry, MauContent};
 use crate::topology::{Digest, MAX_ID_LENGTH};
 
 /// Most octets of the addresses in one MAU. Routers take 8 MiB in one message on a control link,
@@ -18,6 +18,17 @@ pub(super) const MAX_OCTETS: usize = 7 * 1024 * 1024;
 /// What an entry takes beside its key and mesh: the list's header, two headers of texts, treatment,
 /// senders, nothing and a flag.
 const ENTRY_OCTETS: usize = 9 + 5 + 5 + 5 + 5 + 1 + 1;
+
+/// Which addresses are announced when not all can be: the lower first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A service of this router consumes it, as the configuration says.
+    Service,
+    /// It is consumed behind an edge router.
+    Edge,
+    /// Clients consume it, who choose its name and how many there are.
+    Client,
+}
 
 /// The addresses that are served here, and those that the other routers were told.
 ///
@@ -94,7 +105,10 @@ impl Announcement {
 
     /// All that is announced.
     pub(super) fn entries(&self) -> Vec<AddressEntry> {
-        self.announced.iter().map(|(key, (attributes, _))| entry(key, attributes)).collect()
+        self.announced
+            .iter()
+            .map(|(key, (attributes, _))| AddressEntry::new(key, attributes))
+            .collect()
     }
 
     /// Announces what changed, as far as there is room. Gives the change if there is one, and
@@ -118,7 +132,7 @@ impl Announcement {
         for (key, told) in told {
             match (told, self.announced.get(&key)) {
                 (told, Some((attributes, _))) if told.as_ref() != Some(attributes) => {
-                    add.push(entry(&key, attributes))
+                    add.push(AddressEntry::new(&key, attributes))
                 }
                 (Some(_), None) => del.push(key),
                 _ => {}

@@ -6,14 +6,13 @@ mod tests;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{
-    Attributes, Event, MAX_ADDRESS_OCTETS, MAX_ADDRESSES, MAX_TOTAL_ADDRESS_OCTETS,
-    MAX_TOTAL_ADDRESSES, Source,
-};
+use super::digest::digest_of;
+use super::event::{MobileEvent, Source};
+use super::message::{AddressEntry, Attributes, MAX_ADDRESSES, Mau, MauContent};
+use super::{MAX_ADDRESS_OCTETS, MAX_TOTAL_ADDRESS_OCTETS, MAX_TOTAL_ADDRESSES};
 use crate::address::AddressKey;
 use crate::time::Instant;
-use crate::topology::message::{AddressEntry, Mau, MauContent};
-use crate::topology::{Digest, LinkId, Member, Request, RouterIndex, Shares, VERIFY, Word};
+use crate::topology::{Digest, LinkId, Request, RouterIndex, Shares, VERIFY, Word};
 
 /// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA,
 /// but the RA takes every way there is and the change only one.
@@ -171,7 +170,7 @@ impl Remote {
         digest: Option<u64>,
         now: Instant,
         places: &mut Places,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MobileEvent>,
     ) {
         let before = self.said.replace(seq);
         if let Some((mau, source)) = self.release(places, |held| held <= seq) {
@@ -207,7 +206,7 @@ impl Remote {
         source: Source,
         now: Instant,
         places: &mut Places,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MobileEvent>,
     ) -> bool {
         if source.word == Word::Own {
             self.said = self.said.max(Some(mau.mobile_seq));
@@ -307,7 +306,7 @@ impl Remote {
         router: RouterIndex,
         restarted: bool,
         places: &mut Places,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MobileEvent>,
     ) {
         if restarted {
             self.said = None;
@@ -319,7 +318,12 @@ impl Remote {
         self.void(router, places, events);
     }
 
-    fn void(&mut self, router: RouterIndex, places: &mut Places, events: &mut VecDeque<Event>) {
+    fn void(
+        &mut self,
+        router: RouterIndex,
+        places: &mut Places,
+        events: &mut VecDeque<MobileEvent>,
+    ) {
         self.known = 0;
         self.check = false;
         self.full = Full::No;
@@ -327,7 +331,7 @@ impl Remote {
         self.octets = 0;
         self.digest = Digest::ZERO;
         let keys = core::mem::take(&mut self.addresses).into_keys();
-        events.extend(keys.map(|key| Event::Removed(router, key)));
+        events.extend(keys.map(|key| MobileEvent::Removed(router, key)));
     }
 
     /// Its places are charged to the link by which it is heard.
@@ -342,7 +346,7 @@ impl Remote {
         router: RouterIndex,
         entry: &AddressEntry,
         places: &mut Places,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MobileEvent>,
     ) {
         let AddressEntry { key, attributes } = entry;
         if let Some(present) = self.addresses.get_mut(key) {
@@ -350,7 +354,7 @@ impl Remote {
                 self.digest.remove(digest_of(key, present));
                 self.digest.add(digest_of(key, attributes));
                 present.clone_from(attributes);
-                events.push_back(Event::Updated(router, key.clone(), attributes.clone()));
+                events.push_back(MobileEvent::Updated(router, key.clone(), attributes.clone()));
             }
             return;
         }
@@ -364,7 +368,7 @@ impl Remote {
         };
         if full != Full::No {
             if core::mem::replace(&mut self.full, full) == Full::No {
-                events.push_back(Event::TooMany(router));
+                events.push_back(MobileEvent::TooMany(router));
             }
             return;
         }
@@ -372,7 +376,7 @@ impl Remote {
         self.octets = octets;
         self.digest.add(digest_of(key, attributes));
         self.addresses.insert(key.clone(), attributes.clone());
-        events.push_back(Event::Added(router, key.clone(), attributes.clone()));
+        events.push_back(MobileEvent::Added(router, key.clone(), attributes.clone()));
     }
 
     fn take(
@@ -380,13 +384,13 @@ impl Remote {
         router: RouterIndex,
         key: &AddressKey,
         places: &mut Places,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MobileEvent>,
     ) {
         if let Some((key, attributes)) = self.addresses.remove_entry(key) {
             places.give_back(self.via, 1, key.wire_len());
             self.octets = self.octets.saturating_sub(key.wire_len());
             self.digest.remove(digest_of(&key, &attributes));
-            events.push_back(Event::Removed(router, key));
+            events.push_back(MobileEvent::Removed(router, key));
         }
     }
 }
@@ -397,16 +401,4 @@ const fn members(mau: &Mau) -> usize {
         MauContent::Whole(entries) => entries.len(),
     };
     members.saturating_add(1)
-}
-
-/// What an address and what its router says of it add to the digest of that router's addresses.
-pub(super) fn digest_of(key: &AddressKey, attributes: &Attributes) -> u64 {
-    let Attributes { treatment, in_links, sole_mesh, early } = attributes;
-    Member::new(key.text())
-        .number(u64::from(key.class() as u8))
-        .number(treatment.map_or(u64::MAX, |treatment| treatment as u64))
-        .number(u64::from(*in_links))
-        .text(sole_mesh.as_deref())
-        .number(u64::from(*early))
-        .finish()
 }

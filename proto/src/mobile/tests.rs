@@ -1,4 +1,8 @@
+use super::message::{AddressEntry, Mar, Mau, MauContent};
 use super::*;
+use crate::address::{AddressKey, Treatment};
+use crate::time::Instant;
+use crate::topology::{LinkId, RouterIndex, Word};
 
 pub(super) const A: RouterIndex = RouterIndex::OWN;
 
@@ -22,7 +26,7 @@ pub(super) fn attributes() -> Attributes {
 }
 
 fn entries(texts: &[&str]) -> Vec<AddressEntry> {
-    texts.iter().map(|text| entry(&key(text), &attributes())).collect()
+    texts.iter().map(|text| AddressEntry::new(&key(text), &attributes())).collect()
 }
 
 pub(super) fn change(seq: u64, add: &[&str], del: &[&str]) -> Mau {
@@ -41,22 +45,24 @@ pub(super) fn said(mobile: &mut Mobile, now: Instant) -> Vec<String> {
     let mut said = Vec::new();
     while let Some(event) = mobile.poll_event() {
         said.push(match event {
-            Event::Changed(Mau {
-                mobile_seq, content: MauContent::Change { add, del }, ..
+            MobileEvent::Changed(Mau {
+                mobile_seq,
+                content: MauContent::Change { add, del },
+                ..
             }) => {
                 let add: Vec<_> = add.iter().map(|entry| entry.key.to_string()).collect();
                 format!("{mobile_seq} +{add:?} -{del:?}")
             }
-            Event::Whole(_, Mau { mobile_seq, content: MauContent::Whole(all), .. }) => {
+            MobileEvent::Whole(_, Mau { mobile_seq, content: MauContent::Whole(all), .. }) => {
                 format!(
                     "{mobile_seq} ={:?}",
                     all.iter().map(|entry| &entry.key).collect::<Vec<_>>()
                 )
             }
-            Event::Request(_, mar) => format!("MAR {}", mar.have_seq),
-            Event::Added(_, key, _) => format!("+{key}"),
-            Event::Updated(_, key, _) => format!("*{key}"),
-            Event::Removed(_, key) => format!("-{key}"),
+            MobileEvent::Request(_, mar) => format!("MAR {}", mar.have_seq),
+            MobileEvent::Added(_, key, _) => format!("+{key}"),
+            MobileEvent::Updated(_, key, _) => format!("*{key}"),
+            MobileEvent::Removed(_, key) => format!("-{key}"),
             other => format!("{other:?}"),
         });
     }

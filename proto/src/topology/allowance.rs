@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// restart behind one neighbor learn of a thousand services in two seconds, and a hostile neighbor
 /// takes a hundredth of a processor. What is not answered is asked again, by routers of ours after
 /// a second and by C routers at the next RA.
-pub(super) const ANSWERS: u64 = 4 * 1024 * 1024;
+pub(crate) const ANSWERS: u64 = 4 * 1024 * 1024;
 
 /// Octets that are allowed at once, and again after one second.
 #[derive(Clone, Copy, Debug)]

@@ -1,48 +1,47 @@
-//! Who the routers of the network are, how they are connected, and the way to each: HELLO, RA, LSU
-//! and LSR.
+//! The routers of the network, how they are connected, and the path to each: HELLO, RA, LSU and
+//! LSR.
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `message` | the messages on the wire, MAU and MAR too |
-//! | `belief` | what of the messages is believed |
-//! | `digest` | what a router says of all that it said, in short |
+//! | `message`, `fields` | the messages on the wire, and the form of their bodies |
+//! | `belief` | which messages are believed |
+//! | `digest` | a sum over all that a router says of itself |
 //! | `shares`, `allowance` | what neighbors may fill, and what their requests may cost |
 //! | `machine` | the state machine: neighbors, link states, when to say what |
 //! | `table` | the known routers |
 //! | `neighbors` | control links, and which of several leads to a neighbor |
 //! | `routes` | the graph, shortest paths, valid origins: an immutable table |
 //! | `pace` | when something may be said again |
-//! | `routing` | this machine and that of [`mobile`](crate::mobile) as one: what the core drives |
 //!
-//! The protocol is that of C routers (which work on a tick of one second), without a tick: what
-//! changes is said at once, and ever more rarely while it goes on changing. Their intervals are
-//! upper bounds here and their hold-downs lower bounds.
+//! The protocol is that of C routers, which work on a tick of one second. This machine has no tick:
+//! it reports a change at once, and repeated changes ever more rarely. The intervals of C routers
+//! are upper bounds here, and their hold-downs lower bounds.
 
 mod allowance;
 mod belief;
 mod digest;
+pub(crate) mod fields;
 mod machine;
 pub mod message;
 mod neighbors;
 mod pace;
 mod routes;
-mod routing;
 mod shares;
 mod status;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use core::time::Duration;
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(crate) use allowance::ANSWERS;
 pub(crate) use belief::{VERIFY, Word};
 pub(crate) use digest::{Digest, Member};
-pub use message::{Envelope, Message, MessageError};
+pub use fields::MessageError;
+pub(crate) use machine::{Topology, TopologyEvent};
 pub use neighbors::{LinkProblem, LinkStatus};
 pub(crate) use pace::{Gate, Request, SPACING};
 pub use routes::{Route, RouterIndex, Routes};
-pub use routing::{Action, Routing};
 pub(crate) use shares::Shares;
 pub use status::{Arrival, NeighborStatus, RouterStatus};
 

@@ -48,12 +48,12 @@ pub struct LinkStatus {
 
 /// All control links.
 #[derive(Debug, Default)]
-pub(super) struct Links {
-    links: BTreeMap<LinkId, Link>,
+pub(super) struct ControlLinks {
+    links: BTreeMap<LinkId, ControlLink>,
 }
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct ControlLink {
     pub(super) status: LinkStatus,
     /// Whether the last HELLO sent on it named the router heard on it.
     pub(super) listed: bool,
@@ -63,7 +63,7 @@ pub(super) struct Link {
     pub(super) answers: Allowance,
 }
 
-impl Links {
+impl ControlLinks {
     pub(super) fn up(&mut self, link: LinkId, cost: u32, now: Instant) {
         let status = LinkStatus {
             link,
@@ -76,19 +76,19 @@ impl Links {
         };
         self.links.insert(
             link,
-            Link { status, listed: false, armed: None, answers: Allowance::default() },
+            ControlLink { status, listed: false, armed: None, answers: Allowance::default() },
         );
     }
 
-    pub(super) fn down(&mut self, link: LinkId) -> Option<Link> {
+    pub(super) fn down(&mut self, link: LinkId) -> Option<ControlLink> {
         self.links.remove(&link)
     }
 
-    pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
+    pub(super) fn get(&self, link: LinkId) -> Option<&ControlLink> {
         self.links.get(&link)
     }
 
-    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut ControlLink> {
         self.links.get_mut(&link)
     }
 

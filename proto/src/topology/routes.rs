@@ -8,6 +8,9 @@
 //! those each router announces of itself; of equally cheap paths the one whose last router but one
 //! is cheaper, and then lower in id, is taken.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};

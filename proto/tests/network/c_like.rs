@@ -9,12 +9,15 @@ use std::time::Duration;
 use skupper_proto::address::{AddressClass, AddressKey, AddressSpace, RouterMode};
 use skupper_proto::annotations::node_text;
 use skupper_proto::mobile::Attributes;
-use skupper_proto::time::Instant;
-use skupper_proto::topology::message::{
-    AddressEntry, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS, Mar, Mau,
-    MauContent, Ra, mobile_address, router_address,
+use skupper_proto::mobile::message::{
+    AddressEntry, MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, mobile_address,
 };
-use skupper_proto::topology::{LinkId, Message};
+use skupper_proto::routing::Message;
+use skupper_proto::time::Instant;
+use skupper_proto::topology::LinkId;
+use skupper_proto::topology::message::{
+    FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Ra, router_address,
+};
 
 use crate::sim::Packet;
 

@@ -6,10 +6,12 @@ use fastrand::Rng;
 use skupper_proto::address::{AddressKey, Treatment};
 use skupper_proto::annotations::{Flags, Outgoing, Parsed, node_text, parse};
 use skupper_proto::mobile::Attributes;
-use skupper_proto::topology::Message;
+use skupper_proto::mobile::message::{
+    AddressEntry, MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, mobile_address,
+};
+use skupper_proto::routing::Message;
 use skupper_proto::topology::message::{
-    AddressEntry, Digests, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, MOBILE_FLOOD_ADDRESS,
-    Mar, Mau, MauContent, Ra, mobile_address, router_address,
+    Digests, FLOOD_ADDRESS, HELLO_ADDRESS, Hello, Lsr, Lsu, Ra, router_address,
 };
 
 use crate::sim::{Net, Packet};

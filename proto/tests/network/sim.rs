@@ -9,11 +9,10 @@ use std::time::Duration;
 use skupper_proto::address::{AddressClass, AddressKey, AddressSpace, RouterMode, Treatment};
 use skupper_proto::annotations::{Annotations, Flags, Outgoing, Parsed, node_text, parse};
 use skupper_proto::mobile::{Attributes, Rank};
+use skupper_proto::routing::{Action, Message, RoutingProtocol};
 use skupper_proto::time::Instant;
 use skupper_proto::topology::message::HELLO_ADDRESS;
-use skupper_proto::topology::{
-    Action, Arrival, Config, LinkId, Message, Notice, RouterIndex, Routing,
-};
+use skupper_proto::topology::{Arrival, Config, LinkId, Notice, RouterIndex};
 
 use crate::c_like::CRouter;
 
@@ -49,7 +48,7 @@ impl Packet {
 
 /// A router and the core around it, as far as routing messages need one.
 pub(crate) struct OurRouter {
-    pub(crate) routing: Routing,
+    pub(crate) routing: RoutingProtocol,
     space: AddressSpace,
     own: Box<str>,
     /// What other routers serve, as the actions told.
@@ -61,7 +60,7 @@ pub(crate) struct OurRouter {
 impl OurRouter {
     fn new(id: &str, instance: i64, now: Instant) -> Self {
         Self {
-            routing: Routing::new(Config::new(id, instance), now),
+            routing: RoutingProtocol::new(Config::new(id, instance), now),
             space: AddressSpace::new(RouterMode::Interior, id, None),
             own: node_text(id),
             addresses: BTreeMap::new(),

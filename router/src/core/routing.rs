@@ -13,9 +13,10 @@ use skupper_proto::amqp::performative::Error;
 use skupper_proto::annotations::{self, Parsed};
 use skupper_proto::edge::Bid;
 use skupper_proto::mobile::Attributes;
+use skupper_proto::routing::{self, Action, RoutingProtocol};
 use skupper_proto::time::Instant;
 use skupper_proto::topology::{
-    self, Action, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus, Routing,
+    self, Arrival, LinkId, LinkStatus, Notice, RouterIndex, RouterStatus,
 };
 
 use super::address::Address;
@@ -85,7 +86,7 @@ impl Group {
 /// What only one thread changes at a time.
 #[derive(Debug)]
 pub(super) struct State {
-    routing: Routing,
+    routing: RoutingProtocol,
     trunks: BTreeMap<TrunkId, (Arc<Trunk>, Option<GroupKey>)>,
     groups: HashMap<GroupKey, Group>,
     next_trunk: u64,
@@ -104,7 +105,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(config: topology::Config, bid: Option<Bid>, now: Instant) -> Self {
         Self {
-            routing: Routing::new(config, now),
+            routing: RoutingProtocol::new(config, now),
             trunks: BTreeMap::new(),
             groups: HashMap::new(),
             next_trunk: 1,
@@ -361,9 +362,9 @@ impl Core {
             AddressClass::Local | AddressClass::Topological
                 if matches!(key.text, "qdhello" | "qdrouter" | "qdrouter.ma") =>
             {
-                let Ok(message) = topology::Message::decode(&sections) else { return };
+                let Ok(message) = routing::Message::decode(&sections) else { return };
                 // A HELLO that was sent to this router by its id comes from afar.
-                if matches!(message, topology::Message::Hello(_)) && !to.ends_with(HELLO) {
+                if matches!(message, routing::Message::Hello(_)) && !to.ends_with(HELLO) {
                     return;
                 }
                 let mut state = self.lock();

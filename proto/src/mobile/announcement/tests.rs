@@ -1,7 +1,8 @@
 use super::*;
 use crate::address::Treatment;
 use crate::annotations::node_text;
-use crate::topology::message::{MOBILE_FLOOD_ADDRESS, Mau, Message};
+use crate::mobile::message::{MOBILE_FLOOD_ADDRESS, Mau};
+use crate::routing::Message;
 
 fn attributes() -> Attributes {
     Attributes::new(Treatment::Balanced)

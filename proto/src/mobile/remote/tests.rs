@@ -91,7 +91,7 @@ fn a_router_without_changes_is_asked_by_its_known_number() {
     assert_eq!(mobile.known(A), 0);
     assert!(said(&mut mobile, at(60_000)).is_empty());
     let mut own = super::super::tests::mobile();
-    own.handle_mar(A, &super::super::Mar { id: "a".into(), have_seq: 7 }, at(0), |_| true);
+    own.handle_mar(A, &super::super::message::Mar { id: "a".into(), have_seq: 7 }, at(0), |_| true);
     assert_eq!(said(&mut own, at(0)), ["0 =[]"]);
 }
 
@@ -123,7 +123,7 @@ fn what_is_announced_has_the_digest_of_what_is_kept() {
         }
         own.advance(at(n * 2000));
         while let Some(event) = own.poll_event() {
-            if let Event::Changed(mau) = event {
+            if let MobileEvent::Changed(mau) = event {
                 other.handle_mau(A, &mau, Source { word: Word::Own, ..PASSED_ON }, at(n * 2000));
             }
         }

@@ -15,7 +15,7 @@ const TREE_COST: usize = 16 * 1024;
 
 impl Topology {
     /// Whose word a message is that names the router `id` as its sender; HELLO apart.
-    pub(in super::super) fn word_of(&self, arrival: &Arrival<'_>, id: &str) -> Word {
+    pub(crate) fn word_of(&self, arrival: &Arrival<'_>, id: &str) -> Word {
         let Some(peer) = self.peer(arrival.link) else { return Word::Refused };
         match arrival.trace.routers().last() {
             Some(last) if last != peer => return Word::Refused,
@@ -35,7 +35,7 @@ impl Topology {
 
     /// Whether a message for another router may be passed on: the neighbor that it came from stands
     /// in its trace.
-    pub(in super::super) fn is_traced(&self, arrival: &Arrival<'_>) -> bool {
+    pub(crate) fn is_traced(&self, arrival: &Arrival<'_>) -> bool {
         let peer = self.peer(arrival.link);
         peer.is_some() && arrival.trace.routers().last() == peer
     }
@@ -43,7 +43,7 @@ impl Topology {
     /// Whether a change of addresses came by the way that its sender's changes take. If that is not
     /// known, and by the neighbor's allowance not to be computed just now, it did not: it will
     /// be asked for.
-    pub(in super::super) fn is_on_tree(
+    pub(crate) fn is_on_tree(
         &mut self,
         arrival: &Arrival<'_>,
         sender: RouterIndex,
@@ -60,12 +60,7 @@ impl Topology {
     }
 
     /// Whether a request that came by a link may cost an answer of so many octets.
-    pub(in super::super) fn allow_answer(
-        &mut self,
-        link: LinkId,
-        octets: usize,
-        now: Instant,
-    ) -> bool {
+    pub(crate) fn allow_answer(&mut self, link: LinkId, octets: usize, now: Instant) -> bool {
         self.links.get_mut(link).is_some_and(|link| link.answers.take(octets, now))
     }
 
@@ -76,7 +71,7 @@ impl Topology {
     /// Takes an RA that came by another way than its router's own link. It may say that this link
     /// is not the shortest way any more, for C routers send an RA by the shortest ways only; so
     /// they are asked.
-    pub(in super::super) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
+    pub(crate) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
         let Some(router) = self.table.find(&ra.id) else { return };
         let Some(slot) = self.table.get_mut(router) else { return };
         if slot.said_digest.is_none() && slot.instance == ra.instance && slot.ls_seq != ra.ls_seq {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Event, Topology};
+use super::{Topology, TopologyEvent};
 use crate::time::Instant;
 use crate::topology::message::Hello;
 use crate::topology::neighbors::is_fresh;
@@ -111,7 +111,7 @@ impl Topology {
         slot.introduced = Some((now, 0));
         let id = Arc::clone(&slot.id);
         self.set_edges(router, Vec::new(), now);
-        self.events.push_back(Event::Flush { router, restarted: true });
+        self.events.push_back(TopologyEvent::Flush { router, restarted: true });
         self.notice(Notice::Restarted { id });
         if self.neighbors.contains_key(&router) {
             self.advertise_repeatedly(now);

@@ -9,9 +9,9 @@ use skupper_proto::amqp::performative::{
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value, frame};
 use skupper_proto::mobile::Attributes;
-use skupper_proto::topology::message::{
-    AddressEntry, Hello, Lsr, Lsu, Mar, Mau, MauContent, Message, Ra,
-};
+use skupper_proto::mobile::message::{AddressEntry, Mar, Mau, MauContent};
+use skupper_proto::routing::Message;
+use skupper_proto::topology::message::{Hello, Lsr, Lsu, Ra};
 
 use super::world::Script;
 

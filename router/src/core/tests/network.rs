@@ -9,8 +9,9 @@ use bytes::Bytes;
 use skupper_proto::address::Treatment;
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::annotations::{self, Parsed, node_text};
+use skupper_proto::routing::Message;
 use skupper_proto::topology::Notice;
-use skupper_proto::topology::message::{Hello, Lsu, Message, router_address};
+use skupper_proto::topology::message::{Hello, Lsu, router_address};
 
 use super::world::{World, finish, stream, trace};
 use super::{Bell, Sink};

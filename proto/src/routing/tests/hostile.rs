@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::machine::{A, B, MS, Me, SECOND};
 use crate::address::{AddressKey, Treatment};
+use crate::mobile::message::*;
 use crate::mobile::{Attributes, Rank};
-use crate::topology::allowance::ANSWERS;
+use crate::routing::*;
+use crate::topology::ANSWERS;
 use crate::topology::message::*;
 use crate::topology::*;
 

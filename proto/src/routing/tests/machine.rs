@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::address::{AddressKey, Treatment};
 use crate::annotations::{Flags, Outgoing, Parsed, node_text, parse};
+use crate::mobile::message::*;
 use crate::mobile::{Attributes, Rank};
+use crate::routing::*;
 use crate::time::Instant;
 use crate::topology::message::*;
 use crate::topology::*;
@@ -15,7 +17,7 @@ pub(super) const B: LinkId = LinkId(2);
 
 /// A router `me`, whose neighbors the test plays.
 pub(super) struct Me {
-    pub(super) routing: Routing,
+    pub(super) routing: RoutingProtocol,
     pub(super) now: Instant,
     pub(super) sent: Vec<Envelope>,
     notices: Vec<Notice>,
@@ -29,7 +31,7 @@ impl Me {
 
     pub(super) fn with(config: Config) -> Self {
         let now = Instant::from_millis(100_000);
-        let routing = Routing::new(config, now);
+        let routing = RoutingProtocol::new(config, now);
         Self { routing, now, sent: Vec::new(), notices: Vec::new(), relayed: Vec::new() }
     }
 

@@ -1,4 +1,3 @@
 mod hostile;
 mod machine;
 mod messages;
-mod paths;

@@ -8,6 +8,8 @@ use crate::address::{AddressKey, Treatment};
 use crate::amqp::encode::{self, Encode};
 use crate::annotations::{Parsed, parse};
 use crate::mobile::Attributes;
+use crate::mobile::message::*;
+use crate::routing::*;
 use crate::topology::message::*;
 use crate::topology::{MAX_ID_LENGTH, MAX_PEERS};
 

@@ -1,25 +1,26 @@
-//! The routing protocol of one router as one machine: what the core drives.
+//! The routing protocol of one router as one machine.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::belief::Word;
-use super::machine::{self, Topology};
-use super::message::{Envelope, MOBILE_FLOOD_ADDRESS, MauContent, Message, mobile_address};
-use super::neighbors::LinkStatus;
-use super::routes::{RouterIndex, Routes};
-use super::status::{Arrival, NeighborStatus, RouterStatus};
-use super::{Config, LinkId, Notice};
+use super::message::{Envelope, Message};
 use crate::address::AddressKey;
-use crate::mobile::{self, Attributes, Mobile, Rank, Source};
+use crate::annotations::Trace;
+use crate::mobile::message::{MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, mobile_address};
+use crate::mobile::{Attributes, Mobile, MobileEvent, Rank, Source};
 use crate::time::Instant;
+use crate::topology::{
+    Arrival, Config, LinkId, LinkStatus, NeighborStatus, Notice, RouterIndex, RouterStatus, Routes,
+    Topology, TopologyEvent, Word,
+};
 
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send a message on control links.
     Send(Envelope),
-    /// [`Routing::routes`] are others: publish them.
+    /// [`RoutingProtocol::routes`] are others: publish them.
     RoutesChanged,
     /// A router serves an address.
     AddressAdded {
@@ -77,8 +78,8 @@ pub enum Action {
 ///   addressed to *this* router, or flooded (class `T`), are handed to `handle_message` all the
 ///   same: it is they who make the limit grow.
 /// * A routing message for another router (class `R`) is forwarded as any other, on the control
-///   links, if [`Routing::may_pass`] says so; the machine does not see it.
-/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](super::message::HELLO_ADDRESS) is
+///   links, if [`RoutingProtocol::may_pass`] says so; the machine does not see it.
+/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](crate::topology::message::HELLO_ADDRESS) is
 ///   what it was sent to: other forms of that address come from afar.
 /// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message`
 ///   gives back, with this router added to its trace. (The general rules, which C routers follow,
@@ -86,13 +87,13 @@ pub enum Action {
 ///   gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
 ///   network the copies would grow with the power of its radius.)
 #[derive(Debug)]
-pub struct Routing {
+pub struct RoutingProtocol {
     topology: Topology,
     mobile: Mobile,
     actions: VecDeque<Action>,
 }
 
-impl Routing {
+impl RoutingProtocol {
     /// The machine of a router that has no links yet.
     pub fn new(config: Config, now: Instant) -> Self {
         let mobile = Mobile::new(Arc::clone(&config.id));
@@ -151,36 +152,45 @@ impl Routing {
                 self.topology.handle_lsr(arrival, lsr, now);
                 Vec::new()
             }
-            // Those of unknown routers are lost; the RA that makes a router known brings its
-            // addresses too.
-            Message::Mau(mau) => match self.other(&mau.id) {
-                Some(router) => {
-                    let takes_any_way =
-                        word == Word::Own || matches!(mau.content, MauContent::Whole(_));
-                    let on_tree = takes_any_way || self.topology.is_on_tree(arrival, router, now);
-                    let source = Source { via: arrival.link, word, on_tree };
-                    if self.mobile.handle_mau(router, mau, source, now) {
-                        self.tree_links(arrival, router)
-                    } else {
-                        Vec::new()
-                    }
-                }
-                None => Vec::new(),
-            },
+            Message::Mau(mau) => self.handle_mau(arrival, word, mau, now),
             Message::Mar(mar) => {
-                if let Some(router) = self.other(&mar.id) {
-                    self.topology.note_arrival(router, arrival.link);
-                    let Self { topology, mobile, .. } = self;
-                    mobile.handle_mar(router, mar, now, |octets| {
-                        topology.allow_answer(arrival.link, octets, now)
-                    });
-                }
+                self.handle_mar(arrival, mar, now);
                 Vec::new()
             }
             Message::Newer { id, version } => self.topology.handle_newer(arrival, id, *version),
         };
         self.settle(now);
         relay
+    }
+
+    /// Takes the addresses of a known router. Those of an unknown one are lost: the RA that makes
+    /// it known brings its addresses too. Returns the control links on which a copy goes on.
+    fn handle_mau(
+        &mut self,
+        arrival: &Arrival<'_>,
+        word: Word,
+        mau: &Mau,
+        now: Instant,
+    ) -> Vec<LinkId> {
+        let Some(router) = self.other(&mau.id) else { return Vec::new() };
+        let takes_any_path = word == Word::Own || matches!(mau.content, MauContent::Whole(_));
+        let on_tree = takes_any_path || self.topology.is_on_tree(arrival, router, now);
+        let source = Source { via: arrival.link, word, on_tree };
+        if self.mobile.handle_mau(router, mau, source, now) {
+            self.tree_links(arrival, router)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Answers a request of a known router, as far as its neighbor's allowance goes.
+    fn handle_mar(&mut self, arrival: &Arrival<'_>, mar: &Mar, now: Instant) {
+        let Some(router) = self.other(&mar.id) else { return };
+        self.topology.note_arrival(router, arrival.link);
+        let Self { topology, mobile, .. } = self;
+        mobile.handle_mar(router, mar, now, |octets| {
+            topology.allow_answer(arrival.link, octets, now)
+        });
     }
 
     /// Whether a message on a control link that is addressed to another router may be forwarded: it
@@ -318,24 +328,26 @@ impl Routing {
     fn take_topology(&mut self, now: Instant) {
         while let Some(event) = self.topology.poll_event() {
             match event {
-                machine::Event::Send(envelope) => self.actions.push_back(Action::Send(envelope)),
-                machine::Event::Routes => self.actions.push_back(Action::RoutesChanged),
-                machine::Event::Advertised { router, mobile_seq, digest } => {
+                TopologyEvent::Send { links, to, message } => {
+                    self.send(links, to, message.into());
+                }
+                TopologyEvent::Routes => self.actions.push_back(Action::RoutesChanged),
+                TopologyEvent::Advertised { router, mobile_seq, digest } => {
                     self.mobile.advertised(router, mobile_seq, digest, now);
                 }
-                machine::Event::Discovered(router) => self.mobile.discovered(router, now),
-                machine::Event::Reachable(router, reachable) => {
+                TopologyEvent::Discovered(router) => self.mobile.discovered(router, now),
+                TopologyEvent::Reachable(router, reachable) => {
                     self.mobile.reachable(router, reachable)
                 }
-                machine::Event::Flush { router, restarted } => {
+                TopologyEvent::Flush { router, restarted } => {
                     self.mobile.flush(router, restarted);
                     self.take_mobile();
                 }
-                machine::Event::Lost(router, id) => {
+                TopologyEvent::Lost(router, id) => {
                     self.mobile.forget(router);
                     self.actions.push_back(Action::RouterLost { router, id });
                 }
-                machine::Event::Notice(notice) => self.actions.push_back(Action::Notice(notice)),
+                TopologyEvent::Notice(notice) => self.actions.push_back(Action::Notice(notice)),
             }
         }
     }
@@ -343,25 +355,23 @@ impl Routing {
     fn take_mobile(&mut self) {
         while let Some(event) = self.mobile.poll_event() {
             match event {
-                mobile::Event::Changed(mau) => {
+                MobileEvent::Changed(mau) => {
                     self.topology.set_mobile_seq(mau.mobile_seq, self.mobile.digest());
-                    let links = self
-                        .routes()
-                        .tree_links(RouterIndex::OWN, &crate::annotations::Trace::default());
+                    let links = self.routes().tree_links(RouterIndex::OWN, &Trace::default());
                     self.send(links, MOBILE_FLOOD_ADDRESS.into(), Message::Mau(mau));
                 }
-                mobile::Event::Whole(router, mau) => self.send_to(router, Message::Mau(mau)),
-                mobile::Event::Request(router, mar) => self.send_to(router, Message::Mar(mar)),
-                mobile::Event::Added(router, address, attributes) => {
+                MobileEvent::Whole(router, mau) => self.send_to(router, Message::Mau(mau)),
+                MobileEvent::Request(router, mar) => self.send_to(router, Message::Mar(mar)),
+                MobileEvent::Added(router, address, attributes) => {
                     self.actions.push_back(Action::AddressAdded { router, address, attributes });
                 }
-                mobile::Event::Updated(router, address, attributes) => {
+                MobileEvent::Updated(router, address, attributes) => {
                     self.actions.push_back(Action::AddressUpdated { router, address, attributes });
                 }
-                mobile::Event::Removed(router, address) => {
+                MobileEvent::Removed(router, address) => {
                     self.actions.push_back(Action::AddressRemoved { router, address })
                 }
-                mobile::Event::TooMany(router) => {
+                MobileEvent::TooMany(router) => {
                     if let Some(id) = self.topology.id(router).cloned() {
                         self.actions.push_back(Action::Notice(Notice::TooManyAddresses { id }));
                     }
@@ -379,7 +389,7 @@ impl Routing {
         }
     }
 
-    fn send(&mut self, links: Vec<LinkId>, to: std::borrow::Cow<'static, str>, message: Message) {
+    fn send(&mut self, links: Vec<LinkId>, to: Cow<'static, str>, message: Message) {
         if !links.is_empty() {
             self.actions.push_back(Action::Send(Envelope { links, to, message }));
         }

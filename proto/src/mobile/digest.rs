@@ -1,0 +1,17 @@
+//! The digest of a router's addresses.
+
+use super::message::Attributes;
+use crate::address::AddressKey;
+use crate::topology::Member;
+
+/// What an address and what its router says of it add to the digest of that router's addresses.
+pub(super) fn digest_of(key: &AddressKey, attributes: &Attributes) -> u64 {
+    let Attributes { treatment, in_links, sole_mesh, early } = attributes;
+    Member::new(key.text())
+        .number(u64::from(key.class() as u8))
+        .number(treatment.map_or(u64::MAX, |treatment| treatment as u64))
+        .number(u64::from(*in_links))
+        .text(sole_mesh.as_deref())
+        .number(u64::from(*early))
+        .finish()
+}

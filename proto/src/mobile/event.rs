@@ -1,0 +1,31 @@
+//! What the machine of addresses reports, and where its messages came from.
+
+use super::message::{Attributes, Mar, Mau};
+use crate::address::AddressKey;
+use crate::topology::{LinkId, RouterIndex, Word};
+
+/// What the machine has to say.
+#[derive(Debug)]
+pub(crate) enum MobileEvent {
+    /// A change of this router's addresses, for every router; then its number for the RA.
+    Changed(Mau),
+    /// A message for one router.
+    Whole(RouterIndex, Mau),
+    Request(RouterIndex, Mar),
+    Added(RouterIndex, AddressKey, Attributes),
+    Updated(RouterIndex, AddressKey, Attributes),
+    Removed(RouterIndex, AddressKey),
+    /// Not all addresses of a router are kept, or announced if it is this router.
+    TooMany(RouterIndex),
+}
+
+/// How a MAU came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// The control link.
+    pub(crate) via: LinkId,
+    /// Whose word it is.
+    pub(crate) word: Word,
+    /// It came by the way that changes of its router take.
+    pub(crate) on_tree: bool,
+}
