@@ -182,6 +182,11 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 pub struct Condvar(sync::Condvar);
 
 impl Condvar {
+    /// Makes one that no thread waits for.
+    pub const fn new() -> Self {
+        Self(sync::Condvar::new())
+    }
+
     /// Frees the mutex, waits for a notice or without any reason, and takes the mutex again.
     #[must_use = "this holds the mutex"]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {

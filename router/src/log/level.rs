@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How grave an event is.
+/// The gravity of an event.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -18,7 +18,7 @@ impl Level {
     pub const ALL: [Self; 5] =
         [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
 
-    /// The name in log lines and in the configuration.
+    /// Returns the name in log lines and in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -44,17 +44,20 @@ impl Levels {
     /// No level.
     pub const NONE: Self = Self(0);
 
-    /// Those that DEFAULT has.
+    /// The levels of DEFAULT.
     pub const INHERITED: Self = Self(0x80);
 
-    /// `level` and all graver ones.
+    /// Makes the set of `level` and all graver ones.
     pub const fn from(level: Level) -> Self {
         Self(0b11111 & (0b11111 << level as u8))
     }
 
-    /// Reads the `enable` attribute: tokens separated by blank, comma, semicolon or colon, each the
-    /// beginning of a level's name in any case, with a trailing `+` for "and above"; `none`
-    /// adds nothing and `trace` means debug. An empty text is the empty set.
+    /// Reads the `enable` attribute. Blanks, commas, semicolons or colons separate its tokens. Each
+    /// is the beginning of a level's name in any case, with a trailing `+` for "and above". `none`
+    /// adds nothing, and `trace` means debug. An empty text is the empty set.
+    ///
+    /// # Errors
+    /// A token that begins no level's name.
     pub fn parse(text: &str) -> Result<Self, UnknownLevel> {
         let mut set = 0;
         for token in text.split([' ', '\t', ',', ';', ':']).filter(|token| !token.is_empty()) {
@@ -80,13 +83,13 @@ impl Levels {
         Ok(Self(set))
     }
 
-    /// The set and `level`.
+    /// Adds `level` to the set.
     #[must_use]
     pub const fn with(self, level: Level) -> Self {
         Self(self.0 | 1 << level as u8)
     }
 
-    /// Whether `level` is in the set.
+    /// Returns whether the set has `level`.
     pub const fn contains(self, level: Level) -> bool {
         self.0 & (1 << level as u8) != 0
     }

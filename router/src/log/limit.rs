@@ -6,21 +6,25 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::{Level, Module, queue, text};
+use jiff::Timestamp;
+
+use super::level::Level;
+use super::line::Line;
+use super::module::Module;
+use super::text;
 use crate::lock::{Mutex, MutexGuard, Rank};
 
-/// How long repeats are counted before their sum is written.
+/// How long a limiter counts repeats before it gives their sum.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Most keys a call site tells apart at a time; those beyond share an entry. A flood from many
-/// addresses must not become a memory.
+/// Most keys that a call site tells apart at a time. The others share an entry, so that a flood from
+/// many addresses takes bounded memory.
 const KEYS_MAX: usize = 256;
 /// The key of the shared entry.
 const OTHERS: u64 = 0;
 
-/// Peers may choose what is hashed, so the hash is keyed.
+/// The hash of keys. It is keyed itself, for peers may choose what is hashed.
 static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-/// The limiters that hold entries; each is here once. Locked before a limiter, never while one is
-/// held.
+/// The limiters that hold entries, each once. A thread takes this lock before a limiter's.
 static ACTIVE: Mutex<Vec<&'static Limiter>> = Mutex::ranked(Rank::LogLimiters, Vec::new());
 
 /// Holds back the repeats of one call site; see [`log_limited!`](crate::log_limited!).
@@ -41,7 +45,7 @@ struct Entry {
     level: Level,
     file: &'static str,
     line: u32,
-    /// The first line of the interval, to sum up.
+    /// The text of the interval's first line, for the sum.
     text: String,
 }
 
@@ -52,18 +56,20 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// A limiter with the usual interval.
+    /// Makes a limiter with the usual interval of 30 s.
     pub const fn new() -> Self {
         Self::every(INTERVAL)
     }
 
-    /// A limiter that writes one line a key in `interval`.
+    /// Makes a limiter that lets one line a key through in `interval`.
     pub const fn every(interval: Duration) -> Self {
         Self { interval, table: Mutex::ranked(Rank::LogLimiter, None) }
     }
 
-    /// Writes a line, or counts it if one with this key was written within the interval.
-    pub fn write_at(
+    /// Notes an occurrence. Returns the lines to write for it: none, if a line with this key was
+    /// written within the interval. The second value says that the limiter held nothing before:
+    /// then the writer must be [woken](super::queue::Queue::wake).
+    pub(super) fn note(
         &'static self,
         key: &(impl Hash + ?Sized),
         module: Module,
@@ -71,7 +77,7 @@ impl Limiter {
         file: &'static str,
         line: u32,
         text: fmt::Arguments<'_>,
-    ) {
+    ) -> (Vec<Line>, bool) {
         let now = Instant::now();
         // Zero is the shared entry.
         let key = HASH.hash_one(key).max(OTHERS + 1);
@@ -88,18 +94,17 @@ impl Limiter {
             text: text::render(text),
         });
         drop(table);
-        lines.into_iter().for_each(Line::push);
         if fresh {
             ACTIVE.lock().push(self);
-            queue::wake();
         }
+        (lines, fresh)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Table>> {
         self.table.lock()
     }
 
-    /// Writes the sums that are due, and says when the next will be.
+    /// Adds the sums that are due to `lines`. Returns when the next are due.
     fn sweep(&self, now: Option<Instant>, lines: &mut Vec<Line>) -> Option<Instant> {
         let mut slot = self.lock();
         let next = slot.as_mut()?.sweep(now, self.interval, lines);
@@ -107,21 +112,6 @@ impl Limiter {
             *slot = None;
         }
         next
-    }
-}
-
-/// A line that a table wants written.
-struct Line {
-    module: Module,
-    level: Level,
-    file: &'static str,
-    line: u32,
-    text: String,
-}
-
-impl Line {
-    fn push(self) {
-        queue::push(self.module, self.level, self.file, self.line, self.text);
     }
 }
 
@@ -136,12 +126,19 @@ impl Entry {
     }
 
     fn line(&self, text: String) -> Line {
-        Line { module: self.module, level: self.level, file: self.file, line: self.line, text }
+        Line {
+            time: Timestamp::now(),
+            module: self.module,
+            level: self.level,
+            file: self.file,
+            line: self.line,
+            text,
+        }
     }
 }
 
 impl Table {
-    /// Notes an occurrence. Lines to write go to `lines`.
+    /// Notes an occurrence, and adds the lines to write to `lines`.
     fn note(
         &mut self,
         key: u64,
@@ -184,35 +181,23 @@ impl Table {
                 entry.held_back = 0;
                 entry.since = time;
             }
-            // While it goes on, the sums are its only lines.
+            // While the repeats go on, the sums are their only lines.
             repeated
         });
         self.0.values().filter_map(|entry| entry.since.checked_add(interval)).min()
     }
 }
 
-/// Writes the sums that are due at `now`. Returns when to call again, or `None` if nothing is held.
-pub(super) fn sweep(now: Instant) -> Option<Instant> {
-    sweep_at(Some(now))
-}
-
-/// Writes all sums at once, for the end of the process.
-pub(super) fn sweep_all() {
-    sweep_at(None);
-}
-
-fn sweep_at(now: Option<Instant>) -> Option<Instant> {
+/// Returns the sums that are due at `now`, or all sums if it is `None`, and when the next are due.
+pub(super) fn sweep(now: Option<Instant>) -> (Vec<Line>, Option<Instant>) {
     let mut lines = Vec::new();
     let mut next: Option<Instant> = None;
-    let mut active = ACTIVE.lock();
-    active.retain(|limiter| {
+    ACTIVE.lock().retain(|limiter| {
         let due = limiter.sweep(now, &mut lines);
         next = [next, due].into_iter().flatten().min();
         due.is_some()
     });
-    drop(active);
-    lines.into_iter().for_each(Line::push);
-    next
+    (lines, next)
 }
 
 #[cfg(test)]

@@ -1,16 +1,26 @@
 //! The log: modules, levels, and lines in the form that operators' tools match.
 //!
-//! [`log!`](crate::log!) formats a line only if its module writes its level, hands it to a bounded
-//! queue and returns; one thread writes. A full queue drops lines and says how many, so a slow disk
-//! or a stopped terminal never holds up traffic. What a peer can cause again and again goes through
-//! [`log_limited!`](crate::log_limited!).
+//! [`log!`](crate::log!) formats a line only if its module writes its level. It puts the line into a
+//! bounded queue and returns; one thread writes. A full queue drops lines and reports how many. So
+//! a slow disk or a stopped terminal never holds up traffic. An event that a peer can cause again
+//! and again goes through [`log_limited!`](crate::log_limited!).
 //!
-//! `module` holds the names, `level` the `enable` grammar, `time` the timestamps, `output` where
-//! lines go, `queue` the hand-over and the thread, `limit` the repeats, `recent` the last errors.
-//! What is said and when is the business of the rooms that say it.
+//! ```text
+//!   log!  log_limited!
+//!     |        |
+//!     |      limit: one line a key in 30 s, then a sum
+//!     v        v
+//!   writer::push --> queue --> writer's thread --> output: stderr, file, syslog, journal
+//!     |                              |
+//!   recent: last errors          settings: which output, which form
+//! ```
+//!
+//! `module` has the names, `level` the `enable` grammar, `time` the timestamps, `line` the last
+//! lines. The rooms that log decide on their texts.
 
 mod level;
 mod limit;
+mod line;
 mod module;
 mod output;
 mod queue;
@@ -18,47 +28,41 @@ mod recent;
 mod settings;
 mod text;
 mod time;
+mod writer;
 
 use std::fmt;
+use std::hash::Hash;
 
+use jiff::Timestamp;
 pub use level::{Level, Levels, UnknownLevel};
 pub use limit::Limiter;
-pub use module::{Module, Scope};
-pub use recent::{Line, Recent};
+pub use line::Line;
+pub use module::{Module, Scope, Stats};
+use queue::QUEUE;
+pub use recent::Recent;
 pub use settings::{LogError, Options, configure, reopen, set_timestamps};
 
-/// How many events a module had at each level, whether or not they were written. The `logStats`
-/// entity.
-#[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    pub debug: u64,
-    pub info: u64,
-    pub warning: u64,
-    pub error: u64,
-    pub critical: u64,
-}
-
-/// Whether a line of `level` from `module` would be written.
+/// Returns whether the log writes lines of `level` from `module`.
 #[inline]
 pub fn enabled(module: Module, level: Level) -> bool {
     settings::enabled(module, level)
 }
 
-/// Counts an event and says whether its line is to be written.
+/// Counts an event. Returns whether the log writes its line.
 #[inline]
 pub fn event(module: Module, level: Level) -> bool {
     module::count(module, level);
     enabled(module, level)
 }
 
-/// Writes one line whatever the levels are, and counts nothing. [`log!`](crate::log!) asks and
-/// counts first.
+/// Writes one line whatever the levels are, and counts nothing. [`log!`](crate::log!) asks for the
+/// level and counts first.
 pub fn write(module: Module, level: Level, text: fmt::Arguments<'_>) {
     write_at(module, level, "", 0, text);
 }
 
-/// As [`write`](fn@write), with the place in the source that modules with `includeSource` show.
+/// Writes as [`write`](fn@write) does. `file` and `line` are the place in the source, which modules
+/// with `includeSource` show.
 pub fn write_at(
     module: Module,
     level: Level,
@@ -66,31 +70,49 @@ pub fn write_at(
     line: u32,
     text: fmt::Arguments<'_>,
 ) {
-    queue::push(module, level, file, line, text::render(text));
+    let (time, text) = (Timestamp::now(), text::render(text));
+    writer::push(Line { time, module, level, file, line, text });
 }
 
-/// How many events of `module` were counted since the process started.
+/// Writes a line, or counts it if `limiter` saw its key within its interval.
+/// [`log_limited!`](crate::log_limited!) asks for the level and counts the event first.
+pub fn write_limited(
+    limiter: &'static Limiter,
+    key: &(impl Hash + ?Sized),
+    module: Module,
+    level: Level,
+    file: &'static str,
+    line: u32,
+    text: fmt::Arguments<'_>,
+) {
+    let (lines, fresh) = limiter.note(key, module, level, file, line, text);
+    lines.into_iter().for_each(writer::push);
+    if fresh {
+        QUEUE.wake();
+    }
+}
+
+/// Returns the events of `module` since the process started.
 pub fn stats(module: Module) -> Stats {
     module::stats(module)
 }
 
-/// The last errors that were logged, newest first; a bounded number. Repeats of one text are one
-/// entry.
+/// Returns the last errors, newest first; a bounded number. Repeats of one text are one entry.
 pub fn recent_errors() -> Vec<Recent> {
     recent::newest_first()
 }
 
-/// The last lines that were logged, the oldest first: `most` of them, or as many as are kept (a
-/// thousand).
+/// Returns the last lines, oldest first: `most` of them, or the thousand that the log keeps.
 pub fn last_lines(most: usize) -> Vec<Line> {
-    queue::last_lines(most)
+    QUEUE.last_lines(most)
 }
 
-/// Reports the repeats held back so far and waits until all lines are written, at most two seconds.
-/// Call it before the process ends; it says whether all were written.
+/// Writes the sums of all repeats and waits until all lines are written, at most two seconds.
+/// Returns whether they are. Call it before the process ends.
 pub fn flush() -> bool {
-    limit::sweep_all();
-    queue::flush()
+    let (sums, _) = limit::sweep(None);
+    sums.into_iter().for_each(writer::push);
+    QUEUE.flush()
 }
 
 /// Logs a line: `log!(Server, Info, "listening on {address}")`.
@@ -107,8 +129,8 @@ macro_rules! log {
 /// Logs a line of which a peer can cause many: `log_limited!(peer.ip(), Server, Warning, "handshake
 /// with {peer} failed")`.
 ///
-/// The first occurrence for a key (anything that hashes) is written. Those that follow within the
-/// interval of the call site, 30 s, are counted, and their sum is written when the interval ends:
+/// The log writes the first occurrence for a key, which may be anything that hashes. It counts the
+/// others within the interval of the call site, 30 s, and writes their sum at its end:
 /// `... (repeated 17 times in 30 s)`.
 #[macro_export]
 macro_rules! log_limited {
@@ -116,7 +138,15 @@ macro_rules! log_limited {
         static LIMITER: $crate::log::Limiter = $crate::log::Limiter::new();
         let (module, level) = ($crate::log::Module::$module, $crate::log::Level::$level);
         if $crate::log::event(module, level) {
-            LIMITER.write_at(&$key, module, level, file!(), line!(), format_args!($($text)+));
+            $crate::log::write_limited(
+                &LIMITER,
+                &$key,
+                module,
+                level,
+                file!(),
+                line!(),
+                format_args!($($text)+),
+            );
         }
     }};
 }

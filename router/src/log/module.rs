@@ -1,14 +1,15 @@
-//! The parts of the router that speak, and how often each did.
+//! The parts of the router that log, and how often each did.
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Level, Stats};
+use super::level::Level;
 
 macro_rules! modules {
     ($($variant:ident $name:literal,)+) => {
-        /// Which part of the router speaks. The names are those of the management schema's `log` entity.
+        /// A part of the router that logs. The names are those of the management schema's `log`
+        /// entity.
         #[allow(missing_docs)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Module {
@@ -19,7 +20,8 @@ macro_rules! modules {
             /// All modules, in the schema's order.
             pub const ALL: [Self; [$($name,)+].len()] = [$(Self::$variant,)+];
 
-            /// The name in log lines and in the configuration: upper case with underscores.
+            /// Returns the name in log lines and in the configuration: upper case with
+            /// underscores.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
@@ -60,7 +62,7 @@ impl fmt::Display for Module {
     }
 }
 
-/// What a `log` entity speaks about.
+/// The subject of a `log` entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Every module that has no setting of its own: the pseudo-module `DEFAULT`.
@@ -70,7 +72,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope called `name`: a module's upper-case name, or `DEFAULT`.
+    /// Returns the scope of this name: a module's upper-case name, or `DEFAULT`.
     pub fn from_name(name: &str) -> Option<Self> {
         if name == "DEFAULT" {
             return Some(Self::Default);
@@ -78,7 +80,7 @@ impl Scope {
         Module::ALL.into_iter().find(|module| module.name() == name).map(Self::Module)
     }
 
-    /// The name of the scope.
+    /// Returns the scope's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Default => "DEFAULT",
@@ -87,8 +89,20 @@ impl Scope {
     }
 }
 
-/// Events are counted even when nobody reads their lines, per message on the data path too: each
-/// thread counts in a stripe of its own, so that the shards do not pass one cache line around.
+/// How many events a module had at each level, whether or not they were written: the `logStats`
+/// entity.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub debug: u64,
+    pub info: u64,
+    pub warning: u64,
+    pub error: u64,
+    pub critical: u64,
+}
+
+/// Stripes of the counters. The data path counts an event a message, written or not. Each thread
+/// counts in a stripe of its own, so that shards share no cache line.
 const STRIPES: usize = 8;
 
 #[repr(align(128))]
@@ -103,8 +117,9 @@ thread_local! {
     static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// Counts an event.
 pub(super) fn count(module: Module, level: Level) {
-    // During a thread's end its stripe may be gone already; any stripe will do then.
+    // A thread that ends may have lost its stripe. Any other will do.
     let index = STRIPE.try_with(|stripe| {
         stripe.get().unwrap_or_else(|| {
             let index = NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % STRIPES;
@@ -115,6 +130,7 @@ pub(super) fn count(module: Module, level: Level) {
     COUNTS[index.unwrap_or(0)].0[module as usize][level as usize].fetch_add(1, Ordering::Relaxed);
 }
 
+/// Returns the events of a module since the process started.
 pub(super) fn stats(module: Module) -> Stats {
     let sum = |level: Level| {
         let counts = COUNTS

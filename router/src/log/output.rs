@@ -1,4 +1,4 @@
-//! Where lines go.
+//! The outputs of the log: streams, files, syslog and the journal.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,22 +6,22 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Level;
+use super::level::Level;
 use crate::files::{self, Writing};
 use crate::lock::{Mutex, Rank};
 
-/// Where a syslog daemon takes messages.
+/// The socket at which a syslog daemon takes messages.
 const SYSLOG: &str = "/dev/log";
 
-/// Where systemd's journal takes entries.
+/// The socket at which systemd's journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Where the lines of a module go: the `outputFile` attribute. Only the writer thread and those who
-/// open files anew take the lock.
+/// An output of lines: the `outputFile` attribute. Only the writer's thread and a thread that opens
+/// files anew take its lock.
 #[derive(Debug)]
 pub(super) struct Output {
     kind: Kind,
-    /// Lines that were refused since the last one that was taken.
+    /// Lines that the output refused since it last took one.
     lost: AtomicU64,
 }
 
@@ -35,7 +35,7 @@ enum Kind {
 }
 
 impl Output {
-    /// The standard error.
+    /// Makes the output to the standard error.
     pub(super) const fn stderr() -> Self {
         Self { kind: Kind::Stderr, lost: AtomicU64::new(0) }
     }
@@ -55,7 +55,7 @@ impl Output {
         Ok(Self { kind, lost: AtomicU64::new(0) })
     }
 
-    /// The text that [`open`](Self::open) takes.
+    /// Returns the text that [`open`](Self::open) takes.
     pub(super) fn name(&self) -> &str {
         match &self.kind {
             Kind::Stderr => "stderr",
@@ -66,8 +66,8 @@ impl Output {
         }
     }
 
-    /// What stands before a line of this level where each is a message of its own, without a time
-    /// and a line end.
+    /// Returns the head of a message of this level, if each line is a message of its own. Such a
+    /// line has no time and no line end.
     pub(super) fn head(&self, level: Level) -> Option<String> {
         match &self.kind {
             Kind::Syslog(_) => Some(syslog_head(level)),
@@ -76,13 +76,13 @@ impl Output {
         }
     }
 
-    /// Whether each line is a message of its own.
+    /// Returns whether each line is a message of its own.
     pub(super) const fn takes_messages(&self) -> bool {
         matches!(self.kind, Kind::Syslog(_) | Kind::Journal(_))
     }
 
-    /// Writes `count` whole lines. A router whose log cannot be written goes on: what is lost is
-    /// counted, said once on the standard error, and said where it is missing as soon as that
+    /// Writes `count` whole lines. Where the output refuses them, the router goes on. It counts the
+    /// lost lines, reports the loss once on the standard error, and reports it here as soon as the
     /// output takes lines again.
     pub(super) fn write(&self, lines: &[u8], count: u64) {
         let lost = self.lost.load(Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl Output {
             Err(error) => {
                 self.lost.fetch_add(count, Ordering::Relaxed);
                 if lost == 0 && !matches!(self.kind, Kind::Stderr) {
-                    // Where else: if this fails too there is nobody to tell.
+                    // If this fails too, no place is left for the report.
                     let _ = writeln!(
                         io::stderr(),
                         "skrouterd: cannot write the log to {}: {error}",
@@ -122,7 +122,7 @@ impl Output {
         }
     }
 
-    /// Opens a file anew, so that one that was moved away is let go.
+    /// Opens a file anew, and so lets go of one that was moved away.
     pub(super) fn reopen(&self) -> io::Result<()> {
         if let Kind::File { path, file } = &self.kind {
             let fresh = append_to(path)?;
@@ -136,7 +136,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     files::open(path, Writing::Behind)
 }
 
-/// One that takes messages at a socket.
+/// A daemon that takes messages at a socket.
 #[derive(Debug)]
 struct Daemon {
     path: PathBuf,
@@ -151,7 +151,7 @@ impl Daemon {
         Ok(Self { path, socket })
     }
 
-    /// One that was started anew has made another socket.
+    /// Sends a message, to a new socket if the daemon was started anew.
     fn send(&self, message: &[u8]) -> io::Result<()> {
         let sent = match self.socket.send(message) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
@@ -164,7 +164,7 @@ impl Daemon {
     }
 }
 
-/// The severity of a level in syslog's terms (RFC 3164), which are the journal's as well.
+/// Returns the severity of a level in the terms of syslog (RFC 3164) and of the journal.
 const fn severity(level: Level) -> u8 {
     match level {
         Level::Critical => 2,
@@ -175,14 +175,13 @@ const fn severity(level: Level) -> u8 {
     }
 }
 
-/// The head of a syslog message, of the facility daemon.
+/// Returns the head of a syslog message of the facility daemon.
 fn syslog_head(level: Level) -> String {
     const DAEMON: u8 = 3;
     format!("<{}>skrouterd[{}]: ", DAEMON * 8 + severity(level), std::process::id())
 }
 
-/// The fields of an entry of the journal before its text, which is one line. (systemd's native
-/// journal protocol.)
+/// Returns the fields of a journal entry before its text, in systemd's native journal protocol.
 fn journal_head(level: Level) -> String {
     format!("SYSLOG_IDENTIFIER=skrouterd\nPRIORITY={}\nMESSAGE=", severity(level))
 }
@@ -191,8 +190,8 @@ fn journal_head(level: Level) -> String {
 mod tests {
     use super::*;
 
-    /// Two lines to the daemon of such an output, which is started anew between them, are these
-    /// messages.
+    /// Asserts that two lines reach the daemon of such an output as these messages, although the
+    /// daemon is started anew between them.
     fn assert_messages(kind: impl FnOnce(Daemon) -> Kind, expected: [&str; 2]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");

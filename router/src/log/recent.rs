@@ -4,56 +4,11 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use super::{Level, Module};
+use super::level::Level;
+use super::module::Module;
 use crate::lock::{Mutex, Rank};
 
-/// Lines that are kept of the log. What C routers keep.
-const LINES: usize = 1000;
-
-/// A line of the log.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// When it was logged.
-    pub time: Timestamp,
-    /// Who spoke.
-    pub module: Module,
-    /// How grave it is.
-    pub level: Level,
-    /// The source file that spoke, empty where it is not known.
-    pub file: &'static str,
-    /// The line of that file.
-    pub line: u32,
-    /// What was said.
-    pub text: String,
-}
-
-/// The last lines that were taken out of the queue, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Lines(VecDeque<Line>);
-
-impl Lines {
-    /// Keeps the last of these.
-    pub(super) fn keep(&mut self, lines: &[Line]) {
-        let new = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
-        let room = LINES - new.len();
-        self.0.drain(..self.0.len().saturating_sub(room));
-        self.0.extend(new.iter().cloned());
-    }
-
-    /// The last of what is kept and of what waits behind it.
-    pub(super) fn last<'a>(
-        &'a self,
-        waiting: impl DoubleEndedIterator<Item = &'a Line>,
-        most: usize,
-    ) -> Vec<Line> {
-        let mut last: Vec<Line> =
-            waiting.rev().chain(self.0.iter().rev()).take(most.min(LINES)).cloned().collect();
-        last.reverse();
-        last
-    }
-}
-
-/// Errors that are kept.
+/// Errors that the ring keeps.
 const KEPT: usize = 32;
 
 static RECENT: Mutex<Ring> = Mutex::ranked(Rank::Log, Ring(VecDeque::new()));
@@ -61,11 +16,11 @@ static RECENT: Mutex<Ring> = Mutex::ranked(Rank::Log, Ring(VecDeque::new()));
 /// An error that was logged, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recent {
-    /// When it was logged last.
+    /// When it last occurred.
     pub at: Timestamp,
-    /// How often, since it is kept.
+    /// How often it was logged since the ring has it.
     pub count: u64,
-    /// Who spoke.
+    /// The part of the router that logged it.
     pub module: Module,
     /// Error or critical.
     pub level: Level,
@@ -73,7 +28,7 @@ pub struct Recent {
     pub text: String,
 }
 
-/// Oldest first.
+/// The last errors, oldest first.
 #[derive(Debug)]
 struct Ring(VecDeque<Recent>);
 
@@ -93,12 +48,14 @@ impl Ring {
     }
 }
 
+/// Keeps an error; lesser levels are passed over.
 pub(super) fn keep(at: Timestamp, module: Module, level: Level, text: &str) {
     if level >= Level::Error {
         RECENT.lock().keep(at, module, level, text);
     }
 }
 
+/// Returns the last errors, newest first.
 pub(super) fn newest_first() -> Vec<Recent> {
     RECENT.lock().0.iter().rev().cloned().collect()
 }

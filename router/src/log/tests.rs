@@ -193,7 +193,8 @@ fn a_sum_is_written_when_its_interval_ends() {
     };
     configure(Scope::Module(Module::Http2Decoder), &options).unwrap();
     for _ in 0..3 {
-        LIMITER.write_at("key", Module::Http2Decoder, Level::Info, "", 0, format_args!("again"));
+        let text = format_args!("again");
+        write_limited(&LIMITER, "key", Module::Http2Decoder, Level::Info, "", 0, text);
     }
     let deadline = Instant::now() + Duration::from_secs(10);
     while !fs::read_to_string(&path).unwrap().contains("again (repeated 2 times in 1 s)") {

@@ -1,11 +1,10 @@
-//! From format arguments to the text of one line.
+//! The text of one line from format arguments.
 
 use std::fmt::{self, Write};
 
 use crate::text::{Escaped, is_obeyed};
 
-/// Longest text of a line in octets, before the mark that it was cut; what readers of these logs
-/// are used to.
+/// The longest text of a line in bytes, before the mark of a cut. C routers have the same bound.
 pub(super) const TEXT_MAX: usize = 2048;
 const CUT: &str = "...";
 
@@ -14,12 +13,12 @@ struct Line {
     cut: bool,
 }
 
-/// Formats to one line of at most [`TEXT_MAX`] octets, without anything that a terminal
+/// Formats one line of at most [`TEXT_MAX`] bytes, without a character that a terminal
 /// [obeys](is_obeyed).
 pub(super) fn render(arguments: fmt::Arguments<'_>) -> String {
     let mut line = Line { text: String::with_capacity(120), cut: false };
-    // An error here is our own stop at the limit, or a value that cannot be formatted; what there
-    // is of the line is worth having.
+    // An error is our own stop at the limit, or a value that cannot be formatted. The line so far is
+    // worth having.
     if line.write_fmt(arguments).is_err() || line.cut {
         line.text.push_str(CUT);
     }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 /// `2026-03-01 12:00:00.000042 +0100`.
 const DEFAULT_FORMAT: &str = "%Y-%m-%d %H:%M:%S.%%06lu %z";
 
-/// How timestamps are written.
+/// The form of timestamps.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// A strftime pattern, cut where the microseconds go: `(before, digits, after)`.
@@ -24,7 +24,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock for a strftime pattern in which `%%06lu` stands for the microseconds.
+    /// Makes a clock for a strftime pattern in which `%%06lu` stands for the microseconds.
     pub(super) fn new(format: Option<&str>, utc: bool) -> Self {
         let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
         let format = format.unwrap_or(DEFAULT_FORMAT);
