@@ -16,9 +16,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::SystemTime;
 
-use skupper_proto::amqp::performative::{Error, Open};
+use skupper_proto::amqp::performative::Error;
 use skupper_proto::amqp::{condition, show};
 use skupper_proto::engine::{self, Closed, Event, Initiator};
 use skupper_proto::keys::KeyMap;
@@ -31,9 +30,8 @@ use super::incoming::Part;
 use super::life::Life;
 use super::link_layer::LinkLayer;
 use super::peer::Peer;
-use super::peer_open;
 use super::pressure::Burden;
-use super::role::{Client, Control, Data, Edge, Role};
+use super::role::{Client, Role};
 use super::settings::Settings;
 use super::standing::Standing;
 use super::turn::Turn;
@@ -41,12 +39,7 @@ use super::wake::Wake;
 use super::wire::Wire;
 use crate::core::{Class, Command, Holder, Mailbox};
 use crate::log;
-use crate::node::{
-    Closer, ConnectionRecord, ConnectionRole, Host, Node, OUTDATED, Registered, SHUTTING_DOWN,
-    Stage, Trace,
-};
-use crate::schema::Role as ConfiguredRole;
-use crate::socket::Source;
+use crate::node::{Node, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::tls::{Flushed, SessionError};
 
 /// The bytes of output above which nothing more is read: what is owed to a peer that asks and asks
@@ -71,15 +64,15 @@ struct Mail {
 
 /// The task of one AMQP connection.
 pub(super) struct ConnectionTask {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     /// The way to the peer.
-    wire: Wire,
+    pub(super) wire: Wire,
     /// The engine, the links and the deliveries.
     pub(super) links: LinkLayer,
     /// What the peer is to this router.
-    role: Role,
+    pub(super) role: Role,
     /// What the connection takes of the router's memory.
-    burden: Burden,
+    pub(super) burden: Burden,
     turn: Turn,
     mail: Mail,
     /// The engine has more to tell.
@@ -89,8 +82,8 @@ pub(super) struct ConnectionTask {
     /// Tells when the router closes its connections.
     closing: Pin<Box<dyn Future<Output = Stage> + Send>>,
     /// Its entry in the record of connections.
-    registered: Option<Registered>,
-    trace: Arc<Trace>,
+    pub(super) registered: Option<Registered>,
+    pub(super) trace: Arc<Trace>,
     /// The last reason for which the peer detached a link.
     detach_error: Option<Error>,
     /// What is left of a connection that has ended.
@@ -122,7 +115,7 @@ impl ConnectionTask {
             octets: Arc::default(),
             links: Arc::clone(node.registry.links()),
             records: KeyMap::default(),
-            peer: Peer::new(&settings, &wire),
+            peer: Peer::new(&settings, wire.remote()),
             edge: None,
             life: Life::default(),
             standing,
@@ -561,141 +554,6 @@ impl ConnectionTask {
         }
         self.role.on_detached(&mut self.links, link, error.as_ref());
         self.detach_error = error.or(self.detach_error.take());
-    }
-
-    /// The peer's open has arrived. Returns the shard where the connection belongs when that is
-    /// another.
-    fn on_opened(&mut self) -> Option<usize> {
-        let cx = &mut self.links.cx;
-        cx.life.on_opened();
-        cx.peer.place = None;
-        if cx.peer.mechanism.is_none() && !cx.settings.outgoing {
-            // As the C router names those who leave SASL out.
-            cx.peer.user = Some("anonymous".to_owned());
-        }
-        if cx.is_governed(&self.node.access.policy) {
-            if !cx.admit(&self.node.access.policy) {
-                return None;
-            }
-            // What came behind the peer's open is taken next.
-            self.wire.more |= !cx.settings.outgoing;
-        }
-        let open = cx.engine.take_remote()?;
-        let kept = peer_open::read(&open);
-        let container = Arc::clone(&kept.container);
-        cx.peer.open = Some(kept);
-        peer_open::log_opened(cx, self.wire.info(), &open);
-        cx.peer.bounds_unread = peer_open::bounds_unread(&open);
-        self.burden.on_opened(&open);
-        if let Some(targets) = &cx.settings.targets {
-            targets.learn(peer_open::failover(&open));
-        }
-        cx.standing.set_opened(&container, peer_open::version(&open), self.wire.info());
-        self.take_role(&open, &container)
-    }
-
-    /// Takes the role that the peer's open gives to the connection. Returns the shard where it
-    /// belongs when that is another.
-    fn take_role(&mut self, open: &Open, container: &Arc<str>) -> Option<usize> {
-        let own = **container == **self.node.core.id();
-        let cx = &mut self.links.cx;
-        let edge = matches!(cx.settings.role, ConfiguredRole::Edge | ConfiguredRole::InterEdge);
-        if cx.settings.role == ConfiguredRole::InterRouter {
-            let announced = peer_open::announced(&cx.settings, open);
-            self.role = if announced.data {
-                Role::Data(Data::new(announced.correlator))
-            } else {
-                cx.stream_capability = Some(super::attach::DATA);
-                Role::Control(Control::new(announced.correlator, announced.cost))
-            };
-        }
-        let shard = self.shard();
-        let cx = &mut self.links.cx;
-        if shard != cx.mailbox.shard() {
-            cx.mailbox = Mailbox::new(shard);
-        }
-        if !cx.peer.bounds_unread {
-            cx.engine.restore_windows();
-        }
-        if edge {
-            self.role = Role::Edge(if own { Edge::default() } else { Edge::new(cx, container) });
-        }
-        cx.is_client = self.role.is_client();
-        self.register(open, container);
-        let cx = &mut self.links.cx;
-        if own && !cx.is_client {
-            self.refuse_own_id();
-            return None;
-        }
-        // They may have been declared so during the handshake; from here on whoever does it finds
-        // the connection.
-        if self.wire.info().is_some_and(|info| info.is_outdated()) {
-            cx.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), cx.now);
-            return None;
-        }
-        if let Some(remote) = cx.peer.remote.filter(|_| cx.settings.role.is_router()) {
-            self.node.access.neighbors.remember(Source::of(remote));
-        }
-        let moves = !cx.settings.outgoing && shard != 0;
-        self.role.on_opened(&mut self.links, &self.node, container);
-        moves.then_some(shard)
-    }
-
-    /// Enters the connection into the record of connections.
-    fn register(&mut self, open: &Open, container: &Arc<str>) {
-        let cx = &self.links.cx;
-        let record = ConnectionRecord {
-            id: cx.id,
-            role: match self.role {
-                Role::Client(_) | Role::Control(_) | Role::Edge(_) => {
-                    ConnectionRole::Configured(cx.settings.role)
-                }
-                Role::Data(_) => ConnectionRole::InterRouterData,
-            },
-            outgoing: cx.settings.outgoing,
-            host: Host::Text(Arc::from(cx.peer.host.as_str())),
-            entity: Arc::clone(&cx.settings.entity),
-            container: Some(Arc::clone(container)),
-            address: None,
-            tls: self.wire.info().map(Arc::clone),
-            peer: peer_open::info(cx, open),
-            closer: Closer::Amqp(Arc::clone(&cx.mailbox)),
-            edge: cx.edge.clone(),
-            may_close_others: cx
-                .peer
-                .admission
-                .as_ref()
-                .is_none_or(|admission| admission.settings().allow_admin_status_update),
-            management: cx.settings.management,
-            trace: Some(Arc::clone(&self.trace)),
-            opened: (SystemTime::now(), cx.now),
-            octets: Arc::clone(&cx.octets),
-            flow: None,
-            local: None,
-        };
-        self.registered = Some(self.node.registry.enter(record));
-    }
-
-    fn refuse_own_id(&mut self) {
-        let cx = &mut self.links.cx;
-        cx.standing.set_own_id();
-        let peer = cx.peer.host.as_str();
-        let text = format!("the peer at {peer} has this router's own id {}", cx.core.id());
-        // Without the port, which is another with each attempt.
-        let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
-        crate::log_limited!(host, Router, Critical, "{text}");
-        cx.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), cx.now);
-    }
-
-    /// Returns the shard where the connection belongs. Data connections go to each in turn, from
-    /// the first on, where listeners accept; all others to the last.
-    fn shard(&self) -> usize {
-        match self.role {
-            _ if self.links.cx.settings.outgoing => self.links.cx.mailbox.shard(),
-            Role::Data(_) if self.node.data_connections <= 1 => 0,
-            Role::Data(_) => self.node.shards.next(),
-            Role::Client(_) | Role::Control(_) | Role::Edge(_) => self.node.shards.count() - 1,
-        }
     }
 }
 

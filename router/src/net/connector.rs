@@ -1,42 +1,34 @@
 //! Connectors: site links, and the connections they keep.
 
+mod offer;
+mod pause;
+#[cfg(test)]
+mod tests;
+mod trouble;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use skupper_proto::amqp::performative::Error;
-use skupper_proto::amqp::{condition, sasl};
-use skupper_proto::engine::{Closed, Credentials, Initiator, Layer};
+use pause::{least_pause, pause};
 use skupper_proto::time::Instant;
 use tokio::net::TcpStream;
+pub use trouble::LinkTrouble;
+use trouble::trouble_of;
 
 use super::connection::ConnectionTask;
 use super::failover::{Target, Targets};
 use super::finished::{Finished, Why};
-use super::settings::Settings;
 use super::standing::{Known, Standing};
 use super::wire::Wire;
 use crate::core::{Command, Mailbox};
 use crate::lock::{Mutex, MutexGuard, Rank};
 use crate::log_limited;
 use crate::node::{HANDSHAKE, Node, Stage, Stop, Stopping, reached};
+use crate::schema::Role;
 use crate::schema::typed::Connector;
-use crate::schema::{
-    ManagementAccess, Password, PasswordError, Role, SaslMechanism, StripAnnotations,
-};
-use crate::socket::{self, Descriptor, DialError, DialOptions, Purpose, SocketUse};
-use crate::tls::{self, HandshakeError, Session, SessionError};
-
-/// The pause after the first failure; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// The shortest pause after the peer closed a connection with an error: it would close the next one
-/// for the same reason. What was on its way then has failed before there is another way, for
-/// senders as for who routes around it. As long as a C router's.
-const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+use crate::socket::{self, Descriptor, DialOptions, Purpose, SocketUse};
+use crate::tls::{self, Session};
 
 /// One that was of use and ended sooner did not come up: a peer may take links and drop them at
 /// once, time and again.
@@ -44,31 +36,6 @@ const STEADY: Duration = Duration::from_secs(1);
 
 /// A connection that lived this long was a success: what ends it is a new trouble.
 const LASTING: Duration = Duration::from_secs(10);
-
-/// Why a site link is not active.
-#[derive(Clone, Debug)]
-pub enum LinkTrouble {
-    /// No TCP connection.
-    Dial(Arc<DialError>),
-    /// The TLS handshake failed, or ended afterwards with the peer's refusal.
-    Tls(HandshakeError),
-    /// The peer speaks no AMQP; what was wrong with what it sent.
-    NoAmqp(String),
-    /// SASL failed.
-    Sasl(String),
-    /// The peer refuses links between routers: its listener has another role.
-    Role(String),
-    /// The peer has this router's id.
-    OwnId,
-    /// The peer still counts the former connection and refuses the new one.
-    PeerHoldsFormer,
-    /// The peer closed the connection with an error.
-    ClosedByPeer(Error),
-    /// The connection ended.
-    Lost(String),
-    /// A deadline passed: waiting for what.
-    TimedOut(&'static str),
-}
 
 /// How a site link stands, for status.
 #[derive(Clone, Debug)]
@@ -90,7 +57,7 @@ pub struct LinkReport {
 }
 
 #[derive(Debug)]
-struct State {
+struct LinkState {
     connecting: bool,
     trouble: Option<LinkTrouble>,
     since: (SystemTime, Instant),
@@ -116,7 +83,7 @@ struct Made {
     mailbox: Arc<Mailbox>,
 }
 
-impl State {
+impl LinkState {
     /// The open data connections of the present ordinal.
     fn data(&self) -> impl Iterator<Item = &Made> {
         self.connections
@@ -147,7 +114,7 @@ pub struct SiteLink {
     tls: Option<tls::Connector>,
     certified: bool,
     name: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     stop: Stop,
     attempts: AtomicU64,
     targets: Arc<Targets>,
@@ -180,7 +147,7 @@ impl SiteLink {
             name: Arc::from(config.name.as_str()),
             state: Mutex::ranked(
                 Rank::SiteLink,
-                State {
+                LinkState {
                     connecting: true,
                     trouble: None,
                     since,
@@ -274,7 +241,7 @@ impl SiteLink {
         self.targets.urls()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock()
     }
 
@@ -500,166 +467,4 @@ impl SiteLink {
             LinkTrouble::Lost("the connection was moved to another thread".to_owned())
         })
     }
-
-    /// The password for SASL, got anew for each connection, so that one may be changed. None is as
-    /// good as a wrong one.
-    fn password(&self, password: &Password) -> String {
-        match password.resolve(|name| std::env::var(name).ok()) {
-            Ok(secret) => secret.expose().to_owned(),
-            Err(error) => {
-                let text = match &error {
-                    PasswordError::Unreadable { path, cause } => {
-                        format!(
-                            "Unable to open password file {}, error: {}",
-                            path.display(),
-                            plainly(cause)
-                        )
-                    }
-                    other => other.to_string(),
-                };
-                log_limited!(
-                    (&*self.name, text.as_str()),
-                    ConnMgr,
-                    Error,
-                    "connector {}: {text}",
-                    self.name
-                );
-                String::new()
-            }
-        }
-    }
-
-    fn settings(
-        &self,
-        target: &Target,
-        data: bool,
-        ordinal: Option<u64>,
-        correlator: String,
-    ) -> Settings {
-        let config = &self.config;
-        let router = config.role == Role::InterRouter;
-        let wanted = |mechanism| {
-            config.sasl_mechanisms.as_ref().is_none_or(|wanted| wanted.contains(mechanism))
-        };
-        let mut mechanisms = Vec::new();
-        if self.tls.is_some() && self.certified && wanted(SaslMechanism::External) {
-            mechanisms.push(sasl::EXTERNAL);
-        }
-        let named = config.sasl_mechanisms.is_some() || self.tls.is_some();
-        let plain = named && wanted(SaslMechanism::Plain) && self.trusts(target);
-        let credentials = config.credentials.as_ref().filter(|_| plain);
-        let credentials = credentials
-            .and_then(|(user, password)| Credentials::new(user.as_str(), self.password(password)));
-        if credentials.is_some() {
-            mechanisms.push(sasl::PLAIN);
-        }
-        if wanted(SaslMechanism::Anonymous) {
-            mechanisms.push(sasl::ANONYMOUS);
-        }
-        Settings {
-            role: config.role,
-            entity: Arc::clone(&self.name),
-            outgoing: true,
-            data,
-            cost: config.cost,
-            link_capacity: config.limits.link_capacity,
-            message_logging: config.message_logging.clone(),
-            strip_in: matches!(
-                config.strip_annotations,
-                StripAnnotations::In | StripAnnotations::Both
-            ),
-            strip_out: matches!(
-                config.strip_annotations,
-                StripAnnotations::Out | StripAnnotations::Both
-            ),
-            correlator: router.then_some(correlator),
-            ordinal: ordinal.filter(|_| config.role.is_router()),
-            layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
-            hostname: Some(target.host.clone()),
-            max_frame_size: config.limits.max_frame_size,
-            channel_max: u16::try_from(config.limits.max_sessions.saturating_sub(1))
-                .unwrap_or(u16::MAX),
-            session_frames: config.limits.max_session_frames,
-            idle_timeout: config.limits.idle_timeout,
-            handshake_timeout: HANDSHAKE,
-            access_id: None,
-            properties: super::open::configured(config.open_properties.as_ref(), &[]),
-            targets: Some(Arc::clone(&self.targets)),
-            policy_vhost: config.policy_vhost.clone(),
-            user: config.credentials.as_ref().map(|(user, _)| user.clone()),
-            management: ManagementAccess::Full,
-        }
-    }
 }
-
-/// What the log calls a file's failure: without the number.
-fn plainly(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-/// The shortest pause after a connection that ended so.
-fn least_pause(result: &Result<Finished, LinkTrouble>) -> Duration {
-    if result.as_ref().is_ok_and(Finished::is_refused) { REFUSED_PAUSE } else { Duration::ZERO }
-}
-
-/// The pause after so many failures in a row, spread so that many routers do not come back at once.
-fn pause(failures: u64) -> Duration {
-    if failures == 0 {
-        return FIRST_PAUSE / 4;
-    }
-    let doublings = u32::try_from(failures - 1).unwrap_or(u32::MAX).min(16);
-    FIRST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE)
-        .mul_f64(0.75 + fastrand::f64() / 2.0)
-}
-
-fn trouble_of(finished: &Finished) -> LinkTrouble {
-    if let Some(error) = &finished.refused_link {
-        return LinkTrouble::Role(error.to_string());
-    }
-    match &finished.why {
-        Why::Closed(Closed { initiator: Initiator::Remote, error: Some(error) }) => {
-            LinkTrouble::ClosedByPeer(error.clone())
-        }
-        Why::Closed(Closed { initiator: Initiator::Local, error: Some(error) })
-            if !finished.opened =>
-        {
-            match error.condition.as_str() {
-                condition::UNAUTHORIZED_ACCESS => LinkTrouble::Sasl(error.to_string()),
-                condition::NOT_ALLOWED => LinkTrouble::TimedOut("the AMQP open"),
-                _ => LinkTrouble::NoAmqp(error.description.clone().unwrap_or_default()),
-            }
-        }
-        Why::Tls(error) => match &**error {
-            SessionError::Alert(error) => LinkTrouble::Tls(error.clone()),
-            other => LinkTrouble::Lost(other.to_string()),
-        },
-        why => LinkTrouble::Lost(why.to_string()),
-    }
-}
-
-/// In the words of the log.
-impl std::fmt::Display for LinkTrouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Dial(error) => error.fmt(f),
-            Self::Tls(error) => f.write_str(&error.log_text()),
-            Self::NoAmqp(text) => write!(f, "the peer speaks no AMQP: {text}"),
-            Self::Sasl(text) | Self::Lost(text) => f.write_str(text),
-            Self::Role(text) => {
-                write!(f, "the peer takes no links between routers on this port: {text}")
-            }
-            Self::OwnId => f.write_str("the peer has this router's own id"),
-            Self::PeerHoldsFormer => f.write_str(
-                "the peer still holds the former connection; trying again as a new connector",
-            ),
-            Self::ClosedByPeer(error) => error.fmt(f),
-            Self::TimedOut(what) => write!(f, "timed out waiting for {what}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

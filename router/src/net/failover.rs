@@ -33,7 +33,7 @@ impl Target {
 }
 
 #[derive(Debug)]
-struct State {
+struct TargetList {
     /// The configured address first, then those that were told.
     list: Vec<Target>,
     /// The one in use, or tried now.
@@ -44,7 +44,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Targets {
     configured: Target,
-    state: Mutex<State>,
+    state: Mutex<TargetList>,
 }
 
 impl Targets {
@@ -56,10 +56,13 @@ impl Targets {
             port_text: port.text.clone(),
             told: false,
         };
-        Self { state: Mutex::new(State { list: vec![configured.clone()], current: 0 }), configured }
+        Self {
+            state: Mutex::new(TargetList { list: vec![configured.clone()], current: 0 }),
+            configured,
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TargetList> {
         self.state.lock()
     }
 

@@ -23,7 +23,10 @@ mod listener;
 mod management;
 mod message_log;
 mod open;
+mod opening;
 mod outgoing;
+#[cfg(fuzzing)]
+mod over_memory;
 mod peer;
 mod peer_open;
 #[cfg(fuzzing)]
@@ -41,7 +44,9 @@ mod wire;
 pub use connector::{LinkReport, LinkTrouble, SiteLink};
 pub use listener::AmqpListener;
 #[cfg(fuzzing)]
-pub use pipe::{Dialed, FarEnd, Hangup};
+pub use over_memory::Dialed;
+#[cfg(fuzzing)]
+pub use pipe::{FarEnd, Hangup};
 pub use standing::{Known, Standing};
 
 use crate::schema::AddressFamily;

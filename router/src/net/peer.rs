@@ -1,13 +1,12 @@
 //! The peer of a connection: its identity, what its open said, and what policy allows it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use skupper_proto::engine::Verdict;
 
 use super::settings::Settings;
-use super::wire::Wire;
 use crate::policy::{Admission, Arrival};
 use crate::socket::{Descriptor, Place};
 
@@ -53,9 +52,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Describes the other end of a wire, of which nothing but its address is known.
-    pub(super) fn new(settings: &Settings, wire: &Wire) -> Self {
-        let remote = wire.remote();
+    /// Describes the other end of a connection, of which nothing but its address is known.
+    pub(super) fn new(settings: &Settings, remote: Option<SocketAddr>) -> Self {
         let host = match &settings.targets {
             // Operators know it by the address that they configured.
             Some(targets) => targets.current().host_port(),

@@ -7,17 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use bytes::BytesMut;
-use skupper_proto::amqp::sasl;
-use skupper_proto::engine::Layer;
-
-use super::connection::ConnectionTask;
-use super::listener::AmqpListener;
-use super::transport::Transport;
-use super::wire::Wire;
 use crate::lock::{Mutex, MutexGuard};
-use crate::node::Node;
-use crate::tls::{Input, Output, Session};
+use crate::tls::{Input, Output};
+use bytes::BytesMut;
 
 /// How the peer ends what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +21,7 @@ pub enum Hangup {
 }
 
 #[derive(Debug)]
-struct State {
+struct Ends {
     /// From the peer to the router.
     inbound: BytesMut,
     /// From the router to the peer.
@@ -48,57 +40,17 @@ struct State {
 }
 
 #[derive(Clone, Debug)]
-struct Shared(Arc<Mutex<State>>);
+struct Shared(Arc<Mutex<Ends>>);
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Ends> {
         self.0.lock()
     }
 }
 
-/// How the router came to a connection that it dialed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialed {
-    /// As a client, a router's control connection or an edge router's uplink, by the role of the
-    /// listener.
-    Main,
-    /// As a data connection.
-    Data,
-}
-
-impl AmqpListener {
-    /// Runs a connection with the settings of this listener over memory, as if its socket had been
-    /// accepted; or, if it was `dialed`, as if a connector with the same settings had made it.
-    /// The peer takes `room` octets before it reads.
-    pub fn over_memory(&self, node: &Arc<Node>, dialed: Option<Dialed>, room: usize) -> FarEnd {
-        let (near, far) = pipe(room);
-        let transport = Transport::from(Session::plain());
-        let mut settings = self.settings(node, &transport);
-        if let Some(dialed) = dialed {
-            settings.outgoing = true;
-            settings.data = dialed == Dialed::Data;
-            settings.correlator = Some("group".to_owned());
-            settings.access_id = None;
-            settings.layer = Layer::Client {
-                mechanisms: vec![sasl::ANONYMOUS],
-                identity: "fuzz".to_owned(),
-                credentials: None,
-            };
-        }
-        let wire = Wire::of_pipe(near, transport);
-        let mut connection =
-            ConnectionTask::new(node, node.registry.number(), settings, wire, 0, Arc::default());
-        if !self.config().role.is_router() {
-            connection.links.cx.peer.arrival = node.access.policy.arrive();
-        }
-        node.shards.spawn(0, async move { drop(connection.run().await) });
-        far
-    }
-}
-
 /// Makes the two ends.
-fn pipe(room: usize) -> (Pipe, FarEnd) {
-    let state = State {
+pub(super) fn pipe(room: usize) -> (Pipe, FarEnd) {
+    let state = Ends {
         inbound: BytesMut::new(),
         outbound: BytesMut::new(),
         piece: usize::MAX,
@@ -123,7 +75,7 @@ impl Drop for Pipe {
     }
 }
 
-impl State {
+impl Ends {
     fn give(&mut self, limit: usize) -> io::Result<BytesMut> {
         self.calls += 1;
         match self.hangup {

@@ -1,6 +1,7 @@
 //! A connection's task against a peer that misbehaves as real ones do, over loopback.
 
 mod clients;
+pub(super) mod pair;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -130,32 +131,7 @@ async fn connect_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (near, _) = listener.accept().await.unwrap();
-    let mut settings = ConnectionSettings {
-        role: Role::InterRouter,
-        entity: Arc::from("listener"),
-        outgoing: false,
-        data: false,
-        cost: 1,
-        strip_in: true,
-        message_logging: Default::default(),
-        strip_out: true,
-        link_capacity: 250,
-        correlator: None,
-        ordinal: None,
-        layer: Layer::Server { mechanisms: vec!["ANONYMOUS"], allow_bare: false },
-        hostname: None,
-        max_frame_size: 16_384,
-        channel_max: 100,
-        session_frames: None,
-        idle_timeout: Duration::from_secs(60),
-        handshake_timeout: HANDSHAKE,
-        access_id: None,
-        properties: Fields::default(),
-        targets: None,
-        user: None,
-        policy_vhost: None,
-        management: crate::schema::ManagementAccess::Full,
-    };
+    let mut settings = pair::settings(Role::InterRouter);
     configure(&mut settings);
     let wire = Wire::new(near, Session::plain());
     let connection =

@@ -1,7 +1,8 @@
 //! Whom a connector trusts at addresses that a peer has told.
 
 use serde_json::json;
-use skupper_proto::amqp::{Symbol, Value};
+use skupper_proto::amqp::{Symbol, Value, sasl};
+use skupper_proto::engine::Layer;
 use tokio::net::TcpListener;
 
 use super::*;

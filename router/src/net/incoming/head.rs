@@ -154,6 +154,32 @@ impl Gathering {
     }
 }
 
+/// Finds the sections before the body; `None` when more is needed.
+fn scan(
+    sections: &[u8],
+    complete: bool,
+    too_large: bool,
+    streaming: bool,
+    windowed: bool,
+    link: &LinkRules<'_>,
+) -> Result<Option<Head>, HeadError> {
+    // Where it goes is known by its link, and nothing in it is this router's business.
+    let is_known = link.to.is_some() && link.user.is_none();
+    match message::scan(sections, complete, windowed) {
+        Ok(Scan::Complete(head)) => Ok(Some(head)),
+        // Where it goes is enough to send a message on its way that is forwarded as it arrives.
+        Ok(Scan::Incomplete) if streaming && !windowed => match message::arrived(sections)? {
+            head if head.properties.is_some() || is_known => Ok(Some(head)),
+            _ if too_large => Err(HeadError::TooLarge),
+            _ => Ok(None),
+        },
+        Ok(Scan::Incomplete) if too_large => Err(HeadError::TooLarge),
+        Ok(Scan::Incomplete) => Ok(None),
+        Err(_) if is_known => Ok(Some(Head::default())),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads a message's head from what has arrived of it; `None` when more is needed.
 pub(super) fn read_head<'a>(
     octets: &'a [u8],
@@ -182,19 +208,8 @@ pub(super) fn read_head<'a>(
     }
     let sections = octets.get(annotations..).unwrap_or_default();
     let windowed = flags.contains(Flags::STREAMING.with(Flags::DISABLE_Q2));
-    let head = match message::scan(sections, complete, windowed) {
-        Ok(Scan::Complete(head)) => head,
-        // Where it goes is enough to send a message on its way that is forwarded as it arrives.
-        Ok(Scan::Incomplete) if streaming && !windowed => match message::arrived(sections)? {
-            head if head.properties.is_some() || link.to.is_some() && link.user.is_none() => head,
-            _ if too_large => return Err(HeadError::TooLarge),
-            _ => return Ok(None),
-        },
-        Ok(Scan::Incomplete) if too_large => return Err(HeadError::TooLarge),
-        Ok(Scan::Incomplete) => return Ok(None),
-        // Where it goes is known by its link: what is in it is its receiver's business.
-        Err(_) if link.to.is_some() && link.user.is_none() => Head::default(),
-        Err(error) => return Err(error.into()),
+    let Some(head) = scan(sections, complete, too_large, streaming, windowed, link)? else {
+        return Ok(None);
     };
     let to = match (link.to, overridden) {
         (Some(to), _) => Cow::Owned(to.to_string()),

@@ -25,6 +25,11 @@ use crate::net::tally::Tally;
 /// is left to close.
 pub(super) const FULL: usize = 1024 * 1024;
 
+/// A payload of fewer bytes is copied rather than kept as a slice: a slice pins the whole block it
+/// was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB is just
+/// over it.
+const COPY_BELOW: usize = 15 * 1024;
+
 /// How a delivery takes more of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Appended {
@@ -122,4 +127,9 @@ impl Inbound {
         }
         Appended::Fits
     }
+}
+
+/// Returns a payload as a delivery may keep it; an `exact` one pins no more than its own bytes.
+pub(super) fn kept(payload: Bytes, exact: bool) -> Bytes {
+    if exact || payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }

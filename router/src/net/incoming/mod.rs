@@ -4,21 +4,21 @@
 //! there. Its owner calls the `on_` methods as events come. A message for this router itself is
 //! returned to the owner, who answers it with [`Incoming::on_own_taken`].
 //!
-//! `inbound` has the states of one delivery, `head` reads where it goes, `producer` has the links
+//! `inbound` has the states of one delivery, `head` reads where it goes, `route` judges that, `producer` has the links
 //! on which peers send and `supply` their credit, `window` the session windows that are left to close.
 
 mod head;
 mod inbound;
 mod producer;
+mod route;
 mod supply;
+#[cfg(test)]
+mod tests;
 mod window;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
-use head::{Front, Gathering, HeadError, LinkRules, read_head};
-use inbound::{Appended, FULL, Inbound, Stage};
+use head::{Front, Gathering};
+use inbound::{Appended, FULL, Inbound, Stage, kept};
 pub(super) use producer::{Producer, Wishes};
 use skupper_proto::amqp::condition;
 use skupper_proto::amqp::message::MAX_HEAD;
@@ -30,18 +30,11 @@ use skupper_proto::stream;
 
 use super::context::Context;
 use super::tally::{Scan, Tally};
-use super::wake::Wake;
-use crate::core::{ConsumerEnd, Ended, Message, Notify, ProducerEnd};
-use crate::schema::Role;
+use crate::core::Ended;
 
 /// The most bytes of a message of the routing protocol: what a router tells of its addresses at
 /// once, and as much again for what goes with each.
 const MAX_ROUTING: usize = 2 * MAX_ADDRESS_OCTETS;
-
-/// A payload of fewer bytes is copied rather than kept as a slice: a slice pins the whole block it
-/// was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB is just
-/// over it.
-const COPY_BELOW: usize = 15 * 1024;
 
 /// Why messages of a link are for this router itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,79 +310,6 @@ impl Incoming {
         self.end(cx, key, true);
     }
 
-    /// Routes a delivery if its head has arrived.
-    fn begin(
-        &mut self,
-        cx: &mut Context,
-        key: IncomingKey,
-        octets: Bytes,
-        mut front: Front,
-        complete: bool,
-    ) {
-        let Some(entry) = self.slots.get_mut(&key) else { return };
-        let producer = self.producers.get(&entry.link);
-        let rules = LinkRules {
-            to: producer.and_then(|producer| producer.to.as_ref()),
-            streaming: producer.is_some_and(|producer| producer.streaming),
-            resend: producer.is_some_and(|producer| producer.resend),
-            strips: cx.is_client && cx.settings.strip_in,
-            user: cx.sole_user(),
-            connection: cx.id,
-            hurries: !complete && !cx.holder.is_light(),
-        };
-        let judged =
-            read_head(&octets, &mut front, complete, entry.presettled, &rules).and_then(|read| {
-                match read {
-                    Some(read) if rules.to.is_none() && !cx.may_send_to(cx.core.read(&read.to)) => {
-                        Err(HeadError::Forbidden)
-                    }
-                    Some(read) if !cx.may_manage_at(&read.to) => Err(HeadError::Management),
-                    read => Ok(read),
-                }
-            });
-        let Stage::Head { gathered, said } = &mut entry.stage else { return };
-        let mut read = match judged {
-            Ok(Some(read)) => read,
-            Ok(None) => {
-                *gathered = Some(Gathering::of(octets, front, &cx.holder));
-                return;
-            }
-            Err(error) => {
-                entry.stage = Stage::Refused;
-                let error = Error::new(error.condition(), error.to_string());
-                return self.reject(cx, key, error);
-            }
-        };
-        let components = &cx.settings.message_logging;
-        super::message_log::note(components, cx.id, "Received", &read.message.sections);
-        read.message.state = said.take();
-        entry.windowed = read.message.windowed;
-        // A link for an unavailable address was refused; what an anonymous one names is known only
-        // here.
-        let to = cx.core.read(&read.to);
-        if cx.is_client && !cx.core.is_available(to.key()) {
-            entry.stage = Stage::Refused;
-            let text = "Deliveries cannot be sent to an unavailable address";
-            return self.reject(cx, key, Error::new(condition::NOT_FOUND, text));
-        }
-        let (link, presettled) = (entry.link, entry.presettled);
-        let (delivery, consumer) = delivery_of(cx, key, read.message, presettled);
-        delivery.push(kept(octets.slice(read.body..), cx.holder.account().is_exact()));
-        if complete {
-            delivery.end(Ended::Complete);
-        }
-        entry.stage = Stage::Routed { delivery, full: None };
-        if !cx.core.route(consumer, to) {
-            if presettled {
-                cx.core.counters().dropped();
-                if let Some(known) = cx.records.get(&link) {
-                    known.record().counts.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            self.on_no_destination(cx, link);
-        }
-    }
-
     /// The consumer of a delivery has done something: passes on what it says.
     pub(super) fn on_wake(&mut self, cx: &mut Context, key: IncomingKey) {
         let Some(entry) = self.slots.get_mut(&key) else { return };
@@ -450,7 +370,7 @@ impl Incoming {
     }
 
     /// Tells the sender that its message cannot be taken.
-    fn reject(&mut self, cx: &mut Context, key: IncomingKey, error: Error) {
+    pub(super) fn reject(&mut self, cx: &mut Context, key: IncomingKey, error: Error) {
         let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
         if let Some(entry) = self.slots.get_mut(&key) {
             entry.outcome = Some(outcome.clone());
@@ -515,33 +435,4 @@ impl Incoming {
 
 fn own_use(own: &[(LinkKey, OwnUse)], link: LinkKey) -> Option<OwnUse> {
     own.iter().find(|(own, _)| *own == link).map(|(_, purpose)| *purpose)
-}
-
-/// Makes the delivery of a message whose head was read, and counts it.
-fn delivery_of(
-    cx: &Context,
-    key: IncomingKey,
-    mut message: Message,
-    presettled: bool,
-) -> (ProducerEnd, ConsumerEnd) {
-    let counters = cx.core.counters();
-    if presettled {
-        counters.arrived_presettled();
-    }
-    message.edge.clone_from(&cx.edge);
-    if message.annotations.is_empty() || message.edge.is_some() {
-        counters.began();
-        if cx.settings.role == Role::RouteContainer {
-            counters.came_from_container();
-        }
-    }
-    message.extensible = message.windowed && !cx.peer.bounds_unread;
-    let (producer, consumer) = ProducerEnd::begin(message, &cx.holder);
-    producer.set_notify(Notify::Slot(Arc::clone(&cx.mailbox), Wake::Incoming(key).into()));
-    (producer, consumer)
-}
-
-/// Returns a payload as a delivery may keep it; an `exact` one pins no more than its own bytes.
-fn kept(payload: Bytes, exact: bool) -> Bytes {
-    if exact || payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }

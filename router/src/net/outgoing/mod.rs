@@ -20,6 +20,8 @@ mod outbound;
 mod pool;
 mod send;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 

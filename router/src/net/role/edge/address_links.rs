@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use skupper_proto::address::AddressKey;
 use skupper_proto::engine::LinkKey;
 
-/// What a link is known by to whoever uses it.
-pub(super) trait Known: Copy {
+/// The form in which the user of a link keeps it.
+pub(super) trait Keyed: Copy {
     /// The link.
     fn link(self) -> LinkKey;
 }
 
-impl Known for LinkKey {
+impl Keyed for LinkKey {
     fn link(self) -> LinkKey {
         self
     }
@@ -29,7 +29,7 @@ impl<T> Default for AddressLinks<T> {
     }
 }
 
-impl<T: Known> AddressLinks<T> {
+impl<T: Keyed> AddressLinks<T> {
     /// The link for an address.
     pub(super) fn get(&self, address: &AddressKey) -> Option<T> {
         self.links.get(address).copied()

@@ -6,7 +6,7 @@ use skupper_proto::address::AddressKey;
 use skupper_proto::amqp::performative::Role;
 use skupper_proto::engine::{AttachRequest, LinkKey, SessionKey};
 
-use super::address_links::{AddressLinks, Known};
+use super::address_links::{AddressLinks, Keyed};
 use crate::core::{ConsumerEnd, Consumption, Demand, LocalConsumer, Message, Via};
 use crate::net::attach::for_address;
 use crate::net::context::Context;
@@ -21,7 +21,7 @@ pub(super) struct Sender {
     pub(super) number: u32,
 }
 
-impl Known for Sender {
+impl Keyed for Sender {
     fn link(self) -> LinkKey {
         self.link
     }

@@ -14,7 +14,7 @@ use skupper_proto::amqp::{Multiple, Symbol, condition};
 use skupper_proto::edge::{DOWNLINK, MESH_ADDRESS, TRACKING_ADDRESS, Tracking, encode_mesh};
 use skupper_proto::engine::{LinkKey, SessionKey};
 
-use super::address_links::{AddressLinks, Known};
+use super::address_links::{AddressLinks, Keyed};
 use super::proxy::{Sender, attach_sender, log_too_many_links, meet_consumed, send, serve_by};
 use crate::core::Demand;
 use crate::net::attach::{for_address, request};
@@ -119,7 +119,7 @@ impl Uplink {
         let for_addresses = self.produced.into_links().chain(self.consumed.into_links());
         let others = [self.anonymous.link, self.downlink, self.tracking]
             .into_iter()
-            .chain(self.mesh.map(Known::link));
+            .chain(self.mesh.map(Keyed::link));
         for link in for_addresses.chain(others) {
             links.detach(link);
         }
