@@ -1,4 +1,13 @@
-//! Where a client's connection waits for its server stream.
+//! The place where a client's connection waits for its server stream.
+//!
+//! ```text
+//!   +---------+  a delivery   +---------+  taken, or   +--------+
+//!   | Waiting |-------------->| Arrived |------------->| Closed |
+//!   +---------+  comes        +---------+  closed      +--------+
+//!        |                                                  ^
+//!        |  closed                                          |
+//!        +--------------------------------------------------+
+//! ```
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -6,51 +15,55 @@ use std::task::Waker;
 use skupper_proto::amqp::performative::DeliveryState;
 
 use crate::core::{ConsumerEnd, Endpoint, ReplyHandle};
-use crate::lock::{Mutex, MutexGuard};
+use crate::lock::Mutex;
 
-#[derive(Debug, Default)]
-struct State {
-    delivery: Option<ConsumerEnd>,
-    waker: Option<Waker>,
-    /// One has come, or the client is gone: no other is taken.
-    closed: bool,
+#[derive(Debug)]
+enum State {
+    /// No delivery has come. The first one wakes the task.
+    Waiting(Option<Waker>),
+    /// A delivery has come, and has not been taken.
+    Arrived(ConsumerEnd),
+    /// The place takes no delivery.
+    Closed,
 }
 
-/// Takes the one delivery that answers.
-#[derive(Debug, Default)]
+/// Takes one delivery, and releases all others.
+#[derive(Debug)]
 pub(super) struct Reply(Mutex<State>);
 
+impl Default for Reply {
+    fn default() -> Self {
+        Self(Mutex::new(State::Waiting(None)))
+    }
+}
+
 impl Reply {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
-
-    /// The delivery, once it has come. Until then `waker` will be woken by it.
+    /// Returns the delivery once, if it has come. One that comes later wakes `waker`.
     pub(super) fn poll(&self, waker: &Waker) -> Option<ConsumerEnd> {
-        let mut state = self.lock();
-        if state.delivery.is_none()
-            && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker))
-        {
-            state.waker = Some(waker.clone());
+        let mut state = self.0.lock();
+        if let State::Waiting(known) = &mut *state {
+            if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *known = Some(waker.clone());
+            }
+            return None;
         }
-        state.delivery.take()
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Arrived(delivery) => Some(delivery),
+            State::Waiting(_) | State::Closed => None,
+        }
     }
 
-    /// Takes no delivery any more.
+    /// Closes the place, and releases a delivery that has come and was not taken.
     pub(super) fn close(&self) {
-        let delivery = {
-            let mut state = self.lock();
-            state.closed = true;
-            state.delivery.take()
-        };
-        if let Some(delivery) = delivery {
+        let former = std::mem::replace(&mut *self.0.lock(), State::Closed);
+        if let State::Arrived(delivery) = former {
             delivery.conclude(DeliveryState::Released);
         }
     }
 }
 
-/// What a connection holds while it waits for its server stream: the place where it comes, and the
-/// address by which it finds its way there.
+/// The claim of a connection on its server stream: the place where that comes, and the address by
+/// which it finds its way there.
 #[derive(Debug)]
 pub(super) struct Answer {
     reply: Arc<Reply>,
@@ -58,17 +71,17 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The answer that comes to `reply` by `address`.
+    /// Claims the delivery that comes to `reply` by `address`.
     pub(super) const fn new(reply: Arc<Reply>, address: ReplyHandle) -> Self {
         Self { reply, _address: address }
     }
 
-    /// Returns the delivery, once it has come. Until then it will wake `waker`.
+    /// Returns the delivery once, if it has come. One that comes later wakes `waker`.
     pub(super) fn poll(&self, waker: &Waker) -> Option<ConsumerEnd> {
         self.reply.poll(waker)
     }
 
-    /// Takes no delivery any more.
+    /// Gives the claim up. A delivery that has come, or comes, is released.
     pub(super) fn close(&self) {
         self.reply.close();
     }
@@ -76,17 +89,14 @@ impl Answer {
 
 impl Endpoint for Reply {
     fn deliver(&self, delivery: ConsumerEnd) {
-        let waker = {
-            let mut state = self.lock();
-            if state.closed {
-                drop(state);
-                return delivery.conclude(DeliveryState::Released);
-            }
-            state.closed = true;
-            state.delivery = Some(delivery);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
+        let mut state = self.0.lock();
+        if !matches!(*state, State::Waiting(_)) {
+            drop(state);
+            return delivery.conclude(DeliveryState::Released);
+        }
+        let former = std::mem::replace(&mut *state, State::Arrived(delivery));
+        drop(state);
+        if let State::Waiting(Some(waker)) = former {
             waker.wake();
         }
     }
