@@ -1,5 +1,5 @@
-//! Records of service connections: made by the router of the client, to which that of the server
-//! tells what it knows of them.
+//! Records of service connections. The client's router makes the record; the server's router sends
+//! it co-records with what it knows of the connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::{Audience, CoRecords, Slices, micros};
 use crate::core::Core;
 use crate::node::{ConnectionRecord, Host, Node};
 
-/// Connections that have records at a time; further ones have none. What C routers have.
+/// Connections that may have records at a time, as in C routers. Further ones get none.
 const MAX_FLOWS: usize = 5000;
 
-/// Periods for which the record of a connection that has ended waits for what the other router has
-/// to say.
+/// Periods for which the record of an ended connection waits for the other router's co-records.
 const LINGER: u64 = 5;
 
-/// The service connections of this router as collectors, and other routers, are told of them.
+/// The service connections of this router, as collectors and other routers know them.
 pub(super) struct Flows {
     audience: Audience,
-    /// What others know of ours.
+    /// Co-records that other routers sent for our connections.
     pub(super) others: Arc<CoRecords>,
     ours: Records,
-    /// What we know of those of others, by the address where they are told.
+    /// Co-records for the connections of other routers, by the address where those receive them.
     theirs: BTreeMap<String, Records>,
-    /// Ours that have ended: when they are told so, and when they did.
+    /// Our ended connections: the period in which to end the record, its identity, and the end in
+    /// microseconds since the epoch.
     ending: VecDeque<(u64, Arc<str>, u64)>,
     period: u64,
 }
@@ -49,13 +49,13 @@ impl Flows {
         }
     }
 
-    /// Makes all there is news again.
+    /// Has the next period send every record again.
     pub(super) fn flush(&mut self) {
         self.ours.flush();
     }
 
-    /// What is to be told to whom. `identities` are those of listeners and connectors; `wanted`
-    /// says that there are collectors at all.
+    /// Returns what to send, by address. Call it once a period. `identities` are those of listeners
+    /// and connectors; `wanted` says whether any collector exists.
     pub(super) async fn tick(
         &mut self,
         node: &Node,
@@ -75,8 +75,8 @@ impl Flows {
         }
         let open = node.registry.connections();
         let mut slices = Slices::default();
-        // The client's side first: it makes the record that the server's side adds to, where both
-        // are here.
+        // The client's side first: where both sides are here, the server's side adds to the record
+        // that the client's side makes.
         for outgoing in [false, true] {
             for record in open.iter().chain(ended.iter().map(|(record, _)| record)) {
                 slices.next().await;
@@ -169,7 +169,7 @@ impl Flows {
         self.co_record(flow, facts, source);
     }
 
-    /// Takes what is known at the server's side of a connection.
+    /// Takes what the server's side of a connection knows.
     fn co_record(&mut self, flow: &str, facts: Vec<(u32, Fact)>, source: &Source) {
         let Some(owner) = Source::of_record(flow) else { return };
         if owner == *source {

@@ -1,10 +1,8 @@
-//! Flow records (VanFlow): telling collectors of this router, its links and its services, while
-//! there are any.
+//! Flow records (VanFlow): tells collectors of this router, its links and its services.
 //!
-//! One task on the management thread compares, once a second, what is with what was told, and sends
-//! the difference; the router's other parts know
-//! nothing of records. Nothing is looked at while nobody listens. What a record says of the router
-//! is for [`Describe`] to know, which the composition root is.
+//! One task on the management thread compares the router with its records once a second, and sends
+//! the difference. It compares nothing while no collector listens. The other rooms know nothing of
+//! records: the composition root implements [`Describe`], which says what the records contain.
 
 mod connections;
 
@@ -26,7 +24,7 @@ use crate::lock::Mutex;
 use crate::log;
 use crate::node::Node;
 
-/// How often what has changed is told.
+/// The time between two comparisons.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Periods between two heartbeats.
@@ -38,40 +36,40 @@ const BEACON: u64 = 5;
 /// Something that has a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
-    /// What it is among all there are, for as long as it is there: `connector/NAME`, say.
+    /// Its key among all that have records, such as `connector/NAME`. It stays the same for as
+    /// long as the thing exists.
     pub key: String,
-    /// The identity of its record, if that is not for the source to give.
+    /// The identity of its record; `None` lets the source choose one.
     pub identity: Option<String>,
-    /// What it is.
+    /// The kind of its record.
     pub kind: Kind,
-    /// What is told of it, its parent and the time of its beginning excepted.
+    /// The attributes of its record, except its parent and its start time.
     pub facts: Vec<(u32, Fact)>,
 }
 
-/// A line of the log that is told.
+/// A line of the log as collectors get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     /// Microseconds since the epoch.
     pub time: u64,
-    /// Its attributes.
+    /// The attributes of its record.
     pub facts: Vec<(u32, Fact)>,
 }
 
-/// What there is to be told.
+/// Describes the router for its records.
 pub trait Describe: Send + Sync + 'static {
-    /// What has a record now. The router itself and its site come with their identities.
+    /// Returns everything that has a record. The router and its site come with their identities.
     fn describe(&self) -> Vec<Described>;
 
-    /// What was deleted since this was last asked, with what is last said of it. Something new may
-    /// have its key already.
+    /// Returns what was deleted since the last call, with its last attributes. Something new may
+    /// already use its key.
     fn departed(&self) -> Vec<Described>;
 
-    /// Lines of the log that are told, logged behind `last`, a time in microseconds since the
-    /// epoch.
+    /// Returns the lines that were logged after `last`, in microseconds since the epoch.
     fn log_lines(&self, last: u64) -> Vec<LogEntry>;
 }
 
-/// Takes the wish of a collector to be told everything.
+/// Receives a collector's request to send all records again.
 #[derive(Debug, Default)]
 struct Flush(AtomicBool);
 
@@ -82,15 +80,15 @@ impl Endpoint for Flush {
     }
 }
 
-/// Entities or connections that are looked at before others on the thread have their turn.
+/// Entities or connections per slice. The thread's other tasks run between two slices.
 const SLICE: usize = 64;
 
-/// Lets others have their turn between slices of what there may be very much of.
+/// Yields to the thread's other tasks between the slices of a long loop.
 #[derive(Debug, Default)]
 struct Slices(usize);
 
 impl Slices {
-    /// To be called for each of many.
+    /// Counts one item, and yields at the end of a slice. Call it for each item of a loop.
     async fn next(&mut self) {
         self.0 += 1;
         if self.0.is_multiple_of(SLICE) {
@@ -99,10 +97,10 @@ impl Slices {
     }
 }
 
-/// Co-records that wait to be read.
+/// Messages of co-records that may wait for the next comparison.
 const MAX_WAITING: usize = 256;
 
-/// Takes what other routers know of our connections.
+/// Receives what other routers know of this router's connections.
 #[derive(Debug, Default)]
 struct CoRecords(Mutex<Vec<Bytes>>);
 
@@ -118,15 +116,15 @@ impl Endpoint for CoRecords {
                 waiting.push(octets.freeze());
             }
         }
-        // What does not come whole at once is passed over: nobody waits for it.
+        // A message that has not arrived whole is dropped: this thread waits for no sender.
         delivery.conclude(DeliveryState::Accepted);
     }
 }
 
-/// Octets of a message of co-records: fifty of some hundred octets.
+/// The largest message of co-records, in bytes: fifty records of some hundred bytes.
 const MAX_CO_RECORDS: usize = 64 * 1024;
 
-/// Whether an address has consumers, and a line for the log when that changes.
+/// Watches whether an address has consumers, and logs a line when that changes.
 struct Audience {
     watching: Watching,
     there: bool,
@@ -138,7 +136,7 @@ impl Audience {
         Self { watching: core.watch(address).1, there: false, texts }
     }
 
-    /// Whether somebody listens, and whether that is new.
+    /// Returns whether a consumer listens, and whether it began since the last call.
     fn look(&mut self) -> (bool, bool) {
         let there = self.watching.is_reachable();
         let new = there && !self.there;
@@ -150,7 +148,8 @@ impl Audience {
     }
 }
 
-/// The id of this process's source: the last five characters of a pod's name, or five by chance.
+/// Returns the id of this process's source: the last five characters of a pod's name, or five
+/// random ones.
 pub fn source_prefix(hostname: Option<&str>) -> String {
     let of_pod = hostname.and_then(|name| name.rsplit_once('-')).map(|(_, last)| last);
     let of_pod = of_pod
@@ -158,7 +157,7 @@ pub fn source_prefix(hostname: Option<&str>) -> String {
     of_pod.map_or_else(|| Node::discriminator().chars().take(5).collect(), str::to_owned)
 }
 
-/// Tells collectors of the router until it ends.
+/// Sends records to collectors until the router ends.
 pub async fn run(node: Arc<Node>, describe: Arc<dyn Describe>) {
     let mut teller = Teller::new(&node, describe);
     let mut ticks = tokio::time::interval(PERIOD);
@@ -181,11 +180,11 @@ struct Teller {
     describe: Arc<dyn Describe>,
     source: Source,
     records: Records,
-    /// The identities of what has a record.
+    /// The identity of each record, by the key of what it describes.
     identities: BTreeMap<String, String>,
     messages: u64,
     period: u64,
-    /// The time of the last log line that was looked at.
+    /// The time of the last log line that was read, in microseconds since the epoch.
     last_line: u64,
     collectors: Audience,
     ours: Audience,
@@ -244,7 +243,7 @@ impl Teller {
             internal: true,
             ..Message::default()
         };
-        // Who has just gone away hears no more.
+        // A collector that has just gone away is no error.
         let _ = self.node.core.send_to(to, message, Bytes::new());
     }
 
@@ -253,7 +252,7 @@ impl Teller {
         let heartbeat = self.period.is_multiple_of(HEARTBEAT);
         let (collectors, new) = self.collectors.look();
         let source = self.source.clone();
-        // At once, so that nobody waits for a router to be seen.
+        // A new collector gets a beacon at once, and need not wait to see the router.
         if collectors && (new || heartbeat && self.period.is_multiple_of(HEARTBEAT * BEACON)) {
             self.send(BEACONS, |number| source.beacon(number));
         }
@@ -265,7 +264,7 @@ impl Teller {
         }
         self.depart(ours);
         if collectors || ours {
-            // Records of connections refer to these, whoever listens.
+            // The records of connections refer to these, even if only those have collectors.
             self.compare().await;
         }
         if ours {
@@ -286,7 +285,7 @@ impl Teller {
         self.tell_log().await;
     }
 
-    /// Brings the records in line with what there is.
+    /// Brings the records in line with the router.
     async fn compare(&mut self) {
         let there = self.describe.describe();
         let now = micros(SystemTime::now());
@@ -314,7 +313,7 @@ impl Teller {
         }
     }
 
-    /// Ends the records of what was deleted. Those that nobody is told of end unsaid.
+    /// Ends the records of what was deleted, or forgets them while no collector listens.
     fn depart(&mut self, listened: bool) {
         let now = micros(SystemTime::now());
         for described in self.describe.departed() {
@@ -356,7 +355,7 @@ impl Teller {
     }
 }
 
-/// Microseconds since the epoch.
+/// Returns `time` in microseconds since the epoch; 0 for a time before it.
 pub fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -19,16 +19,16 @@ pub struct ListenerAddress {
     pub(super) service: Arc<str>,
     /// The address's record.
     pub(super) record: Arc<Address>,
-    /// What is held in memory for the service.
+    /// The memory that is held for the service.
     pub(super) memory: Arc<ServiceAccount>,
     watch: Watching,
-    /// More goes first, or more often.
+    /// Addresses of a higher value get clients first, or more often.
     value: i64,
     opened: AtomicU64,
 }
 
 impl ListenerAddress {
-    /// An address that is watched from now on.
+    /// Creates an address, and watches it.
     pub fn new(core: &Arc<Core>, service: &str, value: i64) -> Arc<Self> {
         let (record, watch) = core.watch(service);
         let memory = core.service(service);
@@ -42,12 +42,12 @@ impl ListenerAddress {
         })
     }
 
-    /// The service.
+    /// Returns the service.
     pub fn service(&self) -> &str {
         &self.service
     }
 
-    /// Clients that were brought there.
+    /// Returns how many clients were brought to the address.
     pub fn connections_opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
@@ -57,12 +57,12 @@ impl ListenerAddress {
     }
 }
 
-/// Those of one listener.
+/// The addresses of one listener.
 #[derive(Debug)]
 pub(super) struct Addresses {
     strategy: MultiAddressStrategy,
     list: Mutex<Vec<Arc<ListenerAddress>>>,
-    /// Tells the listener's task that there are others.
+    /// Tells the listener's task that the list has changed.
     changed: watch::Sender<()>,
 }
 
@@ -85,7 +85,8 @@ impl Addresses {
         self.changed.send_replace(());
     }
 
-    /// The services, in the order in which they came, and the clients that were brought to each.
+    /// Returns the services in the order in which they were added, each with the number of clients
+    /// that were brought to it.
     pub(super) fn services(&self) -> Vec<(Arc<str>, u64)> {
         self.lock()
             .iter()
@@ -93,27 +94,27 @@ impl Addresses {
             .collect()
     }
 
-    /// Waits until somebody serves one of them, or nobody serves any. It is for one task: it alone
-    /// is woken.
+    /// Waits until at least one address has consumers, or none has, as `wanted` says. Only one task
+    /// may wait: the last that asks is woken.
     pub(super) async fn reachable(&self, wanted: bool) {
         let mut changed = self.changed.subscribe();
         loop {
             let list = self.lock().clone();
             let as_wanted = poll_fn(|cx| {
-                // All are asked, so that each wakes.
+                // Each is polled, so that each wakes.
                 let reachable =
                     list.iter().fold(false, |any, address| address.watch.poll(cx.waker()) | any);
                 if reachable == wanted { Poll::Ready(()) } else { Poll::Pending }
             });
             tokio::select! {
                 () = as_wanted => return,
-                // Who changes them is not gone before this is.
+                // The sender lives as long as this.
                 _ = changed.changed() => {}
             }
         }
     }
 
-    /// The address for the next client; `None` when there is none at all.
+    /// Returns the address for the next client; `None` if there is no address.
     pub(super) fn pick(&self) -> Option<Arc<ListenerAddress>> {
         let list = self.lock();
         if let [only] = &list[..] {
@@ -126,8 +127,8 @@ impl Addresses {
     }
 }
 
-/// Picks among addresses with their values, those first that somebody serves. `random` gives a
-/// number below another.
+/// Returns the index of the address to use. Those that have consumers go first. `candidates` are
+/// the values, each with whether it has consumers; `random` returns a number below its argument.
 fn pick(
     strategy: MultiAddressStrategy,
     candidates: &[(i64, bool)],
@@ -148,7 +149,7 @@ fn pick(
             }
         }
     }
-    // Of equals the first.
+    // The first of several equals.
     candidates.rev().max_by_key(|(_, (value, _))| *value).map(|(index, _)| index)
 }
 

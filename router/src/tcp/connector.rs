@@ -1,4 +1,4 @@
-//! tcpConnectors.
+//! tcpConnectors: they consume an address, and dial the server for each client stream.
 
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -21,7 +21,7 @@ use crate::socket::{self, Descriptor, DialOptions, Purpose, SocketUse};
 use crate::tls::{self, Session};
 use crate::{log, log_limited};
 
-/// How long a client of ours waits until other connections give a descriptor back for its server.
+/// How long a client waits until other connections give a descriptor back for its server.
 const DESCRIPTOR: Duration = Duration::from_secs(10);
 
 /// A connector to a server of a service.
@@ -30,11 +30,11 @@ pub struct TcpConnector {
     config: schema::TcpConnector,
     tls: Option<tls::Connector>,
     name: Arc<str>,
-    /// Where the server is, as status shows it.
+    /// The server's host and port, as status shows them.
     host: Arc<str>,
     service: Arc<str>,
     node: Weak<Node>,
-    /// What is held in memory for the service.
+    /// The memory that is held for the service.
     memory: Arc<ServiceAccount>,
     stats: Arc<Stats>,
     consumption: Mutex<Option<Consumption>>,
@@ -42,7 +42,7 @@ pub struct TcpConnector {
 }
 
 impl TcpConnector {
-    /// A connector, which serves its address from now on.
+    /// Creates a connector, and consumes its address.
     pub fn start(
         node: &Arc<Node>,
         config: schema::TcpConnector,
@@ -73,25 +73,25 @@ impl TcpConnector {
         connector
     }
 
-    /// Serves its address no more. Connections that are open go on.
+    /// Consumes its address no longer. Open connections go on.
     pub fn stop(&self) {
         // Its end takes the core's lock.
         let consumption = self.consumption.lock().take();
         drop(consumption);
     }
 
-    /// The entity.
+    /// Returns the entity.
     pub const fn config(&self) -> &schema::TcpConnector {
         &self.config
     }
 
-    /// Its counts.
+    /// Returns its counts.
     pub const fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 
-    /// Dials the server for a client stream, and joins the two. `None`: the stream was given an
-    /// outcome instead.
+    /// Dials the server for a client stream, and begins the connection of the two. `None` says that
+    /// it gave the stream an outcome instead.
     async fn serve(
         self: Arc<Self>,
         node: Arc<Node>,
@@ -104,8 +104,7 @@ impl TcpConnector {
                 let source = Source::Here(download);
                 let (service, upload) = Service::begin(&node, id, beginning, source);
                 drop(coming);
-                // At once and without waiting for the server: a client that is to talk first waits
-                // for this.
+                // Before the server says anything: a client that speaks first waits for this.
                 choice.deliver(upload);
                 Some(service)
             }
@@ -116,7 +115,10 @@ impl TcpConnector {
         }
     }
 
-    /// Dials the server, and finds the way of its answers.
+    /// Dials the server, and finds the way for its stream.
+    ///
+    /// # Errors
+    /// Returns the outcome of the client stream.
     async fn join(
         &self,
         node: &Arc<Node>,
@@ -194,8 +196,15 @@ impl TcpConnector {
     }
 }
 
-/// What becomes of a client stream here. The room that dialing takes is given back before the
-/// connection is carried.
+/// The task of a client stream. It frees the memory of dialing before it carries the connection.
+///
+/// ```text
+///   +---------+  the server is connected   +---------+  both streams have ended
+///   | Dialing |--------------------------->| Serving |-------------------------> (over)
+///   +---------+                            +---------+
+///        |  the stream gets an outcome
+///        +--------------------------------------------------------------------> (over)
+/// ```
 #[expect(
     clippy::large_enum_variant,
     reason = "a box more for each connection, to spare it the few that dial"
@@ -235,7 +244,7 @@ impl Endpoint for TcpConnector {
             delivery,
             node.registry.coming(),
         )));
-        // On the shard of the connection that brought it.
+        // The shard of the connection that brought the stream.
         match tokio::runtime::Handle::try_current() {
             Ok(handle) => drop(handle.spawn(task)),
             Err(_) => node.shards.spawn(0, task),
@@ -243,7 +252,10 @@ impl Endpoint for TcpConnector {
     }
 }
 
-/// Reads the head of a client stream; an error is the outcome of what is none.
+/// Reads the head of a client stream.
+///
+/// # Errors
+/// Returns the outcome of a delivery that is no client stream.
 fn read_head(delivery: &ConsumerEnd) -> Result<StreamHead<'_>, DeliveryState> {
     let reject = |condition, text: String| {
         DeliveryState::Rejected(Rejected { error: Some(Error::new(condition, text)) })
@@ -254,7 +266,7 @@ fn read_head(delivery: &ConsumerEnd) -> Result<StreamHead<'_>, DeliveryState> {
             condition::PRECONDITION_FAILED,
             "a client stream without reply-to".to_owned(),
         )),
-        // It may be one for a consumer of another kind.
+        // A consumer of another kind may want it.
         Err(NotAStream::ContentType(_)) => Err(DeliveryState::Released),
         Err(error) => Err(reject(condition::DECODE_ERROR, error.to_string())),
     }

@@ -31,13 +31,13 @@
 //! both directions lets the socket close cleanly: after all else the peer sees a reset, and the far
 //! side hears of a failure. The first failure is why the connection ended.
 //!
-//! The machine performs no I/O and reads no clock:
+//! The machine performs no I/O and reads no clock. A task drives it:
 //!
-//! * [`Machine::poll_answer`], then [`Machine::turn`], until neither moves anything. A break tells
-//!   why the connection ended; hand it to nothing else, and call [`Machine::close`].
-//! * Then wait until the socket is readable, if [`Machine::wants_read`], or writable, if
-//!   [`Machine::wants_write`], until either stream wakes, or until [`Machine::deadline`], and call
-//!   [`Machine::on_deadline`] there.
+//! * The task calls [`Machine::poll_answer`] and [`Machine::turn`] until nothing moves. A break
+//!   tells why the connection is over: the task calls [`Machine::close`], and drops the socket.
+//! * Then the task waits: for a readable socket if [`Machine::wants_read`], for a writable one if
+//!   [`Machine::wants_write`], for a word of either stream, and for [`Machine::deadline`], when it
+//!   calls [`Machine::on_deadline`].
 
 mod download;
 mod end;
@@ -65,7 +65,7 @@ use super::reply::Answer;
 use crate::core::{ConsumerEnd, Ended, ProducerEnd, ServiceAccount};
 use crate::tls::{self, Flushed, SessionError};
 
-/// What a step brings: whether anything moved, or why the connection is over.
+/// The result of a step: whether anything moved, or why the connection is over.
 pub(super) type Step<T = bool> = ControlFlow<End, T>;
 
 /// One service connection without its socket. See the [module](self).
@@ -74,16 +74,16 @@ pub(super) struct Machine<O = ()> {
     upload: Upload,
     download: Download,
     course: Course,
-    /// What is held in memory for the service.
+    /// The memory that is held for the service.
     memory: Arc<ServiceAccount>,
     observer: O,
 }
 
-/// Where the stream comes from that the socket is fed with.
+/// The origin of the stream that is written to the socket.
 pub(super) enum Source {
-    /// It is to come: the listener's side. So many bytes may be read before.
+    /// The stream is the answer to come: the listener's side. `early` bytes may be read before.
     Awaited { answer: Answer, early: usize },
-    /// It is here: the connector's side.
+    /// The stream is here: the connector's side.
     Here(ConsumerEnd),
 }
 
@@ -98,13 +98,13 @@ impl<O> Drop for Machine<O> {
 }
 
 impl<O> Machine<O> {
-    /// Whether [`Machine::close`] has been called.
+    /// Returns whether [`Machine::close`] has been called.
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.course, Course::Closed)
     }
 
-    /// Tells both streams that the connection is over. What has not come to its clean end fails.
-    /// A machine that is dropped before does so by itself.
+    /// Tells both streams that the connection is over. A direction that has not come to its clean
+    /// end fails. A machine that is dropped before does so by itself.
     pub(super) fn close(&mut self) {
         self.course = Course::Closed;
         self.download.close();
@@ -113,7 +113,7 @@ impl<O> Machine<O> {
 }
 
 impl<O: Observer> Machine<O> {
-    /// A connection that begins now and feeds `upload`.
+    /// Creates a connection that begins now, and reads the socket into `upload`.
     pub(super) fn new(
         upload: ProducerEnd,
         source: Source,
@@ -134,23 +134,23 @@ impl<O: Observer> Machine<O> {
         Self { upload, download, course: Course::Whole, memory, observer }
     }
 
-    /// The stream that the socket feeds.
+    /// Returns the stream that the socket is read into.
     pub(super) const fn upload(&self) -> &ProducerEnd {
         self.upload.stream()
     }
 
-    /// The stream that the socket is fed with, while it is here.
+    /// Returns the stream that is written to the socket, while it is here.
     pub(super) const fn download(&self) -> Option<&ConsumerEnd> {
         self.download.stream()
     }
 
-    /// Bytes that were taken from the stream and not handed to the socket.
+    /// Returns how many bytes were taken from the stream and not handed to the socket.
     pub(super) fn unwritten(&self) -> usize {
         self.download.unwritten()
     }
 
-    /// Takes the answer, if it is awaited and has come, and returns it once. Until it has come,
-    /// `waker` will be woken by it.
+    /// Takes the answer, if it is awaited and has come, and returns it once. An answer that comes
+    /// later wakes `waker`.
     pub(super) fn poll_answer(&mut self, waker: &Waker) -> Step<Option<&ConsumerEnd>> {
         let Download::Awaited { answer, .. } = &self.download else {
             return Step::Continue(None);
@@ -166,7 +166,7 @@ impl<O: Observer> Machine<O> {
         Step::Continue(self.download.stream())
     }
 
-    /// Writes once and reads once. Returns whether anything moved: if so, there may be more.
+    /// Writes once and reads once. Returns whether anything moved: then there may be more.
     pub(super) fn turn(&mut self, wire: &mut impl Wire, now: &impl Fn() -> Instant) -> Step {
         let written = self.write(wire, now)?;
         let read = self.read(wire, now)?;
@@ -177,12 +177,12 @@ impl<O: Observer> Machine<O> {
         Step::Continue(written || read)
     }
 
-    /// Whether the socket's next bytes are wanted.
+    /// Returns whether the machine takes bytes from the socket.
     pub(super) fn wants_read(&self) -> bool {
         self.upload.wants_read()
     }
 
-    /// Whether the socket is to take bytes, those of the TLS session included.
+    /// Returns whether the machine, or the TLS session, has bytes for the socket.
     pub(super) fn wants_write(&self, wire: &impl Wire) -> bool {
         match &self.download {
             Download::Here(flow) => flow.wants_write() || wire.wants_write(),
@@ -191,7 +191,7 @@ impl<O: Observer> Machine<O> {
         }
     }
 
-    /// When [`Machine::on_deadline`] is to be called, if nothing happens before.
+    /// Returns when to call [`Machine::on_deadline`], if at all.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let answer = match &self.download {
             Download::Awaited { until, .. } => Some(*until),
@@ -204,7 +204,7 @@ impl<O: Observer> Machine<O> {
         self.upload.paused().into_iter().chain(answer).chain(last_words).min()
     }
 
-    /// Time has passed. A pause that is over lets the next turn read.
+    /// Ends what was to last until now: a pause, the wait for an answer, or the last words.
     pub(super) fn on_deadline(&mut self, now: Instant) -> Step<()> {
         if self.upload.paused().is_some_and(|until| until <= now) {
             self.upload.resume();
@@ -217,7 +217,7 @@ impl<O: Observer> Machine<O> {
         if over { self.ends(End::Unanswered) } else { Step::Continue(()) }
     }
 
-    /// The connection is over. The first failure is why.
+    /// Breaks off: the connection is over, for its first failure or else by `end`.
     fn ends<T>(&mut self, end: End) -> Step<T> {
         Step::Break(self.course.why(end))
     }
@@ -268,7 +268,7 @@ impl<O: Observer> Machine<O> {
         Ok(true)
     }
 
-    /// The socket takes no more, but what its peer said before it went away may still stand in it.
+    /// Gives the download up. The socket may still hold what its peer sent before it went away.
     fn on_write_failed(&mut self, error: SessionError, now: Instant) -> Step {
         if self.download.is_awaited() {
             return self.ends(End::Socket(error));
@@ -312,20 +312,19 @@ impl<O: Observer> Machine<O> {
         }
     }
 
-    /// The far side has refused what the socket feeds, or has failed.
+    /// Gives the upload up: the far side has refused it, or has failed.
     fn on_refused(&mut self, outcome: DeliveryState, now: &impl Fn() -> Instant) -> Step {
-        // What is released has reached nobody: there is no far side that could have said anything.
+        // A released stream has reached no far side, which could have said anything.
         if self.download.is_awaited() || outcome == DeliveryState::Released {
             return self.ends(End::Refused(outcome));
         }
-        // Whatever the socket still has to say, nobody hears it; but the far side may have spoken
-        // before it went away.
+        // The far side may have spoken before it went away.
         self.upload.end(Ended::Aborted);
         Step::Continue(self.course.fail(End::Refused(outcome), now()))
     }
 }
 
-/// Whether a delivery is a stream at all.
+/// Returns the outcome to reject a delivery with that is no stream.
 fn check(delivery: &ConsumerEnd) -> Result<(), DeliveryState> {
     stream::read_head(&delivery.message().sections).map(drop).map_err(|error| {
         DeliveryState::Rejected(Rejected {

@@ -1,8 +1,9 @@
 //! Services over TCP: listeners that accept clients, connectors that dial servers, and the
 //! connections between.
 //!
-//! A service connection is one task with one socket and two deliveries: what it reads leaves as
-//! one, what it writes arrives as the other ([`skupper_proto::stream`]).
+//! A service connection is one task ([`service`]) with one socket ([`socket_wire`]) and two
+//! deliveries, see [`skupper_proto::stream`]. It reads the socket into one and writes the other to
+//! the socket. The [`machine`] decides what happens when.
 
 mod addresses;
 mod connector;

@@ -7,19 +7,20 @@ use tokio::net::TcpStream;
 
 use crate::tls::{Received, Session, SessionError};
 
-/// The block that bulk data is read into, in octets: what one TLS write between routers takes.
+/// The size of the block that bulk data is read into, in bytes. One TLS write between routers
+/// takes as much.
 const BLOCK: usize = 64 * 1024;
 
-/// A read of this much and more is bulk: the next one goes straight into a block of its own,
-/// without a copy.
+/// Bytes of a read that count as bulk. The next read then goes into a block of its own, without a
+/// copy.
 const BULK: usize = 16 * 1024;
 
 thread_local! {
-    /// What a shard's services read into while they say little; it holds nothing between two reads.
+    /// The buffer that a shard's services share for small reads. It is empty between two reads.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BLOCK].into());
 }
 
-/// Reads of one socket. A service at rest holds no buffer.
+/// Reads one socket. A connection at rest holds no buffer.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     block: BytesMut,
@@ -27,8 +28,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads once, at most `limit` octets (at least one). The octets are empty when there was
-    /// nothing, or nothing whole.
+    /// Reads once, at most `limit` bytes, and at least one. The bytes are empty if the socket had
+    /// none, or the TLS session no whole record.
+    ///
+    /// # Errors
+    /// Returns the failure of the socket or of the TLS session.
     pub(super) fn read(
         &mut self,
         socket: &TcpStream,
@@ -47,8 +51,8 @@ impl Reader {
             if self.block.capacity() < BULK {
                 self.block = BytesMut::with_capacity(BLOCK);
             }
-            // The block has room, so the octets go straight into it; of the scratch only the length
-            // counts.
+            // The block has room, so the session reads into it. Only the length of the scratch
+            // buffer counts.
             let received = SCRATCH.with_borrow_mut(|scratch| {
                 let scratch = scratch.get_mut(..limit).unwrap_or_default();
                 session.receive(socket, scratch, &mut self.block)
@@ -57,7 +61,7 @@ impl Reader {
             if octets.len() < BULK {
                 self.bulk = false;
                 self.block = BytesMut::new();
-                // As a slice it would pin the whole block for as long as it waits.
+                // A slice would pin the whole block while it waits.
                 return Ok((Bytes::copy_from_slice(&octets), received));
             }
             return Ok((octets, received));

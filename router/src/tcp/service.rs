@@ -44,38 +44,38 @@ pub(super) struct Service {
     wire: SocketWire,
     _open: Open,
     _registered: Registered,
-    /// What the connection has taken from its stream and not written, charged to its service.
+    /// The bytes that the connection has taken from its stream and not written.
     unwritten: Charge,
-    /// What the connection takes by itself.
+    /// The memory that the connection takes by itself.
     _takes: Charge,
     /// Says when the connection must end, and why.
     dismissal: Arc<Dismissal>,
     /// Runs until the machine's deadline, while it has one.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The streams and the dismissal know the task's waker.
+    /// Whether the streams and the dismissal know the task's waker.
     attached: bool,
 }
 
-/// What a service connection begins with, whichever end of the network it is at.
+/// The parts that a service connection begins with, at either end of the network.
 pub(super) struct Beginning<'entity> {
     pub(super) socket: TcpStream,
     /// Counts the socket.
     pub(super) descriptor: Descriptor,
     pub(super) session: Session,
-    /// The tcpListener or tcpConnector: its name, its address, its counts.
+    /// The name, the address and the counts of the tcpListener or tcpConnector.
     pub(super) entity: &'entity Arc<str>,
     pub(super) service: &'entity Arc<str>,
     pub(super) stats: &'entity Arc<Stats>,
-    /// What is held in memory for the service.
+    /// The memory that is held for the service.
     pub(super) memory: &'entity Arc<ServiceAccount>,
-    /// This end dialed.
+    /// Whether this router dialed.
     pub(super) outgoing: bool,
-    /// The other end of the socket, and this one where it says something.
+    /// The other end of the socket, and this one where it is of interest.
     pub(super) host: Host,
     pub(super) local: Option<SocketAddr>,
-    /// What names the connection in flow records.
+    /// The identity of the connection in flow records.
     pub(super) flow: Option<Arc<str>>,
-    /// The head of the stream that it feeds.
+    /// The head of the stream that the socket is read into.
     pub(super) head: Vec<u8>,
 }
 
@@ -102,8 +102,8 @@ impl Drop for Service {
 }
 
 impl Service {
-    /// Enters a connection into the record of connections. Returns it with the stream that it
-    /// feeds, which is to be delivered.
+    /// Enters a connection into the record of connections. Returns it with the stream that its
+    /// socket is read into, for the caller to deliver.
     pub(super) fn begin(
         node: &Arc<Node>,
         id: u64,
@@ -162,7 +162,7 @@ impl Service {
             _open: beginning.stats.open(),
             _registered: registered,
             unwritten: beginning.memory.unwritten.charge(0),
-            // It counts for all, and does not keep the service from reading.
+            // Charged to the router: it does not keep the service from reading.
             _takes: node.core.own().charge(TAKES),
             dismissal,
             timer: None,
@@ -171,7 +171,7 @@ impl Service {
         (begun, stream)
     }
 
-    /// Lets the machine move what it can, and parks it.
+    /// Drives the machine until nothing moves, and parks it.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if !self.attached {
             self.attach(cx);
@@ -183,7 +183,7 @@ impl Service {
                 Step::Break(end) => return Poll::Ready(end),
             }
         }
-        // A service that never rests must hear of the end too.
+        // A connection that never rests must hear of its dismissal too.
         if let Some(why) = self.dismissal.heard() {
             return Poll::Ready(End::Stopped(why));
         }
@@ -252,8 +252,8 @@ impl Service {
     fn close(&mut self, end: &End) {
         match end {
             End::Complete => socket::end_cleanly(&self.wire.socket),
-            // The close that follows resets the socket, so that nobody takes what came for all
-            // there is.
+            // The close that follows resets the socket, so that the peer takes no part for the
+            // whole.
             end => {
                 if matches!(end, End::Stopped(OUT_OF_MEMORY)) {
                     self.wire.stats.reset_for_memory();
@@ -269,7 +269,7 @@ impl Service {
 mod tests {
     use super::*;
 
-    /// There may be ten thousand tasks at rest.
+    /// A router may have ten thousand of them.
     #[test]
     fn a_connection_at_rest_is_small() {
         assert!(size_of::<Service>() <= 456, "{} bytes", size_of::<Service>());

@@ -1,4 +1,4 @@
-//! The socket of a service connection, with what counts its bytes.
+//! The socket of a service connection, and the counts of its bytes.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::tls::{Flushed, Received, Session, SessionError};
 /// Slices of one write.
 const SLICES: usize = 64;
 
-/// A socket, the session upon it, and the counts of what passes.
+/// A socket, the session upon it, and the counts of the bytes that pass.
 #[derive(Debug)]
 pub(super) struct SocketWire {
     pub(super) socket: TcpStream,
@@ -32,7 +32,7 @@ pub(super) struct SocketWire {
 }
 
 impl SocketWire {
-    /// Plaintext bytes that the TLS session has taken, and the socket may not have.
+    /// Returns how many bytes of plaintext the TLS session has taken and the socket may not have.
     pub(super) fn sealed(&self) -> usize {
         if self.session.is_tls() { self.session.unflushed() } else { 0 }
     }

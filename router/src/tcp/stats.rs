@@ -1,11 +1,11 @@
-//! Counts of one tcpListener or tcpConnector.
+//! The counts of a tcpListener or tcpConnector.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::lock::Mutex;
 
-/// Counts of one tcpListener or tcpConnector since start.
+/// The counts of a tcpListener or tcpConnector since its start.
 #[derive(Debug, Default)]
 pub struct Stats {
     opened: AtomicU64,
@@ -17,7 +17,7 @@ pub struct Stats {
     last_failure: Mutex<Option<(SystemTime, String)>>,
 }
 
-/// A connection counted as open for as long as this lives.
+/// Counts a connection as open for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Open(std::sync::Arc<Stats>);
 
@@ -50,31 +50,31 @@ impl Stats {
         self.reset_for_memory.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections that were reset because what waited for their readers was needed for others.
+    /// Returns how many connections were reset to free the memory that waited for their readers.
     pub fn resets_for_memory(&self) -> u64 {
         self.reset_for_memory.load(Ordering::Relaxed)
     }
 
-    /// Connections opened, and how many of them are open now.
+    /// Returns how many connections were opened, and how many of them are open.
     pub fn connections(&self) -> (u64, u64) {
-        // In this order, so that one that opens and closes between the two reads is not counted
-        // below zero.
+        // In this order: a connection that opens and closes between the two reads would make the
+        // number of open ones negative.
         let closed = self.closed.load(Ordering::Acquire);
         let opened = self.opened.load(Ordering::Acquire);
         (opened, opened.saturating_sub(closed))
     }
 
-    /// Octets received from and sent to the client or server.
+    /// Returns the bytes received from the client or server, and those sent to it.
     pub fn octets(&self) -> (u64, u64) {
         (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
-    /// Dials that failed.
+    /// Returns how many dials failed.
     pub fn failed_dials(&self) -> u64 {
         self.failed_dials.load(Ordering::Relaxed)
     }
 
-    /// The last of them.
+    /// Returns the last failure of a dial: its time and its text.
     pub fn last_failure(&self) -> Option<(SystemTime, String)> {
         self.last_failure.lock().clone()
     }

@@ -40,24 +40,24 @@ use super::observer::Observer;
 use crate::core::{Chunks, ConsumerEnd, Ended};
 use crate::tcp::reply::Answer;
 
-/// Bytes taken from the stream for one write.
+/// Bytes to take from the stream for one write.
 const WRITE: usize = 256 * 1024;
 
-/// Bytes taken for one write by a TLS session while memory is short: one record. What the session
-/// has sealed counts as written, so small pieces show a slow reader to read.
+/// Bytes to take for one write of a TLS session while memory is short: one record. Sealed bytes
+/// count as written, so only small pieces show that a slow reader reads.
 const SEALED: usize = 16 * 1024;
 
-/// Bytes from a stream into a socket.
+/// The direction from a stream into a socket.
 #[derive(Debug)]
 pub(super) enum Download {
-    /// The stream is to come, until a time.
+    /// The stream has not come. The machine waits for it until a time.
     Awaited { answer: Answer, until: Instant },
     /// The stream is here.
     Here(Flow),
     /// The stream has ended, and the socket has everything.
     Done,
-    /// The socket takes no more. `reset` tells that its peer did not end its own half before, so
-    /// that an end that is read from here on means nothing.
+    /// The socket takes no more. `reset`: the peer had not ended its half before, so an end that
+    /// the socket shows from here on means nothing.
     Broken { reset: bool },
 }
 
@@ -67,7 +67,7 @@ enum Stage {
     Flowing,
     /// The clean end has been taken, and bytes before it may be left.
     Draining,
-    /// All bytes are written. The end itself is not.
+    /// All bytes are written, and the end is not.
     Closing,
     /// The far side has given the stream up.
     Abandoned,
@@ -77,14 +77,14 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Flow {
     stream: ConsumerEnd,
-    /// What was taken from the stream and not written.
+    /// The bytes that were taken from the stream and not written.
     writing: Chunks,
     receipt: Receipt,
     stage: Stage,
 }
 
 impl Download {
-    /// A direction whose stream is here.
+    /// Creates a direction whose stream is here.
     pub(super) fn here(stream: ConsumerEnd) -> Self {
         Self::Here(Flow {
             stream,
@@ -94,7 +94,7 @@ impl Download {
         })
     }
 
-    /// The stream, while it is here.
+    /// Returns the stream, while it is here.
     pub(super) const fn stream(&self) -> Option<&ConsumerEnd> {
         match self {
             Self::Here(flow) => Some(&flow.stream),
@@ -102,7 +102,7 @@ impl Download {
         }
     }
 
-    /// What is on its way into the socket, if the stream is here.
+    /// Returns the stream on its way into the socket, while it is here.
     pub(super) const fn flow(&mut self) -> Option<&mut Flow> {
         match self {
             Self::Here(flow) => Some(flow),
@@ -110,7 +110,7 @@ impl Download {
         }
     }
 
-    /// Bytes that were taken from the stream and not written.
+    /// Returns how many bytes were taken from the stream and not written.
     pub(super) fn unwritten(&self) -> usize {
         match self {
             Self::Here(flow) => flow.writing.octets(),
@@ -122,40 +122,40 @@ impl Download {
         matches!(self, Self::Awaited { .. })
     }
 
-    /// Whether nothing more comes of it.
+    /// Returns whether the direction has nothing left to do.
     pub(super) const fn is_over(&self) -> bool {
         matches!(self, Self::Done | Self::Broken { .. })
     }
 
-    /// Whether the socket may be written to, be it by the TLS session alone.
+    /// Returns whether the socket may be written to, if only by the TLS session.
     pub(super) const fn may_write(&self) -> bool {
         !matches!(self, Self::Broken { .. })
     }
 
-    /// Whether the peer's end, if one is read, means nothing.
+    /// Returns whether an end that the socket shows means nothing.
     pub(super) const fn is_reset(&self) -> bool {
         matches!(self, Self::Broken { reset: true })
     }
 
-    /// Everything and its end are written.
+    /// Accepts the stream: everything and its end are written.
     pub(super) fn on_closed(&mut self) {
         if let Self::Here(flow) = std::mem::replace(self, Self::Done) {
             flow.stream.conclude(DeliveryState::Accepted);
         }
     }
 
-    /// The socket takes no more. A stream that is here has failed.
+    /// Gives the stream up, for the socket takes no more.
     pub(super) fn on_write_failed(&mut self, reset: bool) {
         if let Self::Here(flow) = std::mem::replace(self, Self::Broken { reset }) {
             flow.stream.conclude(DeliveryState::failed());
         }
     }
 
-    /// The connection is over: what has not ended fails.
+    /// Gives the stream up, if it has not ended, for the connection is over.
     pub(super) fn close(&self) {
         match self {
-            // The outcome first: a C router closes its socket at that, while an abort looks to it
-            // like an end.
+            // Before the upload's abort: a C router closes its socket at an outcome, and takes an
+            // abort for an end.
             Self::Here(flow) => flow.stream.set_outcome(Some(DeliveryState::failed()), true),
             Self::Awaited { answer, .. } => answer.close(),
             Self::Done | Self::Broken { .. } => {}
@@ -164,7 +164,7 @@ impl Download {
 }
 
 impl Flow {
-    /// Looks whether the far side has given the stream up. To be called before each write.
+    /// Notes whether the far side has given the stream up. Call it before each write.
     pub(super) fn look(&mut self) {
         if self.stage == Stage::Flowing && self.stream.ended() == Some(Ended::Aborted) {
             self.stage = Stage::Abandoned;
@@ -175,13 +175,13 @@ impl Flow {
         self.stage == Stage::Abandoned
     }
 
-    /// Whether bytes wait for the socket.
+    /// Returns whether bytes wait for the socket.
     pub(super) const fn wants_write(&self) -> bool {
         !self.writing.is_empty()
     }
 
-    /// Returns what is to be written, and whether nothing but the end follows. `sealed` says that
-    /// a TLS session takes all at once while memory is short.
+    /// Returns the bytes to write, and whether only the end follows. `sealed` says whether a TLS
+    /// session will take all of them while memory is short.
     pub(super) fn outgoing(
         &mut self,
         sealed: impl FnOnce() -> bool,
@@ -206,7 +206,7 @@ impl Flow {
         self.wants_write().then_some((&self.writing, last))
     }
 
-    /// The socket has taken so many bytes.
+    /// Drops bytes that the socket has taken, and acknowledges them when that is due.
     pub(super) fn on_written(
         &mut self,
         written: usize,
@@ -229,8 +229,8 @@ impl Flow {
         }
     }
 
-    /// Begins to close once the last byte before a clean end is written. Returns whether it does,
-    /// which is once.
+    /// Begins to close if the last byte before a clean end is written. Returns whether it began:
+    /// true once.
     pub(super) fn begin_close(&mut self) -> bool {
         let begins = self.stage == Stage::Draining && self.writing.is_empty();
         if begins {

@@ -1,4 +1,4 @@
-//! Why a service connection ended.
+//! The ends of a service connection: why it is over, and how its first failure is kept.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use skupper_proto::time::Instant;
 
 use crate::tls::SessionError;
 
-/// How long a client waits for the server stream: more than a far router takes for the server's
-/// name, its addresses and its TLS.
+/// How long a client waits for the server stream. A far router takes less for the server's name,
+/// its addresses and its TLS.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a direction may go on after the other has failed. A router ends both streams at the
-/// same time, so what a peer said before it went away is on its way already.
+/// same time, so a peer's last words are on their way already.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Why a service connection ended. Its display is the text for the log.
+/// Why a service connection ended. It displays as the text for the log.
 #[derive(Debug)]
 pub(in crate::tcp) enum End {
     /// Both streams came to their clean ends.
@@ -62,14 +62,14 @@ fn write_outcome(outcome: &DeliveryState, f: &mut fmt::Formatter<'_>) -> fmt::Re
     }
 }
 
-/// How the connection as a whole stands. See the diagram of the [machine](super).
+/// The state of the connection as a whole. See the diagram of the [machine](super).
 #[derive(Debug)]
 pub(super) enum Course {
     /// No direction has failed.
     Whole,
     /// One direction has failed. The other goes on.
     LastWords(Box<LastWords>),
-    /// Both streams have been told how the connection ended.
+    /// Both streams know that the connection is over.
     Closed,
 }
 

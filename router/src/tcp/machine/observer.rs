@@ -1,23 +1,24 @@
-//! Observers of what a service connection carries.
+//! Observers of the bytes that a service connection carries.
 
 /// Sees every byte of a service connection once, in its order, as the slice that it came in.
 ///
-/// A protocol parser (HTTP/1, HTTP/2) implements this and keeps what it has learned. It copies no
-/// byte that it need not keep, and changes none.
+/// A protocol parser (HTTP/1, HTTP/2) implements this trait. It reads the slices where they are,
+/// copies only what it has to keep, and cannot change them.
 ///
-/// To attach one, give [`Machine`](super::Machine) an observer of its type in place of `()`. For
-/// observers that a configuration chooses, write one enum of them with a variant for none: it
-/// costs a comparison for each read and write. The implementation for `()` costs nothing, for the
+/// To attach one, give [`Machine`](super::Machine) an observer of that type in place of `()`. To let
+/// a configuration choose, write an enum of the observers with a variant for none: it costs one
+/// comparison for each read and each piece written. The implementation for `()` costs nothing: the
 /// compiler removes the calls.
 ///
-/// Whether the upload carries requests or answers is known where the connection begins: a
-/// tcpListener reads requests from its clients, a tcpConnector answers from its servers.
+/// The task that begins a connection knows its roles: a tcpListener reads requests from its clients,
+/// and a tcpConnector reads answers from its servers.
 pub(in crate::tcp) trait Observer {
-    /// Sees bytes that the socket gave, before they go into the stream. A part of them may be all
-    /// that is left of a message, or the beginning of the next.
+    /// Sees bytes that were read from the socket, before they go into the stream. Messages of the
+    /// protocol may begin and end anywhere in them.
     fn on_upload(&mut self, bytes: &[u8]);
 
-    /// Sees bytes that the socket took, or the TLS session for it.
+    /// Sees bytes that the socket has taken, or the TLS session upon it. Messages of the protocol
+    /// may begin and end anywhere in them.
     fn on_download(&mut self, bytes: &[u8]);
 }
 

@@ -16,11 +16,10 @@
 //!                      +-------+
 //! ```
 //!
-//! In `Early` a number of bytes may go ahead of the answer, which may be none. In `Open` the far
-//! side's window says how many may go. In either the direction pauses while the service has no
-//! memory left.
+//! In `Early` a fixed number of bytes may go ahead of the answer, or none. In `Open` the far side's
+//! window says how many may go. Both pause while the service has no memory left.
 //!
-//! The stream ends `Complete` only by the socket's clean end; by anything else it is `Aborted`.
+//! Only the socket's clean end makes the stream `Complete`. Anything else aborts it.
 
 use std::time::Duration;
 
@@ -36,41 +35,41 @@ pub(super) const BREATH: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The answer has not come. So many bytes may still go ahead of it.
+    /// The answer has not come. `left` bytes may still go ahead of it.
     Early { left: usize },
     /// The window says how many bytes may go.
     Open,
-    /// The stream has been told its end.
+    /// The stream has ended.
     Ended,
 }
 
-/// Bytes from a socket into a stream.
+/// The direction from a socket into a stream.
 #[derive(Debug)]
 pub(super) struct Upload {
     stream: ProducerEnd,
     window: SendWindow,
     state: State,
-    /// Until when nothing is read, for lack of memory.
+    /// The end of a pause for lack of memory.
     paused: Option<Instant>,
 }
 
 impl Upload {
-    /// A direction whose answer has come.
+    /// Creates a direction whose answer is here.
     pub(super) fn open(stream: ProducerEnd) -> Self {
         Self { stream, window: SendWindow::default(), state: State::Open, paused: None }
     }
 
-    /// A direction of which `left` bytes may go before the answer comes.
+    /// Creates a direction that may carry `left` bytes before the answer comes.
     pub(super) fn early(stream: ProducerEnd, left: usize) -> Self {
         Self { state: State::Early { left }, ..Self::open(stream) }
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub(super) const fn stream(&self) -> &ProducerEnd {
         &self.stream
     }
 
-    /// Until when the direction pauses, if it does.
+    /// Returns the end of the pause, if the direction pauses.
     pub(super) const fn paused(&self) -> Option<Instant> {
         self.paused
     }
@@ -79,7 +78,7 @@ impl Upload {
         self.state == State::Ended
     }
 
-    /// Bytes that may be read, as far as the far side is concerned.
+    /// Returns how many bytes the far side lets the direction carry.
     fn room(&self) -> usize {
         match self.state {
             State::Early { left } => left,
@@ -88,13 +87,13 @@ impl Upload {
         }
     }
 
-    /// Whether the socket's next bytes are wanted.
+    /// Returns whether the direction takes bytes from the socket.
     pub(super) fn wants_read(&self) -> bool {
         self.room() > 0 && self.paused.is_none() && self.stream.waiting() < AHEAD
     }
 
-    /// Hears what the far side has said, and returns how many bytes may be read, if any. To be
-    /// called before each read.
+    /// Takes the far side's word, and returns how many bytes may be read, if any. Call it before
+    /// each read.
     ///
     /// # Errors
     /// Returns the outcome by which the far side has refused the stream, or failed.
@@ -109,24 +108,24 @@ impl Upload {
         Ok((room > 0 && progress.queued < AHEAD).then_some(room))
     }
 
-    /// The answer has come.
+    /// Lets the window of the far side, whose answer has come, say how much may be read.
     pub(super) fn on_answer(&mut self) {
         if let State::Early { .. } = self.state {
             self.state = State::Open;
         }
     }
 
-    /// The service has no memory left.
+    /// Pauses, for the service has no memory left.
     pub(super) fn pause(&mut self, now: Instant) {
         self.paused.get_or_insert(now + BREATH);
     }
 
-    /// The service has memory, or is to look whether it has.
+    /// Ends the pause, if there is one.
     pub(super) const fn resume(&mut self) {
         self.paused = None;
     }
 
-    /// Bytes were read.
+    /// Hands bytes that were read to the stream.
     pub(super) fn on_read(&mut self, bytes: Bytes) {
         if let State::Early { left } = &mut self.state {
             *left = left.saturating_sub(bytes.len());
