@@ -279,32 +279,33 @@ impl Puppet {
                 };
                 assert_eq!(ending, expected);
             }
-            Performative::Disposition(said) if said.role == Role::Receiver => {
-                for id in said.first..=said.last.unwrap_or(said.first) {
-                    let Some(Event::Outcome { delivery, state, settled }) = events.pop_front()
-                    else {
-                        panic!("{said:?}")
-                    };
-                    let ours =
-                        self.channels.iter().find(|(_, theirs)| **theirs == channel).unwrap().0;
-                    assert_eq!(self.sent.get(&(*ours, id)), Some(&delivery));
-                    assert_eq!((state, settled), (said.state.clone(), said.settled == Some(true)));
-                }
-            }
-            Performative::Disposition(said) => {
-                if let Some(wanted) = said.state.clone() {
-                    let Some(Event::SenderState { state, .. }) = events.pop_front() else {
-                        panic!("{said:?}")
-                    };
-                    assert_eq!(state, wanted);
-                }
-                let Some(Event::SenderSettled { delivery }) = events.pop_front() else {
-                    panic!("{said:?}")
-                };
-                assert_eq!(self.received.get(&(channel, said.first)), Some(&delivery));
-            }
+            Performative::Disposition(said) => self.expect_disposition(channel, &said, events),
             other => panic!("{other:?} is in no capture"),
         }
+    }
+
+    fn expect_disposition(&self, channel: u16, said: &Disposition, events: &mut VecDeque<Event>) {
+        if said.role == Role::Receiver {
+            for id in said.first..=said.last.unwrap_or(said.first) {
+                let Some(Event::Outcome { delivery, state, settled }) = events.pop_front() else {
+                    panic!("{said:?}")
+                };
+                let ours = self.channels.iter().find(|(_, theirs)| **theirs == channel).unwrap().0;
+                assert_eq!(self.sent.get(&(*ours, id)), Some(&delivery));
+                assert_eq!((state, settled), (said.state.clone(), said.settled == Some(true)));
+            }
+            return;
+        }
+        if let Some(wanted) = said.state.clone() {
+            let Some(Event::SenderState { state, .. }) = events.pop_front() else {
+                panic!("{said:?}")
+            };
+            assert_eq!(state, wanted);
+        }
+        let Some(Event::SenderSettled { delivery }) = events.pop_front() else {
+            panic!("{said:?}")
+        };
+        assert_eq!(self.received.get(&(channel, said.first)), Some(&delivery));
     }
 
     /// Does what the router in our place did.

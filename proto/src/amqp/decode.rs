@@ -348,19 +348,7 @@ impl<'a> Reader<'a> {
 
     fn value_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
         Ok(match code {
-            0x00 => {
-                if self.depth >= MAX_DEPTH {
-                    return Err(DecodeError::Depth);
-                }
-                self.depth += 1;
-                memory.take(2, size_of::<Value>())?;
-                let described = Value::Described(Box::new((
-                    self.value_within(memory)?,
-                    self.value_within(memory)?,
-                )));
-                self.depth -= 1;
-                described
-            }
+            0x00 => self.described(memory)?,
             0x40 => Value::Null,
             0x41 => Value::Bool(true),
             0x42 => Value::Bool(false),
@@ -392,78 +380,99 @@ impl<'a> Reader<'a> {
             0x84 => Value::Decimal64(self.array()?),
             0x94 => Value::Decimal128(self.array()?),
             0x98 => Value::Uuid(self.array()?),
-            0xa0 | 0xb0 | 0xa1 | 0xb1 | 0xa3 | 0xb3 => {
-                let n = if code & 0xf0 == 0xa0 { self.length8()? } else { self.length32()? };
-                let octets = self.octets(n)?;
-                let text = || core::str::from_utf8(octets).map_err(|_| DecodeError::Text);
-                match code & 0x0f {
-                    0x0 => Value::Binary(Box::from(octets)),
-                    0x1 => Value::String(text()?.to_owned()),
-                    _ if octets.is_ascii() => Value::Symbol(Symbol::from(text()?.to_owned())),
-                    _ => return Err(DecodeError::Text),
-                }
-            }
-            0xc0 | 0xd0 => {
-                let (count, mut body) = self.compound(code)?;
-                // A member takes at least one octet, so a count beyond the octets fails.
-                let room = body.data.len().min(count as usize);
-                memory.take(room, size_of::<Value>())?;
-                let mut items = Vec::with_capacity(room);
-                for _ in 0..count {
-                    items.push(body.value_within(memory)?);
-                }
-                body.end()?;
-                Value::List(items)
-            }
-            0xc1 | 0xd1 => {
-                let (count, mut body) = self.compound(code)?;
-                if count % 2 != 0 {
-                    return Err(DecodeError::Size);
-                }
-                let room = body.data.len().min(count as usize) / 2;
-                memory.take(room, size_of::<(Value, Value)>())?;
-                let mut pairs = Vec::with_capacity(room);
-                for _ in 0..count / 2 {
-                    pairs.push((body.value_within(memory)?, body.value_within(memory)?));
-                }
-                body.end()?;
-                Value::Map(pairs)
-            }
-            0xe0 | 0xf0 => {
-                let (count, mut body) = self.compound(code)?;
-                // An empty array should have a constructor too; not every peer writes it.
-                if count == 0 && body.is_empty() {
-                    return Ok(Value::Array(Vec::new()));
-                }
-                let size = body.data.len();
-                let constructor = body.constructor(memory)?;
-                let described = size - body.data.len();
-                let count = count as usize;
-                // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
-                if count > body.data.len() + 16 {
-                    return Err(DecodeError::Size);
-                }
-                memory.take(count, size_of::<Value>())?;
-                // On the wire a descriptor stands once; here every member has its own.
-                if !constructor.descriptors.is_empty() {
-                    memory.take(
-                        count,
-                        constructor.descriptors.len() * size_of::<(Value, Value)>() + described,
-                    )?;
-                }
-                let mut items = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let value = body.value_of(constructor.code, memory)?;
-                    let describe = |value, descriptor: &Value| {
-                        Value::Described(Box::new((descriptor.clone(), value)))
-                    };
-                    items.push(constructor.descriptors.iter().rev().fold(value, describe));
-                }
-                body.end()?;
-                Value::Array(items)
-            }
+            0xa0 | 0xb0 | 0xa1 | 0xb1 | 0xa3 | 0xb3 => self.variable(code)?,
+            0xc0 | 0xd0 => self.list_of(code, memory)?,
+            0xc1 | 0xd1 => self.map_of(code, memory)?,
+            0xe0 | 0xf0 => self.array_of(code, memory)?,
             code => return Err(DecodeError::FormatCode(code)),
         })
+    }
+
+    /// Reads a described value behind its constructor (part 1.2).
+    fn described(&mut self, memory: &mut Memory) -> Result<Value> {
+        if self.depth >= MAX_DEPTH {
+            return Err(DecodeError::Depth);
+        }
+        self.depth += 1;
+        memory.take(2, size_of::<Value>())?;
+        let (descriptor, value) = (self.value_within(memory)?, self.value_within(memory)?);
+        self.depth -= 1;
+        Ok(Value::Described(Box::new((descriptor, value))))
+    }
+
+    /// Reads a binary, string or symbol (part 1.6).
+    fn variable(&mut self, code: u8) -> Result<Value> {
+        let n = if code & 0xf0 == 0xa0 { self.length8()? } else { self.length32()? };
+        let octets = self.octets(n)?;
+        let text = || core::str::from_utf8(octets).map_err(|_| DecodeError::Text);
+        Ok(match code & 0x0f {
+            0x0 => Value::Binary(Box::from(octets)),
+            0x1 => Value::String(text()?.to_owned()),
+            _ if octets.is_ascii() => Value::Symbol(Symbol::from(text()?.to_owned())),
+            _ => return Err(DecodeError::Text),
+        })
+    }
+
+    /// Reads a list (part 1.6.22).
+    fn list_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
+        let (count, mut body) = self.compound(code)?;
+        // A member takes at least one octet, so a count beyond the octets fails.
+        let room = body.data.len().min(count as usize);
+        memory.take(room, size_of::<Value>())?;
+        let mut items = Vec::with_capacity(room);
+        for _ in 0..count {
+            items.push(body.value_within(memory)?);
+        }
+        body.end()?;
+        Ok(Value::List(items))
+    }
+
+    /// Reads a map (part 1.6.23).
+    fn map_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
+        let (count, mut body) = self.compound(code)?;
+        if count % 2 != 0 {
+            return Err(DecodeError::Size);
+        }
+        let room = body.data.len().min(count as usize) / 2;
+        memory.take(room, size_of::<(Value, Value)>())?;
+        let mut pairs = Vec::with_capacity(room);
+        for _ in 0..count / 2 {
+            pairs.push((body.value_within(memory)?, body.value_within(memory)?));
+        }
+        body.end()?;
+        Ok(Value::Map(pairs))
+    }
+
+    /// Reads an array (part 1.6.24).
+    fn array_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
+        let (count, mut body) = self.compound(code)?;
+        // An empty array should have a constructor too; not every peer writes it.
+        if count == 0 && body.is_empty() {
+            return Ok(Value::Array(Vec::new()));
+        }
+        let size = body.data.len();
+        let constructor = body.constructor(memory)?;
+        let described = size - body.data.len();
+        let count = count as usize;
+        // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
+        if count > body.data.len() + 16 {
+            return Err(DecodeError::Size);
+        }
+        memory.take(count, size_of::<Value>())?;
+        // On the wire a descriptor stands once; here every member has its own.
+        if !constructor.descriptors.is_empty() {
+            let each = constructor.descriptors.len() * size_of::<(Value, Value)>() + described;
+            memory.take(count, each)?;
+        }
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            let value = body.value_of(constructor.code, memory)?;
+            let describe =
+                |value, descriptor: &Value| Value::Described(Box::new((descriptor.clone(), value)));
+            items.push(constructor.descriptors.iter().rev().fold(value, describe));
+        }
+        body.end()?;
+        Ok(Value::Array(items))
     }
 
     /// Nothing may be left behind the last member.

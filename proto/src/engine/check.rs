@@ -46,6 +46,12 @@ impl Connection {
             self.incoming.len() + self.outgoing.len(),
             "deliveries by link and altogether"
         );
+        self.check_sessions();
+    }
+
+    /// Checks that sessions and their links and deliveries agree.
+    fn check_sessions(&self) {
+        let session_of = |key: SessionKey| self.sessions.get(key.0.into());
         assert_eq!(self.local_channels.len(), self.sessions.len());
         let mut counts = (0, 0, 0);
         for (key, session) in self.sessions.iter() {

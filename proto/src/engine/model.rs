@@ -25,7 +25,7 @@ fn octet(number: u64, offset: usize) -> u8 {
     }
 }
 
-struct Link {
+struct KnownLink {
     session: SessionKey,
     role: Role,
 }
@@ -53,7 +53,7 @@ struct End {
     /// Arrived, and not a whole frame yet.
     scrap: BytesMut,
     sessions: BTreeSet<SessionKey>,
-    links: BTreeMap<LinkKey, Link>,
+    links: BTreeMap<LinkKey, KnownLink>,
     unanswered: BTreeSet<LinkKey>,
     /// Links that were attached and lost before the application heard of either.
     gone: BTreeSet<LinkKey>,
@@ -174,7 +174,7 @@ impl World {
                         assert_eq!(end.links.get(&link).expect("link of ours").role, role);
                     } else if let Some(session) = end.connection.session_of(link) {
                         assert!(
-                            end.links.insert(link, Link { session, role }).is_none(),
+                            end.links.insert(link, KnownLink { session, role }).is_none(),
                             "link key in use"
                         );
                         end.unanswered.insert(link);
@@ -202,55 +202,7 @@ impl World {
                     end.unanswered.remove(&link);
                 }
                 Event::Transfer { delivery, link, first, payload, ending, .. } => {
-                    let on = end.links.get(&link).map(|link| link.role);
-                    assert!(
-                        on == Some(Role::Receiver) || end.gone.contains(&link),
-                        "a transfer on {on:?}"
-                    );
-                    if first {
-                        let fresh = Received { octets: Vec::new(), ended: false, link };
-                        assert!(
-                            end.received.insert(delivery, fresh).is_none(),
-                            "incoming key in use"
-                        );
-                    }
-                    let received = end.received.get_mut(&delivery).expect("known delivery");
-                    assert!(!received.ended && received.link == link);
-                    received.octets.extend_from_slice(&payload);
-                    received.ended = ending != Ending::More;
-                    let Some(number) =
-                        received.octets.first_chunk().map(|head| u64::from_be_bytes(*head))
-                    else {
-                        assert!(
-                            ending == Ending::Aborted,
-                            "the number goes with the first transfer"
-                        );
-                        continue;
-                    };
-                    let fate = self.fates.get_mut(&number).expect("a delivery that was sent");
-                    if first {
-                        assert!(!fate.begun, "a delivery arrived twice");
-                        fate.begun = true;
-                    }
-                    for (offset, found) in received.octets.iter().enumerate() {
-                        assert_eq!(
-                            *found,
-                            octet(number, offset),
-                            "octet {offset} of delivery {number}"
-                        );
-                    }
-                    match ending {
-                        Ending::More => {}
-                        Ending::Complete => {
-                            assert_eq!(
-                                fate.whole,
-                                Some(received.octets.len()),
-                                "octets of delivery {number}"
-                            );
-                            fate.arrived = true;
-                        }
-                        Ending::Aborted => assert!(fate.lost, "nobody aborted delivery {number}"),
-                    }
+                    self.arrived(at, delivery, link, first, &payload, ending);
                 }
                 Event::Outcome { delivery, state, settled } => {
                     let sent = end.sent.get_mut(&delivery).expect("known delivery");
@@ -286,6 +238,50 @@ impl World {
         }
         self.ends[at].gone.clear();
         self.ends[at].connection.check();
+    }
+
+    /// Takes a transfer that an end tells of.
+    fn arrived(
+        &mut self,
+        at: usize,
+        delivery: IncomingKey,
+        link: LinkKey,
+        first: bool,
+        payload: &Bytes,
+        ending: Ending,
+    ) {
+        let end = &mut self.ends[at];
+        let on = end.links.get(&link).map(|link| link.role);
+        assert!(on == Some(Role::Receiver) || end.gone.contains(&link), "a transfer on {on:?}");
+        if first {
+            let fresh = Received { octets: Vec::new(), ended: false, link };
+            assert!(end.received.insert(delivery, fresh).is_none(), "incoming key in use");
+        }
+        let received = end.received.get_mut(&delivery).expect("known delivery");
+        assert!(!received.ended && received.link == link);
+        received.octets.extend_from_slice(payload);
+        received.ended = ending != Ending::More;
+        let Some(number) = received.octets.first_chunk().map(|head| u64::from_be_bytes(*head))
+        else {
+            assert!(ending == Ending::Aborted, "the number goes with the first transfer");
+            return;
+        };
+        let fate = self.fates.get_mut(&number).expect("a delivery that was sent");
+        if first {
+            assert!(!fate.begun, "a delivery arrived twice");
+            fate.begun = true;
+        }
+        for (offset, found) in received.octets.iter().enumerate() {
+            assert_eq!(*found, octet(number, offset), "octet {offset} of delivery {number}");
+        }
+        match ending {
+            Ending::More => {}
+            Ending::Complete => {
+                assert_eq!(fate.whole, Some(received.octets.len()), "octets of delivery {number}");
+                fate.arrived = true;
+            }
+            Ending::Aborted => assert!(fate.lost, "nobody aborted delivery {number}"),
+        }
     }
 
     /// Carries what an end wrote to the other.
@@ -326,6 +322,41 @@ impl World {
 
     /// One thing that the application of an end does.
     fn act(&mut self, at: usize, operation: u8, choice: u8, size: usize) {
+        let done = match operation {
+            0..=4 | 16 | 17 => self.act_on_links(at, operation, choice),
+            5 => self.give_credit(at, choice, size),
+            6..=11 => self.send(at, operation, choice, size),
+            12..=15 => self.act_on_deliveries(at, operation, choice, size),
+            18 => {
+                // An end that never reads would take the other for dead.
+                self.settle_down();
+                self.now += Duration::from_millis(u64::from(choice) * 10);
+                self.beat();
+                false
+            }
+            _ => true,
+        };
+        if done {
+            self.events(at);
+        }
+    }
+
+    /// Gives credit, or gives it back. Returns false if there is no link.
+    fn give_credit(&mut self, at: usize, choice: u8, size: usize) -> bool {
+        let End { links, connection, .. } = &mut self.ends[at];
+        let Some(link) = End::pick(links.keys().copied(), choice) else { return false };
+        let small = u32::from(choice) % 20;
+        match size % 4 {
+            0 => connection.keep_credit(link, small),
+            1 => connection.set_credit(link, small, choice & 32 == 0),
+            2 => connection.set_credit(link, if choice & 1 == 0 { u32::MAX } else { 0 }, false),
+            _ => connection.drained(link),
+        }
+        true
+    }
+
+    /// Begins and ends sessions and links. Returns false if it did nothing.
+    fn act_on_links(&mut self, at: usize, operation: u8, choice: u8) -> bool {
         let end = &mut self.ends[at];
         let connection = &mut end.connection;
         let role = if choice & 1 == 0 { Role::Sender } else { Role::Receiver };
@@ -339,7 +370,7 @@ impl World {
             }
             1 | 2 => {
                 let Some(session) = End::pick(end.sessions.iter().copied(), choice >> 1) else {
-                    return;
+                    return false;
                 };
                 // A name may be used again, but not by the other end: that would be the same link.
                 let name = format!("{at} {}", if choice & 0x80 == 0 { 0 } else { self.next });
@@ -348,7 +379,7 @@ impl World {
                     .attach(session, AttachRequest { name, role, ..AttachRequest::default() })
                 {
                     assert!(
-                        end.links.insert(link, Link { session, role }).is_none(),
+                        end.links.insert(link, KnownLink { session, role }).is_none(),
                         "link key in use"
                     );
                     if role == Role::Receiver && choice & 0x40 == 0 {
@@ -358,7 +389,7 @@ impl World {
             }
             3 | 4 => {
                 let Some(link) = End::pick(end.unanswered.iter().copied(), choice >> 1) else {
-                    return;
+                    return false;
                 };
                 end.unanswered.remove(&link);
                 if choice == 255 {
@@ -369,21 +400,41 @@ impl World {
                     connection.keep_credit(link, u32::from(choice % 7) * 2);
                 }
             }
-            5 => {
-                let Some(link) = End::pick(end.links.keys().copied(), choice) else { return };
-                match size % 4 {
-                    0 => connection.keep_credit(link, u32::from(choice) % 20),
-                    1 => connection.set_credit(link, u32::from(choice) % 20, choice & 32 == 0),
-                    2 => connection.set_credit(
-                        link,
-                        if choice & 1 == 0 { u32::MAX } else { 0 },
-                        false,
-                    ),
-                    _ => connection.drained(link),
-                }
+            16 if choice < 48 => {
+                let Some(link) = End::pick(end.links.keys().copied(), choice) else { return false };
+                connection.detach(link, None);
+                Self::lose(&mut self.fates, at, |lost| lost == link);
+                end.links.remove(&link);
+                end.unanswered.remove(&link);
             }
+            17 if choice < 8 => {
+                let Some(session) = End::pick(end.sessions.iter().copied(), choice) else {
+                    return false;
+                };
+                connection.end(session, None);
+                end.sessions.remove(&session);
+                Self::lose(&mut self.fates, at, |link| {
+                    end.links.get(&link).is_some_and(|link| link.session == session)
+                });
+                end.links.retain(|_, link| link.session != session);
+                let links = &end.links;
+                end.unanswered.retain(|link| links.contains_key(link));
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Begins deliveries and sends parts of them. Returns false if it did nothing.
+    fn send(&mut self, at: usize, operation: u8, choice: u8, size: usize) -> bool {
+        let end = &mut self.ends[at];
+        let connection = &mut end.connection;
+        let role = if choice & 1 == 0 { Role::Sender } else { Role::Receiver };
+        match operation {
             6..=8 => {
-                let Some(link) = End::pick(end.links.keys().copied(), choice >> 1) else { return };
+                let Some(link) = End::pick(end.links.keys().copied(), choice >> 1) else {
+                    return false;
+                };
                 let credit = connection.credit(link);
                 if let Some(delivery) = connection.deliver(link, role == Role::Sender) {
                     assert_eq!(connection.credit(link), credit - 1);
@@ -415,8 +466,8 @@ impl World {
             9..=11 => {
                 let open: Vec<_> =
                     end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
-                let Some(delivery) = End::pick(open.into_iter(), choice >> 1) else { return };
-                let Some(sent) = end.sent.get_mut(&delivery) else { return };
+                let Some(delivery) = End::pick(open.into_iter(), choice >> 1) else { return false };
+                let Some(sent) = end.sent.get_mut(&delivery) else { return false };
                 let last = choice & 1 == 0;
                 let size = if sent.octets == 0 { size.max(8) } else { size };
                 let octets: Vec<u8> = (sent.octets..sent.octets + size)
@@ -449,10 +500,20 @@ impl World {
                     assert_eq!(left, size, "octets taken that were not sent");
                 }
             }
+            _ => {}
+        }
+        true
+    }
+
+    /// Aborts, settles and states deliveries. Returns false if no event can come of it.
+    fn act_on_deliveries(&mut self, at: usize, operation: u8, choice: u8, size: usize) -> bool {
+        let end = &mut self.ends[at];
+        let connection = &mut end.connection;
+        match operation {
             12 => {
                 let open: Vec<_> =
                     end.sent.iter().filter(|(_, sent)| !sent.ended).map(|(key, _)| *key).collect();
-                let Some(delivery) = End::pick(open.into_iter(), choice) else { return };
+                let Some(delivery) = End::pick(open.into_iter(), choice) else { return false };
                 if connection.abort(delivery)
                     && let Some(sent) = end.sent.remove(&delivery)
                 {
@@ -460,9 +521,12 @@ impl World {
                 }
             }
             13 => {
-                let Some(delivery) = End::pick(end.sent.keys().copied(), choice) else { return };
+                let Some(delivery) = End::pick(end.sent.keys().copied(), choice) else {
+                    return false;
+                };
                 if size % 4 == 3 {
-                    return connection.set_state(delivery, DeliveryState::received(size as u64));
+                    connection.set_state(delivery, DeliveryState::received(size as u64));
+                    return false;
                 }
                 if let Some(sent) = end.sent.get_mut(&delivery)
                     && !sent.presettled
@@ -476,9 +540,9 @@ impl World {
             }
             14 | 15 => {
                 let Some(delivery) = End::pick(end.received.keys().copied(), choice >> 2) else {
-                    return;
+                    return false;
                 };
-                let Some(received) = end.received.get(&delivery) else { return };
+                let Some(received) = end.received.get(&delivery) else { return false };
                 let settle = choice & 1 == 0;
                 let state = match size % 5 {
                     0 => None,
@@ -492,34 +556,9 @@ impl World {
                     end.received.remove(&delivery);
                 }
             }
-            16 if choice < 48 => {
-                let Some(link) = End::pick(end.links.keys().copied(), choice) else { return };
-                connection.detach(link, None);
-                Self::lose(&mut self.fates, at, |lost| lost == link);
-                end.links.remove(&link);
-                end.unanswered.remove(&link);
-            }
-            17 if choice < 8 => {
-                let Some(session) = End::pick(end.sessions.iter().copied(), choice) else { return };
-                connection.end(session, None);
-                end.sessions.remove(&session);
-                Self::lose(&mut self.fates, at, |link| {
-                    end.links.get(&link).is_some_and(|link| link.session == session)
-                });
-                end.links.retain(|_, link| link.session != session);
-                let links = &end.links;
-                end.unanswered.retain(|link| links.contains_key(link));
-            }
-            18 => {
-                // Whoever never reads would take the other for dead.
-                self.settle_down();
-                self.now += Duration::from_millis(u64::from(choice) * 10);
-                self.beat();
-                return;
-            }
             _ => {}
         }
-        self.events(at);
+        true
     }
 
     /// Acts on deadlines.
@@ -535,10 +574,8 @@ impl World {
         }
     }
 
-    /// Ends all that is open, and checks that nothing stays behind.
-    fn finish(&mut self) {
-        self.settle_down();
-        // Answer what was asked, complete what was begun.
+    /// Answers what was asked, and completes what was begun.
+    fn complete(&mut self) {
         for _ in 0..4 {
             for at in 0..2 {
                 while !self.ends[at].unanswered.is_empty() {
@@ -577,6 +614,12 @@ impl World {
             }
             self.settle_down();
         }
+    }
+
+    /// Ends all that is open, and checks that nothing stays behind.
+    fn finish(&mut self) {
+        self.settle_down();
+        self.complete();
         for (number, fate) in &self.fates {
             assert!(
                 fate.lost || (fate.whole.is_some() && fate.arrived),

@@ -4,7 +4,9 @@
 mod deliveries;
 mod links;
 mod opening;
+mod settlement;
 mod violations;
+mod windows;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -453,4 +455,41 @@ fn what_a_fuzzer_found() {
         inputs += 1;
     }
     assert!(inputs > 0, "nothing in {}", folder.display());
+}
+
+/// The transfers among frames.
+fn transfers(items: &[Item]) -> Vec<(&Transfer, &Bytes)> {
+    let transfer = |item| match item {
+        &Item::Frame(_, Performative::Transfer(ref transfer), ref payload) => {
+            Some((transfer, payload))
+        }
+        _ => None,
+    };
+    items.iter().filter_map(transfer).collect()
+}
+
+fn dispositions(items: &[Item]) -> Vec<&Disposition> {
+    let disposition = |item| match item {
+        &Item::Frame(_, Performative::Disposition(ref disposition), _) => Some(disposition),
+        _ => None,
+    };
+    items.iter().filter_map(disposition).collect()
+}
+
+/// The incoming delivery of the one transfer among events.
+fn incoming(events: &[Event]) -> IncomingKey {
+    match events {
+        [Event::Transfer { delivery, .. }] => *delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A pair with a link from client to server.
+fn linked() -> (Pair, LinkKey, LinkKey) {
+    let mut pair = Pair::open(client(), server());
+    let (session, _) = pair.session();
+    let (link, theirs) = pair.link(session, "link", 10);
+    pair.client.sent();
+    pair.server.sent();
+    (pair, link, theirs)
 }

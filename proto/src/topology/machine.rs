@@ -238,13 +238,13 @@ impl Topology {
 
     pub(crate) fn neighbor_states(&self) -> impl Iterator<Item = NeighborStatus> {
         self.neighbors.iter().filter_map(|(router, neighbor)| {
-            let Router { id, instance, .. } = self.table.get(*router)?;
+            let Router { id, lives, .. } = self.table.get(*router)?;
             let Neighbor { link, cost, since } = *neighbor;
             let heard = self.links.get(link).and_then(|link| link.status.heard);
             Some(NeighborStatus {
                 router: *router,
                 id: Arc::clone(id),
-                instance: *instance,
+                instance: lives.instance,
                 link,
                 cost,
                 since,
@@ -257,7 +257,7 @@ impl Topology {
         self.table.others().map(|(router, slot)| RouterStatus {
             router,
             id: Arc::clone(&slot.id),
-            instance: slot.instance,
+            instance: slot.lives.instance,
             ls_seq: slot.ls_seq,
             peers: self.table.edges_named(&slot.edges),
             news: slot.news,

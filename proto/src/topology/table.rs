@@ -25,15 +25,8 @@ const LIVES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 #[derive(Debug)]
 pub(super) struct Router {
     pub(super) id: Arc<str>,
-    pub(super) instance: Option<i64>,
-    /// The life before this one and when it ended: copies of its messages may still be under way.
-    pub(super) former: Option<(i64, Instant)>,
-    /// Another life than this, of which an RA speaks; its LSU is to confirm it.
-    pub(super) rumor: Option<i64>,
-    /// When a new life is believed again.
-    pub(super) lives: Gate,
-    /// A life that another had taken the place of went on speaking: somebody uses its id.
-    pub(super) contested: bool,
+    /// Which of its lives speaks.
+    pub(super) lives: Lives,
     /// The control link that made it known, to which its places are charged.
     pub(super) via: LinkId,
     /// Sequence of the link state that is known.
@@ -80,6 +73,33 @@ pub(super) struct Router {
     pub(super) armed: Option<Instant>,
 }
 
+/// The lives of a router: each start is one, and has an instance number of its own.
+#[derive(Debug)]
+pub(super) struct Lives {
+    /// The present life.
+    pub(super) instance: Option<i64>,
+    /// The life before, and when it ended: copies of its messages may still be under way.
+    pub(super) former: Option<(i64, Instant)>,
+    /// Another life that an RA names. The router's LSU is to confirm it.
+    pub(super) rumor: Option<i64>,
+    /// When a new life is believed again.
+    pub(super) gate: Gate,
+    /// A life that another had replaced went on speaking: another router uses its id.
+    pub(super) contested: bool,
+}
+
+impl Lives {
+    const fn new() -> Self {
+        Self {
+            instance: None,
+            former: None,
+            rumor: None,
+            gate: Gate::new(LIVES.0, LIVES.1),
+            contested: false,
+        }
+    }
+}
+
 /// An RA that was passed on to the neighbors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flooded {
@@ -107,11 +127,7 @@ impl Router {
     fn new(id: Arc<str>, via: LinkId, now: Instant) -> Self {
         Self {
             id,
-            instance: None,
-            former: None,
-            rumor: None,
-            lives: Gate::new(LIVES.0, LIVES.1),
-            contested: false,
+            lives: Lives::new(),
             via,
             ls_seq: 0,
             digest: 0,
@@ -148,7 +164,7 @@ impl Router {
         !self.told
             || self.said.is_some_and(|said| said != self.ls_seq)
             || self.check
-            || self.rumor.is_some()
+            || self.lives.rumor.is_some()
     }
 
     /// Takes what it says of itself in an RA.
@@ -221,7 +237,7 @@ impl Router {
         self.said_digest = None;
         self.check = false;
         self.told = false;
-        self.rumor = None;
+        self.lives.rumor = None;
     }
 }
 

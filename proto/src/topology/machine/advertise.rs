@@ -36,7 +36,7 @@ impl Topology {
                 Life::Rumored => {}
                 Life::Present | Life::New => {
                     slot.note_news(now);
-                    slot.rumor = None;
+                    slot.lives.rumor = None;
                     slot.advertised(ra, now);
                     let digest = ra.digests.map(|digests| digests.addresses);
                     self.events.push_back(TopologyEvent::Advertised {
@@ -65,7 +65,7 @@ impl Topology {
         let Some(slot) = self.table.get_mut(router) else { return false };
         let is_copy = slot.flooded.is_some_and(|last| last.is_copy(ra, arrival.trace.len(), now));
         let is_known = is_copy
-            && slot.instance == ra.instance
+            && slot.lives.instance == ra.instance
             && slot.said.is_some_and(|said| ra.ls_seq <= said);
         if is_known {
             slot.arrival = Some(arrival.link);

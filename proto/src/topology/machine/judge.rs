@@ -74,7 +74,10 @@ impl Topology {
     pub(crate) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
         let Some(router) = self.table.find(&ra.id) else { return };
         let Some(slot) = self.table.get_mut(router) else { return };
-        if slot.said_digest.is_none() && slot.instance == ra.instance && slot.ls_seq != ra.ls_seq {
+        if slot.said_digest.is_none()
+            && slot.lives.instance == ra.instance
+            && slot.ls_seq != ra.ls_seq
+        {
             slot.check = true;
             self.ready.insert(router);
             self.touch(router, now);

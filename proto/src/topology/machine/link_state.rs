@@ -33,7 +33,7 @@ impl Topology {
         let Some(slot) = self.table.get_mut(router) else { return };
         let word = match word {
             Word::Astray
-                if slot.instance == lsu.instance && slot.take_astray(lsu, shows_detour) =>
+                if slot.lives.instance == lsu.instance && slot.take_astray(lsu, shows_detour) =>
             {
                 Word::PassedOn
             }
@@ -41,9 +41,9 @@ impl Topology {
             word => word,
         };
         if let Some(instance) = lsu.instance {
-            match *slot.instance.get_or_insert(instance) {
-                known if known == instance => slot.rumor = None,
-                known if slot.rumor == Some(instance) => {
+            match *slot.lives.instance.get_or_insert(instance) {
+                known if known == instance => slot.lives.rumor = None,
+                known if slot.lives.rumor == Some(instance) => {
                     self.begin_life(router, known, instance, now)
                 }
                 // An answer of another life: if it is the present one, its RA will say so.

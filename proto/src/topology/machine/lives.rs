@@ -33,11 +33,13 @@ impl Topology {
     ) -> bool {
         let max_age = self.config.hello_max_age;
         let is_other = |slot: &&mut Router| {
-            slot.contested && hello.instance.is_some() && hello.instance != slot.instance
+            slot.lives.contested
+                && hello.instance.is_some()
+                && hello.instance != slot.lives.instance
         };
         let Some(slot) = self.table.get_mut(router).filter(is_other) else { return false };
-        slot.contested = self.links.others_leading_to(&hello.id, link, now, max_age);
-        slot.contested
+        slot.lives.contested = self.links.others_leading_to(&hello.id, link, now, max_age);
+        slot.lives.contested
     }
 
     /// Which life of a neighbor speaks. Another one than the known, be its number higher or lower,
@@ -53,19 +55,19 @@ impl Topology {
         let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else {
             return Life::Present;
         };
-        let known = *slot.instance.get_or_insert(instance);
+        let known = *slot.lives.instance.get_or_insert(instance);
         if known == instance {
             return Life::Present;
         }
-        let is_former = slot.former.filter(|(former, _)| *former == instance);
+        let is_former = slot.lives.former.filter(|(former, _)| *former == instance);
         let may_be_late = |ended| {
             is_fresh(Some(ended), now, self.config.hello_max_age) && up.is_none_or(|up| up < ended)
         };
-        if is_former.is_some_and(|(_, ended)| may_be_late(ended)) || !slot.lives.is_open(now) {
+        if is_former.is_some_and(|(_, ended)| may_be_late(ended)) || !slot.lives.gate.is_open(now) {
             return Life::Former;
         }
-        slot.lives.pass(now);
-        slot.contested |= is_former.is_some() && up.is_some();
+        slot.lives.gate.pass(now);
+        slot.lives.contested |= is_former.is_some() && up.is_some();
         self.begin_life(router, known, instance, now);
         Life::New
     }
@@ -80,16 +82,16 @@ impl Topology {
         let (Some(slot), Some(instance)) = (self.table.get_mut(router), instance) else {
             return Life::Present;
         };
-        if *slot.instance.get_or_insert(instance) == instance {
+        if *slot.lives.instance.get_or_insert(instance) == instance {
             return Life::Present;
         }
         let max_age = self.config.hello_max_age;
-        if slot.former.is_some_and(|(former, ended)| {
+        if slot.lives.former.is_some_and(|(former, ended)| {
             former == instance && is_fresh(Some(ended), now, max_age)
         }) {
             return Life::Former;
         }
-        slot.rumor = Some(instance);
+        slot.lives.rumor = Some(instance);
         Life::Rumored
     }
 
@@ -102,8 +104,8 @@ impl Topology {
         now: Instant,
     ) {
         let Some(slot) = self.table.get_mut(router) else { return };
-        slot.former = Some((former, now));
-        slot.instance = Some(instance);
+        slot.lives.former = Some((former, now));
+        slot.lives.instance = Some(instance);
         slot.forget_link_state();
         slot.request.reset();
         slot.replied = None;

@@ -105,7 +105,7 @@ impl Topology {
         }
         if !slot.edges.is_empty() && now >= slot.silent + self.config.remote_ls_max_age {
             // Whoever it is when it is back.
-            slot.instance = None;
+            slot.lives.instance = None;
             slot.forget_link_state();
             self.set_edges(router, Vec::new(), now);
         }
