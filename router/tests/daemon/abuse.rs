@@ -1,28 +1,19 @@
 //! Clients that obey the letter of the protocol and take more than their share. The router bounds
 //! their share, refuses the rest, and serves the others.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::amqp::{self, code, frame, null, performative, uint};
-use crate::support::scene::assert_bounded;
-use crate::support::{Kind, Lab, Scene, Spec, client, peers, ports, wait};
+use crate::support::amqp::{self, Transfer, code, frame, null, performative, uint};
+use crate::support::{Kind, Lab, Scene, Spec, Tool, client, hear, ports, wait};
 
 const MIB: u64 = 1024 * 1024;
 
 /// Most bytes that a router may grow by for one hostile client.
 const GROWTH: u64 = 64 * MIB;
-
-/// Asserts that the bystander is served, and that the router has never grown by `growth` bytes.
-#[track_caller]
-fn assert_unharmed(scene: &Scene, growth: u64) {
-    scene.assert_serves();
-    assert_bounded(&scene.router, scene.resident, growth);
-}
 
 /// Sends all bytes and a close, as far as the router takes them, and reads meanwhile. Returns the
 /// router's bytes up to the end of the connection.
@@ -34,9 +25,7 @@ fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
             loop {
                 match reader.read(&mut buffer) {
                     Ok(count @ 1..) => heard.extend_from_slice(&buffer[..count]),
-                    Err(error)
-                        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                    {
+                    Err(error) if client::is_timeout(&error) => {
                         panic!("the router does not end the connection")
                     }
                     Ok(0) | Err(_) => return heard,
@@ -52,11 +41,6 @@ fn say(stream: &TcpStream, octets: &[u8]) -> Vec<u8> {
 /// Returns how often the router sent a performative.
 fn count(heard: &[u8], code: u8) -> usize {
     heard.windows(3).filter(|window| *window == [0, 0x53, code]).count()
-}
-
-/// Returns true if the router sent a condition.
-fn tells(heard: &[u8], condition: &str) -> bool {
-    heard.windows(condition.len()).any(|window| window == condition.as_bytes())
 }
 
 fn begun() -> Vec<u8> {
@@ -80,21 +64,21 @@ fn links_and_sessions_without_end_are_refused() {
     };
     let links: Vec<u8> = (0..60_000).flat_map(attach).collect();
     let heard = say(&client::connect(scene.port), &[begun(), links].concat());
-    assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
-    assert_unharmed(&scene, 2 * GROWTH);
+    assert!(hear::contains(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
+    scene.assert_unharmed(2 * GROWTH);
 
     let sessions: Vec<u8> =
         (0..=u16::MAX).flat_map(|channel| frame(channel, &amqp::begin())).collect();
     let heard = say(&client::connect(scene.port), &[amqp::opening("greedy"), sessions].concat());
     assert_eq!(count(&heard, code::CLOSE), 1);
-    assert!(tells(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
-    assert_unharmed(&scene, 2 * GROWTH);
+    assert!(hear::contains(&heard, "amqp:resource-limit-exceeded"), "nothing was refused");
+    scene.assert_unharmed(2 * GROWTH);
 
     // One link name, attached and detached repeatedly.
     let detach = performative(code::DETACH, &[uint(0), amqp::boolean(true)]);
     let round = [frame(0, &amqp::attach("again", 0, true, "a")), frame(0, &detach)].concat();
     say(&client::connect(scene.port), &[begun(), round.repeat(20_000)].concat());
-    assert_unharmed(&scene, 2 * GROWTH);
+    scene.assert_unharmed(2 * GROWTH);
 }
 
 #[test]
@@ -105,22 +89,16 @@ fn who_ignores_credit_is_ended() {
     (&mut &receiver)
         .write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat())
         .expect("sent");
-    let message = amqp::described(0x75, &amqp::binary(&[7; 10_000]));
-    let transfer = |id: u32| {
-        let head = performative(
-            code::TRANSFER,
-            &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)],
-        );
-        frame(0, &[head, message.clone()].concat())
-    };
-    let flood: Vec<u8> = (0..20_000).flat_map(transfer).collect();
+    let message = amqp::data(&[7; 10_000]);
+    let flood: Vec<u8> =
+        (0..20_000).flat_map(|id| frame(0, &Transfer::new(0, id).with(&message))).collect();
     let heard = say(
         &client::connect(scene.port),
         &[begun(), frame(0, &amqp::attach("s", 0, false, "q")), flood].concat(),
     );
     let reasons = ["amqp:link:transfer-limit-exceeded", "amqp:session:window-violation"];
-    assert!(reasons.iter().any(|reason| tells(&heard, reason)), "nothing was refused");
-    assert_unharmed(&scene, GROWTH);
+    assert!(reasons.iter().any(|reason| hear::contains(&heard, reason)), "nothing was refused");
+    scene.assert_unharmed(GROWTH);
 }
 
 /// Encodes an open of 15 KB with many small members in its properties.
@@ -139,15 +117,8 @@ fn huge_open(member: &[u8], members: usize) -> Vec<u8> {
         null(),
         properties,
     ];
-    let init =
-        performative(code::SASL_INIT, &[amqp::symbol("ANONYMOUS"), amqp::binary(b""), null()]);
-    [
-        amqp::SASL_HEADER,
-        &amqp::sasl_frame(&init),
-        amqp::HEADER,
-        &frame(0, &performative(code::OPEN, &fields)),
-    ]
-    .concat()
+    let init = [amqp::symbol("ANONYMOUS"), amqp::binary(b""), null()];
+    amqp::opening_with(&init, &performative(code::OPEN, &fields))
 }
 
 #[test]
@@ -156,7 +127,7 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
     let scene = Scene::start(&lab, |spec| spec);
     // The router refuses members that take far more memory than bytes on the wire.
     let heard = say(&client::connect(scene.port), &huge_open(&[0x40], 15_000));
-    assert!(tells(&heard, "amqp:decode-error"), "nothing was refused");
+    assert!(hear::contains(&heard, "amqp:decode-error"), "nothing was refused");
     // The router accepts these members and keeps none. It has answered each open before the next
     // one goes out.
     let open = huge_open(&[0xa1, 1, b'x'], 4_800);
@@ -164,13 +135,7 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
         .map(|_| {
             let mut stream = client::connect(scene.port);
             stream.write_all(&[&open[..], &frame(0, &amqp::begin())].concat()).expect("sent");
-            let mut heard = Vec::new();
-            while count(&heard, code::BEGIN) == 0 {
-                let mut buffer = [0; 4096];
-                let octets = stream.read(&mut buffer).expect("an answer");
-                assert!(octets > 0, "the open was refused");
-                heard.extend_from_slice(&buffer[..octets]);
-            }
+            hear::until_performative(&mut stream, code::BEGIN);
             stream
         })
         .collect();
@@ -182,7 +147,7 @@ fn what_an_open_says_beyond_what_is_used_costs_nothing() {
         grown / MIB,
         connections.len()
     );
-    assert_unharmed(&scene, GROWTH);
+    scene.assert_unharmed(GROWTH);
 }
 
 #[test]
@@ -195,15 +160,10 @@ fn a_receiver_that_never_grants_credit_costs_little() {
             .write_all(&[begun(), frame(0, &amqp::attach("r", 0, true, "q"))].concat())
             .expect("sent");
     }
-    let message = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
+    let message = amqp::data(&[7; 15_000]);
     // As many deliveries as there is credit for.
-    let transfers: Vec<u8> = (0..200_u32)
-        .flat_map(|id| {
-            let delivery =
-                [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)];
-            frame(0, &[performative(code::TRANSFER, &delivery), message.clone()].concat())
-        })
-        .collect();
+    let transfers: Vec<u8> =
+        (0..200).flat_map(|id| frame(0, &Transfer::new(0, id).with(&message))).collect();
     let mut senders = Vec::new();
     for _ in 0..20 {
         // Each sender speaks at once, for the router soon ends silent connections.
@@ -211,52 +171,25 @@ fn a_receiver_that_never_grants_credit_costs_little() {
         attached
             .write_all(&[begun(), frame(0, &amqp::attach("s", 0, false, "q"))].concat())
             .expect("sent");
-        let mut heard = Vec::new();
-        let mut buffer = [0; 4096];
-        while count(&heard, code::FLOW) == 0 {
-            let octets = attached.read(&mut buffer).expect("the router answers");
-            assert!(octets > 0, "the router ended the connection");
-            heard.extend_from_slice(&buffer[..octets]);
-        }
+        hear::until_performative(&mut attached, code::FLOW);
         // The router may stop reading, which keeps it small.
         let _ = attached.set_write_timeout(Some(Duration::from_millis(200)));
         let _ = attached.write_all(&transfers);
         senders.push(attached);
     }
-    assert_unharmed(&scene, 2 * GROWTH);
+    scene.assert_unharmed(2 * GROWTH);
     drop(receivers);
     drop(senders);
-    assert_unharmed(&scene, 2 * GROWTH);
+    scene.assert_unharmed(2 * GROWTH);
 }
 
 #[test]
 fn requesters_that_vanish_leave_nothing_behind() {
     let lab = Lab::new("requesters_that_vanish_leave_nothing_behind");
     let scene = Scene::start(&lab, |spec| spec);
-    let text = |value: &str| amqp::string(value);
-    let properties = [null(), null(), null(), null(), text("_topo/0/north/temp.nobody"), uint(1)];
-    let application = [
-        text("operation"),
-        text("QUERY"),
-        text("type"),
-        text("org.amqp.management"),
-        text("entityType"),
-        text("allocator"),
-    ];
-    let body = amqp::map(&[text("attributeNames"), amqp::list(&[])]);
-    let request = [
-        performative(0x73, &properties),
-        amqp::described(0x74, &amqp::map(&application)),
-        amqp::described(0x77, &body),
-    ]
-    .concat();
-    let transfers: Vec<u8> = (0..200_u32)
-        .flat_map(|id| {
-            let delivery =
-                [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
-            frame(0, &[performative(code::TRANSFER, &delivery), request.clone()].concat())
-        })
-        .collect();
+    let request = amqp::query("allocator");
+    let transfers: Vec<u8> =
+        (0..200).flat_map(|id| frame(0, &Transfer::settled(0, id).with(&request))).collect();
     let attach = frame(0, &amqp::attach("s", 0, false, "$management"));
     let requesters = || {
         let connections = query(scene.port, "connection");
@@ -266,13 +199,7 @@ fn requesters_that_vanish_leave_nothing_behind() {
     for round in 0..50 {
         let mut stream = client::connect(scene.port);
         stream.write_all(&[begun(), attach.clone()].concat()).expect("sent");
-        let mut heard = Vec::new();
-        while count(&heard, code::FLOW) == 0 {
-            let mut buffer = [0; 4096];
-            let octets = stream.read(&mut buffer).expect("the router answers");
-            assert!(octets > 0, "the router ended the connection");
-            heard.extend_from_slice(&buffer[..octets]);
-        }
+        hear::until_performative(&mut stream, code::FLOW);
         if round == 0 {
             assert_eq!(requesters(), 1, "a requester is not in the list");
         }
@@ -280,7 +207,7 @@ fn requesters_that_vanish_leave_nothing_behind() {
         client::reset_on_close(&stream);
     }
     wait::until("the requesters are gone", wait::patience(), || (requesters() == 0).then_some(()));
-    assert_unharmed(&scene, GROWTH);
+    scene.assert_unharmed(GROWTH);
 }
 
 /// The router counts refusals of policy by vhost and by kind.
@@ -323,21 +250,9 @@ fn what_policy_refuses_is_counted() {
     drop(connections);
 }
 
-fn query(port: u16, kind: &str) -> Value {
-    let mut command = Command::new(peers::ours());
-    command.args([
-        "skmanage",
-        "--bus",
-        &format!("127.0.0.1:{port}"),
-        "--timeout",
-        "30",
-        "query",
-        "--type",
-        kind,
-    ]);
-    let output = command.output().expect("skmanage starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+/// Returns all entities of a type.
+fn query(port: u16, entity_type: &str) -> Value {
+    Tool::at("skmanage", port).json(&format!("query --timeout 30 --type {entity_type}"))
 }
 
 #[test]
@@ -365,6 +280,6 @@ fn many_connections_are_told_in_one_answer() {
         (clients.count() == CLIENTS).then_some(told.len())
     });
     assert!(told > CLIENTS);
-    assert_unharmed(&scene, 600 * MIB);
+    scene.assert_unharmed(600 * MIB);
     drop(clients);
 }

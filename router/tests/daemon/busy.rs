@@ -1,16 +1,15 @@
 //! Too many management requests: health, metrics and neighbors do not wait for them, and other
 //! clients get responses.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use skupper_proto::management::{Request, Status};
 
-use crate::support::amqp::{self, code, frame, null, performative, string, uint};
+use crate::support::amqp::{self, Transfer, code, frame};
 use crate::support::manager::read;
-use crate::support::{Kind, Lab, Manager, Spec, client, ports, wait};
+use crate::support::{Kind, Lab, Manager, Spec, client, hear, http, ports, wait};
 
 /// Links in each response. `SKROUTERD_TEST_LINKS` sets another number, for measurements.
 fn links() -> u32 {
@@ -29,30 +28,11 @@ const PROBE: Duration = Duration::from_secs(1);
 /// Duration of the probes: longer than a neighbor may be silent.
 const WATCH: Duration = Duration::from_secs(4);
 
-/// Encodes a query for all links without a reply address. The work for it is the same.
-fn query() -> Vec<u8> {
-    let properties = [null(), null(), null(), null(), string("_topo/0/north/temp.nobody"), uint(1)];
-    let application = [
-        string("operation"),
-        string("QUERY"),
-        string("entityType"),
-        string("io.skupper.router.router.link"),
-    ];
-    let body = amqp::map(&[string("attributeNames"), amqp::list(&[])]);
-    [
-        performative(0x73, &properties),
-        amqp::described(0x74, &amqp::map(&application)),
-        amqp::described(0x77, &body),
-    ]
-    .concat()
-}
-
 /// Connects a client with a session.
 fn connect(port: u16, name: &str) -> TcpStream {
     let mut stream = client::connect(port);
-    let begin =
-        performative(code::BEGIN, &[null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)]);
-    stream.write_all(&[amqp::opening(name), frame(0, &begin)].concat()).expect("sent");
+    let begin = frame(0, &amqp::wide_begin());
+    stream.write_all(&[amqp::opening(name), begin].concat()).expect("sent");
     stream
 }
 
@@ -60,47 +40,21 @@ fn connect(port: u16, name: &str) -> TcpStream {
 fn ask_too_much(stream: &mut TcpStream) {
     let attach = frame(0, &amqp::attach("asks", 0, false, "$management"));
     stream.write_all(&attach).expect("sent");
-    let mut heard = Vec::new();
-    let mut buffer = [0; 4096];
-    while !heard.windows(3).any(|window| window == [0, 0x53, code::FLOW]) {
-        let octets = stream.read(&mut buffer).expect("the router answers");
-        assert!(octets > 0, "the router ended the connection");
-        heard.extend_from_slice(&buffer[..octets]);
-    }
-    let query = query();
-    let transfers = (0..REQUESTS).flat_map(|id| {
-        let delivery =
-            [uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(true)];
-        frame(0, &[performative(code::TRANSFER, &delivery), query.clone()].concat())
-    });
+    hear::until_performative(stream, code::FLOW);
+    // The router has the work of the responses, although nobody gets them.
+    let query = amqp::query("io.skupper.router.router.link");
+    let transfers = (0..REQUESTS).flat_map(|id| frame(0, &Transfer::settled(0, id).with(&query)));
     stream.write_all(&transfers.collect::<Vec<u8>>()).expect("sent");
-}
-
-/// Requests a path of the HTTP port, and returns the answer and its duration.
-fn probe(port: u16, path: &str) -> (String, Duration) {
-    let began = Instant::now();
-    let mut stream = client::connect(port);
-    stream
-        .write_all(
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
-        )
-        .expect("sent");
-    let (answer, _) = client::read_text(&mut stream);
-    (answer, began.elapsed())
 }
 
 #[test]
 fn nobody_waits_for_those_who_ask_too_much() {
     let lab = Lab::new("busy::nobody_waits_for_those_who_ask_too_much");
-    let [clients, links, http] = [ports::free(), ports::free(), ports::free()];
-    let listener = json!({ "name": "http", "host": "127.0.0.1", "port": http, "http": true });
-    let north = Spec::new("north", Kind::Ours)
-        .clients(clients)
-        .links_plain(links)
-        .entity("listener", listener)
-        .start(&lab);
+    let [clients, links, web] = [ports::free(), ports::free(), ports::free()];
+    let north =
+        Spec::new("north", Kind::Ours).clients(clients).links_plain(links).web(web).start(&lab);
     let _south = Spec::new("south", Kind::Ours).link_plain("link", links, 1).start(&lab);
-    [clients, http].iter().for_each(|port| north.await_port(*port));
+    [clients, web].iter().for_each(|port| north.await_port(*port));
 
     let all = self::links();
     let mut many = connect(clients, "many");
@@ -126,7 +80,9 @@ fn nobody_waits_for_those_who_ask_too_much() {
     let (mut slowest, mut probes) = (Duration::ZERO, 0);
     while began.elapsed() < WATCH {
         for (path, expected) in [("/healthz", "OK"), ("/metrics", "qdr_links_total")] {
-            let (answer, took) = probe(http, path);
+            let asked = Instant::now();
+            let answer = http::get(web, path);
+            let took = asked.elapsed();
             assert!(
                 answer.starts_with("HTTP/1.1 200") && answer.contains(expected),
                 "{path} after {took:?}: {answer}"

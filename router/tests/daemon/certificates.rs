@@ -5,12 +5,11 @@ use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
-use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::client::{self, End};
 use crate::support::pattern::Check;
 use crate::support::wait::{patience, until};
-use crate::support::{Backend, Kind, Lab, Spec, amqp, ports, tls, websocket};
+use crate::support::{Backend, Kind, Lab, Spec, Tool, amqp, ports, tls, websocket};
 
 /// Returns the ordinals of a router's connections to the other, in order.
 fn ordinals(tool: &Tool) -> Vec<u64> {

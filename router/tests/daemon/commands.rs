@@ -2,72 +2,13 @@
 //! they also run against a C router.
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use Kind::{Ours, Peer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::wait::{patience, until};
-use crate::support::{Kind, Lab, Router, Spec, client, peers, ports};
-
-/// One of our commands, by its name.
-pub(crate) struct Tool {
-    name: &'static str,
-    bus: Vec<String>,
-}
-
-impl Tool {
-    /// Returns a command that asks the router with this port for clients.
-    pub(crate) fn at(name: &'static str, port: u16) -> Self {
-        Self { name, bus: vec!["--bus".to_owned(), format!("127.0.0.1:{port}")] }
-    }
-
-    fn command(&self, line: &str) -> Command {
-        // The tools are always of this build, also if the router under test is another.
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skrouterd"));
-        command
-            .arg(self.name)
-            .args(&self.bus)
-            .args(line.split(' ').filter(|word| !word.is_empty()));
-        command
-    }
-
-    fn run(&self, line: &str) -> Output {
-        self.command(line).stdin(Stdio::null()).output().expect("the command runs")
-    }
-
-    /// Runs the command, which must succeed, and returns its output.
-    #[track_caller]
-    pub(crate) fn text(&self, line: &str) -> String {
-        let output = self.run(line);
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        assert!(
-            output.status.success(),
-            "{} {line}: {text}{}",
-            self.name,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        text
-    }
-
-    /// Runs the command and returns its output as JSON.
-    #[track_caller]
-    pub(crate) fn json(&self, line: &str) -> Value {
-        let text = self.text(line);
-        serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("{} {line}: {error}: {text}", self.name))
-    }
-
-    /// Runs the command, which must fail, and returns its error line.
-    #[track_caller]
-    pub(crate) fn failure(&self, line: &str) -> String {
-        let output = self.run(line);
-        assert_eq!(output.status.code(), Some(1), "{} {line}", self.name);
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        assert_eq!(text.lines().count(), 1, "{text}");
-        text.trim_end().to_owned()
-    }
-}
+use crate::support::{Kind, Lab, Router, Spec, Tool, client, peers, ports};
 
 fn start(spec: &Spec, lab: &Lab, port: u16) -> Router {
     let router = spec.start(lab);

@@ -4,10 +4,9 @@
 use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 
-use crate::commands::Tool;
 use crate::messages;
 use crate::support::wait::{patience, until};
-use crate::support::{Kind, Lab, Router, Spec, peers, ports};
+use crate::support::{Kind, Lab, Python, Router, Spec, Tool, peers, ports};
 
 /// A broker, and a router that connects to it with a link for each direction. `orders` at the
 /// router is `sent` at the broker.
@@ -60,7 +59,7 @@ impl Pair {
     }
 }
 
-fn refused_and_taken(lab: &Lab, python: &str, broker: Kind) {
+fn refused_and_taken(lab: &Lab, python: &Python, broker: Kind) {
     let pair = Pair::start(lab, broker);
     let link = pair.await_status("out", "failed");
     assert_eq!((&link["lastError"], &link["linkRef"]), (&json!("Node not found"), &Value::Null));
@@ -135,7 +134,7 @@ macro_rules! containers {
         #[test]
         fn $name() {
             let test = concat!(module_path!(), "::", stringify!($name));
-            let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+            let Some(python) = Python::needed_by(test) else { return };
             if peers::available(test, &[$broker]) {
                 refused_and_taken(&Lab::new(test), &python, $broker);
             }

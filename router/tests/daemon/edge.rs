@@ -6,10 +6,12 @@ use std::net::TcpStream;
 use Kind::{Ours, Peer};
 
 use crate::service;
+use crate::support::amqp::Transfer;
 use crate::support::backend::Serve;
 use crate::support::network::Side;
 use crate::support::{
-    Backend, Kind, Lab, Line, Manager, PairOptions, Relay, Router, Spec, amqp, client, ports, wait,
+    Backend, Kind, Lab, Line, Manager, PairOptions, Relay, Router, Spec, amqp, client, hear, ports,
+    wait,
 };
 
 const OURS: [Kind; 2] = [Ours, Ours];
@@ -21,44 +23,20 @@ const SERVERS: PairOptions =
 /// The clients are at an edge router.
 const CLIENTS: PairOptions = PairOptions { connector: Side::North, ..SERVERS };
 
-placed!(hello_from_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, SERVERS), OURS);
-placed!(hello_to_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, CLIENTS), OURS);
-placed!(
-    hello_in_clear,
-    |lab: &Lab, kinds| service::hello(lab, kinds, PairOptions { plain: true, ..SERVERS }),
-    OURS
-);
+placed!(hello_from_an_edge, service::hello, OURS, SERVERS);
+placed!(hello_to_an_edge, service::hello, OURS, CLIENTS);
+placed!(hello_in_clear, service::hello, OURS, PairOptions { plain: true, ..SERVERS });
 placed!(hello_between_edges, hello_between_edges_of, [Ours; 3]);
 placed!(hello_over_two_interiors, hello_over_interiors, [Ours; 4]);
 placed!(hello_between_linked_edges, hello_beside, OURS);
-placed!(echo_from_an_edge, |lab: &Lab, kinds| service::echo(lab, kinds, SERVERS), OURS);
-placed!(upload_to_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, SERVERS), OURS);
-placed!(upload_from_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, CLIENTS), OURS);
-placed!(
-    server_that_ends_first,
-    |lab: &Lab, kinds| service::server_ends_first(lab, kinds, CLIENTS),
-    OURS
-);
-placed!(
-    refused_by_a_server_at_an_edge,
-    |lab: &Lab, kinds| service::refused(lab, kinds, SERVERS),
-    OURS
-);
-placed!(
-    reset_by_a_server_at_an_edge,
-    |lab: &Lab, kinds| service::server_reset_sending(lab, kinds, SERVERS),
-    OURS
-);
-placed!(
-    reset_by_a_client_at_an_edge,
-    |lab: &Lab, kinds| service::client_reset(lab, kinds, CLIENTS),
-    OURS
-);
-placed!(
-    clients_at_an_edge_gone_at_once,
-    |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS),
-    OURS
-);
+placed!(echo_from_an_edge, service::echo, OURS, SERVERS);
+placed!(upload_to_an_edge, service::upload, OURS, SERVERS);
+placed!(upload_from_an_edge, service::upload, OURS, CLIENTS);
+placed!(server_that_ends_first, service::server_ends_first, OURS, CLIENTS);
+placed!(refused_by_a_server_at_an_edge, service::refused, OURS, SERVERS);
+placed!(reset_by_a_server_at_an_edge, service::server_reset_sending, OURS, SERVERS);
+placed!(reset_by_a_client_at_an_edge, service::client_reset, OURS, CLIENTS);
+placed!(clients_at_an_edge_gone_at_once, service::clients_gone_at_once, OURS, CLIENTS);
 placed!(service_goes_and_comes, service_goes_and_comes_at, OURS);
 placed!(standby_takes_the_place_of_a_lost_uplink, standby, [Ours; 3]);
 placed!(first_word_waits_for_no_answer, first_word, [Ours]);
@@ -66,21 +44,14 @@ placed!(first_word_waits_for_no_answer, first_word, [Ours]);
 mod mixed {
     use super::*;
 
-    mixed_pairs!(hello_from_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, SERVERS));
-    mixed_pairs!(hello_to_an_edge, |lab: &Lab, kinds| service::hello(lab, kinds, CLIENTS));
-    mixed_pairs!(echo_from_an_edge, |lab: &Lab, kinds| service::echo(lab, kinds, SERVERS));
-    mixed_pairs!(upload_to_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, SERVERS));
-    mixed_pairs!(upload_from_an_edge, |lab: &Lab, kinds| service::upload(lab, kinds, CLIENTS));
-    mixed_pairs!(refused_by_a_server_at_an_edge, |lab: &Lab, kinds| service::refused(
-        lab, kinds, SERVERS
-    ));
-    mixed_pairs!(reset_by_a_client_at_an_edge, |lab: &Lab, kinds| service::client_reset(
-        lab, kinds, CLIENTS
-    ));
-    mixed_pairs!(
-        clients_at_an_edge_gone_at_once,
-        |lab: &Lab, kinds| service::clients_gone_at_once(lab, kinds, CLIENTS)
-    );
+    mixed_pairs!(hello_from_an_edge, service::hello, SERVERS);
+    mixed_pairs!(hello_to_an_edge, service::hello, CLIENTS);
+    mixed_pairs!(echo_from_an_edge, service::echo, SERVERS);
+    mixed_pairs!(upload_to_an_edge, service::upload, SERVERS);
+    mixed_pairs!(upload_from_an_edge, service::upload, CLIENTS);
+    mixed_pairs!(refused_by_a_server_at_an_edge, service::refused, SERVERS);
+    mixed_pairs!(reset_by_a_client_at_an_edge, service::client_reset, CLIENTS);
+    mixed_pairs!(clients_at_an_edge_gone_at_once, service::clients_gone_at_once, CLIENTS);
     mixed_pairs!(service_goes_and_comes, service_goes_and_comes_at);
     placed!(hello_between_edges_of_a_peer, hello_between_edges_of, [Ours, Peer, Ours]);
     placed!(hello_from_an_edge_to_a_peers, hello_between_edges_of, [Ours, Ours, Peer]);
@@ -237,25 +208,12 @@ fn hear(port: u16, container: &str, frames: &[Vec<u8>], awaited: &str) -> TcpStr
 /// Plays a peer that sends frames to a port, waits for bytes of the router, and so on.
 fn converse(port: u16, container: &str, steps: &[(&[Vec<u8>], &str)]) -> TcpStream {
     let mut stream = client::connect(port);
-    let begin =
-        [amqp::null(), amqp::uint(0), amqp::uint(10_000), amqp::uint(10_000), amqp::uint(10_000)];
-    let begin = amqp::frame(0, &amqp::performative(amqp::code::BEGIN, &begin));
-    stream.set_read_timeout(Some(wait::patience())).expect("a time-out can be set");
+    let begin = amqp::frame(0, &amqp::wide_begin());
     stream.write_all(&[amqp::opening(container), begin].concat()).expect("the router reads");
-    let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
+    let mut heard = Vec::new();
     for (frames, awaited) in steps {
         stream.write_all(&frames.concat()).expect("the router reads");
-        while !heard.windows(awaited.len()).any(|part| part == awaited.as_bytes()) {
-            match stream.read(&mut octets) {
-                Ok(count) if count > 0 => heard.extend_from_slice(&octets[..count]),
-                end => {
-                    panic!(
-                        "the router never sent {awaited:?}: {end:?}, {}",
-                        String::from_utf8_lossy(&heard)
-                    )
-                }
-            }
-        }
+        hear::until(&mut stream, &mut heard, awaited);
     }
     stream
 }
@@ -275,7 +233,6 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
     let [clients, edges, here, beyond] = [(); 4].map(|()| ports::free());
     let router = Spec::new("interior", Ours).clients(clients).edges_plain(edges);
     let router = router.tcp_listener("here", here).tcp_listener("beyond", beyond).start(lab);
-    let has = |octets: &[u8], part: &[u8]| octets.windows(part.len()).any(|window| window == part);
     let call = |port: u16, container: &str, address: &str, service: u16, awaited: &[u8]| {
         router.await_port(port);
         let mut consumer = client::connect(port);
@@ -287,12 +244,8 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
         router.await_port(service);
         let mut caller = client::connect(service);
         caller.write_all(WORD).expect("the router reads");
-        let (mut heard, mut octets) = (Vec::new(), [0; 4096]);
-        while !has(&heard, awaited) {
-            let count = consumer.read(&mut octets).expect("the stream comes");
-            assert!(count > 0, "the router ended the connection");
-            heard.extend_from_slice(&octets[..count]);
-        }
+        let mut heard = Vec::new();
+        hear::until(&mut consumer, &mut heard, awaited);
         (consumer, caller, heard)
     };
     call(clients, "client", "here", here, WORD);
@@ -301,7 +254,7 @@ fn first_word(lab: &Lab, _: [Kind; 1]) {
         .set_read_timeout(Some(std::time::Duration::from_millis(300)))
         .expect("a time-out is set");
     let _ = consumer.read_to_end(&mut heard);
-    assert!(!has(&heard, WORD), "{}", String::from_utf8_lossy(&heard));
+    assert!(!hear::contains(&heard, WORD), "{}", String::from_utf8_lossy(&heard));
 }
 
 fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
@@ -340,10 +293,7 @@ fn may_not_attach(lab: &Lab, _: [Kind; 1]) {
     let control = amqp::frame(0, &attach_with_capability("c", 0, "", "qd.router"));
     hear(edges, "edge", &[control], "qd:forbidden");
     let mesh = attach("m", false, "_$qd.mesh_discovery");
-    let transfer = |payload: &[u8]| {
-        let fields = [amqp::uint(0), amqp::uint(0), amqp::binary(b"1"), amqp::uint(0)];
-        amqp::frame(0, &[&amqp::performative(amqp::code::TRANSFER, &fields), payload].concat())
-    };
+    let transfer = |payload: &[u8]| amqp::frame(0, &Transfer::new(0, 0).with(payload));
     for payload in [
         &b""[..],
         b"nonsense",

@@ -1,38 +1,25 @@
 //! Flow records, as a collector with qpid-proton sees them.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use Kind::{Ours, Peer};
 use serde_json::{Map, Value, json};
 
-use crate::commands::Tool;
 use crate::support::backend::Serve;
-use crate::support::{Backend, Kind, Lab, Spec, client, peers, ports, wait};
+use crate::support::{Backend, Kind, Lab, Python, Spec, Tool, client, ports, wait};
 
-placed!(
-    flows_to_a_server_at_an_edge,
-    |lab: &Lab, kinds| over_an_edge(lab, kinds, true),
-    [Ours, Ours]
-);
-placed!(
-    flows_of_a_client_at_an_edge,
-    |lab: &Lab, kinds| over_an_edge(lab, kinds, false),
-    [Ours, Ours]
-);
+placed!(flows_to_a_server_at_an_edge, over_an_edge, [Ours, Ours], true);
+placed!(flows_of_a_client_at_an_edge, over_an_edge, [Ours, Ours], false);
 
 mod mixed {
     use super::*;
 
     // A C router at the edge tells its interior router nothing of connections to its servers,
     // whether that router is ours or another C router.
-    placed!(
-        flows_to_a_server_at_an_edge_of_a_peer,
-        |lab: &Lab, kinds| over_an_edge(lab, kinds, true),
-        [Peer, Ours]
-    );
-    mixed_pairs!(flows_of_a_client_at_an_edge, |lab: &Lab, kinds| over_an_edge(lab, kinds, false));
+    placed!(flows_to_a_server_at_an_edge_of_a_peer, over_an_edge, [Peer, Ours], true);
+    mixed_pairs!(flows_of_a_client_at_an_edge, over_an_edge, false);
 }
 
 /// Attributes by number.
@@ -56,7 +43,7 @@ mod attribute {
 /// A collector is at an interior router, `north`. It hears of an edge router, `south`, and both
 /// routers report the connections between them.
 fn over_an_edge(lab: &Lab, kinds: [Kind; 2], server_at_edge: bool) {
-    let Some(python) = peers::needs("flows over an edge", "SKROUTERD_PYTHON") else { return };
+    let Some(python) = Python::needed_by("flows over an edge") else { return };
     let hello = Backend::start(Serve::Hello);
     let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
     let north = Spec::new("north", kinds[0]).clients(clients).edges_plain(links);
@@ -91,16 +78,15 @@ fn is_whole(record: &Value) -> bool {
 
 /// Starts a collector at a router's port for clients. It ends once it has heard of so many routers
 /// and of a record of each kind.
-fn collector(python: &str, port: u16, routers: usize, kinds: &[&str]) -> Child {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/flow.py");
-    let mut command = Command::new(python);
-    command.args([script, &format!("amqp://127.0.0.1:{port}"), &routers.to_string()]).args(kinds);
+fn collector(python: &Python, port: u16, routers: usize, kinds: &[&str]) -> Child {
+    let mut command = python.command("flow.py");
+    command.args([&format!("amqp://127.0.0.1:{port}"), &routers.to_string()]).args(kinds);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("Python starts")
 }
 
 /// Returns the records of a collector, and calls `done` repeatedly until the collector ends.
 fn collect(
-    python: &str,
+    python: &Python,
     port: u16,
     routers: usize,
     kinds: &[&str],
@@ -123,7 +109,7 @@ const KINDS: [&str; 8] = ["0", "1", "2", "4", "5", "14", "15", "16"];
 #[test]
 fn collectors_are_told_of_routers_links_and_services() {
     let test = "collectors_are_told_of_routers_links_and_services";
-    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let Some(python) = Python::needed_by(test) else { return };
     let lab = Lab::new(test);
     let hello = Backend::start(Serve::Hello);
     let [clients, links, service] = [ports::free(), ports::free(), ports::free()];
@@ -191,7 +177,7 @@ fn collectors_are_told_of_routers_links_and_services() {
 #[test]
 fn what_is_deleted_is_told_to_the_end() {
     let test = "what_is_deleted_is_told_to_the_end";
-    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let Some(python) = Python::needed_by(test) else { return };
     let lab = Lab::new(test);
     let hello = Backend::start(Serve::Hello);
     let [clients, service] = [ports::free(), ports::free()];

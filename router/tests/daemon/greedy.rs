@@ -9,25 +9,15 @@ use std::time::{Duration, Instant};
 use Kind::Ours;
 use serde_json::json;
 
-use crate::support::amqp::{self, boolean, code, described, frame, list, null, performative, uint};
+use crate::support::amqp::{
+    self, Transfer, boolean, code, described, frame, list, performative, uint,
+};
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports, wait};
 
-placed!(
-    one_that_says_what_became_of_all_again_and_again,
-    |lab: &Lab, _| beside(lab, dispositions),
-    [Ours]
-);
-placed!(
-    one_that_begins_and_ends_sessions_beside_many_links,
-    |lab: &Lab, _| beside(lab, sessions),
-    [Ours]
-);
-placed!(
-    one_that_attaches_and_loses_many_links_of_one_address,
-    |lab: &Lab, _| beside(lab, links),
-    [Ours]
-);
+placed!(one_that_says_what_became_of_all_again_and_again, beside, [Ours], dispositions);
+placed!(one_that_begins_and_ends_sessions_beside_many_links, beside, [Ours], sessions);
+placed!(one_that_attaches_and_loses_many_links_of_one_address, beside, [Ours], links);
 
 /// Duration of each attack.
 const TIME: Duration = Duration::from_secs(3);
@@ -77,7 +67,7 @@ fn echo_once(stream: &mut TcpStream) -> Option<Duration> {
 }
 
 /// Runs one client's attack while another client measures its echoes.
-fn beside(lab: &Lab, attack: fn(&TcpStream, &AtomicBool)) {
+fn beside(lab: &Lab, _: [Kind; 1], attack: fn(&TcpStream, &AtomicBool)) {
     let scene = Scene::start(lab);
     let mut stream = client::connect(scene.service);
     echo_once(&mut stream).expect("an echo");
@@ -131,24 +121,16 @@ fn say(mut stream: &TcpStream, said: &[u8]) {
 /// Receives 400 messages from itself without a settlement, and repeats one disposition for all of
 /// them.
 fn dispositions(stream: &TcpStream, over: &AtomicBool) {
-    say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
+    say(stream, &[amqp::opening("greedy"), frame(0, &amqp::wide_begin())].concat());
     for (handle, receiver) in [(0, true), (1, false), (2, false)] {
         say(stream, &frame(0, &amqp::attach(&format!("link {handle}"), handle, receiver, "greed")));
     }
     say(stream, &frame(0, &amqp::flow(1000)));
     // The producers have their credit once there is a consumer.
     wait::pause(Duration::from_millis(200));
-    let body = [described(0x75, &amqp::binary(b"x"))].concat();
-    for id in 0..400_u32 {
-        let transfer = [
-            uint(1 + id / 200),
-            uint(id),
-            amqp::binary(&id.to_be_bytes()),
-            uint(0),
-            boolean(false),
-            boolean(false),
-        ];
-        say(stream, &frame(0, &[performative(code::TRANSFER, &transfer), body.clone()].concat()));
+    let message = amqp::data(b"x");
+    for id in 0..400 {
+        say(stream, &frame(0, &Transfer::new(1 + id / 200, id).with(&message)));
     }
     wait::pause(Duration::from_millis(200));
     let told = |state: u8, fields: &[Vec<u8>]| {
@@ -168,13 +150,9 @@ fn dispositions(stream: &TcpStream, over: &AtomicBool) {
     );
 }
 
-fn wide_begin() -> Vec<u8> {
-    performative(code::BEGIN, &[null(), uint(0), uint(100_000), uint(100_000), uint(100_000)])
-}
-
 /// Attaches many links, and begins and ends sessions beside them.
 fn sessions(stream: &TcpStream, over: &AtomicBool) {
-    say(stream, &[amqp::opening("greedy"), frame(0, &wide_begin())].concat());
+    say(stream, &[amqp::opening("greedy"), frame(0, &amqp::wide_begin())].concat());
     let many: Vec<u8> = (0..20_000)
         .flat_map(|n| frame(0, &amqp::attach(&n.to_string(), n, false, &format!("a{}", n % 100))))
         .collect();
@@ -190,6 +168,6 @@ fn links(mut stream: &TcpStream, over: &AtomicBool) {
     let attach = |n: u32| frame(0, &amqp::attach(&n.to_string(), n, n.is_multiple_of(2), "greed"));
     let many: Vec<u8> = (0..10_000).flat_map(attach).collect();
     let end = frame(0, &performative(code::END, &[]));
-    let round = [frame(0, &wide_begin()), many, end].concat();
+    let round = [frame(0, &amqp::wide_begin()), many, end].concat();
     while !over.load(Ordering::Relaxed) && stream.write_all(&round).is_ok() {}
 }

@@ -1,11 +1,12 @@
 //! Tests of the harness itself, without a router: it must not lose a byte.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::support::backend::{Serve, read_slowly};
 use crate::support::pattern::{self, Check};
 use crate::support::relay::Path;
-use crate::support::{Backend, End, Relay, client};
+use crate::support::{Backend, End, Relay, client, hear};
 
 const SIZE: u64 = 16 * 1024 * 1024;
 
@@ -45,6 +46,15 @@ fn cut_relay_resets_both_ends() {
     relay.cut();
     assert_eq!(client::drain(&mut writing, &mut Check::default()), End::Reset);
     assert_eq!(backend.next_account().end, End::Reset);
+}
+
+#[test]
+fn a_wait_for_bytes_ends_with_the_connection() {
+    let backend = Backend::start(Serve::EndsFirst);
+    let (mut stream, mut heard) = (client::connect(backend.port), Vec::new());
+    hear::attempt(&mut stream, &mut heard, b"by").expect("the beginning of `bye`");
+    let end = hear::attempt(&mut stream, &mut heard, b"by the way").map_err(|error| error.kind());
+    assert_eq!((end, &heard[..]), (Err(ErrorKind::UnexpectedEof), &b"bye"[..]));
 }
 
 #[test]

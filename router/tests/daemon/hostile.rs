@@ -7,37 +7,17 @@ use std::net::{Shutdown, TcpStream};
 use Kind::Ours;
 
 use crate::support::amqp::{
-    self, code, frame, list, null, performative, sasl_frame, string, symbol, uint,
+    self, Transfer, code, frame, list, null, performative, sasl_frame, string, symbol, uint,
 };
 use crate::support::backend::Serve;
 use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports, tls, wait};
 
-placed!(
-    nonsense_on_the_port_of_clients,
-    |lab: &Lab, kinds| nonsense(lab, kinds, Port::Clients),
-    [Ours]
-);
-placed!(
-    nonsense_on_the_port_of_links,
-    |lab: &Lab, kinds| nonsense(lab, kinds, Port::Links),
-    [Ours]
-);
-placed!(
-    nonsense_on_the_tls_port_of_links,
-    |lab: &Lab, kinds| nonsense(lab, kinds, Port::LinksTls),
-    [Ours]
-);
-placed!(nonsense_inside_of_tls, |lab: &Lab, kinds| nonsense(lab, kinds, Port::InsideTls), [Ours]);
-placed!(
-    damaged_conversations_with_the_port_of_clients,
-    |lab: &Lab, kinds| damaged(lab, kinds, Port::Clients),
-    [Ours]
-);
-placed!(
-    damaged_conversations_with_the_port_of_links,
-    |lab: &Lab, kinds| damaged(lab, kinds, Port::Links),
-    [Ours]
-);
+placed!(nonsense_on_the_port_of_clients, nonsense, [Ours], Port::Clients);
+placed!(nonsense_on_the_port_of_links, nonsense, [Ours], Port::Links);
+placed!(nonsense_on_the_tls_port_of_links, nonsense, [Ours], Port::LinksTls);
+placed!(nonsense_inside_of_tls, nonsense, [Ours], Port::InsideTls);
+placed!(damaged_conversations_with_the_port_of_clients, damaged, [Ours], Port::Clients);
+placed!(damaged_conversations_with_the_port_of_links, damaged, [Ours], Port::Links);
 placed!(cut_conversations, cut, [Ours]);
 placed!(connections_that_say_nothing, silence, [Ours]);
 
@@ -313,10 +293,16 @@ fn cases() -> Vec<(String, Vec<u8>)> {
             &frame(0, &performative(code::TRANSFER, &[uint(9), uint(0), amqp::binary(b"t")])),
         ),
     );
-    add("a transfer of no message", after(&attached, &frame(0, &transfer(0, b"\xff\xff\xff\xff"))));
+    add(
+        "a transfer of no message",
+        after(&attached, &frame(0, &Transfer::new(0, 0).with(b"\xff\xff\xff\xff"))),
+    );
     add(
         "a transfer of deep annotations",
-        after(&attached, &frame(0, &transfer(0, &amqp::described(0x72, &nested(1_500))))),
+        after(
+            &attached,
+            &frame(0, &Transfer::new(0, 0).with(&amqp::described(0x72, &nested(1_500)))),
+        ),
     );
     add("a transfer aborted before it began", after(&attached, &frame(0, &aborted())));
     add("a transfer that changes its id", after(&attached, &changed_id()));
@@ -418,13 +404,8 @@ fn sasl_init(fields: Vec<Vec<u8>>) -> Vec<u8> {
 }
 
 fn open_with(fields: Vec<Vec<u8>>) -> Vec<u8> {
-    let opening = [
-        amqp::SASL_HEADER,
-        &sasl_anonymous(),
-        amqp::HEADER,
-        &frame(0, &performative(code::OPEN, &fields)),
-    ]
-    .concat();
+    let init = [symbol("ANONYMOUS"), amqp::binary(b"x"), null()];
+    let opening = amqp::opening_with(&init, &performative(code::OPEN, &fields));
     [&opening[..], &frame(0, &amqp::begin())].concat()
 }
 
@@ -489,19 +470,10 @@ fn router_attach() -> Vec<u8> {
     )
 }
 
-fn transfer(id: u32, payload: &[u8]) -> Vec<u8> {
-    [
-        performative(
-            code::TRANSFER,
-            &[uint(0), uint(id), amqp::binary(&id.to_be_bytes()), uint(0), amqp::boolean(false)],
-        ),
-        payload.to_vec(),
-    ]
-    .concat()
-}
-
 fn transfers(count: u32) -> Vec<u8> {
-    (0..count).flat_map(|id| frame(0, &transfer(id, &amqp::described(0x77, &null())))).collect()
+    (0..count)
+        .flat_map(|id| frame(0, &Transfer::new(0, id).with(&amqp::described(code::VALUE, &null()))))
+        .collect()
 }
 
 fn aborted() -> Vec<u8> {

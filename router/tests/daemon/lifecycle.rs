@@ -20,16 +20,8 @@ const STOP: Duration = Duration::from_secs(8);
 placed!(listens_only_while_a_server_is_there, listens_only_while_served, OURS);
 placed!(restarted_ten_times, restarted, OURS);
 placed!(neighbor_restarted, neighbor_restarted_behind, OURS);
-placed!(
-    servers_site_stops_under_streams,
-    |lab: &Lab, kinds| stops_under_streams(lab, kinds, false),
-    OURS
-);
-placed!(
-    clients_site_stops_under_streams,
-    |lab: &Lab, kinds| stops_under_streams(lab, kinds, true),
-    OURS
-);
+placed!(servers_site_stops_under_streams, stops_under_streams, OURS, false);
+placed!(clients_site_stops_under_streams, stops_under_streams, OURS, true);
 placed!(stops_at_once_when_idle, stops_when_idle, OURS);
 placed!(stop_lets_a_stream_finish, stop_drains, OURS);
 placed!(stop_lets_a_dial_finish, stop_waits_for_a_dial, OURS);
@@ -44,11 +36,7 @@ mod mixed {
     placed!(peer_restarted_ten_times, restarted, [Ours, Peer]);
     placed!(peer_restarted_as_the_listening_side, neighbor_restarted_behind, [Peer, Ours]);
     placed!(restarted_as_the_listening_side_of_a_peer, neighbor_restarted_behind, [Ours, Peer]);
-    placed!(
-        stops_under_streams_of_a_peer,
-        |lab: &Lab, kinds| stops_under_streams(lab, kinds, false),
-        [Peer, Ours]
-    );
+    placed!(stops_under_streams_of_a_peer, stops_under_streams, [Peer, Ours], false);
     placed!(shares_with_a_peer_at_the_clients, shares_between_sites, [Peer, Ours, Ours]);
     placed!(shares_with_a_peer_at_a_server, shares_between_sites, [Ours, Ours, Peer]);
 }

@@ -9,19 +9,12 @@ use serde_json::{Value, json};
 
 use crate::support::backend::Serve;
 use crate::support::wait::{patience, until};
-use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, peers, ports, tls};
-use crate::tools::Python;
+use crate::support::{Backend, Kind, Lab, Python, Router, Spec, amqp, client, ports, tls};
 
 /// Defines a test that needs qpid-proton for Python.
 macro_rules! managed {
     ($name:ident, $scenario:expr) => {
-        #[test]
-        fn $name() {
-            let test = concat!(module_path!(), "::", stringify!($name));
-            if let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") {
-                ($scenario)(Client { lab: &Lab::new(test), python: Python(python) });
-            }
-        }
+        with_python!($name, |lab: &Lab, python| ($scenario)(Client { lab, python }));
     };
 }
 
@@ -48,7 +41,7 @@ impl Client<'_> {
     /// body of each response.
     fn ask(&self, port: u16, address: &str, requests: Value) -> Vec<(i64, String, Value)> {
         let url = format!("amqp://127.0.0.1:{port}");
-        let answers = self.python.run(self.lab, &["manage", &url, address, &requests.to_string()]);
+        let answers = self.python.run("peer.py", &["manage", &url, address, &requests.to_string()]);
         let answers = answers.as_array().expect("a list");
         let part = |answer: &Value| {
             let description = answer[1].as_str().unwrap_or_default().to_owned();
@@ -426,14 +419,14 @@ fn addresses(client: Client<'_>) {
         "{answers:?}"
     );
     assert_eq!(answers[1].1, "Already exists");
-    let exchanged = client.python.run(client.lab, &["exchange", &url, "20", "100", "few/1"]);
+    let exchanged = client.python.run("peer.py", &["exchange", &url, "20", "100", "few/1"]);
     assert_eq!(
         (&exchanged["received"], &exchanged["intact"]),
         (&json!(20), &json!(20)),
         "{exchanged}"
     );
     assert_eq!(client.ask(clients, LOCAL, json!([delete(kind, "none")]))[0].0, 204);
-    let exchanged = client.python.run(client.lab, &["exchange", &url, "1", "10", "none"]);
+    let exchanged = client.python.run("peer.py", &["exchange", &url, "1", "10", "none"]);
     assert_eq!(exchanged["received"], 1, "{exchanged}");
 }
 

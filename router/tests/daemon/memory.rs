@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::amqp::{self, code, frame, null, performative, uint};
+use crate::support::amqp::{self, Transfer, code, frame, null, performative, uint};
 use crate::support::backend::Serve;
 use crate::support::scene::assert_bounded;
-use crate::support::{Backend, Kind, Lab, Scene, Spec, client, ports};
+use crate::support::{Backend, Kind, Lab, Monitor, Scene, Spec, client, hear, http, ports, wait};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -32,34 +32,14 @@ fn start(lab: &Lab) -> Scene {
 /// message passes between two of its links.
 #[track_caller]
 fn assert_unharmed(scene: &Scene) {
-    scene.assert_serves();
     let mut bystander = Attacker::connect(scene.port, "bystander");
     bystander.say(&frame(0, &amqp::attach("r", 0, true, "of the bystander")));
     bystander.say(&frame(0, &amqp::flow(10)));
     bystander.say(&frame(0, &amqp::attach("s", 1, false, "of the bystander")));
     bystander.await_credit(1);
-    bystander.say(&frame(
-        0,
-        &[&transfer(1, 0, false)[..], &amqp::described(0x75, &amqp::binary(b"are you there"))]
-            .concat(),
-    ));
+    bystander.say(&frame(0, &Transfer::new(1, 0).with(&amqp::data(b"are you there"))));
     bystander.await_words(b"are you there");
-    assert_bounded(&scene.router, scene.resident, LIMIT);
-}
-
-/// Encodes the head of a transfer for delivery `id` on the link of `handle`.
-fn transfer(handle: u32, id: u32, more: bool) -> Vec<u8> {
-    performative(
-        code::TRANSFER,
-        &[
-            uint(handle),
-            uint(id),
-            amqp::binary(&id.to_be_bytes()),
-            uint(0),
-            amqp::boolean(false),
-            amqp::boolean(more),
-        ],
-    )
+    scene.assert_unharmed(LIMIT);
 }
 
 /// The router's frames, as far as an attacker needs them.
@@ -77,7 +57,7 @@ struct Heard {
 /// A client that respects the windows of its sessions, and uses them to the full.
 struct Attacker {
     stream: TcpStream,
-    heard: Arc<(Mutex<Heard>, Condvar)>,
+    heard: Arc<Monitor<Heard>>,
     /// Transfers sent on each channel.
     sent: Vec<u32>,
 }
@@ -87,10 +67,7 @@ impl Attacker {
     fn connect(port: u16, name: &str) -> Self {
         let stream = client::connect(port);
         stream.set_write_timeout(Some(HELD_BACK)).expect("a time");
-        let heard = Arc::new((
-            Mutex::new(Heard { windows: vec![0; 128], ..Heard::default() }),
-            Condvar::new(),
-        ));
+        let heard = Arc::new(Monitor::new(Heard { windows: vec![0; 128], ..Heard::default() }));
         let (reader, shared) = (stream.try_clone().expect("a second handle"), Arc::clone(&heard));
         std::thread::spawn(move || listen(reader, &shared));
         let mut attacker = Self { stream, heard, sent: vec![0; 128] };
@@ -100,8 +77,7 @@ impl Attacker {
     }
 
     fn begin(&mut self, channel: u16) {
-        let windows = [null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)];
-        self.say(&frame(channel, &performative(code::BEGIN, &windows)));
+        self.say(&frame(channel, &amqp::wide_begin()));
     }
 
     /// Sends bytes. Returns false if the router does not take them.
@@ -111,47 +87,30 @@ impl Attacker {
 
     /// Sends a transfer with payload once its session's window allows it. Returns false if that
     /// takes too long.
-    fn transfer(&mut self, channel: u16, head: &[u8], payload: &[u8]) -> bool {
+    fn transfer(&mut self, channel: u16, transfer: Transfer, payload: &[u8]) -> bool {
         let at = usize::from(channel);
-        let (heard, changed) = &*self.heard;
-        let closed = |heard: &mut Heard| !heard.ended && heard.windows[at] <= self.sent[at];
-        let (heard, waited) = changed
-            .wait_timeout_while(heard.lock().expect("no panic"), HELD_BACK, closed)
-            .expect("no panic");
-        if waited.timed_out() || heard.ended {
+        let sent = self.sent[at];
+        let heard =
+            self.heard.wait_for(HELD_BACK, |heard| !heard.ended && heard.windows[at] <= sent);
+        if heard.ended || heard.windows[at] <= sent {
             return false;
         }
         drop(heard);
         self.sent[at] += 1;
-        self.say(&frame(channel, &[head, payload].concat()))
+        self.say(&frame(channel, &transfer.with(payload)))
     }
 
     /// Waits until so many links have credit or are refused, or the router stays silent for a
     /// while.
     fn await_credit(&self, links: usize) {
-        let (heard, changed) = &*self.heard;
-        let missing = |heard: &mut Heard| !heard.ended && heard.answered < links;
-        drop(
-            changed
-                .wait_timeout_while(heard.lock().expect("no panic"), 4 * HELD_BACK, missing)
-                .expect("no panic"),
-        );
+        drop(self.heard.wait_for(4 * HELD_BACK, |heard| !heard.ended && heard.answered < links));
     }
 
     #[track_caller]
     fn await_words(&self, words: &[u8]) {
-        let (heard, changed) = &*self.heard;
-        let missing =
-            |heard: &mut Heard| !heard.ended && !contains(heard.words.make_contiguous(), words);
-        let limit = crate::support::wait::patience();
-        let (mut heard, _) = changed
-            .wait_timeout_while(heard.lock().expect("no panic"), limit, missing)
-            .expect("no panic");
-        assert!(
-            contains(heard.words.make_contiguous(), words),
-            "never heard {:?}",
-            String::from_utf8_lossy(words)
-        );
+        let has = |heard: &mut Heard| hear::contains(heard.words.make_contiguous(), words);
+        let mut heard = self.heard.wait(|heard| !heard.ended && !has(heard));
+        assert!(has(&mut heard), "never heard {:?}", String::from_utf8_lossy(words));
     }
 }
 
@@ -161,28 +120,18 @@ impl Drop for Attacker {
     }
 }
 
-fn contains(octets: &[u8], words: &[u8]) -> bool {
-    octets.windows(words.len()).any(|window| window == words)
-}
-
 /// Reads a router's frames to the end, and records the windows in them.
-fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
+fn listen(mut stream: TcpStream, shared: &Monitor<Heard>) {
     let (mut octets, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
         let count = match stream.read(&mut buffer) {
             Ok(count @ 1..) => count,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                continue;
-            }
+            Err(error) if client::is_timeout(&error) => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) => break,
         };
         octets.extend_from_slice(&buffer[..count]);
-        let mut heard = shared.0.lock().expect("no panic");
+        let mut heard = shared.lock();
         heard.words.extend(&buffer[..count]);
         let excess = heard.words.len().saturating_sub(256 * 1024);
         heard.words.drain(..excess);
@@ -214,10 +163,9 @@ fn listen(mut stream: TcpStream, shared: &(Mutex<Heard>, Condvar)) {
         }
         octets.drain(..at);
         drop(heard);
-        shared.1.notify_all();
+        shared.notify();
     }
-    shared.0.lock().expect("no panic").ended = true;
-    shared.1.notify_all();
+    shared.update(|heard| heard.ended = true);
 }
 
 /// Returns a performative's code and its first fields, as far as they are small integers.
@@ -279,7 +227,7 @@ fn heads_that_never_end() {
     'all: for round in 0..14 {
         for link in 0..LINKS {
             let octets = if round == 0 { &payload[..] } else { &payload[head.len()..] };
-            if !attacker.transfer(0, &transfer(link, link, true), octets) {
+            if !attacker.transfer(0, Transfer::new(link, link).more(true), octets) {
                 break 'all;
             }
             sent += octets.len() as u64;
@@ -297,7 +245,7 @@ fn queues_that_nobody_empties() {
     let scene = start(&lab);
     let mut idler = Attacker::connect(scene.port, "idler");
     idler.say(&frame(0, &amqp::attach("r", 0, true, "q")));
-    let payload = amqp::described(0x75, &amqp::binary(&[7; 15_000]));
+    let payload = amqp::data(&[7; 15_000]);
     let rest = [7; 15_000];
     let mut attackers = Vec::new();
     let mut sent = 0;
@@ -323,7 +271,8 @@ fn queues_that_nobody_empties() {
                 if id == 250 || held_back == 2 {
                     return false;
                 }
-                let taken = attacker.transfer(*channel, &transfer(0, id, part < 15), octets);
+                let taken =
+                    attacker.transfer(*channel, Transfer::new(0, id).more(part < 15), octets);
                 sent += if taken { octets.len() as u64 } else { 0 };
                 held_back += usize::from(!taken);
                 taken
@@ -351,17 +300,18 @@ fn who_was_held_back_goes_on() {
     sender.say(&frame(0, &amqp::attach("s", 0, false, "q")));
     sender.await_credit(1);
     let rest = [7; 15_000];
-    let head = amqp::described(0x75, &[&[0xb0][..], &(7 * 15_000_u32).to_be_bytes()].concat());
+    let head =
+        amqp::described(code::DATA, &[&[0xb0][..], &(7 * 15_000_u32).to_be_bytes()].concat());
     let part = |sender: &mut Attacker| {
         let (id, part) = (sender.sent[0] / 7, sender.sent[0] % 7);
         let octets = if part == 0 { [&head[..], &rest].concat() } else { rest.to_vec() };
-        sender.transfer(0, &transfer(0, id, part < 6), &octets)
+        sender.transfer(0, Transfer::new(0, id).more(part < 6), &octets)
     };
     while part(&mut sender) {}
     let taken = u64::from(sender.sent[0]) * 15_000;
     assert!(taken > CEILING / 16 && taken < CEILING / 4, "{} MiB were taken", taken / MIB);
     receiver.say(&frame(0, &amqp::flow(MESSAGES)));
-    let limit = Instant::now() + crate::support::wait::patience();
+    let limit = Instant::now() + wait::patience();
     while sender.sent[0] < 7 * MESSAGES {
         assert!(
             part(&mut sender) || Instant::now() < limit,
@@ -401,19 +351,18 @@ fn downloads_that_nobody_reads() {
     const CLIENTS: usize = 80;
     let lab = Lab::new("downloads_that_nobody_reads");
     let (hello, bulk) = (Backend::start(Serve::Hello), Backend::start(Serve::Exchange(32 * MIB)));
-    let [links, hello_port, bulk_port, http] =
+    let [links, hello_port, bulk_port, web] =
         [ports::free(), ports::free(), ports::free(), ports::free()];
-    let metrics = serde_json::json!({ "name": "http", "host": "127.0.0.1", "port": http.to_string(), "http": true });
     let near = Spec::new("near", Kind::Ours)
         .links_plain(links)
         .tcp_listener("hello", hello_port)
         .tcp_listener("bulk", bulk_port);
-    let near = near.entity("listener", metrics).ceiling(CEILING).start(&lab);
+    let near = near.web(web).ceiling(CEILING).start(&lab);
     let far = Spec::new("far", Kind::Ours).link_plain("link1", links, 1);
     let far = far.tcp_connector("hello", hello.port).tcp_connector("bulk", bulk.port).start(&lab);
     client::await_hello(hello_port);
     near.await_port(bulk_port);
-    near.await_port(http);
+    near.await_port(web);
     let resident = near.resident();
     let mut clients = Vec::new();
     let mut slowest = Duration::ZERO;
@@ -439,7 +388,7 @@ fn downloads_that_nobody_reads() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     assert_bounded(&near, resident, LIMIT);
     assert!(far.is_running());
-    let figures = http_get(http, "/metrics");
+    let figures = http::get(web, "/metrics");
     let resets = figures
         .lines()
         .find(|line| line.starts_with("skrouterd_stalled_resets_total") && line.contains("bulk"));
@@ -447,12 +396,4 @@ fn downloads_that_nobody_reads() {
         resets.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a count");
     println!("{resets} were reset");
     assert!(resets >= 1.0 && resets < CLIENTS as f64);
-}
-
-fn http_get(port: u16, path: &str) -> String {
-    let mut stream = client::connect(port);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }

@@ -1,17 +1,15 @@
 //! Messages of qpid-proton clients: through one router, through two of ours, and through one of
 //! ours and one of another kind.
 
-use std::process::Command;
-
 use Kind::{Ours, Peer};
 use serde_json::{Value, json};
 
-use crate::support::{Kind, Lab, Router, Spec, peers, ports, wait};
+use crate::support::{Kind, Lab, Python, Router, Spec, peers, ports, wait};
 
 /// Two routers, joined in clear text, each with a listener for clients. Both may be the same
 /// router.
 struct Routers {
-    python: String,
+    python: Python,
     running: Vec<Router>,
     urls: [String; 2],
 }
@@ -30,7 +28,7 @@ enum Joined {
 }
 
 impl Routers {
-    fn start(lab: &Lab, python: String, kinds: &[Kind], joined: Joined) -> Self {
+    fn start(lab: &Lab, python: Python, kinds: &[Kind], joined: Joined) -> Self {
         let link = ports::free();
         let mut running = Vec::new();
         let mut urls = Vec::new();
@@ -98,30 +96,17 @@ impl Routers {
 
 /// Plays a scenario between two routers.
 #[track_caller]
-pub(crate) fn run(python: &str, urls: &[String; 2], arguments: &[&str]) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
-    let mut command = Command::new(python);
-    command.arg(script).arg(arguments[0]).args(urls).args(&arguments[1..]);
-    let output = command.output().expect("Python starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let result: Value =
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+pub(crate) fn run(python: &Python, urls: &[String; 2], arguments: &[&str]) -> Value {
+    let urls = urls.each_ref().map(String::as_str);
+    let result = python.run("messages.py", &[&arguments[..1], &urls, &arguments[1..]].concat());
     assert_eq!(result["timed_out"], false, "{arguments:?}: {result}");
     result
 }
 
 /// Between edge routers, the other kind does not forward large messages.
 fn small_messages_between_edge_routers(lab: &Lab, kinds: [Kind; 2]) {
-    let Some(python) =
-        peers::needs("messages::small_messages_between_edge_routers", "SKROUTERD_PYTHON")
-    else {
-        return;
-    };
+    let test = "messages::small_messages_between_edge_routers";
+    let Some(python) = Python::needed_by(test) else { return };
     let routers = Routers::start(lab, python, &kinds, Joined::Beside);
     assert_eq!(routers.carry("closest.one", 200, 100, 1), [200]);
     assert_eq!(routers.carry("multicast.small", 50, 100, 3), [50; 3]);
@@ -184,7 +169,7 @@ macro_rules! scenarios {
         #[test]
         fn $name() {
             let test = concat!(module_path!(), "::", stringify!($name));
-            let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+            let Some(python) = Python::needed_by(test) else { return };
             if $kinds.contains(&Peer) && peers::needs(test, "SKROUTERD_PEER").is_none() {
                 return;
             }

@@ -2,8 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::support::backend::Serve;
 use crate::support::pki::{Authority, Contents, Identity};
-use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, wait};
+use crate::support::{
+    Backend, Kind, Lab, Spec, Watched, amqp, client, hear, http, peers, ports, tls, wait,
+};
 
 placed!(a_port_that_is_held_is_told_and_tried_again, held_port, [Ours]);
 placed!(each_client_and_reason_has_its_line_and_count, refusals, [Ours]);
@@ -28,73 +29,6 @@ placed!(an_edge_router_tells_which_uplink_is_in_use, uplinks, [Ours]);
 placed!(counters_move_with_traffic, counters, [Ours]);
 placed!(a_bad_configuration_opens_nothing, bad_configurations, [Ours]);
 
-/// A router with an admin socket that the test can find.
-pub(crate) struct Watched {
-    pub(crate) router: Router,
-    socket: PathBuf,
-}
-
-impl Watched {
-    pub(crate) fn start(lab: &Lab, spec: &Spec) -> Self {
-        let router = spec.start(lab);
-        let line = router.await_log(&["Admin socket at "]);
-        let socket = line.split("Admin socket at ").nth(1).expect("a path").trim().into();
-        router.await_log(&["Operational"]);
-        Self { router, socket }
-    }
-
-    pub(crate) fn skup(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(peers::ours());
-        command.arg("skup").args(arguments).arg("--socket").arg(&self.socket);
-        command.output().expect("skup starts")
-    }
-
-    /// Runs the command and returns its output as JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.skup(&[arguments, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
-    }
-
-    /// Waits until the configured link is not connected for this kind of reason, and returns the
-    /// reason's text.
-    #[track_caller]
-    fn await_reason(&self, kind: &str) -> String {
-        wait::until(
-            &format!("{}: link1 is not connected: {kind}", self.router.id),
-            wait::patience(),
-            || {
-                let links = self.json(&["link", "status"]);
-                let link = links.as_array()?.iter().find(|link| link["name"] == "link1")?;
-                let told = link["state"] == "not-connected"
-                    && link["reason"]["kind"] == kind
-                    && link["failures"].as_u64() > Some(0);
-                told.then(|| link["reason"]["text"].as_str().unwrap_or_default().to_owned())
-            },
-        )
-    }
-
-    #[track_caller]
-    fn await_active(&self) -> Value {
-        wait::until(&format!("{}: link1 is active", self.router.id), wait::patience(), || {
-            let links = self.json(&["link", "status"]);
-            links
-                .as_array()?
-                .iter()
-                .find(|link| link["name"] == "link1" && link["state"] == "active")
-                .cloned()
-        })
-    }
-}
-
-/// Adds an HTTP listener for metrics.
-fn web(spec: Spec, port: u16) -> Spec {
-    spec.entity(
-        "listener",
-        json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }),
-    )
-}
-
 /// Returns one figure of the page. Labels are part of the name.
 fn metric(page: &str, name: &str) -> u64 {
     let figure = page
@@ -105,9 +39,7 @@ fn metric(page: &str, name: &str) -> u64 {
 }
 
 fn metrics(port: u16) -> String {
-    let mut stream = client::connect(port);
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("the router reads");
-    let (page, _) = client::read_text(&mut stream);
+    let page = http::get(port, "/metrics");
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     page
 }
@@ -154,22 +86,11 @@ fn held_port(lab: &Lab, _: [Kind; 1]) {
     assert!(without.log().contains("required listener failed"), "{}", without.log());
 }
 
-fn expired(lab: &Lab) -> Identity {
-    lab.authority().issue(
-        "expired",
-        &Contents { common_name: "expired", names: &["localhost"], expired: true },
-    )
-}
-
-fn stranger(lab: &Lab) -> Identity {
-    Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
-}
-
 /// Several wrong clients, one after the other. Each has its own log line, and its reason is
 /// counted.
 fn refusals(lab: &Lab, _: [Kind; 1]) {
     let [links, page] = [ports::free(), ports::free()];
-    let spec = web(Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links), page);
+    let spec = Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links).web(page);
     let site = Watched::start(lab, &spec);
     site.router.await_port(links);
     site.router.await_port(page);
@@ -181,15 +102,15 @@ fn refusals(lab: &Lab, _: [Kind; 1]) {
     };
     refuse(&lab.identity("nobody").anonymous());
     site.router.await_log(&["failed", "no certificate", "127.0.0.1:"]);
-    refuse(&expired(lab));
+    refuse(&lab.expired());
     site.router.await_log(&["failed", "expired on 2021-01-01", "127.0.0.1:"]);
-    refuse(&stranger(lab));
+    refuse(&lab.stranger());
     site.router.await_log(&["failed", "issued by CN=other-ca", "127.0.0.1:"]);
     let mut clear = client::connect(links);
     let (answer, ended) = tls::ask(&mut clear, amqp::HEADER);
     assert!(ended, "the connection is still open");
     // A client that speaks AMQP in clear text can read the reason.
-    assert!(answer.windows(11).any(|window| window == b"amqp:connec"), "{answer:02x?}");
+    assert!(hear::contains(&answer, "amqp:connec"), "{answer:02x?}");
     site.router.await_log(&["failed", "Client connection unencrypted", "127.0.0.1:"]);
     for reason in ["no_certificate", "expired", "unknown_ca", "plain_text"] {
         let name =
@@ -206,7 +127,7 @@ fn probe(lab: &Lab, _: [Kind; 1]) {
         .profile(&lab.identity("probed"))
         .clients(clients)
         .links_tls(links);
-    let site = Watched::start(lab, &web(spec, page));
+    let site = Watched::start(lab, &spec.web(page));
     for port in [clients, links, page] {
         site.router.await_port(port);
         drop(client::connect(port));
@@ -228,7 +149,7 @@ fn silence(lab: &Lab, _: [Kind; 1]) {
     let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients, "role": "normal",
         "saslMechanisms": "ANONYMOUS", "authenticatePeer": false, "initialHandshakeTimeoutSeconds": 1 });
     let site =
-        Watched::start(lab, &web(Spec::new("patient", Ours).entity("listener", listener), page));
+        Watched::start(lab, &Spec::new("patient", Ours).entity("listener", listener).web(page));
     site.router.await_port(clients);
     let mut silent = client::connect(clients);
     assert_eq!(silent.read(&mut [0]).expect("the router ends it"), 0);
@@ -336,8 +257,8 @@ fn reasons(lab: &Lab, _: [Kind; 1]) {
             "unknown-authority",
             "CN=test-ca",
         ),
-        (by_tls("d", &expired(lab), links), "our-certificate-refused", "certificate_expired"),
-        (by_tls("e", &stranger(lab), links), "our-certificate-refused", "unknown_ca"),
+        (by_tls("d", &lab.expired(), links), "our-certificate-refused", "certificate_expired"),
+        (by_tls("e", &lab.stranger(), links), "our-certificate-refused", "unknown_ca"),
         (
             by_tls("f", &good.clone().anonymous(), links),
             "our-certificate-refused",
@@ -425,13 +346,13 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
     let nobody = ports::free();
     let [links, echo_port, dead_port] = [ports::free(), ports::free(), ports::free()];
     let pages = [(); 3].map(|()| ports::free());
-    let middle = web(Spec::new("middle", Ours).links_plain(links), pages[1]).start(lab);
+    let middle = Spec::new("middle", Ours).links_plain(links).web(pages[1]).start(lab);
     let first =
         Spec::new("first", Ours).link_plain("link1", links, 1).tcp_listener("echo", echo_port);
-    let first = web(first.tcp_listener("dead", dead_port), pages[0]).start(lab);
+    let first = first.tcp_listener("dead", dead_port).web(pages[0]).start(lab);
     let last =
         Spec::new("last", Ours).link_plain("link1", links, 1).tcp_connector("echo", echo.port);
-    let last = web(last.tcp_connector("dead", nobody), pages[2]).start(lab);
+    let last = last.tcp_connector("dead", nobody).web(pages[2]).start(lab);
     for (router, page) in [(&first, pages[0]), (&middle, pages[1]), (&last, pages[2])] {
         router.await_port(page);
     }

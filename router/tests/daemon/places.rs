@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use Kind::Ours;
 use serde_json::json;
 
-use crate::access::password_line;
-use crate::operator::Watched;
-use crate::support::amqp::{self, binary, code, performative, sasl_frame, symbol};
+use crate::support::amqp::{self, binary, code, symbol};
 use crate::support::backend::Serve;
-use crate::support::{Backend, Kind, Lab, Spec, client, ports, wait};
+use crate::support::tool::password_line;
+use crate::support::{Backend, Kind, Lab, Spec, Watched, client, hear, http, ports, wait};
 
 placed!(silent_connections_keep_no_probe_out, silent_probes, [Ours]);
 placed!(silent_sockets_keep_neither_clients_nor_neighbors_out, silent_sockets, [Ours]);
@@ -24,37 +23,16 @@ const PROBE: Duration = Duration::from_secs(1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
-fn web(spec: Spec, port: u16) -> Spec {
-    spec.entity(
-        "listener",
-        json!({ "name": "web", "host": "127.0.0.1", "port": port, "role": "normal", "http": true }),
-    )
-}
-
 /// Asks for `/healthz` as a kubelet does. Panics where the kubelet would restart the router.
 #[track_caller]
 fn probe(port: u16) {
-    let mut stream = client::connect(port);
-    stream.set_read_timeout(Some(PROBE)).expect("set");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .unwrap_or_else(|error| panic!("no answer within a second: {error}"));
+    let answer = http::get_within(port, "/healthz", PROBE);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("OK\n"), "{answer}");
 }
 
 /// Returns true if the router answers an opening with an open, within the stream's read time limit.
 fn opens(stream: &mut TcpStream) -> bool {
-    let mut heard = Vec::new();
-    let mut buffer = [0; 4096];
-    while !heard.windows(3).any(|window| window == [0, 0x53, code::OPEN]) {
-        match stream.read(&mut buffer) {
-            Ok(count @ 1..) => heard.extend_from_slice(&buffer[..count]),
-            Ok(0) | Err(_) => return false,
-        }
-    }
-    true
+    hear::attempt(stream, &mut Vec::new(), &hear::begin_of(code::OPEN)).is_ok()
 }
 
 fn client_of(port: u16) -> TcpStream {
@@ -65,7 +43,7 @@ fn client_of(port: u16) -> TcpStream {
 
 fn silent_probes(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
-    let router = web(Spec::new("north", Ours), port).start(lab);
+    let router = Spec::new("north", Ours).web(port).start(lab);
     router.await_port(port);
     // Some send nothing, and some begin a request and never end it.
     let mut crowd = Vec::new();
@@ -123,7 +101,7 @@ fn silent_sockets(lab: &Lab, _: [Kind; 1]) {
 
 fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
     let [clients, port] = [(); 2].map(|()| ports::free());
-    let mut spec = web(Spec::new("north", Ours).clients(clients), port);
+    let mut spec = Spec::new("north", Ours).clients(clients).web(port);
     spec.descriptors = Some(64);
     let site = Watched::start(lab, &spec);
     let mut crowd: Vec<_> = (0..150).map(|_| client_of(clients)).collect();
@@ -152,22 +130,13 @@ fn few_descriptors(lab: &Lab, _: [Kind; 1]) {
 /// Encodes the beginning of a client with a password.
 fn login(user: &str, password: &str) -> Vec<u8> {
     let response = format!("\0{user}\0{password}");
-    let init = performative(code::SASL_INIT, &[symbol("PLAIN"), binary(response.as_bytes())]);
-    [amqp::SASL_HEADER, &sasl_frame(&init), amqp::HEADER, &amqp::frame(0, &amqp::open("client"))]
-        .concat()
+    let init = [symbol("PLAIN"), binary(response.as_bytes())];
+    amqp::opening_with(&init, &amqp::open("client"))
 }
 
 fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
-    let users = lab.path().join("users");
-    std::fs::write(&users, password_line("alice", "wonder")).expect("written");
-    std::fs::write(
-        lab.path().join("skrouterd.conf"),
-        format!("password_file: {}\n", users.display()),
-    )
-    .expect("written");
     let port = ports::free();
-    let spec =
-        Spec::new("north", Ours).attribute("saslConfigDir", lab.path().to_string_lossy().into());
+    let spec = Spec::new("north", Ours).passwords(lab, &password_line("alice", "wonder"));
     let listener = json!({ "name": "door", "host": "127.0.0.1", "port": port, "saslMechanisms": "PLAIN", "authenticatePeer": true });
     let router = spec.entity("listener", listener).start(lab);
     router.await_port(port);

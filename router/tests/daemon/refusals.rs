@@ -6,109 +6,81 @@ use std::io::{Read, Write};
 use Kind::{Ours, Peer};
 
 use crate::support::backend::Serve;
-use crate::support::pki::{Authority, Contents, Identity};
-use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, ports, tls};
+use crate::support::pki::{Contents, Identity};
+use crate::support::{Backend, Kind, Lab, Router, Spec, amqp, client, hear, ports, tls};
 
-placed!(
-    accepts_a_valid_client,
-    |lab: &Lab, kinds| client_with(lab, kinds, Refused::No, |lab| lab.identity("client")),
-    [Ours]
-);
-placed!(
-    refuses_a_client_without_certificate,
-    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, no_certificate),
-    [Ours]
-);
-placed!(
-    refuses_a_client_of_another_authority,
-    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, other_authority),
-    [Ours]
-);
+placed!(accepts_a_valid_client, client_with, [Ours], Refused::No, |lab| lab.identity("client"));
+placed!(refuses_a_client_without_certificate, client_with, [Ours], Refused::Yes, no_certificate);
+placed!(refuses_a_client_of_another_authority, client_with, [Ours], Refused::Yes, Lab::stranger);
 placed!(
     refuses_a_client_whose_certificate_expired,
-    |lab: &Lab, kinds| client_with(lab, kinds, Refused::Yes, expired),
-    [Ours]
+    client_with,
+    [Ours],
+    Refused::Yes,
+    Lab::expired
 );
-placed!(
-    refuses_amqp_in_clear_where_tls_is_required,
-    |lab: &Lab, kinds| in_clear(lab, kinds, &amqp::opening("south")),
-    [Ours]
-);
-placed!(
-    refuses_a_bare_header_where_tls_is_required,
-    |lab: &Lab, kinds| in_clear(lab, kinds, amqp::HEADER),
-    [Ours]
-);
-placed!(
-    refuses_http_where_tls_is_required,
-    |lab: &Lab, kinds| in_clear(lab, kinds, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    [Ours]
-);
+placed!(refuses_amqp_in_clear_where_tls_is_required, in_clear, [Ours], &amqp::opening("south"));
+placed!(refuses_a_bare_header_where_tls_is_required, in_clear, [Ours], amqp::HEADER);
+placed!(refuses_http_where_tls_is_required, in_clear, [Ours], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 
-placed!(
-    links_by_common_name_alone,
-    |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good),
-    [Ours, Ours]
-);
-placed!(
-    does_not_link_to_another_name,
-    |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South),
-    [Ours, Ours]
-);
+placed!(links_by_common_name_alone, links, [Ours, Ours], common_name("localhost"), good);
+placed!(does_not_link_to_another_name, no_link, [Ours, Ours], other_name, good, Teller::South);
 placed!(
     does_not_link_to_another_common_name,
-    |lab: &Lab, kinds| no_link(lab, kinds, common_name("elsewhere"), good, Teller::South),
-    [Ours, Ours]
+    no_link,
+    [Ours, Ours],
+    common_name("elsewhere"),
+    good,
+    Teller::South
 );
-placed!(
-    does_not_link_to_an_expired_site,
-    |lab: &Lab, kinds| no_link(lab, kinds, expired, good, Teller::South),
-    [Ours, Ours]
-);
+placed!(does_not_link_to_an_expired_site, no_link, [Ours, Ours], Lab::expired, good, Teller::South);
 placed!(
     does_not_link_to_another_authority,
-    |lab: &Lab, kinds| no_link(lab, kinds, other_authority, good, Teller::South),
-    [Ours, Ours]
+    no_link,
+    [Ours, Ours],
+    Lab::stranger,
+    good,
+    Teller::South
 );
-placed!(
-    is_not_linked_by_an_expired_site,
-    |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
-    [Ours, Ours]
-);
+placed!(is_not_linked_by_an_expired_site, no_link, [Ours, Ours], good, Lab::expired, Teller::North);
 placed!(
     is_not_linked_by_another_authority,
-    |lab: &Lab, kinds| no_link(lab, kinds, good, other_authority, Teller::North),
-    [Ours, Ours]
+    no_link,
+    [Ours, Ours],
+    good,
+    Lab::stranger,
+    Teller::North
 );
 placed!(
     is_not_linked_without_certificate,
-    |lab: &Lab, kinds| no_link(lab, kinds, good, no_certificate, Teller::North),
-    [Ours, Ours]
+    no_link,
+    [Ours, Ours],
+    good,
+    no_certificate,
+    Teller::North
 );
 
 mod mixed {
     use super::*;
 
-    placed!(
-        links_to_a_peer_by_common_name,
-        |lab: &Lab, kinds| links(lab, kinds, common_name("localhost"), good),
-        [Peer, Ours]
-    );
+    placed!(links_to_a_peer_by_common_name, links, [Peer, Ours], common_name("localhost"), good);
     placed!(
         peer_refuses_our_expired_certificate,
-        |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
-        [Peer, Ours]
+        no_link,
+        [Peer, Ours],
+        good,
+        Lab::expired,
+        Teller::North
     );
     placed!(
         we_refuse_the_expired_certificate_of_a_peer,
-        |lab: &Lab, kinds| no_link(lab, kinds, good, expired, Teller::North),
-        [Ours, Peer]
+        no_link,
+        [Ours, Peer],
+        good,
+        Lab::expired,
+        Teller::North
     );
-    placed!(
-        peer_of_another_name,
-        |lab: &Lab, kinds| no_link(lab, kinds, other_name, good, Teller::South),
-        [Peer, Ours]
-    );
+    placed!(peer_of_another_name, no_link, [Peer, Ours], other_name, good, Teller::South);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,13 +104,6 @@ fn no_certificate(lab: &Lab) -> Identity {
     good(lab).anonymous()
 }
 
-fn expired(lab: &Lab) -> Identity {
-    lab.authority().issue(
-        "expired",
-        &Contents { common_name: "localhost", names: &["localhost", "127.0.0.1"], expired: true },
-    )
-}
-
 fn other_name(lab: &Lab) -> Identity {
     lab.authority().issue(
         "elsewhere",
@@ -155,11 +120,6 @@ fn common_name(name: &'static str) -> impl Fn(&Lab) -> Identity {
         lab.authority()
             .issue("common-name", &Contents { common_name: name, names: &[], expired: false })
     }
-}
-
-/// Returns a certificate of another authority with trust in ours, so that the other side refuses.
-fn other_authority(lab: &Lab) -> Identity {
-    Authority::new(lab.path(), "other-ca").identity("stranger").trusting(lab.authority())
 }
 
 struct Site {
@@ -227,7 +187,7 @@ fn in_clear(lab: &Lab, kinds: [Kind; 1], octets: &[u8]) {
     assert!(answer.len() < 1024);
     // An AMQP close may give condition and reason, but no performative of a session may come.
     assert!(
-        !answer.windows(3).any(|window| window == [0x00, 0x53, amqp::code::BEGIN]),
+        !hear::contains_performative(&answer, amqp::code::BEGIN),
         "a session in clear: {answer:02x?}"
     );
     site.north.await_log(&[&from, "failed"]);

@@ -10,89 +10,30 @@ use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Spec, cli
 
 const OURS: [Kind; 2] = [Kind::Ours, Kind::Ours];
 
-placed!(
-    hello_without_data_connections,
-    |lab: &Lab, kinds| hello(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    hello_with_one_data_connection,
-    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 1, ..Default::default() }),
-    OURS
-);
+placed!(hello_without_data_connections, hello, OURS, PairOptions::default());
+placed!(hello_with_one_data_connection, hello, OURS, PairOptions { data: 1, ..Default::default() });
 placed!(
     hello_with_two_data_connections,
-    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { data: 2, ..Default::default() }),
-    OURS
+    hello,
+    OURS,
+    PairOptions { data: 2, ..Default::default() }
 );
-placed!(
-    hello_over_a_link_opened_by_the_clients_site,
-    |lab: &Lab, kinds| hello(lab, kinds, opened_by_north()),
-    OURS
-);
-placed!(
-    hello_over_a_link_in_clear,
-    |lab: &Lab, kinds| hello(lab, kinds, PairOptions { plain: true, ..Default::default() }),
-    OURS
-);
-placed!(hello_over_three_sites, |lab: &Lab, kinds| hello_in_line(lab, kinds, 0), [Kind::Ours; 3]);
-placed!(
-    hello_over_three_sites_with_data_connections,
-    |lab: &Lab, kinds| hello_in_line(lab, kinds, 2),
-    [Kind::Ours; 3]
-);
-placed!(echo_with_half_close, |lab: &Lab, kinds| echo(lab, kinds, PairOptions::default()), OURS);
-placed!(
-    upload_answered_after_half_close,
-    |lab: &Lab, kinds| upload(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    server_that_ends_first,
-    |lab: &Lab, kinds| server_ends_first(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    refused_by_the_server,
-    |lab: &Lab, kinds| refused(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    reset_by_the_server,
-    |lab: &Lab, kinds| server_reset(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    reset_by_the_server_while_sending,
-    |lab: &Lab, kinds| server_reset_sending(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    refusal_before_a_reset_arrives,
-    |lab: &Lab, kinds| refusal_before_reset(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    refusal_before_a_reset_arrives_over_three_sites,
-    |lab: &Lab, kinds| refusal_in_line(lab, kinds),
-    [Kind::Ours; 3]
-);
-placed!(
-    reset_by_the_client,
-    |lab: &Lab, kinds| client_reset(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    client_gone_before_the_answer,
-    |lab: &Lab, kinds| client_gone(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    clients_gone_as_soon_as_connected,
-    |lab: &Lab, kinds| clients_gone_at_once(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(connections_balance_over_servers_of_a_site, |lab: &Lab, kinds| balance(lab, kinds), OURS);
+placed!(hello_over_a_link_opened_by_the_clients_site, hello, OURS, opened_by_north());
+placed!(hello_over_a_link_in_clear, hello, OURS, PairOptions { plain: true, ..Default::default() });
+placed!(hello_over_three_sites, hello_in_line, [Kind::Ours; 3], 0);
+placed!(hello_over_three_sites_with_data_connections, hello_in_line, [Kind::Ours; 3], 2);
+placed!(echo_with_half_close, echo, OURS, PairOptions::default());
+placed!(upload_answered_after_half_close, upload, OURS, PairOptions::default());
+placed!(server_that_ends_first, server_ends_first, OURS, PairOptions::default());
+placed!(refused_by_the_server, refused, OURS, PairOptions::default());
+placed!(reset_by_the_server, server_reset, OURS, PairOptions::default());
+placed!(reset_by_the_server_while_sending, server_reset_sending, OURS, PairOptions::default());
+placed!(refusal_before_a_reset_arrives, refusal_before_reset, OURS, PairOptions::default());
+placed!(refusal_before_a_reset_arrives_over_three_sites, refusal_in_line, [Kind::Ours; 3]);
+placed!(reset_by_the_client, client_reset, OURS, PairOptions::default());
+placed!(client_gone_before_the_answer, client_gone, OURS, PairOptions::default());
+placed!(clients_gone_as_soon_as_connected, clients_gone_at_once, OURS, PairOptions::default());
+placed!(connections_balance_over_servers_of_a_site, balance, OURS);
 placed!(more_addresses_than_a_message_has_head, addresses_told_at_once, OURS);
 
 /// A router that comes later gets all addresses in one message, here of 375 KB.

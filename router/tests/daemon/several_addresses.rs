@@ -3,10 +3,9 @@
 use Kind::Ours;
 use serde_json::{Value, json};
 
-use crate::commands::Tool;
 use crate::support::backend::Serve;
 use crate::support::wait::{patience, until};
-use crate::support::{Backend, Kind, Lab, Router, Spec, client, ports};
+use crate::support::{Backend, Kind, Lab, Router, Spec, Tool, client, ports};
 
 /// A router with a listener for the addresses `a` and `b`, both with a server.
 struct Site {

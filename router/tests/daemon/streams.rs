@@ -17,107 +17,39 @@ use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, client, p
 const OURS: [Kind; 2] = [Ours, Ours];
 const MIB: u64 = 1024 * 1024;
 
-placed!(both_ways_at_once, |lab: &Lab, kinds| both_ways(lab, kinds, PairOptions::default()), OURS);
-placed!(
-    both_ways_at_once_with_data_connections,
-    |lab: &Lab, kinds| both_ways(lab, kinds, with_data(2)),
-    OURS
-);
-placed!(
-    both_ways_at_once_over_three_sites,
-    |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
-    [Ours; 3]
-);
-placed!(
-    both_ways_at_once_over_three_sites_with_data,
-    |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 2),
-    [Ours; 3]
-);
-placed!(
-    eight_streams_both_ways,
-    |lab: &Lab, kinds| eight_streams(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    stalled_servers_hold_nobody,
-    |lab: &Lab, kinds| stalled_servers(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    stalled_servers_hold_nobody_with_data,
-    |lab: &Lab, kinds| stalled_servers(lab, kinds, with_data(2)),
-    OURS
-);
+placed!(both_ways_at_once, both_ways, OURS, PairOptions::default());
+placed!(both_ways_at_once_with_data_connections, both_ways, OURS, with_data(2));
+placed!(both_ways_at_once_over_three_sites, both_ways_in_line, [Ours; 3], 0);
+placed!(both_ways_at_once_over_three_sites_with_data, both_ways_in_line, [Ours; 3], 2);
+placed!(eight_streams_both_ways, eight_streams, OURS, PairOptions::default());
+placed!(stalled_servers_hold_nobody, stalled_servers, OURS, PairOptions::default());
+placed!(stalled_servers_hold_nobody_with_data, stalled_servers, OURS, with_data(2));
 placed!(uploads_that_stand_still_cost_a_window, uploads_cost_a_window, OURS);
 placed!(downloads_that_stand_still_cost_a_window, downloads_cost_a_window, OURS);
-placed!(
-    slow_readers_hold_nobody,
-    |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()),
-    OURS
-);
-placed!(
-    saturated_path_keeps_the_neighbor,
-    |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()),
-    OURS
-);
+placed!(slow_readers_hold_nobody, slow_readers, OURS, PairOptions::default());
+placed!(saturated_path_keeps_the_neighbor, saturated, OURS, PairOptions::default());
 
 mod mixed {
     use super::*;
 
-    mixed_pairs!(both_ways_at_once, |lab: &Lab, kinds| both_ways(
-        lab,
-        kinds,
-        PairOptions::default()
-    ));
-    mixed_pairs!(both_ways_at_once_with_data, |lab: &Lab, kinds| both_ways(
-        lab,
-        kinds,
-        with_data(2)
-    ));
-    mixed_pairs!(both_ways_opened_by_north, |lab: &Lab, kinds| both_ways(
-        lab,
-        kinds,
+    mixed_pairs!(both_ways_at_once, both_ways, PairOptions::default());
+    mixed_pairs!(both_ways_at_once_with_data, both_ways, with_data(2));
+    mixed_pairs!(
+        both_ways_opened_by_north,
+        both_ways,
         PairOptions { connector: Side::North, ..with_data(1) }
-    ));
-    mixed_pairs!(stalled_servers, |lab: &Lab, kinds| stalled_servers(
-        lab,
-        kinds,
-        PairOptions::default()
-    ));
-    mixed_pairs!(stalled_servers_with_data, |lab: &Lab, kinds| stalled_servers(
-        lab,
-        kinds,
-        with_data(2)
-    ));
-    mixed_pairs!(slow_readers, |lab: &Lab, kinds| slow_readers(lab, kinds, PairOptions::default()));
-    mixed_pairs!(saturated_path, |lab: &Lab, kinds| saturated(lab, kinds, PairOptions::default()));
-    placed!(
-        line_with_the_peer_first,
-        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
-        [Peer, Ours, Ours]
     );
-    placed!(
-        line_with_the_peer_in_the_middle,
-        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
-        [Ours, Peer, Ours]
-    );
-    placed!(
-        line_with_the_peer_last,
-        |lab: &Lab, kinds| both_ways_in_line(lab, kinds, 0),
-        [Ours, Ours, Peer]
-    );
-    placed!(
-        stalled_servers_behind_a_line,
-        |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0),
-        [Ours, Peer, Ours]
-    );
+    mixed_pairs!(stalled_servers, stalled_servers, PairOptions::default());
+    mixed_pairs!(stalled_servers_with_data, stalled_servers, with_data(2));
+    mixed_pairs!(slow_readers, slow_readers, PairOptions::default());
+    mixed_pairs!(saturated_path, saturated, PairOptions::default());
+    placed!(line_with_the_peer_first, both_ways_in_line, [Peer, Ours, Ours], 0);
+    placed!(line_with_the_peer_in_the_middle, both_ways_in_line, [Ours, Peer, Ours], 0);
+    placed!(line_with_the_peer_last, both_ways_in_line, [Ours, Ours, Peer], 0);
+    placed!(stalled_servers_behind_a_line, stalled_in_line, [Ours, Peer, Ours], 0);
 }
 
-placed!(
-    stalled_servers_behind_three_sites,
-    |lab: &Lab, kinds| stalled_in_line(lab, kinds, 0),
-    [Ours; 3]
-);
+placed!(stalled_servers_behind_three_sites, stalled_in_line, [Ours; 3], 0);
 
 fn with_data(data: u8) -> PairOptions {
     PairOptions { data, ..PairOptions::default() }

@@ -8,23 +8,10 @@ use serde_json::Value;
 
 use crate::support::process::Running;
 use crate::support::{
-    Kind, Lab, Pair, PairOptions, Router, Spec, amqp, client, peers, ports, wait,
+    Kind, Lab, Pair, PairOptions, Python, Router, Spec, amqp, client, peers, ports, wait,
 };
 
 const OURS: [Kind; 2] = [Ours, Ours];
-
-/// Defines a test that needs qpid-proton for Python.
-macro_rules! with_python {
-    ($name:ident, $scenario:expr) => {
-        #[test]
-        fn $name() {
-            let test = concat!(module_path!(), "::", stringify!($name));
-            if let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") {
-                ($scenario)(&Lab::new(test), Python(python));
-            }
-        }
-    };
-}
 
 /// Defines a test that needs some commands.
 macro_rules! with_commands {
@@ -41,13 +28,13 @@ macro_rules! with_commands {
 
 with_python!(proton_opens_as_anonymous, |lab: &Lab, python: Python| {
     let site = Site::start(lab);
-    let opened = python.run(lab, &["open", &site.clients, "--sasl", "ANONYMOUS"]);
+    let opened = python.run("peer.py", &["open", &site.clients, "--sasl", "ANONYMOUS"]);
     site.assert_opened(&opened);
     assert_eq!(opened["mechanism"], "ANONYMOUS", "{opened}");
 });
 with_python!(proton_opens_without_sasl, |lab: &Lab, python: Python| {
     let site = Site::start(lab);
-    let opened = python.run(lab, &["open", &site.clients, "--no-sasl"]);
+    let opened = python.run("peer.py", &["open", &site.clients, "--no-sasl"]);
     site.assert_opened(&opened);
 });
 with_python!(proton_opens_by_its_certificate, |lab: &Lab, python: Python| {
@@ -56,7 +43,7 @@ with_python!(proton_opens_by_its_certificate, |lab: &Lab, python: Python| {
     let (certificate, key) = identity.own.expect("a certificate");
     let files = [identity.trusted, certificate, key].map(|file| file.display().to_string());
     let opened = python.run(
-        lab,
+        "peer.py",
         &["open", &site.tls, "--tls", &files[0], &files[1], &files[2], "--sasl", "EXTERNAL"],
     );
     site.assert_opened(&opened);
@@ -64,7 +51,7 @@ with_python!(proton_opens_by_its_certificate, |lab: &Lab, python: Python| {
 });
 with_python!(proton_is_refused_without_sasl_where_it_is_required, |lab: &Lab, python: Python| {
     let site = Site::start(lab);
-    let opened = python.run(lab, &["open", &site.links, "--no-sasl"]);
+    let opened = python.run("peer.py", &["open", &site.links, "--no-sasl"]);
     // AMQP requires an open before the close that gives the reason.
     assert_eq!(
         opened["connection_error"]["name"], "amqp:connection:policy-error",
@@ -81,38 +68,16 @@ with_python!(proton_says_nonsense, |lab: &Lab, python: Python| {
             .map(|octets| hex(&octets));
     let mut arguments = vec!["raw", "127.0.0.1", &site.port];
     arguments.extend(questions.iter().map(String::as_str));
-    let answers = python.run(lab, &arguments);
+    let answers = python.run("peer.py", &arguments);
     let answers = answers.as_array().expect("a list");
     assert_eq!(answers.len(), questions.len());
     assert!(answers.iter().all(|answer| answer["ended"] == true), "{answers:?}");
-    let opened = python.run(lab, &["open", &site.clients, "--sasl", "ANONYMOUS"]);
+    let opened = python.run("peer.py", &["open", &site.clients, "--sasl", "ANONYMOUS"]);
     site.assert_opened(&opened);
 });
 
 with_commands!(curl_to_nginx, ["curl", "nginx"], curl_to_nginx_through_pair);
 with_commands!(iperf3_both_ways, ["iperf3"], iperf3_through_pair);
-
-pub(crate) struct Python(pub(crate) String);
-
-impl Python {
-    #[track_caller]
-    pub(crate) fn run(&self, lab: &Lab, arguments: &[&str]) -> Value {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/peer.py");
-        let output = Command::new(&self.0)
-            .arg(script)
-            .args(arguments)
-            .current_dir(lab.path())
-            .output()
-            .expect("Python starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-}
 
 struct Site {
     router: Router,

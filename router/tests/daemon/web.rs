@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::Message;
 
-use crate::support::{Kind, Lab, Router, Spec, amqp, client, peers, ports, tls, websocket};
+use crate::support::{Kind, Lab, Python, Router, Spec, amqp, client, http, ports, tls, websocket};
 
 fn start(lab: &Lab, spec: Spec, listener: Value) -> (Router, u16) {
     let port = ports::free();
@@ -30,30 +29,13 @@ fn spec() -> Spec {
     Spec::new("north", Kind::Ours)
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> String {
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut answer = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut answer) {
-        assert!(!websocket::is_timeout(&error), "the router does not end the connection");
-    }
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn get(port: u16, path: &str) -> String {
-    exchange(client::connect(port), &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-}
-
 /// Sends and receives messages of a Python client over `port`.
 #[track_caller]
-fn carry(python: &str, port: u16) {
+fn carry(python: &Python, port: u16) {
     let url = format!("amqp://127.0.0.1:{port}");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/messages.py");
     for (count, size) in [("20", "100"), ("2", "3000000")] {
-        let arguments = [script, "carry", &url, &url, "closest/q", count, size, "1"];
-        let output = Command::new(python).args(arguments).output().expect("Python starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        let result: Value = serde_json::from_str(&text).expect("JSON");
+        let arguments = ["carry", &url, &url, "closest/q", count, size, "1"];
+        let result = python.run("messages.py", &arguments);
         assert!(result["intact"] == true && result["timed_out"] == false, "{result}");
     }
 }
@@ -76,23 +58,27 @@ fn files_of_a_folder_are_served_and_no_others() {
         ("/long.txt", &*long),
         ("/healthz", "OK\n"),
     ] {
-        let answer = get(port, path);
+        let answer = http::get(port, path);
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{content}")),
             "{path}: {:.300}",
             answer
         );
     }
-    assert!(get(port, "/sub").contains("location: ./sub/\r\n"), "{}", get(port, "/sub"));
+    assert!(
+        http::get(port, "/sub").contains("location: ./sub/\r\n"),
+        "{}",
+        http::get(port, "/sub")
+    );
     for path in ["/../secret", "/%2e%2e/secret", "/sub/../../secret", "/nothing", "/metrics"] {
-        let answer = get(port, path);
+        let answer = http::get(port, path);
         assert!(
             answer.starts_with("HTTP/1.1 4") && !answer.ends_with("secret"),
             "{path}: {answer}"
         );
     }
     let answer =
-        exchange(client::connect(port), "HEAD /long.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        http::exchange(client::connect(port), "HEAD /long.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(
         answer.contains("content-length: 3200000\r\n") && answer.ends_with("\r\n\r\n"),
         "{answer}"
@@ -103,7 +89,7 @@ fn files_of_a_folder_are_served_and_no_others() {
 #[test]
 fn amqp_over_websocket_is_amqp() {
     let test = "amqp_over_websocket_is_amqp";
-    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let Some(python) = Python::needed_by(test) else { return };
     let lab = Lab::new(test);
     let spec = spec().entity(
         "address",
@@ -122,7 +108,7 @@ fn amqp_over_websocket_is_amqp() {
 #[test]
 fn websockets_over_tls_know_who_comes() {
     let test = "websockets_over_tls_know_who_comes";
-    let Some(python) = peers::needs(test, "SKROUTERD_PYTHON") else { return };
+    let Some(python) = Python::needed_by(test) else { return };
     let lab = Lab::new(test);
     let closest = json!({ "name": "closest", "prefix": "closest", "distribution": "closest" });
     let spec = spec().profile(&lab.identity("north")).entity("address", closest);
@@ -140,17 +126,8 @@ fn websockets_over_tls_know_who_comes() {
         "without a certificate"
     );
     // The certificate, not the anonymous user, identifies this client.
-    let external = amqp::performative(
-        amqp::code::SASL_INIT,
-        &[amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()],
-    );
-    let external = [
-        amqp::SASL_HEADER,
-        &amqp::sasl_frame(&external),
-        amqp::HEADER,
-        &amqp::frame(0, &amqp::open("known")),
-    ]
-    .concat();
+    let external = [amqp::symbol("EXTERNAL"), amqp::binary(b""), amqp::null()];
+    let external = amqp::opening_with(&external, &amqp::open("known"));
     for (opening, let_in) in [(external, true), (amqp::opening("nobody"), false)] {
         let mut open = websocket::open(port, Some(&identity)).expect("a WebSocket");
         open.send(Message::binary(opening)).expect("sent");
@@ -169,7 +146,7 @@ fn what_is_no_websocket_for_amqp_is_refused() {
         )
     };
     for (version, protocol, status) in [("13", "mqtt", "400"), ("8", "amqp", "426")] {
-        let answer = exchange(client::connect(port), &request(version, protocol));
+        let answer = http::exchange(client::connect(port), &request(version, protocol));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
     // AMQP must come in binary messages, and begin with its header.
@@ -182,10 +159,10 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     open.send(Message::binary(b"HTTP/1.1".to_vec())).expect("sent");
     // The router sends its own header, and ends the connection.
     assert!(!websocket::hears(&mut open, amqp::code::OPEN));
-    assert!(get(port, "/healthz").ends_with("OK\n") && router.is_running());
+    assert!(http::get(port, "/healthz").ends_with("OK\n") && router.is_running());
     let (_router, port) =
         start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
-    let answer = exchange(client::connect(port), &request("13", "amqp"));
+    let answer = http::exchange(client::connect(port), &request("13", "amqp"));
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
@@ -200,13 +177,13 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
     let plain = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN", "httpRootDir": root });
     let (router, port) = start(&lab, profile("north"), external);
     for path in ["/healthz", "/metrics", "/secret.txt"] {
-        assert_eq!(get(port, path), "", "{path} in clear");
+        assert_eq!(http::get(port, path), "", "{path} in clear");
     }
     assert!(websocket::open(port, None).is_err(), "in clear");
     router.await_log(&["Connection from 127.0.0.1", "clear text where TLS is required"]);
     let ask = |port: u16, identity| {
         let stream = tls::connect(port, identity).expect("TLS");
-        exchange(stream, "GET /secret.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        http::exchange(stream, "GET /secret.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
     };
     let identity = lab.identity("client");
     assert!(ask(port, &identity).ends_with("secret"));
@@ -216,15 +193,12 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
         Spec::new("south", Kind::Ours),
         json!({ "authenticatePeer": true, "httpRootDir": root }),
     );
-    assert!(get(port, "/secret.txt").starts_with("HTTP/1.1 403"), "{}", get(port, "/secret.txt"));
-    let passwords = lab.path().join("users");
-    fs::write(&passwords, "").expect("written");
-    fs::write(
-        lab.path().join("skrouterd.conf"),
-        format!("password_file: {}\n", passwords.display()),
-    )
-    .expect("written");
-    let spec = profile("east").attribute("saslConfigDir", lab.path().to_string_lossy().into());
+    assert!(
+        http::get(port, "/secret.txt").starts_with("HTTP/1.1 403"),
+        "{}",
+        http::get(port, "/secret.txt")
+    );
+    let spec = profile("east").passwords(&lab, "");
     let (_router, port) = start(&lab, spec, plain);
     let answer = ask(port, &lab.identity("client").anonymous());
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");

@@ -6,7 +6,7 @@ pub const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
 /// The header that begins SASL.
 pub const SASL_HEADER: &[u8] = b"AMQP\x03\x01\x00\x00";
 
-/// Descriptors of the performatives.
+/// Descriptors of the performatives, and of other types.
 pub mod code {
     pub const OPEN: u8 = 0x10;
     pub const BEGIN: u8 = 0x11;
@@ -23,6 +23,10 @@ pub mod code {
     pub const SASL_OUTCOME: u8 = 0x44;
     pub const SOURCE: u8 = 0x28;
     pub const TARGET: u8 = 0x29;
+    pub const PROPERTIES: u8 = 0x73;
+    pub const APPLICATION_PROPERTIES: u8 = 0x74;
+    pub const DATA: u8 = 0x75;
+    pub const VALUE: u8 = 0x77;
 }
 
 pub fn null() -> Vec<u8> {
@@ -100,8 +104,14 @@ pub fn raw_frame(size: u32, offset: u8, kind: u8, channel: u16, body: &[u8]) -> 
 
 /// Encodes the beginning of an anonymous client that does not wait for answers, up to its open.
 pub fn opening(container: &str) -> Vec<u8> {
-    let init = performative(code::SASL_INIT, &[symbol("ANONYMOUS"), binary(b"anonymous"), null()]);
-    [SASL_HEADER, &sasl_frame(&init), HEADER, &frame(0, &open(container))].concat()
+    let init = [symbol("ANONYMOUS"), binary(b"anonymous"), null()];
+    opening_with(&init, &open(container))
+}
+
+/// Encodes such a beginning with any SASL init and any open.
+pub fn opening_with(init: &[Vec<u8>], open: &[u8]) -> Vec<u8> {
+    let init = sasl_frame(&performative(code::SASL_INIT, init));
+    [SASL_HEADER, &init, HEADER, &frame(0, open)].concat()
 }
 
 pub fn open(container: &str) -> Vec<u8> {
@@ -110,6 +120,12 @@ pub fn open(container: &str) -> Vec<u8> {
 
 pub fn begin() -> Vec<u8> {
     performative(code::BEGIN, &[null(), uint(0), uint(1_000), uint(1_000), uint(100)])
+}
+
+/// Encodes a begin with windows that no test fills.
+pub fn wide_begin() -> Vec<u8> {
+    let windows = [null(), uint(0), uint(100_000), uint(100_000), uint(u32::MAX)];
+    performative(code::BEGIN, &windows)
 }
 
 /// Encodes an attach of a sender, or of a receiver, at `address`.
@@ -140,6 +156,64 @@ pub fn flow(credit: u32) -> Vec<u8> {
         code::FLOW,
         &[&window[..], &[uint(0), uint(0), uint(credit), uint(u32::MAX)]].concat(),
     )
+}
+
+/// A transfer of a delivery, which has its number as its tag.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer {
+    handle: u32,
+    id: u32,
+    settled: bool,
+    more: bool,
+}
+
+impl Transfer {
+    /// Returns the only transfer of an unsettled delivery.
+    pub const fn new(handle: u32, id: u32) -> Self {
+        Self { handle, id, settled: false, more: false }
+    }
+
+    /// Returns the only transfer of a settled delivery.
+    pub const fn settled(handle: u32, id: u32) -> Self {
+        Self { settled: true, ..Self::new(handle, id) }
+    }
+
+    /// Sets whether more transfers of the delivery follow.
+    pub const fn more(self, more: bool) -> Self {
+        Self { more, ..self }
+    }
+
+    /// Encodes the transfer with its payload, for a frame.
+    pub fn with(self, payload: &[u8]) -> Vec<u8> {
+        let tag = binary(&self.id.to_be_bytes());
+        let mut fields =
+            vec![uint(self.handle), uint(self.id), tag, uint(0), boolean(self.settled)];
+        if self.more {
+            fields.push(boolean(true));
+        }
+        [&performative(code::TRANSFER, &fields), payload].concat()
+    }
+}
+
+/// Encodes a message with one section of data.
+pub fn data(octets: &[u8]) -> Vec<u8> {
+    described(code::DATA, &binary(octets))
+}
+
+/// Encodes a management request for all entities of a type, with a reply address that nobody has.
+pub fn query(entity_type: &str) -> Vec<u8> {
+    let properties = [null(), null(), null(), null(), string("_topo/0/north/temp.nobody"), uint(1)];
+    let application =
+        [("operation", "QUERY"), ("type", "org.amqp.management"), ("entityType", entity_type)];
+    let application: Vec<_> =
+        application.iter().flat_map(|(name, value)| [string(name), string(value)]).collect();
+    let body = map(&[string("attributeNames"), list(&[])]);
+    [
+        performative(code::PROPERTIES, &properties),
+        described(code::APPLICATION_PROPERTIES, &map(&application)),
+        described(code::VALUE, &body),
+    ]
+    .concat()
 }
 
 fn sized(constructor: u8, octets: &[u8]) -> Vec<u8> {

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::client::{self, Account, End};
 use super::pattern::{self, Check};
-use super::{ports, wait};
+use super::{Monitor, ports, wait};
 
 /// The behavior of a server on each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,11 @@ pub struct Backend {
     acceptor: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
+type Shared = Monitor<Tally>;
 
+/// The account of a server.
 #[derive(Default)]
-struct State {
+struct Tally {
     accepted: usize,
     open: HashMap<usize, TcpStream>,
     received: u64,
@@ -65,9 +63,9 @@ impl Backend {
     pub fn start(serve: Serve) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared::default());
         let ours = Arc::clone(&shared);
-        let acceptor = std::thread::spawn(move || ours.accept(&listener, serve));
+        let acceptor = std::thread::spawn(move || accept(&ours, &listener, serve));
         Self { port, shared, acceptor: Some(acceptor) }
     }
 
@@ -89,18 +87,18 @@ impl Backend {
     /// Waits until this many bytes have arrived.
     #[track_caller]
     pub fn await_received(&self, octets: u64) {
-        let state = self.shared.wait(|state| state.received < octets);
-        assert!(state.received >= octets, "the server has {} bytes, not {octets}", state.received);
+        let tally = self.shared.wait(|tally| tally.received < octets);
+        assert!(tally.received >= octets, "the server has {} bytes, not {octets}", tally.received);
     }
 
     /// Waits until it has accepted this many connections.
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
-        let state = self.shared.wait(|state| state.accepted < count);
+        let tally = self.shared.wait(|tally| tally.accepted < count);
         assert!(
-            state.accepted >= count,
+            tally.accepted >= count,
             "the server has accepted {} connections, not {count}",
-            state.accepted
+            tally.accepted
         );
     }
 
@@ -108,9 +106,9 @@ impl Backend {
     /// of their ends.
     #[track_caller]
     pub fn next_account(&self) -> Account {
-        let mut state = self.shared.wait(|state| state.accounts.is_empty());
-        let open = state.open.len();
-        state
+        let mut tally = self.shared.wait(|tally| tally.accounts.is_empty());
+        let open = tally.open.len();
+        tally
             .accounts
             .pop_front()
             .unwrap_or_else(|| panic!("no connection of the server ended; {open} are open"))
@@ -118,21 +116,18 @@ impl Backend {
 
     /// Releases the stalled connections, both present and future ones.
     pub fn release(&self) {
-        self.shared.lock().released = true;
-        self.shared.changed.notify_all();
+        self.shared.update(|tally| tally.released = true);
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        {
-            let mut state = self.shared.lock();
-            state.stopping = true;
-            for stream in state.open.values() {
+        self.shared.update(|tally| {
+            tally.stopping = true;
+            for stream in tally.open.values() {
                 let _ = stream.shutdown(Shutdown::Both);
             }
-        }
-        self.shared.changed.notify_all();
+        });
         // Wakes the acceptor.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(thread) = self.acceptor.take() {
@@ -141,60 +136,42 @@ impl Drop for Backend {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        self.changed
-            .wait_timeout_while(self.lock(), wait::patience(), missing)
-            .expect("no panic while held")
-            .0
-    }
-
-    fn accept(self: &Arc<Self>, listener: &TcpListener, serve: Serve) {
-        let mut threads = Vec::new();
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else { break };
-            let mut state = self.lock();
-            if state.stopping {
-                break;
-            }
-            let id = state.accepted;
-            state.accepted += 1;
-            if let Ok(handle) = stream.try_clone() {
-                state.open.insert(id, handle);
-            }
-            drop(state);
-            self.changed.notify_all();
-            let shared = Arc::clone(self);
-            threads.push(std::thread::spawn(move || shared.serve(id, stream, serve)));
+fn accept(shared: &Arc<Shared>, listener: &TcpListener, serve: Serve) {
+    let mut threads = Vec::new();
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { break };
+        let mut tally = shared.lock();
+        if tally.stopping {
+            break;
         }
-        for thread in threads {
-            let _ = thread.join();
+        let id = tally.accepted;
+        tally.accepted += 1;
+        if let Ok(handle) = stream.try_clone() {
+            tally.open.insert(id, handle);
         }
+        drop(tally);
+        shared.notify();
+        let shared = Arc::clone(shared);
+        threads.push(std::thread::spawn(move || serve_one(&shared, id, stream, serve)));
     }
-
-    fn serve(&self, id: usize, stream: TcpStream, serve: Serve) {
-        let _ = stream.set_nodelay(true);
-        let account = Connection {
-            shared: self,
-            stream: &stream,
-            check: Check::default(),
-            sent: 0,
-            refused: None,
-        }
-        .run(serve);
-        // The last handle closes the socket, so it goes before the account is published.
-        self.lock().open.remove(&id);
-        drop(stream);
-        self.lock().accounts.push_back(account);
-        self.changed.notify_all();
+    for thread in threads {
+        let _ = thread.join();
     }
 }
 
-struct Connection<'a> {
+fn serve_one(shared: &Shared, id: usize, stream: TcpStream, serve: Serve) {
+    let _ = stream.set_nodelay(true);
+    let account =
+        Served { shared, stream: &stream, check: Check::default(), sent: 0, refused: None }
+            .run(serve);
+    // The last handle closes the socket, so it goes before the account is published.
+    shared.lock().open.remove(&id);
+    drop(stream);
+    shared.update(|tally| tally.accounts.push_back(account));
+}
+
+/// A connection that the server serves.
+struct Served<'a> {
     shared: &'a Shared,
     stream: &'a TcpStream,
     check: Check,
@@ -202,48 +179,45 @@ struct Connection<'a> {
     refused: Option<ErrorKind>,
 }
 
-impl Connection<'_> {
+impl Served<'_> {
     fn run(mut self, serve: Serve) -> Account {
-        let end =
-            match serve {
-                Serve::Hello => self.hello(),
-                Serve::Echo => self.read(|connection, octets| connection.write(octets)),
-                Serve::Sink => self.sink(),
-                Serve::Silent => self.read(|_, _| true),
-                Serve::EndsFirst => {
-                    self.write(b"bye");
-                    let _ = self.stream.shutdown(Shutdown::Write);
-                    self.read(|_, _| true)
+        let end = match serve {
+            Serve::Hello => self.hello(),
+            Serve::Echo => self.read(|connection, octets| connection.write(octets)),
+            Serve::Sink => self.sink(),
+            Serve::Silent => self.read(|_, _| true),
+            Serve::EndsFirst => {
+                self.write(b"bye");
+                let _ = self.stream.shutdown(Shutdown::Write);
+                self.read(|_, _| true)
+            }
+            Serve::Stall => {
+                drop(self.shared.wait_on(|tally| !tally.released && !tally.stopping));
+                self.sink()
+            }
+            Serve::ResetAfter(octets) => {
+                client::reset_on_close(self.stream);
+                self.read(|connection, _| connection.check.received() < octets)
+            }
+            Serve::ResetAfterSending(octets) | Serve::Refuses(octets) => {
+                client::reset_on_close(self.stream);
+                if matches!(serve, Serve::Refuses(_)) {
+                    self.read(|_, _| false);
                 }
-                Serve::Stall => {
-                    drop(self.shared.changed.wait_while(self.shared.lock(), |state| {
-                        !state.released && !state.stopping
-                    }));
-                    self.sink()
+                while self.sent < octets && self.refused.is_none() {
+                    let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
+                    self.write(pattern::from(self.sent, left.min(64 * 1024)));
                 }
-                Serve::ResetAfter(octets) => {
-                    client::reset_on_close(self.stream);
-                    self.read(|connection, _| connection.check.received() < octets)
-                }
-                Serve::ResetAfterSending(octets) | Serve::Refuses(octets) => {
-                    client::reset_on_close(self.stream);
-                    if matches!(serve, Serve::Refuses(_)) {
-                        self.read(|_, _| false);
-                    }
-                    while self.sent < octets && self.refused.is_none() {
-                        let left = usize::try_from(octets - self.sent).unwrap_or(usize::MAX);
-                        self.write(pattern::from(self.sent, left.min(64 * 1024)));
-                    }
-                    // A reset discards bytes that the router has not acknowledged, so wait until it
-                    // has all of them.
-                    wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
-                    End::Open
-                }
-                Serve::Exchange(octets) => {
-                    let account = self.exchange(octets);
-                    return account;
-                }
-            };
+                // A reset discards bytes that the router has not acknowledged, so wait until it
+                // has all of them.
+                wait::attempt(wait::patience(), || (unsent(self.stream) == 0).then_some(()));
+                End::Open
+            }
+            Serve::Exchange(octets) => {
+                let account = self.exchange(octets);
+                return account;
+            }
+        };
         Account {
             sent: self.sent,
             refused: self.refused,
@@ -261,8 +235,7 @@ impl Connection<'_> {
                 Ok(0) => return End::Clean,
                 Ok(count) => {
                     self.check.take(&buffer[..count]);
-                    self.shared.lock().received += count as u64;
-                    self.shared.changed.notify_all();
+                    self.shared.update(|tally| tally.received += count as u64);
                     if !each(self, &buffer[..count]) {
                         return End::Open;
                     }

@@ -130,6 +130,11 @@ pub fn hello_once(port: u16) -> bool {
     request(&mut stream).is_ok_and(|answer| answer == HELLO)
 }
 
+/// Returns true if a read or write ended at its time limit.
+pub fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
 /// Reads to the end, or until no byte arrives for the usual patience.
 pub fn drain(stream: &mut TcpStream, check: &mut Check) -> End {
     let mut buffer = vec![0; 64 * 1024];
@@ -138,9 +143,7 @@ pub fn drain(stream: &mut TcpStream, check: &mut Check) -> End {
             Ok(0) => return End::Clean,
             Ok(count) => check.take(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return End::Open;
-            }
+            Err(error) if is_timeout(&error) => return End::Open,
             Err(_) => return End::Reset,
         }
     }
@@ -151,9 +154,7 @@ pub fn read_text(stream: &mut TcpStream) -> (String, End) {
     let mut text = Vec::new();
     let end = match stream.read_to_end(&mut text) {
         Ok(_) => End::Clean,
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            End::Open
-        }
+        Err(error) if is_timeout(&error) => End::Open,
         Err(_) => End::Reset,
     };
     (String::from_utf8_lossy(&text).into_owned(), end)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::pki::{Authority, Identity};
+use super::pki::{Authority, Contents, Identity};
 
 /// The folder of a test, and the shared parts of its sites. It stays, and its path is printed, if
 /// the test fails or `SKROUTERD_TEST_KEEP` is set.
@@ -38,6 +38,19 @@ impl Lab {
     /// its own name.
     pub fn identity(&self, site: &str) -> Identity {
         self.authority().identity(site)
+    }
+
+    /// Returns a certificate by the shared authority that has expired, on 2021-01-01.
+    pub fn expired(&self) -> Identity {
+        let names = &["localhost", "127.0.0.1"];
+        self.authority()
+            .issue("expired", &Contents { common_name: "localhost", names, expired: true })
+    }
+
+    /// Returns a certificate by another authority, `other-ca`. It trusts the shared one, so that
+    /// the other side refuses.
+    pub fn stranger(&self) -> Identity {
+        Authority::new(&self.path, "other-ca").identity("stranger").trusting(self.authority())
     }
 }
 

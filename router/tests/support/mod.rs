@@ -12,8 +12,11 @@
 pub mod amqp;
 pub mod backend;
 pub mod client;
+pub mod hear;
+pub mod http;
 pub mod lab;
 pub mod manager;
+pub mod monitor;
 pub mod network;
 pub mod pattern;
 #[macro_use]
@@ -21,20 +24,28 @@ pub mod peers;
 pub mod pki;
 pub mod ports;
 pub mod process;
+#[macro_use]
+pub mod python;
 pub mod relay;
 pub mod scene;
 pub mod spec;
 pub mod tls;
+pub mod tool;
 pub mod wait;
+pub mod watched;
 pub mod websocket;
 
 pub use backend::Backend;
 pub use client::End;
 pub use lab::Lab;
 pub use manager::Manager;
+pub use monitor::Monitor;
 pub use network::{Line, Pair, PairOptions, Triangle};
 pub use peers::Kind;
 pub use process::Router;
+pub use python::Python;
 pub use relay::Relay;
 pub use scene::Scene;
 pub use spec::Spec;
+pub use tool::Tool;
+pub use watched::Watched;

@@ -86,28 +86,29 @@ pub fn skipped(test: &str, reason: &str) {
 }
 
 /// Defines a test for each placement of a router of the other kind beside ours, at the two ends of
-/// a pair.
+/// a pair. The scenario gets the further arguments of the macro, too.
 macro_rules! mixed_pairs {
-    ($name:ident, $scenario:expr) => {
+    ($name:ident, $scenario:expr $(, $more:expr)*) => {
         mod $name {
             #[allow(unused_imports)]
             use super::*;
-            placed!(ours_peer, $scenario, [Kind::Ours, Kind::Peer]);
-            placed!(peer_ours, $scenario, [Kind::Peer, Kind::Ours]);
+            placed!(ours_peer, $scenario, [Kind::Ours, Kind::Peer] $(, $more)*);
+            placed!(peer_ours, $scenario, [Kind::Peer, Kind::Ours] $(, $more)*);
         }
     };
 }
 
-/// Defines one test that runs a scenario with routers of the given kinds.
+/// Defines one test that runs a scenario with routers of the given kinds. The scenario gets the
+/// further arguments of the macro, too.
 macro_rules! placed {
-    ($name:ident, $scenario:expr, $kinds:expr) => {
+    ($name:ident, $scenario:expr, $kinds:expr $(, $more:expr)*) => {
         #[test]
         fn $name() {
             let test = concat!(module_path!(), "::", stringify!($name));
             let kinds = $kinds;
             if $crate::support::peers::available(test, &kinds) {
                 let lab = $crate::support::Lab::new(test);
-                ($scenario)(&lab, kinds);
+                ($scenario)(&lab, kinds $(, $more)*);
             }
         }
     };

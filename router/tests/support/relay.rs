@@ -4,13 +4,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::{client, ports, wait};
+use super::{Monitor, client, ports, wait};
 
 /// Longest time for which a blocked thread may miss the cut of its connection.
 const TICK: Duration = Duration::from_millis(20);
@@ -39,12 +39,12 @@ pub struct Relay {
 struct Shared {
     target: u16,
     path: Path,
-    state: Mutex<State>,
-    changed: Condvar,
+    traffic: Monitor<Traffic>,
 }
 
+/// The orders to a relay, and the account of its work.
 #[derive(Default)]
-struct State {
+struct Traffic {
     frozen: bool,
     refusing: bool,
     stopping: bool,
@@ -75,8 +75,7 @@ impl Relay {
     pub fn with(target: u16, path: Path) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
-        let shared =
-            Arc::new(Shared { target, path, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { target, path, traffic: Monitor::default() });
         let ours = Arc::clone(&shared);
         let acceptor = std::thread::spawn(move || ours.accept(&listener));
         Self { port, shared, acceptor: Some(acceptor) }
@@ -84,11 +83,11 @@ impl Relay {
 
     /// Resets all connections at both ends.
     pub fn cut(&self) {
-        let carriers = std::mem::take(&mut self.shared.lock().carriers);
+        let carriers = std::mem::take(&mut self.shared.traffic.lock().carriers);
         for carrier in carriers.iter().filter_map(Weak::upgrade) {
             carrier.reset();
         }
-        self.shared.changed.notify_all();
+        self.shared.traffic.notify();
         wait::until("the relay has closed its sockets", wait::patience(), || {
             carriers.iter().all(|carrier| carrier.strong_count() == 0).then_some(())
         });
@@ -96,58 +95,65 @@ impl Relay {
 
     /// Stops carrying bytes without a notice to either end, or carries them again.
     pub fn freeze(&self, frozen: bool) {
-        self.shared.lock().frozen = frozen;
-        self.shared.changed.notify_all();
+        self.shared.traffic.update(|traffic| traffic.frozen = frozen);
     }
 
     /// Resets new connections at once, or carries them again.
     pub fn refuse(&self, refusing: bool) {
-        self.shared.lock().refusing = refusing;
+        self.shared.traffic.lock().refusing = refusing;
     }
 
     /// Returns the number of connections carried so far.
     pub fn accepted(&self) -> usize {
-        self.shared.lock().accepted
+        self.shared.traffic.lock().accepted
     }
 
     /// Waits until it has carried this many connections.
     #[track_caller]
     pub fn await_accepted(&self, count: usize) {
-        let state = self.shared.wait(|state| state.accepted < count);
+        let traffic = self.shared.traffic.wait(|traffic| traffic.accepted < count);
         assert!(
-            state.accepted >= count,
+            traffic.accepted >= count,
             "the relay has carried {} connections, not {count}",
-            state.accepted
+            traffic.accepted
         );
     }
 
     /// Returns the number of open connections.
     pub fn open(&self) -> usize {
-        self.shared.lock().carriers.iter().filter(|carrier| carrier.strong_count() > 0).count()
+        self.shared
+            .traffic
+            .lock()
+            .carriers
+            .iter()
+            .filter(|carrier| carrier.strong_count() > 0)
+            .count()
     }
 
     /// Returns the bytes carried from the side that connects, and to it.
     pub fn carried(&self) -> [u64; 2] {
-        self.shared.lock().carried
+        self.shared.traffic.lock().carried
     }
 
     /// Waits until it has carried this many bytes each way.
     #[track_caller]
     pub fn await_carried(&self, octets: [u64; 2]) {
-        let state =
-            self.shared.wait(|state| state.carried[0] < octets[0] || state.carried[1] < octets[1]);
-        let enough = state.carried[0] >= octets[0] && state.carried[1] >= octets[1];
-        assert!(enough, "the relay has carried {:?} bytes, not {octets:?}", state.carried);
+        let traffic = self
+            .shared
+            .traffic
+            .wait(|traffic| traffic.carried[0] < octets[0] || traffic.carried[1] < octets[1]);
+        let enough = traffic.carried[0] >= octets[0] && traffic.carried[1] >= octets[1];
+        assert!(enough, "the relay has carried {:?} bytes, not {octets:?}", traffic.carried);
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.shared.lock().stopping = true;
-        for carrier in self.shared.lock().carriers.iter().filter_map(Weak::upgrade) {
+        self.shared.traffic.lock().stopping = true;
+        for carrier in self.shared.traffic.lock().carriers.iter().filter_map(Weak::upgrade) {
             carrier.reset();
         }
-        self.shared.changed.notify_all();
+        self.shared.traffic.notify();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(thread) = self.acceptor.take() {
             let _ = thread.join();
@@ -171,25 +177,14 @@ impl Carrier {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn wait(&self, missing: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        self.changed
-            .wait_timeout_while(self.lock(), wait::patience(), missing)
-            .expect("no panic while held")
-            .0
-    }
-
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
         let mut threads = Vec::new();
         for near in listener.incoming() {
             let Ok(near) = near else { break };
-            if self.lock().stopping {
+            if self.traffic.lock().stopping {
                 break;
             }
-            let refusing = self.lock().refusing;
+            let refusing = self.traffic.lock().refusing;
             let far = (!refusing).then(|| TcpStream::connect(("127.0.0.1", self.target)));
             let Some(Ok(far)) = far else {
                 client::reset_on_close(&near);
@@ -204,12 +199,10 @@ impl Shared {
                 }
             }
             let carrier = Arc::new(Carrier { ends: [near, far], over: AtomicBool::new(false) });
-            {
-                let mut state = self.lock();
-                state.accepted += 1;
-                state.carriers.push(Arc::downgrade(&carrier));
-            }
-            self.changed.notify_all();
+            self.traffic.update(|traffic| {
+                traffic.accepted += 1;
+                traffic.carriers.push(Arc::downgrade(&carrier));
+            });
             let pieces = if self.path.rate.is_some() { 1 } else { 256 };
             for direction in [0, 1] {
                 let (sender, receiver) = sync_channel(pieces);
@@ -284,8 +277,7 @@ impl Shared {
                     }
                 }
             }
-            self.lock().carried[direction] += piece.octets.len() as u64;
-            self.changed.notify_all();
+            self.traffic.update(|traffic| traffic.carried[direction] += piece.octets.len() as u64);
         }
         if !carrier.is_over() {
             let _ = to.shutdown(Shutdown::Write);
@@ -293,9 +285,7 @@ impl Shared {
     }
 
     fn stand_still(&self, carrier: &Carrier) {
-        let mut state = self.lock();
-        while state.frozen && !state.stopping && !carrier.is_over() {
-            state = self.changed.wait_timeout(state, TICK).expect("no panic while held").0;
-        }
+        let held = |traffic: &mut Traffic| traffic.frozen && !traffic.stopping;
+        while !carrier.is_over() && held(&mut self.traffic.wait_for(TICK, held)) {}
     }
 }

@@ -37,6 +37,13 @@ impl Scene {
         assert!(self.router.is_running());
         assert_eq!(client::get(self.service).ok().as_deref(), Some(client::HELLO));
     }
+
+    /// Asserts that the service answers, and that the router has never grown by `growth` bytes.
+    #[track_caller]
+    pub fn assert_unharmed(&self, growth: u64) {
+        self.assert_serves();
+        assert_bounded(&self.router, self.resident, growth);
+    }
 }
 
 /// Asserts that a router has never grown by `limit` bytes beyond `resident`, and has caught no

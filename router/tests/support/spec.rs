@@ -141,6 +141,24 @@ impl Spec {
         )
     }
 
+    /// Adds an HTTP listener for health and metrics.
+    pub fn web(self, port: u16) -> Self {
+        self.entity(
+            "listener",
+            json!({ "name": "web", "host": "127.0.0.1", "port": port.to_string(), "http": true }),
+        )
+    }
+
+    /// Adds a password file with these lines, `users` in the folder of the test.
+    pub fn passwords(self, lab: &Lab, lines: &str) -> Self {
+        let users = lab.path().join("users");
+        std::fs::write(&users, lines).expect("the passwords are written");
+        let config = format!("password_file: {}\n", users.display());
+        std::fs::write(lab.path().join("skrouterd.conf"), config)
+            .expect("the configuration of SASL is written");
+        self.attribute("saslConfigDir", lab.path().to_string_lossy().into())
+    }
+
     /// Adds a service that clients reach here.
     pub fn tcp_listener(self, address: &str, port: u16) -> Self {
         self.entity(

@@ -59,11 +59,7 @@ pub fn ask(stream: &mut (impl Read + Write), question: &[u8]) -> (Vec<u8>, bool)
         match stream.read(&mut buffer) {
             Ok(0) => return (answer, true),
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-            {
-                return (answer, false);
-            }
+            Err(error) if client::is_timeout(&error) => return (answer, false),
             Err(_) => return (answer, true),
         }
     }

@@ -9,7 +9,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::pki::Identity;
-use super::{client, tls};
+use super::{client, hear, tls};
 
 /// The stream under a WebSocket.
 pub trait Stream: Read + Write + Send {
@@ -50,20 +50,15 @@ pub fn hears(open: &mut WebSocket<Box<dyn Stream>>, code: u8) -> bool {
     loop {
         match open.read() {
             Ok(message) => octets.extend_from_slice(&message.into_data()),
-            Err(Error::Io(error)) if is_timeout(&error) => {
+            Err(Error::Io(error)) if client::is_timeout(&error) => {
                 panic!("neither the performative {code:#x} nor the end of the connection came")
             }
             Err(_) => return false,
         }
-        if octets.windows(3).any(|window| window == [0, 0x53, code]) {
+        if hear::contains_performative(&octets, code) {
             return true;
         }
     }
-}
-
-/// Returns true if a read ended at its time limit.
-pub fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Starts a bridge and returns its port. It lasts as long as the test's process.
@@ -97,7 +92,7 @@ fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
                     break;
                 }
             }
-            Err(error) if is_timeout(&error) => {}
+            Err(error) if client::is_timeout(&error) => {}
             Err(_) => break,
         }
         match websocket.read() {
@@ -106,7 +101,7 @@ fn carry(mut client: TcpStream, mut websocket: WebSocket<Box<dyn Stream>>) {
                     break;
                 }
             }
-            Err(Error::Io(error)) if is_timeout(&error) => {}
+            Err(Error::Io(error)) if client::is_timeout(&error) => {}
             Err(_) => break,
         }
     }
