@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use super::relief::Standing;
+use crate::lock::{Mutex, Rank};
 
 /// What the router holds in memory for its peers, against a ceiling.
 #[derive(Debug)]
@@ -97,7 +98,8 @@ impl Account {
     /// An account with a ceiling, in octets.
     pub fn new(ceiling: usize) -> Arc<Self> {
         let watched = Standing { held: 0, ceiling }.watched();
-        let (held, lent, watcher) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::default());
+        let (held, lent) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let watcher = Mutex::ranked(Rank::Watcher, None);
         Arc::new(Self { held, lent, ceiling, watched, watcher })
     }
 
@@ -118,14 +120,14 @@ impl Account {
 
     /// Ready once so much is held that streams are to be watched. The last that asks is woken.
     pub fn poll_watched(&self, waker: &Waker) -> Poll<()> {
-        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        *self.watcher.lock() = Some(waker.clone());
         // What is taken from here on finds the waker.
         if self.held() >= self.watched { Poll::Ready(()) } else { Poll::Pending }
     }
 
     #[cold]
     fn wake_watcher(&self) {
-        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watcher = self.watcher.lock().take();
         if let Some(watcher) = watcher {
             watcher.wake();
         }
@@ -273,7 +275,7 @@ impl ServiceAccount {
 impl Services {
     /// The account of a service.
     pub fn of(&self, account: &Arc<Account>, service: &str) -> Arc<ServiceAccount> {
-        let mut services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services = self.0.lock();
         if let Some(known) = services.get(service).and_then(Weak::upgrade) {
             return known;
         }
@@ -286,7 +288,7 @@ impl Services {
 
     /// All there are, in the order of their addresses.
     pub fn all(&self) -> Vec<(Arc<str>, Arc<ServiceAccount>)> {
-        let services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let services = self.0.lock();
         services
             .iter()
             .filter_map(|(service, known)| Some((Arc::clone(service), known.upgrade()?)))

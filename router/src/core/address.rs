@@ -1,25 +1,21 @@
 //! Addresses and who consumes them.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use skupper_proto::address::{AddressKey, Treatment};
 use skupper_proto::mobile::Rank;
 use slab::Slab;
 
-use super::choose::Destination;
 use super::consumers::Consumers;
-use super::delivery::Notify;
-use super::edge::EdgeConnection;
-use super::router::{Core, Endpoint};
+use super::counters::Destination;
+use super::edge_connection::EdgeConnection;
+use super::endpoint::LocalConsumer;
 use super::trunk::TrunkId;
-
-/// How many deliveries of one address may be open at a destination before others are preferred
-/// whatever they cost: the capacity of a link (250, as C routers count it).
-pub(super) const DEFAULT_CAPACITY: usize = 250;
+use super::watch::{Watch, Watches};
+use crate::lock::{self, Mutex, MutexGuard};
 
 /// What is configured for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,89 +67,12 @@ impl AddressCounts {
     }
 }
 
-/// Who watches an address.
-#[derive(Debug, Default)]
-struct Watches {
-    all: Slab<Arc<Watch>>,
-    /// How many of them are told of some consumers only.
-    particular: usize,
-}
-
 /// Who consumes an address, as a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Destinations {
     /// The router's own handler, if it has one, stands first.
     pub(super) locals: Consumers,
     pub(super) remotes: Vec<Remote>,
-}
-
-/// A consumer at this router.
-#[derive(Debug)]
-pub struct LocalConsumer {
-    pub(super) endpoint: Arc<dyn Endpoint>,
-    /// Its open deliveries.
-    pub(super) outstanding: Arc<AtomicUsize>,
-    /// How many may be open before others are preferred.
-    pub(super) capacity: usize,
-    /// Every router has one of its own: the network is not told.
-    pub(super) own: bool,
-    /// It is a client's, and clients have a budget of addresses.
-    pub(super) client: bool,
-    /// It is reached by this edge connection.
-    pub(super) edge: Option<Arc<EdgeConnection>>,
-    /// Its place among the consumers of its address.
-    pub(super) number: AtomicU64,
-}
-
-impl LocalConsumer {
-    fn plain(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Self {
-        Self {
-            endpoint,
-            outstanding: Arc::default(),
-            capacity,
-            own: false,
-            client: false,
-            edge: None,
-            number: AtomicU64::new(0),
-        }
-    }
-
-    /// A consumer that takes deliveries through `endpoint`.
-    pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
-        Self::with_capacity(endpoint, DEFAULT_CAPACITY)
-    }
-
-    /// A consumer that may have `capacity` deliveries open before others of a balanced address are
-    /// preferred.
-    pub fn with_capacity(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self::plain(endpoint, capacity))
-    }
-
-    /// A client, for [`Core::serve_client`].
-    pub fn client(endpoint: Arc<dyn Endpoint>, capacity: usize) -> Arc<Self> {
-        Arc::new(Self { client: true, ..Self::plain(endpoint, capacity) })
-    }
-
-    /// A consumer that is reached by an edge connection.
-    pub fn behind(
-        edge: &Arc<EdgeConnection>,
-        endpoint: Arc<dyn Endpoint>,
-        capacity: usize,
-    ) -> Arc<Self> {
-        Arc::new(Self { edge: Some(Arc::clone(edge)), ..Self::plain(endpoint, capacity) })
-    }
-
-    /// Whether it takes what a client sends before it has answered: what is behind an edge
-    /// connection may be a C router's.
-    pub(super) fn is_early(&self) -> bool {
-        self.edge.is_none()
-    }
-
-    /// A handler that every router has for itself, such as its management node: the network is not
-    /// told of it.
-    pub fn own(endpoint: Arc<dyn Endpoint>) -> Arc<Self> {
-        Arc::new(Self { own: true, ..Self::plain(endpoint, DEFAULT_CAPACITY) })
-    }
 }
 
 /// Another router with consumers.
@@ -174,80 +93,15 @@ impl Destinations {
             None => !self.locals.is_empty() || !self.remotes.is_empty(),
             // An edge router has what every router has for itself.
             Some(edge) => {
-                self.locals.iter().any(|consumer| !consumer.own && edge.may_reach(consumer))
+                self.locals
+                    .iter()
+                    .any(|consumer| !consumer.own && edge.may_reach(consumer.edge.as_deref()))
                     || self
                         .remotes
                         .iter()
                         .any(|remote| edge.may_leave_for(remote.sole_mesh.as_deref()))
             }
         }
-    }
-}
-
-/// Tells one interested task whether an address has consumers.
-#[derive(Debug)]
-pub struct Watch {
-    /// Those are meant to whom what comes by this edge connection may go.
-    edge: Option<Arc<EdgeConnection>>,
-    reachable: AtomicBool,
-    notify: Mutex<Notify>,
-}
-
-/// A task's interest in an address: it wants to send there. It ends when this is dropped.
-#[derive(Debug)]
-pub struct Watching {
-    core: Arc<Core>,
-    address: Arc<Address>,
-    watch: Arc<Watch>,
-    /// Where it stands among those of the address.
-    place: usize,
-}
-
-impl std::ops::Deref for Watching {
-    type Target = Watch;
-
-    fn deref(&self) -> &Watch {
-        &self.watch
-    }
-}
-
-impl Watching {
-    pub(super) fn new(
-        core: &Arc<Core>,
-        address: &Arc<Address>,
-        edge: Option<&Arc<EdgeConnection>>,
-    ) -> Self {
-        let (place, watch) = address.watch(edge);
-        Self { core: Arc::clone(core), address: Arc::clone(address), watch, place }
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.core.unwatch(&self.address, self.place);
-    }
-}
-
-impl Watch {
-    /// Whether anybody consumes the address. `waker` will be woken when that changes.
-    pub fn poll(&self, waker: &Waker) -> bool {
-        let mut known = self.notify.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(&*known, Notify::Task(known) if known.will_wake(waker)) {
-            *known = Notify::Task(waker.clone());
-        }
-        drop(known);
-        self.reachable.load(Ordering::Acquire)
-    }
-
-    /// Whether anybody consumes the address. `notify` will hear of every change.
-    pub fn follow(&self, notify: Notify) -> bool {
-        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = notify;
-        self.reachable.load(Ordering::Acquire)
-    }
-
-    /// Whether anybody consumes the address now.
-    pub fn is_reachable(&self) -> bool {
-        self.reachable.load(Ordering::Acquire)
     }
 }
 
@@ -259,7 +113,7 @@ impl Address {
             destinations: ArcSwap::default(),
             turn: AtomicUsize::new(0),
             hops: ArcSwap::default(),
-            watches: Mutex::default(),
+            watches: Mutex::ranked(lock::Rank::Watches, Watches::default()),
             counts: AddressCounts::default(),
         })
     }
@@ -401,7 +255,7 @@ impl Address {
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watches.lock()
     }
 
     /// Whether somebody wants to send to it.
@@ -409,10 +263,11 @@ impl Address {
         !self.watches().all.is_empty()
     }
 
-    fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> (usize, Arc<Watch>) {
+    /// Begins a watch, and returns it with its place. Called under the core's lock.
+    pub(super) fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> (usize, Arc<Watch>) {
         let edge = edge.map(Arc::clone);
-        let reachable = AtomicBool::new(self.destinations.load().can_be_reached(edge.as_deref()));
-        let watch = Arc::new(Watch { edge, reachable, notify: Mutex::default() });
+        let reachable = self.destinations.load().can_be_reached(edge.as_deref());
+        let watch = Watch::new(edge, reachable);
         let mut watches = self.watches();
         watches.particular += usize::from(watch.edge.is_some());
         (watches.all.insert(Arc::clone(&watch)), watch)
@@ -448,11 +303,7 @@ impl Address {
     pub(super) fn tell_watches(&self) {
         let destinations = self.destinations.load();
         for (_, watch) in &self.watches().all {
-            let reachable = destinations.can_be_reached(watch.edge.as_deref());
-            if watch.reachable.swap(reachable, Ordering::AcqRel) != reachable {
-                let notify = watch.notify.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                notify.wake();
-            }
+            watch.on_change(destinations.can_be_reached(watch.edge.as_deref()));
         }
     }
 

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use skupper_proto::address::{AddressClass, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
 
-use super::address::{Address, DEFAULT_CAPACITY, LocalConsumer};
+use super::address::Address;
+use super::counters::Destination;
 use super::delivery::{ConsumerEnd, Outstanding};
-use super::edge::Origin;
+use super::endpoint::{DEFAULT_CAPACITY, Endpoint, LocalConsumer};
 use super::mailbox::{Command, Mailbox, Via};
-use super::router::{Endpoint, Routes, Way};
+use super::next_hops::{NextHop, NextHops};
+use super::origin::Origin;
 use super::trunk::{Trunk, TrunkId};
 
 /// A destination that was chosen for one delivery.
@@ -32,17 +34,6 @@ enum Target {
     Local(Arc<LocalConsumer>),
     Answer(Arc<dyn Endpoint>),
     Connection(Arc<Mailbox>),
-}
-
-/// What a destination is to those who count deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Destination {
-    /// A handler in the process that every router has for itself.
-    Handler,
-    /// A consumer at this router.
-    Consumer,
-    /// Another router.
-    Router,
 }
 
 impl Choice {
@@ -114,12 +105,12 @@ pub(super) fn send(mailbox: &Mailbox, delivery: ConsumerEnd, via: Via) {
 /// A way to a router, for a delivery that goes to that router and no other, and answers one that
 /// came by a connection, if that is given.
 pub(super) fn toward(
-    routes: &Routes,
+    next_hops: &NextHops,
     router: &str,
     streaming: bool,
     came_by: Option<&Arc<Mailbox>>,
 ) -> Option<Choice> {
-    Some(to_trunk(routes.get(router)?.trunk, streaming, came_by))
+    Some(to_trunk(next_hops.get(router)?.trunk, streaming, came_by))
 }
 
 /// A neighbor as destination.
@@ -177,7 +168,7 @@ impl Tried {
 /// this origin may go.
 pub(super) fn choose(
     address: &Address,
-    routes: &Routes,
+    next_hops: &NextHops,
     streaming: bool,
     tried: &Tried,
     origin: &Origin<'_>,
@@ -223,11 +214,11 @@ pub(super) fn choose(
         consider(index, consumer.outstanding.load(Ordering::Relaxed), consumer.capacity, 0, None);
     }
     for (index, remote) in destinations.remotes.iter().enumerate() {
-        let valid = |way: &Way<'_>| {
+        let valid = |way: &NextHop<'_>| {
             !tried.has_trunk(way.trunk.id())
-                && origin.may_go_to(&routes.table, &remote.router, false)
+                && origin.may_go_to(&next_hops.table, &remote.router, false)
         };
-        let Some(route) = routes.get(&remote.router).filter(valid) else { continue };
+        let Some(route) = next_hops.get(&remote.router).filter(valid) else { continue };
         let index = destinations.locals.len() + index;
         consider(
             index,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use skupper_proto::mobile::Rank;
 
-use super::address::LocalConsumer;
+use super::endpoint::LocalConsumer;
 
 /// Consumers of one part. With fewer the list of parts would be longer; with more, a part.
 const PART: usize = 128;

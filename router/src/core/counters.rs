@@ -4,7 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skupper_proto::amqp::performative::DeliveryState;
 
-use super::choose::Destination;
+/// What a destination is to those who count deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A handler in the process that every router has for itself.
+    Handler,
+    /// A consumer at this router.
+    Consumer,
+    /// Another router.
+    Router,
+}
 
 macro_rules! counters {
     ($($(#[$meta:meta])* $name:ident)+) => {
@@ -49,7 +58,7 @@ counters! {
 
 impl Counters {
     /// A delivery's outcome is known.
-    pub fn outcome(&self, outcome: &DeliveryState) {
+    pub fn count_outcome(&self, outcome: &DeliveryState) {
         let counter = match outcome {
             DeliveryState::Accepted => &self.accepted,
             DeliveryState::Rejected(_) => &self.rejected,

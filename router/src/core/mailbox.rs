@@ -1,12 +1,13 @@
 //! How a connection's task is reached from elsewhere.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use skupper_proto::amqp::performative::Error;
 
 use super::delivery::ConsumerEnd;
+use crate::lock::{Mutex, MutexGuard};
 
 /// On which of a connection's links a delivery goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ const MAX_COMMANDS: usize = 65_536;
 const AT_ONCE: usize = 64;
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     ready: Vec<u32>,
     /// What goes on the control link, in front of thousands of new streams.
     control: VecDeque<Command>,
@@ -56,14 +57,14 @@ struct State {
 /// What waits for one connection's task.
 #[derive(Debug)]
 pub struct Mailbox {
-    state: Mutex<State>,
+    waiting: Mutex<Waiting>,
     shard: usize,
 }
 
 impl Mailbox {
     /// The mailbox of a connection whose task runs on this shard.
     pub fn new(shard: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), shard })
+        Arc::new(Self { waiting: Mutex::default(), shard })
     }
 
     /// The shard that owns the connection.
@@ -71,16 +72,16 @@ impl Mailbox {
         self.shard
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock()
     }
 
     /// Wakes the connection for one of its deliveries.
-    pub(super) fn ready(&self, slot: u32) {
+    pub(super) fn push_ready(&self, slot: u32) {
         let waker = {
-            let mut state = self.lock();
-            state.ready.push(slot);
-            state.waker.take()
+            let mut waiting = self.lock();
+            waiting.ready.push(slot);
+            waiting.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -93,8 +94,8 @@ impl Mailbox {
     /// The command itself, when the connection is gone or has far too much to do already.
     pub fn send(&self, command: Command) -> Result<(), Command> {
         let waker = {
-            let mut state = self.lock();
-            let State { control, commands, closed, .. } = &mut *state;
+            let mut waiting = self.lock();
+            let Waiting { control, commands, closed, .. } = &mut *waiting;
             let queue = if matches!(command, Command::Deliver(_, Via::Control)) {
                 control
             } else {
@@ -104,7 +105,7 @@ impl Mailbox {
                 return Err(command);
             }
             queue.push_back(command);
-            state.waker.take()
+            waiting.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -121,40 +122,40 @@ impl Mailbox {
         commands: &mut VecDeque<Command>,
         waker: &Waker,
     ) -> bool {
-        let mut state = self.lock();
-        if state.ready.is_empty() && state.commands.is_empty() && state.control.is_empty() {
-            if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                state.waker = Some(waker.clone());
+        let mut waiting = self.lock();
+        if waiting.ready.is_empty() && waiting.commands.is_empty() && waiting.control.is_empty() {
+            if !waiting.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                waiting.waker = Some(waker.clone());
             }
             return false;
         }
-        ready.append(&mut state.ready);
+        ready.append(&mut waiting.ready);
         // Mostly there are none, and to append nothing takes a hundred instructions.
-        if !state.control.is_empty() {
+        if !waiting.control.is_empty() {
             // Behind control commands that a former call has left, and in front of everything else.
             let is_control =
                 |command: &Command| matches!(command, Command::Deliver(_, Via::Control));
             let at = commands.iter().take_while(|command| is_control(command)).count();
             let mut others = commands.split_off(at);
-            commands.append(&mut state.control);
+            commands.append(&mut waiting.control);
             commands.append(&mut others);
         }
         let room = AT_ONCE.saturating_sub(commands.len());
-        if state.commands.len() > room {
-            commands.extend(state.commands.drain(..room));
-        } else if !state.commands.is_empty() {
-            commands.append(&mut state.commands);
+        if waiting.commands.len() > room {
+            commands.extend(waiting.commands.drain(..room));
+        } else if !waiting.commands.is_empty() {
+            commands.append(&mut waiting.commands);
         }
         true
     }
 
     /// For the connection's task when it ends: what still waited, which must be refused.
     pub fn close(&self) -> VecDeque<Command> {
-        let mut state = self.lock();
-        state.closed = true;
-        state.waker = None;
-        let mut left = std::mem::take(&mut state.control);
-        left.append(&mut state.commands);
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        waiting.waker = None;
+        let mut left = std::mem::take(&mut waiting.control);
+        left.append(&mut waiting.commands);
         left
     }
 

@@ -1,16 +1,19 @@
 //! Addresses for answers: `_topo/0/<us>/...`, looked up without the table.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use slab::Slab;
 
-use super::router::{Core, Endpoint};
+use super::endpoint::Endpoint;
+use crate::lock::Mutex;
 
 type Entries = Mutex<Slab<(u64, Arc<dyn Endpoint>)>>;
 
 /// Endpoints that wait for an answer, by shard, slot and a random number. One lock a shard.
 #[derive(Debug)]
 pub struct Replies {
+    /// The front of all addresses of this router.
+    router: Box<str>,
     shards: Box<[Entries]>,
 }
 
@@ -49,9 +52,11 @@ fn number(digits: &[u8; 16]) -> Option<u64> {
 }
 
 impl Replies {
-    /// For so many shards.
-    pub fn new(shards: usize) -> Arc<Self> {
-        Arc::new(Self { shards: (0..shards.max(1)).map(|_| Mutex::default()).collect() })
+    /// Makes places on so many shards. `router` is the front of all addresses of this router, the
+    /// last slash included.
+    pub fn new(router: &str, shards: usize) -> Arc<Self> {
+        let shards = (0..shards.max(1)).map(|_| Mutex::default()).collect();
+        Arc::new(Self { router: Box::from(router), shards })
     }
 
     /// Makes an address for `endpoint` on `shard`. The nonce must be one that nobody can guess:
@@ -63,10 +68,7 @@ impl Replies {
         endpoint: Arc<dyn Endpoint>,
     ) -> ReplyHandle {
         let shard = shard % self.shards.len();
-        let slot = self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((nonce, endpoint));
+        let slot = self.shards[shard].lock().insert((nonce, endpoint));
         ReplyHandle { replies: Arc::clone(self), shard, slot, nonce }
     }
 
@@ -80,7 +82,7 @@ impl Replies {
         let (place, nonce) = local.strip_prefix(PREFIX)?.as_bytes().split_first_chunk()?;
         let (place, nonce) = (number(place)?, number(nonce.try_into().ok()?)?);
         let (shard, slot) = ((place >> SLOT) as usize, (place & ((1 << SLOT) - 1)) as usize);
-        let entries = self.shards.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.shards.get(shard)?.lock();
         entries
             .get(slot)
             .filter(|(known, _)| *known == nonce)
@@ -89,22 +91,24 @@ impl Replies {
 }
 
 impl ReplyHandle {
-    /// The address, for a message's reply-to.
-    pub fn address(&self, core: &Core) -> String {
+    /// Returns the address, for a message's reply-to.
+    pub fn address(&self) -> String {
         let place = (self.shard as u64) << SLOT | self.slot as u64;
         // Digits are text.
         let [place, nonce] = [digits(place), digits(self.nonce)];
         let [place, nonce] =
             [&place, &nonce].map(|digits| str::from_utf8(digits).unwrap_or_default());
-        core.address_of(&[PREFIX, place, nonce])
+        let parts = [&*self.replies.router, PREFIX, place, nonce];
+        let mut address = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| address.push_str(part));
+        address
     }
 }
 
 impl Drop for ReplyHandle {
     fn drop(&mut self) {
-        self.replies.shards[self.shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .try_remove(self.slot);
+        let endpoint = self.replies.shards[self.shard].lock().try_remove(self.slot);
+        // The endpoint may hold a delivery, which takes locks of its own when it goes.
+        drop(endpoint);
     }
 }

@@ -11,8 +11,8 @@ use skupper_proto::amqp::performative::DeliveryState;
 use super::account::Charge;
 use super::choose::Tried;
 use super::delivery::{ConsumerEnd, Ended, Notify, Party, ProducerEnd};
-use super::router::Core;
 use super::serial::Serial;
+use super::tables::Core;
 
 /// Octets of a message that are kept to be sent again. Of a longer one, the first destination that
 /// has got so much is the last.

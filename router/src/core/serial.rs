@@ -1,7 +1,8 @@
 //! State that many threads act on by notices, one at a time and without waiting for each other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, TryLockError};
+
+use crate::lock::{Mutex, Rank};
 
 /// State that is looked at anew after every notice. Whoever finds it in use, perhaps this very
 /// thread further up, leaves the looking to who uses it.
@@ -13,18 +14,14 @@ pub(super) struct Serial<T> {
 
 impl<T> Serial<T> {
     pub(super) const fn new(state: T) -> Self {
-        Self { state: Mutex::new(state), news: AtomicBool::new(false) }
+        Self { state: Mutex::ranked(Rank::Party, state), news: AtomicBool::new(false) }
     }
 
     /// Something has happened: `look` is called here or by who is looking, after this call began.
     pub(super) fn notice(&self, mut look: impl FnMut(&mut T)) {
         self.news.store(true, Ordering::Release);
         while self.news.load(Ordering::Acquire) {
-            let mut state = match self.state.try_lock() {
-                Ok(state) => state,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
+            let Some(mut state) = self.state.try_lock() else { return };
             while self.news.swap(false, Ordering::AcqRel) {
                 look(&mut state);
             }

@@ -6,10 +6,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 
 use super::mailbox::Mailbox;
-use super::routing::TrunkUp;
 
 /// Names a trunk: what the routing protocol calls a control link.
 pub type TrunkId = skupper_proto::topology::LinkId;
+
+/// What the connections of one trunk have in common: the peer and its connector's correlator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey {
+    container: Arc<str>,
+    correlator: Arc<str>,
+}
+
+impl GroupKey {
+    /// The group of a peer's container-id and a correlator.
+    pub fn new(container: &str, correlator: &str) -> Self {
+        Self { container: Arc::from(container), correlator: Arc::from(correlator) }
+    }
+}
+
+/// A control connection whose control links are attached.
+#[derive(Debug)]
+pub struct TrunkUp {
+    /// Its group, if it has one.
+    pub group: Option<GroupKey>,
+    /// The peer's container-id.
+    pub neighbor: Arc<str>,
+    /// The higher of the costs configured at both ends.
+    pub cost: u32,
+    /// The ordinal of its certificates: of the connections of one group, the higher take the place
+    /// of the lower.
+    pub ordinal: u64,
+    /// The connection.
+    pub control: Arc<Mailbox>,
+    /// The peer takes streams on data connections.
+    pub trunking: bool,
+}
 
 /// The connections to one neighbor.
 #[derive(Debug)]
@@ -90,5 +121,23 @@ impl Trunk {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         data.get(turn % data.len()).map_or_else(|| Arc::clone(&self.control), Arc::clone)
+    }
+}
+
+/// A trunk and the data connections that its connector made with it.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) trunk: Option<Arc<Trunk>>,
+    /// Its data connections, with the ordinals of their certificates.
+    pub(super) data: Vec<(u64, Arc<Mailbox>)>,
+}
+
+impl Group {
+    /// Gives the trunk the data connections that were made with the same certificates.
+    pub(super) fn share(&self) {
+        if let Some(trunk) = &self.trunk {
+            let alike = self.data.iter().filter(|(ordinal, _)| *ordinal == trunk.ordinal());
+            trunk.set_data(alike.map(|(_, data)| Arc::clone(data)).collect());
+        }
     }
 }

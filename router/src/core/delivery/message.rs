@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
 
-use super::super::edge::EdgeConnection;
+use super::super::edge_connection::EdgeConnection;
 
 /// A message without its body.
 #[derive(Clone, Debug, Default)]

@@ -31,7 +31,7 @@ impl Notify {
         match self {
             Self::Nobody => {}
             Self::Task(waker) => waker.wake(),
-            Self::Slot(mailbox, slot) => mailbox.ready(slot),
+            Self::Slot(mailbox, slot) => mailbox.push_ready(slot),
             Self::Call(party) => party.on_notice(),
         }
     }

@@ -1,7 +1,7 @@
 //! The state that the two ends of a delivery share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
@@ -10,6 +10,7 @@ use super::super::account::{Charge, Holder};
 use super::super::chunks::Chunks;
 use super::message::Message;
 use super::notify::{Notify, Side};
+use crate::lock::{Mutex, MutexGuard};
 
 /// Bytes that may wait for the consumer before a producer is held back. A producer that may be
 /// held back is woken when the consumer takes some of them, others are not. (A service that is
@@ -179,7 +180,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Charges `holder` instead of the present holder.
@@ -252,7 +253,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         state.holder.give_back(state.charged(&self.message));
         state.holder.account().end_loan(state.lent);
     }

@@ -316,7 +316,7 @@ fn reply_addresses_name_the_edge_router() {
     let core = edge_router();
     let sink = Sink::new();
     let handle = core.replies().add(0, 7, sink.clone());
-    let to = handle.address(&core);
+    let to = handle.address();
     assert!(to.starts_with("amqp:/_edge/e/"), "{to}");
     let edge = up(&core, 0);
     send(&core, &to, Some(&edge), None);
@@ -389,9 +389,9 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
     let (uplink, one, two) = (up(&core, 0), beside(&core, "one"), beside(&core, "two"));
     assert!(uplink.is_active());
     let never = || panic!("no new bid is wanted");
-    core.take_bid(&one, &bid(200, "later"), never);
+    core.on_bid(&one, &bid(200, "later"), never);
     assert_eq!(mesh(&core).as_deref(), Some("own-id"));
-    core.take_bid(&two, &bid(50, "earlier"), never);
+    core.on_bid(&two, &bid(50, "earlier"), never);
     assert_eq!(mesh(&core).as_deref(), Some("earlier"));
     // The mesh keeps its name as long as anybody knows it.
     core.edge_down(&one);
@@ -403,6 +403,6 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
     );
     // Two that bid the same begin anew.
     let three = beside(&core, "three");
-    core.take_bid(&three, &bid(100, "same"), || bid(7, "fresh"));
+    core.on_bid(&three, &bid(100, "same"), || bid(7, "fresh"));
     assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("fresh"), Some((2, bid(7, "fresh")))));
 }

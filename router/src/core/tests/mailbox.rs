@@ -18,15 +18,15 @@ fn waker_is_kept_only_when_nothing_waited() {
     let mailbox = Mailbox::new(3);
     assert_eq!(mailbox.shard(), 3);
     let (mut ready, mut commands) = (Vec::new(), VecDeque::new());
-    mailbox.ready(5);
+    mailbox.push_ready(5);
     assert!(mailbox.take(&mut ready, &mut commands, &waker));
     assert_eq!(ready, [5]);
-    mailbox.ready(6);
+    mailbox.push_ready(6);
     assert_eq!(bell.rings(), 0, "who has taken something looks again by itself");
     assert!(mailbox.take(&mut ready, &mut commands, &waker));
     assert!(!mailbox.take(&mut ready, &mut commands, &waker));
     mailbox.send(Command::Close(None)).unwrap();
-    mailbox.ready(7);
+    mailbox.push_ready(7);
     assert_eq!(bell.rings(), 1, "once is enough");
     assert!(mailbox.take(&mut ready, &mut commands, &waker));
     assert_eq!((ready, commands.len()), (vec![5, 6, 7], 1));

@@ -151,7 +151,7 @@ fn answer_finds_its_way_by_the_reply_address() {
     world.settle();
     let sink = Sink::new();
     let handle = world.cores[0].replies().add(0, 42, sink.clone());
-    let to = handle.address(&world.cores[0]);
+    let to = handle.address();
     let (_sent, back) = {
         let head = skupper_proto::stream::encode_head(&to, None, None, None);
         let message = crate::core::Message {

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use skupper_proto::address::Treatment;
-
 use super::Sink;
 use crate::core::Replies;
 
 #[test]
 fn only_the_very_address_finds_who_waits() {
-    let replies = Replies::new(2);
+    let replies = Replies::new("amqp:/_topo/0/here/", 2);
     let sink = Sink::new();
     let handle = replies.add(1, 0xfeed, Arc::clone(&sink) as Arc<_>);
-    let address = handle.address(&super::world::core("here", Treatment::Balanced));
+    let address = handle.address();
     let local =
         address.strip_prefix("amqp:/_topo/0/here/").expect("an address of the router").to_owned();
     assert_eq!(local, "reply.0000000100000000000000000000feed");

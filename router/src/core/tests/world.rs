@@ -176,7 +176,7 @@ impl World {
                             octets.clear();
                         }
                         octets.extend_from_slice(&delivery.message().sections);
-                        self.cores[to.core].control_message(
+                        self.cores[to.core].on_control_message(
                             to.trunk.id(),
                             &Bytes::from(octets),
                             self.now,
@@ -229,7 +229,7 @@ impl World {
     /// there.
     pub(super) fn inject(&self, wire: usize, end: usize, octets: Vec<u8>) {
         let end = &self.wires[wire][end];
-        self.cores[end.core].control_message(end.trunk.id(), &Bytes::from(octets), self.now);
+        self.cores[end.core].on_control_message(end.trunk.id(), &Bytes::from(octets), self.now);
     }
 
     /// Lets everything happen that happens within `time`.

@@ -344,7 +344,7 @@ impl Incoming {
                 let settle = entry.ended && progress.settled;
                 if entry.outcome.is_none() {
                     entry.outcome = Some(outcome.clone());
-                    cx.core.counters().outcome(&outcome);
+                    cx.core.counters().count_outcome(&outcome);
                 } else if !settle {
                     return;
                 }
@@ -375,7 +375,7 @@ impl Incoming {
         if let Some(entry) = self.slots.get_mut(&key) {
             entry.outcome = Some(outcome.clone());
         }
-        cx.core.counters().outcome(&outcome);
+        cx.core.counters().count_outcome(&outcome);
         cx.engine.disposition(key, Some(outcome), false);
     }
 

@@ -38,7 +38,7 @@ impl Outgoing {
                 // The outcome of a delivery that began elsewhere is counted when its sender is
                 // told.
                 if entry.outcome.is_none() && entry.delivery.message().internal {
-                    cx.core.counters().outcome(&outcome);
+                    cx.core.counters().count_outcome(&outcome);
                 }
                 less = entry.unread.gone(&mut self.unread) || entry.is_held();
                 entry.outcome = Some(outcome.clone());

@@ -247,7 +247,7 @@ impl Control {
     /// A message of the routing protocol has arrived.
     pub(super) fn on_routing_message(&self, links: &LinkLayer, octets: &Bytes) {
         if let Some(trunk) = &self.trunk {
-            links.cx.core.control_message(trunk.id(), octets, links.cx.now);
+            links.cx.core.on_control_message(trunk.id(), octets, links.cx.now);
         }
     }
 

@@ -273,7 +273,7 @@ fn a_temporary_address_is_received_from_by_its_own_connection_alone() {
             .expect("another link of its own");
         // Where a service connection waits for its answer, no client receives.
         let handle = node.core.replies().add(0, unguessable(), Arc::<Taker>::default() as Arc<_>);
-        let reply = handle.address(&node.core);
+        let reply = handle.address();
         let refused =
             client(&node).await.try_attach(LinkRole::Receiver, Some(&reply)).await.map(drop);
         assert_eq!(refused, Err("amqp:unauthorized-access".to_owned()), "{reply}");

@@ -139,8 +139,7 @@ impl TcpListener {
         let handle = node.core.replies().add(shard, unguessable(), Arc::clone(&reply) as Arc<_>);
         let flow = node.next_flow();
         let alpn = session.info().and_then(|info| info.alpn.as_deref());
-        let head =
-            stream::encode_head(service, Some(&handle.address(&node.core)), Some(&flow), alpn);
+        let head = stream::encode_head(service, Some(&handle.address()), Some(&flow), alpn);
         address.open();
         let beginning = Beginning {
             socket: client.socket,

@@ -167,7 +167,7 @@ impl Edge {
         let sections = own.octets.get(length..).unwrap_or_default();
         let Some(edge) = &links.cx.edge else { return Ok(()) };
         if self.downlink.is_mesh(own.link) && edge.leads() == Leads::Beside {
-            links.cx.core.take_bid(edge, &Bid::decode(sections)?, Node::bid);
+            links.cx.core.on_bid(edge, &Bid::decode(sections)?, Node::bid);
         } else if self.downlink.is_mesh(own.link) {
             links.cx.core.set_mesh(edge, &decode_mesh(sections)?);
         } else {

@@ -253,7 +253,11 @@ impl World {
         let [read, unwritten] = [(); 2].map(|()| Holder::new(&account, Class::Service));
         let memory = Arc::new(ServiceAccount { read, unwritten });
         let reply = Arc::new(Reply::default());
-        let address = Replies::new(1).add(0, 7, Arc::clone(&reply) as Arc<dyn Endpoint>);
+        let address = Replies::new("amqp:/_topo/0/here/", 1).add(
+            0,
+            7,
+            Arc::clone(&reply) as Arc<dyn Endpoint>,
+        );
         let head = || encode_head("service", Some("reply"), None, None);
         let [(upload, from), (to, arriving)] = [(); 2].map(|()| stream(&memory.read, head()));
         let now = Instant::from_millis(1000);
