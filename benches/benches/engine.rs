@@ -81,7 +81,7 @@ fn messages(c: &mut Criterion) {
             }
             carry(&mut server, &mut client);
             let outcomes = std::iter::from_fn(|| client.poll_event())
-                .filter(|event| matches!(event, Event::Outcome { .. }));
+                .filter(|event| matches!(event, Event::ReceiverState { .. }));
             assert_eq!(outcomes.count(), BATCH);
         });
     });

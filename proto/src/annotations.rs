@@ -3,7 +3,7 @@
 //!
 //! It says where the message entered the network, through which routers it came, and how it wants
 //! to be forwarded. The section is parsed from the front of a delivery that may still be arriving
-//! ([`parse`]), borrowing from it, and composed anew for every outgoing copy ([`Outgoing`]),
+//! ([`parse`]), borrowing from it, and composed anew for every outgoing copy ([`OutgoingAnnotations`]),
 //! because each router adds itself to the trace.
 
 #[cfg(test)]
@@ -214,8 +214,8 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
 
 impl<'a> Annotations<'a> {
     /// The section of a copy that this router, `own` = `0/<id>`, forwards.
-    pub fn forwarded(&self, own: &'a str) -> Outgoing<'a> {
-        Outgoing {
+    pub fn forwarded(&self, own: &'a str) -> OutgoingAnnotations<'a> {
+        OutgoingAnnotations {
             flags: self.flags,
             to_override: self.to_override,
             ingress: Some(self.ingress.unwrap_or(own)),
@@ -228,7 +228,7 @@ impl<'a> Annotations<'a> {
 
 /// A section to send.
 #[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
+pub struct OutgoingAnnotations<'a> {
     /// How to forward.
     pub flags: Flags,
     /// An address that goes before the message's own `to`.
@@ -243,7 +243,7 @@ pub struct Outgoing<'a> {
     pub ingress_mesh: Option<&'a str>,
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> OutgoingAnnotations<'a> {
     /// Of a message that enters the network at this router, `own` = `0/<id>`.
     pub fn originated(flags: Flags, own: &'a str) -> Self {
         Self {

@@ -142,7 +142,7 @@
 //! server.disposition(arrived, Some(DeliveryState::Accepted), true);
 //! let (events, _) = run(&mut client, &mut server, now);
 //! let state = Some(DeliveryState::Accepted);
-//! assert_eq!(events, [Event::Outcome { delivery, state, settled: true }]);
+//! assert_eq!(events, [Event::ReceiverState { delivery, state, settled: true }]);
 //! assert_eq!((client.usage().outgoing, server.usage().incoming), (0, 0));
 //!
 //! // Deadlines. Each end speaks within half of the other's idle timeout, here 8 s.

@@ -28,7 +28,7 @@ pub const MAX_TEXT: usize = 300;
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
-pub enum Kind {
+pub enum RecordKind {
     /// The site that the router belongs to.
     Site = 0,
     /// The router.
@@ -133,7 +133,7 @@ impl From<String> for Fact {
 
 #[derive(Clone, Debug)]
 struct Record {
-    kind: Kind,
+    kind: RecordKind,
     facts: BTreeMap<u32, Fact>,
     /// Attributes that have not been told as they are now.
     changed: Vec<u32>,
@@ -166,7 +166,7 @@ impl Records {
     pub fn put(
         &mut self,
         identity: &str,
-        kind: Kind,
+        kind: RecordKind,
         facts: impl IntoIterator<Item = (u32, Fact)>,
     ) {
         let begun = || Record { kind, facts: BTreeMap::new(), changed: Vec::new(), ended: false };

@@ -287,7 +287,8 @@ impl Puppet {
     fn expect_disposition(&self, channel: u16, said: &Disposition, events: &mut VecDeque<Event>) {
         if said.role == Role::Receiver {
             for id in said.first..=said.last.unwrap_or(said.first) {
-                let Some(Event::Outcome { delivery, state, settled }) = events.pop_front() else {
+                let Some(Event::ReceiverState { delivery, state, settled }) = events.pop_front()
+                else {
                     panic!("{said:?}")
                 };
                 let ours = self.channels.iter().find(|(_, theirs)| **theirs == channel).unwrap().0;
@@ -406,7 +407,7 @@ fn name(event: &Event) -> &'static str {
         Event::Attached { .. } => "attach",
         Event::Credit { .. } => "flow",
         Event::Transfer { .. } => "transfer",
-        Event::Outcome { .. } => "outcome",
+        Event::ReceiverState { .. } => "outcome",
         Event::SenderSettled { .. } => "sender settled",
         Event::SenderState { .. } => "sender state",
         other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use skrouterd::core::{
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{Flags, Outgoing, node_text};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations, node_text};
 use skupper_proto::stream;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::Config;
@@ -59,7 +59,7 @@ fn core() -> Arc<Core> {
 /// A client stream as it comes from another router.
 fn message() -> Message {
     let mut annotations = Vec::new();
-    Outgoing::originated(Flags::STREAMING.with(Flags::DISABLE_Q2), &node_text("there"))
+    OutgoingAnnotations::originated(Flags::STREAMING.with(Flags::DISABLE_Q2), &node_text("there"))
         .encode(&mut annotations);
     let head =
         stream::encode_head("service-0", Some("amqp:/_topo/0/there/reply.0.0.0"), None, None);

@@ -64,7 +64,7 @@ fn messages(times: usize) {
         }
         carry(&mut server, &mut client);
         let outcomes = std::iter::from_fn(|| client.poll_event())
-            .filter(|event| matches!(event, Event::Outcome { .. }));
+            .filter(|event| matches!(event, Event::ReceiverState { .. }));
         assert_eq!(outcomes.count(), 1);
     });
 }

@@ -218,7 +218,9 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
             };
             connection.disposition(delivery, Some(state), choice & 16 == 0);
         }
-        Event::Outcome { delivery, settled: false, state: Some(state) } if state.is_outcome() => {
+        Event::ReceiverState { delivery, settled: false, state: Some(state) }
+            if state.is_outcome() =>
+        {
             connection.settle(delivery);
             connection.send_part(delivery, &mut VecDeque::new(), true);
         }

@@ -15,7 +15,7 @@ fn present(front: &[u8]) -> Annotations<'_> {
     }
 }
 
-fn encoded(outgoing: &Outgoing<'_>) -> Vec<u8> {
+fn encoded(outgoing: &OutgoingAnnotations<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     outgoing.encode(&mut out);
     assert_eq!(out.len(), outgoing.encoded_len());
@@ -41,13 +41,13 @@ fn sections_of_c_routers_are_read_and_written_alike() {
     );
     assert_eq!(stream.trace.iter().collect::<Vec<_>>(), ["0/A"]);
     assert_eq!(stream.length, octets.len());
-    assert_eq!(encoded(&Outgoing::originated(Flags(5), "0/A")), octets);
+    assert_eq!(encoded(&OutgoingAnnotations::originated(Flags(5), "0/A")), octets);
 
     let octets = hex(RELAYED);
     let relayed = present(&octets);
     assert_eq!(relayed.trace.routers().collect::<Vec<_>>(), ["c", "b"]);
     let mut from_c = Vec::new();
-    Outgoing::originated(Flags::default(), "0/c").encode(&mut from_c);
+    OutgoingAnnotations::originated(Flags::default(), "0/c").encode(&mut from_c);
     assert_eq!(encoded(&present(&from_c).forwarded("0/b")), octets);
 
     let octets = hex(EDGE);
@@ -56,7 +56,7 @@ fn sections_of_c_routers_are_read_and_written_alike() {
         (edge.ingress, edge.trace.len(), edge.ingress_mesh),
         (None, 0, Some("0123456789abcde"))
     );
-    assert_eq!(encoded(&Outgoing::of_edge(Flags(5), Some("0123456789abcde"))), octets);
+    assert_eq!(encoded(&OutgoingAnnotations::of_edge(Flags(5), Some("0123456789abcde"))), octets);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn errors() {
 #[test]
 fn a_long_trace_is_carried() {
     let mut octets = Vec::new();
-    Outgoing::originated(Flags::default(), "0/0").encode(&mut octets);
+    OutgoingAnnotations::originated(Flags::default(), "0/0").encode(&mut octets);
     for n in 1..300 {
         let own = node_text(&n.to_string());
         let next = encoded(&present(&octets).forwarded(&own));
@@ -191,7 +191,7 @@ proptest! {
     ) {
         let nodes: Vec<_> = ids.iter().map(|id| node_text(id)).collect();
         let mut octets = Vec::new();
-        Outgoing { ingress_mesh: mesh.as_deref(), ..Outgoing::of_edge(Flags(flags), None) }
+        OutgoingAnnotations { ingress_mesh: mesh.as_deref(), ..OutgoingAnnotations::of_edge(Flags(flags), None) }
             .with_to_override(to.as_deref())
             .encode(&mut octets);
         for node in &nodes {

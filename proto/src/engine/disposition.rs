@@ -249,6 +249,6 @@ impl Connection {
         if done {
             self.take_outgoing(delivery);
         }
-        self.events.push_back(Event::Outcome { delivery, state, settled });
+        self.events.push_back(Event::ReceiverState { delivery, state, settled });
     }
 }

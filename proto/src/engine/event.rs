@@ -123,8 +123,8 @@ pub enum Event {
         /// The delivery's state at its sender, if the sender states it.
         state: Option<Box<DeliveryState>>,
     },
-    /// The receiver of a delivery of ours stated it.
-    Outcome {
+    /// The receiver of a delivery of ours stated how it stands there.
+    ReceiverState {
         /// The delivery.
         delivery: OutgoingKey,
         /// Its state there.
@@ -132,7 +132,7 @@ pub enum Event {
         /// Whether it is settled there.
         settled: bool,
     },
-    /// The sender of a delivery stated it.
+    /// The sender of a delivery stated how it stands there.
     SenderState {
         /// The delivery.
         delivery: IncomingKey,

@@ -204,7 +204,7 @@ impl World {
                 Event::Transfer { delivery, link, first, payload, ending, .. } => {
                     self.arrived(at, delivery, link, first, &payload, ending);
                 }
-                Event::Outcome { delivery, state, settled } => {
+                Event::ReceiverState { delivery, state, settled } => {
                     let sent = end.sent.get_mut(&delivery).expect("known delivery");
                     assert!(state.is_some() || settled);
                     assert!(!sent.settled, "settled twice");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::amqp::DecodeError;
 use crate::amqp::encode::{Encode, Null};
 use crate::amqp::message::{Scan, application_property, scan, section};
-use crate::annotations::{Flags, Outgoing};
+use crate::annotations::{Flags, OutgoingAnnotations};
 use crate::mobile::message::{Mar, Mau};
 use crate::topology::LinkId;
 use crate::topology::fields::{Fields, LIST, MAP, MessageError, put_key, put_section};
@@ -106,7 +106,7 @@ impl Message {
     pub fn encode(&self, to: &str, own: &str) -> Vec<u8> {
         let mobile = self.is_mobile();
         let mut out = Vec::with_capacity(256);
-        Outgoing::originated(Flags::default(), own).encode(&mut out);
+        OutgoingAnnotations::originated(Flags::default(), own).encode(&mut out);
         put_section(&mut out, section::HEADER, LIST, 1, |out| false.encode(out));
         put_section(&mut out, section::PROPERTIES, LIST, if mobile { 3 } else { 6 }, |out| {
             Null.encode(out);

@@ -1,5 +1,5 @@
 use super::attribute::{END_TIME, IDENTITY, NAME, OCTETS, RECORD_TYPE};
-use super::{Fact, Kind, MAX_TEXT, Records, Source, Told, read_co_records, records};
+use super::{Fact, MAX_TEXT, RecordKind, Records, Source, Told, read_co_records, records};
 use crate::amqp::message::{Properties, Scan, scan};
 use crate::amqp::{Reader, Value};
 
@@ -10,12 +10,12 @@ fn keys(told: &Told) -> Vec<u32> {
 #[test]
 fn a_record_is_told_as_far_as_it_changed() {
     let mut all = Records::default();
-    all.put("s:1", Kind::Link, [(NAME, "link".into()), (OCTETS, 0.into())]);
+    all.put("s:1", RecordKind::Link, [(NAME, "link".into()), (OCTETS, 0.into())]);
     let first = all.take();
     assert_eq!(keys(&first[0]), [RECORD_TYPE, IDENTITY, OCTETS, NAME]);
     assert_eq!(first[0][..2], [(RECORD_TYPE, Value::Uint(2)), (IDENTITY, Value::string("s:1"))]);
     assert!(all.take().is_empty(), "nothing is told twice");
-    all.put("s:1", Kind::Link, [(NAME, "link".into()), (OCTETS, 7.into())]);
+    all.put("s:1", RecordKind::Link, [(NAME, "link".into()), (OCTETS, 7.into())]);
     assert_eq!(
         all.take(),
         [vec![

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use skupper_proto::address::{AddressKey, Treatment};
-use skupper_proto::annotations::{Flags, Outgoing, Parsed, node_text, parse};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations, Parsed, node_text, parse};
 use skupper_proto::mobile::Attributes;
 use skupper_proto::mobile::message::{
     AddressEntry, MOBILE_FLOOD_ADDRESS, Mar, Mau, MauContent, mobile_address,
@@ -97,7 +97,7 @@ impl Lie {
 /// How a message is made to look: where it comes from, and where it goes.
 pub(crate) fn packet(trace: &[&str], to: &str, message: Message) -> Packet {
     let mut annotations = Vec::new();
-    Outgoing::of_edge(Flags::default(), None).encode(&mut annotations);
+    OutgoingAnnotations::of_edge(Flags::default(), None).encode(&mut annotations);
     for id in trace {
         let mut next = Vec::new();
         match parse(&annotations) {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skupper_proto::address::{AddressClass, AddressKey, AddressSpace, RouterMode, Treatment};
-use skupper_proto::annotations::{Annotations, Flags, Outgoing, Parsed, node_text, parse};
+use skupper_proto::annotations::{
+    Annotations, Flags, OutgoingAnnotations, Parsed, node_text, parse,
+};
 use skupper_proto::mobile::{Attributes, Rank};
 use skupper_proto::routing::{Action, Message, RoutingProtocol};
 use skupper_proto::time::Instant;
@@ -28,7 +30,7 @@ pub(crate) struct Packet {
 impl Packet {
     pub(crate) fn new(own: &str, to: &str, message: Message) -> Self {
         let mut annotations = Vec::new();
-        Outgoing::originated(Flags::default(), own).encode(&mut annotations);
+        OutgoingAnnotations::originated(Flags::default(), own).encode(&mut annotations);
         Self { annotations, to: to.into(), message: Arc::new(message) }
     }
 

@@ -1,6 +1,6 @@
 //! The attributes of a flow record, as they are gathered.
 
-use skupper_proto::vanflow::{Fact, Kind, attribute as of};
+use skupper_proto::vanflow::{Fact, RecordKind, attribute as of};
 
 use crate::flow::Described;
 
@@ -41,7 +41,7 @@ impl Facts {
     }
 
     /// Makes a record of them. `key` tells it from all others of the router.
-    pub(super) fn describe(self, key: String, kind: Kind) -> Described {
+    pub(super) fn describe(self, key: String, kind: RecordKind) -> Described {
         Described { key, identity: None, kind, facts: self.0 }
     }
 

@@ -1,6 +1,6 @@
 //! What flow records say of the running router.
 
-use skupper_proto::vanflow::{Kind, attribute as of};
+use skupper_proto::vanflow::{RecordKind, attribute as of};
 
 use super::facts::Facts;
 use super::running::Running;
@@ -34,7 +34,7 @@ impl Running {
             .maybe(of::IMAGE_NAME, environment("APPLICATION_NAME"))
             .maybe(of::IMAGE_VERSION, environment("VERSION"));
         let identity = Some(format!("{}:0", self.node.flow_prefix));
-        Described { identity, ..facts.describe("router".to_owned(), Kind::Router) }
+        Described { identity, ..facts.describe("router".to_owned(), RecordKind::Router) }
     }
 
     fn site_record(&self, site: &Site) -> Described {
@@ -47,7 +47,7 @@ impl Running {
             .maybe(of::NAMESPACE, site.namespace.as_deref());
         Described {
             identity: self.site_identity(),
-            ..facts.describe("site".to_owned(), Kind::Site)
+            ..facts.describe("site".to_owned(), RecordKind::Site)
         }
     }
 }

@@ -399,7 +399,7 @@ impl Connection {
                         self.engine.disposition(delivery, Some(DeliveryState::Accepted), true);
                     }
                 }
-                Event::Outcome { delivery, state, settled } => {
+                Event::ReceiverState { delivery, state, settled } => {
                     if self.request == Some(delivery) {
                         match state.filter(DeliveryState::is_outcome) {
                             Some(state) => self.outcome = Some(state),

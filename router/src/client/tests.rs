@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use skupper_proto::amqp::performative::{DeliveryState, Error, Role};
 use skupper_proto::amqp::terminus::Source;
 use skupper_proto::amqp::{Fields, Multiple, Value, condition};
-use skupper_proto::annotations::{Flags, Outgoing};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations};
 use skupper_proto::engine::{self, AttachRequest, Ending, Event, Layer};
 use skupper_proto::management::{Request, Response, Status, Table};
 use skupper_proto::time::Instant;
@@ -130,7 +130,8 @@ async fn play(
                     if let Some(response) = answer(&request) {
                         let mut message = Vec::new();
                         if play.annotates {
-                            Outgoing::originated(Flags::default(), "router").encode(&mut message);
+                            OutgoingAnnotations::originated(Flags::default(), "router")
+                                .encode(&mut message);
                         }
                         message.extend(
                             Response { correlation_id: request.correlation_id, ..response }

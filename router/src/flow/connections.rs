@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use skupper_proto::vanflow::{Fact, Kind, Records, Source, Told, attribute as of, read_co_records};
+use skupper_proto::vanflow::{
+    Fact, RecordKind, Records, Source, Told, attribute as of, read_co_records,
+};
 
 use super::{Audience, CoRecords, Slices, micros};
 use crate::core::Core;
@@ -106,7 +108,7 @@ impl Flows {
         for (identity, facts) in heard.iter().flat_map(|octets| read_co_records(octets)) {
             slices.next().await;
             if self.ours.contains(&identity) {
-                self.ours.put(&identity, Kind::Flow, facts);
+                self.ours.put(&identity, RecordKind::Flow, facts);
             }
         }
         while let Some((_, flow, time)) = self.ending.pop_front_if(|(due, ..)| *due <= self.period)
@@ -154,7 +156,7 @@ impl Flows {
             facts.extend(latency.and_then(|latency| {
                 Some((of::LATENCY, Fact::Number(u64::try_from(latency).ok()?)))
             }));
-            return self.ours.put(flow, Kind::Flow, facts);
+            return self.ours.put(flow, RecordKind::Flow, facts);
         }
         let mut facts = Vec::new();
         let connector = identities.get(&format!("tcpConnector/{}", record.entity));
@@ -174,13 +176,13 @@ impl Flows {
         let Some(owner) = Source::of_record(flow) else { return };
         if owner == *source {
             if self.ours.contains(flow) {
-                self.ours.put(flow, Kind::Flow, facts);
+                self.ours.put(flow, RecordKind::Flow, facts);
             }
             return;
         }
         let theirs = self.theirs.entry(owner.co_records()).or_default();
         if theirs.len() < MAX_FLOWS || theirs.contains(flow) {
-            theirs.put(flow, Kind::Flow, facts);
+            theirs.put(flow, RecordKind::Flow, facts);
         }
     }
 }

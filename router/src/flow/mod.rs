@@ -16,7 +16,7 @@ use connections::Flows;
 use skupper_proto::address::AddressKey;
 use skupper_proto::amqp::message::DEFAULT_PRIORITY;
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::vanflow::{self, BEACONS, Fact, Kind, MAX_RECORDS, Records, Source, Told};
+use skupper_proto::vanflow::{self, BEACONS, Fact, MAX_RECORDS, RecordKind, Records, Source, Told};
 use tokio::time::MissedTickBehavior;
 
 use crate::core::{ConsumerEnd, Core, Ended, Endpoint, LocalConsumer, Message, Watching};
@@ -42,7 +42,7 @@ pub struct Described {
     /// The identity of its record; `None` lets the source choose one.
     pub identity: Option<String>,
     /// The kind of its record.
-    pub kind: Kind,
+    pub kind: RecordKind,
     /// The attributes of its record, except its parent and its start time.
     pub facts: Vec<(u32, Fact)>,
 }
@@ -305,7 +305,7 @@ impl Teller {
             if begins {
                 self.identities.insert(described.key, identity.clone());
                 facts.push((vanflow::attribute::START_TIME, Fact::Number(now)));
-                if !matches!(described.kind, Kind::Site | Kind::Router) {
+                if !matches!(described.kind, RecordKind::Site | RecordKind::Router) {
                     facts.push((vanflow::attribute::PARENT, Fact::from(self.source.id())));
                 }
             }
@@ -347,7 +347,7 @@ impl Teller {
             let identity = self.node.next_flow();
             let parent = (vanflow::attribute::PARENT, Fact::from(self.source.id()));
             let begins = (vanflow::attribute::START_TIME, Fact::Number(line.time));
-            lines.put(&identity, Kind::Log, line.facts.into_iter().chain([parent, begins]));
+            lines.put(&identity, RecordKind::Log, line.facts.into_iter().chain([parent, begins]));
             lines.end(&identity, line.time);
         }
         let (to, news) = (self.source.logs(), lines.take());

@@ -510,7 +510,7 @@ impl ConnectionTask {
                 }
                 self.burden.on_transfer(links, key, link);
             }
-            Event::Outcome { delivery, state, settled } => {
+            Event::ReceiverState { delivery, state, settled } => {
                 outgoing.on_outcome(cx, delivery, state, settled)
             }
             Event::Credit { link, drain } => outgoing.on_credit(cx, link, drain),

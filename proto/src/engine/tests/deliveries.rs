@@ -28,7 +28,7 @@ fn a_delivery_in_one_transfer() {
     pair.drive();
     assert_eq!(
         pair.client.events(),
-        [Event::Outcome { delivery, state: Some(DeliveryState::Accepted), settled: true }]
+        [Event::ReceiverState { delivery, state: Some(DeliveryState::Accepted), settled: true }]
     );
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
     // Nothing more is said of it.

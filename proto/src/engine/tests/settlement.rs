@@ -36,7 +36,7 @@ fn a_sender_says_how_its_delivery_stands() {
     pair.drive();
     assert_eq!(
         pair.client.events(),
-        [Event::Outcome { delivery, state: Some(state(3)), settled: false }]
+        [Event::ReceiverState { delivery, state: Some(state(3)), settled: false }]
     );
     pair.client.engine.settle(delivery);
     pair.drive();
@@ -103,7 +103,8 @@ fn large_states_are_cut() {
             0,
             Performative::Disposition(Disposition { state: Some(large.clone()), ..settled }),
         );
-        let outcome = |delivery| Event::Outcome { delivery, state: kept.clone(), settled: true };
+        let outcome =
+            |delivery| Event::ReceiverState { delivery, state: kept.clone(), settled: true };
         assert_eq!(raw.events(), deliveries.map(outcome));
 
         let (mut raw, _, _) = Raw::receiving(server(), 5);
@@ -146,7 +147,10 @@ fn states_go_with_the_smallest_frames() {
         pair.drive();
         pair.server.events();
         let events = pair.client.events();
-        assert_eq!(events.last(), Some(&Event::Outcome { delivery, state: kept, settled: true }));
+        assert_eq!(
+            events.last(),
+            Some(&Event::ReceiverState { delivery, state: kept, settled: true })
+        );
     }
 }
 
@@ -181,7 +185,7 @@ fn modified_unsettled_then_a_settled_last_transfer() {
     let sent = pair.server.sent();
     assert_eq!(dispositions(&sent)[0].settled, None, "not settled before it has ended");
     let state = Some(DeliveryState::failed());
-    assert_eq!(pair.client.events(), [Event::Outcome { delivery, state, settled: false }]);
+    assert_eq!(pair.client.events(), [Event::ReceiverState { delivery, state, settled: false }]);
     pair.client.engine.settle(delivery);
     pair.client.sent();
     pair.client.engine.send_part(delivery, &mut VecDeque::new(), true);
@@ -283,7 +287,7 @@ fn settled_by_the_receiver_before_it_is_complete() {
     };
     raw.feed(0, Performative::Disposition(released.clone()));
     raw.feed(0, Performative::Disposition(released));
-    assert_eq!(raw.events(), [Event::Outcome { delivery, state, settled: true }], "once");
+    assert_eq!(raw.events(), [Event::ReceiverState { delivery, state, settled: true }], "once");
     assert_eq!(raw.engine.usage().outgoing, 1);
     raw.engine.send_part(delivery, &mut chunks(b"y"), true);
     assert_eq!(raw.engine.usage().outgoing, 0);
@@ -300,7 +304,10 @@ fn received_comes_as_often_as_it_is_said() {
         pair.server.engine.disposition(arrived, Some(DeliveryState::received(octets)), false);
         pair.drive();
         let state = Some(DeliveryState::received(octets));
-        assert_eq!(pair.client.events(), [Event::Outcome { delivery, state, settled: false }]);
+        assert_eq!(
+            pair.client.events(),
+            [Event::ReceiverState { delivery, state, settled: false }]
+        );
     }
 }
 
@@ -320,7 +327,7 @@ fn dispositions_of_ranges() {
     };
     let settled = |raw: &mut Raw| -> Vec<_> {
         let key = |event| match event {
-            Event::Outcome { delivery, settled: true, .. } => delivery,
+            Event::ReceiverState { delivery, settled: true, .. } => delivery,
             other => panic!("{other:?}"),
         };
         raw.events().into_iter().map(key).collect()
@@ -395,7 +402,7 @@ fn a_wide_disposition_is_carried_out_in_portions_and_before_what_follows() {
         let events = raw.events();
         assert!(events.len() <= STEPS as usize, "{} events at once", events.len());
         for event in events {
-            let Event::Outcome { delivery, settled, .. } = event else { panic!("{event:?}") };
+            let Event::ReceiverState { delivery, settled, .. } = event else { panic!("{event:?}") };
             heard.push((delivery, settled));
         }
         if !more {
@@ -439,7 +446,7 @@ fn an_outcome_is_never_taken_for_another_deliverys() {
     // The application sends the next as soon as it hears of the first.
     let mut next = Vec::new();
     while let Some(event) = raw.engine.poll_event() {
-        let Event::Outcome { delivery, .. } = event else { panic!("{event:?}") };
+        let Event::ReceiverState { delivery, .. } = event else { panic!("{event:?}") };
         assert!(deliveries.contains(&delivery) && !next.contains(&delivery));
         next.push(send(&mut raw.engine, link, b"x", false));
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::address::{AddressKey, Treatment};
-use crate::annotations::{Flags, Outgoing, Parsed, node_text, parse};
+use crate::annotations::{Flags, OutgoingAnnotations, Parsed, node_text, parse};
 use crate::mobile::message::*;
 use crate::mobile::{Attributes, Rank};
 use crate::routing::*;
@@ -58,7 +58,7 @@ impl Me {
     /// A message from the neighbor on a link, which came through `trace`.
     pub(super) fn take(&mut self, link: LinkId, trace: &[&str], flooded: bool, message: Message) {
         let mut section = Vec::new();
-        Outgoing::of_edge(Flags::default(), None).encode(&mut section);
+        OutgoingAnnotations::of_edge(Flags::default(), None).encode(&mut section);
         for id in trace {
             let own = node_text(id);
             let mut next = Vec::new();

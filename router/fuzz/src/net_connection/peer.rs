@@ -183,7 +183,7 @@ impl Peer {
                 self.received.retain(|known| *known != delivery);
             }
             Event::OutgoingLost { delivery, .. } => self.sending.retain(|known| *known != delivery),
-            Event::Outcome { delivery, settled, .. } => {
+            Event::ReceiverState { delivery, settled, .. } => {
                 if !settled {
                     engine.settle(delivery);
                 }

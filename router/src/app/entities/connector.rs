@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skupper_proto::vanflow::{Fact, Kind, attribute as of};
+use skupper_proto::vanflow::{Fact, RecordKind, attribute as of};
 
 use super::kept::Kept;
 use crate::agent::Record;
@@ -156,5 +156,5 @@ fn flow_record(link: &SiteLink, router: &Running) -> Described {
         .maybe(of::RESULT, trouble.as_ref().map(|_| "unknown"))
         .maybe(of::REASON, trouble)
         .maybe(of::ACTIVE_TLS_ORDINAL, report.known.tls.as_ref().map(|tls| tls.ordinal))
-        .describe(format!("connector/{}", config.name), Kind::Link)
+        .describe(format!("connector/{}", config.name), RecordKind::Link)
 }

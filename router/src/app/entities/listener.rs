@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skupper_proto::vanflow::{Kind, attribute as of};
+use skupper_proto::vanflow::{RecordKind, attribute as of};
 
 use super::kept::Kept;
 use crate::app::facts::Facts;
@@ -103,7 +103,8 @@ impl Managed for AmqpListener {
             .with(of::ROLE, config.role.as_str())
             .with(of::LINK_COUNT, links as u64);
         let identity = Some(self.access_id().to_owned());
-        let described = facts.describe(format!("listener/{}", config.name), Kind::RouterAccess);
+        let described =
+            facts.describe(format!("listener/{}", config.name), RecordKind::RouterAccess);
         vec![Described { identity, ..described }]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skupper_proto::vanflow::{Kind, attribute as of};
+use skupper_proto::vanflow::{RecordKind, attribute as of};
 
 use crate::agent::Record;
 use crate::app::facts::Facts;
@@ -55,6 +55,6 @@ impl Managed for TcpConnector {
         let opened = self.stats().connections().0;
         let facts = Facts::of_service(&config.name, place, &config.address, opened)
             .maybe(of::PROCESS, config.process_id.as_deref());
-        vec![facts.describe(format!("tcpConnector/{}", config.name), Kind::Connector)]
+        vec![facts.describe(format!("tcpConnector/{}", config.name), RecordKind::Connector)]
     }
 }

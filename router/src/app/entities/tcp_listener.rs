@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skupper_proto::vanflow::Kind;
+use skupper_proto::vanflow::RecordKind;
 
 use crate::agent::{Record, Refusal};
 use crate::app::facts::Facts;
@@ -75,5 +75,5 @@ impl Managed for TcpListener {
 pub(super) fn flow_record(listener: &TcpListener, service: &str, opened: u64) -> Described {
     let config = listener.config();
     Facts::of_service(&config.name, (&config.host, config.port.to_string()), service, opened)
-        .describe(format!("tcpListener/{}/{service}", config.name), Kind::Listener)
+        .describe(format!("tcpListener/{}/{service}", config.name), RecordKind::Listener)
 }

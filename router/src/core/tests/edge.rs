@@ -6,7 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use skupper_proto::address::{AddressClass, AddressKey, EDGE_UPLINK, RouterMode, Treatment};
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{Flags, Outgoing};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations};
 use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
 
@@ -48,7 +48,7 @@ fn send(
 ) -> ProducerEnd {
     let mut annotations = Vec::new();
     if from.is_some() || mesh.is_some() {
-        Outgoing::originated(Flags::default(), "0/e")
+        OutgoingAnnotations::originated(Flags::default(), "0/e")
             .stripped()
             .with_ingress_mesh(mesh)
             .encode(&mut annotations);

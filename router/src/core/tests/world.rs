@@ -9,7 +9,7 @@ use bytes::Bytes;
 use skupper_proto::address::patterns::Patterns;
 use skupper_proto::address::{RouterMode, Treatment};
 use skupper_proto::amqp::message::{self, Properties, Scan};
-use skupper_proto::annotations::{self, Flags, Outgoing, Parsed};
+use skupper_proto::annotations::{self, Flags, OutgoingAnnotations, Parsed};
 use skupper_proto::edge::Bid;
 use skupper_proto::time::Instant;
 use skupper_proto::topology::Config;
@@ -86,7 +86,7 @@ fn front(core: &Core, message: &Message) -> Vec<u8> {
         Ok(Parsed::Present(annotations)) => annotations.forwarded(core.node()).encode(&mut octets),
         _ => {
             let flags = if message.streaming { Flags::STREAMING } else { Flags::default() };
-            Outgoing::originated(flags, core.node()).encode(&mut octets);
+            OutgoingAnnotations::originated(flags, core.node()).encode(&mut octets);
         }
     }
     octets
@@ -282,7 +282,7 @@ impl World {
         for (index, node) in nodes.iter().enumerate() {
             let mut next = Vec::new();
             if index == 0 {
-                Outgoing::originated(Flags::STREAMING, node).encode(&mut next);
+                OutgoingAnnotations::originated(Flags::STREAMING, node).encode(&mut next);
             } else {
                 match annotations::parse(&annotations) {
                     Ok(Parsed::Present(found)) => found.forwarded(node).encode(&mut next),

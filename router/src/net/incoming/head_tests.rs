@@ -1,14 +1,14 @@
 use skupper_proto::amqp::message::section;
 use skupper_proto::amqp::{Encode, encode};
-use skupper_proto::annotations::{Flags, Outgoing};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations};
 
 use super::*;
 
 /// The annotations of a message that is forwarded as it arrives, and that passed some routers.
 fn annotations_of(to_override: Option<&str>) -> Vec<u8> {
     let mut octets = Vec::new();
-    let outgoing =
-        Outgoing::originated(Flags::STREAMING, "0/somewhere").with_to_override(to_override);
+    let outgoing = OutgoingAnnotations::originated(Flags::STREAMING, "0/somewhere")
+        .with_to_override(to_override);
     outgoing.encode(&mut octets);
     octets
 }

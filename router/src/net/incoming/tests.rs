@@ -55,7 +55,7 @@ fn send(pair: &mut Pair, key: OutgoingKey, octets: Bytes, last: bool) {
 
 fn outcome(events: &[Event]) -> Option<&DeliveryState> {
     events.iter().rev().find_map(|event| match event {
-        Event::Outcome { state, .. } => state.as_ref(),
+        Event::ReceiverState { state, .. } => state.as_ref(),
         _ => None,
     })
 }
@@ -166,10 +166,10 @@ fn a_stream_that_overruns_its_window_is_refused() {
     let key = pair.far.deliver(link, false).unwrap();
     let head = stream::encode_head("service", Some("reply"), None, None);
     let annotations = {
-        use skupper_proto::annotations::{Flags, Outgoing};
+        use skupper_proto::annotations::{Flags, OutgoingAnnotations};
         let mut octets = Vec::new();
         let flags = Flags::STREAMING.with(Flags::DISABLE_Q2);
-        Outgoing::originated(flags, "0/peer").encode(&mut octets);
+        OutgoingAnnotations::originated(flags, "0/peer").encode(&mut octets);
         octets
     };
     send(&mut pair, key, Bytes::from([annotations, head].concat()), false);

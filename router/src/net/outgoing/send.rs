@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skupper_proto::address::RouterMode;
 use skupper_proto::amqp::performative::DeliveryState;
-use skupper_proto::annotations::{self, Flags, Outgoing as OutgoingAnnotations, Parsed};
+use skupper_proto::annotations::{self, Flags, OutgoingAnnotations, Parsed};
 use skupper_proto::engine::{LinkKey, SessionKey};
 
 use super::Outgoing;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use skupper_proto::amqp::performative::{Attach, Role as LinkRole};
-use skupper_proto::annotations::{Flags, Outgoing};
+use skupper_proto::annotations::{Flags, OutgoingAnnotations};
 
 use super::*;
 use crate::core::{ConsumerEnd, Consumption, Endpoint, LocalConsumer};
@@ -92,7 +92,7 @@ impl Peer {
         }
         let mut octets = Vec::new();
         if to_override.is_some() {
-            Outgoing::originated(Flags::default(), "0/elsewhere")
+            OutgoingAnnotations::originated(Flags::default(), "0/elsewhere")
                 .with_to_override(to_override)
                 .encode(&mut octets);
         }
@@ -107,7 +107,9 @@ impl Peer {
         assert!(self.engine.send_part(delivery, &mut VecDeque::from([Bytes::from(octets)]), true));
         loop {
             match self.event().await {
-                Event::Outcome { delivery: known, state: Some(state), .. } if known == delivery => {
+                Event::ReceiverState { delivery: known, state: Some(state), .. }
+                    if known == delivery =>
+                {
                     return state;
                 }
                 _ => {}

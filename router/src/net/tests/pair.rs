@@ -189,7 +189,7 @@ impl Pair {
                 let own = incoming.on_transfer(cx, part);
                 assert!(own.is_none(), "no link is for the router itself");
             }
-            Event::Outcome { delivery, state, settled } => {
+            Event::ReceiverState { delivery, state, settled } => {
                 outgoing.on_outcome(cx, delivery, state, settled);
             }
             Event::Credit { link, drain } => outgoing.on_credit(cx, link, drain),
