@@ -263,12 +263,6 @@ impl ConsumerEnd {
         };
         self.0.answer(Some(outcome), true, true);
     }
-
-    /// Does what dropping does, and keeps the view of a test.
-    #[cfg(test)]
-    pub(crate) fn lose_in_test(&self) {
-        self.lose();
-    }
 }
 
 impl Drop for ConsumerEnd {

@@ -14,10 +14,14 @@ use crate::core::{AHEAD, Class, Holder};
 const KIB: usize = 1024;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// All kinds of sockets at either end.
-fn settings() -> [Setting; 4] {
-    [(false, false), (true, false), (false, true), (true, true)]
-        .map(|(client_tls, server_tls)| Setting { client_tls, server_tls, ..Setting::default() })
+/// All kinds of sockets at either end, at two routers and at one.
+fn settings() -> impl Iterator<Item = Setting> {
+    (0..8).map(|bits| Setting {
+        client_tls: bits & 1 > 0,
+        server_tls: bits & 2 > 0,
+        direct: bits & 4 > 0,
+        ..Setting::default()
+    })
 }
 
 #[test]
@@ -126,12 +130,12 @@ fn nothing_is_read_further_ahead_than_the_way_takes() {
     let mut world = World::joined(Setting::default());
     world.client.pipe.peer_sends(10 * WINDOW as usize);
     world.client.drive(world.now);
-    let waiting = world.up.from.waiting();
+    let waiting = world.up.from().waiting();
     assert!((AHEAD..AHEAD + 64 * KIB).contains(&waiting), "{waiting} bytes");
     assert!(!world.client.machine.wants_read());
     world.up.carry(64 * KIB);
     world.client.drive(world.now);
-    assert!(world.up.from.waiting() >= AHEAD);
+    assert!(world.up.from().waiting() >= AHEAD);
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn with_tls() -> Setting {
 
 /// How the stream that the client's socket feeds has ended.
 fn upload(world: &World) -> Option<Ended> {
-    world.up.from.ended()
+    world.up.from().ended()
 }
 
 #[test]

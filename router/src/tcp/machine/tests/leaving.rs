@@ -43,7 +43,7 @@ fn an_abort_waits_for_no_reader() {
         world.run();
         assert!(matches!(world.client.end, Some(End::GivenUp)), "{}", world.client.why());
         assert_eq!(world.client.pipe.heard, 10);
-        assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+        assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
     }
 }
 
@@ -76,7 +76,7 @@ fn a_refusal_lets_the_far_side_finish_its_words() {
         let now = world.now;
         world.client.drive(now);
         assert!(world.client.end.is_none());
-        assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+        assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
         assert_eq!(world.client.machine.deadline(), Some(now + LAST_WORDS));
         // Nothing more is read: nobody hears it.
         world.client.pipe.peer_sends(10);
@@ -125,7 +125,7 @@ fn what_is_released_has_reached_nobody() {
     let mut world = World::joined(Setting::default());
     world.refuse(DeliveryState::Released);
     assert_eq!(world.client.why(), "released: no route to the service");
-    assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+    assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_refusal_in_place_of_an_answer_ends_it_at_once() {
             world.run();
             world.refuse(outcome);
             assert!(matches!(world.client.end, Some(End::Refused(_))), "{}", world.client.why());
-            assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+            assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
             let late = world.answer_by(encode_head("reply", None, None, None));
             assert_eq!(late.progress().outcome, Some(DeliveryState::Released));
         }
@@ -153,7 +153,7 @@ fn an_answer_that_is_no_stream_is_rejected() {
         assert!(world.client.why().starts_with("rejected: "), "{}", world.client.why());
         let progress = answer.progress();
         assert!(matches!(progress.outcome, Some(DeliveryState::Rejected(_))) && progress.settled);
-        assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+        assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
     }
 }
 
@@ -165,7 +165,7 @@ fn a_client_waits_a_minute_for_its_answer() {
     assert!(world.client.end.is_none());
     world.wait(Duration::from_micros(1));
     assert_eq!(world.client.why(), "no answer from the service within 60 s");
-    assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+    assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
     let late = world.answer_by(encode_head("reply", None, None, None));
     assert_eq!(late.progress().outcome, Some(DeliveryState::Released));
 }
@@ -192,7 +192,7 @@ fn a_dismissal_tells_both_streams_whatever_waits() {
         assert_eq!(world.client.why(), "out of memory");
         let down = world.down.as_ref().expect("a way");
         assert_eq!(down.to.progress().outcome, Some(DeliveryState::failed()));
-        assert_eq!(world.up.from.ended(), Some(Ended::Aborted));
+        assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
         world.run();
         assert!(world.server().end.is_some() && !world.server().pipe.finished);
     }
@@ -202,7 +202,7 @@ fn a_dismissal_tells_both_streams_whatever_waits() {
 fn a_machine_that_is_dropped_tells_both_streams() {
     let World { client, server, up, down, reply, .. } = World::joined(Setting::default());
     drop(client);
-    assert_eq!(up.from.ended(), Some(Ended::Aborted));
+    assert_eq!(up.from().ended(), Some(Ended::Aborted));
     assert_eq!(down.expect("a way").to.progress().outcome, Some(DeliveryState::failed()));
     drop((server, reply));
     assert_eq!(up.to.progress().outcome, Some(DeliveryState::failed()));
@@ -210,7 +210,7 @@ fn a_machine_that_is_dropped_tells_both_streams() {
     let world = World::new(Setting::default());
     let World { client, up, reply, .. } = world;
     drop(client);
-    assert_eq!(up.from.ended(), Some(Ended::Aborted));
+    assert_eq!(up.from().ended(), Some(Ended::Aborted));
     assert!(reply.poll(Waker::noop()).is_none());
 }
 

@@ -86,10 +86,12 @@ fn failure() -> impl Strategy<Value = Event> {
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    (any::<bool>(), any::<bool>(), prop_oneof![Just(0), Just(16 * 1024)]).prop_map(
-        |(client_tls, server_tls, early)| Setting {
+    let early = prop_oneof![Just(0), Just(16 * 1024)];
+    (any::<bool>(), any::<bool>(), any::<bool>(), early).prop_map(
+        |(client_tls, server_tls, direct, early)| Setting {
             client_tls,
             server_tls,
+            direct,
             early,
             ceiling: 32 << 20,
         },

@@ -141,37 +141,40 @@ impl Site {
 
 /// A stream that passes routers on its way, which take what comes and pass on what is said of it.
 pub(super) struct Way {
-    pub(super) from: ConsumerEnd,
+    /// Gone once the way is lost.
+    from: Option<ConsumerEnd>,
     pub(super) to: ProducerEnd,
     /// The answer that was passed on.
     told: Progress,
     ended: bool,
-    lost: bool,
 }
 
 impl Way {
     fn new(from: ConsumerEnd, to: ProducerEnd) -> Self {
-        Self { from, to, told: Progress::default(), ended: false, lost: false }
+        Self { from: Some(from), to, told: Progress::default(), ended: false }
+    }
+
+    /// The end that takes what the socket at the beginning of the way feeds.
+    pub(super) fn from(&self) -> &ConsumerEnd {
+        self.from.as_ref().expect("a way that is not lost")
     }
 
     /// Carries up to so many bytes, and what the receiver has said. Returns whether there was
     /// anything.
     pub(super) fn carry(&mut self, bytes: usize) -> bool {
-        if self.lost {
-            return false;
-        }
+        let Some(from) = &self.from else { return false };
         let progress = Progress { queued: 0, ..self.to.progress() };
         let told = std::mem::replace(&mut self.told, progress.clone());
         let mut said = progress != told;
         if progress.acknowledged {
-            self.from.acknowledge(progress.received, progress.allowance);
+            from.acknowledge(progress.received, progress.allowance);
         }
         if progress.outcome != told.outcome || progress.settled != told.settled {
-            self.from.set_outcome(progress.outcome, progress.settled);
+            from.set_outcome(progress.outcome, progress.settled);
         }
         if !self.ended {
             let mut taken = Chunks::default();
-            let (count, ended) = self.from.take_within(bytes, &mut taken);
+            let (count, ended) = from.take_within(bytes, &mut taken);
             said |= count > 0 || ended.is_some();
             while let Some(chunk) = taken.pop_front() {
                 self.to.push(chunk);
@@ -186,17 +189,17 @@ impl Way {
 
     /// The link is lost.
     pub(super) fn lose(&mut self) {
-        if !std::mem::replace(&mut self.lost, true) {
+        if let Some(from) = self.from.take() {
             self.to.end(Ended::Aborted);
-            self.from.lose_in_test();
+            drop(from);
         }
     }
 
     /// A router on the way gives the stream up, with an outcome.
     pub(super) fn refuse(&mut self, outcome: DeliveryState) {
-        if !std::mem::replace(&mut self.lost, true) {
+        if let Some(from) = self.from.take() {
             self.to.end(Ended::Aborted);
-            self.from.set_outcome(Some(outcome), true);
+            from.conclude(outcome);
         }
     }
 }
@@ -206,6 +209,8 @@ impl Way {
 pub(super) struct Setting {
     pub(super) client_tls: bool,
     pub(super) server_tls: bool,
+    /// Both connections are at one router: the machines share the streams, and nothing is between.
+    pub(super) direct: bool,
     /// Bytes that a client may send before there is an answer.
     pub(super) early: usize,
     /// What the router's account holds, at most.
@@ -214,7 +219,7 @@ pub(super) struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { client_tls: false, server_tls: false, early: 0, ceiling: 1 << 30 }
+        Self { client_tls: false, server_tls: false, direct: false, early: 0, ceiling: 1 << 30 }
     }
 }
 
@@ -227,6 +232,7 @@ pub(super) struct World {
     /// There once the client's stream has been answered.
     pub(super) server: Option<Site>,
     server_tls: bool,
+    direct: bool,
     pub(super) reply: Arc<Reply>,
     pub(super) up: Way,
     /// The far end of the client's stream, until something takes it.
@@ -260,6 +266,7 @@ impl World {
         );
         let head = || encode_head("service", Some("reply"), None, None);
         let [(upload, from), (to, arriving)] = [(); 2].map(|()| stream(&memory.read, head()));
+        let (from, arriving) = if setting.direct { (arriving, from) } else { (from, arriving) };
         let now = Instant::from_millis(1000);
         let answer = Answer::new(Arc::clone(&reply), address);
         let source = Source::Awaited { answer, early: setting.early };
@@ -271,6 +278,7 @@ impl World {
             client: Site::new(machine, setting.client_tls),
             server: None,
             server_tls: setting.server_tls,
+            direct: setting.direct,
             reply,
             up: Way::new(from, to),
             arriving: Some(arriving),
@@ -291,6 +299,7 @@ impl World {
         let Some(download) = self.arriving.take() else { return };
         let head = || encode_head("reply", None, None, None);
         let [(upload, from), (to, arriving)] = [(); 2].map(|()| stream(&self.memory.read, head()));
+        let (from, arriving) = if self.direct { (arriving, from) } else { (from, arriving) };
         let machine = Machine::new(
             upload,
             Source::Here(download),
