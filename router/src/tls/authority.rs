@@ -13,31 +13,31 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 
-/// How far a certificate reaches back, for peers whose clocks are slow.
+/// How long before its making a certificate becomes valid, for peers with slow clocks.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
-/// How long certificates are valid unless asked otherwise: five years.
+/// The validity of a certificate unless the caller asks for another: five years.
 const VALIDITY: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
 
 /// Why a certificate could not be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// A name that cannot be in a certificate.
+    /// A name that a certificate cannot have.
     #[error("'{0}' cannot be a name in a certificate")]
     Name(String),
-    /// Making keys or signatures failed.
+    /// A key or a signature could not be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// Writing a file failed.
+    /// A file could not be written.
     #[error("cannot write {}: {error}", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
 }
 
-/// What a leaf certificate is to say. [`Leaf::new`] has what is usual.
+/// The content of a leaf certificate. [`Leaf::new`] has the usual one.
 #[derive(Clone, Debug)]
 pub struct Leaf<'a> {
     /// The common name.
@@ -47,18 +47,18 @@ pub struct Leaf<'a> {
     /// Host names and IP addresses. Without any the certificate has no alternative names, and
     /// hosts are compared with its common name.
     pub names: &'a [&'a str],
-    /// The beginning of its time.
+    /// The beginning of its validity.
     pub not_before: SystemTime,
-    /// The end of its time.
+    /// The end of its validity.
     pub not_after: SystemTime,
-    /// May identify a server.
+    /// Whether it may identify a server.
     pub server: bool,
-    /// May identify a client.
+    /// Whether it may identify a client.
     pub client: bool,
 }
 
 impl<'a> Leaf<'a> {
-    /// A certificate for both ends of a connection, valid from an hour ago for five years.
+    /// Describes a certificate for both ends of a connection, valid from an hour ago for five years.
     pub fn new(common_name: &'a str, names: &'a [&'a str]) -> Self {
         let now = SystemTime::now();
         let (not_before, not_after) = (now - BACKDATE, now + VALIDITY);
@@ -96,12 +96,12 @@ impl Authority {
         Ok(Self { certificate, key: key.serialize_pem(), issuer: Issuer::new(params, key) })
     }
 
-    /// The authority's certificate as PEM.
+    /// Returns the authority's certificate as PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate
     }
 
-    /// The authority's key as PEM. Whoever has it can issue certificates.
+    /// Returns the authority's key as PEM. Its holder can issue certificates.
     pub fn key_pem(&self) -> &str {
         &self.key
     }
@@ -158,8 +158,8 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Writes `ca.crt`, `tls.crt` and `tls.key`, the latter readable by its owner only, into a
-    /// folder, which is made if need be.
+    /// Writes `ca.crt`, `tls.crt` and `tls.key` into a folder, and makes the folder if need be. Only
+    /// the owner can read the key.
     pub fn write(&self, folder: &Path) -> Result<(), AuthorityError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| AuthorityError::Write { path: folder.to_owned(), error })?;
@@ -180,7 +180,7 @@ fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> 
     write().map_err(|error| AuthorityError::Write { path: path.to_owned(), error })
 }
 
-/// The beginning and the end of a certificate's time, in whole seconds, as certificates count.
+/// Sets a certificate's validity, in whole seconds, as certificates count.
 fn set_time(params: &mut CertificateParams, not_before: SystemTime, not_after: SystemTime) {
     let seconds = |time: SystemTime| {
         Duration::from_secs(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())

@@ -22,18 +22,18 @@ pub struct Certificate {
     pub common_names: Vec<String>,
     /// The DNS names and IP addresses of the alternative names, in order; at most 64.
     pub alternative_names: Vec<String>,
-    /// There are alternative names, of these kinds or of others: the common names name no host.
+    /// Whether there are alternative names of any kind. Then the common names name no host.
     pub has_alternative_names: bool,
-    /// Not valid before.
+    /// The beginning of its validity.
     pub not_before: Timestamp,
-    /// Not valid after.
+    /// The end of its validity.
     pub not_after: Timestamp,
-    /// The certificate itself.
+    /// The certificate in DER.
     pub der: Vec<u8>,
 }
 
 impl Certificate {
-    /// Reads a certificate; `None` if it is malformed.
+    /// Reads a certificate. Returns `None` if it is malformed.
     pub fn parse(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let validity = certificate.validity();
@@ -53,7 +53,7 @@ impl Certificate {
         })
     }
 
-    /// The first value of a field of the subject, by the field's object identifier.
+    /// Returns the first value of a field of the subject, by the field's object identifier.
     pub(super) fn subject_field(&self, oid: &str) -> Option<String> {
         let (_, certificate) = X509Certificate::from_der(&self.der).ok()?;
         let mut attributes = certificate.subject().iter_attributes();
@@ -62,8 +62,8 @@ impl Certificate {
             .and_then(|attribute| text(attribute.attr_value()))
     }
 
-    /// The names that hosts are compared with: the alternative names or, where there are none of
-    /// any kind, the common names.
+    /// Returns the names that may name hosts: the alternative names or, without any of them, the
+    /// common names.
     pub fn host_names(&self) -> &[String] {
         if self.has_alternative_names { &self.alternative_names } else { &self.common_names }
     }
@@ -95,7 +95,7 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     extension.value.general_names.iter().filter_map(name).take(NAMES_LIMIT).collect()
 }
 
-/// The text of an attribute's value; `None` for types that are no text.
+/// Returns the text of an attribute's value, or `None` for a type that is no text.
 fn text(value: &Any<'_>) -> Option<String> {
     match value.tag() {
         Tag::Utf8String
@@ -121,7 +121,7 @@ fn text(value: &Any<'_>) -> Option<String> {
     }
 }
 
-/// A name in the form of RFC 2253, as OpenSSL prints it: most specific first.
+/// Writes a name in the form of RFC 2253, as OpenSSL does: most specific first.
 fn rfc2253(name: &X509Name<'_>) -> String {
     let mut out = String::new();
     let names: Vec<_> = name.iter_rdn().collect();
@@ -171,7 +171,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// The value as hexadecimal digits of its DER.
+/// Writes the DER of a value in hexadecimal digits.
 fn hex(value: &Any<'_>, out: &mut String) {
     let length = value.data.len();
     let _ = write!(
@@ -189,7 +189,7 @@ fn hex(value: &Any<'_>, out: &mut String) {
     }
 }
 
-/// OpenSSL's short name of an attribute type.
+/// Returns OpenSSL's short name of an attribute type.
 fn short_name(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "2.5.4.3" => "CN",

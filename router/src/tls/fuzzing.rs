@@ -13,9 +13,11 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::Certificate;
-use super::handshake::{ClientVerification, ServerVerification};
 use super::naming::Naming;
-use super::verify::{ClientVerifier, ServerVerifier, Shown, Trust};
+use super::trust::Trust;
+use super::verify::{
+    ClientVerification, ClientVerifier, ServerVerification, ServerVerifier, Shown,
+};
 
 static AUTHORITY: &[u8] = include_bytes!("../../fuzz/certificates/ca.der");
 

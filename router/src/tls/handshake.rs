@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use rustls::Connection;
 use rustls::client::{ClientConfig, Resumption};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 use rustls::sign::SingleCertAndKey;
@@ -15,75 +16,59 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::ciphers;
 use super::failure::{Circumstances, HandshakeError, classify};
-use super::profile::{Material, Shared};
+use super::info::SessionInfo;
+use super::material::{InForce, Material};
 use super::session::Session;
-use super::verify::{ClientVerifier, ServerVerifier, Shown};
+use super::verify::{
+    ClientVerification, ClientVerifier, ServerVerification, ServerVerifier, Shown,
+};
 
-/// What a listener demands of its clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientVerification {
-    /// A certificate of a known authority; without one the handshake fails.
-    Required,
-    /// A certificate is asked for. If one is presented it must be of a known authority.
-    Optional,
-    /// No certificate is asked for.
-    None,
-}
-
-/// What a connector demands of its server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerVerification {
-    /// A certificate of a known authority, for the host that was dialed.
-    ChainAndName,
-    /// A certificate of a known authority, whatever its names (`verifyHostname: no`).
-    Chain,
-}
-
-/// Performs handshakes for a listener, each with what the profile holds at that time. Cheap to
+/// Performs handshakes for a listener, each with the profile's material of that time. Cheap to
 /// clone.
 #[derive(Clone)]
 pub struct Acceptor {
-    profile: Arc<Shared>,
+    profile: Arc<InForce>,
     verification: ClientVerification,
     alpn: Arc<[Vec<u8>]>,
 }
 
-/// Performs handshakes for a connector, each with what the profile holds at that time. Cheap to
+/// Performs handshakes for a connector, each with the profile's material of that time. Cheap to
 /// clone.
 #[derive(Clone)]
 pub struct Connector {
-    profile: Arc<Shared>,
+    profile: Arc<InForce>,
     verification: ServerVerification,
     alpn: Arc<[Vec<u8>]>,
 }
 
 impl Acceptor {
-    pub(super) fn new(profile: Arc<Shared>, verification: ClientVerification) -> Self {
+    pub(super) fn new(profile: Arc<InForce>, verification: ClientVerification) -> Self {
         Self { profile, verification, alpn: Arc::default() }
     }
 
-    /// Selects one of these application protocols where a client offers some, in this order of
-    /// preference.
+    /// Selects one of these application protocols if a client offers some, the first by preference.
     #[must_use]
     pub fn with_alpn(self, protocols: &[&str]) -> Self {
         Self { alpn: protocols.iter().map(|name| name.as_bytes().to_vec()).collect(), ..self }
     }
 
-    /// Performs the server's part of a handshake within the deadline. On an error the socket is
-    /// closed; the peer is told why where that is possible.
+    /// Performs the server's part of a handshake within the deadline.
+    ///
+    /// # Errors
+    /// The reason. The socket is closed then, after an alert to the peer if there is one.
     pub async fn accept(
         &self,
         socket: TcpStream,
         deadline: Duration,
     ) -> Result<(TcpStream, Session), HandshakeError> {
-        let material = self.profile.current.load_full();
+        let material = self.profile.material.load_full();
         let shown = Arc::new(Shown::default());
         let config = self.config(&material, &shown)?;
         let handshake = TlsAcceptor::from(Arc::new(config)).accept(socket).into_fallible();
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
-                Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
+                Ok((socket, session(connection.into(), &material, &self.profile)))
             }
             Ok(Err((error, socket))) => {
                 deliver_alert(&socket);
@@ -93,8 +78,8 @@ impl Acceptor {
         }
     }
 
-    /// A configuration of its own for each handshake costs some microseconds of a handshake's
-    /// thousand, and lets the verifier tell us what the peer has shown.
+    /// Makes the configuration of one handshake. That costs some microseconds of a handshake's
+    /// thousand, and lets the verifier keep the chain that the peer has shown.
     fn config(
         &self,
         material: &Material,
@@ -126,7 +111,7 @@ impl Acceptor {
 }
 
 impl Connector {
-    pub(super) fn new(profile: Arc<Shared>, verification: ServerVerification) -> Self {
+    pub(super) fn new(profile: Arc<InForce>, verification: ServerVerification) -> Self {
         Self { profile, verification, alpn: Arc::default() }
     }
 
@@ -136,19 +121,22 @@ impl Connector {
         Self { alpn: protocols.iter().map(|name| name.as_bytes().to_vec()).collect(), ..self }
     }
 
-    /// Performs the client's part of a handshake within the deadline. `host` is the name (or
-    /// address) that was dialed: it is sent to the server and, if the connector verifies names,
-    /// compared with its certificate.
+    /// Performs the client's part of a handshake within the deadline. `host` is the name or address
+    /// that was dialed. The connector sends it to the server and, if it verifies names, compares it
+    /// with the server's certificate.
     ///
-    /// With TLS 1.3 the server judges our certificate only after this has returned: its refusal
-    /// comes as an error of the session's first read.
+    /// With TLS 1.3 the server judges this end's certificate only after this has returned. Its
+    /// refusal comes as an error of the session's first read.
+    ///
+    /// # Errors
+    /// The reason. The socket is closed then, after an alert to the peer if there is one.
     pub async fn connect(
         &self,
         socket: TcpStream,
         host: &str,
         deadline: Duration,
     ) -> Result<(TcpStream, Session), HandshakeError> {
-        let material = self.profile.current.load_full();
+        let material = self.profile.material.load_full();
         let shown = Arc::new(Shown::default());
         let config = self.config(&material, &shown)?;
         let name = server_name(host)?;
@@ -156,7 +144,7 @@ impl Connector {
         match timeout(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
-                Ok((socket, Session::tls(connection.into(), &material, &self.profile.oldest_valid)))
+                Ok((socket, session(connection.into(), &material, &self.profile)))
             }
             Ok(Err((error, socket))) => {
                 deliver_alert(&socket);
@@ -177,8 +165,8 @@ impl Connector {
         let builder = ClientConfig::builder_with_provider(material.provider.clone())
             .with_protocol_versions(&material.versions)
             .map_err(|error| HandshakeError::Protocol(error.to_string()))?
-            // The library calls every verifier of one's own dangerous. Ours does what its own does,
-            // and the two things its module states.
+            // The library calls each foreign verifier dangerous. Ours does what the library's does,
+            // and the two things that the module `trust` states.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match material.identity.clone() {
@@ -193,9 +181,8 @@ impl Connector {
     }
 }
 
-/// Lets the alert of a failed handshake reach the peer before the end of the socket: a reset would
-/// make some systems drop it. No octet of a stream has passed, so nobody can take this end for that
-/// of a stream.
+/// Lets the alert of a failed handshake reach the peer before the end of the socket, for a reset
+/// makes some systems drop it. No byte of a stream has passed, so this end is not that of a stream.
 fn deliver_alert(socket: &TcpStream) {
     crate::socket::end_cleanly(socket);
 }
@@ -218,9 +205,9 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Looks at what a client has sent first, without taking it: whether it starts a TLS handshake. A
-/// listener that also takes plain connections decides by it. `None`: the client closed the
-/// connection, or sent nothing within the deadline.
+/// Returns whether a client's first byte starts a TLS handshake, and leaves that byte unread. A
+/// listener that also takes plain connections decides by it. `None` means that the client closed
+/// the connection, or sent nothing within the deadline.
 pub async fn speaks_tls(socket: &TcpStream, deadline: Duration) -> io::Result<Option<bool>> {
     /// The content type of a handshake record, RFC 8446, section 5.1. AMQP begins with `A`, HTTP
     /// with a letter as well.
@@ -252,6 +239,11 @@ fn circumstances<'a>(
     Circumstances { host, shown: shown.take(), versions: versions.join(" ") }
 }
 
-fn missing(profile: &Shared, attribute: &'static str) -> HandshakeError {
+fn session(connection: Connection, material: &Material, profile: &InForce) -> Session {
+    let info = SessionInfo::new(&connection, material, &profile.oldest_valid);
+    Session::tls(connection, info)
+}
+
+fn missing(profile: &InForce, attribute: &'static str) -> HandshakeError {
     HandshakeError::Profile { profile: profile.name.clone(), attribute }
 }

@@ -14,7 +14,7 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
-use super::profile::ProfileProblem;
+use super::problem::ProfileProblem;
 
 /// Finds the private key among the sections of a PEM file and, if need be, decrypts it.
 pub(super) fn load(

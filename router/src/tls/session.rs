@@ -1,51 +1,48 @@
-//! An established session, with TLS or without: octets in, octets out, no socket of its own.
+//! An established session, with TLS or without: bytes in, bytes out, no socket of its own.
 //!
-//! This is the seam between the router and its TLS library. Nothing of the library shows, so that
-//! what lies beneath can become its unbuffered interface, or the kernel's TLS, without a change
+//! This is the seam between the router and its TLS library. No part of the library shows. So the
+//! library's unbuffered interface, or the kernel's TLS, can take its place without a change
 //! elsewhere.
 //!
 //! The owner of the socket drives the session:
 //!
-//! * When the socket is readable: [`Session::receive`], until it says `blocked` or the owner has
-//!   had its share. (Or read the socket oneself and hand the octets to [`Session::read`].) The
-//!   first call may give data without reading: what came along with the handshake.
-//! * To send: [`Session::send`] with everything that is ready, up to about 256 KiB; large calls are
-//!   what makes TLS cheap. When it or [`Session::flush`] says [`Flushed::Blocked`], wait for the
-//!   socket to become writable, and flush before sending more: nothing but that bounds the
+//! * When the socket is readable, the owner calls [`Session::receive`] until that says `blocked` or
+//!   the owner has had its share. It may also read the socket itself and hand the bytes to
+//!   [`Session::read`]. The first call may give data that came along with the handshake.
+//! * To send, it calls [`Session::send`] with everything that is ready, up to about 256 KiB. Large
+//!   calls make TLS cheap. When that or [`Session::flush`] says [`Flushed::Blocked`], the owner waits
+//!   for the socket to become writable, and flushes before it sends more. Nothing else bounds the
 //!   ciphertext that waits.
-//! * After every [`Session::read`] ask [`Session::wants_write`]: the protocol itself may have to
+//! * After each [`Session::read`] it asks [`Session::wants_write`]: the protocol itself may have to
 //!   answer.
-//! * When the socket fails while sending: receive once more. The alert by which the peer says why
-//!   may already be here.
-//! * At the end: [`Session::send_close_notify`], flush, shut the socket down. After an error: flush
-//!   once, so that the peer gets the alert that says why, and close.
+//! * When the socket fails while sending, it receives once more. The peer's alert, which has the
+//!   reason, may already be here.
+//! * At the end it calls [`Session::send_close_notify`], flushes and shuts the socket down. After an
+//!   error it flushes once, so that the peer gets the alert, and closes.
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut, BytesMut};
 use rustls::{Connection, IoState};
 use tokio::net::TcpStream;
 
-use super::certificate::Certificate;
-use super::ciphers;
 use super::failure::{HandshakeError, alert_failure};
-use super::profile::Material;
+use super::info::SessionInfo;
 
-/// A plain session reads straight into the caller's buffer if that has at least this much room,
-/// else by way of the scratch buffer.
+/// A plain session reads straight into the caller's buffer if that has room for so many bytes, and
+/// else into the scratch buffer.
 const DIRECT_READ: usize = 4096;
-/// An emptied buffer of unsent plain octets larger than this is given back.
+/// A session frees an emptied buffer of unsent plain bytes that is larger than this.
 const KEEP: usize = 4096;
 
-/// Where a session's octets come from: a socket, or a test's pipe.
+/// The source of a session's bytes: a socket, or a test's pipe.
 pub trait Input {
-    /// Reads once without waiting. 0 is the end; [`io::ErrorKind::WouldBlock`] when nothing is
-    /// there.
+    /// Reads once without waiting. Returns 0 at the end, and the error
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there.
     fn try_read(&self, to: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads as [`Input::try_read`] does, at most `limit` octets, and appends them to `to`.
+    /// Reads as [`Input::try_read`] does, at most `limit` bytes, and appends them to `to`.
     fn try_append(&self, to: &mut BytesMut, limit: usize) -> io::Result<usize>;
 }
 
@@ -59,9 +56,9 @@ impl Input for TcpStream {
     }
 }
 
-/// Where a session's octets go: a socket, or a test's pipe.
+/// The sink of a session's bytes: a socket, or a test's pipe.
 pub trait Output {
-    /// Writes without waiting; [`io::ErrorKind::WouldBlock`] when nothing fits.
+    /// Writes without waiting. The error is [`io::ErrorKind::WouldBlock`] when nothing fits.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
@@ -71,31 +68,30 @@ impl Output for TcpStream {
     }
 }
 
-/// Whether everything that was written has gone out.
+/// Whether all written bytes have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flushed {
     /// Nothing waits.
     All,
-    /// The rest waits until the socket becomes writable.
+    /// Some wait until the socket becomes writable.
     Blocked,
 }
 
 /// How the incoming direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// TLS close_notify: the peer has sent all it wanted to.
+    /// TLS close_notify: the peer has sent all that it wanted to.
     CloseNotify,
-    /// The socket's end. With TLS and no close_notify before it: a lost link, possibly cut by
-    /// somebody else.
+    /// The socket's end. With TLS and no close_notify before it the link is lost, possibly by an
+    /// attack.
     Eof,
 }
 
-/// What a read brought.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Plaintext octets appended to the caller's buffer. Can be 0 although octets came: a record
-    /// may not be complete yet.
+    /// Bytes of plaintext in the caller's buffer. 0 if the session waits for the rest of a record.
     pub octets: usize,
     /// Nothing more comes.
     pub end: Option<End>,
@@ -106,47 +102,19 @@ pub struct Received {
 /// Why an established session is over.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The peer ended it by an alert. With TLS 1.3 a refusal of our certificate arrives only now,
+    /// The peer ended it by an alert. With TLS 1.3 a refusal of this end's certificate comes only
     /// after the handshake.
     #[error(transparent)]
     Alert(HandshakeError),
-    /// What came is not valid TLS, or was tampered with.
+    /// The peer sent no valid TLS, or another party changed it on the way.
     #[error("the peer broke the TLS protocol: {0}")]
     Protocol(String),
-    /// Nothing may be sent any more: close_notify went out, or the keys are used up.
+    /// The session sends no more: close_notify has left, or the keys are used up.
     #[error("the TLS session takes no more data")]
     Closed,
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// What was agreed in the handshake.
-#[derive(Clone, Debug)]
-pub struct SessionInfo {
-    /// `TLSv1.3` or `TLSv1.2`.
-    pub protocol: &'static str,
-    /// The cipher suite as OpenSSL spells it.
-    pub cipher: &'static str,
-    /// Bits of the cipher's key.
-    pub cipher_bits: u16,
-    /// The application protocol, if one was negotiated.
-    pub alpn: Option<String>,
-    /// The peer's certificate, if it presented one.
-    pub peer: Option<Certificate>,
-    /// Who the peer is by that certificate.
-    pub user: Option<String>,
-    /// The ordinal of our certificates, which tells older ones from newer.
-    pub ordinal: u64,
-    /// The lowest ordinal of those that may be used.
-    pub oldest_valid: Arc<AtomicU64>,
-}
-
-impl SessionInfo {
-    /// Whether our certificates were declared too old.
-    pub fn is_outdated(&self) -> bool {
-        self.ordinal < self.oldest_valid.load(Ordering::Acquire)
-    }
 }
 
 enum Inner {
@@ -155,22 +123,21 @@ enum Inner {
     Tls(Box<Connection>),
 }
 
-/// An established session over a socket that somebody else owns. See the module for how to drive
-/// it.
+/// An established session over a socket that its driver owns. The module says how to drive it.
 pub struct Session {
     inner: Inner,
     info: Option<Arc<SessionInfo>>,
-    /// Plaintext that came along with the handshake may wait.
+    /// Plaintext of the handshake's last read may wait.
     unread: bool,
-    /// Plaintext written since all had last gone out.
+    /// Bytes of plaintext written since the session had last sent all.
     unflushed: usize,
-    /// close_notify has been sent. The TLS library would go on encrypting, and the peer drop what
-    /// comes.
+    /// The session sent close_notify. The library would go on encrypting, and the peer would drop
+    /// it.
     closed: bool,
 }
 
 impl Session {
-    /// A session without TLS: what goes in comes out.
+    /// Makes a session without TLS, which changes no byte.
     pub fn plain() -> Self {
         Self {
             inner: Inner::Plain(BytesMut::new()),
@@ -181,31 +148,11 @@ impl Session {
         }
     }
 
-    pub(super) fn tls(
-        mut connection: Connection,
-        material: &Material,
-        oldest_valid: &Arc<AtomicU64>,
-    ) -> Self {
-        // The library's own limit would cut large writes into pieces of 64 KiB; the driver's rule
-        // to flush first is the bound.
+    /// Makes the session of a connection whose handshake is over.
+    pub(super) fn tls(mut connection: Connection, info: SessionInfo) -> Self {
+        // The library's own limit would cut large writes into pieces of 64 KiB. The driver's rule to
+        // flush first is the bound.
         connection.set_buffer_limit(None);
-        let peer = connection
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .and_then(|der| Certificate::parse(der));
-        let (cipher, cipher_bits) = connection
-            .negotiated_cipher_suite()
-            .map_or(("", 0), |suite| ciphers::describe(suite.suite()));
-        let info = SessionInfo {
-            protocol: connection.protocol_version().map_or("", ciphers::protocol_name),
-            cipher,
-            cipher_bits,
-            alpn: connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-            user: peer.as_ref().map(|certificate| material.naming.user(certificate)),
-            peer,
-            ordinal: material.ordinal,
-            oldest_valid: Arc::clone(oldest_valid),
-        };
         Self {
             inner: Inner::Tls(Box::new(connection)),
             info: Some(Arc::new(info)),
@@ -215,23 +162,24 @@ impl Session {
         }
     }
 
-    /// What was agreed in the handshake; `None` for a plain session.
+    /// Returns the outcome of the handshake; `None` for a plain session.
     pub fn info(&self) -> Option<&Arc<SessionInfo>> {
         self.info.as_ref()
     }
 
-    /// Whether the octets on the socket are encrypted.
+    /// Returns whether the bytes on the socket are encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self.inner, Inner::Tls(_))
     }
 
-    /// Takes octets that were read from the socket and appends the plaintext they complete.
+    /// Takes bytes that were read from the socket, and appends the plaintext that they complete.
     ///
-    /// All of `input` is taken, except what follows a close_notify, which is dropped as the
-    /// protocol demands. The plaintext is never longer than the input and what earlier inputs
-    /// left incomplete (one record, 16 KiB). An empty input gives what came with the handshake.
+    /// It takes all of `input`, and drops what follows a close_notify, as the protocol demands. The
+    /// plaintext is never longer than the input and the record that earlier inputs left incomplete
+    /// (16 KiB). An empty input gives the plaintext that came with the handshake.
     ///
-    /// After an error the session can only be flushed.
+    /// # Errors
+    /// The end of the session. It can only be flushed then.
     pub fn read(
         &mut self,
         input: &[u8],
@@ -260,9 +208,12 @@ impl Session {
         Ok(Received { octets: plaintext.len() - start, end, blocked: false })
     }
 
-    /// Reads once from the socket, at most `scratch.len()` octets, and appends the plaintext.
-    /// `scratch` holds nothing between calls and is shared by all sessions of a thread; 64 KiB
-    /// and more keep the number of system calls low.
+    /// Reads once from the socket, at most `scratch.len()` bytes, and appends the plaintext.
+    /// `scratch` holds nothing between calls, and all sessions of a thread share it. With 64 KiB and
+    /// more there are few system calls.
+    ///
+    /// # Errors
+    /// As [`Session::read`], and those of the socket.
     pub fn receive(
         &mut self,
         socket: &impl Input,
@@ -293,7 +244,10 @@ impl Session {
         }
     }
 
-    /// Takes plaintext to be sent, all of it, and leaves the sending to [`Session::flush`].
+    /// Takes plaintext, all of it, and leaves the sending to [`Session::flush`].
+    ///
+    /// # Errors
+    /// If the session sends no more.
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), SessionError> {
         if self.closed {
             return Err(SessionError::Closed);
@@ -314,8 +268,11 @@ impl Session {
         }
     }
 
-    /// Sends plaintext: writes as much as the socket takes and keeps the rest for
+    /// Sends plaintext: writes as much as the socket takes, and keeps the rest for
     /// [`Session::flush`]. A plain session hands the slices themselves to the socket.
+    ///
+    /// # Errors
+    /// As [`Session::write`], and those of the socket.
     pub fn send(
         &mut self,
         socket: &impl Output,
@@ -342,7 +299,10 @@ impl Session {
         Ok(self.flush(socket)?)
     }
 
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes the bytes that wait, as far as the socket takes them.
+    ///
+    /// # Errors
+    /// Those of the socket.
     pub fn flush(&mut self, socket: &impl Output) -> io::Result<Flushed> {
         while self.wants_write() {
             let result = match &mut self.inner {
@@ -370,7 +330,7 @@ impl Session {
         Ok(Flushed::All)
     }
 
-    /// Whether [`Session::flush`] has something to write.
+    /// Returns whether [`Session::flush`] has something to write.
     pub fn wants_write(&self) -> bool {
         match &self.inner {
             Inner::Plain(pending) => !pending.is_empty(),
@@ -378,14 +338,14 @@ impl Session {
         }
     }
 
-    /// Plaintext octets written since everything had last gone out: an upper bound of what waits,
-    /// records' overhead aside.
+    /// Returns the bytes of plaintext written since the session had last sent all. That is an upper
+    /// bound of the bytes that wait, without the overhead of records.
     pub fn unflushed(&self) -> usize {
         self.unflushed
     }
 
-    /// Tells the peer that nothing follows. Flush afterwards; writing afterwards is an error. A
-    /// plain session sends nothing: its end is the socket's.
+    /// Tells the peer that nothing follows. The caller flushes afterwards and writes no more. A plain
+    /// session sends nothing, for its end is the socket's.
     pub fn send_close_notify(&mut self) {
         self.closed = true;
         if let Inner::Tls(connection) = &mut self.inner {
@@ -403,7 +363,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Moves decrypted data to the caller's buffer; says whether close_notify has come.
+/// Moves decrypted data to the caller's buffer. Returns whether close_notify has come.
 fn take_plaintext(
     connection: &mut Connection,
     state: &IoState,

@@ -9,8 +9,8 @@ use rcgen::{
 use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::super::handshake::ServerVerification;
-use super::super::verify::{ServerVerifier, Shown, Trust};
+use super::super::trust::Trust;
+use super::super::verify::{ServerVerification, ServerVerifier, Shown};
 
 /// A certificate and its key, which may sign others.
 struct Party(CertificateDer<'static>, Issuer<'static, KeyPair>);
