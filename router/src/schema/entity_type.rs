@@ -24,3 +24,33 @@ pub(super) struct EntityType {
     /// tell them, because tools compare schemas. A query tells them by name.
     pub(super) further_attributes: &'static [Attribute],
 }
+
+/// The operations of types whose entities are made and deleted, and never changed.
+pub(super) const CREATED_AND_DELETED: &[Operation] = &[Operation::Create, Operation::Delete];
+
+/// The operations of types whose entities may be changed too.
+pub(super) const CHANGED: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
+
+/// A type that extends `base`; its operations and attributes follow.
+pub(super) const fn extends(base: EntityKind, description: &'static str) -> EntityType {
+    EntityType {
+        alias: None,
+        description,
+        base: Some(base),
+        singleton: false,
+        effect: Effect::Works,
+        own_operations: &[],
+        own_attributes: &[],
+        further_attributes: &[],
+    }
+}
+
+/// A type that a configuration file may hold.
+pub(super) const fn configuration(description: &'static str) -> EntityType {
+    extends(EntityKind::ConfigurationEntity, description)
+}
+
+/// A type that tells what the router does.
+pub(super) const fn operational(description: &'static str) -> EntityType {
+    extends(EntityKind::OperationalEntity, description)
+}

@@ -1,7 +1,7 @@
 //! The types that others extend, and the management node itself.
 
 use crate::schema::attribute::{Attribute, number, text};
-use crate::schema::entity_type::EntityType;
+use crate::schema::entity_type::{EntityType, extends, operational};
 use crate::schema::{Effect, EntityKind, Operation};
 
 const ANY: &[Attribute] = &[
@@ -14,30 +14,6 @@ const ANY: &[Attribute] = &[
     text("identity", "Identifies the entity among all; the router makes it and never changes it.").unique(),
     text("type", "The long name of the entity's type.").required().create().works(),
 ];
-
-/// A type that extends `base`; its operations and attributes follow.
-const fn extends(base: EntityKind, description: &'static str) -> EntityType {
-    EntityType {
-        alias: None,
-        description,
-        base: Some(base),
-        singleton: false,
-        effect: Effect::Works,
-        own_operations: &[],
-        own_attributes: &[],
-        further_attributes: &[],
-    }
-}
-
-/// A type that a configuration file may hold.
-pub(super) const fn configuration(description: &'static str) -> EntityType {
-    extends(EntityKind::ConfigurationEntity, description)
-}
-
-/// A type that tells what the router does.
-pub(super) const fn operational(description: &'static str) -> EntityType {
-    extends(EntityKind::OperationalEntity, description)
-}
 
 pub(super) static ENTITY: EntityType = EntityType {
     alias: None,

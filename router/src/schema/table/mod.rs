@@ -1,4 +1,5 @@
-//! The table. One file a family of entities; a row is an attribute.
+//! The table: a row is an attribute. Types that a configuration may hold have their rows in a file
+//! of [`typed`](super::typed) each.
 //!
 //! A row begins with the type of its value and goes on with what is known of it: `create` and
 //! `update` say when it may be given, `works` or `guards` what giving it does (`Accepted`, nothing
@@ -6,16 +7,11 @@
 //! to change it; units, ranges and defaults have words of their own and are not repeated.
 //! Attributes that a C router does not have stand in `further_attributes`, never among the others.
 
-mod connections;
 mod management;
-mod policy;
-mod router;
-mod security;
-mod services;
 mod state;
 
-use super::EntityKind;
 use super::entity_type::EntityType;
+use super::{EntityKind, typed};
 
 /// Returns the row of a type.
 pub(super) const fn row(kind: EntityKind) -> &'static EntityType {
@@ -26,29 +22,29 @@ pub(super) const fn row(kind: EntityKind) -> &'static EntityType {
         EntityKind::ConfigurationEntity => &management::CONFIGURATION_ENTITY,
         EntityKind::OperationalEntity => &management::OPERATIONAL_ENTITY,
         EntityKind::RouterMetrics => &state::ROUTER_METRICS,
-        EntityKind::Router => &router::ROUTER,
-        EntityKind::Network => &router::NETWORK,
-        EntityKind::Site => &router::SITE,
-        EntityKind::SslProfile => &security::SSL_PROFILE,
-        EntityKind::ProxyProfile => &security::PROXY_PROFILE,
-        EntityKind::Listener => &connections::LISTENER,
-        EntityKind::Connector => &connections::CONNECTOR,
-        EntityKind::TcpListener => &services::TCP_LISTENER,
-        EntityKind::TcpConnector => &services::TCP_CONNECTOR,
-        EntityKind::ListenerAddress => &services::LISTENER_ADDRESS,
-        EntityKind::Log => &router::LOG,
+        EntityKind::Router => &typed::router::ROW,
+        EntityKind::Network => &typed::network::ROW,
+        EntityKind::Site => &typed::site::ROW,
+        EntityKind::SslProfile => &typed::ssl_profile::ROW,
+        EntityKind::ProxyProfile => &typed::proxy_profile::ROW,
+        EntityKind::Listener => &typed::listener::ROW,
+        EntityKind::Connector => &typed::connector::ROW,
+        EntityKind::TcpListener => &typed::tcp_listener::ROW,
+        EntityKind::TcpConnector => &typed::tcp_connector::ROW,
+        EntityKind::ListenerAddress => &typed::listener_address::ROW,
+        EntityKind::Log => &typed::log::ROW,
         EntityKind::LogStats => &state::LOG_STATS,
-        EntityKind::ConfigAddress => &services::ADDRESS,
-        EntityKind::AutoLink => &services::AUTO_LINK,
+        EntityKind::ConfigAddress => &typed::address::ROW,
+        EntityKind::AutoLink => &typed::auto_link::ROW,
         EntityKind::Link => &state::LINK,
         EntityKind::Address => &state::ADDRESS,
         EntityKind::Node => &state::NODE,
         EntityKind::Connection => &state::CONNECTION,
         EntityKind::TcpConnection => &state::TCP_CONNECTION,
         EntityKind::Allocator => &state::ALLOCATOR,
-        EntityKind::Policy => &policy::POLICY,
-        EntityKind::Vhost => &policy::VHOST,
-        EntityKind::VhostUserGroupSettings => &policy::VHOST_USER_GROUP_SETTINGS,
+        EntityKind::Policy => &typed::policy::ROW,
+        EntityKind::Vhost => &typed::vhost::ROW,
+        EntityKind::VhostUserGroupSettings => &typed::vhost_user_group_settings::ROW,
         EntityKind::VhostStats => &state::VHOST_STATS,
         EntityKind::Dummy => &management::DUMMY,
     }

@@ -1,11 +1,10 @@
 //! What the router tells of itself.
 
-use super::management::operational;
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{
     Attribute, choice, counter, entity_id, flag, list, map, number, text,
 };
-use crate::schema::entity_type::EntityType;
+use crate::schema::entity_type::{EntityType, operational};
 
 const INGRESS: Attribute =
     counter("deliveriesIngress", "Deliveries that entered the network here.");

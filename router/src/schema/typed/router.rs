@@ -1,11 +1,136 @@
-//! The router, its log and its site.
+//! `router`: the router itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{name, text};
-use crate::log::Levels;
-use crate::schema::{AttributeError, Distribution, Entity, LogModule, Mode, Problem, quote};
+use super::text_of;
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{choice, flag, number, path, text};
+use crate::schema::entity_type::{EntityType, configuration};
+use crate::schema::{AttributeError, Distribution, Entity, Mode, Problem, quote};
+
+/// The rows of the table.
+pub(in crate::schema) static ROW: EntityType = EntityType {
+    singleton: true,
+    own_attributes: &[
+        text("id", "The router's name in the network, and its AMQP container name. No two routers of a network may share one.")
+            .unset("the mode and random text, so that every start has another")
+            .example("north")
+            .create()
+            .works(),
+        text("vanId", "Former name of the network's tenantId.").example("tenant-1").create(),
+        choice(
+            "mode",
+            Mode::WORDS,
+            "How the router takes part in a network: standalone serves clients and services of its own only, interior connects to \
+             other routers and routes for them, edge is a leaf with one uplink to an interior router.",
+        )
+        .default(Text("standalone"))
+        .create()
+        .works(),
+        text("area", "The area of the network; there is only one.").default(Text("0")),
+        text("version", "The version of this router."),
+        text("hostName", "The name of the host the router runs on."),
+        number("helloIntervalSeconds", "How often the router greets its neighbors at the least.")
+            .seconds()
+            .range(1, 3600)
+            .default(Number(1))
+            .create()
+            .works(),
+        number(
+            "helloMaxAgeSeconds",
+            "After this long without a greeting a neighbor counts as lost. Raise it where links stall for seconds.",
+        )
+        .seconds()
+        .range(1, 86400)
+        .default(Number(3))
+        .create()
+        .works(),
+        number("raIntervalSeconds", "How often the router advertises its state at the least while the network is quiet.")
+            .seconds()
+            .range(1, 86400)
+            .default(Number(30))
+            .create()
+            .works(),
+        number("raIntervalFluxSeconds", "How often the router advertises its state at the least while the network changes.")
+            .seconds()
+            .range(1, 86400)
+            .default(Number(4))
+            .create()
+            .works(),
+        number("remoteLsMaxAgeSeconds", "After this long without an advertisement what a router said of its links is forgotten.")
+            .seconds()
+            .range(1, 86400)
+            .default(Number(60))
+            .create()
+            .works(),
+        number(
+            "unreachableHoldoffSeconds",
+            "How long the addresses of a router that became unreachable are kept, in case it comes back at once.",
+        )
+        .seconds()
+        .range(0, 86400)
+        .default(Number(1))
+        .create()
+        .works(),
+        number("workerThreads", "How many threads carry connections. One per core of the machine is a good number.")
+            .range(1, 1024)
+            .default(Number(4))
+            .create()
+            .works(),
+        path("debugDumpFile", "A file for what the C router finds leaked when it stops. This router writes none.")
+            .example("/tmp/dump.txt")
+            .create(),
+        path("saslConfigDir", "The folder of the file that says where passwords for SASL PLAIN are.")
+            .unset("/etc/sasl2")
+            .example("/etc/sasl2")
+            .create()
+            .works(),
+        text(
+            "saslConfigName",
+            "The name of that file, without `.conf`. In it a line `password_file: PATH` names a file with a line `NAME:HASH` for each \
+             user, which `skup password USER` makes; `sasldb_path: PATH` names a database of Cyrus SASL.",
+        )
+        .default(Text("skrouterd"))
+        .create()
+        .works(),
+        flag("timestampsInUTC", "Log times in UTC and not in local time.").implied(Flag(false)).create().works(),
+        text(
+            "timestampFormat",
+            "How times look in the log: a strftime pattern in which `%%06lu` or the like stands for microseconds.",
+        )
+        .unset("date, time with microseconds, and offset")
+        .example("%Y-%m-%d %H:%M:%S.%%06lu %z")
+        .create()
+        .works(),
+        choice(
+            "defaultDistribution",
+            Distribution::WORDS,
+            "The distribution of addresses that no address entity speaks of. With unavailable, only those addresses exist that \
+             are configured.",
+        )
+        .default(Text("balanced"))
+        .create()
+        .works(),
+        text("metadata", "Text for tools that show or manage the router; it changes nothing in the router.")
+            .example("for those who look")
+            .create()
+            .works(),
+        text(
+            "dataConnectionCount",
+            "How many connections to each neighbor carry services, beside the one for control: a number, or auto, which is half \
+             of workerThreads, rounded up.",
+        )
+        .default(Text("auto"))
+        .create()
+        .works(),
+        flag("dropTcpConnections", "When a tcpListener or tcpConnector is deleted, end its service connections too.")
+            .default(Flag(true))
+            .create()
+            .works(),
+    ],
+    ..configuration("The router itself. Give it an id and a mode; the rest is right for most networks.")
+};
 
 /// More data connections than this to one neighbor are a mistake.
 const MOST_DATA_CONNECTIONS: u32 = 1024;
@@ -75,8 +200,8 @@ impl TryFrom<&Entity> for RouterEntity {
             default_distribution: entity.get("defaultDistribution")?,
             drop_tcp_connections: entity.get("dropTcpConnections")?,
             timestamps_in_utc: entity.get("timestampsInUTC")?,
-            timestamp_format: text(entity, "timestampFormat"),
-            metadata: text(entity, "metadata"),
+            timestamp_format: text_of(entity, "timestampFormat"),
+            metadata: text_of(entity, "metadata"),
             sasl_config_dir: entity.find("saslConfigDir")?,
             sasl_config_name: entity.get("saslConfigName")?,
         })
@@ -94,76 +219,5 @@ fn data_connections(given: &str, worker_threads: u32) -> Result<u32, Problem> {
                 }
             })
         }
-    }
-}
-
-/// The site.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Site {
-    pub name: String,
-    pub location: Option<String>,
-    pub provider: Option<String>,
-    pub version: Option<String>,
-    pub platform: Option<String>,
-    pub namespace: Option<String>,
-}
-
-impl TryFrom<&Entity> for Site {
-    type Error = AttributeError;
-
-    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        Ok(Self {
-            name: name(entity)?,
-            location: text(entity, "location"),
-            provider: text(entity, "provider"),
-            version: text(entity, "version"),
-            platform: text(entity, "platform"),
-            namespace: text(entity, "namespace"),
-        })
-    }
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum LogOutput {
-    Stderr,
-    Stdout,
-    Syslog,
-    /// systemd's.
-    Journal,
-    /// Appended to.
-    File(PathBuf),
-}
-
-/// What one module logs. What is `None` is as `DEFAULT` has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct LogConfig {
-    pub module: LogModule,
-    pub enable: Option<Levels>,
-    pub include_timestamp: Option<bool>,
-    pub include_source: Option<bool>,
-    pub output: Option<LogOutput>,
-}
-
-impl TryFrom<&Entity> for LogConfig {
-    type Error = AttributeError;
-
-    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        Ok(Self {
-            module: entity.get("module")?,
-            enable: entity.find("enable")?,
-            include_timestamp: entity.find("includeTimestamp")?,
-            include_source: entity.find("includeSource")?,
-            output: entity.text("outputFile").map(|output| match output {
-                "stderr" => LogOutput::Stderr,
-                "stdout" => LogOutput::Stdout,
-                "syslog" => LogOutput::Syslog,
-                "journald" => LogOutput::Journal,
-                file => LogOutput::File(file.into()),
-            }),
-        })
     }
 }

@@ -1,46 +1,108 @@
-//! Listeners and connectors.
+//! `listener`: a port for AMQP or HTTP.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{name, text};
+use super::amqp::{
+    COST, FAMILY, IDLE_TIMEOUT, LINK_CAPACITY, Limits, MAX_FRAME_SIZE, MAX_SESSION_FRAMES,
+    MAX_SESSIONS, MESSAGE_LOGGING, OPEN_PROPERTIES, POLICY_VHOST, PORT, ROLE, SASL_MECHANISMS,
+    STRIP_ANNOTATIONS, open_properties,
+};
+use super::{name, text_of};
+use crate::schema::attribute::Fixed::*;
+use crate::schema::attribute::{choice, flag, number, path, text};
+use crate::schema::entity_type::{CREATED_AND_DELETED, EntityType, configuration};
 use crate::schema::{
-    AddressFamily, AttributeError, Entity, FailoverUrl, ManagementAccess, MessageComponents,
-    Password, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations, Value,
+    AddressFamily, AttributeError, Entity, EntityKind, FailoverUrl, ManagementAccess,
+    MessageComponents, Port, Problem, Role, SaslMechanism, SaslMechanisms, StripAnnotations, Use,
     failover_urls, quote,
 };
 
-/// What a connection may use of AMQP and of us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest frame this side accepts, in octets.
-    pub max_frame_size: u32,
-    /// Sessions the other side may open.
-    pub max_sessions: u32,
-    /// Frames the other side may send on a session before it must wait; made from frame size and
-    /// role when `None`.
-    pub max_session_frames: Option<u32>,
-    /// Silence after which the connection is ended; zero is never.
-    pub idle_timeout: Duration,
-    /// Credit of a link.
-    pub link_capacity: u32,
-}
-
-impl TryFrom<&Entity> for Limits {
-    type Error = AttributeError;
-
-    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        Ok(Self {
-            max_frame_size: entity.get("maxFrameSize")?,
-            max_sessions: entity.get("maxSessions")?,
-            max_session_frames: entity.find("maxSessionFrames")?,
-            idle_timeout: entity.get("idleTimeoutSeconds")?,
-            link_capacity: entity.get("linkCapacity")?,
-        })
-    }
-}
+/// The rows of the table.
+pub(in crate::schema) static ROW: EntityType = EntityType {
+    own_operations: CREATED_AND_DELETED,
+    own_attributes: &[
+        text("host", "The address or host name to listen on; empty is every address of the host.")
+            .default(Text(""))
+            .example("localhost")
+            .create()
+            .works(),
+        PORT,
+        FAMILY,
+        ROLE,
+        COST,
+        text("sslProfile", "The sslProfile for TLS. Without one the listener speaks plain text only.")
+            .refers_to(EntityKind::SslProfile)
+            .example("site-link")
+            .create()
+            .works(),
+        SASL_MECHANISMS,
+        flag(
+            "authenticatePeer",
+            "Refuse whoever does not show an identity: a verified client certificate. Set it on every listener for routers.",
+        )
+        .default(Flag(false))
+        .create()
+        .guards(),
+        flag("requireEncryption", "Refuse plain text.").default(Flag(false)).create().works(),
+        flag("requireSsl", "Refuse connections that do not begin with TLS.").default(Flag(false)).create().guards(),
+        MAX_FRAME_SIZE,
+        MAX_SESSIONS,
+        MAX_SESSION_FRAMES,
+        IDLE_TIMEOUT,
+        number(
+            "initialHandshakeTimeoutSeconds",
+            "How long a connection may take until its AMQP open; 0 is the router's own limit of 10 seconds.",
+        )
+        .seconds()
+        .range(0, 3600)
+        .default(Number(0))
+        .create()
+        .works(),
+        STRIP_ANNOTATIONS,
+        LINK_CAPACITY,
+        text("failoverUrls", "Other addresses of this router that clients are told, separated by commas.")
+            .example("amqp://other.example.com:5672")
+            .create()
+            .works(),
+        flag("healthz", "With http: answer /healthz.").default(Flag(true)).create().works(),
+        flag("metrics", "With http: answer /metrics, in the text form of Prometheus.").default(Flag(true)).create().works(),
+        flag("websockets", "With http: carry AMQP over WebSocket, subprotocol amqp.").default(Flag(true)).create().works(),
+        flag("http", "Speak HTTP on this port and not AMQP.").default(Flag(false)).create().works(),
+        path("httpRootDir", "With http: a folder of files to serve; setting it implies http. One that is not there serves none.")
+            .example("disabled")
+            .names_file(Use::Web)
+            .create()
+            .works(),
+        MESSAGE_LOGGING,
+        POLICY_VHOST,
+        OPEN_PROPERTIES,
+    ],
+    further_attributes: &[
+        choice(
+            "management",
+            ManagementAccess::WORDS,
+            "What clients and routers that connect here may ask of management nodes: full is everything, read is all that changes \
+             nothing, none is nothing. With read and none, no request of theirs goes on to another router's management node. Set it \
+             on listeners for those who are to use services and not to manage the router.",
+        )
+        .implied(Text("full"))
+        .create()
+        .guards(),
+        text(
+            "websocketOrigins",
+            "With http: from whose pages browsers may open WebSockets beside those of this host and port, as origins separated \
+             by commas. * is any page, which is safe only where clients show a password.",
+        )
+        .example("https://console.example.com")
+        .create()
+        .works(),
+    ],
+    ..configuration("A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.",
+    )
+};
 
 /// What a listener that speaks HTTP answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +184,7 @@ impl TryFrom<&Entity> for Listener {
     fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
         let role = entity.get("role")?;
         let require_ssl = entity.get("requireSsl")?;
-        let ssl_profile = text(entity, "sslProfile");
+        let ssl_profile = text_of(entity, "sslProfile");
         let require_encryption = entity.get::<bool>("requireEncryption")? || require_ssl;
         if require_encryption && ssl_profile.is_none() {
             let attribute = if require_ssl { "requireSsl" } else { "requireEncryption" };
@@ -159,96 +221,11 @@ impl TryFrom<&Entity> for Listener {
                 }),
                 false => None,
             },
-            policy_vhost: text(entity, "policyVhost"),
+            policy_vhost: text_of(entity, "policyVhost"),
             failover_urls: failover_urls(entity.text("failoverUrls").unwrap_or_default())
                 .map_err(|problem| problem.of("failoverUrls"))?,
             open_properties: open_properties(entity, role)?,
             management: entity.get("management")?,
-        })
-    }
-}
-
-/// A connection the router makes and keeps.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct Connector {
-    pub name: String,
-    pub host: String,
-    pub port: Port,
-    pub family: Option<AddressFamily>,
-    pub role: Role,
-    pub cost: u32,
-    pub ssl_profile: Option<String>,
-    pub proxy_profile: Option<String>,
-    /// `None` takes what the other side offers and we speak.
-    pub sasl_mechanisms: Option<SaslMechanisms>,
-    pub verify_hostname: bool,
-    pub limits: Limits,
-    pub strip_annotations: StripAnnotations,
-    /// What of messages the module MESSAGE logs.
-    pub message_logging: MessageComponents,
-    pub open_properties: Option<Map<String, Json>>,
-    /// The vhost whose policy applies; `None`: none does.
-    pub policy_vhost: Option<String>,
-    /// The user and the password for SASL PLAIN.
-    pub credentials: Option<(String, Password)>,
-    /// Addresses that the other side told are as good as the configured one.
-    pub trust_failover: bool,
-}
-
-impl Connector {
-    /// Host and port as configured.
-    pub fn host_port(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-}
-
-impl TryFrom<&Entity> for Connector {
-    type Error = AttributeError;
-
-    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
-        let role = entity.get("role")?;
-        let sasl_mechanisms: Option<SaslMechanisms> = entity.find("saslMechanisms")?;
-        let credentials = match (text(entity, "saslUsername"), text(entity, "saslPassword")) {
-            (Some(user), Some(password)) => Some((user, Password::parse_sasl(&password))),
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(Problem::Invalid(
-                    "saslPassword is given, and needs its user".to_owned(),
-                )
-                .of("saslUsername"));
-            }
-            (Some(_), None) => {
-                return Err(Problem::Invalid(
-                    "saslUsername is given, and needs its password".to_owned(),
-                )
-                .of("saslPassword"));
-            }
-        };
-        if credentials.is_none()
-            && sasl_mechanisms.as_ref().is_some_and(|names| names.iter().eq([SaslMechanism::Plain]))
-        {
-            return Err(Problem::Invalid("PLAIN needs saslUsername and saslPassword".to_owned())
-                .of("saslMechanisms"));
-        }
-        Ok(Self {
-            name: name(entity)?,
-            host: entity.get("host")?,
-            port: entity.get("port")?,
-            family: entity.find("socketAddressFamily")?,
-            role,
-            cost: entity.get("cost")?,
-            credentials,
-            policy_vhost: text(entity, "policyVhost"),
-            ssl_profile: text(entity, "sslProfile"),
-            proxy_profile: text(entity, "proxyProfile"),
-            sasl_mechanisms,
-            verify_hostname: entity.get("verifyHostname")?,
-            limits: Limits::try_from(entity)?,
-            strip_annotations: entity.get("stripAnnotations")?,
-            message_logging: entity.get("messageLoggingComponents")?,
-            open_properties: open_properties(entity, role)?,
-            trust_failover: entity.find("trustFailover")?.unwrap_or(false),
         })
     }
 }
@@ -289,36 +266,4 @@ fn is_origin(text: &str) -> bool {
             && host.bytes().all(plain)
     };
     text == "*" || text == "null" || text.split_once("://").is_some_and(named)
-}
-
-/// Properties of the AMQP open that only the router itself may set.
-const RESERVED: &[&str] =
-    &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
-const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
-
-/// Returns the first property that only the router itself may set.
-pub fn reserved_property(properties: &Map<String, Json>) -> Option<&str> {
-    let reserved = |key: &str| {
-        RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-    };
-    properties.keys().map(String::as_str).find(|key| reserved(key))
-}
-
-/// The errors have the words of C routers, for those who look for them.
-fn open_properties(
-    entity: &Entity,
-    role: Role,
-) -> Result<Option<Map<String, Json>>, AttributeError> {
-    let Some(Value::Map(properties)) = entity.value("openProperties") else { return Ok(None) };
-    let refuse = |problem| Err(Problem::Invalid(problem).of("openProperties"));
-    if !role.takes_open_properties() {
-        return refuse(format!("ValidationError: openProperties not allowed for role {role}"));
-    }
-    match reserved_property(properties) {
-        Some(key) => refuse(format!(
-            "ValidationError: Reserved key {} not allowed in openProperties: the router uses it itself",
-            quote(key)
-        )),
-        None => Ok(Some(properties.clone())),
-    }
 }

@@ -1,15 +1,16 @@
-//! TLS profiles and proxies.
+//! `sslProfile`: certificates and rules for TLS.
 
-use super::management::configuration;
+use std::path::PathBuf;
+
+use super::{name, text_of};
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{number, path, text};
-use crate::schema::entity_type::EntityType;
-use crate::schema::{Effect, Operation, Use};
+use crate::schema::entity_type::{CHANGED, EntityType, configuration};
+use crate::schema::{AttributeError, Entity, Password, Problem, Use};
 
-const CHANGING: &[Operation] = &[Operation::Create, Operation::Update, Operation::Delete];
-
-pub(super) static SSL_PROFILE: EntityType = EntityType {
-    own_operations: CHANGING,
+/// The rows of the table.
+pub(in crate::schema) static ROW: EntityType = EntityType {
+    own_operations: CHANGED,
     own_attributes: &[
         text(
             "ciphers",
@@ -89,22 +90,49 @@ pub(super) static SSL_PROFILE: EntityType = EntityType {
     )
 };
 
-pub(super) static PROXY_PROFILE: EntityType = EntityType {
-    effect: Effect::Accepted,
-    own_operations: CHANGING,
-    own_attributes: &[
-        text("host", "The proxy's host.").example("proxy.example.com").create().update(),
-        text("port", "The proxy's port.").example("3128").create().update(),
-        text("username", "Who to be at the proxy.").example("skrouterd").create().update(),
-        text(
-            "password",
-            "The password at the proxy, in one of the forms that sslProfile's password has.",
-        )
-        .example("file:/etc/skrouterd/proxy-password")
-        .create()
-        .update()
-        .hidden()
-        .guards(),
-    ],
-    ..configuration("An HTTP proxy that a connector goes through, by CONNECT.")
-};
+/// Certificates and rules for TLS. Which of the files a use needs, and what they hold, is for the
+/// TLS room to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct SslProfile {
+    pub name: String,
+    /// OpenSSL names, separated by colons.
+    pub ciphers: Option<String>,
+    /// Names such as `TLSv1.3`, separated by blanks.
+    pub protocols: Option<String>,
+    pub ca_cert_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub private_key_file: Option<PathBuf>,
+    pub password: Option<Password>,
+    pub uid_format: Option<String>,
+    pub uid_name_mapping_file: Option<PathBuf>,
+    pub ordinal: u64,
+    pub oldest_valid_ordinal: u64,
+}
+
+impl TryFrom<&Entity> for SslProfile {
+    type Error = AttributeError;
+
+    fn try_from(entity: &Entity) -> Result<Self, AttributeError> {
+        let ordinal = entity.get("ordinal")?;
+        let oldest_valid_ordinal = entity.get("oldestValidOrdinal")?;
+        if oldest_valid_ordinal > ordinal {
+            let problem =
+                format!("{oldest_valid_ordinal} is more than the ordinal, which is {ordinal}");
+            return Err(Problem::Invalid(problem).of("oldestValidOrdinal"));
+        }
+        Ok(Self {
+            name: name(entity)?,
+            ciphers: text_of(entity, "ciphers"),
+            protocols: text_of(entity, "protocols"),
+            ca_cert_file: entity.find("caCertFile")?,
+            cert_file: entity.find("certFile")?,
+            private_key_file: entity.find("privateKeyFile")?,
+            password: entity.find("password")?,
+            uid_format: text_of(entity, "uidFormat"),
+            uid_name_mapping_file: entity.find("uidNameMappingFile")?,
+            ordinal,
+            oldest_valid_ordinal,
+        })
+    }
+}
