@@ -1,11 +1,11 @@
-//! Maps by keys that nobody chooses.
+//! Maps by keys that no peer chooses.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map by a key of the engine, or by another small number that counts up. A hash that withstands
-/// chosen keys costs ten times as much, and of a short connection's instructions it was one in
-/// fifteen; what a peer numbers as it likes belongs in a map of the usual kind.
+/// chosen keys costs ten times as much: it was one in fifteen of a short connection's instructions.
+/// Keys that a peer chooses belong in a map of the usual kind.
 pub type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes one small number.
@@ -26,8 +26,8 @@ impl Hasher for KeyHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // Numbers that follow each other keep apart in the low bits, which choose the place; the
-        // high ones tell those of one place apart.
+        // Numbers that follow each other keep apart in the low bits, which choose the bucket. The
+        // high bits tell the numbers of one bucket apart.
         self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 

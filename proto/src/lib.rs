@@ -8,8 +8,8 @@
 //!
 //! | module | subject | follows |
 //! | --- | --- | --- |
-//! | [`amqp`] | the wire: types, codec, frames, performatives, SASL, messages | AMQP 1.0, parts 1 to 3 and 5 |
-//! | [`engine`] | one connection: sessions, links, deliveries, credit, windows | AMQP 1.0, parts 2 and 5 |
+//! | [`amqp`] | the wire: types, codec, frames, SASL, messages | AMQP 1.0, parts 1 to 3 and 5 |
+//! | [`engine`] | one connection: sessions, links, deliveries, credit | AMQP 1.0, parts 2 and 5 |
 //! | [`address`] | addresses, their classes, prefixes and patterns | C router |
 //! | [`annotations`] | what routers write in front of a message | C router |
 //! | [`topology`] | neighbors, link states, paths: HELLO, RA, LSU, LSR | C router |

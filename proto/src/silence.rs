@@ -1,19 +1,19 @@
-//! How long a peer has been silent: only time counts in which somebody listened.
+//! Silence of a peer: only time counts in which this process ran.
 //!
-//! A process may be stopped for a while, or its whole machine be paused, moved or starved. When it
-//! runs again its timers are late, and what its peers said meanwhile lies unread; or they were
-//! stopped with it, and could say nothing.
+//! A process may be stopped, or its whole machine be paused, moved or starved. When it runs again
+//! its timers are late, and its peers' messages lie unread. Or its peers were stopped with it, and
+//! could say nothing.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A machine that is called later than this after its deadline did not run meanwhile: tasks of a
-/// loaded machine are late by some tenths of a second. In as much time it reads, when it runs
-/// again, what has come.
+/// A machine that is called later than this after its deadline did not run meanwhile. Tasks of a
+/// loaded machine are late by some tenths of a second. In this time it reads, when it runs again,
+/// what has come.
 const LATE: Duration = Duration::from_millis(500);
 
-/// Time in which a machine did not run.
+/// A time in which a machine did not run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pause {
     /// The machine would have been called then: it may have run until here.
@@ -22,14 +22,14 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// The pause, if there was one, before a machine that wanted to be called at `due` and no later
-    /// was called `now`.
+    /// Returns the pause, if there was one, before a machine that wanted to be called at `due` and
+    /// no later was called `now`.
     pub(crate) fn between(due: Option<Instant>, now: Instant) -> Option<Self> {
         due.filter(|due| now.since(*due) > LATE).map(|due| Self { due, end: now })
     }
 
-    /// A deadline that had not passed before, later by the pause, and not before what has come is
-    /// read.
+    /// Returns a deadline that had not passed before, later by the pause, and not before the
+    /// machine can read what has come.
     pub(crate) fn postpone(self, deadline: Instant) -> Instant {
         if deadline < self.due {
             return deadline;
@@ -37,8 +37,8 @@ impl Pause {
         (deadline + self.end.since(self.due)).max(self.end + LATE)
     }
 
-    /// From when on a silence counts that was counted from `since` and may last for `age`. It lasts
-    /// one age from here at the longest.
+    /// Returns the start from which a silence counts that was counted from `since` and may last for
+    /// `age`. It lasts one age from here at the longest.
     pub(crate) fn leave_out(self, since: Instant, age: Duration) -> Instant {
         let deadline = since + age;
         (since + self.postpone(deadline).since(deadline)).min(self.end)

@@ -1,17 +1,17 @@
-//! A TCP connection as two streaming messages, and its window of octets.
+//! A TCP connection as two streaming messages, and its window of bytes.
 //!
-//! One service connection is two deliveries: the client stream, from the router with the
-//! tcpListener to the router with the tcpConnector, and the server stream back. Each is as long as
-//! its half of the connection. The octets follow the sections of [`encode_head`] without any
-//! framing of their own.
+//! One service connection is two deliveries. The client stream goes from the router with the
+//! tcpListener to the router with the tcpConnector, the server stream goes back. Each is as long as
+//! its half of the connection. The bytes follow the sections of [`encode_head`] without framing of
+//! their own.
 //!
-//! A receiver acknowledges by RECEIVED, whose section-offset counts the octets it has written out;
-//! [`WINDOW`] octets may be under way beyond that. On a long way this is what bounds a stream: 5
-//! MB/s at a round trip of 200 ms. So between two routers of ours the receiver may allow
-//! more: RECEIVED has a section-number, which means nothing here and is 0 from C routers, and there
-//! it counts units of [`ALLOWANCE_UNIT`] octets beyond the window. It is told hop by hop, and only
-//! to a neighbor that is known to be ours; a C router anywhere on the way neither gets it nor
-//! passes it on, and the window there is as it always was.
+//! A receiver acknowledges by RECEIVED (part 3.4.1). Its section-offset counts the bytes that the
+//! receiver has written out, and [`WINDOW`] bytes may be under way beyond that. On a long path this
+//! bounds a stream: 5 MB/s at a round trip of 200 ms. So between two routers of ours the receiver
+//! may allow more. The section-number of RECEIVED means nothing here and is 0 from C routers; there
+//! the receiver counts units of [`ALLOWANCE_UNIT`] bytes beyond the window. Routers pass it on hop
+//! by hop, and only to a neighbor that is known to be ours. With a C router anywhere on the path
+//! the window stays as C routers keep it.
 
 mod window;
 
@@ -23,11 +23,11 @@ use crate::amqp::encode::{self, Null};
 use crate::amqp::message::{self, Head, PropertyReader, Scan, section};
 use crate::amqp::{DecodeError, Encode};
 
-/// What a stream's messages say their content is.
+/// The content type of a stream's messages.
 pub const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// The sections of a stream's message up to the octets. The server stream has neither `reply_to`
-/// nor `correlation_id`.
+/// Returns the sections of a stream's message up to the bytes. The server stream has neither
+/// `reply_to` nor `correlation_id`.
 pub fn encode_head(
     to: &str,
     reply_to: Option<&str>,
@@ -38,7 +38,7 @@ pub fn encode_head(
     let fields = text(to)
         + text(CONTENT_TYPE)
         + [reply_to, correlation_id].map(|field| field.map_or(1, text)).iter().sum::<usize>();
-    // To the octet: it is kept for as long as the stream lives.
+    // Sized to the byte: the head lives as long as the stream.
     let mut out =
         Vec::with_capacity(36 + fields + alpn.map_or(0, |protocol| text("alpn") + text(protocol)));
     encode::descriptor(&mut out, section::PROPERTIES);
@@ -66,18 +66,18 @@ pub fn encode_head(
     out
 }
 
-/// What the head of a stream's message says.
+/// The head of a stream's message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamHead<'a> {
-    /// Where the server stream goes; only a client stream has it.
+    /// The address of the server stream; only a client stream has it.
     pub reply_to: Option<&'a str>,
     /// The flow record of the connection at its listener.
     pub correlation_id: Option<&'a str>,
-    /// The application protocol that the client's TLS settled on.
+    /// The application protocol that the client's TLS negotiated.
     pub alpn: Option<String>,
 }
 
-/// Why a message is no stream.
+/// The reason why a message is no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAStream {
     /// Its sections do not end where a body begins.
@@ -95,7 +95,7 @@ pub enum NotAStream {
 
 /// Reads the head of a stream's message from octets that begin with all of its sections.
 ///
-/// Each end of a stream calls this once, on what its router kept of the message.
+/// Each end of a stream calls this once, on the sections that its router kept of the message.
 ///
 /// # Errors
 /// Returns why the message is no stream.

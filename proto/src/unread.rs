@@ -1,73 +1,75 @@
-//! What a C router may hold unread of the streams that a connection sends it.
+//! The bytes that a C router may hold unread of the streams that a connection sends it.
 //!
-//! A C router takes in a little of a stream whose server reads nothing and leaves the rest in its
+//! A C router takes in a little of a stream whose server reads nothing. It leaves the rest in its
 //! AMQP engine, which ends a connection that holds 4 MiB (since mid-2026). It acknowledges only
-//! every 521,216 octets that the server has taken, and its session window is far larger than
-//! what its engine holds, so neither says in time what it has left unread.
+//! every 521,216 bytes that the server has taken, and its session window is far larger than what
+//! its engine holds. So neither tells in time how much it has left unread.
 //!
-//! So the sender counts: all of a stream may be unread that is neither acknowledged nor known to be
-//! read. When a stream has no room left, the peer is asked how much it really holds of each;
-//! [`Connection::ask`](crate::engine::Connection::ask) is how. What is left unread stays so for
-//! as long as a server stands still, so it is given out with care:
+//! So the sender counts: bytes of a stream that are neither acknowledged nor known to be read may
+//! be unread. When a stream has no room left, the sender asks the peer how much it holds of each
+//! stream ([`Connection::ask`](crate::engine::Connection::ask)). Bytes stay unread for as long as a
+//! server stands still, so the sender gives room with care:
 //!
-//! * A stream may leave as much unread as is left free of [`BULK`] (dynamic thresholds, Choudhury
-//!   and Hahne 1998): a few have room for all that may be under way. Once less than half of that is
-//!   free, it gets no more than what has been read of it, beyond what the router takes in for a
-//!   server that reads nothing.
-//! * Of [`RESERVE`] each may leave a small part of what is free there. So one that moves goes on
-//!   beside hundreds that stand still.
+//! * A stream may leave as much unread as is free of [`BULK`] (dynamic thresholds, Choudhury and
+//!   Hahne 1998): a few streams have room for all that may be under way. Once less than half of
+//!   that is free, a stream gets no more than its server has read, beyond the bytes that the router
+//!   takes in for a server that reads nothing.
+//! * Each stream may leave a small part of the free bytes of [`RESERVE`]. So a stream that moves
+//!   goes on beside hundreds that stand still.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// Octets that may be unread at a peer of those streams whose servers read, or may yet do so.
+/// The bytes that a peer may hold unread of streams whose servers read, or may yet do so.
 pub const BULK: u64 = 2560 * 1024;
 
-/// Octets that are kept for streams with little unread. Both together leave half a MiB of the
-/// peer's limit for whole messages.
+/// The bytes for streams with little unread. Both together leave half a MiB of the peer's limit for
+/// whole messages.
 pub const RESERVE: u64 = 1024 * 1024;
 
-/// The part of the reserve's free octets that one stream may take.
+/// The part of the reserve's free bytes that one stream may take.
 const PART: u64 = 64;
 
-/// Octets that a C router takes in for a server that reads nothing: seven transfers, of 16 KiB
+/// The bytes that a C router takes in for a server that reads nothing: seven transfers, of 16 KiB
 /// here, and those that came before it had dialed.
 const TAKEN_IN: u64 = 128 * 1024;
 
-/// Less than this is not worth a transfer.
+/// Fewer bytes than this are not worth a transfer.
 const LEAST: u64 = 256;
 
-/// How soon a stream is asked about again of which nothing was read since, at first and at last.
+/// The pause between two questions about a stream of which nothing was read meanwhile, at first.
 const AGAIN: Duration = Duration::from_millis(1);
+
+/// The same at last.
 const AGAIN_AT_LAST: Duration = Duration::from_millis(250);
 
-/// Octets that the peer may hold unread, of all streams of a connection.
+/// The bytes that the peer may hold unread, of all streams of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total(u64);
 
 impl Total {
-    /// The octets.
+    /// Returns the bytes.
     pub const fn octets(self) -> u64 {
         self.0
     }
 }
 
-/// What the peer may hold unread of one stream.
+/// The bytes that the peer may hold unread of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     sent: u64,
     octets: u64,
     /// What had been sent when the peer was asked last, until it answers.
     asked: Option<u64>,
-    /// How long to wait before asking again, and until when.
+    /// How long to wait before the next question, and until when.
     pause: Duration,
     due: Instant,
 }
 
 impl Unread {
-    /// Octets that may be sent now: half of what the stream is below its limit, for sending moves
-    /// that too. Little is none, so that what is sent does not become ever smaller.
+    /// Returns how many bytes may be sent: half of what the stream is below its limit, for sending
+    /// moves the limit too. A little counts as none, so that transfers do not become ever smaller.
     pub fn room(&self, total: Total) -> u64 {
         let free = (BULK + RESERVE).saturating_sub(total.0);
         let bulk = free.saturating_sub(RESERVE);
@@ -83,15 +85,15 @@ impl Unread {
         self.octets > 0
     }
 
-    /// Counts octets that were sent.
+    /// Counts bytes that were sent.
     pub const fn sent(&mut self, octets: u64, total: &mut Total) {
         self.sent += octets;
         self.octets += octets;
         total.0 += octets;
     }
 
-    /// The peer's server has taken so many octets, all in all. Returns whether less may be unread
-    /// now.
+    /// Takes an acknowledgement: the peer's server has taken `octets` bytes in all. Returns whether
+    /// less may be unread than before.
     pub fn acknowledged(&mut self, octets: u64, total: &mut Total) -> bool {
         self.at_most(self.sent.saturating_sub(octets), total)
     }
@@ -101,18 +103,18 @@ impl Unread {
         self.octets > 0 && self.asked.is_none() && self.due <= now
     }
 
-    /// When to ask, if nothing is heard before.
+    /// Returns when to ask, if nothing is heard before.
     pub fn due(&self) -> Option<Instant> {
         (self.octets > 0 && self.asked.is_none()).then_some(self.due)
     }
 
-    /// The peer is asked, behind all that was sent.
+    /// Notes that the peer is asked, behind all that was sent.
     pub const fn asked(&mut self) {
         self.asked = Some(self.sent);
     }
 
-    /// The peer's answer: octets that it held when it had received all that was sent before it was
-    /// asked. Returns whether less may be unread now.
+    /// Takes the peer's answer: the bytes that it held once it had received all that was sent
+    /// before the question. Returns whether less may be unread than before.
     pub fn told(&mut self, octets: u64, now: Instant, total: &mut Total) -> bool {
         let Some(asked) = self.asked.take() else { return false };
         let less = self.at_most(octets.saturating_add(self.sent - asked), total);
@@ -123,8 +125,8 @@ impl Unread {
         less
     }
 
-    /// The peer holds nothing of the stream any more, or has no use for it. Returns whether it may
-    /// have held something.
+    /// Notes that the peer holds nothing of the stream, or has no use for it. Returns whether it
+    /// may have held something.
     pub fn gone(&mut self, total: &mut Total) -> bool {
         self.asked = None;
         self.at_most(0, total)
@@ -147,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// What ends a connection.
+    /// The bytes with which a C router ends a connection.
     const KILLS: u64 = 4 * 1024 * 1024;
     const FRAME: u64 = 16 * 1024;
     /// A C router takes in at least seven transfers of a stream whose server reads nothing, and
@@ -155,22 +157,21 @@ mod tests {
     const RING: u64 = 7 * FRAME;
     const ACKNOWLEDGED: u64 = 521_216;
 
-    /// A stream and its server, which takes so many octets a millisecond.
+    /// A stream and its server, which takes `rate` bytes a millisecond.
     struct Stream {
         unread: Unread,
         rate: u64,
-        /// Octets that the router has, those it took from its engine, those the server has, and
+        /// Bytes that the router has, those it took from its engine, those the server has, and
         /// those that were acknowledged.
         arrived: u64,
         taken: u64,
         served: u64,
         acknowledged: u64,
-        /// Octets still to be sent.
+        /// Bytes still to be sent.
         left: u64,
     }
 
-    /// A connection over a way of so many milliseconds each way, with what is on it by the time
-    /// when it arrives.
+    /// A connection over a path, with all that is on it by the time when it arrives.
     struct World {
         now: Instant,
         total: Total,
@@ -210,7 +211,7 @@ mod tests {
             self.streams.len() - 1
         }
 
-        /// Octets in the router's engine.
+        /// Returns the bytes in the router's engine.
         fn held(&self) -> u64 {
             self.streams.iter().map(|stream| stream.arrived - stream.taken).sum()
         }
@@ -221,7 +222,7 @@ mod tests {
             // The sender.
             let mut short = false;
             for (number, stream) in self.streams.iter_mut().enumerate() {
-                // As much as a fast way takes in a millisecond.
+                // As much as a fast path takes in a millisecond.
                 for _ in 0..4 {
                     let room = stream.unread.room(self.total);
                     short |= stream.left > 0 && room == 0;
@@ -246,7 +247,7 @@ mod tests {
                     self.there.push((arrives, number, None));
                 }
             }
-            // The router. What comes is there at once, what it takes from its engine follows.
+            // The router. Bytes are there at once, and it takes them from its engine later.
             let (come, still) = self.there.drain(..).partition(|(at, _, _)| *at <= now);
             self.there = still;
             for (_, number, what) in come {
@@ -283,7 +284,7 @@ mod tests {
             assert!(self.held() <= sum, "{} octets are held, {sum} are counted", self.held());
         }
 
-        /// Lets so many milliseconds pass; returns the octets that a stream's server got meanwhile.
+        /// Lets milliseconds pass. Returns the bytes that a stream's server got meanwhile.
         fn run(&mut self, millis: u64, number: usize) -> u64 {
             let before = self.streams[number].served;
             (0..millis).for_each(|_| self.step());
@@ -353,8 +354,7 @@ mod tests {
             world.add(0, 1024 * 1024);
         }
         world.run(1000, 0);
-        // The pauses between questions grow: most of those there are were asked in the first
-        // moments.
+        // The pauses between questions grow: most questions fall into the first moments.
         let before = world.questions;
         world.run(1000, 0);
         assert!(

@@ -41,10 +41,10 @@
 //! | `timers` | idle timeouts and deadlines |
 //! | `connection` | the state of a connection, and its outputs |
 //! | `input`, `send` | frames in, frames out |
-//! | `handshake`, `open`, `begin`, `attach`, `flow`, `disposition` | one pair of performatives each: calls of the application, and handlers of the peer's frames |
+//! | `handshake`, `open`, `begin`, `attach`, `flow`, `disposition` | calls and handlers, by frames |
 //! | `transfer`, `deliver` | the peer's deliveries, our deliveries |
 //! | `forget`, `shrink` | the end of links and deliveries, and of the memory they took |
-//! | `check`, `model` | invariants, and a pair of connections under random load: for tests and fuzzing |
+//! | `check`, `model` | invariants, and a pair under random load: for tests and fuzzing |
 //!
 //! Each handler names the section of the specification that it follows.
 

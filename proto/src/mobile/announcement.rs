@@ -1,4 +1,4 @@
-//! What this router tells the others of its own addresses.
+//! This router's addresses, as it announces them to the others.
 
 #[cfg(test)]
 mod tests;
@@ -11,28 +11,28 @@ use super::message::{AddressEntry, Attributes, MAX_ADDRESSES, MauContent};
 use crate::address::{AddressKey, MAX_KEY_LENGTH};
 use crate::topology::{Digest, MAX_ID_LENGTH};
 
-/// Most octets of the addresses in one MAU. Routers take 8 MiB in one message on a control link,
+/// The most bytes of the addresses in one MAU. Routers take 8 MiB in one message on a control link,
 /// and the rest of a MAU is small.
 pub(super) const MAX_OCTETS: usize = 7 * 1024 * 1024;
 
-/// What an entry takes beside its key and mesh: the list's header, two headers of texts, treatment,
-/// senders, nothing and a flag.
+/// The bytes that an entry takes beside its key and mesh: the list's header, two headers of texts,
+/// treatment, senders, null and a flag.
 const ENTRY_OCTETS: usize = 9 + 5 + 5 + 5 + 5 + 1 + 1;
 
-/// Which addresses are announced when not all can be: the lower first.
+/// The order in which addresses are announced when not all fit: the lower first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// A service of this router consumes it, as the configuration says.
+    /// A service of this router consumes it, as configured.
     Service,
-    /// It is consumed behind an edge router.
+    /// A consumer behind an edge router consumes it.
     Edge,
-    /// Clients consume it, who choose its name and how many there are.
+    /// Clients consume it. They choose its name, and how many there are.
     Client,
 }
 
-/// The addresses that are served here, and those that the other routers were told.
+/// The addresses that this router serves, and those that it has announced.
 ///
-/// Not all may fit: receivers keep so many addresses of one router and so many octets of them, and
+/// Not all may fit: receivers keep so many addresses of one router and so many bytes of them, and
 /// take no larger message. Services go first; addresses of a lower rank give way to them.
 #[derive(Debug)]
 pub(super) struct Announcement {
@@ -40,14 +40,14 @@ pub(super) struct Announcement {
     announced: BTreeMap<AddressKey, (Attributes, Rank)>,
     /// The announced addresses, those last that give way first.
     ranked: BTreeSet<(Rank, AddressKey)>,
-    /// Served, and not announced because there is no room.
+    /// Served, and not announced for lack of space.
     left_out: BTreeSet<(Rank, AddressKey)>,
-    /// Addresses that may differ in what is served and announced.
+    /// Addresses that may be served and announced differently.
     changed: BTreeSet<AddressKey>,
     key_octets: usize,
     octets: usize,
     digest: Digest,
-    /// That some are left out was said.
+    /// The owner knows that some are left out.
     full: bool,
 }
 
@@ -66,7 +66,8 @@ impl Announcement {
         }
     }
 
-    /// An address is served. One that other routers would not take is left alone.
+    /// Sets the attributes of an address that is served. Ignores one that other routers would not
+    /// take.
     pub(super) fn set(&mut self, key: AddressKey, mut attributes: Attributes, rank: Rank) {
         if !key.class().is_advertised() || key.wire_len() > MAX_KEY_LENGTH {
             return;
@@ -98,12 +99,12 @@ impl Announcement {
         self.digest.get()
     }
 
-    /// About what a MAU with all that is announced takes on the wire.
+    /// Returns about how many bytes a MAU with everything announced takes on the wire.
     pub(super) const fn octets(&self) -> usize {
         self.octets.saturating_add(256)
     }
 
-    /// All that is announced.
+    /// Returns everything that is announced.
     pub(super) fn entries(&self) -> Vec<AddressEntry> {
         self.announced
             .iter()
@@ -111,10 +112,10 @@ impl Announcement {
             .collect()
     }
 
-    /// Announces what changed, as far as there is room. Gives the change if there is one, and
-    /// whether addresses are left out for the first time since all had room.
+    /// Announces what changed, as far as it fits. Returns the change if there is one, and whether
+    /// addresses are left out for the first time since all fitted.
     pub(super) fn announce(&mut self) -> (Option<MauContent>, bool) {
-        // What the others were told of each address that may have another standing afterwards.
+        // What the others were told of each address that may change by this.
         let mut told: BTreeMap<AddressKey, Option<Attributes>> = BTreeMap::new();
         for key in core::mem::take(&mut self.changed) {
             told.insert(key.clone(), self.withdraw(&key));
@@ -142,7 +143,7 @@ impl Announcement {
         (is_change.then_some(MauContent::Change { add, del }), self.full && !was_full)
     }
 
-    /// Announces what is left out as far as there is room, in order of rank.
+    /// Announces addresses that are left out as far as they fit, in order of rank.
     fn fit(&mut self, told: &mut BTreeMap<AddressKey, Option<Attributes>>) {
         while let Some((rank, key)) = self.left_out.pop_first() {
             let Some((attributes, _)) = self.served.get(&key).cloned() else { continue };
@@ -185,8 +186,8 @@ impl Announcement {
     }
 }
 
-/// The most that an address takes in a MAU: its entry's list, and its key and mesh with their
-/// lengths.
+/// Returns the most bytes that an address takes in a MAU: its entry's list, and its key and mesh
+/// with their lengths.
 fn octets_of(key: &AddressKey, attributes: &Attributes) -> usize {
     let mesh = attributes.sole_mesh.as_ref().map_or(0, |mesh| mesh.len());
     key.wire_len().saturating_add(mesh).saturating_add(ENTRY_OCTETS)

@@ -4,7 +4,7 @@ use super::message::Attributes;
 use crate::address::AddressKey;
 use crate::topology::Member;
 
-/// What an address and what its router says of it add to the digest of that router's addresses.
+/// Returns what an address and its attributes add to the digest of their router's addresses.
 pub(super) fn digest_of(key: &AddressKey, attributes: &Attributes) -> u64 {
     let Attributes { treatment, in_links, sole_mesh, early } = attributes;
     Member::new(key.text())

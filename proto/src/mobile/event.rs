@@ -4,7 +4,7 @@ use super::message::{Attributes, Mar, Mau};
 use crate::address::AddressKey;
 use crate::topology::{LinkId, RouterIndex, Word};
 
-/// What the machine has to say.
+/// An event of the machine.
 #[derive(Debug)]
 pub(crate) enum MobileEvent {
     /// A change of this router's addresses, for every router; then its number for the RA.
@@ -19,13 +19,13 @@ pub(crate) enum MobileEvent {
     TooMany(RouterIndex),
 }
 
-/// How a MAU came.
+/// The source of a MAU.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     /// The control link.
     pub(crate) via: LinkId,
-    /// Whose word it is.
+    /// The router that speaks.
     pub(crate) word: Word,
-    /// It came by the way that changes of its router take.
+    /// Whether it came by the path that changes of its router take.
     pub(crate) on_tree: bool,
 }

@@ -1,25 +1,22 @@
 //! The machine of addresses: announces this router's, and asks other routers for theirs.
 //!
-//! One router's addresses, as this router holds them (`remote` keeps the state):
+//! One router's addresses, as this router holds them. `remote` keeps the state:
 //!
 //! ```text
-//!                        RA or LSU names the router
-//!                                   |
-//!                                   v
-//!                              +---------+   MAR, repeated until answered
-//!              +-------------->| Unknown |--------+
-//!              |               +---------+        |
-//!              |                                  v
-//!              |  unreachable for too long,   +---------+  absolute MAU
-//!              |  or restarted                | Request |-----------------+
-//!              |                              +---------+                 |
-//!              |                                  ^                       v
-//!              |                                  |                  +---------+
-//!              +----------------------------------|------------------| Current |
-//!                                                 |                  +---------+
-//!                                                 |                   |  ^   |
-//!                 RA with another number or digest, no change came    |  |   | differential MAU
-//!                                                 +-------------------+  +---+ with the next number
+//!       discovered
+//!           |
+//!           v
+//!     +-----------+   MAR, repeated    +-----------+
+//!     |  Unknown  |------------------->|   Asked   |<--------+
+//!     +-----------+   until answered   +-----------+         |
+//!           ^                                | absolute      |  an RA with another number
+//!           |                                | MAU           |  or digest, while no change
+//!           |  unreachable for too long,     v               |  is under way: MAR
+//!           |  or restarted            +-----------+         |
+//!           +--------------------------|  Current  |---------+
+//!                                      +-----------+
+//!                                        |       ^   differential MAU
+//!                                        +-------+   with the next number
 //! ```
 
 use core::time::Duration;
@@ -38,7 +35,7 @@ use crate::topology::{Gate, RouterIndex, SPACING};
 /// A change goes out at once, then ever more rarely while changes go on.
 const CHANGES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// The machine. After each input [`Self::advance`] is called, then its events are taken.
+/// The machine. After each input its owner calls [`Self::advance`], then takes the events.
 #[derive(Debug)]
 pub(crate) struct Mobile {
     id: Arc<str>,
@@ -87,15 +84,15 @@ impl Mobile {
         self.seq
     }
 
-    /// The digest of what was announced with that number.
+    /// Returns the digest of what was announced with the present number.
     pub(crate) const fn digest(&self) -> u64 {
         self.own.digest()
     }
 
     // What other routers say.
 
-    /// A router advertised the number of its last change, and the digest of its addresses unless it
-    /// is a C router.
+    /// Takes a router's advertisement: the number of its last change, and the digest of its
+    /// addresses unless it is a C router.
     pub(crate) fn advertised(
         &mut self,
         router: RouterIndex,
@@ -108,7 +105,7 @@ impl Mobile {
         self.ready.insert(router);
     }
 
-    /// A router is known anew: it is asked without waiting until it advertises.
+    /// Asks a router that became known, before it advertises.
     pub(crate) fn discovered(&mut self, router: RouterIndex, now: Instant) {
         if self.remotes.entry(router).or_default().is_unknown(now) {
             self.request(router, now);
@@ -121,20 +118,20 @@ impl Mobile {
         }
     }
 
-    /// All addresses of a router are void: it has been unreachable long enough, or `restarted`. If
-    /// not, they are asked for as soon as there is a way again; it need not have missed this
-    /// router, and so need not introduce itself.
+    /// Voids all addresses of a router: it was unreachable for long enough, or `restarted`. If it
+    /// did not restart, this router asks for them once a path leads to it. It may not have missed
+    /// this router, and then does not introduce itself.
     pub(crate) fn flush(&mut self, router: RouterIndex, restarted: bool) {
         let Some(remote) = self.remotes.get_mut(&router) else { return };
         remote.flush(router, restarted, &mut self.places, &mut self.events);
     }
 
-    /// A router is forgotten; its addresses are flushed before.
+    /// Forgets a router, whose addresses were flushed before.
     pub(crate) fn forget(&mut self, router: RouterIndex) {
         self.remotes.remove(&router);
     }
 
-    /// Takes a MAU. Says whether it may be passed on to others, who judge it themselves.
+    /// Takes a MAU. Returns whether it may be passed on to others, who judge it themselves.
     pub(crate) fn handle_mau(
         &mut self,
         router: RouterIndex,
@@ -148,7 +145,7 @@ impl Mobile {
         goes_on
     }
 
-    /// Answers a request if there is anything to answer and `allow` says yes to so many octets.
+    /// Answers a request if there is anything to answer and `allow` permits that many bytes.
     pub(crate) fn handle_mar(
         &mut self,
         router: RouterIndex,
@@ -209,12 +206,12 @@ impl Mobile {
 
     // Getters.
 
-    /// The number of the last change of a router that was applied.
+    /// Returns the number of the last change of a router that was applied.
     pub(crate) fn known(&self, router: RouterIndex) -> u64 {
         self.remotes.get(&router).map_or(0, |remote| remote.known)
     }
 
-    /// The addresses that a router serves.
+    /// Returns the addresses that a router serves.
     pub(crate) fn addresses(
         &self,
         router: RouterIndex,
@@ -222,7 +219,7 @@ impl Mobile {
         self.remotes.get(&router).into_iter().flat_map(Remote::addresses)
     }
 
-    /// Tells the other routers what changed since they were told last, if anything did in the end.
+    /// Announces what changed since the last announcement, if anything did in the end.
     fn announce(&mut self, now: Instant) {
         let (change, full) = self.own.announce();
         if full {

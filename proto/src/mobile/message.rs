@@ -16,50 +16,50 @@ pub fn mobile_address(id: &str) -> String {
     format!("amqp:/_topo/0/{id}/qdrouter.ma")
 }
 
-/// Most addresses that are kept of one router, taken in one message, and announced: ten times the
-/// services of the largest sites in sight.
+/// The most addresses that are kept of one router, taken in one message, and announced: ten times
+/// the services of the largest sites in sight.
 pub const MAX_ADDRESSES: usize = 65_536;
 
 /// Mobile-address update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mau {
-    /// The sender, who serves the addresses.
+    /// The sender, which serves the addresses.
     pub id: Arc<str>,
     /// The sequence that its addresses have with this update.
     pub mobile_seq: u64,
-    /// What is served.
+    /// The addresses.
     pub content: MauContent,
 }
 
 /// The two forms of a MAU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MauContent {
-    /// What changed since the sequence before; flooded.
+    /// The changes since the sequence before; flooded.
     Change {
-        /// Served from now on, or served with other attributes.
+        /// New addresses, or new attributes of addresses.
         add: Vec<AddressEntry>,
-        /// Served no more.
+        /// Addresses that are served no more.
         del: Vec<AddressKey>,
     },
-    /// All that is served; the answer to a MAR.
+    /// All addresses; the answer to a MAR.
     Whole(Vec<AddressEntry>),
 }
 
-/// What a router says of an address that it serves.
+/// A router's statement about an address that it serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// How it treats the address; `None` for no hint or one that is not defined.
+    /// Its treatment; `None` without a hint, or with one that is not defined.
     pub treatment: Option<Treatment>,
     /// How many senders are attached to it there.
     pub in_links: u32,
     /// The mesh of edge routers to which all its consumers there belong, if they do.
     pub sole_mesh: Option<Arc<str>>,
-    /// All its consumers there take what a client sends before they have answered.
+    /// All its consumers there take a client's bytes before they have answered.
     pub early: bool,
 }
 
 impl Attributes {
-    /// Of an address of which there is no more to say.
+    /// Makes the attributes of an address with nothing but a treatment.
     pub const fn new(treatment: Treatment) -> Self {
         Self { treatment: Some(treatment), in_links: 0, sole_mesh: None, early: false }
     }
@@ -70,7 +70,7 @@ impl Attributes {
 pub struct AddressEntry {
     /// The address.
     pub key: AddressKey,
-    /// What its router says of it.
+    /// Its router's statement about it.
     pub attributes: Attributes,
 }
 

@@ -1,4 +1,4 @@
-//! What is kept of another router's addresses.
+//! Another router's addresses, as this router holds them.
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +14,13 @@ use crate::address::AddressKey;
 use crate::time::Instant;
 use crate::topology::{Digest, LinkId, Request, RouterIndex, Shares, VERIFY, Word};
 
-/// How long a change that an RA speaks of is awaited before it is asked for. It went before the RA,
-/// but the RA takes every way there is and the change only one.
+/// How long a change that an RA names is awaited before it is asked for. It went before the RA. But
+/// the RA takes every path there is, and the change only one.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 
-/// Most addresses in the MAUs of all routers that wait for the RA with their number. It is a few
-/// milliseconds behind; a MAU for which there is no room is asked for when the RA is here. They
-/// take 1 MiB if their keys have ordinary lengths, and no more than 16.
+/// The most addresses in the MAUs of all routers that wait for the RA with their number, which is a
+/// few milliseconds behind. A MAU that does not fit is asked for when the RA is here. They take 1
+/// MiB if their keys have ordinary lengths, and 16 MiB at most.
 const MAX_HELD: usize = 4096;
 
 /// The places that all routers share.
@@ -61,25 +61,25 @@ impl Places {
     }
 }
 
-/// Why not all addresses of a router are kept.
+/// The reason why not all addresses of a router are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Full {
     #[default]
     No,
-    /// It serves more than are kept of one.
+    /// It serves more than are kept of one router.
     Router,
-    /// All routers together do.
+    /// All routers together serve too many.
     Total,
 }
 
-/// What is known of another router's addresses.
+/// Another router's addresses.
 #[derive(Debug)]
 pub(super) struct Remote {
     /// The number of the last change that was applied.
     pub(super) known: u64,
-    /// The number that its last RA spoke of.
+    /// The number that its last RA named.
     said: Option<u64>,
-    /// It is to be asked whether what is known is right, though the number is.
+    /// The router is to confirm what is known, though the number is right.
     check: bool,
     /// When it confirmed that last.
     verified: Instant,
@@ -127,7 +127,7 @@ impl Remote {
         self.addresses.iter()
     }
 
-    /// Whether nothing is known of it yet, and it was not asked just now.
+    /// Whether nothing is known of it, and it was not asked just now.
     pub(super) fn is_unknown(&self, now: Instant) -> bool {
         self.known == 0 && self.said.is_none_or(|said| said == 0) && self.request.due() <= now
     }
@@ -137,13 +137,13 @@ impl Remote {
         self.reachable && self.said.is_some_and(|said| said != self.known || self.check)
     }
 
-    /// When a MAR may be sent.
+    /// Returns when a MAR may be sent.
     pub(super) fn due(&self) -> Instant {
         self.request.due().max(self.awaited)
     }
 
-    /// It is asked; gives the number that the MAR names. A router answers who has another number
-    /// than its own, a C router who has a lower one.
+    /// Notes that it is asked. Returns the number that the MAR names. A router answers a MAR with
+    /// another number than its own, a C router one with a lower number.
     pub(super) fn ask(&mut self, now: Instant) -> u64 {
         self.request.sent(now);
         match self.said {
@@ -152,17 +152,17 @@ impl Remote {
         }
     }
 
-    /// Whether there is something to ask for anew.
+    /// Notes whether a path leads to it. Returns whether there is something to ask for anew.
     pub(super) fn reachable(&mut self, reachable: bool) -> bool {
         self.reachable = reachable;
         if reachable {
-            // What was asked while there was no way went nowhere.
+            // A request without a path went nowhere.
             self.request.reset();
         }
         reachable
     }
 
-    /// Its RA speaks of a number.
+    /// Takes the number in its RA.
     pub(super) fn advertised(
         &mut self,
         router: RouterIndex,
@@ -183,7 +183,7 @@ impl Remote {
             self.awaited = now + UNDER_WAY;
         }
         if seq == 0 && before == Some(0) && !self.addresses.is_empty() {
-            // It said it again. A C router does not answer who asks for number 0.
+            // It said so again. A C router does not answer a MAR with number 0.
             self.void(router, places, events);
         } else if seq == self.known {
             let differs = |digest| match self.full {
@@ -198,7 +198,7 @@ impl Remote {
         }
     }
 
-    /// Takes a MAU. Says whether it may be passed on.
+    /// Takes a MAU. Returns whether it may be passed on.
     pub(super) fn take_mau(
         &mut self,
         router: RouterIndex,
@@ -225,7 +225,7 @@ impl Remote {
                     }
                     self.applied(mau.mobile_seq, now);
                 } else if mau.mobile_seq > self.known && !is_next {
-                    // A gap, which is asked for as soon as the router speaks of the number.
+                    // A gap: it is asked for as soon as the router names the number.
                     self.awaited = Instant::ZERO;
                 }
                 mau.mobile_seq >= self.known
@@ -253,10 +253,10 @@ impl Remote {
         }
     }
 
-    /// Whether all that it serves is told because it was asked, and it still stands by it.
+    /// Whether a whole MAU answers a request, and still holds.
     fn is_answer(&self, mau: &Mau, source: Source) -> bool {
         let (seq, said) = (mau.mobile_seq, self.said.unwrap_or(0));
-        // One that was overtaken by a change.
+        // A change overtook it.
         let is_old = seq < self.known && seq < said;
         let is_lower = seq < self.known && seq != said;
         match source.word {
@@ -266,7 +266,7 @@ impl Remote {
         }
     }
 
-    /// Whether the router has advertised the number. If not, the MAU is kept until it does.
+    /// Whether the router has advertised the number. If not, keeps the MAU until it does.
     fn may_believe(&mut self, mau: &Mau, source: Source, places: &mut Places) -> bool {
         let first = self.said.is_none() && matches!(mau.content, MauContent::Whole(_));
         if first || self.said.is_some_and(|said| mau.mobile_seq <= said) {
@@ -281,7 +281,7 @@ impl Remote {
         false
     }
 
-    /// Takes out the MAU that waits, if its number is among those meant.
+    /// Takes out the MAU that waits, if its number is meant.
     fn release(
         &mut self,
         places: &mut Places,
@@ -300,7 +300,7 @@ impl Remote {
         self.request.answered(true);
     }
 
-    /// All its addresses are void.
+    /// Voids all its addresses.
     pub(super) fn flush(
         &mut self,
         router: RouterIndex,
@@ -334,7 +334,7 @@ impl Remote {
         events.extend(keys.map(|key| MobileEvent::Removed(router, key)));
     }
 
-    /// Its places are charged to the link by which it is heard.
+    /// Charges its places to the link by which it is heard.
     fn charge(&mut self, via: LinkId, places: &mut Places) {
         let former = core::mem::replace(&mut self.via, via);
         places.give_back(former, self.addresses.len(), self.octets);

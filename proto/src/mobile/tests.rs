@@ -6,7 +6,7 @@ use crate::topology::{LinkId, RouterIndex, Word};
 
 pub(super) const A: RouterIndex = RouterIndex::OWN;
 
-/// What the router says itself, on its own link.
+/// A statement of the router itself, on its own link.
 const OWN: Source = Source { via: LinkId(1), word: Word::Own, on_tree: true };
 
 pub(super) fn mobile() -> Mobile {
@@ -39,7 +39,7 @@ pub(super) fn whole(seq: u64, all: &[&str]) -> Mau {
     Mau { id: "a".into(), mobile_seq: seq, content: MauContent::Whole(entries(all)) }
 }
 
-/// What the machine says, in short.
+/// Returns the machine's events, in short.
 pub(super) fn said(mobile: &mut Mobile, now: Instant) -> Vec<String> {
     mobile.advance(now);
     let mut said = Vec::new();

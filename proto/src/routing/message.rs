@@ -19,19 +19,19 @@ const MOBILE_VERSION: i64 = 2;
 /// A routing message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// I am here, and these I hear.
+    /// The sender lives, and hears these routers.
     Hello(Hello),
-    /// My sequences are these.
+    /// The sender's sequences.
     Ra(Ra),
-    /// My neighbors are these.
+    /// The sender's neighbors.
     Lsu(Lsu),
-    /// Send me your link state.
+    /// Asks for the receiver's link state.
     Lsr(Lsr),
-    /// These addresses are served here.
+    /// The sender's addresses, or a change of them.
     Mau(Mau),
-    /// Send me your addresses.
+    /// Asks for the receiver's addresses.
     Mar(Mar),
-    /// A message of a protocol version that is not ours; to be ignored.
+    /// A message of a newer protocol version, to be ignored.
     Newer {
         /// Its sender.
         id: Arc<str>,
@@ -51,7 +51,7 @@ impl From<TopologyMessage> for Message {
     }
 }
 
-/// A message and where it goes.
+/// A message and its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The control links on which a copy is sent, pre-settled, each as one complete delivery.
@@ -63,7 +63,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The octets of the delivery, sent by the router whose
+    /// Returns the bytes of the delivery, sent by the router whose
     /// [`node_text`](crate::annotations::node_text) is `own`.
     pub fn encode(&self, own: &str) -> Vec<u8> {
         self.message.encode(&self.to, own)
@@ -71,7 +71,7 @@ impl Envelope {
 }
 
 impl Message {
-    /// The name in `opcode`.
+    /// Returns the name in `opcode`.
     pub const fn opcode(&self) -> &'static str {
         match self {
             Self::Hello(_) => "HELLO",
@@ -84,7 +84,7 @@ impl Message {
         }
     }
 
-    /// Who sent it.
+    /// Returns the sender.
     pub const fn id(&self) -> &Arc<str> {
         match self {
             Self::Hello(Hello { id, .. })
@@ -101,8 +101,8 @@ impl Message {
         matches!(self, Self::Mau(_) | Self::Mar(_))
     }
 
-    /// The message's octets with all sections, from the router whose node text is `own`, to the
-    /// address `to`.
+    /// Returns the message's bytes with all sections, from the router whose node text is `own`, to
+    /// the address `to`.
     pub fn encode(&self, to: &str, own: &str) -> Vec<u8> {
         let mobile = self.is_mobile();
         let mut out = Vec::with_capacity(256);
@@ -156,7 +156,7 @@ impl Message {
         });
     }
 
-    /// Reads a message from its octets after the router annotations.
+    /// Reads a message from its bytes behind the router annotations.
     ///
     /// # Errors
     /// [`MessageError`] when it is not a routing message, or one that must be dropped.

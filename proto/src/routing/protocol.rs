@@ -15,29 +15,29 @@ use crate::topology::{
     Topology, TopologyEvent, Word,
 };
 
-/// What the caller is to do.
+/// An action that the caller is to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send a message on control links.
     Send(Envelope),
-    /// [`RoutingProtocol::routes`] are others: publish them.
+    /// Publish [`RoutingProtocol::routes`], which have changed.
     RoutesChanged,
-    /// A router serves an address.
+    /// A router begins to serve an address.
     AddressAdded {
         /// The router.
         router: RouterIndex,
         /// The address.
         address: AddressKey,
-        /// What the router says of it.
+        /// The address's attributes there.
         attributes: Attributes,
     },
-    /// A router says something else of an address that it serves.
+    /// The attributes of an address that a router serves have changed.
     AddressUpdated {
         /// The router.
         router: RouterIndex,
         /// The address.
         address: AddressKey,
-        /// What the router says of it.
+        /// The address's attributes there.
         attributes: Attributes,
     },
     /// A router serves an address no more.
@@ -47,7 +47,8 @@ pub enum Action {
         /// The address.
         address: AddressKey,
     },
-    /// A router is forgotten, and its number will be another's. Its addresses were removed before.
+    /// A router is forgotten, and its number may become another's. Its addresses were removed
+    /// before.
     RouterLost {
         /// Its number.
         router: RouterIndex,
@@ -58,7 +59,7 @@ pub enum Action {
     Notice(Notice),
 }
 
-/// HELLO, RA, LSU, LSR, MAU and MAR of one router.
+/// The routing protocol of one router: HELLO, RA, LSU, LSR, MAU and MAR.
 ///
 /// # How to drive it
 ///
@@ -68,24 +69,25 @@ pub enum Action {
 ///   link; [`set_address`](Self::set_address) and [`remove_address`](Self::remove_address) when
 ///   this router begins and ends to serve an address; [`handle_timeout`](Self::handle_timeout) when
 ///   [`poll_timeout`](Self::poll_timeout) is past.
-/// * After every input, [`poll_action`](Self::poll_action) until it gives none, each action in
+/// * After every input, [`poll_action`](Self::poll_action) until it returns `None`, each action in
 ///   order; then `poll_timeout`.
 /// * `now` never goes back.
 ///
 /// # What it expects of the forwarding core
 ///
-/// * A message with a trace longer than [`Routes::hop_limit`] is released; but routing messages
-///   addressed to *this* router, or flooded (class `T`), are handed to `handle_message` all the
-///   same: it is they who make the limit grow.
-/// * A routing message for another router (class `R`) is forwarded as any other, on the control
-///   links, if [`RoutingProtocol::may_pass`] says so; the machine does not see it.
-/// * A HELLO is handed to the machine only if [`HELLO_ADDRESS`](crate::topology::message::HELLO_ADDRESS) is
-///   what it was sent to: other forms of that address come from afar.
-/// * A flooded one is handed to the machine, and forwarded on just the links that `handle_message`
-///   gives back, with this router added to its trace. (The general rules, which C routers follow,
-///   are [`Routes::flood_links`] for RA and [`Routes::tree_links`] for MAU. For an RA the machine
-///   gives fewer: a copy of what it passed on lately goes no further, for in a well-connected
-///   network the copies would grow with the power of its radius.)
+/// * It releases a message with a trace longer than [`Routes::hop_limit`]. It still gives routing
+///   messages that are addressed to *this* router, or flooded (class `T`), to `handle_message`:
+///   they make the limit grow.
+/// * It forwards a routing message for another router (class `R`) as any other, on the control
+///   links, if [`RoutingProtocol::may_pass`] allows it. The machine does not see it.
+/// * It gives a HELLO to the machine only if it was sent to
+///   [`HELLO_ADDRESS`](crate::topology::message::HELLO_ADDRESS): other forms of that address come
+///   from afar.
+/// * It gives a flooded message to the machine, and forwards it on just the links that
+///   `handle_message` returns, with this router added to its trace. (The general rules, which C
+///   routers follow, are [`Routes::flood_links`] for RA and [`Routes::tree_links`] for MAU. For an
+///   RA the machine returns fewer: a copy of an RA that it passed on lately goes no further. In a
+///   well-connected network the copies would grow with the power of its radius.)
 #[derive(Debug)]
 pub struct RoutingProtocol {
     topology: Topology,
@@ -94,7 +96,7 @@ pub struct RoutingProtocol {
 }
 
 impl RoutingProtocol {
-    /// The machine of a router that has no links yet.
+    /// Makes the machine of a router that has no links.
     pub fn new(config: Config, now: Instant) -> Self {
         let mobile = Mobile::new(Arc::clone(&config.id));
         Self { topology: Topology::new(config, now), mobile, actions: VecDeque::new() }
@@ -102,19 +104,19 @@ impl RoutingProtocol {
 
     // Inputs.
 
-    /// A control link is up; `cost` is the higher of what the two ends configured.
+    /// Takes a new control link; `cost` is the higher of those that the two ends configured.
     pub fn link_up(&mut self, link: LinkId, cost: u32, now: Instant) {
         self.topology.link_up(link, cost, now);
         self.settle(now);
     }
 
-    /// A control link is gone, for whatever reason.
+    /// Drops a control link, for whatever reason.
     pub fn link_down(&mut self, link: LinkId, now: Instant) {
         self.topology.link_down(link, now);
         self.settle(now);
     }
 
-    /// A routing message, decoded. Gives back the control links on which a copy goes on.
+    /// Takes a routing message, decoded. Returns the control links on which a copy goes on.
     pub fn handle_message(
         &mut self,
         arrival: &Arrival<'_>,
@@ -122,8 +124,8 @@ impl RoutingProtocol {
         now: Instant,
     ) -> Vec<LinkId> {
         let word = match message {
-            // It says who is at the other end of the link; and what is not understood is passed on
-            // for others.
+            // A HELLO says which router is at the other end. A newer message is passed on for
+            // others.
             Message::Hello(_) | Message::Newer { .. } => Word::PassedOn,
             _ => self.topology.word_of(arrival, message.id()),
         };
@@ -194,22 +196,22 @@ impl RoutingProtocol {
     }
 
     /// Whether a message on a control link that is addressed to another router may be forwarded: it
-    /// says truly from which neighbor it came. What passed honest routers so has a true trace
-    /// from the first of them on.
+    /// says truly from which neighbor it came. So a message that passes honest routers has a true
+    /// trace from the first of them on.
     pub fn may_pass(&self, arrival: &Arrival<'_>) -> bool {
         self.topology.is_traced(arrival)
     }
 
-    /// The deadline of [`Self::poll_timeout`] is past. Harmless when it is not. If that is long ago
-    /// this router did not run, and who was silent meanwhile is not lost for it.
+    /// Acts on deadlines that have passed; harmless when none has. If one passed long ago this
+    /// router did not run, and no router is lost for its silence meanwhile.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.topology.handle_timeout(now);
         self.settle(now);
     }
 
-    /// This router serves an address, or says something else of it. Addresses of a class that
-    /// routers do not tell each other are left alone. Where not all have room in what other
-    /// routers take, the `rank` says which goes first.
+    /// Announces an address that this router serves, or new attributes of it. Ignores addresses of
+    /// a class that routers do not exchange. Where not all fit into what other routers take, the
+    /// `rank` decides which goes first.
     pub fn set_address(
         &mut self,
         address: AddressKey,
@@ -221,13 +223,13 @@ impl RoutingProtocol {
         self.settle(now);
     }
 
-    /// This router serves an address no more.
+    /// Withdraws an address.
     pub fn remove_address(&mut self, address: &AddressKey, now: Instant) {
         self.mobile.remove(address);
         self.settle(now);
     }
 
-    /// This router is about to stop: it serves nothing any more, and says so at once.
+    /// Withdraws all addresses at once, for this router is about to stop.
     pub fn withdraw(&mut self, now: Instant) {
         self.mobile.remove_all(now);
         self.settle(now);
@@ -235,44 +237,44 @@ impl RoutingProtocol {
 
     // Outputs.
 
-    /// What is to be done next.
+    /// Returns the next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] is to be called, at the latest.
+    /// Returns when [`Self::handle_timeout`] is to be called, at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [self.topology.poll_timeout(), self.mobile.poll_timeout()].into_iter().flatten().min()
     }
 
     // Getters.
 
-    /// The routes as they are.
+    /// Returns the present routes.
     pub const fn routes(&self) -> &Arc<Routes> {
         self.topology.routes()
     }
 
-    /// What the router is and how it paces itself.
+    /// Returns the configuration.
     pub const fn config(&self) -> &Config {
         self.topology.config()
     }
 
-    /// The control links.
+    /// Returns the control links.
     pub fn links(&self) -> impl Iterator<Item = &LinkStatus> {
         self.topology.link_states()
     }
 
-    /// The neighbors.
+    /// Returns the neighbors.
     pub fn neighbors(&self) -> impl Iterator<Item = NeighborStatus> {
         self.topology.neighbor_states()
     }
 
-    /// The known routers but this one, reachable or not.
+    /// Returns the known routers but this one, reachable or not.
     pub fn routers(&self) -> impl Iterator<Item = RouterStatus> {
         self.topology.router_states()
     }
 
-    /// The addresses that another router serves.
+    /// Returns the addresses that another router serves.
     pub fn addresses(
         &self,
         router: RouterIndex,
@@ -280,17 +282,17 @@ impl RoutingProtocol {
         self.mobile.addresses(router)
     }
 
-    /// The number of a router's last change of addresses that is known.
+    /// Returns the number of a router's last known change of addresses.
     pub fn mobile_seq(&self, router: RouterIndex) -> u64 {
         if router == RouterIndex::OWN { self.mobile.seq() } else { self.mobile.known(router) }
     }
 
-    /// The number of this router's link state.
+    /// Returns the number of this router's link state.
     pub fn ls_seq(&self) -> u64 {
         self.topology.own_ls_seq()
     }
 
-    /// When the routes changed last.
+    /// Returns when the routes changed last.
     pub const fn last_change(&self) -> Instant {
         self.topology.last_change()
     }
@@ -299,7 +301,8 @@ impl RoutingProtocol {
         self.topology.find(id).filter(|router| *router != RouterIndex::OWN)
     }
 
-    /// Where a flooded MAU goes on: along the tree of its router, as C routers pass it on.
+    /// Returns the links on which a flooded MAU goes on: along the tree of its router, as C routers
+    /// do.
     fn tree_links(&self, arrival: &Arrival<'_>, origin: RouterIndex) -> Vec<LinkId> {
         if !arrival.flooded
             || !self.topology.is_traced(arrival)
@@ -317,7 +320,8 @@ impl RoutingProtocol {
         self.topology.update_routes(now);
         self.take_topology(now);
         self.mobile.advance(now);
-        // A MAU goes before the RA with its number, lest its receivers ask for what is under way.
+        // A MAU goes before the RA with its number, or its receivers would ask for what is under
+        // way.
         self.take_mobile();
         self.topology.advertise(now);
         self.take_topology(now);

@@ -1,44 +1,56 @@
-//! A stream's window of octets, as its sender and its receiver keep it.
+//! A stream's window of bytes, as its sender and its receiver keep it.
 //!
-//! The receiver judges the window by what its own acknowledgements tell. A sender that has used up
-//! what it may send stops at an octet that the receiver knows. The octet behind it comes a round
-//! trip after the acknowledgement that allows it. So the receiver measures the round trip, and sees
-//! whether its reader had to wait for it. Then a larger window carries more. Where the round trip
-//! is so short that the window carries all that a router can, it stays as it is: what a reader has
-//! taken by then may stand in the buffers of a kernel, and says nothing of how fast the peer reads.
+//! The receiver judges the window by its own acknowledgements. A sender that has used up the window
+//! stops at a byte that the receiver knows. The byte behind it comes a round trip after the
+//! acknowledgement that allows it. So the receiver measures the round trip, and sees whether its
+//! reader waited. If it did, a larger window carries more. In a short round trip the plain window
+//! carries all that a router can, so it stays. There a kernel's buffers may have taken the bytes,
+//! which shows nothing of the peer's speed.
+//!
+//! The receiver's window:
+//!
+//! ```text
+//!      +---------+   the reader waited for a sixteenth of the     +--------+
+//!   -->|  Plain  |   time, and the round trip is not short        | Larger |--+
+//!      | WINDOW  |----------------------------------------------->| up to  |  | grows 2 to 8 fold
+//!      |         |<-----------------------------------------------| 17 MiB |<-+ each time
+//!      +---------+   the round trip is short, or the reader       +--------+
+//!                    stood still                                   |    ^  shrinks: to 4 times
+//!                                                                  +----+  what is carried, or by
+//!                                                                          half of what waits
+//! ```
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::time::Instant;
 
-/// Octets that may be under way unacknowledged on one stream: twice what a C router acknowledges at
-/// once.
+/// The bytes that may be unacknowledged on one stream: twice the bytes that a C router acknowledges
+/// at once.
 pub const WINDOW: u64 = 2 * 521_216;
 
-/// Octets of a step in which a C router writes. It acknowledges after the step with which 521,216
-/// octets or more are written, so a second time in a window only if the sender goes two steps
-/// beyond; otherwise a long way carries half of what the window allows.
+/// The bytes that a C router writes in one step. It acknowledges after the step in which it has
+/// written 521,216 bytes or more. It acknowledges a second time in a window only if the sender goes
+/// two steps beyond. Otherwise a long path carries half of what the window allows.
 const STEP: u64 = 16 * 4072;
 
-/// Octets that a sender has under way beyond what the receiver allows more than the window.
+/// The bytes that a sender has under way when the receiver allows no more than the window.
 const SENT_AHEAD: u64 = WINDOW + 2 * STEP;
 const _: () = assert!(SENT_AHEAD as usize <= MAX_HELD);
 
-/// Octets written after which a receiver acknowledges. A C router waits for 521,216; half of that
-/// keeps a sender moving that is a few milliseconds away.
+/// The bytes that a receiver writes before it acknowledges. A C router waits for 521,216; half of
+/// that keeps a sender moving that is a few milliseconds away.
 pub const ACKNOWLEDGE: u64 = 260_608;
 
-/// The most octets of one stream that a router holds: the window, what a C router's sender may have
-/// read beyond it (8 buffers of 4072 octets), and more than a sender of ours goes beyond it.
+/// The most bytes of one stream that a router holds: the window, the 8 buffers of 4072 bytes that a
+/// C router's sender may have read beyond it, and more than a sender of ours goes beyond it.
 pub const MAX_HELD: usize = WINDOW as usize + 8 * 4072 + 256 * 1024;
 
-/// What a receiver's allowance is counted in, in octets.
+/// The unit of a receiver's allowance, in bytes.
 pub const ALLOWANCE_UNIT: u64 = 64 * 1024;
 
-/// The most octets beyond [`WINDOW`] that a receiver allows: with it a stream moves 87 MB/s at a
-/// round trip of 200 ms. Each doubling of it doubles what one reader that stops can leave in a
-/// router.
+/// The most bytes beyond [`WINDOW`] that a receiver allows. With it a stream moves 87 MB/s at a
+/// round trip of 200 ms. Twice as much lets one reader that stops leave twice as much in a router.
 pub const MAX_ALLOWANCE: u64 = 16 * 1024 * 1024;
 
 /// The sender's side of a stream's window.
@@ -46,21 +58,21 @@ pub const MAX_ALLOWANCE: u64 = 16 * 1024 * 1024;
 pub struct SendWindow {
     sent: u64,
     acknowledged: u64,
-    /// Octets beyond the window that the receiver allows.
+    /// The bytes beyond the window that the receiver allows.
     allowance: u64,
-    /// The receiver has accepted the whole: it counts no longer.
+    /// The receiver has accepted the whole stream, and counts no more.
     open: bool,
 }
 
 impl SendWindow {
-    /// Counts octets that were handed over.
+    /// Counts bytes that were handed over.
     pub const fn sent(&mut self, octets: u64) {
         self.sent = self.sent.saturating_add(octets);
     }
 
-    /// Takes an acknowledgement, and what the receiver allows beyond the window from now on. One
-    /// that goes back, or beyond what was sent, changes nothing: a stream that was sent again
-    /// on another way acknowledges 0.
+    /// Takes an acknowledgement, and the bytes that the receiver allows beyond the window. An
+    /// acknowledgement that goes back, or beyond what was sent, changes nothing: a stream that was
+    /// sent again on another path acknowledges 0.
     pub const fn acknowledge(&mut self, octets: u64, allowance: u64) {
         if octets > self.acknowledged && octets <= self.sent {
             self.acknowledged = octets;
@@ -68,12 +80,12 @@ impl SendWindow {
         }
     }
 
-    /// The receiver counts no longer.
+    /// Notes that the receiver counts no more.
     pub const fn lift(&mut self) {
         self.open = true;
     }
 
-    /// Octets that may be sent now.
+    /// Returns how many bytes may be sent.
     pub const fn room(&self) -> u64 {
         if self.open {
             WINDOW
@@ -82,36 +94,37 @@ impl SendWindow {
         }
     }
 
-    /// Octets sent so far.
+    /// Returns how many bytes were sent so far.
     pub const fn total(&self) -> u64 {
         self.sent
     }
 }
 
-/// A round trip within which the plain [`WINDOW`] carries 260 MB/s and more. What takes no longer
-/// may as well be another task that has its turn of a processor.
+/// A round trip within which the plain [`WINDOW`] carries 260 MB/s and more. A turn of another task
+/// on the processor may take as long.
 const SHORT: Duration = Duration::from_millis(4);
 
-/// How many times as large a window becomes at once, at least and at most.
+/// The factor by which a window grows at once: the least and the most.
 const GROWTH: (u64, u64) = (2, 8);
 
 /// The part of the time that a reader waits, at least, for a window that is too small.
 const WAIT: u32 = 16;
 
-/// How many times what is carried in a round trip a window may be. Growth makes up to twice what
-/// was enough, and losses make a round trip seem twice as long.
+/// How many times the bytes of a round trip a window may be. Growth makes up to twice what was
+/// enough, and losses make a round trip seem twice as long.
 const EXCESS: u64 = 4;
 
-/// Round trips after which the use of a window is judged, however little was carried.
+/// The round trips after which the receiver judges the use of the window, however little was
+/// carried.
 const JUDGED: u32 = 8;
 
-/// How long the shortest round trip counts. Another way through the network may be longer.
+/// How long the shortest round trip counts. The network may choose a longer path.
 const MEMORY: Duration = Duration::from_secs(10);
 
 /// The receiver's side of a stream's window.
 ///
-/// Tell it what is written and when the reader has nothing left. It tells when to acknowledge, and
-/// what to allow.
+/// Tell it when bytes are written and when the reader has nothing left. It tells when to
+/// acknowledge, and what to allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     written: u64,
@@ -130,9 +143,9 @@ impl Default for Receipt {
 }
 
 impl Receipt {
-    /// Counts octets that were written out; returns the total to acknowledge, if that is due.
-    /// `waiting` tells how many octets have come and are not written yet, `now` the time. Most
-    /// writes need neither.
+    /// Counts bytes that were written out. Returns the total to acknowledge, if that is due.
+    /// `waiting` returns how many bytes have come and are not written yet, `now` the time; most
+    /// writes call neither.
     pub fn written(
         &mut self,
         octets: u64,
@@ -156,7 +169,7 @@ impl Receipt {
         due.then_some(self.written)
     }
 
-    /// Says that the reader has taken all there was.
+    /// Notes that the reader has taken all there was.
     pub fn starve(&mut self, now: impl FnOnce() -> Instant) {
         if let Some(pace) = &mut self.pace {
             pace.starved = true;
@@ -166,13 +179,12 @@ impl Receipt {
         }
     }
 
-    /// Octets beyond the window that the sender should have under way, for the next
-    /// acknowledgement.
+    /// Returns how many bytes beyond the window the next acknowledgement allows.
     pub fn allowance(&self) -> u64 {
         self.pace.as_ref().map_or(0, |pace| pace.allowance)
     }
 
-    /// Octets written so far.
+    /// Returns how many bytes were written so far.
     pub const fn total(&self) -> u64 {
         self.written
     }
@@ -181,31 +193,32 @@ impl Receipt {
 /// An acknowledgement that the sender may not have heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
-    /// Where the sender stops until it hears of it, and the allowance that this comes from.
+    /// Where the sender stops until it hears of this one, and the allowance that this stop comes
+    /// from.
     stop: u64,
     allowance: u64,
     at: Instant,
 }
 
-/// What a receiver has seen of a stream's way and of its reader.
+/// The receiver's measurements of a stream's path and of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pace {
-    /// What the reader is worth, and what of it the last acknowledgement told.
+    /// The allowance that the reader can use, and the one that the last acknowledgement told.
     allowance: u64,
     last: u64,
-    /// The furthest octet that the sender has been allowed.
+    /// The furthest byte that the sender has been allowed.
     reach: u64,
-    /// Acknowledgements under way: no more than a window has.
+    /// The acknowledgements under way: no more than a window has.
     told: VecDeque<Told>,
     /// When the reader had nothing left just where the sender stops.
     stopped: Option<Instant>,
     round_trip: Shortest,
-    /// Since when it is seen what the window is used for, and how much was written by then.
+    /// The start of the present measurement, and how much was written by then.
     since: Instant,
     judged: u64,
     /// How long the reader has waited since then where the sender stopped.
     waited: Duration,
-    /// The least that has waited since when it was acknowledged, and whether the reader has had
+    /// The least that has waited since then at an acknowledgement, and whether the reader has had
     /// nothing left.
     least: u64,
     starved: bool,
@@ -224,7 +237,7 @@ impl Pace {
             judged: written,
             waited: Duration::ZERO,
             least: u64::MAX,
-            // What was before the first acknowledgement is not known.
+            // The time before the first acknowledgement is not known.
             starved: true,
         }
     }
@@ -242,10 +255,10 @@ impl Pace {
         self.told.front().map_or(u64::MAX, |told| told.stop)
     }
 
-    /// Counts an acknowledgement of all octets up to `written`.
+    /// Counts an acknowledgement of all bytes up to `written`.
     fn tell(&mut self, written: u64, now: Instant) {
         let reach = written + SENT_AHEAD + self.allowance;
-        // One that allows no more is not answered by anything.
+        // The sender answers nothing to one that allows no more.
         if reach > self.reach {
             self.told.push_back(Told { stop: self.reach, allowance: self.last, at: now });
             self.reach = reach;
@@ -253,14 +266,14 @@ impl Pace {
         self.last = self.allowance;
     }
 
-    /// Octets up to `written` have come: the sender has heard of the acknowledgements that allowed
-    /// them.
+    /// Notes that bytes up to `written` have come: the sender has heard of the acknowledgements
+    /// that allowed them.
     fn heard(&mut self, written: u64, now: Instant) {
         let stopped = self.stopped.take();
         let mut heard = None;
         while let Some(told) = self.told.pop_front_if(|told| told.stop < written) {
             self.round_trip.take(now.since(told.at), now);
-            // Where it stopped was the first of them.
+            // The sender stopped at the first of them.
             heard = heard.or(Some(told));
         }
         let (Some(told), Some(stopped)) = (heard, stopped) else { return };
@@ -273,7 +286,7 @@ impl Pace {
             return;
         };
         if self.waited > took.max(round_trip) / WAIT {
-            // So many times as much could have come while the reader waited.
+            // By this factor more could have come while the reader waited.
             let busy = took.saturating_sub(self.waited).as_micros().max(1);
             let factor = u64::try_from(took.as_micros() / busy).unwrap_or(u64::MAX);
             self.set_window(factor.clamp(GROWTH.0, GROWTH.1) * self.window());
@@ -281,14 +294,14 @@ impl Pace {
         }
     }
 
-    /// From here on it is seen what the window is used for.
+    /// Begins to measure the use of the window.
     fn begin(&mut self, written: u64, now: Instant) {
         (self.since, self.judged, self.waited) = (now, written, Duration::ZERO);
         (self.least, self.starved) = (u64::MAX, false);
     }
 
-    /// Once a window, or once in several round trips: what is not used of the window is not allowed
-    /// any more.
+    /// Judges the window, once a window or once in several round trips: takes back what the reader
+    /// does not use.
     fn judge(&mut self, written: u64, waiting: u64, now: Instant) {
         self.least = self.least.min(waiting);
         let (octets, took) = (written - self.judged, now.since(self.since));
@@ -306,15 +319,15 @@ impl Pace {
             let least = if waiting < WINDOW { self.window() / 2 } else { 0 };
             self.set_window(used.max(least));
         } else if !self.starved && self.least >= WINDOW {
-            // Half of what has waited all the time is left: without it the reader would still have
-            // enough.
+            // Half of the bytes that waited all the time stay: the reader has enough without the
+            // others.
             self.set_window(self.window() - self.least.min(self.window()) / 2);
         }
         self.begin(written, now);
     }
 }
 
-/// The shortest of the round trips of late, which is the way without what waits in queues.
+/// The shortest of the recent round trips: the path without its queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shortest {
     current: Option<Duration>,

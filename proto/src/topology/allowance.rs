@@ -1,21 +1,21 @@
-//! What a neighbor's requests may cost.
+//! The cost that a neighbor's requests may cause.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// Octets of answers (LSU and whole MAU) to the requests that come by one neighbor, a second.
+/// The bytes of answers (LSU and whole MAU) to the requests that come by one neighbor, a second.
 ///
-/// A request of 250 octets may ask for an answer of 8 MiB. With this, a hundred routers that
-/// restart behind one neighbor learn of a thousand services in two seconds, and a hostile neighbor
-/// takes a hundredth of a processor. What is not answered is asked again, by routers of ours after
-/// a second and by C routers at the next RA.
+/// A request of 250 bytes may ask for an answer of 8 MiB. With this limit, a hundred routers that
+/// restart behind one neighbor learn of a thousand services in two seconds. A hostile neighbor
+/// takes a hundredth of a processor. Routers of ours repeat an unanswered request after a second, C
+/// routers at the next RA.
 pub(crate) const ANSWERS: u64 = 4 * 1024 * 1024;
 
-/// Octets that are allowed at once, and again after one second.
+/// Bytes that are allowed at once, and again after one second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
-    /// From then on all is allowed again.
+    /// From then on everything is allowed again.
     full_at: Instant,
 }
 
@@ -26,8 +26,8 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Whether an answer of so many octets may go. One may go beyond what is left: none is too
-    /// large for ever, and those after it wait the longer.
+    /// Takes an answer of `octets` bytes. Returns whether it may go. One may go beyond what is
+    /// left, so none is too large for ever; those behind it wait the longer.
     pub(super) fn take(&mut self, octets: usize, now: Instant) -> bool {
         let full_at = self.full_at.max(now);
         if full_at >= now + Duration::from_secs(1) {

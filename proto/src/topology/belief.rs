@@ -1,51 +1,51 @@
-//! What of the routing messages is believed.
+//! The rules by which routing messages are believed.
 //!
-//! Routers authenticate each other link by link, and nobody signs what is passed on: any router may
-//! speak in the name of any other. These rules keep what a liar says from lasting, and most of it
-//! from being heard:
+//! Routers authenticate each other link by link, and passed on messages carry no signature. So any
+//! router may speak in the name of any other. These rules keep most lies from being heard, and all
+//! of them from lasting:
 //!
 //! * Each router adds itself to a message's trace. A message whose trace does not end with the
-//!   neighbor that it came from is dropped and not passed on ([`Word::Refused`]), so the end of a
-//!   trace that passed honest routers is true.
-//! * What names a neighbor is believed only from that neighbor, if the connection with it is its
-//!   shortest way to this router. If that is about to change, its new link state comes by another
-//!   way ([`Word::Astray`]): it is believed if the neighbor gave its digest on its own link, or, of
-//!   a C router, if it was asked for and shows that shorter way.
-//! * A change of addresses travels along the tree of its router and is believed only from the
+//!   neighbor that sent it is dropped ([`Word::Refused`]). So a trace that passed honest routers
+//!   has a true end.
+//! * A router believes a message that names a neighbor only from that neighbor, if their connection
+//!   is the neighbor's shortest path to this router. If that is about to change, the neighbor's new
+//!   link state comes by another path ([`Word::Astray`]). It is believed if the neighbor gave its
+//!   digest on its own link. From a C router it is believed if it was asked for and shows that
+//!   shorter path.
+//! * A change of addresses travels along the tree of its router. It is believed only from the
 //!   neighbor before this router there.
-//! * The sequences in a router's RA are its own statement of what it said. The last RA holds, be
-//!   its sequences lower or higher than those before; a link state or change above them is not
-//!   believed.
-//! * What is held of a router is compared with each of its RAs: by sequence, and by digest. If they
-//!   differ, the router is asked (LSR, MAR), and its answer replaces what is held. C routers give
-//!   no digests: they are asked after every RA, at most once in [`VERIFY`].
-//! * That a router started anew is believed of a neighbor by its HELLO, of another when its LSU
-//!   confirms what an RA says.
+//! * The sequences in a router's RA are its own statement. The last RA holds, be its sequences
+//!   lower or higher than those before. A link state or change above them is not believed.
+//! * A router compares what it holds of another with each of its RAs: by sequence, and by digest.
+//!   If they differ, it asks that router (LSR, MAR), and the answer replaces what it holds. C
+//!   routers give no digests: they are asked after every RA, at most once in [`VERIFY`].
+//! * A neighbor's restart is believed by its HELLO, another router's when its LSU confirms what an
+//!   RA says.
 //!
-//! So whatever was forged is gone when the router has sent its next RA (30 s at most by default)
-//! and answered. A liar on the only way to a router, or one that goes on lying, can still do what
-//! he likes with what passes through him.
+//! So a forgery is gone when the router has sent its next RA (30 s at most by default) and
+//! answered. A liar on the only path to a router, or one that goes on lying, still controls what
+//! passes through it.
 
 use core::time::Duration;
 
-/// How often a router that gives no digests is asked for what is held of it: less than the pause
-/// between two RAs, so that each RA of a quiet network is followed by a look.
+/// The pause between two questions to a router that gives no digests. It is less than the pause
+/// between two RAs, so a question follows each RA of a quiet network.
 pub(crate) const VERIFY: Duration = Duration::from_secs(20);
 
-/// Whose word a message is.
+/// The source of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// The neighbor speaks of itself, on its own link.
     Own,
-    /// A neighbor passes on what another router is meant to have said.
+    /// A neighbor passes on the statement of another router.
     PassedOn,
-    /// It names a neighbor whose shortest way to this router is its own link, and came by another.
+    /// It names a neighbor whose shortest path to this router is its own link, and came by another.
     Astray,
     /// It is not what it claims to be.
     Refused,
 }
 
-/// What a link state's sequence is compared with.
+/// The sequences that a link state's sequence is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
     /// The sequence that is held.

@@ -1,15 +1,15 @@
-//! Digests of what a router says of itself, so that a short statement of its own tells whether what
-//! others hold of it is right.
+//! Digests of a router's statements about itself. A short statement of its own shows whether other
+//! routers hold the right things of it.
 //!
 //! A digest does not depend on the order of its members, and follows each change in constant time.
-//! It is no signature: it finds what differs, whether a forgery or a mistake made it so.
+//! It is no signature: it finds differences, made by forgery or by mistake.
 
 /// The digest of a set: the sum of its members' digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
 impl Digest {
-    /// That of no members.
+    /// The digest of no members.
     pub(crate) const ZERO: Self = Self(0);
 
     pub(crate) const fn get(self) -> u64 {
@@ -41,7 +41,7 @@ impl Member {
         self.octets(&number.to_be_bytes())
     }
 
-    /// Goes on with a text, which is told from one that is not there.
+    /// Goes on with a text, or with its absence.
     pub(crate) fn text(self, text: Option<&str>) -> Self {
         let (length, octets) =
             text.map_or((u64::MAX, [].as_slice()), |text| (text.len() as u64, text.as_bytes()));
@@ -65,7 +65,7 @@ impl Member {
     }
 }
 
-/// The digest of a link state.
+/// Returns the digest of a link state.
 pub(crate) fn of_link_state<'a>(peers: impl IntoIterator<Item = (&'a str, u32)>) -> u64 {
     let mut digest = Digest::ZERO;
     for (id, cost) in peers {

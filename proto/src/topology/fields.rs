@@ -34,9 +34,9 @@ pub enum MessageError {
     /// It has more entries than a router keeps.
     #[error("a routing message {opcode} has {count} entries in {field}; at most {limit} are taken")]
     TooMany {
-        /// Which message.
+        /// The kind of message.
         opcode: &'static str,
-        /// Which field.
+        /// The field.
         field: &'static str,
         /// How many entries.
         count: usize,

@@ -9,7 +9,7 @@
 //! | `timers` | deadlines of links and routers |
 //! | `judge`, `lives` | which messages are believed, and which life of a router speaks |
 //!
-//! A known router, as this machine sees it. The link states and lives beside this stand in `table`.
+//! A known router, as this machine sees it. `table` keeps its link state and its lives.
 //!
 //! ```text
 //!    a HELLO, RA, LSU or LSR names it
@@ -116,10 +116,9 @@ enum Timer {
     Router(RouterIndex),
 }
 
-/// The machine.
+/// The machine. After each input its owner calls [`Self::update_routes`] and [`Self::advertise`],
+/// in this order, then takes the events.
 ///
-/// After each input, [`Self::update_routes`] and [`Self::advertise`] are called, in this order,
-/// then its events are taken.
 #[derive(Debug)]
 pub(crate) struct Topology {
     config: Config,
@@ -127,19 +126,19 @@ pub(crate) struct Topology {
     table: Table,
     neighbors: BTreeMap<RouterIndex, Neighbor>,
     routes: Arc<Routes>,
-    /// Whether the neighbors, or the links to them, are others than the routes say.
+    /// Whether the neighbors, or the links to them, differ from the routes.
     own_changed: bool,
     compute: Gate,
-    /// The link state that goes with the own sequence.
+    /// The link state that goes with this router's sequence.
     announced: Vec<Edge>,
     announce: Gate,
     mobile_seq: u64,
-    /// What goes with the own sequences.
+    /// The digests that go with this router's sequences.
     digests: Digests,
     /// Whether an RA is to be flooded now.
     advertise: bool,
     last_ra: Instant,
-    /// Since when RAs are repeated and how many were.
+    /// The start of the repetitions of RAs, and how many were sent.
     repeats: Option<(Instant, usize)>,
     last_hello: Instant,
     last_change: Instant,
@@ -197,7 +196,8 @@ impl Topology {
         }
     }
 
-    /// The own addresses have a new sequence, and this digest; the MAU that says so has been sent.
+    /// Takes a new sequence and digest of this router's addresses. The MAU with this sequence was
+    /// sent before.
     pub(crate) const fn set_mobile_seq(&mut self, mobile_seq: u64, digest: u64) {
         self.mobile_seq = mobile_seq;
         self.digests.addresses = digest;

@@ -29,12 +29,12 @@ pub(crate) enum TopologyMessage {
     Lsr(Lsr),
 }
 
-/// HELLO: travels one link.
+/// HELLO: to the router at the other end of one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The sender.
     pub id: Arc<str>,
-    /// Which of the sender's lives this is.
+    /// Which of the sender's lives speaks.
     pub instance: Option<i64>,
     /// The routers that the sender heard lately.
     pub seen: Vec<Arc<str>>,
@@ -45,17 +45,17 @@ pub struct Hello {
 pub struct Ra {
     /// The sender.
     pub id: Arc<str>,
-    /// Which of the sender's lives this is.
+    /// Which of the sender's lives speaks.
     pub instance: Option<i64>,
-    /// Sequence of its link state.
+    /// The sequence of its link state.
     pub ls_seq: u64,
-    /// Sequence of its addresses.
+    /// The sequence of its addresses.
     pub mobile_seq: u64,
-    /// What goes with the sequences; C routers do not say it.
+    /// The digests that go with the sequences; absent from C routers.
     pub digests: Option<Digests>,
 }
 
-/// Digests of what an RA's sender says of itself. They travel behind what C routers read in an RA.
+/// Digests of a router's statements about itself. They stand behind the fields that C routers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
     /// Of its link state.
@@ -69,9 +69,9 @@ pub struct Digests {
 pub struct Lsu {
     /// The sender, whose link state it is.
     pub id: Arc<str>,
-    /// Which of the sender's lives this is.
+    /// Which of the sender's lives speaks.
     pub instance: Option<i64>,
-    /// Sequence of the link state.
+    /// The sequence of the link state.
     pub ls_seq: u64,
     /// Its neighbors, each with the cost from the sender to it.
     pub peers: Vec<(Arc<str>, u32)>,

@@ -45,39 +45,39 @@ pub use routes::{Route, RouterIndex, Routes};
 pub(crate) use shares::Shares;
 pub use status::{Arrival, NeighborStatus, RouterStatus};
 
-/// Most octets of a router's id. Ids are names of pods and hosts with a suffix; a longer one is a
-/// mistake or an attack.
+/// The most bytes of a router's id. Ids are names of pods and hosts with a suffix; a longer one is
+/// a mistake or an attack.
 pub const MAX_ID_LENGTH: usize = 255;
 
-/// Most routers that are kept track of, this one included: several times the largest network in
-/// sight. What one neighbor tells of others takes half of them at most. They take a few megabytes;
-/// with the trees of all, if all send messages to everybody, the square of their number times 12
-/// octets: 50 MiB for what one neighbor may tell.
+/// The most routers that are known, this one included: several times the largest network in sight.
+/// What one neighbor tells of others takes half of them at most. They take a few megabytes. If all
+/// send messages to all, their trees take the square of their number times 12 bytes: 50 MiB for
+/// what one neighbor may tell.
 pub const MAX_ROUTERS: usize = 4096;
 
-/// Most connections between routers that are kept track of, over all link states, each direction
-/// for itself: those of 360 routers that are all connected with each other. One takes 8 octets, and
-/// all of them a millisecond for each computation of paths. What one neighbor tells takes half of
-/// them at most.
+/// The most connections between routers that are known, over all link states, each direction for
+/// itself: those of 360 routers that are all connected with each other. One takes 8 bytes, and all
+/// of them a millisecond for each computation of paths. What one neighbor tells takes half of them
+/// at most.
 pub const MAX_EDGES: usize = 131_072;
 
-/// Most neighbors in one link state and most ids in one HELLO: no router has more neighbors than
-/// there are routers.
+/// The most neighbors in one link state, and the most ids in one HELLO: no router has more
+/// neighbors than there are routers.
 pub const MAX_PEERS: usize = MAX_ROUTERS;
 
-/// The caller's name for one control link: the pair of AMQP links that carries control messages to
-/// and from the router at the other end of one inter-router connection. A name is not used again
-/// for another connection.
+/// The caller's name for one control link: the pair of AMQP links that carries control messages
+/// between two neighbors on one connection. The caller never uses a name again for another
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// What a router is and how it paces itself.
+/// The configuration of the routing protocol.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The router's id.
     pub id: Arc<str>,
-    /// Which of the router's lives this is: different at every start, or its neighbors go on with
-    /// what they knew of the last.
+    /// Which of the router's lives this is. It differs at every start, or the neighbors go on with
+    /// what they knew of the last life.
     pub instance: i64,
     /// The longest pause between two HELLOs (`helloIntervalSeconds`).
     pub hello_interval: Duration,
@@ -85,7 +85,8 @@ pub struct Config {
     pub hello_max_age: Duration,
     /// The longest pause between two RAs (`raIntervalSeconds`).
     pub ra_interval: Duration,
-    /// The same for twice this time after a change of the topology (`raIntervalFluxSeconds`).
+    /// The longest pause between two RAs for twice this time after a change of the topology
+    /// (`raIntervalFluxSeconds`).
     pub ra_interval_flux: Duration,
     /// How long a router's link state lasts without news of it (`remoteLsMaxAgeSeconds`).
     pub remote_ls_max_age: Duration,
@@ -95,7 +96,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The default intervals.
+    /// Makes a configuration with the default intervals.
     pub fn new(id: impl Into<Arc<str>>, instance: i64) -> Self {
         Self {
             id: id.into(),
@@ -110,19 +111,19 @@ impl Config {
     }
 }
 
-/// What an operator wants to know of.
+/// A change that an operator wants to know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A router is a neighbor now.
+    /// A router became a neighbor.
     NeighborUp {
         /// Its id.
         id: Arc<str>,
         /// The control link that leads to it.
         link: LinkId,
-        /// The cost of the way to it.
+        /// The cost of the path to it.
         cost: u32,
     },
-    /// Another control link leads to a neighbor now.
+    /// Another control link leads to a neighbor.
     NeighborMoved {
         /// Its id.
         id: Arc<str>,
@@ -139,12 +140,12 @@ pub enum Notice {
         /// Its id.
         id: Arc<str>,
     },
-    /// Something is wrong with the router at the other end of a control link. Given once a link,
-    /// and once a life of a router with this router's id.
+    /// The router at the other end of a control link has a problem. Given once a link, and once a
+    /// life of a router with this router's id.
     Problem {
         /// The link.
         link: LinkId,
-        /// What is wrong.
+        /// The problem.
         problem: LinkProblem,
     },
     /// A router sends messages of a newer protocol version, which are ignored. Given once a router.
@@ -154,13 +155,13 @@ pub enum Notice {
         /// Its version.
         version: i64,
     },
-    /// A router is ignored because [`MAX_ROUTERS`] are known. Given once until there is room.
+    /// A router is ignored because [`MAX_ROUTERS`] are known. Given once until there is space.
     TooManyRouters {
         /// The first that is ignored.
         id: Arc<str>,
     },
-    /// A router, this one perhaps, serves more addresses than are kept of one, or all routers
-    /// together do. Given once until there is room.
+    /// A router, perhaps this one, serves more addresses than are kept of one router, or all
+    /// routers together do. Given once until there is space.
     TooManyAddresses {
         /// Its id.
         id: Arc<str>,

@@ -1,4 +1,21 @@
-//! Control links: who is heard on each, and which of several leads to a neighbor.
+//! Control links: which router is heard on each, and which of several leads to a neighbor.
+//!
+//! A control link, and the router at its other end:
+//!
+//! ```text
+//!   link_up      +--------+  HELLO   +-------+  HELLO that names  +-----------+
+//!  ------------->| Silent |--------->| Heard |------------------->| Confirmed |
+//!                +--------+          +-------+  this router       +-----------+
+//!                    ^                 |   ^                        |      |
+//!                    |  no HELLO       |   |   HELLOs stop naming   |      |
+//!                    |  for max age    |   |   this router, for     |      |
+//!                    +-----------------+   |   max age              |      |
+//!                    |                     +------------------------+      |
+//!                    |                                    no HELLO         |
+//!                    +-----------------------------------------------------+
+//! ```
+//!
+//! A router is a neighbor while at least one link with it is `Confirmed`; one of them leads to it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,7 +26,7 @@ use super::allowance::Allowance;
 use crate::silence::Pause;
 use crate::time::Instant;
 
-/// What is wrong with the router at the other end of a control link.
+/// A problem with the router at the other end of a control link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkProblem {
     /// It is another router with this router's id.
@@ -22,27 +39,27 @@ pub enum LinkProblem {
     SecondRouter(Arc<str>),
     /// It is ignored because too many routers are known.
     TooManyRouters,
-    /// It uses the id of a neighbor that is heard on another link, and is ignored as long as that
-    /// is.
+    /// It uses the id of a neighbor that is heard on another link. It is ignored as long as that is
+    /// heard.
     SecondLife(Arc<str>),
 }
 
-/// What is known of a control link.
+/// The state of a control link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkStatus {
     /// Its name.
     pub link: LinkId,
     /// The cost of its connection.
     pub cost: u32,
-    /// Since when it is up.
+    /// When it came up.
     pub since: Instant,
     /// The router heard on it.
     pub peer: Option<Arc<str>>,
-    /// When that was heard last; time in which this router did not run is left out.
+    /// When that router was heard last; time in which this router did not run is left out.
     pub heard: Option<Instant>,
-    /// When that last said that it hears this router, likewise.
+    /// When that router last said that it hears this one, likewise.
     pub confirmed: Option<Instant>,
-    /// What is wrong with it.
+    /// Its problem.
     pub problem: Option<LinkProblem>,
 }
 
@@ -59,7 +76,7 @@ pub(super) struct ControlLink {
     pub(super) listed: bool,
     /// The deadline that is in the machine's heap.
     pub(super) armed: Option<Instant>,
-    /// What the requests that come by it may cost.
+    /// The allowance of requests that come by it.
     pub(super) answers: Allowance,
 }
 
@@ -100,7 +117,7 @@ impl ControlLinks {
         self.links.values().map(|link| &link.status)
     }
 
-    /// The routers heard lately, each once.
+    /// Returns the routers heard lately, each once.
     pub(super) fn seen(&self, now: Instant, max_age: Duration) -> Vec<Arc<str>> {
         let heard = self.iter().filter(|link| is_fresh(link.heard, now, max_age));
         let mut seen: Vec<Arc<str>> = heard.filter_map(|link| link.peer.clone()).collect();
@@ -109,7 +126,7 @@ impl ControlLinks {
         seen
     }
 
-    /// A HELLO that names `seen` goes out on these links, or on all.
+    /// Notes that a HELLO that names `seen` goes out on one link, or on all.
     pub(super) fn note_listed(&mut self, only: Option<LinkId>, seen: &[Arc<str>]) {
         for (id, link) in &mut self.links {
             if only.is_none_or(|only| only == *id) {
@@ -119,8 +136,8 @@ impl ControlLinks {
         }
     }
 
-    /// The link that leads to the router `id`: the `current` one as long as it lives, else the
-    /// cheapest of those that live, of equally cheap ones the oldest.
+    /// Returns the link that leads to the router `id`: the `current` one as long as it lives, else
+    /// the cheapest of those that live, and of equally cheap ones the oldest.
     pub(super) fn leading_to(
         &self,
         id: &str,
@@ -152,7 +169,8 @@ impl ControlLinks {
         self.iter().any(|other| other.link != link && leads(other))
     }
 
-    /// The router `id` started anew and is heard on `link`: the others lead to its former life.
+    /// Notes that the router `id` started anew and is heard on `link`: other links lead to its
+    /// former life.
     pub(super) fn forget_others(&mut self, id: &str, link: LinkId) {
         for other in self.links.values_mut().filter(|other| other.status.link != link) {
             if other.status.peer.as_deref() == Some(id) {
@@ -161,7 +179,7 @@ impl ControlLinks {
         }
     }
 
-    /// This router did not run, and could hear nobody.
+    /// Leaves out a pause in which this router did not run and could hear no one.
     pub(super) fn leave_out(&mut self, pause: Pause, max_age: Duration) {
         let heard = self
             .links
@@ -177,7 +195,7 @@ impl ControlLinks {
     }
 }
 
-/// Whether what was heard at `heard` counts still.
+/// Whether a router that was heard at `heard` still counts as heard.
 pub(super) fn is_fresh(heard: Option<Instant>, now: Instant, max_age: Duration) -> bool {
     heard.is_some_and(|heard| now < heard + max_age)
 }

@@ -1,18 +1,17 @@
-//! When something may be said again: the first time at once, then ever more rarely while it goes
-//! on.
+//! The pace of repeated messages: the first goes at once, the next ever more rarely.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// How long an answer is awaited before its request is repeated; doubles with each repetition, up
-/// to eight times this.
+/// How long an answer is awaited before its request is repeated. It doubles with each repetition,
+/// up to eight times this.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// Least time between two requests to, or answers for, the same router that say something new.
+/// The least time between two requests to, or answers for, the same router that say something new.
 pub(crate) const SPACING: Duration = Duration::from_millis(50);
 
-/// Lets the first of a series through at once; while the series goes on, the next waits, each time
+/// Lets the first of a series through at once. While the series goes on, the next waits, each time
 /// twice as long.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
@@ -28,7 +27,7 @@ impl Gate {
         Self { least, most, delay: Duration::ZERO, open_at: Instant::ZERO }
     }
 
-    /// When one that is ready may pass; in the past when at once.
+    /// Returns when the next may pass; in the past when at once.
     pub(crate) const fn open_at(&self) -> Instant {
         self.open_at
     }
@@ -37,7 +36,7 @@ impl Gate {
         now >= self.open_at
     }
 
-    /// One passed. The series has ended when the gate had stood open as long as it was shut.
+    /// Notes that one passed. The series has ended when the gate stood open as long as it was shut.
     pub(crate) fn pass(&mut self, now: Instant) {
         let ended = self.delay.is_zero() || now.since(self.open_at) >= self.delay;
         self.delay = if ended { self.least } else { self.delay.saturating_mul(2).min(self.most) };
@@ -54,7 +53,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// When it may be sent (again).
+    /// Returns when it may be sent, or sent again.
     pub(crate) fn due(&self) -> Instant {
         self.sent.map_or(Instant::ZERO, |sent| sent + self.delay)
     }
@@ -66,8 +65,8 @@ impl Request {
         self.outstanding = true;
     }
 
-    /// An answer came. One that brought nothing new is not asked for again at once, or two routers
-    /// could keep each other busy.
+    /// Notes an answer. A request whose answer brought nothing new is not repeated at once, or two
+    /// routers could keep each other busy.
     pub(crate) const fn answered(&mut self, progress: bool) {
         self.outstanding = false;
         self.delay = if progress { SPACING } else { RETRY };

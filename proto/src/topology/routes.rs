@@ -1,12 +1,12 @@
-//! The routes at one moment: who is reachable, by which neighbor, and along whose trees messages
-//! pass through here.
+//! The routes at one moment: which routers are reachable, by which neighbor, and whose trees pass
+//! through this router.
 //!
-//! A [`Routes`] never changes; the machine makes a new one for every change, which shares with the
-//! former what the change left alone. So many threads read it without a lock.
+//! A [`Routes`] never changes. The machine makes a new one for every change, which shares the
+//! unchanged parts with the former. So many threads read it without a lock.
 //!
-//! Every router computes paths alike, ties included, or messages would loop: the graph's edges are
-//! those each router announces of itself; of equally cheap paths the one whose last router but one
-//! is cheaper, and then lower in id, is taken.
+//! Every router computes paths alike, ties included, or messages would loop. The graph's edges are
+//! those that each router announces of itself. Of equally cheap paths a router takes the one whose
+//! last router but one is cheaper, and then lower in id.
 
 #[cfg(test)]
 mod tests;
@@ -20,11 +20,11 @@ use super::LinkId;
 use crate::annotations::Trace;
 
 /// How many trees of other routers are kept over a change whether or not they were used since the
-/// one before. Each takes 13 octets a router.
+/// change before. Each takes 13 bytes a router.
 const TREES_KEPT: usize = 256;
 
-/// A router's number in the tables of this router. It is stable while the router is known; a freed
-/// one is used again as late as possible.
+/// A router's number in the tables of this router. It is stable while the router is known. A freed
+/// number is used again as late as possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouterIndex(pub(super) u32);
 
@@ -32,19 +32,19 @@ impl RouterIndex {
     /// This router itself.
     pub const OWN: Self = Self(0);
 
-    /// The router with a number, for tests of those who only compare it.
+    /// Makes the number of a router, for tests that only compare it.
     #[cfg(test)]
     pub(crate) const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number, for use as an index.
+    /// Returns the number, for use as an index.
     pub const fn get(self) -> usize {
         self.0 as usize
     }
 }
 
-/// One direction of a connection between two routers, as the router it starts from announces it.
+/// One direction of a connection between two routers, as the router at its start announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
     pub(super) to: RouterIndex,
@@ -58,17 +58,17 @@ pub(super) struct Node {
     pub(super) edges: Arc<[Edge]>,
 }
 
-/// The way to a router.
+/// The path to a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The neighbor that is the first router on the way; the router itself when it is a neighbor
+    /// The neighbor that is the first router on the path; the router itself when it is a neighbor
     /// and reached directly.
     pub next_hop: RouterIndex,
     /// The control link to that neighbor.
     pub link: LinkId,
-    /// The sum of the costs on the way.
+    /// The sum of the costs on the path.
     pub cost: u64,
-    /// How many connections the way has.
+    /// How many connections the path has.
     pub hops: u32,
 }
 
@@ -92,7 +92,7 @@ struct CachedTree {
     used: AtomicBool,
 }
 
-/// What the machine says of the graph to make routes of it.
+/// The graph that the machine makes routes of.
 pub(super) struct Graph {
     pub(super) nodes: Vec<Option<Node>>,
     pub(super) index: Arc<HashMap<Arc<str>, RouterIndex>>,
@@ -101,7 +101,7 @@ pub(super) struct Graph {
 }
 
 impl Routes {
-    /// The routes of a router that knows of nobody.
+    /// Makes the routes of a router that knows no other.
     pub(super) fn alone(id: Arc<str>) -> Self {
         let node = Node { id: id.clone(), edges: Arc::from([]) };
         let index = Arc::new(HashMap::from([(id, RouterIndex::OWN)]));
@@ -120,7 +120,7 @@ impl Routes {
         }
     }
 
-    /// The routes of `graph`, which differs from the present one in the edges or existence of
+    /// Makes the routes of `graph`, which differs from the present one in the edges or existence of
     /// `changed` routers.
     pub(super) fn next(&self, graph: Graph, changed: &[RouterIndex]) -> Self {
         let Graph { nodes, index, neighbors } = graph;
@@ -164,47 +164,47 @@ impl Routes {
         }
     }
 
-    /// Counts the changes of the routes.
+    /// Returns a number that counts the changes of the routes.
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// The largest number of hops to any reachable router.
+    /// Returns the largest number of hops to any reachable router.
     pub const fn radius(&self) -> u32 {
         self.radius
     }
 
-    /// The most entries that the trace of an arriving message may have; one that has more goes in
-    /// circles and is released.
+    /// Returns the most entries that the trace of an arriving message may have. A message with more
+    /// goes in circles and is released.
     ///
-    /// A way passes each router once. (C routers take [`Self::radius`] and one for it, which is too
-    /// few where ways of equal cost differ in length: the radius is that of the ways *they*
-    /// choose.)
+    /// A path passes each router once. C routers take [`Self::radius`] and one for it. That is too
+    /// few where paths of equal cost differ in length: the radius is that of the paths *they*
+    /// choose.
     pub const fn hop_limit(&self) -> usize {
         self.reachable.saturating_add(1)
     }
 
-    /// How many other routers are reachable.
+    /// Returns how many other routers are reachable.
     pub const fn reachable(&self) -> usize {
         self.reachable
     }
 
-    /// The router with this id, when it is known.
+    /// Returns the router with this id, when it is known.
     pub fn router(&self, id: &str) -> Option<RouterIndex> {
         self.index.get(id).copied()
     }
 
-    /// The id of a router.
+    /// Returns the id of a router.
     pub fn id(&self, router: RouterIndex) -> Option<&Arc<str>> {
         self.nodes.get(router.get())?.as_ref().map(|node| &node.id)
     }
 
-    /// The way to a router; `None` when it is unreachable, or this router itself.
+    /// Returns the path to a router; `None` when it is unreachable, or this router itself.
     pub fn route(&self, router: RouterIndex) -> Option<Route> {
         *self.routes.get(router.get())?
     }
 
-    /// The reachable routers and the ways to them.
+    /// Returns the reachable routers and the paths to them.
     pub fn iter(&self) -> impl Iterator<Item = (RouterIndex, Route)> {
         (0..)
             .map(RouterIndex)
@@ -212,17 +212,17 @@ impl Routes {
             .filter_map(|(router, route)| route.map(|route| (router, route)))
     }
 
-    /// The neighbors and the control link to each.
+    /// Returns the neighbors and the control link to each.
     pub fn neighbors(&self) -> &[(RouterIndex, LinkId)] {
         &self.neighbors
     }
 
-    /// Whether a message that entered the network at `origin` passes through here on its way to
-    /// `destination`.
+    /// Whether a message that entered the network at `origin` passes through this router on its
+    /// path to `destination`.
     ///
-    /// Only then may it be forwarded from here to there: so all routers follow the tree of the
-    /// router where it entered. What enters here may go anywhere. The first question about an
-    /// origin after a change that moved its paths computes its tree.
+    /// Only then may this router forward it: so all routers follow the tree of the router where it
+    /// entered. A message that enters here may go anywhere. The first question about an origin
+    /// after a change that moved its paths computes its tree.
     pub fn is_valid_origin(&self, origin: RouterIndex, destination: RouterIndex) -> bool {
         if origin == RouterIndex::OWN {
             return true;
@@ -233,22 +233,22 @@ impl Routes {
         self.tree(origin).is_some_and(|tree| tree.passes_here(destination))
     }
 
-    /// The tree of another router.
+    /// Returns the tree of another router.
     fn tree(&self, origin: RouterIndex) -> Option<&Tree> {
         let cell = self.trees.get(origin.get())?;
         let cached = cell.get_or_init(|| CachedTree {
             tree: Arc::new(Tree::compute(&self.nodes, origin)),
             used: AtomicBool::new(true),
         });
-        // Looked at first, so that many readers do not write to one place in memory.
+        // Read first, so that many readers do not write to one place in memory.
         if !cached.used.load(Ordering::Relaxed) {
             cached.used.store(true, Ordering::Relaxed);
         }
         Some(&cached.tree)
     }
 
-    /// The neighbor before this router on the way from `origin`, along which what `origin` says to
-    /// every router comes; `None` when no way from there is known.
+    /// Returns the neighbor before this router on the path from `origin`: floods along the tree of
+    /// `origin` come from it. `None` when no path from there is known.
     pub(super) fn before(&self, origin: RouterIndex) -> Option<RouterIndex> {
         let before = self.tree(origin)?.before.get(RouterIndex::OWN.get()).copied()?;
         (before != NOWHERE).then_some(RouterIndex(before))
@@ -259,7 +259,8 @@ impl Routes {
         self.trees.get(origin.get()).is_some_and(|cell| cell.get().is_some())
     }
 
-    /// The control links on which a flooded message goes on: to all neighbors but those it passed.
+    /// Returns the control links on which a flooded message goes on: to all neighbors but those it
+    /// passed.
     pub fn flood_links(&self, trace: &Trace<'_>) -> Vec<LinkId> {
         let passed = self.passed(trace);
         self.neighbors
@@ -269,8 +270,8 @@ impl Routes {
             .collect()
     }
 
-    /// The control links on which a message for every router goes on along the tree of `origin`,
-    /// where it entered.
+    /// Returns the control links on which a message for every router goes on along the tree of
+    /// `origin`, where it entered.
     pub fn tree_links(&self, origin: RouterIndex, trace: &Trace<'_>) -> Vec<LinkId> {
         let passed = self.passed(trace);
         let mut next_hops: Vec<RouterIndex> = self
@@ -285,13 +286,13 @@ impl Routes {
         next_hops.into_iter().filter_map(|router| self.link(router)).collect()
     }
 
-    /// The control link to a neighbor.
+    /// Returns the control link to a neighbor.
     pub fn link(&self, neighbor: RouterIndex) -> Option<LinkId> {
         let at = self.neighbors.binary_search_by_key(&neighbor, |(router, _)| *router).ok()?;
         self.neighbors.get(at).map(|(_, link)| *link)
     }
 
-    /// How many trees of other routers are at hand.
+    /// Returns how many trees of other routers are at hand.
     #[cfg(test)]
     pub(super) fn computed(&self) -> usize {
         self.trees.iter().filter(|cell| cell.get().is_some()).count()
@@ -310,7 +311,7 @@ fn edges_of(nodes: &[Option<Node>], router: RouterIndex) -> &[Edge] {
     nodes.get(router.get()).and_then(Option::as_ref).map_or(&[], |node| &node.edges)
 }
 
-/// One edge that appeared, went, or has another cost.
+/// An edge that appeared, disappeared, or has another cost.
 struct Change {
     from: RouterIndex,
     to: RouterIndex,
@@ -344,8 +345,8 @@ struct Tree {
     cost: Vec<u64>,
     /// The router before each on its path, [`NOWHERE`] for the root and what is unreachable.
     before: Vec<u32>,
-    /// The reachable routers but the root, each after the one before it on its path; kept of this
-    /// router's own tree only.
+    /// The reachable routers but the root, each after the one before it on its path; only in this
+    /// router's own tree.
     order: Vec<u32>,
     /// A bit for each router whose path passes through this router as neither end.
     here: Vec<u64>,
@@ -414,8 +415,8 @@ impl Tree {
         self.cost.get(router.get()).copied().unwrap_or(UNREACHABLE)
     }
 
-    /// Whether any of the changes may move a path of this tree. What says no is exact: an edge that
-    /// is on no path went or became dearer, or one came that leads nowhere cheaper, or equally
+    /// Whether any of the changes may move a path of this tree. A `false` is exact: the edges are
+    /// on no path and went or became dearer, or they came and lead nowhere cheaper, or equally
     /// cheap.
     fn is_affected(&self, changes: &[Change]) -> bool {
         changes.iter().any(|change| {
@@ -432,7 +433,7 @@ impl Tree {
         })
     }
 
-    /// The routes along this tree, when it is this router's own, and its radius.
+    /// Returns the routes along this tree, when it is this router's own, and its radius.
     fn routes(&self, neighbors: &[(RouterIndex, LinkId)]) -> (Vec<Option<Route>>, u32) {
         let mut routes: Vec<Option<Route>> = vec![None; self.cost.len()];
         let mut radius = 0;

@@ -1,4 +1,4 @@
-//! Places that are shared among the neighbors: what they tell of others is kept only so far.
+//! Places that neighbors share: a bound on what each tells of other routers.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use super::LinkId;
 /// A number of places, taken on behalf of control links.
 ///
 /// A link may take as many places as it leaves free. So one neighbor takes half of them at most,
-/// two take a third each, and what a hostile one fills with inventions always leaves room for what
-/// others tell.
+/// and two take a third each. The inventions of a hostile one always leave space for other
+/// neighbors.
 #[derive(Debug)]
 pub(crate) struct Shares {
     limit: usize,
@@ -21,13 +21,14 @@ impl Shares {
         Self { limit, taken: 0, by: BTreeMap::new() }
     }
 
-    /// How many more places the link may take.
+    /// Returns how many more places the link may take.
     pub(crate) fn room(&self, link: LinkId) -> usize {
         let own = self.by.get(&link).copied().unwrap_or(0);
         self.limit.saturating_sub(self.taken).saturating_sub(own) / 2
     }
 
-    /// Takes places, even where there is no room: who needs it asks before.
+    /// Takes places, even where none are left: a caller that needs them asks [`Shares::room`]
+    /// before.
     pub(crate) fn take(&mut self, link: LinkId, places: usize) {
         if places > 0 {
             self.taken = self.taken.saturating_add(places);

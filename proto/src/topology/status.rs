@@ -1,4 +1,4 @@
-//! What the machine is asked with and what it tells of its state.
+//! The state of the machine, as its owner sees it, and the source of a message.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::routes::{Route, RouterIndex};
 use crate::annotations::Trace;
 use crate::time::Instant;
 
-/// How a message came.
+/// The source of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
     /// The control link.
@@ -23,15 +23,15 @@ pub struct Arrival<'a> {
 pub struct NeighborStatus {
     /// Its number.
     pub router: RouterIndex,
-    /// Its id.
+    /// The id.
     pub id: Arc<str>,
-    /// Which of its lives this is.
+    /// Which of its lives speaks.
     pub instance: Option<i64>,
     /// The control link that leads to it.
     pub link: LinkId,
     /// The cost of that link's connection.
     pub cost: u32,
-    /// Since when it is a neighbor.
+    /// When it became a neighbor.
     pub since: Instant,
     /// When its last HELLO came on that link.
     pub heard: Option<Instant>,
@@ -44,14 +44,14 @@ pub struct RouterStatus {
     pub router: RouterIndex,
     /// Its id.
     pub id: Arc<str>,
-    /// Which of its lives this is.
+    /// Which of its lives speaks.
     pub instance: Option<i64>,
-    /// Sequence of its link state.
+    /// The sequence of its link state.
     pub ls_seq: u64,
     /// Its neighbors, with the costs it announces.
     pub peers: Vec<(Arc<str>, u32)>,
     /// When it was last heard of.
     pub news: Instant,
-    /// The way to it.
+    /// The path to it.
     pub route: Option<Route>,
 }

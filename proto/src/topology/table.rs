@@ -1,4 +1,4 @@
-//! The known routers and what each announced of itself.
+//! The known routers and their statements about themselves.
 
 use core::time::Duration;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,11 +13,11 @@ use super::{LinkId, MAX_EDGES, MAX_ROUTERS, digest};
 use crate::silence::Pause;
 use crate::time::Instant;
 
-/// An RA that says what the last one of its router said is a copy that came another way when it
-/// comes this soon; routers repeat themselves after a second at the earliest.
+/// An RA that repeats the last one of its router is a copy that came by another path when it comes
+/// this soon. Routers repeat themselves after a second at the earliest.
 const COPIES: Duration = Duration::from_millis(500);
 
-/// New lives of a neighbor are believed at once, then ever more rarely, down to one a second: each
+/// New lives of a neighbor are believed at once, then ever more rarely, down to one a second. Each
 /// makes every router of the network speak to it, and this one flood its RA.
 const LIVES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -29,9 +29,9 @@ pub(super) struct Router {
     pub(super) lives: Lives,
     /// The control link that made it known, to which its places are charged.
     pub(super) via: LinkId,
-    /// Sequence of the link state that is known.
+    /// The sequence of the link state that is known.
     pub(super) ls_seq: u64,
-    /// The digest of that link state, as it was told.
+    /// The digest of that link state, as the router told it.
     pub(super) digest: u64,
     /// Not all of that link state could be kept.
     pub(super) partial: bool,
@@ -39,21 +39,21 @@ pub(super) struct Router {
     pub(super) said: Option<u64>,
     /// The digest of its link state that it advertised last; C routers give none.
     pub(super) said_digest: Option<u64>,
-    /// It is to be asked whether what is known is right, though the sequence is.
+    /// The router is to confirm what is known, though the sequence is right.
     pub(super) check: bool,
     /// When it confirmed that last.
     pub(super) verified: Instant,
     /// Whether it ever told its link state, in this life and since it became a neighbor.
     pub(super) told: bool,
     pub(super) edges: Arc<[Edge]>,
-    /// When it was last heard of: by RA or LSU.
+    /// When it was last heard of, by RA or LSU.
     pub(super) news: Instant,
-    /// Since when it is silent; time in which this router did not run is left out.
+    /// When its silence began; time in which this router did not run is left out.
     pub(super) silent: Instant,
     /// The LSR to it.
     pub(super) request: Request,
-    /// Whether that went where a route leads, and not just back where a message of the router came
-    /// from.
+    /// Whether that request went where a route leads, and not just back where a message of the
+    /// router came from.
     pub(super) routed: bool,
     /// The control link on which a message of it came last.
     pub(super) arrival: Option<LinkId>,
@@ -65,7 +65,7 @@ pub(super) struct Router {
     pub(super) orphan: Option<Instant>,
     /// Since when it is unreachable, while its addresses are kept.
     pub(super) unreachable: Option<Instant>,
-    /// Since when it is reachable and how many RAs were sent to it on that account.
+    /// Since when it is reachable, and how many RAs were sent to it for that reason.
     pub(super) introduced: Option<(Instant, usize)>,
     /// The last RA of it that was passed on.
     pub(super) flooded: Option<Flooded>,
@@ -112,7 +112,7 @@ pub(super) struct Flooded {
 }
 
 impl Flooded {
-    /// Whether another RA of the router is a copy of this one that came no shorter way, or is
+    /// Whether another RA of the router is a copy of this one that came by no shorter path, or is
     /// older.
     pub(super) fn is_copy(&self, ra: &Ra, hops: usize, now: Instant) -> bool {
         let more = ra.ls_seq > self.ls_seq
@@ -153,7 +153,7 @@ impl Router {
         }
     }
 
-    /// It is heard of.
+    /// Notes that the router was heard of.
     pub(super) const fn note_news(&mut self, now: Instant) {
         self.news = now;
         self.silent = now;
@@ -167,7 +167,7 @@ impl Router {
             || self.lives.rumor.is_some()
     }
 
-    /// Takes what it says of itself in an RA.
+    /// Takes the router's statement about itself in an RA.
     pub(super) fn advertised(&mut self, ra: &Ra, now: Instant) {
         self.said = Some(ra.ls_seq);
         self.said_digest = ra.digests.map(|digests| digests.link_state);
@@ -180,16 +180,16 @@ impl Router {
         }
     }
 
-    /// Whether a link state that came by another way than its own link can be its own.
-    /// `shows_detour` says whether that link is not its shortest way any more, if the link
-    /// state is true.
+    /// Whether a link state that came by another path than its own link can be its own.
+    /// `shows_detour` tells whether that link is no longer its shortest path, if the link state is
+    /// true.
     pub(super) fn take_astray(&mut self, lsu: &Lsu, shows_detour: bool) -> bool {
         match self.said_digest {
             Some(said) => self.said == Some(lsu.ls_seq) && said == digest_of(lsu),
             None => {
                 let believed = shows_detour && self.check && self.request.is_outstanding();
                 if believed {
-                    // Of a C router the RA comes by that way, too.
+                    // The RA of a C router comes by that path, too.
                     self.said = self.said.max(Some(lsu.ls_seq));
                 }
                 believed
@@ -197,7 +197,7 @@ impl Router {
         }
     }
 
-    /// Whether a link state of it replaces what is known, which is noted then.
+    /// Takes a link state, if it replaces what is known. Returns whether it does.
     pub(super) fn take_link_state(&mut self, lsu: &Lsu, word: super::Word, now: Instant) -> bool {
         let Self { ls_seq: held, said, .. } = *self;
         let digest = digest_of(lsu);
@@ -218,7 +218,7 @@ impl Router {
             && digest == self.digest
             && said.is_some_and(|said| said < held)
         {
-            // An RA that was long under way said less: the answer bears out what is known.
+            // An RA that was long under way said less: the answer confirms what is known.
             self.said = Some(held);
         }
         if accepted || said == Some(lsu.ls_seq) {
@@ -228,7 +228,7 @@ impl Router {
         accepted
     }
 
-    /// Forgets what it told of this life.
+    /// Forgets everything that the router told in this life.
     pub(super) fn forget_link_state(&mut self) {
         self.ls_seq = 0;
         self.digest = 0;
@@ -252,7 +252,7 @@ pub(super) struct Table {
     index: Arc<HashMap<Arc<str>, RouterIndex>>,
     /// Slots to use again, the longest free first.
     free: VecDeque<RouterIndex>,
-    /// Who made how many routers known, and brought how many edges.
+    /// The places that control links took: for routers that they made known, and for edges.
     routers: Shares,
     edges: Shares,
     /// The routers whose edges or existence changed since the last graph.
@@ -283,7 +283,8 @@ impl Table {
         self.slots.get_mut(router.get())?.as_mut()
     }
 
-    /// The router `id`, made known by a control link if it is not known; `None` when too many are.
+    /// Returns the router `id`, which a control link makes known if it is not. `None` when too many
+    /// are known.
     pub(super) fn learn(
         &mut self,
         id: &Arc<str>,
@@ -312,7 +313,7 @@ impl Table {
         Some(router)
     }
 
-    /// Forgets a router and gives back its id.
+    /// Forgets a router. Returns its id.
     pub(super) fn forget(&mut self, router: RouterIndex) -> Option<Arc<str>> {
         self.set_edges(router, Vec::new());
         let gone = self.slots.get_mut(router.get())?.take()?;
@@ -323,13 +324,14 @@ impl Table {
         Some(gone.id)
     }
 
-    /// How many edges may be kept of a router.
+    /// Returns how many edges may be kept of a router.
     pub(super) fn room_for_edges(&self, router: RouterIndex) -> usize {
         self.get(router)
             .map_or(0, |slot| self.edges.room(slot.via).saturating_add(slot.edges.len()))
     }
 
-    /// Replaces what a router announced; says which routers may have become orphans by that.
+    /// Replaces the edges that a router announced. Returns the routers that may have become orphans
+    /// by that.
     pub(super) fn set_edges(&mut self, router: RouterIndex, edges: Vec<Edge>) -> Vec<RouterIndex> {
         let Some(slot) = self.get_mut(router) else { return Vec::new() };
         if *slot.edges == *edges {
@@ -371,14 +373,14 @@ impl Table {
         !self.changed.is_empty()
     }
 
-    /// This router did not run, and could hear of nobody.
+    /// Leaves out a pause in which this router did not run and could hear of no one.
     pub(super) fn leave_out(&mut self, pause: Pause, max_age: Duration) {
         for slot in self.slots.iter_mut().flatten() {
             slot.silent = pause.leave_out(slot.silent, max_age);
         }
     }
 
-    /// What changed since the last call, and the graph as it is.
+    /// Returns the graph, and what changed since the last call.
     pub(super) fn graph(
         &mut self,
         neighbors: Vec<(RouterIndex, LinkId)>,
@@ -390,7 +392,7 @@ impl Table {
         (Graph { nodes, index: Arc::clone(&self.index), neighbors }, changed)
     }
 
-    /// Every router but this one.
+    /// Returns every router but this one.
     pub(super) fn others(&self) -> impl Iterator<Item = (RouterIndex, &Router)> {
         (0..)
             .map(RouterIndex)

@@ -8,12 +8,12 @@ fn attributes() -> Attributes {
     Attributes::new(Treatment::Balanced)
 }
 
-/// An address whose key has so many octets.
+/// Makes an address whose key has `octets` bytes.
 fn key(name: &str, octets: usize) -> AddressKey {
     AddressKey::mobile(format!("{name}{}", "x".repeat(octets - name.len() - 1)))
 }
 
-/// How many addresses a change adds and withdraws.
+/// Returns how many addresses a change adds and withdraws.
 fn counts(change: Option<MauContent>) -> (usize, usize) {
     match change {
         Some(MauContent::Change { add, del }) => (add.len(), del.len()),
@@ -40,12 +40,12 @@ fn clients_addresses_leave_room_for_services() {
     let (change, full) = own.announce();
     assert_eq!((counts(change), full), ((10, 1), false), "said before");
     assert_eq!((announced(&own, "service"), announced(&own, "client")), (10, 1023));
-    // One that is a service now as well does not give way; one that is behind an edge router goes
-    // before clients.
+    // One that became a service as well does not give way. One behind an edge router goes before
+    // clients.
     own.set(key("client-1199", MAX_KEY_LENGTH), attributes(), Rank::Service);
     own.set(key("edge", MAX_KEY_LENGTH), attributes(), Rank::Edge);
     assert_eq!(counts(own.announce().0), (2, 2));
-    // Who was left out is announced when there is room.
+    // An address that was left out is announced when there is space.
     for n in 0..10 {
         own.remove(&key(&format!("client-{n:04}"), MAX_KEY_LENGTH));
     }

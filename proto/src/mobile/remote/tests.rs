@@ -33,7 +33,7 @@ fn a_change_waits_for_its_number_to_be_advertised() {
     mobile.advertised(A, 4, None, at(12));
     assert_eq!(said(&mut mobile, at(12)), ["+My", "-Mx"]);
     assert_eq!(mobile.places.taken(), (1, 2, 0));
-    // One that never is: the router's next word says otherwise.
+    // One that never is: the router's next RA says otherwise.
     mobile.handle_mau(A, &change(5, &[], &["y"]), PASSED_ON, at(20));
     mobile.advertised(A, 4, Some(digest(&["y"])), at(30));
     assert!(said(&mut mobile, at(30)).is_empty());
@@ -85,7 +85,7 @@ fn a_router_without_changes_is_asked_by_its_known_number() {
     let mut mobile = informed();
     mobile.advertised(A, 0, Some(0), at(100));
     assert_eq!(said(&mut mobile, at(100)), ["MAR 3"], "ours answer whatever is not their number");
-    // One of C does not, and says it again.
+    // A C router does not, and says it again.
     mobile.advertised(A, 0, None, at(30_000));
     assert_eq!(said(&mut mobile, at(30_000)), ["-Mx"]);
     assert_eq!(mobile.known(A), 0);
@@ -157,10 +157,10 @@ fn all_routers_share_the_places() {
     }
     assert_eq!(mobile.places.taken().0, MAX_TOTAL_ADDRESSES / 2, "half for one neighbor");
     assert_eq!(refused, 200 - MAX_TOTAL_ADDRESSES / 2 / 1000);
-    // What others tell has room still.
+    // Other neighbors' addresses still fit.
     mobile.handle_mau(RouterIndex::new(201), &change(1, &texts, &[]), own(2), at(0));
     assert_eq!(mobile.addresses(RouterIndex::new(201)).count(), 1000);
-    // One that was refused is asked again after its RA, when there is room.
+    // A refused address is asked for again after its router's RA, when there is space.
     let last = RouterIndex::new(200);
     mobile.reachable(last, true);
     said(&mut mobile, at(0));

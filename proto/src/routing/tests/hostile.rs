@@ -1,4 +1,4 @@
-//! What neighbors that lie can make this router believe, do and keep.
+//! Neighbors that lie: what they can make this router believe, do and keep.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::topology::ANSWERS;
 use crate::topology::message::*;
 use crate::topology::*;
 
-/// With neighbors `a` and `b`, each with a link to this router and no other, and `x` behind `a`; at
-/// rest.
+/// A router with neighbors `a` and `b`, each with a link to this router and no other, and `x`
+/// behind `a`; at rest.
 fn neighbors() -> Me {
     let mut me = Me::with_neighbor();
     me.lsu(A, &["a"], 1, 2, &[("me", 1), ("x", 1)]);
@@ -43,7 +43,7 @@ fn a_message_says_truly_from_which_neighbor_it_came() {
     }
     me.ra(B, &["x", "b"], 1, 9, 9);
     assert_eq!((me.relayed.clone(), me.opcodes()), (vec![A], vec!["MAR", "LSR"]));
-    // Who leaves the trace out can speak for himself, and for nobody else.
+    // A router that leaves the trace out can speak for itself, and for no other.
     let ra = Ra { id: "b".into(), instance: Some(1), ls_seq: 2, mobile_seq: 0, digests: None };
     me.take(B, &[], true, Message::Ra(ra));
     assert_eq!((me.relayed.clone(), me.opcodes()), (vec![], vec!["LSR"]));
@@ -66,7 +66,7 @@ fn what_names_a_neighbor_is_believed_only_from_it() {
         );
         assert!(me.relayed.is_empty());
     }
-    // It may say that its own link is not its shortest way any more: so it is asked, itself.
+    // It may mean that its own link is no longer its shortest path: so this router asks it.
     let asked = me.sent();
     assert_eq!(asked, [("LSR", vec![A], router_address("a"))]);
     me.lsu(B, &["a", "b"], 1, 99, &[]);
@@ -89,7 +89,7 @@ fn a_neighbor_with_a_shorter_way_than_its_own_link_is_heard_by_that() {
     me.lsu(A, &["a"], 1, 1, &[("me", 9)]);
     me.pass_with(SECOND * 10, &[(A, "a"), (B, "b")]);
     me.sent();
-    // A C router sends its RA by the shortest ways, and its answers too.
+    // A C router sends its RA by the shortest paths, and its answers too.
     me.ra(B, &["a", "b"], 1, 2, 0);
     me.pass(MS * 10);
     assert_eq!(me.opcodes(), ["LSR"]);
@@ -114,7 +114,7 @@ fn a_routers_own_word_beats_a_forged_sequence() {
     me.pass(MS * 200);
     assert_eq!(ls_seq(&me, "x"), 1);
     assert!(me.route("y").is_some());
-    // What is above that is not believed.
+    // A link state above that is not believed.
     me.lsu(B, &["x", "b"], 1, 2, &[]);
     me.pass(MS * 200);
     assert!(me.route("y").is_some());
@@ -195,7 +195,7 @@ fn who_uses_a_neighbors_id_is_ignored_when_that_goes_on_speaking() {
     let restarts =
         me.notices().into_iter().filter(|notice| matches!(notice, Notice::Restarted { .. }));
     assert_eq!(restarts.count(), 2);
-    // Whoever is left when the other is silent is the neighbor.
+    // The one that is left when the other is silent is the neighbor.
     for _ in 0..8 {
         me.pass(MS * 500);
         me.hello(B, "a", 2, &["me"]);
@@ -217,7 +217,7 @@ fn new_lives_of_a_neighbor_make_this_router_speak_once_a_second() {
     assert!(said <= 50, "{said} RAs in ten seconds");
 }
 
-/// Octets of answers to a second of requests in the names of a thousand routers.
+/// Returns the bytes of answers to a second of requests in the names of a thousand routers.
 #[test]
 fn answers_to_requests_that_come_by_one_neighbor_are_limited() {
     let mut me = neighbors();

@@ -55,7 +55,7 @@ impl Me {
         self.drain();
     }
 
-    /// A message from the neighbor on a link, which came through `trace`.
+    /// Takes a message from the neighbor on a link, which came through `trace`.
     pub(super) fn take(&mut self, link: LinkId, trace: &[&str], flooded: bool, message: Message) {
         let mut section = Vec::new();
         OutgoingAnnotations::of_edge(Flags::default(), None).encode(&mut section);
@@ -125,14 +125,14 @@ impl Me {
         self.now = end;
     }
 
-    /// Does not run for a while, nor hear anything.
+    /// Stands still for a while, and hears nothing.
     pub(super) fn pause(&mut self, time: Duration) {
         self.now += time;
         self.routing.handle_timeout(self.now);
         self.drain();
     }
 
-    /// Lets time pass while the routers on these links go on saying HELLO.
+    /// Lets time pass while the routers on these links go on with HELLO.
     pub(super) fn pass_with(&mut self, time: Duration, links: &[(LinkId, &str)]) {
         let end = self.now + time;
         while self.now < end {
@@ -143,7 +143,7 @@ impl Me {
         }
     }
 
-    /// The opcodes sent since the last question, each with its links and address.
+    /// Returns the opcodes sent since the last question, each with its links and address.
     pub(super) fn sent(&mut self) -> Vec<(&'static str, Vec<LinkId>, String)> {
         self.sent
             .drain(..)
@@ -168,7 +168,7 @@ impl Me {
         routes.route(routes.router(id)?)
     }
 
-    /// With neighbor `a` on link A, whose link state is known.
+    /// Makes a router with neighbor `a` on link A, whose link state is known.
     pub(super) fn with_neighbor() -> Self {
         let mut me = Self::new();
         me.up(A, 1);
@@ -277,7 +277,7 @@ fn a_silent_neighbor_is_lost_after_three_seconds_and_a_cut_off_one_at_once() {
     me.pass(SECOND);
     me.down(A);
     assert!(me.neighbors().is_empty());
-    // Who does not hear this router any more is no neighbor, though it is heard.
+    // A router that does not hear this one is no neighbor, though it is heard.
     me.up(A, 1);
     me.hello(A, "a", 1, &["me"]);
     for _ in 0..7 {
@@ -307,7 +307,7 @@ fn a_neighbor_is_not_lost_while_this_router_did_not_run() {
     let Some(Route { hops: 2, .. }) = me.route("x") else { panic!("x is lost") };
     let news = me.routing.routers().find(|router| &*router.id == "x").map(|router| router.news);
     assert!(me.now.since(news.unwrap()) > SECOND * 300, "when it was heard of is told as it was");
-    // It may have been stopped as well, and speaks now; x does, too.
+    // It may have been stopped as well, and speaks again; so does x.
     me.pass(SECOND);
     me.hello(A, "a", 1, &["me"]);
     me.pass_with(SECOND * 40, &[(A, "a")]);
@@ -315,7 +315,7 @@ fn a_neighbor_is_not_lost_while_this_router_did_not_run() {
     me.ra(A, &["a"], 1, 2, 0);
     me.pass_with(SECOND * 59, &[(A, "a")]);
     assert!(me.notices().is_empty() && me.route("x").is_some());
-    // Who goes on being silent is lost in the end.
+    // A router that stays silent is lost in the end.
     me.pass_with(SECOND, &[(A, "a")]);
     assert!(me.route("x").is_none());
     me.pause(SECOND * 300);
@@ -339,7 +339,7 @@ fn a_silence_of_which_this_router_heard_a_part_counts_by_that_part() {
     let mut me = silent();
     me.pause(MS * 900);
     assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
-    // What came during a pause lies unread: it is read before the neighbor is lost.
+    // Messages that came during a pause lie unread: they are read before the neighbor is lost.
     let mut me = silent();
     me.pause(SECOND * 5);
     me.pass(MS * 400);
@@ -351,7 +351,7 @@ fn a_silence_of_which_this_router_heard_a_part_counts_by_that_part() {
     me.pause(SECOND * 5);
     me.pass(MS * 500);
     assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
-    // Whose silence was too long before is not heard by it.
+    // A silence that was too long before stays so.
     let mut me = silent();
     me.pass(SECOND);
     assert_eq!(me.notices(), [Notice::NeighborLost { id: "a".into() }]);
@@ -381,7 +381,7 @@ fn own_changes_are_announced_ever_more_rarely() {
     assert!(me.route("n99").is_some());
     me.pass(SECOND);
     me.sent();
-    // What an LSU says goes with the sequence that was announced.
+    // The content of an LSU goes with the sequence that was announced.
     me.take(LinkId(10), &["n0"], false, Message::Lsr(Lsr { id: "n0".into() }));
     let Some(Message::Lsu(lsu)) = me.sent.pop().map(|sent| sent.message) else { panic!() };
     assert_eq!((lsu.ls_seq, lsu.peers.len()), (me.routing.ls_seq(), 100));
@@ -427,7 +427,7 @@ fn routers_named_by_others_are_asked_as_soon_as_there_is_a_way() {
         "its addresses too"
     );
     assert_eq!(me.route("x").map(|route| (route.cost, route.hops)), Some((3, 2)));
-    // It may be a C router that drops what comes from further than it knows of: it gets RAs of its
+    // It may be a C router that drops messages from further than it knows of: it gets RAs of its
     // own.
     me.pass_with(SECOND * 10, &[(A, "a")]);
     let ras = me
@@ -435,13 +435,13 @@ fn routers_named_by_others_are_asked_as_soon_as_there_is_a_way() {
         .into_iter()
         .filter(|(opcode, _, to)| *opcode == "RA" && to == "amqp:/_topo/0/x/qdrouter");
     assert_eq!(ras.count(), 4);
-    // Who is near can be answered before its way is known.
+    // A near router can be answered before its path is known.
     me.take(A, &["y", "a"], false, Message::Lsr(Lsr { id: "y".into() }));
     assert_eq!(
         me.sent(),
         [
             ("LSU", vec![A], "amqp:/_topo/0/y/qdrouter".to_owned()),
-            // Being known, it is asked in turn.
+            // A known router is asked in turn.
         ]
     );
 }
@@ -478,7 +478,7 @@ fn a_restart_voids_what_was_known() {
     assert_eq!(me.routing.addresses(a).count(), 0);
     assert_eq!(me.neighbors(), ["a"]);
     assert_eq!(me.opcodes(), ["RA", "LSR"]);
-    // Late copies of what the former life said are nothing.
+    // Late copies of the former life's messages are nothing.
     me.ra(A, &["a"], 1, 9, 9);
     assert!(me.notices().is_empty() && me.opcodes().is_empty() && me.relayed.is_empty());
     me.lsu(A, &["a"], 1, 9, &[("me", 1), ("x", 1)]);
@@ -489,7 +489,7 @@ fn a_restart_voids_what_was_known() {
         me.routing.routers().next().map(|router| (router.ls_seq, router.instance)),
         Some((1, Some(2)))
     );
-    // Lower is new as well.
+    // A lower number is new as well.
     me.pass(SECOND);
     me.hello(A, "a", 0, &["me"]);
     assert_eq!(me.notices(), [Notice::Restarted { id: "a".into() }]);
@@ -557,7 +557,7 @@ fn a_mau_goes_on_along_the_tree_of_its_router() {
     };
     me.take(A, &["a"], true, mau(1));
     assert_eq!(me.relayed, [B]);
-    // Once a reaches b itself, this router is not on the way.
+    // Once a reaches b itself, this router is not on the path.
     me.lsu(A, &["a"], 1, 2, &[("me", 1), ("b", 1)]);
     me.lsu(B, &["b"], 1, 2, &[("me", 1), ("a", 1)]);
     me.pass(MS * 200);
@@ -720,8 +720,8 @@ fn too_many_routers_are_refused_and_leave_room_for_neighbors() {
     me.up(B, 1);
     me.hello(B, "b", 1, &["me"]);
     assert_eq!(me.neighbors(), ["a", "b"], "what one neighbor tells leaves half of the places");
-    // The first 3000 are named by nobody now: there is room for the others once they are forgotten,
-    // and the next RA makes ask.
+    // No router names the first 3000 any more. There is space for the others once they are
+    // forgotten, and the next RA causes a question.
     me.pass_with(SECOND * 4, &[(A, "a"), (B, "b")]);
     assert_eq!(me.routing.routers().count(), 2);
     me.opcodes();

@@ -1,4 +1,4 @@
-//! Messages that C routers sent, and what is made of others.
+//! Messages that C routers sent, and what the decoder makes of others.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn id(text: &str) -> Arc<str> {
     Arc::from(text)
 }
 
-/// A captured message: its octets, what it says, and to which address.
+/// A captured message: its bytes, its content, and its address.
 struct Vector {
     octets: &'static str,
     message: Message,
@@ -189,7 +189,7 @@ fn all_forms_round_trip() {
     }
 }
 
-/// A message with this opcode and body.
+/// Makes a message with this opcode and body.
 fn message(opcode: &str, pairs: u32, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     encode::descriptor(&mut out, 0x74);

@@ -39,8 +39,8 @@ fn receipts_come_in_steps() {
     assert_eq!(receipt.total(), 2 * ACKNOWLEDGE);
 }
 
-/// Who writes out what comes over a way: a router of ours whose neighbors are ours, one that has a
-/// C router on the way, or a C router.
+/// The receiver at the end of a path: a router of ours whose neighbors are ours, one with a C
+/// router on the path, or a C router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receiver {
     Ours,
@@ -48,8 +48,7 @@ enum Receiver {
     C,
 }
 
-/// A way of so many microseconds there and back, and so many octets a second; of a hundred segments
-/// so many are lost.
+/// A path: microseconds there and back, bytes a second, and losses of a hundred segments.
 #[derive(Clone, Copy)]
 struct Way {
     round_trip: u64,
@@ -57,8 +56,7 @@ struct Way {
     loss: f64,
 }
 
-/// When what was sent on a way arrives: what is lost a round trip later, and what is behind it not
-/// before.
+/// When bytes arrive: those that are lost a round trip later, and those behind them not before.
 struct Weather(Way, TestRng, u64);
 
 impl Weather {
@@ -75,7 +73,7 @@ impl Weather {
     }
 }
 
-/// The way is looked at so often, in microseconds.
+/// The step of the simulation, in microseconds.
 const STEP_TIME: u64 = 100;
 
 const SECOND: u64 = 1_000_000;
@@ -86,12 +84,12 @@ const ALL: u64 = u64::MAX / SECOND;
 /// 1 Gbit/s.
 const RATE: u64 = 125_000_000;
 
-/// A stream over a way, in virtual time.
+/// A stream over a path, in virtual time.
 struct Stream {
     receiver: Receiver,
-    /// Octets a second that the client has to send.
+    /// Bytes a second that the client has to send.
     source: u64,
-    /// Octets a second that the reader takes, and how many it takes at all.
+    /// Bytes a second that the reader takes, and how many it takes at all.
     reader: u64,
     takes: u64,
     way: Way,
@@ -131,7 +129,7 @@ impl Stream {
         }
     }
 
-    /// Goes on for a time in microseconds. Returns the octets a second that are written meanwhile.
+    /// Goes on for a time in microseconds. Returns the bytes a second that are written meanwhile.
     fn run(&mut self, time: u64) -> u64 {
         let (before, end) = (self.written, self.now + time);
         self.most = self.waiting;
@@ -192,7 +190,7 @@ impl Stream {
 
 #[test]
 fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() {
-    // Of the rates, the least of each receiver.
+    // The least rate of each receiver.
     for (round_trip, loss, behind_c, to_c, between_ours) in [
         (50, 0.0, 19_000_000, 19_000_000, 110_000_000),
         (50, 0.01, 10_000_000, 9_500_000, 105_000_000),
@@ -216,7 +214,7 @@ fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() 
             assert_eq!(stream.most, 0);
         }
     }
-    // A reader of 10 MB/s gets nearly all it can take, and what waits for it is little of what may.
+    // A reader of 10 MB/s gets nearly all it can take, and little of the window waits for it.
     let mut stream = Stream { reader: 10_000_000, ..Stream::over(far(), Receiver::Ours) };
     let octets = stream.run(30 * SECOND);
     assert!(octets > 9_000_000, "{octets}");
@@ -236,20 +234,19 @@ fn losses_do_not_keep_a_window_small() {
     }
 }
 
-/// A way around the world.
+/// A path around the world.
 const fn far() -> Way {
     Way { round_trip: 200_000, rate: RATE, loss: 0.0 }
 }
 
-/// A way within a machine, or within a data center.
+/// A path within a machine, or within a data center.
 const fn near() -> Way {
     Way { round_trip: 300, rate: 5 * RATE, loss: 0.0 }
 }
 
 #[test]
 fn what_stands_still_on_a_short_way_costs_the_plain_window() {
-    // A kernel takes a lot at once for a reader that never reads, or that reads no more after a
-    // while.
+    // A kernel takes a lot at once for a reader that never reads, or that stops after a while.
     for takes in [0, 2_000_000, 5_000_000, 500_000_000] {
         let mut stream = Stream { takes, ..Stream::over(near(), Receiver::Ours) };
         stream.run(3 * SECOND);
@@ -268,7 +265,7 @@ fn a_window_grows_where_the_reader_waits_for_it_and_nowhere_else() {
     let mut stream = Stream::over(far(), Receiver::Ours);
     stream.run(3 * SECOND);
     assert_eq!(stream.allowance(), MAX_ALLOWANCE);
-    // Who sends less than the plain window carries has no use for more, nor has who reads less.
+    // A sender slower than the plain window has no use for more, nor has a slow reader.
     for (source, reader) in [(4_000_000, ALL), (ALL, 4_000_000)] {
         let mut stream = Stream { source, reader, ..Stream::over(far(), Receiver::Ours) };
         stream.run(10 * SECOND);

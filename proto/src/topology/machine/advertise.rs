@@ -1,4 +1,4 @@
-//! RA: takes those of others, passes them on, and sends this router's. Messages of newer versions.
+//! RA: takes other routers' and passes them on, sends this router's. Messages of newer versions.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::topology::table::Flooded;
 use crate::topology::{Config, LinkId, Notice, digest};
 
 impl Topology {
-    /// The control links on which a copy goes on.
+    /// Takes an RA. Returns the control links on which a copy goes on.
     pub(crate) fn handle_ra(
         &mut self,
         arrival: &Arrival<'_>,
@@ -57,9 +57,9 @@ impl Topology {
         }
     }
 
-    /// Takes an RA when it is one of the many copies of a flood that bring nothing: it says what
-    /// the one that was passed on lately said, or less, and came no shorter way. Two of three
-    /// RAs that reach a router of a network of hundreds do.
+    /// Takes an RA that is one of the many useless copies of a flood. Such a copy says no more than
+    /// the RA that was passed on lately, and came by no shorter path. In a network of hundreds, two
+    /// of three RAs are such copies.
     pub(crate) fn take_copy(&mut self, arrival: &Arrival<'_>, ra: &Ra, now: Instant) -> bool {
         let Some(router) = self.table.find(&ra.id) else { return false };
         let Some(slot) = self.table.get_mut(router) else { return false };
@@ -73,10 +73,9 @@ impl Topology {
         is_known
     }
 
-    /// Whether an RA is to be passed on: one that says something new, that came a shorter way than
-    /// the last copy (C routers drop what has come far), or that is no copy. This keeps a flood
-    /// to about one message a connection; passed on whenever it comes, an RA would travel every
-    /// path there is.
+    /// Whether an RA is to be passed on: it says something new, came by a shorter path than the
+    /// last copy (C routers drop messages from afar), or is no copy. This keeps a flood to about
+    /// one message a connection. Otherwise an RA would travel every path there is.
     pub(super) fn is_news(
         &mut self,
         router: RouterIndex,
@@ -158,8 +157,8 @@ impl Topology {
         REPEATS.get(done).map(|after| since + *after)
     }
 
-    /// When the next RA is due whatever happens. A change elsewhere is no reason for one at once:
-    /// all routers see it.
+    /// Returns when the next RA is due whatever happens. A change elsewhere does not cause one at
+    /// once: all routers see it.
     pub(super) fn next_ra(&self) -> Instant {
         let Config { ra_interval, ra_interval_flux, .. } = self.config;
         let (quiet, soon) =
@@ -167,8 +166,8 @@ impl Topology {
         if soon <= self.last_change + ra_interval_flux * 2 { quiet.min(soon) } else { quiet }
     }
 
-    /// A message of a newer protocol version: reported and, when it is flooded, passed on for
-    /// others.
+    /// Takes a message of a newer protocol version: reports it, and passes it on for others when it
+    /// is flooded.
     pub(crate) fn handle_newer(
         &mut self,
         arrival: &Arrival<'_>,
@@ -182,7 +181,7 @@ impl Topology {
         if self.newer.len() < REPORTED && self.newer.insert(Arc::clone(id)) {
             self.notice(Notice::NewerVersion { id: Arc::clone(id), version });
         }
-        // It may be the neighbor itself whose HELLO is not understood.
+        // It may come from the neighbor itself, whose HELLO has a newer version too.
         let is_traced = self.peer(arrival.link).is_none() || self.is_traced(arrival);
         let goes_on =
             arrival.flooded && is_traced && arrival.trace.len() <= self.routes.hop_limit();

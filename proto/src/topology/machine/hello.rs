@@ -1,4 +1,4 @@
-//! HELLO: who is heard on a control link, and by which link a router is a neighbor.
+//! HELLO: which router is heard on a control link, and by which link a router is a neighbor.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::topology::{LinkId, Notice};
 
 impl Topology {
     pub(crate) fn handle_hello(&mut self, arrival: &Arrival<'_>, hello: &Hello, now: Instant) {
-        // It travels one link.
+        // A HELLO travels one link.
         if arrival.flooded || arrival.trace.len() > 1 {
             return;
         }
@@ -135,7 +135,7 @@ impl Topology {
         }
     }
 
-    /// Notes what is wrong with a link, and says so once.
+    /// Notes the problem of a link, and reports it once.
     pub(super) fn report(&mut self, link: LinkId, problem: LinkProblem) {
         if let Some(entry) = self.links.get_mut(link)
             && entry.status.problem.as_ref() != Some(&problem)

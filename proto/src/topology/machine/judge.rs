@@ -1,4 +1,4 @@
-//! Whose word a message is, and whether it came by the way that it takes.
+//! The source of a message, and whether it came by the right path.
 
 use super::Topology;
 use crate::time::Instant;
@@ -8,19 +8,19 @@ use crate::topology::message::{Lsu, Ra};
 use crate::topology::routes::RouterIndex;
 use crate::topology::status::Arrival;
 
-/// What the tree of another router counts for in a neighbor's allowance. In a network of thousands
-/// a tree takes a millisecond, as does an answer of so many octets: 256 a second, a quarter of a
-/// processor.
+/// The cost of another router's tree in a neighbor's allowance. In a network of thousands a tree
+/// takes a millisecond, as does an answer of as many bytes: 256 a second, a quarter of a processor.
 const TREE_COST: usize = 16 * 1024;
 
 impl Topology {
-    /// Whose word a message is that names the router `id` as its sender; HELLO apart.
+    /// Returns the source of a message that names the router `id` as its sender. HELLO has rules of
+    /// its own.
     pub(crate) fn word_of(&self, arrival: &Arrival<'_>, id: &str) -> Word {
         let Some(peer) = self.peer(arrival.link) else { return Word::Refused };
         match arrival.trace.routers().last() {
             Some(last) if last != peer => return Word::Refused,
             Some(_) => {}
-            // Who leaves the trace out can speak for himself.
+            // A router that leaves the trace out can speak for itself only.
             None if id != peer => return Word::Refused,
             None => {}
         }
@@ -33,16 +33,16 @@ impl Topology {
         if is_straight { Word::Astray } else { Word::PassedOn }
     }
 
-    /// Whether a message for another router may be passed on: the neighbor that it came from stands
-    /// in its trace.
+    /// Whether a message for another router may be passed on: its trace ends with the neighbor that
+    /// sent it.
     pub(crate) fn is_traced(&self, arrival: &Arrival<'_>) -> bool {
         let peer = self.peer(arrival.link);
         peer.is_some() && arrival.trace.routers().last() == peer
     }
 
-    /// Whether a change of addresses came by the way that its sender's changes take. If that is not
-    /// known, and by the neighbor's allowance not to be computed just now, it did not: it will
-    /// be asked for.
+    /// Whether a change of addresses came by the path that its sender's changes take. If that is
+    /// not known, and the neighbor's allowance does not let it be computed, it counts as not: this
+    /// router will ask.
     pub(crate) fn is_on_tree(
         &mut self,
         arrival: &Arrival<'_>,
@@ -59,7 +59,7 @@ impl Topology {
         before.is_none_or(|before| self.peer(arrival.link) == Some(before))
     }
 
-    /// Whether a request that came by a link may cost an answer of so many octets.
+    /// Whether a request that came by a link may cost an answer of `octets` bytes.
     pub(crate) fn allow_answer(&mut self, link: LinkId, octets: usize, now: Instant) -> bool {
         self.links.get_mut(link).is_some_and(|link| link.answers.take(octets, now))
     }
@@ -68,9 +68,9 @@ impl Topology {
         self.links.get(link)?.status.peer.as_deref()
     }
 
-    /// Takes an RA that came by another way than its router's own link. It may say that this link
-    /// is not the shortest way any more, for C routers send an RA by the shortest ways only; so
-    /// they are asked.
+    /// Takes an RA that came by another path than its router's own link. C routers send an RA by
+    /// their shortest paths only. So the link may no longer be the shortest, and the router is
+    /// asked.
     pub(crate) fn handle_astray_ra(&mut self, ra: &Ra, now: Instant) {
         let Some(router) = self.table.find(&ra.id) else { return };
         let Some(slot) = self.table.get_mut(router) else { return };
@@ -84,7 +84,7 @@ impl Topology {
         }
     }
 
-    /// Whether a neighbor with this link state has a shorter way to this router than its own link.
+    /// Whether a neighbor with this link state has a shorter path to this router than its own link.
     pub(super) fn shows_detour(&self, lsu: &Lsu) -> bool {
         let Some((_, direct)) = lsu.peers.iter().find(|(id, _)| *id == self.config.id) else {
             return false;

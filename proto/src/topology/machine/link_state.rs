@@ -46,7 +46,7 @@ impl Topology {
                 known if slot.lives.rumor == Some(instance) => {
                     self.begin_life(router, known, instance, now)
                 }
-                // An answer of another life: if it is the present one, its RA will say so.
+                // An answer of another life. If that is the present one, its RA will say so.
                 _ => return,
             }
         }

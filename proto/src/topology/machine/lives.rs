@@ -1,4 +1,4 @@
-//! Which of a router's lives speaks.
+//! The lives of a router: which of them speaks.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::topology::routes::RouterIndex;
 use crate::topology::table::Router;
 use crate::topology::{LinkId, Notice};
 
-/// Whose message it is.
+/// The life that sent a message.
 pub(super) enum Life {
     Present,
     New,
-    /// One before the present, or one that is not believed yet.
+    /// The one before the present, or one that is not believed yet.
     Former,
-    /// It may be a new one, which it is to be asked about.
+    /// Perhaps a new one, which the router is to confirm.
     Rumored,
 }
 
 impl Topology {
-    /// Whether a neighbor is said to have started anew, on `link`, while its present life is heard
-    /// on another. That is believed once: a router that is killed leaves a connection behind.
-    /// If the former life goes on speaking, somebody uses its id.
+    /// Whether a neighbor seems to have started anew, on `link`, while its present life is heard on
+    /// another link. That is believed once: a router that is killed leaves a connection behind. If
+    /// the former life goes on speaking, another router uses its id.
     pub(super) fn is_second_life(
         &mut self,
         router: RouterIndex,
@@ -42,9 +42,9 @@ impl Topology {
         slot.lives.contested
     }
 
-    /// Which life of a neighbor speaks. Another one than the known, be its number higher or lower,
-    /// is a new one; unless it is the one before, and its message may have been under way: it
-    /// came soon after, by a link that is `up` since before.
+    /// Returns which life of a neighbor speaks. A life with another number than the known, higher
+    /// or lower, is new. The exception is the life before, whose message may have been under way:
+    /// it came soon after, by a link that is `up` since before.
     pub(super) fn note_instance(
         &mut self,
         router: RouterIndex,
@@ -72,7 +72,7 @@ impl Topology {
         Life::New
     }
 
-    /// Which life an RA speaks of that others passed on.
+    /// Returns which life an RA names that others passed on.
     pub(super) fn hear_of_instance(
         &mut self,
         router: RouterIndex,
@@ -95,7 +95,7 @@ impl Topology {
         Life::Rumored
     }
 
-    /// A router started anew: what is known of its former life is void.
+    /// Begins a new life of a router: what is known of the former is void.
     pub(super) fn begin_life(
         &mut self,
         router: RouterIndex,

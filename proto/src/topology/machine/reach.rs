@@ -74,9 +74,9 @@ impl Topology {
         }
     }
 
-    /// The control link on which a message to a router begins its way: by the route, to the
-    /// neighbor itself, or back where the router's last message came from, for a message may
-    /// come before the way of its sender is known.
+    /// Returns the control link on which a message to a router begins its path: by the route, to
+    /// the neighbor itself, or back where the router's last message came from. A message may come
+    /// before a path to its sender is known.
     pub(crate) fn link_toward(&self, router: RouterIndex) -> Option<LinkId> {
         let route = self.routes.route(router).map(|route| route.link);
         let neighbor = self.neighbors.get(&router).map(|neighbor| neighbor.link);

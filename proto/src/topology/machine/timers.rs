@@ -71,8 +71,8 @@ impl Topology {
         self.arm_link(link, now);
     }
 
-    /// When something of a router is due next.
-    /// An LSR that may be sent already is not waited for: its router is among the `ready`.
+    /// Returns when the next timer of a router is due. A request that may go at once has none: its
+    /// router is among the `ready`.
     pub(super) fn due(&self, router: RouterIndex, now: Instant) -> Option<Instant> {
         let slot = self.table.get(router)?;
         let expiry = (!slot.edges.is_empty()).then(|| slot.silent + self.config.remote_ls_max_age);
@@ -104,7 +104,7 @@ impl Topology {
             slot.armed = None;
         }
         if !slot.edges.is_empty() && now >= slot.silent + self.config.remote_ls_max_age {
-            // Whoever it is when it is back.
+            // Any life may be the present one when the router is back.
             slot.lives.instance = None;
             slot.forget_link_state();
             self.set_edges(router, Vec::new(), now);
