@@ -1,10 +1,9 @@
-//! Who holds how much of the router's memory: one account for the process, and a part of it for
-//! each peer.
+//! The memory that the router holds: one account for the process, and a part of it for each peer.
 //!
-//! Everything that is held for a peer is charged to that peer's [`Holder`], and so to the
-//! [`Account`] of the process. Charges are two atomic additions, without a lock. What a holder may
-//! have follows what is free ([`Holder::limit`]): however many take all that they may, something is
-//! left for who comes next.
+//! All that the router holds for a peer is charged to that peer's [`Holder`], and so to the
+//! [`Account`] of the process. A charge is two atomic additions, without a lock. A holder's limit
+//! follows the free memory ([`Holder::limit`]), so that the next peer finds some, however many
+//! peers take all that they may.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,59 +13,60 @@ use std::task::{Poll, Waker};
 use super::relief::Standing;
 use crate::lock::{Mutex, Rank};
 
-/// What the router holds in memory for its peers, against a ceiling.
+/// The memory that the router holds for its peers, against a ceiling.
 #[derive(Debug)]
 pub struct Account {
     held: AtomicUsize,
-    /// Octets beyond their windows that the senders of streams have been allowed.
+    /// Bytes beyond their windows that senders of streams may have under way.
     lent: AtomicUsize,
     ceiling: usize,
-    /// Octets from which on streams are watched, and who does so then.
+    /// The number of bytes held from which on streams are watched.
     watched: usize,
     watcher: Mutex<Option<Waker>>,
 }
 
-/// Of the ceiling, what one client's connection is allowed at most.
+/// The ceiling, divided by this, is the most for one client's connection.
 const CLIENT_PART: usize = 8;
 
-/// Of what is free, what one client's connection may hold: with it, a hundred that take all they
-/// may leave a fiftieth of the ceiling free.
+/// The free memory, divided by this, is what one client's connection may hold. A hundred that take
+/// all they may leave a fiftieth of the ceiling free.
 const CLIENT_SHARE: usize = 2;
 
-/// What a client may hold even if others have taken all, up to [`SPENT`]: its next small message.
+/// Bytes that a client may hold even if others have taken all, up to [`SPENT`]: its next small
+/// message.
 const CLIENT_LEAST: usize = 64 * 1024;
 
-/// What a service may hold even if others have taken all, up to [`SPENT`]: questions and answers of
-/// a few of its connections.
+/// Bytes that a service may hold even if others have taken all, up to [`SPENT`]: requests and
+/// answers of a few of its connections.
 const SERVICE_LEAST: usize = 512 * 1024;
 
-/// Of the ceiling, what may be held beyond it before nothing at all is taken in for clients and
-/// services, and neighbors are read slowly.
+/// The ceiling, divided by this, may be held beyond the ceiling. After that the router takes
+/// nothing in for clients and services, and reads neighbors slowly.
 const SPENT: usize = 8;
 
-/// Of the ceiling, the part below which a slice of a block may wait as it is. It pins the block,
-/// four times its size at most, so that a sixteenth of the ceiling may stand for a quarter of it.
-/// Beyond that what waits is copied.
+/// The ceiling, divided by this, may be held in slices of blocks. A slice pins its block, at most
+/// four times its size, so a sixteenth of the ceiling may stand for a quarter of it. Beyond that
+/// the router copies bytes that wait.
 const SLICES: usize = 16;
 
-/// Of the ceiling, what all loans together may take.
+/// The ceiling, divided by this, is the most for all loans together.
 const LOANS: usize = 4;
 
-/// Who a part of the account is for.
+/// The kind of peer that a holder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The router itself: its answers, and what it tells its neighbors. It is never held back.
+    /// The router itself: its answers, and its messages to neighbors. It is never held back.
     Router,
-    /// The connection of another router, which carries what its clients and services hold there.
+    /// The connection of another router, which carries deliveries of that router's peers.
     Neighbor,
     /// The connection of a client.
     Client,
-    /// What all connections of a service here have read from their sockets, or have to write to
-    /// them.
+    /// All connections of a service here: bytes that they have read from their sockets, or will
+    /// write to them.
     Service,
 }
 
-/// What is held for one peer.
+/// The memory that is held for one peer.
 #[derive(Debug)]
 pub struct Holder {
     account: Arc<Account>,
@@ -74,20 +74,20 @@ pub struct Holder {
     class: Class,
 }
 
-/// What is held for a service: all its connections here.
+/// The memory that is held for all connections of a service here.
 #[derive(Debug)]
 pub struct ServiceAccount {
-    /// What was read from its clients or servers, and has not gone on.
+    /// For bytes that were read from its clients or servers and have not gone on.
     pub read: Arc<Holder>,
-    /// What came for its clients or servers, and is not written to them.
+    /// For bytes that came for its clients or servers and are not written to them.
     pub unwritten: Arc<Holder>,
 }
 
-/// The accounts of services, by their addresses, each for as long as somebody has it.
+/// The accounts of services, by their addresses. An account lives as long as a caller holds it.
 #[derive(Debug, Default)]
 pub struct Services(Mutex<BTreeMap<Arc<str>, Weak<ServiceAccount>>>);
 
-/// Octets that are charged to a holder for as long as this lives.
+/// Bytes that are charged to a holder for as long as this lives.
 #[derive(Debug)]
 pub struct Charge {
     holder: Arc<Holder>,
@@ -95,7 +95,7 @@ pub struct Charge {
 }
 
 impl Account {
-    /// An account with a ceiling, in octets.
+    /// Makes an account with a ceiling, in bytes.
     pub fn new(ceiling: usize) -> Arc<Self> {
         let watched = Standing { held: 0, ceiling }.watched();
         let (held, lent) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -103,25 +103,25 @@ impl Account {
         Arc::new(Self { held, lent, ceiling, watched, watcher })
     }
 
-    /// Octets held now.
+    /// Returns the number of bytes held.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// The ceiling, in octets.
+    /// Returns the ceiling, in bytes.
     pub const fn ceiling(&self) -> usize {
         self.ceiling
     }
 
-    /// How it stands, for [`Relief`](super::Relief).
+    /// Returns the state of the account, for [`Relief`](super::Relief).
     pub fn standing(&self) -> Standing {
         Standing { held: self.held(), ceiling: self.ceiling }
     }
 
-    /// Ready once so much is held that streams are to be watched. The last that asks is woken.
+    /// Is ready once so much is held that streams must be watched. Wakes the last caller.
     pub fn poll_watched(&self, waker: &Waker) -> Poll<()> {
         *self.watcher.lock() = Some(waker.clone());
-        // What is taken from here on finds the waker.
+        // Charges from here on find the waker.
         if self.held() >= self.watched { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -133,50 +133,50 @@ impl Account {
         }
     }
 
-    /// Octets that are left below the ceiling.
+    /// Returns the number of bytes that are left below the ceiling.
     pub fn free(&self) -> usize {
         self.ceiling.saturating_sub(self.held())
     }
 
-    /// Octets of one client's connection, whatever is free.
+    /// Returns the most bytes for one client's connection, whatever is free.
     pub const fn allowance(&self) -> usize {
         self.ceiling / CLIENT_PART
     }
 
-    /// Whether so much is held beyond the ceiling that nothing more may come.
+    /// Returns whether so much is held beyond the ceiling that nothing more may come.
     pub fn is_spent(&self) -> bool {
         self.held() >= self.ceiling + self.ceiling / SPENT
     }
 
-    /// Whether what waits is to be copied out of the block that it was read into.
+    /// Returns whether bytes that wait must be copied out of the block that they were read into.
     pub fn is_exact(&self) -> bool {
         self.held() >= self.ceiling / SLICES
     }
 
-    /// Octets that a client may bring after it was told to send no more: the windows of two
+    /// Returns how many bytes a client may bring after its windows were closed: the windows of two
     /// sessions.
     const fn margin(&self) -> usize {
         self.allowance() / 4
     }
 
-    /// Octets of a client's session window, at most.
+    /// Returns the most bytes of a client's session window.
     pub const fn client_window(&self) -> usize {
         self.margin() / 2
     }
 
-    /// Whether so much is held that streams are given up.
+    /// Returns whether so much is held that streams are reset.
     pub fn is_short(&self) -> bool {
         let standing = self.standing();
         standing.held > standing.short()
     }
 
-    /// Octets that are lent now.
+    /// Returns the number of bytes that are lent.
     pub fn lent(&self) -> usize {
         self.lent.load(Ordering::Relaxed)
     }
 
-    /// Lends octets beyond the windows of streams: they may all come and wait here. Nothing is lent
-    /// once streams are watched.
+    /// Lends bytes beyond the windows of streams: all of them may come and wait here. Returns
+    /// whether it did; it lends nothing once streams are watched.
     pub(super) fn lend(&self, octets: usize) -> bool {
         let most = (self.ceiling / LOANS).min(self.watched.saturating_sub(self.held()));
         let more = |lent: usize| lent.checked_add(octets).filter(|lent| *lent <= most);
@@ -189,22 +189,22 @@ impl Account {
 }
 
 impl Holder {
-    /// A holder that holds nothing yet.
+    /// Makes a holder that holds nothing.
     pub fn new(account: &Arc<Account>, class: Class) -> Arc<Self> {
         Arc::new(Self { account: Arc::clone(account), held: AtomicUsize::new(0), class })
     }
 
-    /// The account of the process.
+    /// Returns the account of the process.
     pub const fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
-    /// Octets held now.
+    /// Returns the number of bytes held.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// What it may hold now, in octets.
+    /// Returns how many bytes it may hold now.
     pub fn limit(&self) -> usize {
         let free = self.account.free();
         let at_least = |octets| if self.account.is_spent() { 0 } else { octets };
@@ -219,20 +219,20 @@ impl Holder {
         }
     }
 
-    /// Whether more may be taken in for it.
+    /// Returns whether more may be taken in for it.
     pub fn has_room(&self) -> bool {
         self.held() < self.limit()
     }
 
-    /// Whether it holds little of what it may.
+    /// Returns whether it holds less than half of what it may.
     pub fn is_light(&self) -> bool {
         self.held() < self.limit() / 2
     }
 
-    /// Whether nothing more may be read for it, when it held `then` octets as it was told to send
-    /// no more. What was on its way may still come: two windows' worth, or part of what is free
-    /// if that is less. A client that heeds closed windows on no more sessions brings no more
-    /// while memory is not short.
+    /// Returns whether nothing more may be read for it. `then` is the number of bytes that it held
+    /// when its windows were closed. Bytes that were on their way may still come: two windows'
+    /// worth, or part of the free memory if that is less. A client that heeds closed windows brings
+    /// no more while memory is not short.
     pub fn is_far_beyond(&self, then: usize) -> bool {
         match self.class {
             Class::Router | Class::Service => false,
@@ -245,7 +245,7 @@ impl Holder {
         }
     }
 
-    /// Charges octets to it until the charge is dropped.
+    /// Charges bytes to it until the charge is dropped.
     pub fn charge(self: &Arc<Self>, octets: usize) -> Charge {
         self.take(octets);
         Charge { holder: Arc::clone(self), octets }
@@ -266,14 +266,14 @@ impl Holder {
 }
 
 impl ServiceAccount {
-    /// What it holds in all, in octets.
+    /// Returns how many bytes it holds in all.
     pub fn held(&self) -> usize {
         self.read.held() + self.unwritten.held()
     }
 }
 
 impl Services {
-    /// The account of a service.
+    /// Returns the account of a service, and makes it if there is none.
     pub fn of(&self, account: &Arc<Account>, service: &str) -> Arc<ServiceAccount> {
         let mut services = self.0.lock();
         if let Some(known) = services.get(service).and_then(Weak::upgrade) {
@@ -286,7 +286,7 @@ impl Services {
         made
     }
 
-    /// All there are, in the order of their addresses.
+    /// Returns all accounts, in the order of their addresses.
     pub fn all(&self) -> Vec<(Arc<str>, Arc<ServiceAccount>)> {
         let services = self.0.lock();
         services
@@ -297,12 +297,12 @@ impl Services {
 }
 
 impl Charge {
-    /// Octets that are charged.
+    /// Returns the number of bytes that are charged.
     pub const fn octets(&self) -> usize {
         self.octets
     }
 
-    /// Changes how many octets are charged.
+    /// Changes how many bytes are charged.
     pub fn set(&mut self, octets: usize) {
         match octets.checked_sub(self.octets) {
             Some(0) => return,

@@ -1,4 +1,4 @@
-//! Addresses and who consumes them.
+//! Addresses, and their consumers here and elsewhere.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,23 +17,24 @@ use super::trunk::TrunkId;
 use super::watch::{Watch, Watches};
 use crate::lock::{self, Mutex, MutexGuard};
 
-/// What is configured for addresses.
+/// The configuration of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRule {
     /// How their deliveries are distributed.
     pub treatment: Treatment,
-    /// The priority of their messages, 0 to 9, whatever theirs is.
+    /// The priority of their messages, 0 to 9, which goes before the messages' own.
     pub priority: Option<u8>,
 }
 
-/// An address that somebody consumes, produces for or watches.
+/// An address that has consumers or watches.
 #[derive(Debug)]
 pub struct Address {
     key: AddressKey,
     rule: AddressRule,
     pub(super) destinations: ArcSwap<Destinations>,
     pub(super) turn: AtomicUsize,
-    /// Deliveries that are open at neighbors. It is they who choose among the routers behind them.
+    /// The counts of deliveries that are open at neighbors. Neighbors choose among the routers
+    /// behind them.
     hops: ArcSwap<Vec<(TrunkId, Arc<AtomicUsize>)>>,
     watches: Mutex<Watches>,
     counts: AddressCounts,
@@ -53,7 +54,8 @@ pub struct AddressCounts {
 }
 
 impl AddressCounts {
-    /// A delivery that began here, or not, found a destination.
+    /// Counts a delivery that found a destination. `began_here` says whether it entered the network
+    /// here.
     pub(super) fn routed(&self, began_here: bool, destination: Destination) {
         if began_here {
             self.ingress.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +69,7 @@ impl AddressCounts {
     }
 }
 
-/// Who consumes an address, as a snapshot.
+/// The consumers of an address, as a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Destinations {
     /// The router's own handler, if it has one, stands first.
@@ -81,17 +83,17 @@ pub(super) struct Remote {
     pub(super) router: Arc<str>,
     /// All its consumers belong to this mesh of edge routers.
     pub(super) sole_mesh: Option<Arc<str>>,
-    /// All its consumers take what a client sends before they have answered.
+    /// All its consumers take bytes of a client before they have answered.
     pub(super) early: bool,
 }
 
 impl Destinations {
-    /// Whether anybody consumes it: of those to whom what comes by an edge connection may go, if
-    /// one is given.
+    /// Returns whether the address has a consumer. If an edge connection is given, only consumers
+    /// count to which a delivery of that connection may go.
     fn can_be_reached(&self, from: Option<&EdgeConnection>) -> bool {
         match from {
             None => !self.locals.is_empty() || !self.remotes.is_empty(),
-            // An edge router has what every router has for itself.
+            // An edge router has handlers of its own.
             Some(edge) => {
                 self.locals
                     .iter()
@@ -118,27 +120,27 @@ impl Address {
         })
     }
 
-    /// Class and text.
+    /// Returns class and text.
     pub const fn key(&self) -> &AddressKey {
         &self.key
     }
 
-    /// Its deliveries so far.
+    /// Returns the counts of its deliveries.
     pub const fn counts(&self) -> &AddressCounts {
         &self.counts
     }
 
-    /// How its deliveries are distributed.
+    /// Returns how its deliveries are distributed.
     pub const fn treatment(&self) -> Treatment {
         self.rule.treatment
     }
 
-    /// The priority of its messages, whatever theirs is.
+    /// Returns the priority of its messages, which goes before the messages' own.
     pub const fn priority(&self) -> Option<u8> {
         self.rule.priority
     }
 
-    /// Deliveries that are open at a neighbor.
+    /// Returns how many deliveries are open at a neighbor.
     pub(super) fn open_at(&self, neighbor: TrunkId) -> usize {
         self.hops
             .load()
@@ -147,10 +149,9 @@ impl Address {
             .map_or(0, |(_, open)| open.load(Ordering::Relaxed))
     }
 
-    /// The count of deliveries that are open at a neighbor.
+    /// Returns the count of deliveries that are open at a neighbor.
     pub(super) fn count_at(&self, neighbor: TrunkId) -> Arc<AtomicUsize> {
-        // A look is enough, once it is there: to publish what does not change costs 600
-        // instructions, and others wait for it.
+        // Publishing costs 600 instructions, and other threads wait for it.
         if let Some((_, open)) = self.hops.load().iter().find(|(known, _)| *known == neighbor) {
             return Arc::clone(open);
         }
@@ -160,7 +161,7 @@ impl Address {
                 counter = Some(Arc::clone(open));
                 return Arc::clone(hops);
             }
-            // Neighbors that are gone are forgotten as others come.
+            // A new neighbor removes those without open deliveries.
             let open = hops.iter().filter(|(_, open)| open.load(Ordering::Relaxed) > 0);
             let fresh = Arc::<AtomicUsize>::default();
             counter = Some(Arc::clone(&fresh));
@@ -169,14 +170,14 @@ impl Address {
         counter.unwrap_or_default()
     }
 
-    /// Consumers at this router, without its own handlers.
+    /// Returns how many consumers this router has, without its own handlers.
     pub fn local_consumers(&self) -> usize {
         let destinations = self.destinations.load();
         destinations.locals.len() - destinations.locals.own()
     }
 
-    /// Whether anybody consumes it at this router, without its own handlers and what is behind edge
-    /// connections.
+    /// Returns whether it has a consumer here, without the router's own handlers and consumers
+    /// behind edge connections.
     pub fn is_served_here(&self) -> bool {
         self.destinations
             .load()
@@ -185,8 +186,8 @@ impl Address {
             .any(|consumer| !consumer.own && consumer.edge.is_none())
     }
 
-    /// Routers behind whose edge connections it is consumed, by id: an interior router's edge
-    /// routers, an edge router's uplink.
+    /// Returns the ids of the routers behind whose edge connections it has consumers: an interior
+    /// router's edge routers, an edge router's uplink.
     pub fn edge_peers(&self) -> BTreeSet<Arc<str>> {
         let destinations = self.destinations.load();
         destinations
@@ -196,22 +197,22 @@ impl Address {
             .collect()
     }
 
-    /// Handlers that every router has for itself.
+    /// Returns how many handlers it has that every router has for itself.
     pub fn own_handlers(&self) -> usize {
         self.destinations.load().locals.own()
     }
 
-    /// Routers with consumers, by id.
+    /// Returns the ids of the routers with consumers.
     pub fn remote_routers(&self) -> Vec<Arc<str>> {
         self.destinations.load().remotes.iter().map(|remote| Arc::clone(&remote.router)).collect()
     }
 
-    /// Whether anybody consumes it.
+    /// Returns whether it has a consumer.
     pub fn is_reachable(&self) -> bool {
         self.destinations.load().can_be_reached(None)
     }
 
-    /// Consumers at this router and, of an interior router, behind its edge routers.
+    /// Returns how many consumers it has here and, at an interior router, behind edge routers.
     pub(super) fn consumers_behind(&self) -> usize {
         let here = |consumer: &&Arc<LocalConsumer>| {
             !consumer.own && consumer.edge.as_ref().is_none_or(|edge| !edge.leads_away())
@@ -219,12 +220,12 @@ impl Address {
         self.destinations.load().locals.iter().filter(here).count()
     }
 
-    /// Whether a client consumes it here.
+    /// Returns whether a client here consumes it.
     pub(super) fn has_client(&self) -> bool {
         self.destinations.load().locals.has_client()
     }
 
-    /// Whether a consumer is behind an edge connection.
+    /// Returns whether it has a consumer behind this edge connection.
     pub(super) fn is_behind(&self, edge: &EdgeConnection) -> bool {
         let of = |consumer: &Arc<LocalConsumer>| {
             consumer.edge.as_ref().is_some_and(|known| std::ptr::eq(&raw const **known, edge))
@@ -232,7 +233,7 @@ impl Address {
         self.destinations.load().locals.iter().any(of)
     }
 
-    /// The mesh of edge routers to which all its consumers here belong.
+    /// Returns the mesh of edge routers to which all its consumers here belong, if it is one.
     pub(super) fn sole_mesh(&self) -> Option<Arc<str>> {
         let destinations = self.destinations.load();
         let mut meshes = destinations
@@ -244,12 +245,12 @@ impl Address {
         meshes.all(|mesh| mesh.as_ref() == Some(&first)).then(|| Arc::from(&**first))
     }
 
-    /// Whether all its consumers here take what a client sends before they have answered.
+    /// Returns whether all its consumers here take bytes of a client before they have answered.
     pub(super) fn is_early(&self) -> bool {
         self.destinations.load().locals.are_early()
     }
 
-    /// Before which others it is announced, where not all can be.
+    /// Returns its rank, by which routers choose if they cannot announce all addresses.
     pub(super) fn rank(&self) -> Rank {
         self.destinations.load().locals.rank()
     }
@@ -258,12 +259,12 @@ impl Address {
         self.watches.lock()
     }
 
-    /// Whether somebody wants to send to it.
+    /// Returns whether somebody wants to send to it.
     pub fn is_watched(&self) -> bool {
         !self.watches().all.is_empty()
     }
 
-    /// Begins a watch, and returns it with its place. Called under the core's lock.
+    /// Begins a watch, and returns it with its place. The caller holds the core's lock.
     pub(super) fn watch(&self, edge: Option<&Arc<EdgeConnection>>) -> (usize, Arc<Watch>) {
         let edge = edge.map(Arc::clone);
         let reachable = self.destinations.load().can_be_reached(edge.as_deref());
@@ -273,7 +274,7 @@ impl Address {
         (watches.all.insert(Arc::clone(&watch)), watch)
     }
 
-    /// Ends a watch. Called under the core's lock.
+    /// Ends the watch at a place. The caller holds the core's lock.
     pub(super) fn unwatch(&self, place: usize) {
         let mut watches = self.watches();
         if let Some(watch) = watches.all.try_remove(place) {
@@ -284,22 +285,22 @@ impl Address {
         }
     }
 
-    /// Replaces the destinations. Called under the core's lock, so that changes do not overtake
-    /// each other.
+    /// Replaces the destinations, and notifies watches. The caller holds the core's lock, so that
+    /// changes do not overtake each other.
     pub(super) fn change(&self, change: impl FnOnce(&mut Destinations)) {
         let mut destinations = Destinations::clone(&self.destinations.load());
         let before = destinations.can_be_reached(None);
         change(&mut destinations);
         let changed = destinations.can_be_reached(None) != before;
         self.destinations.store(Arc::new(destinations));
-        // Thousands may watch, and thousands consume: one more consumer is no news to those who are
-        // told of any.
+        // Thousands may watch, and thousands consume. One consumer more changes nothing for a watch
+        // of all consumers.
         if changed || self.watches().particular > 0 {
             self.tell_watches();
         }
     }
 
-    /// Tells those who watch it what is not as it was. Called under the core's lock.
+    /// Notifies the watches for which it has changed. The caller holds the core's lock.
     pub(super) fn tell_watches(&self) {
         let destinations = self.destinations.load();
         for (_, watch) in &self.watches().all {
@@ -307,7 +308,7 @@ impl Address {
         }
     }
 
-    /// Whether nobody has anything to do with it any more.
+    /// Returns whether it has neither consumers nor watches.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_reachable() && !self.is_watched()
     }

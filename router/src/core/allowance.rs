@@ -1,7 +1,7 @@
-//! How many addresses the network is told of for clients.
+//! The budget of addresses that this router announces for clients.
 //!
 //! Other routers keep at most [`MAX_ADDRESSES`] and [`MAX_ADDRESS_OCTETS`] of one router. Services
-//! are to fit in there whatever clients do, so all clients together have a part of it.
+//! must fit in whatever clients do, so all clients together have a part of it.
 
 use skupper_proto::mobile::{MAX_ADDRESS_OCTETS, MAX_ADDRESSES};
 
@@ -9,10 +9,10 @@ use skupper_proto::mobile::{MAX_ADDRESS_OCTETS, MAX_ADDRESSES};
 /// routers take.
 pub const CLIENT_ADDRESSES: usize = MAX_ADDRESSES / 4 * 3;
 
-/// Octets of these addresses: three quarters of what other routers take.
+/// Bytes of these addresses: three quarters of what other routers take.
 pub const CLIENT_ADDRESS_OCTETS: usize = MAX_ADDRESS_OCTETS / 4 * 3;
 
-/// Addresses in use, of as many as may be.
+/// The addresses that may still be taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     addresses: usize,
@@ -20,17 +20,17 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// So many addresses, with so many octets together.
+    /// Makes a budget of so many addresses, with so many bytes together.
     pub const fn new(addresses: usize, octets: usize) -> Self {
         Self { addresses, octets }
     }
 
-    /// Whether one more address of so many octets may be used.
+    /// Returns whether an address of so many bytes may be taken.
     pub const fn has_room(&self, octets: usize) -> bool {
         self.addresses > 0 && self.octets >= octets
     }
 
-    /// One more address is used. Returns whether it may be.
+    /// Takes an address of so many bytes. Returns whether there was room.
     pub const fn take(&mut self, octets: usize) -> bool {
         let may = self.has_room(octets);
         if may {
@@ -40,7 +40,7 @@ impl Allowance {
         may
     }
 
-    /// An address that was taken is used no more.
+    /// Gives an address of so many bytes back.
     pub const fn give_back(&mut self, octets: usize) {
         self.addresses += 1;
         self.octets += octets;

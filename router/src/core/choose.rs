@@ -1,4 +1,4 @@
-//! The choice of a destination, by treatment (closest, balanced).
+//! The choice of a destination among those of an address, by treatment (closest, balanced).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,17 +15,17 @@ use super::next_hops::{NextHop, NextHops};
 use super::origin::Origin;
 use super::trunk::{Trunk, TrunkId};
 
-/// A destination that was chosen for one delivery.
+/// The destination that was chosen for one delivery.
 #[derive(Debug)]
 pub struct Choice {
     target: Target,
-    /// It counts as open there from now on: others are chosen meanwhile.
+    /// Counts the delivery as open there, so that others get the next ones.
     outstanding: Option<Outstanding>,
     /// The neighbor it goes to.
     trunk: Option<TrunkId>,
-    /// The address's priority, which goes before the message's.
+    /// The address's priority, which goes before the message's own.
     priority: Option<u8>,
-    /// Whoever may get it in the end takes what a client sends before there is an answer.
+    /// Each consumer that may get it takes bytes of a client before it has answered.
     early: bool,
 }
 
@@ -41,12 +41,12 @@ impl Choice {
         Self { target, outstanding: None, trunk: None, priority: None, early: false }
     }
 
-    /// Who waits for an answer.
+    /// Makes the choice of an endpoint that waits for an answer.
     pub(super) const fn answer(endpoint: Arc<dyn Endpoint>) -> Self {
         Self::to(Target::Answer(endpoint))
     }
 
-    /// What it is to those who count; nothing where copies are counted.
+    /// Returns the kind of its destination, for counters.
     pub(super) fn destination(&self) -> Option<Destination> {
         match &self.target {
             Target::Local(consumer) if consumer.own => Some(Destination::Handler),
@@ -55,18 +55,19 @@ impl Choice {
         }
     }
 
-    /// Of an address that has a priority of its own.
+    /// Adds the priority of an address.
     pub(super) fn with_priority(self, priority: Option<u8>) -> Self {
         Self { priority, ..self }
     }
 
-    /// Whether a client's octets may follow the stream's head before its answer comes: whoever may
-    /// get it takes them. A C router forgets such a connection now and then.
+    /// Returns whether a client's bytes may follow the head of its stream before the answer comes.
+    /// A C router sometimes loses a connection that does so.
     pub const fn takes_early(&self) -> bool {
         self.early
     }
 
-    /// The shard where the delivery is best produced: that of the connection it will leave by.
+    /// Returns the shard of the connection that the delivery will leave by: the best place to
+    /// produce it.
     pub fn shard(&self) -> Option<usize> {
         match &self.target {
             Target::Local(consumer) => consumer.endpoint.shard(),
@@ -75,7 +76,7 @@ impl Choice {
         }
     }
 
-    /// Hands the delivery over. A destination that is gone by now releases it.
+    /// Hands the delivery over. It is released if its destination is gone.
     pub fn deliver(self, delivery: ConsumerEnd) {
         if let Some(outstanding) = self.outstanding {
             delivery.count_at(outstanding);
@@ -95,15 +96,15 @@ impl Choice {
     }
 }
 
-/// Gives a delivery to a connection, or releases it when the connection is gone.
+/// Gives a delivery to a connection, or releases it if the connection is gone.
 pub(super) fn send(mailbox: &Mailbox, delivery: ConsumerEnd, via: Via) {
     if let Err(Command::Deliver(delivery, _)) = mailbox.send(Command::Deliver(delivery, via)) {
         delivery.conclude(DeliveryState::Released);
     }
 }
 
-/// A way to a router, for a delivery that goes to that router and no other, and answers one that
-/// came by a connection, if that is given.
+/// Chooses the next hop toward a router. `came_by` is the connection of the delivery that this one
+/// answers, if it answers one.
 pub(super) fn toward(
     next_hops: &NextHops,
     router: &str,
@@ -113,13 +114,13 @@ pub(super) fn toward(
     Some(to_trunk(next_hops.get(router)?.trunk, streaming, came_by))
 }
 
-/// A neighbor as destination.
+/// Makes the choice of a neighbor.
 pub(super) fn to_trunk(trunk: &Trunk, streaming: bool, came_by: Option<&Arc<Mailbox>>) -> Choice {
     let mailbox = if streaming { trunk.stream(came_by) } else { Arc::clone(trunk.control()) };
     Choice { trunk: Some(trunk.id()), ..Choice::to(Target::Connection(mailbox)) }
 }
 
-/// A consumer here as destination.
+/// Makes the choice of a consumer here.
 pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
     Choice {
         outstanding: Some(Outstanding::new(&consumer.outstanding)),
@@ -128,7 +129,7 @@ pub(super) fn to_local(consumer: &Arc<LocalConsumer>) -> Choice {
     }
 }
 
-/// Destinations that a delivery is not to go to again.
+/// Destinations to which a delivery must not go again.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
     locals: Vec<Arc<LocalConsumer>>,
@@ -140,12 +141,12 @@ impl Tried {
         self.locals.iter().any(|known| Arc::ptr_eq(known, consumer))
     }
 
-    /// Whether a neighbor has been tried, whatever router lay behind it.
+    /// Returns whether a neighbor has been tried, for any router behind it.
     pub(super) fn has_trunk(&self, trunk: TrunkId) -> bool {
         self.trunks.contains(&trunk)
     }
 
-    /// Whether what was chosen has been tried.
+    /// Returns whether the destination has been tried.
     pub(super) fn has(&self, choice: &Choice) -> bool {
         match (&choice.target, choice.trunk) {
             (Target::Local(consumer), _) => self.has_local(consumer),
@@ -154,7 +155,7 @@ impl Tried {
         }
     }
 
-    /// Adds what was chosen.
+    /// Adds the destination.
     pub(super) fn add(&mut self, choice: &Choice) {
         match (&choice.target, choice.trunk) {
             (Target::Local(consumer), _) => self.locals.push(Arc::clone(consumer)),
@@ -164,7 +165,7 @@ impl Tried {
     }
 }
 
-/// Chooses among an address's destinations those that were not `tried` and to which a delivery with
+/// Chooses among the destinations of an address that are not `tried`, and to which a delivery of
 /// this origin may go.
 pub(super) fn choose(
     address: &Address,
@@ -178,13 +179,12 @@ pub(super) fn choose(
     let usable =
         |consumer: &&Arc<LocalConsumer>| !tried.has_local(consumer) && origin.may_reach(consumer);
     if address.key().class() == AddressClass::Edge
-        // An edge router that came back by another connection may still be counted by its former one.
+        // An edge router that came back may still be there by its former connection.
         && let Some(consumer) = destinations.locals.iter().rev().find(usable)
     {
         return Some(to_local(consumer));
     }
-    // What is for the router itself, as requests to its management are, is for nobody who attached
-    // to the same address.
+    // A request to the router itself never goes to a client that attached to the same address.
     if let Some(handler) =
         destinations.locals.get(0).filter(|consumer| consumer.own && usable(consumer))
     {
@@ -196,7 +196,7 @@ pub(super) fn choose(
     {
         return Some(to_local(consumer));
     }
-    // The lowest value wins among those with capacity left; without any, the lowest of all. Equals
+    // The lowest value wins among those with capacity left, or among all if none has any. Equals
     // take turns.
     let mut best = None;
     let count = destinations.locals.len() + destinations.remotes.len();
@@ -229,11 +229,10 @@ pub(super) fn choose(
         );
     }
     let (_, (index, trunk)) = best?;
-    // Only the one that was chosen moves on to its next data connection: a look at the others must
-    // not use up their turns.
+    // Only the chosen trunk moves on to its next data connection.
     let Some(trunk) = trunk else { return destinations.locals.get(index).map(to_local) };
     let outstanding = Some(Outstanding::new(&address.count_at(trunk.id())));
-    // The routers on the way choose anew, among all of them.
+    // The routers on the way choose anew, among all routers.
     let early = destinations.remotes.iter().all(|remote| remote.early);
     Some(Choice {
         outstanding,

@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Octets of a piece below which it is joined with the one before it, if that is as small and more
-/// than so many pieces wait. A piece takes 64 octets beside its own: of single octets that wait,
-/// one would take as much as sixty-five.
+/// A piece of fewer bytes is joined with the one before it, if that is as small and many wait. A
+/// piece takes 64 bytes beside its own, so single bytes would each take as much as sixty-five.
 const SMALL: usize = 1024;
 const LOOSE: usize = 16;
 
-/// A queue that asks for no memory while it holds one piece at most: of ten thousand streams at
-/// rest, or with a small request now and then, none keeps a buffer for it.
+/// A queue of pieces that allocates nothing while it holds one at most. So ten thousand streams at
+/// rest, or with a small request now and then, keep no buffer.
 #[derive(Debug, Default)]
 pub struct Chunks {
     first: Option<Bytes>,
@@ -19,7 +18,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Whether nothing waits.
+    /// Returns whether it is empty.
     pub const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -33,7 +32,7 @@ impl Chunks {
         }
     }
 
-    /// Appends a piece, and joins small ones when many wait.
+    /// Appends a piece, and joins small pieces if many wait.
     pub fn append(&mut self, chunk: Bytes) {
         let joins = self.rest.len() >= LOOSE && chunk.len() < SMALL;
         let Some(last) = self.rest.back_mut().filter(|last| joins && last.len() < SMALL) else {
@@ -48,7 +47,7 @@ impl Chunks {
         *last = joined.freeze();
     }
 
-    /// The piece that waits longest.
+    /// Takes the first piece.
     pub fn pop_front(&mut self) -> Option<Bytes> {
         let next = self.rest.pop_front();
         if next.is_some() && self.rest.is_empty() {
@@ -57,22 +56,22 @@ impl Chunks {
         std::mem::replace(&mut self.first, next)
     }
 
-    /// The piece that waits longest, to be shortened.
+    /// Returns the first piece, for the caller to shorten.
     pub const fn front_mut(&mut self) -> Option<&mut Bytes> {
         self.first.as_mut()
     }
 
-    /// All pieces in their order.
+    /// Returns all pieces, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
         self.first.iter().chain(&self.rest)
     }
 
-    /// Octets in all pieces.
+    /// Returns the number of bytes in all pieces.
     pub fn octets(&self) -> usize {
         self.iter().map(Bytes::len).sum()
     }
 
-    /// Drops all.
+    /// Drops all pieces.
     pub fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,8 +1,8 @@
 //! The consumers of one address at this router, in the order in which they came.
 //!
-//! They are read as a snapshot, which a change copies. One client may attach tens of thousands to
-//! one address, so they stand in parts that snapshots share: a change copies one part and the list
-//! of parts.
+//! Readers load them as a snapshot, which a change copies. One client may attach tens of thousands
+//! to one address. So they stand in parts that snapshots share: a change copies one part and the
+//! list of parts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,14 +11,14 @@ use skupper_proto::mobile::Rank;
 
 use super::endpoint::LocalConsumer;
 
-/// Consumers of one part. With fewer the list of parts would be longer; with more, a part.
+/// The most consumers of one part. A change copies one part and the list of parts, so neither may
+/// be long.
 const PART: usize = 128;
 
-/// Two parts beside each other that have no more are joined, so that parts are few whatever comes
-/// and goes.
+/// Two parts beside each other are joined if neither has more, so that parts stay few.
 const SPARSE: usize = PART / 4;
 
-/// The consumers. The handlers that every router has for itself stand before all others.
+/// The consumers. Handlers that every router has for itself stand before all others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Consumers {
     own: Vec<Arc<LocalConsumer>>,
@@ -26,14 +26,14 @@ pub(super) struct Consumers {
     parts: Vec<Arc<Vec<Arc<LocalConsumer>>>>,
     /// How many others there are.
     count: usize,
-    /// Of those, how many do not take what a client sends before they have answered.
+    /// Of the others, how many do not take bytes of a client before they have answered.
     late: usize,
-    /// How many are clients.
+    /// Of the others, how many are clients.
     clients: usize,
     next: u64,
 }
 
-/// The number of a consumer, by which it is found: they count up.
+/// Returns a consumer's number. Numbers rise within the parts.
 fn number(consumer: &Arc<LocalConsumer>) -> u64 {
     consumer.number.load(Ordering::Relaxed)
 }
@@ -47,7 +47,7 @@ impl Consumers {
         self.len() == 0
     }
 
-    /// How many are handlers that every router has for itself.
+    /// Returns how many are handlers that every router has for itself.
     pub(super) const fn own(&self) -> usize {
         self.own.len()
     }
@@ -56,13 +56,13 @@ impl Consumers {
         self.clients > 0
     }
 
-    /// Whether all take what a client sends before they have answered, handlers aside.
+    /// Returns whether all but handlers take bytes of a client before they have answered.
     pub(super) const fn are_early(&self) -> bool {
         self.late == 0
     }
 
-    /// The highest rank that one of them gives the address. A client is none that is reached by an
-    /// edge connection.
+    /// Returns the highest rank that one of them gives the address. A consumer behind an edge
+    /// connection does not count as a client.
     pub(super) const fn rank(&self) -> Rank {
         if self.count > self.clients + self.late {
             Rank::Service
@@ -77,7 +77,7 @@ impl Consumers {
         self.own.iter().chain(self.parts.iter().flat_map(|part| part.iter()))
     }
 
-    /// All of them, beginning with one of them.
+    /// Returns all of them, in their order, beginning with the one at `index`.
     pub(super) fn iter_from(&self, index: usize) -> impl Iterator<Item = &Arc<LocalConsumer>> {
         self.iter().skip(index).chain(self.iter().take(index))
     }
@@ -118,7 +118,7 @@ impl Consumers {
         }
     }
 
-    /// The part and the place in it where a consumer stands.
+    /// Returns the part of a consumer, and its place there.
     fn find(&self, consumer: &Arc<LocalConsumer>) -> Option<(usize, usize)> {
         let within = |at: usize| {
             Some((at, self.parts.get(at)?.iter().position(|known| Arc::ptr_eq(known, consumer))?))
@@ -127,11 +127,11 @@ impl Consumers {
         let after = self
             .parts
             .partition_point(|part| part.first().is_some_and(|first| number(first) <= wanted));
-        // One that consumes another address, too, may have its number from there.
+        // The number of a consumer of several addresses may be that of another address.
         after.checked_sub(1).and_then(within).or_else(|| (0..self.parts.len()).find_map(within))
     }
 
-    /// Joins a part with the one behind it, if both have few.
+    /// Joins a part with the one behind it, if both have few. Returns whether it did.
     fn join(&mut self, at: usize) -> bool {
         let sparse = |at: usize| self.parts.get(at).is_some_and(|part| part.len() <= SPARSE);
         let joins = sparse(at) && sparse(at + 1);

@@ -1,4 +1,4 @@
-//! Consumers of addresses come and go.
+//! Adds consumers to addresses and removes them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::control::Control;
 use super::endpoint::LocalConsumer;
 use super::tables::Core;
 
-/// A consumer's subscription to an address; it ends when this is dropped.
+/// A consumer's subscription to an address. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Consumption {
     core: Arc<Core>,
@@ -18,7 +18,7 @@ pub struct Consumption {
 }
 
 impl Consumption {
-    /// The address.
+    /// Returns the address.
     pub const fn key(&self) -> &AddressKey {
         &self.key
     }
@@ -31,7 +31,7 @@ impl Drop for Consumption {
 }
 
 impl Core {
-    /// Makes `consumer` a consumer of the mobile address `text`, and says so to the network.
+    /// Makes `consumer` a consumer of the mobile address `text`, and announces it to the network.
     pub fn consume(
         self: &Arc<Self>,
         text: &str,
@@ -41,8 +41,8 @@ impl Core {
         self.serve(AddressKey::mobile(text), consumer, now)
     }
 
-    /// Makes `consumer` a consumer of an address, and says so to the network if the address is of a
-    /// class that is told.
+    /// Makes `consumer` a consumer of an address, and announces it to the network if the address is
+    /// of a class that is announced.
     pub fn serve(
         self: &Arc<Self>,
         key: AddressKey,
@@ -52,8 +52,8 @@ impl Core {
         self.enter(&mut self.lock(), key, consumer, now)
     }
 
-    /// As [`Core::serve`], for a client. `None` when the clients of this router have as many
-    /// addresses as they may, and this would be one more.
+    /// Does the same as [`Core::serve`] for a client. Returns `None` if this would be one address
+    /// more than the clients of this router may have.
     pub fn serve_client(
         self: &Arc<Self>,
         key: AddressKey,

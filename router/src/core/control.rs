@@ -13,7 +13,7 @@ use super::allowance::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 use super::edge_groups::EdgeGroups;
 use super::trunk::{Group, GroupKey, Trunk, TrunkId};
 
-/// What only one thread changes at a time.
+/// The state behind the core's lock.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) routing: RoutingProtocol,
@@ -21,12 +21,12 @@ pub(super) struct Control {
     pub(super) groups: HashMap<GroupKey, Group>,
     pub(super) next_trunk: u64,
     pub(super) edges: EdgeGroups,
-    /// What is left of the addresses that clients may have.
+    /// The addresses that clients may still take.
     pub(super) clients: Allowance,
     pub(super) notices: VecDeque<Notice>,
-    /// Woken when the routing machine wants its time-out earlier.
+    /// Woken when the routing protocol wants its time-out earlier, or a notice waits.
     pub(super) timer: Option<Waker>,
-    /// What the timer waits for.
+    /// The deadline that the timer waits for.
     pub(super) armed: Option<Instant>,
     now: Instant,
     pub(super) stopped: bool,
@@ -53,12 +53,12 @@ impl Control {
         self.routing.routes()
     }
 
-    /// The latest time that was told: for changes whose cause knows no time.
+    /// Returns the latest time that a caller passed, for changes whose cause knows no time.
     pub(super) const fn now(&self) -> Instant {
         self.now
     }
 
-    /// Whether the router withdraws from the network.
+    /// Returns whether the router withdraws from the network.
     pub(super) const fn is_stopped(&self) -> bool {
         self.stopped
     }

@@ -1,10 +1,10 @@
-//! Deliveries by what became of them.
+//! Counts of deliveries, by outcome and destination.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skupper_proto::amqp::performative::DeliveryState;
 
-/// What a destination is to those who count deliveries.
+/// The kinds of destinations that counters tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Destination {
     /// A handler in the process that every router has for itself.
@@ -17,7 +17,7 @@ pub(super) enum Destination {
 
 macro_rules! counters {
     ($($(#[$meta:meta])* $name:ident)+) => {
-        /// Counts of deliveries since start. Each is moved once a delivery, never once a frame.
+        /// Counts of deliveries since start. Each rises once a delivery, never once a frame.
         #[derive(Debug, Default)]
         pub struct Counters { $($name: AtomicU64,)+ }
 
@@ -30,7 +30,7 @@ macro_rules! counters {
 counters! {
     /// Deliveries that their senders had settled.
     presettled
-    /// Presettled deliveries that were dropped because nobody could take them.
+    /// Presettled deliveries that were dropped for lack of a receiver.
     dropped_presettled
     /// Deliveries with the outcome accepted.
     accepted
@@ -57,7 +57,7 @@ counters! {
 }
 
 impl Counters {
-    /// A delivery's outcome is known.
+    /// Counts a delivery's outcome.
     pub fn count_outcome(&self, outcome: &DeliveryState) {
         let counter = match outcome {
             DeliveryState::Accepted => &self.accepted,
@@ -69,7 +69,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery ended after so long.
+    /// Counts a delivery that ended, if it took a second or more.
     pub fn took(&self, age: std::time::Duration) {
         let counter = match age.as_secs() {
             0 => return,
@@ -79,32 +79,32 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery that its sender had settled arrived.
+    /// Counts a delivery that arrived settled.
     pub fn arrived_presettled(&self) {
         self.presettled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A presettled delivery was dropped.
+    /// Counts a presettled delivery that was dropped.
     pub fn dropped(&self) {
         self.dropped_presettled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery begins at this router.
+    /// Counts a delivery that begins at this router.
     pub fn began(&self) {
         self.ingress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery came from a container.
+    /// Counts a delivery that came from a container.
     pub fn came_from_container(&self) {
         self.ingress_route_container.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery goes to a container.
+    /// Counts a delivery that goes to a container.
     pub fn goes_to_container(&self) {
         self.egress_route_container.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A delivery found a destination.
+    /// Counts a delivery that found a destination.
     pub(super) fn routed(&self, destination: Destination) {
         match destination {
             Destination::Handler => return,

@@ -1,10 +1,11 @@
-//! Edge connections: between an interior router and one that takes no part in the routing protocol.
+//! Edge connections: between an interior router and an edge router, which takes no part in the
+//! routing protocol.
 //!
-//! To an interior router what lies behind an edge connection is its own: a consumer there is a
-//! consumer here, that happens to be reached by a connection. To an edge router one of its
-//! connections, the uplink, leads to everything that is not its own: an address that can be reached
-//! beyond has the uplink among its consumers, and what is for nobody known goes there too. Either
-//! way nothing goes back to where it came from.
+//! An interior router treats everything behind an edge connection as its own: a consumer there is a
+//! consumer here, reached by a connection. An edge router reaches everything that is not its own by
+//! one connection, the uplink. An address that has consumers beyond has the uplink among its
+//! consumers, and deliveries for unknown addresses go there too. A delivery never goes back to
+//! where it came from.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -31,7 +32,7 @@ pub struct EdgeConnection {
     leads: Leads,
     /// The ordinal of its TLS profile.
     ordinal: u64,
-    /// It carries what it is for. One of an edge router's connections does, the others stand by.
+    /// It is in use. An edge router uses one of its connections, and the others stand by.
     active: AtomicBool,
     /// The mesh of edge routers at the other end.
     mesh: ArcSwapOption<Box<str>>,
@@ -51,28 +52,27 @@ impl EdgeConnection {
         })
     }
 
-    /// The id of the router at the other end.
+    /// Returns the id of the router at the other end.
     pub const fn peer(&self) -> &Arc<str> {
         &self.peer
     }
 
-    /// Whether it carries what it is for, or stands by.
+    /// Returns whether it is in use, and does not stand by.
     pub fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
 
-    /// The mesh of edge routers at the other end, once that has said so.
+    /// Returns the mesh of edge routers at the other end, once the peer has named it.
     pub fn mesh(&self) -> Option<Arc<Box<str>>> {
         self.mesh.load_full()
     }
 
-    /// Where it leads.
+    /// Returns where it leads.
     pub const fn leads(&self) -> Leads {
         self.leads
     }
 
-    /// Whether its consumers are those of another router that is no less a part of the network than
-    /// this one.
+    /// Returns whether it leads to the rest of the network or to another edge router.
     pub(super) fn leads_away(&self) -> bool {
         self.leads != Leads::Down
     }
@@ -89,7 +89,7 @@ impl EdgeConnection {
         self.ordinal
     }
 
-    /// The ordinal of the other edge router's bid.
+    /// Returns the ordinal of the other edge router's bid.
     pub(super) fn bid(&self) -> i64 {
         self.bid.load(Ordering::Relaxed)
     }
@@ -102,17 +102,17 @@ impl EdgeConnection {
         self.mesh.store(Some(Arc::new(Box::from(id))));
     }
 
-    /// Whether what comes by this connection may go to a consumer here, which may be behind an edge
-    /// connection itself.
+    /// Returns whether a delivery of this connection may go to a consumer here, which may itself be
+    /// behind an edge connection.
     pub(super) fn may_reach(&self, behind: Option<&Self>) -> bool {
         let Some(other) = behind else { return true };
-        // What came from the network, or from an edge router's peer, is for consumers here.
+        // A delivery from the network, or from an edge router beside, is for consumers here.
         let back = std::ptr::eq(self, other) || self.leads_away() && other.leads_away();
         !back && self.mesh.load().as_ref().is_none_or(|mesh| !other.is_of(mesh))
     }
 
-    /// Whether what comes by this connection may go to a router whose consumers all belong to one
-    /// mesh of edge routers.
+    /// Returns whether a delivery of this connection may go to a router all of whose consumers
+    /// belong to one mesh of edge routers.
     pub(super) fn may_leave_for(&self, sole_mesh: Option<&str>) -> bool {
         sole_mesh.is_none_or(|mesh| !self.is_of(mesh))
     }

@@ -1,5 +1,9 @@
-//! One delivery to several destinations: what arrives is given to a copy for each, and what their
-//! receivers say is made one answer.
+//! One delivery to several destinations: a party feeds a copy for each, and makes their answers
+//! one.
+//!
+//! The party owns the original's consumer end and the copies' producer ends. It holds the sender
+//! back while a copy is full. It ends when all receivers have given their last answer, or when the
+//! original is aborted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,36 +14,37 @@ use skupper_proto::amqp::performative::DeliveryState;
 use super::delivery::{ConsumerEnd, Ended, Notify, Party, ProducerEnd};
 use super::serial::Serial;
 
-/// Octets that a copy may hold before the original is left where it is, and its sender with it.
+/// The bytes that a copy may hold before no more is taken from the original.
 const AHEAD: usize = 256 * 1024;
 
 /// A multicast delivery under way.
 #[derive(Debug)]
 pub(super) struct Fanout {
-    state: Serial<State>,
+    copies: Serial<Copies>,
 }
 
+/// The original and its copies.
 #[derive(Debug)]
-struct State {
-    /// Until there is no more to take of it, and nobody to answer.
+struct Copies {
+    /// Held until it has no more bytes and its sender expects no answer.
     original: Option<ConsumerEnd>,
     copies: Vec<Copy>,
     ended: Option<Ended>,
-    /// The original's sender has settled, and the copies' senders with it.
+    /// The original's sender has settled, and so have the copies' producers.
     settled: bool,
 }
 
 #[derive(Debug)]
 struct Copy {
     delivery: ProducerEnd,
-    /// What its receiver made of it.
+    /// Its receiver's outcome.
     outcome: Option<DeliveryState>,
-    /// Its receiver has said its last.
+    /// Its receiver gives no further answer.
     done: bool,
 }
 
-/// Of several outcomes the one with the highest rank is told: rejected, accepted, modified,
-/// released.
+/// Returns an outcome's rank. The highest of several is the original's: rejected, accepted,
+/// modified, released.
 const fn rank(outcome: &DeliveryState) -> u8 {
     match outcome {
         DeliveryState::Rejected(_) => 4,
@@ -59,17 +64,17 @@ impl Fanout {
             .into_iter()
             .map(|delivery| Copy { delivery, outcome: None, done: false })
             .collect();
-        let state = State { original: Some(original), copies, ended: None, settled: false };
-        let fanout = Arc::new(Self { state: Serial::new(state) });
+        let copies = Copies { original: Some(original), copies, ended: None, settled: false };
+        let fanout = Arc::new(Self { copies: Serial::new(copies) });
         let party = || Notify::Call(Arc::clone(&fanout) as Arc<dyn Party>);
         let mut begun = false;
-        fanout.state.notice(|state| {
-            // Naming the party of an original that waits is a notice by itself.
+        fanout.copies.notice(|all| {
+            // An original that waits notifies its party as soon as it is named.
             if !std::mem::replace(&mut begun, true) {
-                state.copies.iter().for_each(|copy| copy.delivery.set_notify(party()));
-                state.original.iter().for_each(|original| original.set_notify(party()));
+                all.copies.iter().for_each(|copy| copy.delivery.set_notify(party()));
+                all.original.iter().for_each(|original| original.set_notify(party()));
             }
-            state.look();
+            all.look();
         });
         consumers
     }
@@ -77,18 +82,18 @@ impl Fanout {
 
 impl Party for Fanout {
     fn on_notice(self: Arc<Self>) {
-        self.state.notice(State::look);
+        self.copies.notice(Copies::look);
     }
 }
 
-impl State {
+impl Copies {
     fn look(&mut self) {
         if self.copies.is_empty() {
             return;
         }
         self.carry();
         let (done, said) = self.look_after();
-        // Of what was given up nobody is told anything.
+        // A producer that has aborted hears no answer.
         let aborted = self.ended == Some(Ended::Aborted);
         if let Some(original) = self.original.as_ref().filter(|_| !aborted) {
             if let Some(said) = said {
@@ -107,7 +112,7 @@ impl State {
                 original.conclude(outcome);
             }
         } else if self.ended.is_some() && self.is_unheard() {
-            // Nobody waits for the answer of the copies.
+            // The sender expects no answer of the copies.
             self.release();
         }
     }
@@ -117,14 +122,15 @@ impl State {
         self.settled || self.copies.first().is_some_and(presettled)
     }
 
-    /// Lets go of the original, and so cuts the circle of references.
+    /// Takes the original out, and so cuts the circle of references between it and its party.
     fn release(&mut self) -> Option<ConsumerEnd> {
         let original = self.original.take()?;
         original.set_notify(Notify::Nobody);
         Some(original)
     }
 
-    /// From the original into the copies, as far as none of them holds too much.
+    /// Moves bytes, their end and the sender's word from the original into the copies, as far as no
+    /// copy holds too much.
     fn carry(&mut self) {
         let Some(original) = &self.original else { return };
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {
@@ -163,8 +169,8 @@ impl State {
         }
     }
 
-    /// Notes what the receivers have said. Returns whether nothing more is to be expected of them,
-    /// and what one of them has said in the terms of an extension.
+    /// Notes the receivers' answers. Returns whether all have given their last one, and a
+    /// receiver's new state in the terms of an extension.
     fn look_after(&mut self) -> (bool, Option<DeliveryState>) {
         let mut said = None;
         for copy in self.copies.iter_mut().filter(|copy| !copy.done) {
@@ -181,7 +187,7 @@ impl State {
         (self.copies.iter().all(|copy| copy.done), said)
     }
 
-    /// The outcome that goes before all others: see [`rank`].
+    /// Returns the outcome that goes before all others: see [`rank`].
     fn outcome(&self) -> Option<DeliveryState> {
         self.copies
             .iter()

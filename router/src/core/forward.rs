@@ -15,12 +15,11 @@ use super::resend::Resend;
 use super::tables::Core;
 
 impl Core {
-    /// Sends a delivery on its way, whether it begins here or came from another router. Returns
-    /// whether there was one: without a destination it is released.
+    /// Sends a delivery to its destinations, whether it begins here or came from another router.
+    /// Returns whether there was one: without a destination it is released.
     ///
-    /// It goes to this address and nowhere else: whoever calls has taken it from the link, the
-    /// annotations or the properties, in this order, and policy has judged it where policy has
-    /// a say.
+    /// It goes to this address and nowhere else. The caller has taken the address from the link,
+    /// the annotations or the properties, in this order, and has let policy judge it.
     pub fn route(self: &Arc<Self>, delivery: ConsumerEnd, to: Canonical<'_>) -> bool {
         match self.plan(delivery.message(), to.key()) {
             Some(Plan::One(choice)) => choice.deliver(delivery),
@@ -42,8 +41,8 @@ impl Core {
         true
     }
 
-    /// Sends a message that is all there, as an answer to somebody: it is dropped when nobody is
-    /// there to take it.
+    /// Sends a whole message, such as an answer. Returns whether it had a destination: without one
+    /// it is dropped.
     pub fn send_to(self: &Arc<Self>, to: &str, message: Message, body: Bytes) -> bool {
         self.route(ConsumerEnd::whole(message, body, self.own()), self.read(to))
     }

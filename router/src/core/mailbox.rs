@@ -1,4 +1,4 @@
-//! How a connection's task is reached from elsewhere.
+//! Mailboxes: how other threads reach a connection's task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use skupper_proto::amqp::performative::Error;
 use super::delivery::ConsumerEnd;
 use crate::lock::{Mutex, MutexGuard};
 
-/// On which of a connection's links a delivery goes.
+/// The link of a connection on which a delivery goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
     /// The control link.
@@ -22,39 +22,38 @@ pub enum Via {
     Link(u32),
 }
 
-/// What a connection can be asked to do.
+/// A request to a connection.
 #[derive(Debug)]
 pub enum Command {
-    /// Send this.
+    /// Send a delivery by a link.
     Deliver(ConsumerEnd, Via),
     /// Send close with this error, or none, and end.
     Close(Option<Error>),
-    /// Another connection of the same connector, with newer certificates, has taken over: carry
-    /// what is under way, and nothing new.
+    /// Carry the present deliveries on and take no new ones: another connection of the same
+    /// connector, with newer certificates, has taken over.
     Retire,
-    /// Attach and detach until there are the links that the router is to attach by itself now.
+    /// Attach and detach links until they are those that the table of autoLinks wants.
     AutoLinks,
 }
 
-/// Commands that may wait in a mailbox. Control messages and new streams; ten thousand clients that
-/// arrive at once must fit.
+/// The most commands that wait in a mailbox. Ten thousand clients that arrive at once must fit.
 const MAX_COMMANDS: usize = 65_536;
 
-/// Commands that a connection takes at once: new streams take some microseconds each, and meanwhile
-/// nothing is read or written.
+/// The most commands that a connection takes at once. A new stream takes some microseconds, in
+/// which the connection neither reads nor writes.
 const AT_ONCE: usize = 64;
 
 #[derive(Debug, Default)]
 struct Waiting {
     ready: Vec<u32>,
-    /// What goes on the control link, in front of thousands of new streams.
+    /// Deliveries for the control link, which go before thousands of new streams.
     control: VecDeque<Command>,
     commands: VecDeque<Command>,
     waker: Option<Waker>,
     closed: bool,
 }
 
-/// What waits for one connection's task.
+/// The commands and the numbers of slots that wait for one connection's task.
 #[derive(Debug)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
@@ -62,12 +61,12 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// The mailbox of a connection whose task runs on this shard.
+    /// Makes the mailbox of a connection whose task runs on this shard.
     pub fn new(shard: usize) -> Arc<Self> {
         Arc::new(Self { waiting: Mutex::default(), shard })
     }
 
-    /// The shard that owns the connection.
+    /// Returns the shard that owns the connection.
     pub const fn shard(&self) -> usize {
         self.shard
     }
@@ -76,7 +75,7 @@ impl Mailbox {
         self.waiting.lock()
     }
 
-    /// Wakes the connection for one of its deliveries.
+    /// Adds the slot of a delivery that has news, and wakes the task.
     pub(super) fn push_ready(&self, slot: u32) {
         let waker = {
             let mut waiting = self.lock();
@@ -88,10 +87,10 @@ impl Mailbox {
         }
     }
 
-    /// Asks the connection for something.
+    /// Adds a command, and wakes the task.
     ///
     /// # Errors
-    /// The command itself, when the connection is gone or has far too much to do already.
+    /// Returns the command if the connection is gone, or has too many waiting.
     pub fn send(&self, command: Command) -> Result<(), Command> {
         let waker = {
             let mut waiting = self.lock();
@@ -113,9 +112,9 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Moves what waits into the two buffers of the connection's task, which may hold what a former
-    /// call has left. Fills `commands` up to a bound, control commands first. When nothing
-    /// waited, `waker` will be woken by what comes. Returns whether anything waited.
+    /// Moves slots and commands into the two buffers of the connection's task, which may hold the
+    /// rest of a former call. Fills `commands` up to a bound, control commands first. Returns
+    /// whether anything waited; if not, the next slot or command wakes `waker`.
     pub fn take(
         &self,
         ready: &mut Vec<u32>,
@@ -130,9 +129,9 @@ impl Mailbox {
             return false;
         }
         ready.append(&mut waiting.ready);
-        // Mostly there are none, and to append nothing takes a hundred instructions.
+        // Appending an empty queue costs a hundred instructions.
         if !waiting.control.is_empty() {
-            // Behind control commands that a former call has left, and in front of everything else.
+            // They go behind the control commands of a former call, and before all else.
             let is_control =
                 |command: &Command| matches!(command, Command::Deliver(_, Via::Control));
             let at = commands.iter().take_while(|command| is_control(command)).count();
@@ -149,7 +148,8 @@ impl Mailbox {
         true
     }
 
-    /// For the connection's task when it ends: what still waited, which must be refused.
+    /// Closes the mailbox for a connection that ends, and returns the commands that waited. A
+    /// delivery among them is released when it is dropped.
     pub fn close(&self) -> VecDeque<Command> {
         let mut waiting = self.lock();
         waiting.closed = true;
@@ -159,7 +159,7 @@ impl Mailbox {
         left
     }
 
-    /// Whether the connection is gone.
+    /// Returns whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }

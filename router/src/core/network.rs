@@ -1,5 +1,5 @@
 //! The core's side of the routing protocol: control connections come and go, their messages arrive,
-//! and what the protocol's machine decides is published.
+//! and the core publishes the protocol's decisions.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -23,15 +23,14 @@ use super::next_hops::NextHops;
 use super::tables::Core;
 use super::trunk::{GroupKey, Trunk, TrunkId, TrunkUp};
 
-/// How the address ends by which a HELLO goes to the router at the other end of a link, whoever
-/// that is.
+/// The end of the address of a HELLO for the router at the other end of a link.
 const HELLO: &str = "_local/qdhello";
 
-/// Notices kept for the log until somebody takes them.
+/// The most notices that are kept for the log.
 const MAX_NOTICES: usize = 256;
 
 impl Core {
-    /// Tells the network whether this router consumes an address.
+    /// Announces to the network whether this router consumes an address.
     pub(super) fn advertise(&self, control: &mut Control, address: &Address, now: Instant) {
         let now = control.at(now);
         if control.stopped || !address.key().class().is_advertised() {
@@ -52,14 +51,13 @@ impl Core {
         self.drain(control);
     }
 
-    /// Does what the machine wants done.
+    /// Carries out the protocol's actions.
     fn drain(&self, control: &mut Control) {
         while let Some(action) = control.routing.poll_action() {
             match action {
                 Action::Send(envelope) => {
                     let octets = Bytes::from(envelope.encode(self.node()));
-                    // What we make ourselves parses; the annotations are made again when it is
-                    // sent.
+                    // The link that sends the message writes its annotations anew.
                     let length = match annotations::parse(&octets) {
                         Ok(Parsed::Present(annotations)) => annotations.length,
                         _ => 0,
@@ -76,7 +74,7 @@ impl Core {
                     }
                 }
                 Action::RoutesChanged => self.publish(control),
-                // Of an address that is known already the treatment is settled.
+                // An address that is known keeps its treatment.
                 Action::AddressAdded { router, address, attributes }
                 | Action::AddressUpdated { router, address, attributes } => {
                     if let Some(id) = control.routing.routes().id(router) {
@@ -109,9 +107,9 @@ impl Core {
         self.next_hops.store(Arc::new(NextHops { table, trunks }));
     }
 
-    /// A control connection is ready. One that its peer had before, and that this one replaces, is
-    /// closed; but one with older certificates goes on for the streams that it carries, and for
-    /// nothing new.
+    /// Enters a control connection that is ready. It replaces the former one of its group, which is
+    /// closed. A former one with older certificates retires instead: it carries its streams on and
+    /// takes no new ones.
     pub fn trunk_up(&self, up: TrunkUp, now: Instant) -> Arc<Trunk> {
         let mut control = self.lock();
         let now = control.at(now);
@@ -125,7 +123,7 @@ impl Core {
             let _ = up.control.send(Command::Close(Some(error)));
             return Trunk::new(former.id(), up);
         }
-        // To the routing protocol, newer certificates are no news: it is the same way.
+        // Newer certificates do not change the topology.
         let upgraded = former
             .as_ref()
             .filter(|former| former.ordinal() < up.ordinal && former.cost() == up.cost);
@@ -142,7 +140,7 @@ impl Core {
         let is_news = upgraded.is_none();
         control.trunks.insert(id, (Arc::clone(&trunk), key));
         if let Some(former) = former {
-            // One that is gone needs no word.
+            // A former connection that is gone needs no command.
             if former.ordinal() < trunk.ordinal() {
                 let _ = former.control().send(Command::Retire);
             } else {
@@ -165,7 +163,7 @@ impl Core {
         trunk
     }
 
-    /// A control connection is gone.
+    /// Removes a control connection that is gone.
     pub fn trunk_down(&self, trunk: &Arc<Trunk>, now: Instant) {
         let mut control = self.lock();
         let now = control.at(now);
@@ -187,7 +185,7 @@ impl Core {
         self.publish(&control);
     }
 
-    /// A data connection is ready, made with certificates of this ordinal.
+    /// Enters a data connection that is ready. `ordinal` is that of its certificates.
     pub fn data_up(&self, key: &GroupKey, ordinal: u64, data: &Arc<Mailbox>) {
         let mut control = self.lock();
         let group = control.groups.entry(key.clone()).or_default();
@@ -195,7 +193,7 @@ impl Core {
         group.share();
     }
 
-    /// A data connection is gone.
+    /// Removes a data connection that is gone.
     pub fn data_down(&self, key: &GroupKey, data: &Arc<Mailbox>) {
         let mut control = self.lock();
         let Some(group) = control.groups.get_mut(key) else { return };
@@ -206,10 +204,10 @@ impl Core {
         }
     }
 
-    /// A message arrived on a control link: one of the routing protocol for this router, or one to
-    /// pass on.
+    /// Takes a message of a control link: one of the routing protocol, or one to pass on to another
+    /// router.
     pub fn on_control_message(&self, from: TrunkId, octets: &Bytes, now: Instant) {
-        // A peer that is no router may leave annotations out: such a message has passed nobody.
+        // A peer that is no router may leave annotations out: such a message has passed no router.
         let annotations = match annotations::parse(octets) {
             Ok(Parsed::Present(annotations)) => Some(annotations),
             Ok(Parsed::Absent) => None,
@@ -250,7 +248,7 @@ impl Core {
                 if matches!(key.text, "qdhello" | "qdrouter" | "qdrouter.ma") =>
             {
                 let Ok(message) = routing::Message::decode(&sections) else { return };
-                // A HELLO that was sent to this router by its id comes from afar.
+                // A HELLO that names this router by its id does not come from a neighbor.
                 if matches!(message, routing::Message::Hello(_)) && !to.ends_with(HELLO) {
                     return;
                 }
@@ -272,8 +270,8 @@ impl Core {
         }
     }
 
-    /// For the task that keeps the routing protocol's time: acts on deadlines that have come, and
-    /// returns the next. `waker` is woken when an earlier one arises or a notice waits.
+    /// Acts on the routing protocol's deadlines that have come, and returns the next. An earlier
+    /// deadline or a notice will wake `waker`.
     pub fn poll_timer(&self, now: Instant, waker: &Waker) -> Option<Instant> {
         let mut control = self.lock();
         let now = control.at(now);
@@ -287,12 +285,12 @@ impl Core {
         control.armed
     }
 
-    /// What the operator should be told.
+    /// Takes the notices for the operator.
     pub fn take_notices(&self) -> Vec<Notice> {
         self.lock().notices.drain(..).collect()
     }
 
-    /// Withdraws every address of this router: it is about to stop.
+    /// Withdraws every address of this router from the network, before the router stops.
     pub fn withdraw(&self, now: Instant) {
         let mut control = self.lock();
         let now = control.at(now);

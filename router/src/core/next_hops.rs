@@ -1,4 +1,4 @@
-//! The way to every router, as a snapshot.
+//! The next hop toward each router, as a snapshot.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use skupper_proto::topology;
 
 use super::trunk::{Trunk, TrunkId};
 
-/// The way to every router, as a snapshot.
+/// The next hops toward all routers.
 #[derive(Debug)]
 pub(super) struct NextHops {
     pub(super) table: Arc<topology::Routes>,
     pub(super) trunks: KeyMap<TrunkId, Arc<Trunk>>,
 }
 
-/// The next hop toward a router.
+/// The next hop toward a router, and the cost of the whole way.
 pub(super) struct NextHop<'a> {
     pub(super) cost: u64,
     pub(super) trunk: &'a Arc<Trunk>,

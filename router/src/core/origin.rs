@@ -1,4 +1,4 @@
-//! Where a delivery comes from, as far as that bears on where it may go.
+//! Where a delivery comes from, as far as that decides where it may go.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::delivery::Message;
 use super::edge_connection::EdgeConnection;
 use super::endpoint::LocalConsumer;
 
-/// Where a delivery comes from, as far as it bears on where it may go.
+/// The origin of a delivery.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Origin<'a> {
     annotations: Option<Annotations<'a>>,
@@ -25,12 +25,12 @@ impl<'a> Origin<'a> {
         Self { annotations, edge: message.edge.as_ref() }
     }
 
-    /// Whether the network hears of it here first.
+    /// Returns whether the delivery enters the network here.
     pub(super) const fn is_here(&self) -> bool {
         self.annotations.is_none() || self.edge.is_some()
     }
 
-    /// Whether it came by an edge connection.
+    /// Returns whether it came by an edge connection.
     pub(super) const fn is_edge(&self) -> bool {
         self.edge.is_some()
     }
@@ -39,12 +39,12 @@ impl<'a> Origin<'a> {
         self.annotations.as_ref()
     }
 
-    /// The router where it entered the network; none when that is this one.
+    /// Returns the router where it entered the network, if that is another one.
     fn ingress(&self) -> Option<&'a str> {
         self.annotations.as_ref()?.ingress.and_then(skupper_proto::address::router_of_node)
     }
 
-    /// Whether it may go to a consumer here.
+    /// Returns whether it may go to a consumer here.
     pub(super) fn may_reach(&self, consumer: &LocalConsumer) -> bool {
         let Some(edge) = &consumer.edge else { return true };
         let of_mesh = self
@@ -55,8 +55,8 @@ impl<'a> Origin<'a> {
         !of_mesh && self.edge.is_none_or(|from| from.may_reach(Some(edge)))
     }
 
-    /// Whether it may go to a consumer at another router. `strict` says that a router where it
-    /// entered must be known.
+    /// Returns whether it may go to a consumer at another router. `strict` demands that both that
+    /// router and the one where it entered are known.
     pub(super) fn may_go_to(&self, routes: &Routes, router: &str, strict: bool) -> bool {
         let Some(ingress) = self.ingress() else { return true };
         match (routes.router(ingress), routes.router(router)) {

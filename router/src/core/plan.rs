@@ -1,4 +1,4 @@
-//! Where a message goes, by its address.
+//! Decides where a message goes, by its address.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use super::tables::Core;
 use super::trunk::Trunk;
 
 impl Core {
-    /// Chooses where a delivery that begins here goes.
+    /// Chooses a destination for a delivery that begins here.
     pub fn choose(&self, address: &Address) -> Option<Choice> {
         let choice = choose::choose(
             address,
@@ -36,7 +36,7 @@ impl Core {
         Some(choice)
     }
 
-    /// A delivery goes to a destination of an address.
+    /// Counts a delivery that goes to a destination of an address.
     fn count(&self, address: &Address, began_here: bool, choice: &Choice) {
         if let Some(destination) = choice.destination() {
             address.counts().routed(began_here, destination);
@@ -44,12 +44,13 @@ impl Core {
         }
     }
 
-    /// Chooses where a delivery that begins here goes, by its address.
+    /// Chooses a destination for a delivery that begins here, by the text of its address.
     pub fn choose_by_text(&self, to: &str) -> Option<Choice> {
         self.choose_way(to, None)
     }
 
-    /// Chooses where what answers a delivery goes, by its address.
+    /// Chooses a destination for the delivery that answers `question`, by the text of its address.
+    /// The answer to a stream goes back by the data connection that the stream came by.
     pub fn choose_answer(&self, to: &str, question: &ConsumerEnd) -> Option<Choice> {
         self.choose_way(to, question.came_by().as_ref())
     }
@@ -68,14 +69,14 @@ impl Core {
         }
     }
 
-    /// Who waits for an answer at an address of this router's.
+    /// Chooses the endpoint that waits for an answer at an address of this router.
     fn answer(&self, local: &str) -> Option<Choice> {
         let endpoint = self.replies().find(local)?;
         self.counters().routed(Destination::Consumer);
         Some(Choice::answer(endpoint))
     }
 
-    /// The way to a router.
+    /// Chooses the next hop toward a router.
     fn toward(
         &self,
         next_hops: &NextHops,
@@ -88,7 +89,7 @@ impl Core {
         Some(choice)
     }
 
-    /// The way of what is for nobody known to an edge router: its uplink.
+    /// Chooses an edge router's uplink, for deliveries to addresses that it does not know.
     fn upward(&self, tried: &Tried) -> Option<Choice> {
         let addresses = self.addresses.load();
         let uplink = addresses.get(&EDGE_UPLINK as &dyn AddressParts)?;
@@ -98,14 +99,13 @@ impl Core {
         Some(choice)
     }
 
-    /// Reads an address as this router does: whoever judges an address, keeps it or next_hops by it
-    /// begins here.
+    /// Reads an address. To be called before an address is judged, stored or routed by.
     pub fn read<'a>(&'a self, text: &'a str) -> Canonical<'a> {
         let address = self.space().read(text);
         let key = address.key();
         let beyond = self.mode() == RouterMode::Edge && key.class == AddressClass::Edge;
-        // Of other edge routers this one knows those that it is linked with; all others are behind
-        // its uplink.
+        // An edge router knows the edge routers that it is linked with. All others are behind its
+        // uplink.
         if beyond && !self.addresses.load().contains_key(&key as &dyn AddressParts) {
             address.by_uplink()
         } else {
@@ -113,7 +113,7 @@ impl Core {
         }
     }
 
-    /// Chooses where a message goes, if there is anywhere.
+    /// Decides where a message goes. Returns `None` if it has no destination.
     pub(super) fn plan(&self, message: &Message, to: AddressRef<'_>) -> Option<Plan> {
         let next_hops = self.next_hops.load();
         let origin = Origin::of(message);
@@ -153,7 +153,7 @@ impl Core {
         known.or_else(|| upward().flatten().map(Plan::One))
     }
 
-    /// The next destination of a delivery that was released by all that have been tried.
+    /// Chooses a destination that has not been tried, and adds it to `tried`.
     pub(super) fn choose_again(
         &self,
         message: &Message,
@@ -174,7 +174,7 @@ impl Core {
         Some(choice)
     }
 
-    /// The number of the router at which a message entered the network: 0 is this one.
+    /// Returns the number of the router where a message entered the network; 0 is this one.
     pub fn ingress_number(&self, message: &Message) -> usize {
         let Ok(Parsed::Present(annotations)) = annotations::parse(&message.annotations) else {
             return 0;
@@ -185,15 +185,16 @@ impl Core {
             .map_or(0, topology::RouterIndex::get)
     }
 
-    /// Whether a message has passed here before, or more routers than the network is wide.
+    /// Returns whether a message has passed here before, or has passed more routers than the
+    /// network is wide.
     fn went_round(&self, annotations: &Annotations<'_>, next_hops: &NextHops) -> bool {
-        // An edge router knows of no network: what comes to it is for it.
+        // An edge router passes nothing on: all that comes to it is for it.
         self.mode() == RouterMode::Interior
             && (annotations.trace.len() > next_hops.table.hop_limit()
                 || annotations.trace.routers().any(|id| *id == **self.id()))
     }
 
-    /// Chooses each consumer here and each neighbor on the way to one.
+    /// Chooses each consumer here, and each neighbor that leads to a consumer.
     fn multicast(
         &self,
         address: &Address,
@@ -218,8 +219,8 @@ impl Core {
         let streaming = message.streaming;
         let locals: Vec<_> =
             destinations.locals.iter().filter(|consumer| origin.may_reach(consumer)).collect();
-        // Consumers elsewhere are behind an edge router's uplink, whether the address has it among
-        // its own or not.
+        // All other consumers are behind an edge router's uplink, even if the address does not name
+        // it.
         let upward =
             may_go_upward(message, origin) && !locals.iter().any(|consumer| leads_up(consumer));
         let mut choices: Vec<Choice> = locals.into_iter().map(choose::to_local).collect();
@@ -234,24 +235,24 @@ impl Core {
     }
 }
 
-/// Where a message goes.
+/// The destinations of a message.
 pub(super) enum Plan {
-    /// To one destination.
+    /// One destination.
     One(Choice),
-    /// A copy to each.
+    /// A copy for each.
     Each(Vec<Choice>),
-    /// To one after the other, until one does not release it.
+    /// One after the other, until one does not release it.
     InTurn,
 }
 
-/// Whether a consumer is an edge router's uplink.
+/// Returns whether a consumer is an edge router's uplink.
 fn leads_up(consumer: &LocalConsumer) -> bool {
     consumer.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up)
 }
 
-/// Whether an edge router may send a message to its uplink when it knows of nobody else: one that
-/// did not come from there, and came by no link for an address, which has the uplink among its
-/// consumers if anybody is there.
+/// Returns whether an edge router may send a message of an unknown address to its uplink. A message
+/// from the uplink may not go back. An address that a link names has the uplink among its
+/// consumers, if it has any there.
 const fn may_go_upward(message: &Message, origin: &Origin<'_>) -> bool {
     !origin.is_edge() && message.to_override.is_none()
 }

@@ -1,9 +1,8 @@
-//! Which streams are given up when the memory for all is nearly used: the service that holds most
-//! gives up those that have stood still for longest.
+//! Chooses the streams to reset when the memory for all is nearly used: those that have stood still
+//! for longest, of the service that holds most.
 //!
-//! A machine in virtual time. It is shown the account and every stream again and again, at the
-//! times that it asks for, and names the streams that are to be reset. It knows by itself how long
-//! each has stood still.
+//! A machine in virtual time. Its caller shows it the account and all streams, at the times that it
+//! asks for. It knows how long each stream has stood still, and names those to reset.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,43 +10,41 @@ use std::time::Duration;
 
 use skupper_proto::time::Instant;
 
-/// Parts of the ceiling: from the first on streams are watched closely, from the second on they are
-/// given up.
+/// Parts of the ceiling: from the first on streams are watched, from the second on they are reset.
 const WATCH: (usize, usize) = (1, 2);
 const RESET: (usize, usize) = (3, 4);
 
-/// How often streams are looked at while memory is not short, and when it is. A link of 1 Gbit/s
-/// brings 24 MiB meanwhile.
+/// The time between two looks at all streams: while memory is not short, and while it is. A link of
+/// 1 Gbit/s brings 24 MiB in the longer one.
 const SELDOM: Duration = Duration::from_millis(200);
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// How long a stream may stand still while memory is only short. The less is free, the less
-/// patience is left, down to the least: a reader whose machine is busy takes that long now and
-/// then.
+/// How long a stream may stand still: from the first, if memory is just short, down to the second,
+/// the less is free. A reader on a busy machine sometimes takes as long as the second.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LEAST: Duration = Duration::from_millis(100);
 
-/// How the account stands.
+/// The state of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Octets held, of all.
+    /// Bytes held in all.
     pub held: usize,
-    /// The ceiling.
+    /// The ceiling, in bytes.
     pub ceiling: usize,
 }
 
-/// A stream as it is now.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Its number, which no other ever has.
+    /// Its number, which is never used again.
     pub id: u64,
-    /// The place of its service among those that are shown.
+    /// The place of its service among those that the caller shows.
     pub service: usize,
-    /// Octets that its reader has taken so far.
+    /// Bytes that its reader has taken so far.
     pub taken: u64,
-    /// Octets that wait for its reader.
+    /// Bytes that wait for its reader.
     pub waiting: usize,
-    /// It has been reset already, and what it holds is about to be given back.
+    /// It has been reset, and is about to give its memory back.
     pub going: bool,
 }
 
@@ -56,16 +53,16 @@ pub struct Stream {
 pub struct Victim {
     /// Its number.
     pub id: u64,
-    /// How long its reader has taken nothing.
+    /// The time for which its reader has taken nothing.
     pub stalled: Duration,
-    /// Octets that wait for the reader.
+    /// Bytes that wait for its reader.
     pub waiting: usize,
 }
 
 /// Watches the streams of services.
 #[derive(Debug, Default)]
 pub struct Relief {
-    /// Of each stream: octets taken, and since when no more.
+    /// The bytes taken of each stream, and the time since which no more were.
     seen: HashMap<u64, (u64, Instant)>,
 }
 
@@ -74,17 +71,17 @@ impl Standing {
         self.ceiling / parts * of
     }
 
-    /// Octets held from which on streams are to be looked at.
+    /// Returns the number of bytes held from which on streams are watched.
     pub const fn watched(self) -> usize {
         self.part(WATCH)
     }
 
-    /// Octets held beyond which streams are given up.
+    /// Returns the number of bytes held beyond which streams are reset.
     pub const fn short(self) -> usize {
         self.part(RESET)
     }
 
-    /// How long a stream may stand still.
+    /// Returns how long a stream may stand still.
     fn patience(self) -> Duration {
         let free = self.ceiling.saturating_sub(self.held);
         let band = self.ceiling - self.short();
@@ -94,8 +91,8 @@ impl Standing {
 }
 
 impl Relief {
-    /// Looks at all streams; `services` are the octets that each service holds. Returns the streams
-    /// to be reset, and when to look again: `None` while there is nothing to watch.
+    /// Looks at all streams. `services` holds the number of bytes that each service holds. Returns
+    /// the streams to reset, and when to look again: `None` while there is nothing to watch.
     pub fn look(
         &mut self,
         now: Instant,
@@ -109,7 +106,7 @@ impl Relief {
         }
         let mut held = services.to_vec();
         let mut seen = HashMap::with_capacity(streams.len());
-        // Of each service the streams that stand still, the longest last.
+        // The streams of each service that stand still, the longest last.
         let mut still: Vec<Vec<Victim>> = vec![Vec::new(); services.len()];
         for stream in streams {
             let since = match self.seen.get(&stream.id) {
@@ -142,7 +139,7 @@ impl Relief {
                 (standing.patience(), standing.ceiling.saturating_sub(standing.held));
             let due =
                 |still: &Vec<Victim>| still.last().is_some_and(|victim| victim.stalled >= patience);
-            // Who holds no more than is free has no more than a share.
+            // A service that holds no more than is free has no more than its share.
             let greedy = (0..services.len())
                 .filter(|at| held[*at] > free && due(&still[*at]))
                 .max_by_key(|at| held[*at]);

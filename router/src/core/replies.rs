@@ -1,4 +1,4 @@
-//! Addresses for answers: `_topo/0/<us>/...`, looked up without the table.
+//! Reply addresses: `_topo/0/<us>/reply.<shard and slot><nonce>`, found without the table.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::lock::Mutex;
 
 type Entries = Mutex<Slab<(u64, Arc<dyn Endpoint>)>>;
 
-/// Endpoints that wait for an answer, by shard, slot and a random number. One lock a shard.
+/// Endpoints that wait for an answer, by shard, slot and nonce. Each shard has a lock.
 #[derive(Debug)]
 pub struct Replies {
     /// The front of all addresses of this router.
@@ -17,7 +17,7 @@ pub struct Replies {
     shards: Box<[Entries]>,
 }
 
-/// An entry, gone when dropped.
+/// A reply address. Dropping it ends the address.
 #[derive(Debug)]
 pub struct ReplyHandle {
     replies: Arc<Replies>,
@@ -26,14 +26,14 @@ pub struct ReplyHandle {
     nonce: u64,
 }
 
-/// What these addresses begin with, behind the router's own part.
+/// The beginning of reply addresses, behind the router's part.
 const PREFIX: &str = "reply.";
 
-/// Bits of the slot's number in what follows; above them is the shard's.
+/// The bits of the slot's number; above them are those of the shard's.
 const SLOT: u32 = 32;
 
-/// A number in hexadecimal digits. (One address is made and read for each connection: formatting it
-/// took one instruction in thirty.)
+/// Returns a number in hexadecimal digits. (The router makes and reads one address for each
+/// connection. Formatting it took one instruction in thirty.)
 fn digits(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     for (place, digit) in (0..16).rev().zip(&mut digits) {
@@ -42,7 +42,7 @@ fn digits(number: u64) -> [u8; 16] {
     digits
 }
 
-/// The number that has these digits.
+/// Returns the number that has these digits.
 fn number(digits: &[u8; 16]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| match digit {
         b'0'..=b'9' => Some(number << 4 | u64::from(digit - b'0')),
@@ -59,8 +59,8 @@ impl Replies {
         Arc::new(Self { router: Box::from(router), shards })
     }
 
-    /// Makes an address for `endpoint` on `shard`. The nonce must be one that nobody can guess:
-    /// whoever knows the address can answer.
+    /// Makes an address for `endpoint` on `shard`. `nonce` must be impossible to guess, for anybody
+    /// who knows the address can answer.
     pub fn add(
         self: &Arc<Self>,
         shard: usize,
@@ -72,12 +72,12 @@ impl Replies {
         ReplyHandle { replies: Arc::clone(self), shard, slot, nonce }
     }
 
-    /// Whether a local address is of this kind.
+    /// Returns whether a local address is a reply address.
     pub fn owns(local: &str) -> bool {
         local.starts_with(PREFIX)
     }
 
-    /// Who waits at an address of ours, given without what names the router.
+    /// Finds the endpoint that waits at a local address.
     pub fn find(&self, local: &str) -> Option<Arc<dyn Endpoint>> {
         let (place, nonce) = local.strip_prefix(PREFIX)?.as_bytes().split_first_chunk()?;
         let (place, nonce) = (number(place)?, number(nonce.try_into().ok()?)?);
@@ -108,7 +108,7 @@ impl ReplyHandle {
 impl Drop for ReplyHandle {
     fn drop(&mut self) {
         let endpoint = self.replies.shards[self.shard].lock().try_remove(self.slot);
-        // The endpoint may hold a delivery, which takes locks of its own when it goes.
+        // The endpoint may hold a delivery, whose end takes locks when it is dropped.
         drop(endpoint);
     }
 }

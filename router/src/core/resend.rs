@@ -1,5 +1,16 @@
 //! One delivery to one destination after the other, until one does not release it: for senders that
 //! ask for this (`qd.resend-released`).
+//!
+//! The party owns the original's consumer end and the producer end of one copy at a time:
+//!
+//! ```text
+//!              released, all kept, and the sender still there
+//!            ┌───────────────────────────────────────────────┐
+//!            ▼                                               │
+//!   start ─► a copy at a destination ─┬─ acknowledged, or more than KEPT ─► the last destination
+//!                                     │                                        │
+//!                                     └────────── any other outcome ───────────┴─► over
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -14,30 +25,31 @@ use super::delivery::{ConsumerEnd, Ended, Notify, Party, ProducerEnd};
 use super::serial::Serial;
 use super::tables::Core;
 
-/// Octets of a message that are kept to be sent again. Of a longer one, the first destination that
-/// has got so much is the last.
+/// The most bytes of a message that are kept to be sent again. The first destination that has taken
+/// more is the last one.
 const KEPT: usize = 1024 * 1024;
 
-/// Octets that a copy may hold before the original is left where it is, and its sender with it.
+/// The bytes that a copy may hold before no more is taken from the original.
 const AHEAD: usize = 256 * 1024;
 
-/// A delivery that is sent again when it is released.
+/// The party of a delivery that is sent again when it is released.
 #[derive(Debug)]
 pub(super) struct Resend {
     core: Weak<Core>,
     to: AddressKey,
-    state: Serial<State>,
+    attempts: Serial<Attempts>,
 }
 
+/// The original and the attempts to deliver it.
 #[derive(Debug)]
-struct State {
+struct Attempts {
     original: Option<ConsumerEnd>,
-    /// Where it is tried now.
+    /// The copy at the present destination.
     copy: Option<ProducerEnd>,
     tried: Tried,
-    /// What has come of the body, as long as it may be sent again.
+    /// The body so far, as long as it may be sent again.
     kept: Option<Vec<Bytes>>,
-    /// For what is kept.
+    /// The charge for the kept body.
     charge: Charge,
     octets: usize,
     ended: Option<Ended>,
@@ -46,7 +58,10 @@ struct State {
 }
 
 impl Resend {
-    /// Tries the first destination. Gives the delivery back when there is none.
+    /// Tries the first destination.
+    ///
+    /// # Errors
+    /// Returns the delivery if there is no destination.
     pub(super) fn start(
         core: &Arc<Core>,
         original: ConsumerEnd,
@@ -55,7 +70,7 @@ impl Resend {
         let resend = Arc::new(Self {
             core: Arc::downgrade(core),
             to: to.key().to_key(),
-            state: Serial::new(State {
+            attempts: Serial::new(Attempts {
                 charge: original.charge(0),
                 original: Some(original),
                 copy: None,
@@ -68,7 +83,7 @@ impl Resend {
             }),
         });
         let (mut begun, mut refused) = (false, None);
-        resend.state.notice(|state| {
+        resend.attempts.notice(|state| {
             if std::mem::replace(&mut begun, true) {
                 resend.look(state);
             } else if !resend.attempt(core, state) {
@@ -84,9 +99,8 @@ impl Resend {
         Ok(())
     }
 
-    /// Gives a fresh copy to the next destination, with what has come of the body so far. Returns
-    /// false when no destination is left.
-    fn attempt(self: &Arc<Self>, core: &Core, state: &mut State) -> bool {
+    /// Gives a copy with the body so far to the next destination. Returns false if none is left.
+    fn attempt(self: &Arc<Self>, core: &Core, state: &mut Attempts) -> bool {
         let Some(original) = &state.original else { return false };
         let Some(choice) = core.choose_again(original.message(), &self.to, &mut state.tried) else {
             return false;
@@ -102,7 +116,7 @@ impl Resend {
             copy.settle();
         }
         state.copy = Some(copy);
-        // What is there goes on whole, not as something that is arriving.
+        // A body that has arrived goes on whole, not as one that is arriving.
         state.carry();
         if let Some(copy) = &state.copy {
             copy.set_notify(Notify::Call(Arc::clone(self) as Arc<dyn Party>));
@@ -111,7 +125,7 @@ impl Resend {
         true
     }
 
-    fn look(self: &Arc<Self>, state: &mut State) {
+    fn look(self: &Arc<Self>, state: &mut Attempts) {
         state.carry();
         let core = self.core.upgrade().filter(|_| state.ended != Some(Ended::Aborted));
         let (Some(core), Some(copy), Some(original)) = (core, &state.copy, &state.original) else {
@@ -119,7 +133,7 @@ impl Resend {
         };
         let progress = copy.progress();
         if progress.acknowledged && (state.kept.is_some() || progress.received > state.received) {
-            // Who says how far it has come has taken it.
+            // A receiver that acknowledges has taken the message.
             (state.kept, state.received) = (None, progress.received);
             state.charge.set(0);
             original.acknowledge(progress.received, progress.allowance);
@@ -154,13 +168,13 @@ impl Resend {
 
 impl Party for Resend {
     fn on_notice(self: Arc<Self>) {
-        self.state.notice(|state| self.look(state));
+        self.attempts.notice(|state| self.look(state));
     }
 }
 
-impl State {
-    /// Ends it, with the last answer for the original if there is one, and cuts the circle of
-    /// references.
+impl Attempts {
+    /// Ends the party, and cuts the circle of references. `answer` is the last answer for the
+    /// original, if there is one.
     fn stop(&mut self, answer: Option<Option<DeliveryState>>) {
         self.drop_copy();
         if let Some(original) = self.original.take() {
@@ -177,7 +191,8 @@ impl State {
         }
     }
 
-    /// From the original into the copy, as far as it does not hold too much.
+    /// Moves bytes, their end and the sender's word from the original into the copy, as far as it
+    /// does not hold too much.
     fn carry(&mut self) {
         let (Some(original), Some(copy)) = (&self.original, &self.copy) else { return };
         if original.is_sender_settled() && !std::mem::replace(&mut self.settled, true) {

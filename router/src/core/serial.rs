@@ -1,11 +1,11 @@
-//! State that many threads act on by notices, one at a time and without waiting for each other.
+//! State on which many threads act, one at a time and without waiting for each other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::lock::{Mutex, Rank};
 
-/// State that is looked at anew after every notice. Whoever finds it in use, perhaps this very
-/// thread further up, leaves the looking to who uses it.
+/// State that is looked at again after every notice. A thread that finds it in use, perhaps by
+/// itself further up, leaves the look to its user.
 #[derive(Debug)]
 pub(super) struct Serial<T> {
     state: Mutex<T>,
@@ -17,7 +17,8 @@ impl<T> Serial<T> {
         Self { state: Mutex::ranked(Rank::Party, state), news: AtomicBool::new(false) }
     }
 
-    /// Something has happened: `look` is called here or by who is looking, after this call began.
+    /// Notes that something has happened. `look` runs after this call began, here or on the thread
+    /// that uses the state.
     pub(super) fn notice(&self, mut look: impl FnMut(&mut T)) {
         self.news.store(true, Ordering::Release);
         while self.news.load(Ordering::Acquire) {

@@ -1,4 +1,4 @@
-//! What status and metrics read of the core.
+//! The parts of the core that status and metrics read.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use super::tables::Core;
 use super::trunk::{Trunk, TrunkId};
 
 impl Core {
-    /// How the routing protocol stands on a trunk's control link.
+    /// Returns the state of the routing protocol on a trunk's control link.
     pub fn link_status(&self, trunk: TrunkId) -> Option<LinkStatus> {
         self.lock().routing.links().find(|status| status.link == trunk).cloned()
     }
 
-    /// The trunks there are.
+    /// Returns all trunks.
     pub fn trunks(&self) -> Vec<Arc<Trunk>> {
         self.lock().trunks.values().map(|(trunk, _)| Arc::clone(trunk)).collect()
     }
 
-    /// The other routers, reachable or not.
+    /// Returns the other routers, reachable or not.
     pub fn routers(&self) -> Vec<RouterStatus> {
         self.lock().routing.routers().collect()
     }
 
-    /// Of these routers, the ids of those whose messages for `destination` pass through here.
+    /// Returns the ids of those of `routers` whose messages for `destination` pass through here.
     pub fn valid_origins<'a>(
         &self,
         destination: RouterIndex,
@@ -37,12 +37,12 @@ impl Core {
         routers.iter().filter(passes).map(|router| &*router.id).collect()
     }
 
-    /// The neighbors' ids.
+    /// Returns the neighbors' ids.
     pub fn neighbors(&self) -> Vec<Arc<str>> {
         self.lock().routing.neighbors().map(|neighbor| Arc::clone(&neighbor.id)).collect()
     }
 
-    /// When the topology changed last.
+    /// Returns when the topology last changed.
     pub fn last_topology_change(&self) -> Instant {
         self.lock().routing.last_change()
     }

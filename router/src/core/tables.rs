@@ -1,4 +1,4 @@
-//! The tables of one router: addresses, next hops, and the part that is changed under the lock.
+//! The tables of one router: addresses, next hops, and the state behind the core's lock.
 
 use std::sync::Arc;
 
@@ -22,22 +22,22 @@ use super::next_hops::NextHops;
 use super::replies::Replies;
 use crate::lock::{Mutex, MutexGuard, Rank};
 
-/// What a core is made with.
+/// The settings of a core.
 #[derive(Debug)]
 pub struct Settings {
     /// Whether it takes part in the routing protocol, or has an uplink.
     pub mode: RouterMode,
-    /// Of an edge router: what it bids for the id of the mesh of edge routers that it belongs to.
+    /// An edge router's bid for the id of the mesh that it forms with others.
     pub bid: Option<Bid>,
-    /// How the router takes part in the routing protocol; holds its id.
+    /// The settings of the routing protocol, with the router's id.
     pub routing: topology::Config,
-    /// Treatments of configured addresses.
+    /// The rules of configured addresses.
     pub treatments: Patterns<AddressRule>,
     /// The treatment of all others.
     pub default_treatment: Treatment,
-    /// Threads that own connections.
+    /// The number of threads that own connections.
     pub shards: usize,
-    /// Octets of memory that the router may hold for its peers.
+    /// Bytes of memory that the router may hold for its peers.
     pub ceiling: usize,
 }
 
@@ -61,7 +61,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// The tables of a router that just started.
+    /// Makes the tables of a router that just started.
     pub fn new(settings: Settings, now: Instant) -> Arc<Self> {
         let id = Arc::clone(&settings.routing.id);
         let mesh = settings.bid.as_ref().map(|bid| Box::from(bid.id.as_str()));
@@ -87,22 +87,22 @@ impl Core {
         })
     }
 
-    /// The router's id.
+    /// Returns the router's id.
     pub const fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// The router as annotations name it: `0/<id>`.
+    /// Returns the router as annotations name it: `0/<id>`.
     pub const fn node(&self) -> &str {
         &self.node
     }
 
-    /// Whether the router takes part in the routing protocol, or has an uplink.
+    /// Returns whether the router takes part in the routing protocol, or has an uplink.
     pub const fn mode(&self) -> RouterMode {
         self.mode
     }
 
-    /// Of an edge router: the mesh of edge routers that it belongs to.
+    /// Returns the mesh of edge routers that an edge router belongs to.
     pub fn mesh(&self) -> Option<Arc<Box<str>>> {
         self.mesh.load_full()
     }
@@ -111,7 +111,8 @@ impl Core {
         self.mesh.store(Some(Arc::new(Box::from(id))));
     }
 
-    /// The address by which other routers reach what is `local` to this one, in parts.
+    /// Returns the address by which other routers reach the `local` address of this one. `local` is
+    /// given in parts.
     pub fn address_of(&self, local: &[&str]) -> String {
         front(self.mode, &self.id) + &local.concat()
     }
@@ -120,32 +121,32 @@ impl Core {
         &self.space
     }
 
-    /// What is held in memory for all peers together.
+    /// Returns the account of the process.
     pub fn account(&self) -> &Arc<Account> {
         self.own.account()
     }
 
-    /// What is held for the connections of a service here.
+    /// Returns the account of a service here, and makes it if there is none.
     pub fn service(&self, service: &str) -> Arc<ServiceAccount> {
         self.services.of(self.account(), service)
     }
 
-    /// The same of all services.
+    /// Returns the accounts of all services.
     pub const fn services(&self) -> &Services {
         &self.services
     }
 
-    /// What is charged to the router itself.
+    /// Returns the holder for the router itself.
     pub const fn own(&self) -> &Arc<Holder> {
         &self.own
     }
 
-    /// Where answers go.
+    /// Returns the endpoints that wait for answers.
     pub const fn replies(&self) -> &Arc<Replies> {
         &self.replies
     }
 
-    /// Deliveries counted by what became of them.
+    /// Returns the counts of deliveries.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -167,13 +168,12 @@ impl Core {
         AddressRule { treatment, priority: configured.and_then(|rule| rule.priority) }
     }
 
-    /// Changes the treatments of configured addresses. Addresses that are in use keep theirs until
-    /// nobody uses them.
+    /// Replaces the rules of configured addresses. An address that is in use keeps its rule.
     pub fn set_treatments(&self, treatments: Patterns<AddressRule>) {
         self.treatments.store(Arc::new(treatments));
     }
 
-    /// The record of an address, made if there was none. The caller holds the lock.
+    /// Returns the record of an address, and makes it if there is none. The caller holds the lock.
     pub(super) fn record(&self, key: &AddressKey, hint: Option<Treatment>) -> Arc<Address> {
         let addresses = self.addresses.load();
         if let Some(address) = addresses.get(key) {
@@ -184,7 +184,7 @@ impl Core {
         address
     }
 
-    /// Drops the record of an address that nobody has anything to do with. The caller holds the
+    /// Drops the record of an address that has neither consumers nor watches. The caller holds the
     /// lock.
     pub(super) fn sweep(&self, key: &AddressKey, address: &Address) {
         if address.is_idle() {
@@ -193,7 +193,7 @@ impl Core {
         }
     }
 
-    /// Whether an address may be used: its distribution is not `unavailable`.
+    /// Returns whether an address may be used: its distribution is not `unavailable`.
     pub fn is_available(&self, key: AddressRef<'_>) -> bool {
         self.configured(key).map_or(self.default_treatment, |rule| rule.treatment)
             != Treatment::Unavailable
@@ -202,13 +202,12 @@ impl Core {
     fn configured(&self, key: AddressRef<'_>) -> Option<AddressRule> {
         let closest = AddressRule { treatment: Treatment::Closest, priority: None };
         match key.class {
-            // The router's own: the management node, and what is made for clients that ask for an
-            // address.
+            // The router's own: the management node, and temporary addresses of clients.
             AddressClass::Mobile if key.text.starts_with('$') || key.text.starts_with("_$") => {
                 Some(closest)
             }
             AddressClass::Mobile => match self.treatments.load().find(key.text).copied() {
-                // Flow records are for all collectors, whatever is configured for others.
+                // Flow records go to all collectors, whatever is configured for others.
                 None if key.text.starts_with("mc/sfe.") => {
                     Some(AddressRule { treatment: Treatment::Multicast, priority: None })
                 }
@@ -218,8 +217,8 @@ impl Core {
         }
     }
 
-    /// Adds or changes another router as a destination, or removes it: then it has no attributes.
-    /// The caller holds the lock.
+    /// Adds or changes another router as a destination; without attributes, removes it. The caller
+    /// holds the lock.
     pub(super) fn set_remote(
         &self,
         key: &AddressKey,
@@ -247,7 +246,7 @@ impl Core {
         self.sweep(key, &address);
     }
 
-    /// Every address known.
+    /// Returns all addresses, in the order of class and text.
     pub fn addresses(&self) -> Vec<Arc<Address>> {
         let mut all: Vec<_> = self.addresses.load().values().map(Arc::clone).collect();
         all.sort_by(|a, b| {
@@ -257,12 +256,12 @@ impl Core {
         all
     }
 
-    /// How many addresses somebody has to do with.
+    /// Returns the number of addresses.
     pub fn address_count(&self) -> usize {
         self.addresses.load().len()
     }
 
-    /// The address of this key, if somebody has to do with it.
+    /// Returns the address of this key, if it has consumers or watches.
     pub fn address(&self, key: AddressRef<'_>) -> Option<Arc<Address>> {
         self.addresses.load().get(&key as &dyn AddressParts).map(Arc::clone)
     }

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 
 use super::mailbox::Mailbox;
 
-/// Names a trunk: what the routing protocol calls a control link.
+/// The name of a trunk: the routing protocol's control link.
 pub type TrunkId = skupper_proto::topology::LinkId;
 
-/// What the connections of one trunk have in common: the peer and its connector's correlator.
+/// Names the connections of one connector to one peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKey {
     container: Arc<str>,
@@ -18,7 +18,7 @@ pub struct GroupKey {
 }
 
 impl GroupKey {
-    /// The group of a peer's container-id and a correlator.
+    /// Makes the name from a peer's container-id and its connector's correlator.
     pub fn new(container: &str, correlator: &str) -> Self {
         Self { container: Arc::from(container), correlator: Arc::from(correlator) }
     }
@@ -33,8 +33,8 @@ pub struct TrunkUp {
     pub neighbor: Arc<str>,
     /// The higher of the costs configured at both ends.
     pub cost: u32,
-    /// The ordinal of its certificates: of the connections of one group, the higher take the place
-    /// of the lower.
+    /// The ordinal of its certificates. In a group, connections of a higher ordinal replace those
+    /// of a lower.
     pub ordinal: u64,
     /// The connection.
     pub control: Arc<Mailbox>,
@@ -72,17 +72,17 @@ impl Trunk {
         })
     }
 
-    /// Its id.
+    /// Returns its id.
     pub const fn id(&self) -> TrunkId {
         self.id
     }
 
-    /// The router at the other end, as its open named it.
+    /// Returns the router at the other end, as its open named it.
     pub const fn neighbor(&self) -> &Arc<str> {
         &self.neighbor
     }
 
-    /// The cost of crossing it.
+    /// Returns the cost of crossing it.
     pub const fn cost(&self) -> u32 {
         self.cost
     }
@@ -91,12 +91,12 @@ impl Trunk {
         self.ordinal
     }
 
-    /// The control connection.
+    /// Returns the control connection.
     pub const fn control(&self) -> &Arc<Mailbox> {
         &self.control
     }
 
-    /// Data connections now.
+    /// Returns the number of data connections.
     pub fn data_connections(&self) -> usize {
         self.data.load().len()
     }
@@ -105,10 +105,10 @@ impl Trunk {
         self.data.store(Arc::new(data));
     }
 
-    /// The connection for the next stream: the data connections in turn, or the control connection
-    /// where there are none or the neighbor would not use them. What answers a stream that came
-    /// by one of them goes back by the same: then a service connection has both on one shard,
-    /// here and at the neighbor.
+    /// Returns the connection for the next stream: the data connections in turn, or the control
+    /// connection if there are none or the neighbor does not use them. An answer to a stream goes
+    /// back by the connection that the stream came by. So a service connection has both streams on
+    /// one shard, here and at the neighbor.
     pub fn stream(&self, came_by: Option<&Arc<Mailbox>>) -> Arc<Mailbox> {
         let data = self.data.load();
         if !self.trunking || data.is_empty() {
@@ -124,7 +124,7 @@ impl Trunk {
     }
 }
 
-/// A trunk and the data connections that its connector made with it.
+/// The connections of one connector to one peer.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) trunk: Option<Arc<Trunk>>,

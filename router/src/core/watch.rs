@@ -1,4 +1,4 @@
-//! Watches: who is told whether an address has consumers.
+//! Watches: tasks that are notified whether an address has consumers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +10,18 @@ use super::delivery::Notify;
 use super::edge_connection::EdgeConnection;
 use crate::lock::Mutex;
 
-/// Who watches an address.
+/// The watches of an address.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     pub(super) all: Slab<Arc<Watch>>,
-    /// How many of them are told of some consumers only.
+    /// The number of those that ask for some consumers only.
     pub(super) particular: usize,
 }
 
-/// Tells one interested task whether an address has consumers.
+/// Tells one task whether an address has consumers.
 #[derive(Debug)]
 pub struct Watch {
-    /// Those are meant to whom what comes by this edge connection may go.
+    /// Only consumers count to which a delivery of this edge connection may go.
     pub(super) edge: Option<Arc<EdgeConnection>>,
     reachable: AtomicBool,
     notify: Mutex<Notify>,
@@ -33,7 +33,7 @@ impl Watch {
         Arc::new(Self { edge, reachable, notify: Mutex::default() })
     }
 
-    /// Notes whether anybody consumes the address, and wakes the task if that has changed.
+    /// Notes whether the address has consumers, and wakes the task if that has changed.
     pub(super) fn on_change(&self, reachable: bool) {
         if self.reachable.swap(reachable, Ordering::AcqRel) != reachable {
             let notify = self.notify.lock().clone();
@@ -41,7 +41,7 @@ impl Watch {
         }
     }
 
-    /// Whether anybody consumes the address. `waker` will be woken when that changes.
+    /// Returns whether the address has consumers. A change will wake `waker`.
     pub fn poll(&self, waker: &Waker) -> bool {
         let mut known = self.notify.lock();
         if !matches!(&*known, Notify::Task(known) if known.will_wake(waker)) {
@@ -51,13 +51,13 @@ impl Watch {
         self.reachable.load(Ordering::Acquire)
     }
 
-    /// Whether anybody consumes the address. `notify` will hear of every change.
+    /// Returns whether the address has consumers. Each change will wake `notify`.
     pub fn follow(&self, notify: Notify) -> bool {
         *self.notify.lock() = notify;
         self.reachable.load(Ordering::Acquire)
     }
 
-    /// Whether anybody consumes the address now.
+    /// Returns whether the address has consumers.
     pub fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Acquire)
     }

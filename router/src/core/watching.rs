@@ -1,4 +1,4 @@
-//! Those who want to send to addresses come and go.
+//! Adds watches to addresses and removes them.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::edge_connection::EdgeConnection;
 use super::tables::Core;
 use super::watch::Watch;
 
-/// A task's interest in an address: it wants to send there. It ends when this is dropped.
+/// A task's wish to send to an address, and its watch. Dropping it ends both.
 #[derive(Debug)]
 pub struct Watching {
     core: Arc<Core>,
     address: Arc<Address>,
     watch: Arc<Watch>,
-    /// Where it stands among those of the address.
+    /// Its place among the watches of the address.
     place: usize,
 }
 
@@ -41,13 +41,13 @@ impl Drop for Watching {
 }
 
 impl Core {
-    /// The record of the mobile address `text`, and a watch that tells whether anybody consumes it.
+    /// Begins a watch of the mobile address `text`. Returns its record and the watch.
     pub fn watch(self: &Arc<Self>, text: &str) -> (Arc<Address>, Watching) {
         self.watch_key(&AddressKey::mobile(text), None)
     }
 
-    /// As [`Core::watch`], of any address that has a record, for who is behind an edge connection,
-    /// if one is given.
+    /// Does the same as [`Core::watch`] for any address. If an edge connection is given, only
+    /// consumers count to which a delivery of that connection may go.
     pub fn watch_key(
         self: &Arc<Self>,
         key: &AddressKey,

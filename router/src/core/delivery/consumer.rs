@@ -10,7 +10,7 @@ use super::super::account::{Charge, Holder};
 use super::super::mailbox::Mailbox;
 use super::message::Message;
 use super::notify::{Notify, Side};
-use super::state::{AHEAD, Ended, Outstanding, Recall, Shared, State};
+use super::shared::{AHEAD, Ended, Exchange, Outstanding, Recall, Shared};
 
 /// The consumer's end of a delivery.
 ///
@@ -172,7 +172,7 @@ impl ConsumerEnd {
     }
 
     /// Returns how much of an allowance the router can bear, and lends it.
-    fn grant(&self, state: &mut State, wanted: u64) -> u64 {
+    fn grant(&self, state: &mut Exchange, wanted: u64) -> u64 {
         if self.message().internal {
             // Its producer reads no further ahead than it always does.
             return wanted;
@@ -272,7 +272,7 @@ impl Drop for ConsumerEnd {
 }
 
 /// Returns whether the producer waits for an answer that the consumer has not given.
-fn owes_answer(state: &State, message: &Message) -> bool {
+fn owes_answer(state: &Exchange, message: &Message) -> bool {
     if state.concluded || state.end == Some(Ended::Aborted) {
         return false;
     }
@@ -286,6 +286,6 @@ fn owes_answer(state: &State, message: &Message) -> bool {
 }
 
 /// Returns whether the consumer has not taken all of a whole body.
-fn is_missing(state: &State) -> bool {
+fn is_missing(state: &Exchange) -> bool {
     !state.chunks.is_empty() || state.end != Some(Ended::Complete)
 }

@@ -31,7 +31,7 @@ mod consumer;
 mod message;
 mod notify;
 mod producer;
-mod state;
+mod shared;
 
 use std::sync::Arc;
 
@@ -41,9 +41,9 @@ pub use consumer::{Backlog, ConsumerEnd};
 pub use message::Message;
 pub use notify::{Notify, Party};
 pub use producer::ProducerEnd;
-pub(super) use state::Outstanding;
-use state::Shared;
-pub use state::{AHEAD, Ended, Progress};
+pub(super) use shared::Outstanding;
+use shared::Shared;
+pub use shared::{AHEAD, Ended, Progress};
 
 use super::account::Holder;
 

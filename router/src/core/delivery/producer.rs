@@ -7,7 +7,7 @@ use skupper_proto::amqp::performative::DeliveryState;
 
 use super::message::Message;
 use super::notify::{Notify, Side};
-use super::state::{Ended, Progress, Shared};
+use super::shared::{Ended, Progress, Shared};
 
 /// The producer's end of a delivery.
 ///

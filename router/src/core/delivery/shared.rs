@@ -73,11 +73,12 @@ impl Drop for Outstanding {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) message: Message,
-    state: Mutex<State>,
+    exchange: Mutex<Exchange>,
 }
 
+/// What the two ends have told each other so far.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct Exchange {
     /// The holder that is charged for it.
     pub(super) holder: Arc<Holder>,
     /// The charge for the head, if copies share the head; else `holder` is charged for it directly.
@@ -120,7 +121,7 @@ pub(super) struct Recall {
     pub(super) most: usize,
 }
 
-impl State {
+impl Exchange {
     fn new(holder: Arc<Holder>) -> Self {
         Self {
             holder,
@@ -161,26 +162,26 @@ impl State {
 impl Shared {
     pub(super) fn new(message: Message, holder: &Arc<Holder>) -> Self {
         holder.take(TAKES + message.head());
-        Self { message, state: Mutex::new(State::new(Arc::clone(holder))) }
+        Self { message, exchange: Mutex::new(Exchange::new(Arc::clone(holder))) }
     }
 
     /// Makes the state of another delivery of the same message. The two share the charge for the
     /// head.
     pub(super) fn copy(&self) -> Self {
         let mut state = self.lock();
-        let State { holder, head, .. } = &mut *state;
+        let Exchange { holder, head, .. } = &mut *state;
         let head = Arc::clone(head.get_or_insert_with(|| {
             let shared = holder.charge(self.message.head());
             holder.give_back(shared.octets());
             Arc::new(shared)
         }));
         holder.take(TAKES);
-        let copy = State { head: Some(head), ..State::new(Arc::clone(holder)) };
-        Self { message: self.message.clone(), state: Mutex::new(copy) }
+        let copy = Exchange { head: Some(head), ..Exchange::new(Arc::clone(holder)) };
+        Self { message: self.message.clone(), exchange: Mutex::new(copy) }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub(super) fn lock(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock()
     }
 
     /// Charges `holder` instead of the present holder.
@@ -253,7 +254,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
+        let state = self.exchange.get_mut();
         state.holder.give_back(state.charged(&self.message));
         state.holder.account().end_loan(state.lent);
     }
