@@ -14,7 +14,7 @@ use crate::schema::typed::{
     AddressMatch, AddressProblem, AutoLinkProblem, auto_link_comes_in, reserved_property,
 };
 use crate::schema::{
-    Attribute, AttributeError, Entity, EntityKind, Kind, Operation, Problem, Role, quote,
+    Attribute, AttributeError, Entity, EntityKind, Operation, Problem, Role, ValueType, quote,
 };
 
 /// Creates an entity; the response has its attributes, defaults included.
@@ -322,15 +322,15 @@ fn refusal(kind: EntityKind, error: AttributeError, given: &Map<String, Json>) -
         (Problem::Missing, _) => {
             Refusal::bad(format!("{long}: Missing required attribute '{name}'"))
         }
-        (Problem::WrongType { .. }, Some(Kind::Enum(words))) => Refusal::bad(format!(
+        (Problem::WrongType { .. }, Some(ValueType::Enum(words))) => Refusal::bad(format!(
             "{long}: Invalid value for enum{}: '{}'",
             describe::list(words),
             shown()
         )),
-        (Problem::WrongType { .. }, Some(Kind::Boolean)) => {
+        (Problem::WrongType { .. }, Some(ValueType::Boolean)) => {
             Refusal::bad(format!("{long}: Invalid Boolean value '{}' for '{name}'", shown()))
         }
-        (Problem::WrongType { .. } | Problem::Invalid(_), Some(Kind::Properties)) => {
+        (Problem::WrongType { .. } | Problem::Invalid(_), Some(ValueType::Properties)) => {
             Refusal::bad(format!("{long}: Properties must be a map"))
         }
         (Problem::NotAscii { .. }, _) => {

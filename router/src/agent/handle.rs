@@ -14,11 +14,11 @@ use crate::schema::{EntityKind, ManagementAccess, Operation, quote};
 /// A request that is being carried out.
 pub struct Work<'a, D> {
     request: &'a Request,
-    state: State<'a, D>,
+    progress: Progress<'a, D>,
 }
 
 /// How far an operation has come.
-enum State<'a, D> {
+enum Progress<'a, D> {
     /// There.
     Done(Outcome),
     /// Entities are being looked at.
@@ -55,18 +55,18 @@ pub fn begin<'a, D: Directory>(
     requester: Requester,
 ) -> Work<'a, D> {
     log!(Agent, Debug, "Agent request {}", describe::request(request));
-    let state =
-        perform(directory, request, requester).unwrap_or_else(|refusal| State::Done(Err(refusal)));
-    Work { request, state }
+    let progress = perform(directory, request, requester)
+        .unwrap_or_else(|refusal| Progress::Done(Err(refusal)));
+    Work { request, progress }
 }
 
 impl<D: Directory> Work<'_, D> {
     /// Goes on until the response is there, or until `enough` says so behind an entity: then
     /// `None`, and another step is to follow.
     pub fn step(&mut self, enough: impl FnMut() -> bool) -> Option<Response> {
-        let outcome = match &mut self.state {
-            State::Done(outcome) => std::mem::replace(outcome, Ok((Status::OK, Value::Null))),
-            State::Query(query) => query.step(enough)?,
+        let outcome = match &mut self.progress {
+            Progress::Done(outcome) => std::mem::replace(outcome, Ok((Status::OK, Value::Null))),
+            Progress::Query(query) => query.step(enough)?,
         };
         let request = self.request;
         let response = match outcome {
@@ -102,14 +102,14 @@ fn perform<'a, D: Directory>(
     directory: &'a D,
     request: &Request,
     requester: Requester,
-) -> Result<State<'a, D>, Refusal> {
+) -> Result<Progress<'a, D>, Refusal> {
     let word = request.operation.as_deref().ok_or_else(|| {
         Refusal::bad("No 'operation' property: the application property that says, as text, what is to be done is missing")
     })?;
     let operation = Operation::from_name(word);
     may_ask(requester.access, operation, word)?;
     if operation == Some(Operation::Create) {
-        return change::create(directory, request).map(State::done);
+        return change::create(directory, request).map(Progress::done);
     }
     let requested = request.text(property::TYPE).map(kind).transpose()?;
     // Those that a C router's core answers for, by rules of their own.
@@ -118,13 +118,13 @@ fn perform<'a, D: Directory>(
     }
     match (find(directory, request, requested)?, operation) {
         (Target::Management, Some(Operation::Query)) => {
-            query::query(directory, request).map(State::query)
+            query::query(directory, request).map(Progress::query)
         }
-        (target, operation) => at(directory, request, target, operation, word).map(State::done),
+        (target, operation) => at(directory, request, target, operation, word).map(Progress::done),
     }
 }
 
-impl<'a, D> State<'a, D> {
+impl<'a, D> Progress<'a, D> {
     const fn done(answer: (Status, Value)) -> Self {
         Self::Done(Ok(answer))
     }
@@ -207,10 +207,10 @@ fn apart<'a, D: Directory>(
     kind: EntityKind,
     operation: Option<Operation>,
     word: &str,
-) -> Result<State<'a, D>, Refusal> {
+) -> Result<Progress<'a, D>, Refusal> {
     let (name, identity) = (request.text(property::NAME), request.text(property::IDENTITY));
     if operation == Some(Operation::Query) {
-        return query::query(directory, request).map(State::query);
+        return query::query(directory, request).map(Progress::query);
     }
     let outcome = match (kind, operation) {
         (
@@ -242,7 +242,7 @@ fn apart<'a, D: Directory>(
         }
         _ => Err(not_implemented(word, kind)),
     };
-    outcome.map(State::done)
+    outcome.map(Progress::done)
 }
 
 fn one(

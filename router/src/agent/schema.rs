@@ -7,7 +7,7 @@ use skupper_proto::management::{Request, Status, property};
 use super::directory::Refusal;
 use super::outcome::{Outcome, kind};
 use super::value;
-use crate::schema::{EntityKind, Fixed, Kind, Operation, PREFIX};
+use crate::schema::{EntityKind, Fixed, Operation, PREFIX, ValueType};
 
 /// A map from each type that the request is about, or all types, to what `tell` says of it.
 fn map_of_types(request: &Request, tell: impl Fn(EntityKind) -> Vec<String>) -> Outcome {
@@ -93,7 +93,7 @@ fn entity_type(kind: EntityKind) -> Json {
         .map(|attribute| {
             let mut told = Map::new();
             let name = match attribute.kind {
-                Kind::Enum(words) => Json::from(words),
+                ValueType::Enum(words) => Json::from(words),
                 other => Json::from(other.name()),
             };
             told.insert("type".to_owned(), name);

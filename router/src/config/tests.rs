@@ -9,7 +9,7 @@ use crate::schema::typed::{
     AddressConfig, AddressMatch, Connector, Listener, LogConfig, Site, SslProfile, TcpConnector,
     TcpListener,
 };
-use crate::schema::{Attribute, Distribution, Effect, Kind, Role, START_ORDER};
+use crate::schema::{Attribute, Distribution, Effect, Role, START_ORDER, ValueType};
 
 mod environment;
 mod forms;

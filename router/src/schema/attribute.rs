@@ -6,7 +6,7 @@ use super::{EntityKind, Problem, Value};
 
 /// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueType {
     /// Text.
     String,
     /// The name of a file or folder.
@@ -27,7 +27,7 @@ pub enum Kind {
     EntityId,
 }
 
-impl Kind {
+impl ValueType {
     /// The name that `GET-SCHEMA` gives the type; an enumeration has none and is told by its words.
     pub fn name(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ pub struct Attribute {
     /// What it means and when to change it.
     pub description: &'static str,
     /// The type of its value.
-    pub kind: Kind,
+    pub kind: ValueType,
     /// The value it has when it is not set, as management shows it.
     pub default: Option<Fixed>,
     /// The value the router acts on when there is none, or a zero that counts as none; management
@@ -137,7 +137,7 @@ pub struct Attribute {
     pub example: Option<&'static str>,
 }
 
-const fn attribute(name: &'static str, kind: Kind, description: &'static str) -> Attribute {
+const fn attribute(name: &'static str, kind: ValueType, description: &'static str) -> Attribute {
     Attribute {
         name,
         description,
@@ -165,22 +165,22 @@ const fn attribute(name: &'static str, kind: Kind, description: &'static str) ->
 
 /// Starts a row of type string.
 pub(super) const fn text(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::String, description)
+    attribute(name, ValueType::String, description)
 }
 
 /// Starts a row of type path.
 pub(super) const fn path(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::Path, description)
+    attribute(name, ValueType::Path, description)
 }
 
 /// Starts a row of type integer.
 pub(super) const fn number(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::Integer, description)
+    attribute(name, ValueType::Integer, description)
 }
 
 /// Starts a row of type boolean.
 pub(super) const fn flag(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::Boolean, description)
+    attribute(name, ValueType::Boolean, description)
 }
 
 /// Starts a row whose value is one of `words`.
@@ -189,27 +189,27 @@ pub(super) const fn choice(
     words: &'static [&'static str],
     description: &'static str,
 ) -> Attribute {
-    attribute(name, Kind::Enum(words), description)
+    attribute(name, ValueType::Enum(words), description)
 }
 
 /// Starts a row of type map.
 pub(super) const fn map(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::Map, description)
+    attribute(name, ValueType::Map, description)
 }
 
 /// Starts a row of type list.
 pub(super) const fn list(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::List, description)
+    attribute(name, ValueType::List, description)
 }
 
 /// Starts a row of type properties.
 pub(super) const fn properties(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::Properties, description)
+    attribute(name, ValueType::Properties, description)
 }
 
 /// Starts a row of type entityId.
 pub(super) const fn entity_id(name: &'static str, description: &'static str) -> Attribute {
-    attribute(name, Kind::EntityId, description)
+    attribute(name, ValueType::EntityId, description)
 }
 
 /// A counter or gauge: an integer that only the router sets.
@@ -307,26 +307,30 @@ impl Attribute {
     /// for the word.
     pub fn coerce(&self, given: &Json) -> Result<Value, Problem> {
         let value = match (self.kind, given) {
-            (Kind::String | Kind::Path | Kind::EntityId, Json::String(text)) => {
+            (ValueType::String | ValueType::Path | ValueType::EntityId, Json::String(text)) => {
                 Value::String(text.clone())
             }
-            (Kind::String | Kind::Path | Kind::EntityId, Json::Number(number)) => {
+            (ValueType::String | ValueType::Path | ValueType::EntityId, Json::Number(number)) => {
                 Value::String(number.to_string())
             }
-            (Kind::Integer, _) => {
+            (ValueType::Integer, _) => {
                 Value::Integer(self.in_range(integer(given).ok_or_else(|| self.wrong(given))?)?)
             }
-            (Kind::Boolean, _) => Value::Boolean(boolean(given).ok_or_else(|| self.wrong(given))?),
-            (Kind::Enum(words), _) => {
+            (ValueType::Boolean, _) => {
+                Value::Boolean(boolean(given).ok_or_else(|| self.wrong(given))?)
+            }
+            (ValueType::Enum(words), _) => {
                 Value::String(word(words, given).ok_or_else(|| self.wrong(given))?.to_owned())
             }
-            (Kind::Map, Json::Object(map)) => Value::Map(map.clone()),
-            (Kind::Properties, Json::Object(map)) => match map.keys().find(|key| !key.is_ascii()) {
-                Some(key) => return Err(Problem::NotAscii { key: quote(key) }),
-                None => Value::Map(map.clone()),
-            },
-            (Kind::List, Json::Array(list)) => Value::List(list.clone()),
-            (Kind::Properties, _) => {
+            (ValueType::Map, Json::Object(map)) => Value::Map(map.clone()),
+            (ValueType::Properties, Json::Object(map)) => {
+                match map.keys().find(|key| !key.is_ascii()) {
+                    Some(key) => return Err(Problem::NotAscii { key: quote(key) }),
+                    None => Value::Map(map.clone()),
+                }
+            }
+            (ValueType::List, Json::Array(list)) => Value::List(list.clone()),
+            (ValueType::Properties, _) => {
                 return Err(Problem::Invalid("Properties must be a map".to_owned()));
             }
             _ => return Err(self.wrong(given)),
@@ -353,12 +357,12 @@ impl Attribute {
             other => other.to_string(),
         };
         let wanted = match self.kind {
-            Kind::Enum(words) => format!("one of {}", words.join(", ")),
-            Kind::Boolean => "yes or no".to_owned(),
-            Kind::Integer => "an integer".to_owned(),
-            Kind::String | Kind::Path | Kind::EntityId => "text".to_owned(),
-            Kind::Map | Kind::Properties => "a map".to_owned(),
-            Kind::List => "a list".to_owned(),
+            ValueType::Enum(words) => format!("one of {}", words.join(", ")),
+            ValueType::Boolean => "yes or no".to_owned(),
+            ValueType::Integer => "an integer".to_owned(),
+            ValueType::String | ValueType::Path | ValueType::EntityId => "text".to_owned(),
+            ValueType::Map | ValueType::Properties => "a map".to_owned(),
+            ValueType::List => "a list".to_owned(),
         };
         Problem::WrongType { given, wanted }
     }

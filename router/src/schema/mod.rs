@@ -28,7 +28,7 @@ mod value;
 mod words;
 
 pub(crate) use attribute::quote;
-pub use attribute::{Attribute, Effect, Fixed, Kind, Use};
+pub use attribute::{Attribute, Effect, Fixed, Use, ValueType};
 pub use entity::{AttributeError, Entity, FromValue, Problem, Reference};
 pub use failover::{FailoverUrl, failover_urls};
 pub use kind::{EntityKind, PREFIX};

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Attribute, Effect, EntityKind, Fixed, Kind};
+use super::{Attribute, Effect, EntityKind, Fixed, ValueType};
 
 /// Explanations are broken into lines of at most this many characters.
 const WIDTH: usize = 110;
@@ -70,7 +70,7 @@ fn section(text: &mut String, kind: EntityKind) {
         let hash = if in_force.is_some() { "" } else { "#" };
         let value = in_force.map_or_else(|| shown(attribute), |(_, value)| (*value).to_owned());
         match attribute.kind {
-            Kind::Map | Kind::Properties => {
+            ValueType::Map | ValueType::Properties => {
                 line(text, &format!("    {hash}{}: {{", attribute.name));
                 value.lines().for_each(|member| line(text, &format!("    {hash}{member}")));
                 line(text, &format!("    {hash}}}"));
@@ -88,9 +88,9 @@ fn section(text: &mut String, kind: EntityKind) {
 /// Type, range, default and effect, in one sentence each.
 fn facts(kind: EntityKind, attribute: &Attribute) -> String {
     let mut facts = match attribute.kind {
-        Kind::Enum(words) => format!("One of {}", words.join(", ")),
-        Kind::Boolean => "Boolean, yes or no".to_owned(),
-        Kind::Properties => "Map with ASCII keys".to_owned(),
+        ValueType::Enum(words) => format!("One of {}", words.join(", ")),
+        ValueType::Boolean => "Boolean, yes or no".to_owned(),
+        ValueType::Properties => "Map with ASCII keys".to_owned(),
         other => {
             let name = other.name();
             let (first, rest) = name.split_at_checked(1).unwrap_or((name, ""));

@@ -23,7 +23,7 @@ fn described() -> String {
         text.push('\n');
         for attribute in kind.own_attributes().iter().filter(|_| kind != EntityKind::Entity) {
             let named = match attribute.kind {
-                Kind::Enum(words) => words.join("|"),
+                ValueType::Enum(words) => words.join("|"),
                 other => other.name().to_owned(),
             };
             let default = attribute
@@ -99,7 +99,7 @@ fn rows_make_sense() {
                 let checked = attribute.coerce(&value.value().to_json());
                 assert_eq!(checked, Ok(value.value()), "{row}: default");
             }
-            if let Kind::Enum(words) = attribute.kind {
+            if let ValueType::Enum(words) = attribute.kind {
                 assert!(
                     attribute.pending.iter().all(|word| words.contains(word)),
                     "{row}: pending"

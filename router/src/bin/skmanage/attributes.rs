@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::bin::tools::run::Failure;
-use crate::schema::{EntityKind, Kind, PREFIX};
+use crate::schema::{EntityKind, PREFIX, ValueType};
 
 /// Returns the long name of a type: `listener` gets the usual prefix, and `link` means
 /// `router.link`. A name with a dot stays as it is.
@@ -69,7 +69,7 @@ fn is_integer(entity_type: &str, name: &str) -> Result<bool, Failure> {
     let attribute = known.attribute(name);
     let unknown =
         || Failure::Validation(format!("Unknown attribute '{name}' for '{}'", known.long_name()));
-    Ok(attribute.ok_or_else(unknown)?.kind == Kind::Integer)
+    Ok(attribute.ok_or_else(unknown)?.kind == ValueType::Integer)
 }
 
 fn long(name: &str) -> String {

@@ -169,7 +169,7 @@ fn every_file_that_management_may_name_has_a_use() {
             kind.operations().any(|operation| ["CREATE", "UPDATE"].contains(&operation.name()));
         kind.own_attributes().iter().chain(kind.further_attributes()).filter(move |_| changes)
     }) {
-        let file = attribute.kind == crate::schema::Kind::Path
+        let file = attribute.kind == crate::schema::ValueType::Path
             || attribute.name.ends_with("File")
             || attribute.name.ends_with("Dir");
         assert!(!file || attribute.names_file.is_some(), "{}", attribute.name);

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 
 /// A value that an attribute takes, as text.
-fn taken(kind: Kind) -> BoxedStrategy<String> {
+fn taken(kind: ValueType) -> BoxedStrategy<String> {
     match kind {
-        Kind::Boolean => {
+        ValueType::Boolean => {
             prop::sample::select(vec!["yes", "no", "TRUE", "off"]).prop_map(str::to_owned).boxed()
         }
-        Kind::Integer => (1..10i64).prop_map(|number| number.to_string()).boxed(),
-        Kind::Enum(words) => prop::sample::select(words).prop_map(str::to_owned).boxed(),
+        ValueType::Integer => (1..10i64).prop_map(|number| number.to_string()).boxed(),
+        ValueType::Enum(words) => prop::sample::select(words).prop_map(str::to_owned).boxed(),
         _ => "[ -~\u{e9}]{0,12}[!-~]"
             .prop_filter("begins with something", |text| !text.starts_with([' ', '{']))
             .boxed(),
@@ -25,7 +25,7 @@ fn section() -> impl Strategy<Value = (String, BTreeMap<String, String>)> {
     let kinds: Vec<_> = EntityKind::all().filter(|kind| kind.is_configuration()).collect();
     prop::sample::select(kinds).prop_flat_map(|kind| {
         let scalar = |attribute: &&Attribute| {
-            !matches!(attribute.kind, Kind::Map | Kind::Properties | Kind::List)
+            !matches!(attribute.kind, ValueType::Map | ValueType::Properties | ValueType::List)
         };
         let attributes: Vec<_> = kind.own_attributes().iter().filter(scalar).collect();
         let most = attributes.len().min(4);
