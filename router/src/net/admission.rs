@@ -1,4 +1,4 @@
-//! What policy has to say to a connection: whether it opens, what it may attach, what it may send.
+//! The judgment of policy on a connection: whether it opens, its links, its messages.
 
 use std::sync::Arc;
 
@@ -12,20 +12,21 @@ use crate::log;
 use crate::policy::{Admission, Denial, Policy, Verdict, Visitor};
 use crate::schema::Role as ConnectionRole;
 
-/// What a client is told, and nothing more.
+/// The texts that a client is told. They tell it nothing more.
 const CONNECTION_DISALLOWED: &str = "connection disallowed by local policy";
 const LINK_DISALLOWED: &str = "link disallowed by local policy";
 
 impl Context {
-    /// Returns whether policy has a say here: over clients, and over connectors that name a vhost.
+    /// Returns whether policy judges this connection: a client's, or that of a connector that names
+    /// a vhost.
     pub(super) fn is_governed(&self, policy: &Policy) -> bool {
         let settings = &self.settings;
         let client = !matches!(settings.role, ConnectionRole::InterRouter);
         client && policy.config().enabled && (!settings.outgoing || settings.policy_vhost.is_some())
     }
 
-    /// The open of a peer has arrived over which policy has a say: judges it and sends ours.
-    /// Returns whether the connection may stay.
+    /// Judges the open of a peer that policy judges, and sends ours. Returns whether the connection
+    /// may stay.
     pub(super) fn admit(&mut self, policy: &Arc<Policy>) -> bool {
         let asked = self.engine.remote().and_then(|open| open.hostname.clone()).unwrap_or_default();
         let vhost = self.settings.policy_vhost.as_deref().unwrap_or(&asked).to_owned();
@@ -52,13 +53,15 @@ impl Context {
                     log!(
                         Policy,
                         Error,
-                        "[C{id}] Failed to find policyVhost settings for connection '{id}', policyVhost: '{vhost}'"
+                        "[C{id}] Failed to find policyVhost settings for connection '{id}', \
+                         policyVhost: '{vhost}'"
                     );
                 } else {
                     log!(
                         Policy,
                         Info,
-                        "[C{id}] DENY AMQP Open for user '{}', rhost '{host}', vhost '{}': {denial}",
+                        "[C{id}] DENY AMQP Open for user '{}', rhost '{host}', vhost '{}': \
+                         {denial}",
                         user.escape_debug(),
                         vhost.escape_debug()
                     );
@@ -89,22 +92,23 @@ impl Context {
         self.engine.admit(frame, channels, window);
     }
 
-    /// The peer began a session beyond those it may have: where that is policy's limit, it counts.
+    /// Counts and logs a session beyond those that policy allows.
     pub(super) fn on_session_refused(&self) {
         let Some(admission) = &self.peer.admission else { return };
         admission.count_session();
         log!(
             Policy,
             Info,
-            "[C{}] DENY AMQP Begin Session for user '{}', rhost '{}', based on the limit of sessions",
+            "[C{}] DENY AMQP Begin Session for user '{}', rhost '{}', based on the limit of \
+             sessions",
             self.id,
             admission.user().escape_debug(),
             self.peer.address()
         );
     }
 
-    /// Why policy refuses a client's link, if it does.
-    /// `links` is how many it has of the same direction.
+    /// Returns why policy refuses a link of the peer, if it does. `links` counts the peer's links
+    /// of the same direction.
     pub(super) fn link_refusal(&self, attach: &Attach, links: usize) -> Option<Error> {
         let admission = self.peer.admission.as_ref()?;
         let (verdict, direction, address) = match attach.role {
@@ -140,14 +144,15 @@ impl Context {
             (id, direction, address),
             Policy,
             Info,
-            "[C{id}] DENY AMQP Attach {direction} link '{}' for user '{}', rhost '{host}', based on {reason}",
+            "[C{id}] DENY AMQP Attach {direction} link '{}' for user '{}', rhost '{host}', based \
+             on {reason}",
             address.escape_debug(),
             admission.user().escape_debug()
         );
         Some(Error::new(condition, LINK_DISALLOWED))
     }
 
-    /// Whether a message that names its own address may go there.
+    /// Returns whether a message that names its own address may go there. Logs it if not.
     pub(super) fn may_send_to(&self, address: Canonical<'_>) -> bool {
         let Some(admission) = self.peer.admission.as_ref().filter(|_| self.is_client) else {
             return true;
@@ -159,14 +164,15 @@ impl Context {
                 (id, address.text()),
                 Policy,
                 Info,
-                "[C{id}] DENY AMQP message to '{}' for user '{user}', rhost '{host}' based on target address",
+                "[C{id}] DENY AMQP message to '{}' for user '{user}', rhost '{host}' based on \
+                 target address",
                 address.text().escape_debug()
             );
         }
         allowed
     }
 
-    /// The user that messages must name if they name one.
+    /// Returns the user that messages must name if they name one.
     pub(super) fn sole_user(&self) -> Option<&str> {
         self.peer
             .admission
@@ -175,20 +181,21 @@ impl Context {
             .map(Admission::user)
     }
 
-    /// Octets that a message may have; 0: any.
+    /// Returns the most bytes that a message may have; 0 stands for any.
     pub(super) fn max_message_size(&self) -> u64 {
         self.peer.admission.as_ref().map_or(0, Admission::max_message_size)
     }
 
-    /// Says at the end what was refused.
+    /// Logs at the end of a connection what policy refused to it.
     pub(super) fn log_resources(&self, producers: usize, consumers: usize) {
         let Some(admission) = &self.peer.admission else { return };
         let [sessions, senders, receivers, oversize] = admission.counts().refused();
         log!(
             Policy,
             Debug,
-            "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, n_receivers={}, sessions_denied={sessions}, \
-             senders_denied={senders}, receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
+            "[C{}] Connection '{}' closed with resources n_sessions={}, n_senders={}, \
+             n_receivers={}, sessions_denied={sessions}, senders_denied={senders}, \
+             receivers_denied={receivers}, max_message_size_denied:{oversize}, nConnections= {}.",
             self.id,
             self.peer.host,
             self.engine.usage().sessions,

@@ -1,5 +1,5 @@
-//! The links of AMQP clients, and those of edge routers for addresses: which of them may be
-//! attached, and to which address.
+//! The links of AMQP clients, and those of edge routers for addresses: this file accepts or refuses
+//! them.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::incoming::Wishes;
 use super::link_layer::LinkLayer;
 use crate::node::{LinkKind, Node};
 
-/// A client that asks for its messages to be forwarded as they arrive.
+/// The capability with which a client wants its messages forwarded as they arrive.
 const STREAMING: &str = "qd.streaming-deliveries";
 
-/// A client that asks for its messages to be sent elsewhere when a receiver releases them.
+/// The capability with which a client wants released messages sent to another receiver.
 const RESEND: &str = "qd.resend-released";
 
-/// Why a client's link is refused.
+/// The reason for which a client's link is refused.
 enum Refusal {
     Unavailable,
     NoAddress,
@@ -63,8 +63,8 @@ fn has(capabilities: Option<&Multiple<Symbol>>, wanted: &str) -> bool {
 }
 
 impl LinkLayer {
-    /// The peer attached a link for an address: accepts or refuses it. `router` says that the peer
-    /// is a router. Returns whether a router is to be told if anybody consumes the address.
+    /// Accepts or refuses a link for an address that the peer attached. `router` says that the peer
+    /// is a router. Returns whether a router must be told if the address has consumers.
     pub(super) fn on_client_attached(
         &mut self,
         link: LinkKey,
@@ -136,7 +136,7 @@ impl LinkLayer {
             return Err((Refusal::NoAddress, attach.name));
         };
         let key = self.cx.core.read(text).key();
-        // What goes by an edge router's uplink is for the uplink alone.
+        // Messages for an edge router's uplink go by the uplink alone.
         if !matches!(key.class, AddressClass::Mobile | AddressClass::Local) || key == EDGE_UPLINK {
             return Err((Refusal::NoAddress, attach.name));
         }
@@ -171,7 +171,7 @@ impl LinkLayer {
         Ok(())
     }
 
-    /// Why nobody may attach to an address, if nobody may.
+    /// Returns why an address takes no links, if it takes none.
     fn refusal(&self, key: AddressRef<'_>) -> Option<Refusal> {
         if key.wire_len() > MAX_KEY_LENGTH {
             return Some(Refusal::TooLong(key.wire_len()));

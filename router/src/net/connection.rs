@@ -1,12 +1,12 @@
-//! The task that owns one AMQP connection: it moves bytes between wire and engine, tells the
-//! connection's parts what happens, and ends it.
+//! The task that owns one AMQP connection. It moves bytes between wire and engine, tells the parts
+//! of the connection what happens, and ends it.
 //!
 //! ```text
 //!     Wire <--------> engine (in LinkLayer's Context)
 //!                        |  events                 mailbox
 //!                        v                            |  commands, wakes
 //!                  ConnectionTask <-------------------+
-//!                   /    |      \\
+//!                   /    |     \
 //!              Incoming  Role  Outgoing
 //! ```
 
@@ -42,20 +42,20 @@ use crate::log;
 use crate::node::{Node, Registered, SHUTTING_DOWN, Stage, Trace};
 use crate::tls::{Flushed, SessionError};
 
-/// The bytes of output above which nothing more is read: what is owed to a peer that asks and asks
-/// and reads no answer. Far more than the dispositions and flows of one write's time.
+/// The bytes of output above which the task reads nothing more: a peer asks and asks and reads no
+/// answer. Far more than the dispositions and flows of one write's time.
 const MAX_OWED: usize = 1024 * 1024;
 
-/// The same for a connection that holds what it may: one write.
+/// The same for a connection that holds as much memory as it may: one write.
 const LITTLE_OWED: usize = 64 * 1024;
 
-/// What a turn of the task came to.
+/// The result of a turn.
 enum Step {
     End(Why),
     Move(usize),
 }
 
-/// What others ask for and the task has not done.
+/// The requests of others that the task has not served.
 #[derive(Default)]
 struct Mail {
     ready: Vec<u32>,
@@ -69,24 +69,24 @@ pub(super) struct ConnectionTask {
     pub(super) wire: Wire,
     /// The engine, the links and the deliveries.
     pub(super) links: LinkLayer,
-    /// What the peer is to this router.
+    /// The role of the connection.
     pub(super) role: Role,
-    /// What the connection takes of the router's memory.
+    /// The memory that the connection takes.
     pub(super) burden: Burden,
     turn: Turn,
     mail: Mail,
-    /// The engine has more to tell.
+    /// The engine has more events.
     untold: bool,
     /// The shard where the connection belongs, if that is another.
     belongs: Option<usize>,
-    /// Tells when the router closes its connections.
+    /// Completes when the router closes its connections.
     closing: Pin<Box<dyn Future<Output = Stage> + Send>>,
     /// Its entry in the record of connections.
     pub(super) registered: Option<Registered>,
     pub(super) trace: Arc<Trace>,
     /// The last reason for which the peer detached a link.
     detach_error: Option<Error>,
-    /// What is left of a connection that has ended.
+    /// The estate of the connection, once it has ended.
     legacy: Legacy,
 }
 
@@ -125,7 +125,7 @@ impl ConnectionTask {
         if cx.is_governed(&node.access.policy) && !cx.settings.outgoing {
             cx.engine.hold_open();
         }
-        // C routers send HELLO behind all that they have for their streams.
+        // C routers send HELLO behind all bytes of their streams.
         if cx.settings.role.is_router() && cx.settings.session_frames.is_none() {
             cx.engine.adapt_windows();
         }
@@ -147,7 +147,8 @@ impl ConnectionTask {
         }
     }
 
-    /// Runs the connection to its end, moving to the shard where it belongs once that is known.
+    /// Runs the connection to its end. Returns `None` if it has moved to the shard where it
+    /// belongs.
     pub(super) async fn run(mut self) -> Option<Finished> {
         match poll_fn(|task| self.poll(task)).await {
             Step::End(why) => Some(self.finish(why)),
@@ -158,7 +159,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Goes on on another shard.
+    /// Moves the connection to another shard.
     fn hand_over(mut self, shard: usize) {
         let node = Arc::clone(&self.node);
         let socket = match self.wire.depart() {
@@ -172,7 +173,7 @@ impl ConnectionTask {
                         loop {
                             match self.poll(task) {
                                 Poll::Ready(Step::End(why)) => return Poll::Ready(why),
-                                // It is where it belongs.
+                                // It has moved once, and is where it belongs.
                                 Poll::Ready(Step::Move(_)) => {}
                                 Poll::Pending => return Poll::Pending,
                             }
@@ -186,8 +187,8 @@ impl ConnectionTask {
         });
     }
 
-    /// The system has no memory left, say. The core knows a data connection by now, and would go on
-    /// giving it streams.
+    /// Ends the connection, for it cannot move: the system has no memory left, say. The core knows
+    /// a data connection by now and would go on giving it streams.
     fn on_not_moved(self, error: &io::Error) {
         let text = format!("cannot be moved to its shard: {error}");
         log!(Server, Error, "[C{}] {text}", self.links.cx.id);
@@ -209,7 +210,7 @@ impl ConnectionTask {
                 log!(RouterCore, Info, "[C{}] Connection Closed: {why}", cx.id);
             }
         }
-        // So that the peer reads a TLS alert or an AMQP error rather than a reset.
+        // The peer shall read a TLS alert or an AMQP error rather than a reset.
         self.wire.send_close_notify();
         let _ = self.wire.flush();
         let served = cx.life.has_served();
@@ -232,7 +233,7 @@ impl ConnectionTask {
     fn take_turn(&mut self, task: &mut task::Context<'_>) -> Option<Step> {
         while self.turn.goes_on(&mut self.links.cx.now, &self.node) {
             let mut progress = self.links.cx.poll_check(task);
-            // What the peer has sent behind its password is read by now.
+            // The engine has held back the bytes behind a password.
             self.wire.more |= progress;
             if self.may_read() {
                 match self.read() {
@@ -245,7 +246,7 @@ impl ConnectionTask {
             if let Some(shard) = self.belongs.take() {
                 return Some(Step::Move(shard));
             }
-            // What the engine has told may be about the same deliveries.
+            // Events that wait may be about the same deliveries.
             if !self.untold {
                 progress |= self.take_mail(task);
                 progress |= self.on_timeout();
@@ -276,20 +277,20 @@ impl ConnectionTask {
                 return None;
             }
         }
-        // A connection that never rests must hear of the end too; its close goes out with the next
-        // turn.
+        // A connection that never rests must hear of the router's end too. Its close goes out with
+        // the next turn.
         let _ = self.closes(task);
         None
     }
 
-    /// Gives up what the ended connection has, as far as the turn goes. Returns whether nothing is
+    /// Gives up the estate of the connection, as far as the turn goes. Returns whether nothing is
     /// left.
     fn give_up(&mut self) -> bool {
         let Self { legacy, links, turn, node, .. } = self;
         legacy.give_up(links, |links| turn.is_spent(&mut links.cx.now, node))
     }
 
-    /// Does what others ask for, as far as the turn goes. Returns whether there was anything.
+    /// Serves the requests of others, as far as the turn goes. Returns whether there were any.
     fn take_mail(&mut self, task: &task::Context<'_>) -> bool {
         let Mail { ready, commands } = &mut self.mail;
         let left = !commands.is_empty() || !ready.is_empty();
@@ -338,7 +339,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Does what is due. Returns whether the engine was told of it.
+    /// Does what is due. Returns whether the engine had something to do.
     fn on_timeout(&mut self) -> bool {
         let Self { links, role, .. } = self;
         let now = links.cx.now;
@@ -358,13 +359,13 @@ impl ConnectionTask {
         due
     }
 
-    /// Closes the connection once the router has come so far. Returns whether it did so now.
+    /// Closes the connection once the router closes all. Returns whether it did so in this call.
     fn closes(&mut self, task: &mut task::Context<'_>) -> bool {
         let now = self.closing.as_mut().poll(task).is_ready();
         if now {
             self.closing = Box::pin(std::future::pending());
-            // Clients look at the condition to know that they may come again; a neighbor waits for
-            // longer where there is an error.
+            // Clients see by the condition that they may come again. A neighbor waits for longer
+            // after an error.
             let cx = &mut self.links.cx;
             let client = !cx.settings.role.is_router();
             let error = client.then(|| Error::new(condition::CONNECTION_FORCED, SHUTTING_DOWN));
@@ -373,9 +374,9 @@ impl ConnectionTask {
         now
     }
 
-    /// Registers for whatever comes next. Returns false when something has come meanwhile.
+    /// Registers for the next event. Returns false if one has come meanwhile.
     fn park(&mut self, task: &mut task::Context<'_>) -> bool {
-        // Nobody wakes the connection for what the engine has yet to tell.
+        // No event wakes the task for what the engine has yet to tell.
         if self.untold || self.may_read() && self.wire.has_input(task) {
             return false;
         }
@@ -409,8 +410,8 @@ impl ConnectionTask {
             && !self.burden.stops_reading()
     }
 
-    /// Reads once, when all that was read before is done with, and lets the engine act on it, as
-    /// far as the turn goes. Returns whether there may be more.
+    /// Reads once, if the engine has taken all input, and lets it act on the input as far as the
+    /// turn goes. Returns whether there may be more.
     fn read(&mut self) -> Result<bool, Why> {
         let (octets, blocked) = self.wire.receive().map_err(why)?;
         if octets > 0 {
@@ -470,24 +471,24 @@ impl ConnectionTask {
         result.map(|flushed| flushed == Flushed::All).map_err(why)
     }
 
-    /// Closes the connection as somebody else wishes. A client is told and need not agree; a
-    /// router's answer is waited for.
+    /// Closes the connection on somebody's request. A client is told and need not agree. A router's
+    /// answer is awaited.
     fn close(&mut self, error: Option<Error>) {
         let cx = &mut self.links.cx;
         cx.engine.close(error.clone(), cx.now);
-        // To whoever asked for it, it is gone.
+        // The record of connections shows it no more.
         self.registered = None;
         if self.role.is_client() {
             self.on_end(Why::Closed(Closed { initiator: Initiator::Local, error }));
         }
     }
 
-    /// The connection is over; what is left to be written gets a moment.
+    /// Ends the connection. The bytes that wait get a moment.
     fn on_end(&mut self, why: Why) {
         self.links.cx.life.on_end(why, self.links.cx.now);
     }
 
-    /// Acts on what the engine tells, as far as the turn goes.
+    /// Acts on the events of the engine, as far as the turn goes.
     fn take_events(&mut self) {
         self.untold = false;
         while let Some(event) = self.links.cx.engine.poll_event() {
@@ -523,7 +524,7 @@ impl ConnectionTask {
             Event::Detached { link, error } => self.on_detached(link, error),
             Event::IncomingLost { delivery } => incoming.on_lost(cx, delivery),
             Event::OutgoingLost { delivery, .. } => outgoing.on_lost(cx, delivery),
-            // Elsewhere the connection ends with any of its sessions.
+            // A connection of any other role ends with any of its sessions.
             Event::LinkLost { link } if role.is_client() => links.on_link_gone(link),
             Event::LinkLost { .. } | Event::Begun { .. } => {}
             Event::SessionRefused => cx.on_session_refused(),
@@ -557,7 +558,7 @@ impl ConnectionTask {
     }
 }
 
-/// Returns why a connection ends whose transport has failed.
+/// Returns the reason for the end of a connection whose transport has failed.
 fn why(error: SessionError) -> Why {
     match error {
         SessionError::Io(error) => Why::Transport(io_text(&error)),
@@ -565,13 +566,12 @@ fn why(error: SessionError) -> Why {
     }
 }
 
-/// Logs the frames at the start of `octets`: those that stand there whole, for the engine leaves
-/// the rest where it is.
+/// Logs the whole frames at the start of `octets`: the engine leaves the rest where it is.
 fn trace(id: u64, arrow: &str, octets: &[u8]) {
     let (module, level) = (log::Module::Protocol, log::Level::Debug);
     show::frames(octets, arrow, |line| {
-        // Counted, and written even if the module's levels say otherwise: it may have been asked
-        // for of this connection alone.
+        // The line is counted, and written even if the levels of the module say otherwise: an
+        // operator may trace this connection alone.
         let _ = log::event(module, level);
         log::write_at(module, level, file!(), line!(), format_args!("[C{id}]: {line}"));
     });

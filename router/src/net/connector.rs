@@ -30,27 +30,27 @@ use crate::schema::typed::Connector;
 use crate::socket::{self, Descriptor, DialOptions, Purpose, SocketUse};
 use crate::tls::{self, Session};
 
-/// One that was of use and ended sooner did not come up: a peer may take links and drop them at
-/// once, time and again.
+/// A connection that was of use and ended sooner did not come up: a peer may take links and drop
+/// them at once, time and again.
 const STEADY: Duration = Duration::from_secs(1);
 
-/// A connection that lived this long was a success: what ends it is a new trouble.
+/// A connection that lived this long was a success. Its end is a new trouble.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// How a site link stands, for status.
+/// The state of a site link, for status.
 #[derive(Clone, Debug)]
 pub struct LinkReport {
-    /// What the control connection's task knows.
+    /// The facts that the control connection's task knows.
     pub known: Known,
-    /// An attempt is being made.
+    /// The connector makes an attempt.
     pub connecting: bool,
-    /// Why it is not active.
+    /// The reason for which it is not active.
     pub trouble: Option<LinkTrouble>,
     /// Since when it is connected, or not.
     pub since: (SystemTime, Instant),
     /// Attempts that failed since it was last connected.
     pub failures: u64,
-    /// When it is tried next.
+    /// When the connector tries next.
     pub next_try: Option<SystemTime>,
     /// Open data connections.
     pub data_connections: usize,
@@ -64,12 +64,12 @@ struct LinkState {
     failures: u64,
     next_try: Option<SystemTime>,
     correlator: String,
-    /// A connection with this correlator was of use: the peer may count it still.
+    /// A connection with this correlator was of use: the peer may still count it.
     used: bool,
     /// The ordinal of the TLS profile. Connections that were made with a lower one stay as they
-    /// are, and are not made again.
+    /// are. The connector does not make them again.
     ordinal: Option<u64>,
-    /// How the control connections stand, that of the present ordinal last.
+    /// The standings of the control connections. The last one has the present ordinal.
     standings: Vec<Arc<Standing>>,
     /// The connections.
     connections: Vec<Made>,
@@ -84,7 +84,7 @@ struct Made {
 }
 
 impl LinkState {
-    /// The open data connections of the present ordinal.
+    /// Returns the open data connections of the present ordinal.
     fn data(&self) -> impl Iterator<Item = &Made> {
         self.connections
             .iter()
@@ -103,11 +103,11 @@ impl LinkState {
 #[derive(Clone, Debug)]
 struct Set {
     ordinal: Option<u64>,
-    /// How its control connection stands.
+    /// The standing of its control connection.
     standing: Arc<Standing>,
 }
 
-/// A connector of role inter-router (or normal), and the connections it keeps.
+/// A connector of role inter-router (or normal), and the connections that it keeps.
 #[derive(Debug)]
 pub struct SiteLink {
     config: Connector,
@@ -121,8 +121,8 @@ pub struct SiteLink {
 }
 
 impl SiteLink {
-    /// A link, and the tasks that keep its connections. `ordinal` is its TLS profile's; `certified`
-    /// says that the profile has a certificate of ours.
+    /// Starts a link and the tasks that keep its connections. `ordinal` is that of its TLS profile;
+    /// `certified` says that the profile has a certificate of this router.
     pub fn start(
         node: &Arc<Node>,
         config: Connector,
@@ -169,7 +169,7 @@ impl SiteLink {
         }
     }
 
-    /// Makes the connections, and keeps them.
+    /// Starts the tasks that make the connections and keep them.
     fn make(self: &Arc<Self>, node: &Arc<Node>, ordinal: Option<u64>) {
         let set = Set { ordinal, standing: Arc::default() };
         self.lock().standings.push(Arc::clone(&set.standing));
@@ -194,8 +194,8 @@ impl SiteLink {
         }
     }
 
-    /// The TLS profile has new certificates, told by a higher ordinal: a link between routers makes
-    /// its connections anew. Those that there are stay for what they carry.
+    /// Makes the connections of a link between routers anew: the TLS profile has new certificates,
+    /// with a higher ordinal. The present connections stay for their streams.
     pub fn renew(self: &Arc<Self>, node: &Arc<Node>, ordinal: u64) {
         {
             let mut state = self.lock();
@@ -212,7 +212,7 @@ impl SiteLink {
         self.make(node, Some(ordinal));
     }
 
-    /// Whether the certificates of an ordinal are the present ones.
+    /// Returns whether the certificates of an ordinal are the present ones.
     fn is_present(&self, ordinal: Option<u64>) -> bool {
         self.lock().ordinal == ordinal
     }
@@ -231,12 +231,13 @@ impl SiteLink {
         self.stop.finished().await;
     }
 
-    /// The entity.
+    /// Returns the entity.
     pub const fn config(&self) -> &Connector {
         &self.config
     }
 
-    /// The addresses it tries, the current one first: URLs with a comma and a blank between them.
+    /// Returns the addresses that it tries, the current one first: URLs with a comma and a blank
+    /// between them.
     pub fn failover_urls(&self) -> String {
         self.targets.urls()
     }
@@ -245,13 +246,13 @@ impl SiteLink {
         self.state.lock()
     }
 
-    /// How it stands.
+    /// Returns the state of the link.
     pub fn report(&self) -> LinkReport {
         let state = self.lock();
         let mut known = state.standings.iter().rev().map(|standing| standing.get());
         let newest = known.next().unwrap_or_default();
         let carries = |known: &Known| known.trunk.is_some() || known.edge.is_some();
-        // While the newest certificates are of no use, those before them may be.
+        // While the newest certificates are of no use, older ones may be.
         let known = if carries(&newest) { newest } else { known.find(carries).unwrap_or(newest) };
         LinkReport {
             known,
@@ -296,7 +297,8 @@ impl SiteLink {
         }
     }
 
-    /// Notes how an attempt, or the connection it made, ended. Returns the pause before the next.
+    /// Notes the end of an attempt, or of the connection that it made. Returns the pause before the
+    /// next.
     fn ended(
         &self,
         node: &Node,
@@ -342,7 +344,7 @@ impl SiteLink {
             state.failures += 1;
         }
         if fresh {
-            // What the peer holds on to is the former connection of this correlator.
+            // The peer still holds the former connection of this correlator.
             state.correlator = Node::discriminator();
             state.used = false;
             state.close_data();
@@ -351,7 +353,7 @@ impl SiteLink {
         let rounds = state.failures / u64::try_from(self.targets.count()).unwrap_or(1).max(1);
         let mut pause = pause(if lasted >= LASTING { 0 } else { rounds });
         if state.failures > 0 && self.targets.advance() {
-            // They lead to where the control connection was.
+            // They lead to the former target of the control connection.
             state.close_data();
         } else {
             pause = pause.max(least);
@@ -416,7 +418,7 @@ impl SiteLink {
         Ok((socket, session, descriptor))
     }
 
-    /// Whether an address is as good as if it were configured.
+    /// Returns whether an address is as good as the configured one.
     const fn trusts(&self, target: &Target) -> bool {
         !target.told || self.config.trust_failover
     }
@@ -438,7 +440,9 @@ impl SiteLink {
         let target = self.targets.current();
         let (socket, session, descriptor) = tokio::select! {
             connected = self.connect(node, &target) => connected?,
-            () = stopping.asked() => return Err(LinkTrouble::Lost("the connector was deleted".to_owned())),
+            () = stopping.asked() => {
+                return Err(LinkTrouble::Lost("the connector was deleted".to_owned()));
+            }
         };
         if !self.is_present(set.ordinal) {
             return Err(outdated());
@@ -454,7 +458,7 @@ impl SiteLink {
         {
             let mut state = self.lock();
             if self.stop.is_asked() {
-                // A mailbox takes what is put into it before its connection runs.
+                // A mailbox takes commands before its connection runs.
                 let _ = mailbox.send(Command::Close(None));
             } else {
                 state.connections.retain(|made| !made.mailbox.is_closed());
@@ -462,7 +466,7 @@ impl SiteLink {
             }
         }
         let finished = connection.run().await;
-        // A connection that we made stays on the shard it was made on.
+        // A connection that this router made stays on its shard.
         finished.ok_or_else(|| {
             LinkTrouble::Lost("the connection was moved to another thread".to_owned())
         })

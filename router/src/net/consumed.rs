@@ -1,4 +1,4 @@
-//! The addresses that a client consumes by one connection, counted and bounded.
+//! The addresses that a client consumes by one connection: counted and bounded.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use skupper_proto::address::{AddressClass, AddressKey, AddressParts, AddressRef}
 
 use crate::core::{Allowance, CLIENT_ADDRESS_OCTETS, CLIENT_ADDRESSES};
 
-/// Addresses that one connection may consume: half of what all clients may, so that one of them
-/// leaves room for others.
+/// The most addresses that one connection may consume: half of the part of all clients, so that one
+/// of them leaves room for others.
 const ADDRESSES: usize = CLIENT_ADDRESSES / 2;
 
-/// Octets of these addresses.
+/// The most bytes of these addresses.
 const ADDRESS_OCTETS: usize = CLIENT_ADDRESS_OCTETS / 2;
 
-/// What the name of an address begins with that is made for a client: only its connection receives
-/// from there.
+/// The beginning of the names of addresses that are made for one client. Its connection alone
+/// receives from them.
 pub(super) const TEMPORARY: &str = "temp.";
 
 /// The addresses that a client consumes by one connection.
 #[derive(Debug)]
 pub(super) struct Consumed {
-    /// Links for each address.
+    /// The number of links for each address.
     links: HashMap<AddressKey, usize>,
     left: Allowance,
 }
@@ -32,17 +32,17 @@ impl Default for Consumed {
 }
 
 impl Consumed {
-    /// Whether the connection consumes an address.
+    /// Returns whether the connection consumes an address.
     pub(super) fn has(&self, key: AddressRef<'_>) -> bool {
         self.links.contains_key(&key as &dyn AddressParts)
     }
 
-    /// Whether the connection may consume an address, or one more link may.
+    /// Returns whether the connection may consume an address by one more link.
     pub(super) fn has_room(&self, key: AddressRef<'_>) -> bool {
         self.has(key) || self.left.has_room(key.wire_len())
     }
 
-    /// One more link consumes an address for which there is room.
+    /// Counts one more link for an address. Call it only if there is room.
     pub(super) fn enter(&mut self, key: &AddressKey) {
         let links = self.links.entry(key.clone()).or_default();
         *links += 1;
@@ -51,7 +51,7 @@ impl Consumed {
         }
     }
 
-    /// A link for an address is gone.
+    /// Counts one link less for an address.
     pub(super) fn leave(&mut self, key: &AddressKey) {
         if let Some(links) = self.links.get_mut(key) {
             *links -= 1;
@@ -62,8 +62,8 @@ impl Consumed {
         }
     }
 
-    /// Whether only who made an address receives from it: it was made for a client, or for an
-    /// answer.
+    /// Returns whether an address belongs to one connection alone: it was made for a client, or for
+    /// an answer.
     pub(super) fn is_reserved(key: AddressRef<'_>) -> bool {
         key.class == AddressClass::Local
             && (key.text.starts_with(TEMPORARY) || crate::core::Replies::owns(key.text))

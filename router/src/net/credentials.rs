@@ -1,4 +1,4 @@
-//! Who the peer of a connection is, by SASL.
+//! The identity of the peer, by SASL.
 
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -13,7 +13,7 @@ use crate::tls::SessionInfo;
 use crate::{log, log_limited};
 
 impl Context {
-    /// A mechanism has succeeded.
+    /// Takes the peer's user from the mechanism that succeeded.
     pub(super) fn on_authenticated(
         &mut self,
         mechanism: &'static str,
@@ -28,7 +28,8 @@ impl Context {
         };
     }
 
-    /// Has a password checked when its turn comes. Nothing is read meanwhile.
+    /// Begins the check of a password. The connection reads nothing until [`Context::poll_check`]
+    /// returns true.
     pub(super) fn on_credentials(&mut self, credentials: engine::Credentials, access: &Access) {
         let (Some(passwords), Some(remote)) = (access.passwords.clone(), self.peer.remote) else {
             return self.engine.authenticate(Verdict::Wrong);
@@ -62,7 +63,8 @@ impl Context {
         }));
     }
 
-    /// Returns whether word has come of a password: what the peer has sent behind it is to be read.
+    /// Tells the engine the result of the check, and returns true, once there is one. The peer may
+    /// have sent more behind its password.
     pub(super) fn poll_check(&mut self, task: &mut task::Context<'_>) -> bool {
         let Some(Poll::Ready(verdict)) =
             self.peer.check.as_mut().map(|verdict| verdict.as_mut().poll(task))

@@ -1,21 +1,21 @@
-//! What a connection leaves behind when it ends.
+//! The estate of a connection that has ended: its links and deliveries.
 //!
 //! A client may have had tens of thousands of links and hundreds of thousands of deliveries. Each
-//! has somebody else who is to be told, so they are given up one by one, in as many turns as it
-//! takes.
+//! has another party that must hear of its end. So they are given up one by one, in as many turns
+//! as that takes.
 
 use super::link_layer::LinkLayer;
 
-/// What is left to be given up; each item is something that was.
+/// The links and deliveries that are left, each an item.
 type Remains = Box<dyn Iterator<Item = ()> + Send>;
 
-/// What a connection leaves behind.
+/// The estate of a connection. It is empty until the connection has ended.
 #[derive(Default)]
 pub(super) struct Legacy(Option<Remains>);
 
-/// Returns all that there is. What others still ask of the connection it refuses.
+/// Returns all links and deliveries.
 fn remaining(links: &mut LinkLayer) -> Remains {
-    // Links first: what a consumer had is free to go elsewhere once it is no consumer any more.
+    // Links come first: a delivery may go elsewhere only after its consumer is gone.
     let outgoing = links.outgoing.give_up();
     let known = std::mem::take(&mut links.cx.records).into_values().map(drop);
     Box::new(outgoing.chain(links.incoming.give_up()).chain(known))
@@ -26,7 +26,8 @@ fn log_resources(links: &LinkLayer) {
 }
 
 impl Legacy {
-    /// Gives up what the ended connection has, until `is_spent`. Returns whether nothing is left.
+    /// Gives up one item after the other until `is_spent` returns true. Returns whether nothing is
+    /// left.
     pub(super) fn give_up(
         &mut self,
         links: &mut LinkLayer,

@@ -1,17 +1,17 @@
-//! Where a connector connects: the configured address, and the ones that peers told.
+//! The addresses to which a connector connects: the configured one, and those that peers have told.
 //!
-//! What a peer tells is not what the operator has configured. With TLS, whoever is at a told
-//! address must show the certificate of the configured host; and no password goes there. The
-//! connector's attribute `trustFailover` makes told addresses as good as the configured one.
+//! An operator has not configured what a peer tells. With TLS, the peer at a told address must show
+//! the certificate of the configured host. No password goes there. The connector's attribute
+//! `trustFailover` makes told addresses as good as the configured one.
 
 use skupper_proto::amqp::Value;
 
 use crate::lock::{Mutex, MutexGuard};
 
-/// Addresses that are remembered. A peer that tells more is not to fill our memory.
+/// The most addresses of one connector. A peer that tells more must not fill the memory.
 const MOST: usize = 64;
 
-/// The longest host name that is remembered, in octets (RFC 1035).
+/// The longest host name, in bytes (RFC 1035).
 const LONGEST_HOST: usize = 255;
 
 /// One address.
@@ -20,9 +20,9 @@ pub(super) struct Target {
     scheme: String,
     pub(super) host: String,
     pub(super) port: u16,
-    /// The port as it was given.
+    /// The port as the operator or the peer wrote it.
     port_text: String,
-    /// A peer told it: nobody has said that whoever is there may be trusted.
+    /// A peer told it, so its owner need not be trustworthy.
     pub(super) told: bool,
 }
 
@@ -34,9 +34,9 @@ impl Target {
 
 #[derive(Debug)]
 struct TargetList {
-    /// The configured address first, then those that were told.
+    /// The configured address, then the told ones.
     list: Vec<Target>,
-    /// The one in use, or tried now.
+    /// The index of the one in use.
     current: usize,
 }
 
@@ -66,26 +66,26 @@ impl Targets {
         self.state.lock()
     }
 
-    /// The one in use, or to be tried.
+    /// Returns the address in use.
     pub(super) fn current(&self) -> Target {
         let state = self.lock();
         state.list.get(state.current).unwrap_or(&self.configured).clone()
     }
 
-    /// How many there are.
+    /// Returns how many addresses there are.
     pub(super) fn count(&self) -> usize {
         self.lock().list.len()
     }
 
-    /// The current one is of no use: the next in turn is. Returns whether that is another.
+    /// Moves on to the next address in turn. Returns whether that is another.
     pub(super) fn advance(&self) -> bool {
         let mut state = self.lock();
         state.current = (state.current + 1) % state.list.len().max(1);
         state.list.len() > 1
     }
 
-    /// Takes in what the peer's open tells: without a list everything stays as it was, an empty one
-    /// leaves the configured and the current address, and another adds what is new in it.
+    /// Takes over the addresses that a peer's open tells. Without a list nothing changes. An empty
+    /// list leaves the configured and the current address. Any other list adds its new addresses.
     pub(super) fn learn(&self, told: Option<&Value>) {
         let Some(entries) = told.and_then(Value::as_list) else { return };
         let mut state = self.lock();
@@ -110,8 +110,8 @@ impl Targets {
         }
     }
 
-    /// All of them as management shows them: the current one first, then in the order in which they
-    /// are tried.
+    /// Returns all addresses as management shows them: the current one, then the others in their
+    /// turn.
     pub(super) fn urls(&self) -> String {
         let state = self.lock();
         let url = |target: &Target| format!("{}://{}", target.scheme, target.host_port());
@@ -120,7 +120,7 @@ impl Targets {
     }
 }
 
-/// Reads one entry of a peer's list; what is no address is passed over.
+/// Reads one entry of a peer's list. Returns none if it is no address.
 fn target(entry: &Value) -> Option<Target> {
     let Value::Map(pairs) = entry else { return None };
     let text = |wanted: &str| {

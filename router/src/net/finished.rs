@@ -1,4 +1,4 @@
-//! How a connection ended, and why.
+//! The end of a connection, and its reason.
 
 use std::io;
 use std::sync::Arc;
@@ -8,38 +8,39 @@ use skupper_proto::engine::{Closed, Initiator};
 
 use crate::tls::SessionError;
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Finished {
     /// The peer's open had arrived.
     pub(super) opened: bool,
-    /// It had been a trunk, or part of one.
+    /// The connection had been of use.
     pub(super) served: bool,
-    /// Why it ended.
+    /// The reason.
     pub(super) why: Why,
-    /// The peer refused a link without which it is of no use.
+    /// The reason for which the peer refused a link without which the connection is of no use.
     pub(super) refused_link: Option<Error>,
 }
 
 impl Finished {
-    /// The peer closed it with an error. A router of ours that stops gives its neighbors none.
+    /// Returns whether the peer closed the connection with an error. A router of ours that stops
+    /// gives its neighbors none.
     pub(super) const fn is_refused(&self) -> bool {
         matches!(self.why, Why::Closed(Closed { initiator: Initiator::Remote, error: Some(_) }))
     }
 }
 
-/// Why a connection ended.
+/// The reason for which a connection ended.
 #[derive(Clone, Debug)]
 pub(super) enum Why {
-    /// AMQP close, by either end.
+    /// An AMQP close by either end.
     Closed(Closed),
-    /// The transport ended without one.
+    /// The peer ended the transport without an AMQP close.
     Eof,
     /// The transport failed.
     Transport(String),
-    /// It had not opened yet, and its place went to another.
+    /// Its place among those that are opening went to another connection.
     GaveWay,
-    /// The peer's TLS alert, which with TLS 1.3 comes after the handshake.
+    /// A TLS alert of the peer, which with TLS 1.3 comes after the handshake.
     Tls(Arc<SessionError>),
 }
 
@@ -66,7 +67,7 @@ impl std::fmt::Display for Why {
     }
 }
 
-/// What a failure of a transport means, in words.
+/// Returns the text for a failure of a transport.
 pub(super) fn io_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),

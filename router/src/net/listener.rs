@@ -1,8 +1,7 @@
 //! AMQP listeners.
 //!
-//! A connection holds one of the listener's places from the accept until its AMQP open. Places are
-//! shared between the sources of connections (`socket::Places`), so that silent ones keep nobody
-//! out.
+//! A connection holds one of the listener's places from the accept until its AMQP open. The sources
+//! of connections share the places (`socket::Places`), so silent ones keep nobody out.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,21 +27,21 @@ use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::websocket::WebSocket;
 use crate::{log, log_limited};
 
-/// Connections of one listener that have not opened yet. Each holds a descriptor for as long as a
-/// handshake may take.
+/// The most connections of one listener that have not opened. Each holds a descriptor for as long
+/// as a handshake may take.
 const MAX_HANDSHAKES: usize = 1024;
 
-/// How many of these places are kept for this machine and for neighbors.
+/// The places among them that are kept for this machine and for neighbors.
 const KEPT: usize = 64;
 
 /// The backlog of AMQP listeners.
 const BACKLOG: u32 = 1024;
 
-/// What is said of a client that must leave its place to another, and of one that gets none.
+/// The log texts for a client that must leave its place to another, and for one that gets none.
 pub(super) const GIVES_WAY: &str = "too many connections are opening: it gives way to a newer one";
 const NO_PLACE: &str = "too many connections are opening";
 
-/// What is said of a client in clear where TLS is demanded.
+/// The log text for a client in clear where TLS is demanded.
 const UNENCRYPTED: &str = "amqp:connection:policy-error Client connection unencrypted - forbidden";
 
 /// A listener for AMQP.
@@ -58,14 +57,14 @@ pub struct AmqpListener {
     connections: Arc<Roster>,
 }
 
-/// A client on its way to its open.
+/// A client that has not opened.
 struct Arriving {
     peer: SocketAddr,
     place: Place,
     descriptor: Descriptor,
 }
 
-/// Counts a client whose task panics, of which the panic hook has logged where and why.
+/// Counts a client whose task panics. The panic hook has logged where and why.
 struct PanicCount<'task>(&'task Node, &'task str);
 
 impl Drop for PanicCount<'_> {
@@ -77,7 +76,7 @@ impl Drop for PanicCount<'_> {
 }
 
 impl AmqpListener {
-    /// A listener, and the task that serves it, on the first shard.
+    /// Starts a listener and the task that serves it, on the first shard.
     pub fn start(node: &Arc<Node>, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
         let listener = Self::without_port(node, config, acceptor);
         let stopping = listener.stop.follow();
@@ -85,7 +84,7 @@ impl AmqpListener {
         listener
     }
 
-    /// A listener that opens no port: its clients come by another one, see [`Self::adopt`].
+    /// Makes a listener that opens no port. Its clients come by another one, see [`Self::adopt`].
     pub fn without_port(node: &Node, config: Listener, acceptor: Option<Acceptor>) -> Arc<Self> {
         Arc::new(Self {
             name: Arc::from(config.name.as_str()),
@@ -99,7 +98,7 @@ impl AmqpListener {
         })
     }
 
-    /// Takes a client over that has opened a WebSocket on an HTTP port.
+    /// Takes over a client that has opened a WebSocket on an HTTP port.
     ///
     /// # Errors
     /// The socket cannot be taken from the runtime that it belonged to.
@@ -142,22 +141,22 @@ impl AmqpListener {
         self.stop.finished().await;
     }
 
-    /// The entity.
+    /// Returns the entity.
     pub const fn config(&self) -> &Listener {
         &self.config
     }
 
-    /// The identity of its flow record, which routers that connect are told.
+    /// Returns the identity of its flow record. The listener tells it to routers that connect.
     pub fn access_id(&self) -> &str {
         &self.access_id
     }
 
-    /// How its port stands.
+    /// Returns the state of its port.
     pub const fn status(&self) -> &PortStatus {
         &self.status
     }
 
-    /// Its open connections, by number.
+    /// Returns its open connections, by number.
     pub fn connections(&self) -> Vec<(u64, Arc<Standing>)> {
         self.connections.connections()
     }
@@ -191,7 +190,7 @@ impl AmqpListener {
         mut stopping: Stopping,
     ) {
         let mut stage = node.follow_stage();
-        // Of the listening socket itself.
+        // The listening socket has a descriptor too.
         let _own = Descriptor::held();
         let purpose = if self.config.role.is_router() { Purpose::Router } else { Purpose::Client };
         loop {
@@ -200,7 +199,12 @@ impl AmqpListener {
                 () = reached(&mut stage, Stage::Draining) => return,
                 () = stopping.asked() => {
                     if let Ok(address) = listener.local_addr() {
-                        log!(Server, Info, "Listener {} closed: no longer listening on {address}", self.name);
+                        log!(
+                            Server,
+                            Info,
+                            "Listener {} closed: no longer listening on {address}",
+                            self.name
+                        );
                     }
                     return self.status.closed();
                 }
@@ -222,8 +226,8 @@ impl AmqpListener {
                     )));
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: the connection stays in the backlog until some
-                    // are free.
+                    // Mostly the process is out of descriptors: the connection stays in the backlog
+                    // until some are free.
                     log_limited!(
                         &*self.name,
                         Server,
@@ -242,14 +246,14 @@ impl AmqpListener {
         self.log_refusal(peer, format_args!("Connection from {peer}"), reason);
     }
 
-    /// One line for each client and reason: what one client does wrong must not hide what another
-    /// does.
+    /// Logs one line for each client and reason: an error of one client must not hide that of
+    /// another.
     fn log_refusal(&self, peer: SocketAddr, who: std::fmt::Arguments<'_>, reason: &str) {
         let key: (&str, IpAddr, &str) = (&self.name, peer.ip(), reason);
         log_limited!(key, Server, Error, "{who} (to {}) failed: {reason}", self.config.host_port());
     }
 
-    /// How long a client may take for each step until it has opened.
+    /// Returns how long a client may take for each step until it has opened.
     const fn patience(&self) -> Duration {
         if self.config.handshake_timeout.is_zero() {
             HANDSHAKE
@@ -270,7 +274,7 @@ impl AmqpListener {
         };
         let (socket, session) = match session {
             Ok(Some(session)) => session,
-            // A probe: it connected and went away without a word.
+            // A probe connects and goes away without a word.
             Ok(None) => return,
             Err((kind, reason)) => return self.refuse(&node, peer, kind, &reason),
         };
@@ -289,8 +293,8 @@ impl AmqpListener {
         let id = node.registry.number();
         let settings = self.settings(&node, &transport);
         if self.forbids(&transport) {
-            // It gets an answer that says so, and nothing else: no mechanism is offered, and a bare
-            // header is not taken.
+            // It gets an answer that says so, and nothing else: the listener offers no mechanism
+            // and takes no bare header.
             let mut connection = ConnectionTask::new(
                 &node,
                 id,
@@ -311,7 +315,7 @@ impl AmqpListener {
             self.config.host_port()
         );
         let arrival = match self.config.role {
-            // Clients are not to shut out routers.
+            // Clients must not shut out routers.
             Role::InterRouter => None,
             _ => match node.access.policy.arrive() {
                 Some(arrival) => Some(arrival),
@@ -320,7 +324,8 @@ impl AmqpListener {
                     log!(
                         Policy,
                         Info,
-                        "DENY Connection '{peer}' based on global connection count. nConnections= {current}"
+                        "DENY Connection '{peer}' based on global connection count. nConnections= \
+                         {current}"
                     );
                     return node.registry.refuse(&self.name, "policy");
                 }
@@ -347,8 +352,8 @@ impl AmqpListener {
         }
     }
 
-    /// Waits for the client's first octet, and for TLS where the listener has it and the client
-    /// begins it. `None`: the client went away without a word.
+    /// Waits for the client's first byte, and for TLS if the listener has it and the client begins
+    /// it. Returns `None` if the client goes away without a word.
     async fn secure(
         &self,
         socket: TcpStream,
@@ -375,8 +380,8 @@ impl AmqpListener {
         }
     }
 
-    /// Whether such a transport may not be used: it is in clear, and TLS or a certificate is
-    /// demanded.
+    /// Returns whether a transport is forbidden: it is in clear, and the listener demands TLS or a
+    /// certificate.
     fn forbids(&self, transport: &Transport) -> bool {
         !transport.is_tls() && self.config.refuses_clear_text()
     }
@@ -395,7 +400,7 @@ impl AmqpListener {
         if !config.authenticate_peer && !forbidden && wanted(SaslMechanism::Anonymous) {
             mechanisms.push(sasl::ANONYMOUS);
         }
-        // In clear only where the operator says so by name.
+        // A password goes in clear only if the operator names the mechanism.
         let named =
             config.sasl_mechanisms.is_some() || transport.is_tls() && config.authenticate_peer;
         if named && !forbidden && wanted(SaslMechanism::Plain) && node.access.passwords.is_some() {
@@ -441,7 +446,7 @@ impl AmqpListener {
     }
 }
 
-/// A word for metrics: which kind of refusal a failed handshake is.
+/// Returns the word that metrics use for a failed handshake.
 fn tls_kind(error: &HandshakeError) -> &'static str {
     match error {
         HandshakeError::TimedOut(_) => "timeout",

@@ -1,5 +1,4 @@
-//! Messages in the log: the parts of them that a listener or connector says
-//! (`messageLoggingComponents`).
+//! The parts of messages that a listener or connector logs (`messageLoggingComponents`).
 
 use std::fmt::Write;
 
@@ -28,10 +27,10 @@ const PROPERTIES: &[&str] = &[
     "reply-to-group-id",
 ];
 
-/// Characters of a message that are logged.
+/// The most characters of a message that are logged.
 const LONGEST: usize = 2000;
 
-/// Logs a message that was received or sent, by its sections, if anything of it is to be logged.
+/// Logs the configured parts of a message that was received or sent.
 pub(super) fn note(components: &MessageComponents, connection: u64, what: &str, sections: &[u8]) {
     if components.is_none() || !log::event(log::Module::Message, log::Level::Debug) {
         return;
@@ -79,7 +78,7 @@ fn describe(components: &MessageComponents, sections: &[u8]) -> String {
     text
 }
 
-/// The members of a list, as far as they decode.
+/// Returns the members of a list, up to the first that does not decode.
 fn values(reader: &mut Reader<'_>) -> Vec<Value> {
     let Ok((count, mut body)) = reader.list() else { return Vec::new() };
     (0..count.min(16)).map_while(|_| body.value().ok()).collect()

@@ -1,9 +1,34 @@
 //! AMQP connections: the task that owns one, the listeners that accept them, and the connectors
 //! that keep them.
 //!
-//! A connection's task owns its wire (a socket, and a TLS session or a WebSocket upon it) and its
-//! engine, and runs on one shard. It is a poll loop; nothing of its state lives in a future that
-//! may be dropped. Elsewhere it is known by its [`Mailbox`](crate::core::Mailbox) alone.
+//! A connection's task runs on one shard. It is a poll loop: no state of it lives in a future that
+//! may be dropped. Other rooms reach it by its [`Mailbox`](crate::core::Mailbox) alone.
+//!
+//! ```text
+//!   listener, connector          make a connection
+//!           |
+//!   connection, opening          the task: moves bytes, tells its parts what happens
+//!      |        |      \
+//!    wire     role    link_layer
+//!      |        |       |       \
+//!  transport    |   incoming   outgoing      deliveries: machines without I/O
+//!               |       |       |
+//!             client   context: engine, core, time, peer
+//!             control
+//!             data
+//!             edge
+//! ```
+//!
+//! Imports point downward in this picture. A stream passes these files:
+//!
+//! 1. `wire` reads its bytes, and `connection` gives them to the engine.
+//! 2. `incoming` takes its first transfer, `incoming/head` reads the address, `incoming/route`
+//!    gives it to the core.
+//! 3. The core chooses a connection and puts the stream into that one's mailbox.
+//! 4. `connection` there takes it from the mailbox, and `outgoing` gives it a slot.
+//! 5. `outgoing/serve` gives it a link, which `outgoing/ask` attaches in a session of `lanes`.
+//! 6. `outgoing/send` makes transfers of its chunks, up to one write, which `wire` sends.
+//! 7. `outgoing/acknowledge` takes the receiver's word, and `incoming` passes it on to the sender.
 
 mod admission;
 mod attach;
@@ -52,7 +77,7 @@ pub use standing::{Known, Standing};
 use crate::schema::AddressFamily;
 use crate::socket::Family;
 
-/// The resolver's word for a configured address family.
+/// Returns the resolver's form of a configured address family.
 const fn family(configured: Option<AddressFamily>) -> Family {
     match configured {
         None => Family::Any,

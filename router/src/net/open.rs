@@ -1,4 +1,4 @@
-//! What our open says.
+//! The open of this router.
 
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::performative::Open;
@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::node::Node;
 use crate::schema::{FailoverUrl, Role};
 
-/// The property by which routers of this implementation know each other.
+/// The property by which Rust routers recognize each other.
 pub(super) const OURS: &str = "skrouterd";
 
 /// The property with other addresses of the sender.
@@ -19,12 +19,27 @@ pub(super) const FAILOVER: &str = "failover-server-list";
 /// The property with the ordinal of a connector's certificates.
 const GROUP_ORDINAL: &str = "qd.group-ordinal";
 
-/// The ordinal of the certificates with which a connector made the connection, as its open says.
+/// The bytes that one session of a router may have under way. A C router announces as much
+/// (`qd_session_incoming_window_router` in its `container.c`). Streams have windows of their own,
+/// so this one need not bound them.
+const ROUTER_WINDOW: u32 = 128 * 1024 * 1024;
+
+/// The bytes that one session of a client may have under way. A C router announces as much
+/// (`qd_session_incoming_window_normal` in its `container.c`). Here a client's share of the memory
+/// account bounds them further: all of them may wait here.
+const CLIENT_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// The fewest transfers of a session window. A C router takes no fewer: it renews the window at
+/// half of it, and half must not be 0.
+const LEAST_WINDOW: u32 = 2;
+
+/// Returns the ordinal of the certificates with which a connector made the connection, if its open
+/// tells it.
 pub(super) fn group_ordinal(open: &Open) -> Option<u64> {
     open.properties.as_ref()?.get(GROUP_ORDINAL)?.as_u64()
 }
 
-/// What a listener or connector adds to the properties of an open.
+/// Returns the properties that a listener or connector adds to its open.
 pub(super) fn configured(
     properties: Option<&Map<String, Json>>,
     failover: &[FailoverUrl],
@@ -46,7 +61,7 @@ fn failover_entry(url: &FailoverUrl) -> Value {
     Value::Map(entry)
 }
 
-/// A value of a configuration in the types that clients of every language read.
+/// Returns a configured value in types that clients of every language read.
 fn amqp(value: &Json) -> Value {
     match value {
         Json::Null => Value::Null,
@@ -65,7 +80,7 @@ fn amqp(value: &Json) -> Value {
     }
 }
 
-/// The engine's configuration of a connection.
+/// Returns the engine's configuration for a connection.
 pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Config {
     let router = matches!(settings.role, Role::InterRouter | Role::Edge | Role::InterEdge);
     let mut properties = Fields::default();
@@ -83,7 +98,7 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         if settings.data {
             properties.push("qd.inter-router-role", Value::Int(4));
         }
-        // A listener must never send either: a C router that connected takes them for its own.
+        // A listener must never send either: a C router that connected would take them for its own.
         if let Some(correlator) = settings.correlator.as_ref().filter(|_| settings.outgoing) {
             properties.push("qd.group-correlator", Value::string(correlator.as_str()));
             if let Some(ordinal) = settings.ordinal {
@@ -96,8 +111,12 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         properties.push("qd.annotations-version", Value::Int(2));
     }
     properties.0.extend(settings.properties.0.iter().cloned());
-    let share = u32::try_from(node.core.account().client_window()).unwrap_or(u32::MAX);
-    let window: u32 = if router { 128 << 20 } else { share.min(8 << 20) };
+    let window = if router {
+        ROUTER_WINDOW
+    } else {
+        let share = u32::try_from(node.core.account().client_window()).unwrap_or(u32::MAX);
+        CLIENT_WINDOW.min(share)
+    };
     engine::Config {
         container_id: node.core.id().to_string(),
         hostname: settings.hostname.clone(),
@@ -107,7 +126,7 @@ pub(super) fn config(node: &Node, id: u64, settings: &Settings) -> engine::Confi
         handshake_timeout: settings.handshake_timeout,
         incoming_window: settings
             .session_frames
-            .unwrap_or_else(|| (window / settings.max_frame_size).max(2)),
+            .unwrap_or_else(|| (window / settings.max_frame_size).max(LEAST_WINDOW)),
         capabilities: match settings.role {
             Role::InterEdge => Multiple::of(&[
                 "ANONYMOUS-RELAY",
@@ -131,7 +150,14 @@ mod tests {
 
     #[test]
     fn configured_properties_keep_their_types() {
-        let json = json!({"int": -3, "long": 1_i64 << 40, "float": 0.5, "none": null, "list": [1, "a", {"b": true}], "empty": {}});
+        let json = json!({
+            "int": -3,
+            "long": 1_i64 << 40,
+            "float": 0.5,
+            "none": null,
+            "list": [1, "a", {"b": true}],
+            "empty": {},
+        });
         let fields = configured(json.as_object(), &[]);
         let list = Value::List(vec![
             Value::Int(1),

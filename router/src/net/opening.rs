@@ -1,4 +1,5 @@
-//! A connection opens: the peer's open decides whether it may stay, its role and its shard.
+//! The opening of a connection: the peer's open decides whether it may stay, its role and its
+//! shard.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,21 +17,20 @@ use crate::schema::Role as ConfiguredRole;
 use crate::socket::Source;
 
 impl ConnectionTask {
-    /// The peer's open has arrived. Returns the shard where the connection belongs when that is
-    /// another.
+    /// Acts on the peer's open. Returns the shard where the connection belongs if that is another.
     pub(super) fn on_opened(&mut self) -> Option<usize> {
         let cx = &mut self.links.cx;
         cx.life.on_opened();
         cx.peer.place = None;
         if cx.peer.mechanism.is_none() && !cx.settings.outgoing {
-            // As the C router names those who leave SASL out.
+            // C routers give this name to peers that leave out SASL.
             cx.peer.user = Some("anonymous".to_owned());
         }
         if cx.is_governed(&self.node.access.policy) {
             if !cx.admit(&self.node.access.policy) {
                 return None;
             }
-            // What came behind the peer's open is taken next.
+            // The engine has held back what came behind the peer's open.
             self.wire.more |= !cx.settings.outgoing;
         }
         let open = cx.engine.take_remote()?;
@@ -48,7 +48,7 @@ impl ConnectionTask {
     }
 
     /// Takes the role that the peer's open gives to the connection. Returns the shard where it
-    /// belongs when that is another.
+    /// belongs if that is another.
     fn take_role(&mut self, open: &Open, container: &Arc<str>) -> Option<usize> {
         let own = **container == **self.node.core.id();
         let cx = &mut self.links.cx;
@@ -71,7 +71,8 @@ impl ConnectionTask {
             cx.engine.restore_windows();
         }
         if edge {
-            self.role = Role::Edge(if own { Edge::default() } else { Edge::new(cx, container) });
+            let links = if own { Edge::default() } else { Edge::new(cx, container) };
+            self.role = Role::Edge(Box::new(links));
         }
         cx.is_client = self.role.is_client();
         self.register(open, container);
@@ -80,8 +81,8 @@ impl ConnectionTask {
             self.refuse_own_id();
             return None;
         }
-        // They may have been declared so during the handshake; from here on whoever does it finds
-        // the connection.
+        // The certificates may have expired during the handshake. After this point the check of all
+        // connections finds this one.
         if self.wire.info().is_some_and(|info| info.is_outdated()) {
             cx.engine.close(Some(Error::new(condition::CONNECTION_FORCED, OUTDATED)), cx.now);
             return None;
@@ -134,14 +135,15 @@ impl ConnectionTask {
         cx.standing.set_own_id();
         let peer = cx.peer.host.as_str();
         let text = format!("the peer at {peer} has this router's own id {}", cx.core.id());
-        // Without the port, which is another with each attempt.
+        // The port is another with each attempt.
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
         crate::log_limited!(host, Router, Critical, "{text}");
         cx.engine.close(Some(Error::new(condition::NOT_ALLOWED, text)), cx.now);
     }
 
-    /// Returns the shard where the connection belongs. Data connections go to each in turn, from
-    /// the first on, where listeners accept; all others to the last.
+    /// Returns the shard where the connection belongs. A connection that this router made stays.
+    /// Data connections go to each shard in turn, from the first on, where listeners accept. All
+    /// others go to the last.
     fn shard(&self) -> usize {
         match self.role {
             _ if self.links.cx.settings.outgoing => self.links.cx.mailbox.shard(),

@@ -13,7 +13,7 @@ use super::wire::Wire;
 use crate::node::Node;
 use crate::tls::Session;
 
-/// How the router came to a connection that it dialed.
+/// The kind of connection that the router dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialed {
     /// As a client, a router's control connection or an edge router's uplink, by the role of the
@@ -25,8 +25,8 @@ pub enum Dialed {
 
 impl AmqpListener {
     /// Runs a connection with the settings of this listener over memory, as if its socket had been
-    /// accepted; or, if it was `dialed`, as if a connector with the same settings had made it.
-    /// The peer takes `room` octets before it reads.
+    /// accepted. If it was `dialed`, it runs as if a connector with the same settings had made it.
+    /// The peer takes `room` bytes before it reads.
     pub fn over_memory(&self, node: &Arc<Node>, dialed: Option<Dialed>, room: usize) -> FarEnd {
         let (near, far) = pipe(room);
         let transport = Transport::from(Session::plain());

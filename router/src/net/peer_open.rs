@@ -1,4 +1,4 @@
-//! The peer's open: it says what the peer is, and that decides what becomes of the connection.
+//! The peer's open: this file reads its properties and capabilities.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::log;
 use crate::node::PeerInfo;
 use crate::tls::SessionInfo;
 
-/// Most properties of a peer's open that are kept for status, and most octets of theirs: routers
-/// send some hundreds.
+/// The most properties of a peer's open that status keeps, and their most bytes. Routers send some
+/// hundreds of bytes.
 const MAX_PROPERTIES: usize = 64;
 const MAX_PROPERTY_OCTETS: usize = 8 * 1024;
 
-/// A peer that takes links for what is forwarded as it arrives, each for one message at a time.
+/// The capability of a peer that takes links for one message each, forwarded as it arrives.
 const STREAMING_LINKS: &str = "qd.streaming-links";
 
-/// A router that tells apart what comes by the connections of one group.
+/// The capability of a router that tells apart the connections of one group.
 const TRUNKING: &str = "qd.connection_trunking";
 
-/// A property of an open.
+/// Returns a property of an open.
 fn property<'open>(open: &'open Open, name: &str) -> Option<&'open Value> {
     open.properties.as_ref()?.get(name)
 }
 
-/// Reads what a connection keeps of the peer's open.
+/// Returns the parts of the peer's open that a connection keeps.
 pub(super) fn read(open: &Open) -> PeerOpen {
     let offers = |capability| {
         open.offered_capabilities.as_ref().is_some_and(|offered| offered.contains(capability))
@@ -43,12 +43,12 @@ pub(super) fn read(open: &Open) -> PeerOpen {
     }
 }
 
-/// Returns whether the peer's engine must not hold much unread: it is a C router.
+/// Returns whether the peer is a C router: its engine must not hold much unread.
 pub(super) fn bounds_unread(open: &Open) -> bool {
     property(open, OURS).is_none()
 }
 
-/// Returns the release that the peer says it has.
+/// Returns the release of the peer.
 pub(super) fn version(open: &Open) -> Option<&str> {
     property(open, "version").and_then(Value::as_text)
 }
@@ -58,7 +58,7 @@ pub(super) fn failover(open: &Open) -> Option<&Value> {
     property(open, FAILOVER)
 }
 
-/// What the peer's open makes of a connection between routers.
+/// The facts in the peer's open about a connection between interior routers.
 pub(super) struct Announced {
     /// It is a data connection.
     pub(super) data: bool,
@@ -68,7 +68,7 @@ pub(super) struct Announced {
     pub(super) correlator: Option<String>,
 }
 
-/// Reads what the peer's open makes of a connection between interior routers.
+/// Returns the facts in the peer's open about a connection between interior routers.
 pub(super) fn announced(settings: &Settings, open: &Open) -> Announced {
     let data = matches!(property(open, "qd.inter-router-role"), Some(Value::Int(4)));
     let cost = match property(open, "qd.inter-router-cost") {
@@ -91,7 +91,8 @@ pub(super) fn log_opened(cx: &Context, tls: Option<&Arc<SessionInfo>>, open: &Op
     let (user, container) = (cx.peer.user().unwrap_or_default(), &open.container_id);
     let properties = properties_text(open);
     let line = format!(
-        "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} auth={mechanism} user={user} container_id={container} props={properties}",
+        "[C{}] Connection Opened: dir={direction} host={host} encrypted={encrypted} \
+         auth={mechanism} user={user} container_id={container} props={properties}",
         cx.id
     );
     if cx.settings.role.is_router() {
@@ -104,7 +105,7 @@ pub(super) fn log_opened(cx: &Context, tls: Option<&Arc<SessionInfo>>, open: &Op
     }
 }
 
-/// Returns what status shows of the peer.
+/// Returns the facts about the peer that status shows.
 pub(super) fn info(cx: &Context, open: &Open) -> PeerInfo {
     let mut peer = peer_info(open, cx.peer.mechanism, cx.peer.user.clone());
     if cx.settings.outgoing {
@@ -113,7 +114,7 @@ pub(super) fn info(cx: &Context, open: &Open) -> PeerInfo {
     peer
 }
 
-/// What is kept of a peer's open for status.
+/// Returns the parts of a peer's open that status shows.
 fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> PeerInfo {
     let told = |value: &Value| {
         matches!(value, Value::String(_) | Value::Symbol(_)) || value.as_i64().is_some()
@@ -123,7 +124,7 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
         .properties
         .iter()
         .flat_map(|properties| &properties.0)
-        // As C routers do: what comes behind a value of another kind is not looked at.
+        // C routers stop at the first value of another kind.
         .take_while(|(_, value)| told(value))
         .take(MAX_PROPERTIES)
         .take_while(|(key, value)| {
@@ -143,7 +144,7 @@ fn peer_info(open: &Open, sasl: Option<&'static str>, user: Option<String>) -> P
     }
 }
 
-/// As C routers show them.
+/// Returns the properties of an open in the notation of C routers.
 fn properties_text(open: &Open) -> String {
     let pairs = open.properties.iter().flat_map(|properties| &properties.0).take(16);
     let pairs = pairs.map(|(key, value)| (Value::Symbol(key.clone()), value.clone())).collect();

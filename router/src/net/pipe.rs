@@ -1,6 +1,5 @@
-//! Memory in the place of a socket, for fuzzing: a connection runs without the kernel and, in a
-//! runtime whose time is paused, in virtual time. The router's end is a [`Pipe`], the peer's a
-//! [`FarEnd`].
+//! Memory in place of a socket, for fuzzing. A connection runs without the kernel and, in a runtime
+//! whose time is paused, in virtual time. The router's end is a [`Pipe`], the peer's a [`FarEnd`].
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,12 +10,12 @@ use crate::lock::{Mutex, MutexGuard};
 use crate::tls::{Input, Output};
 use bytes::BytesMut;
 
-/// How the peer ends what it sends.
+/// The way in which the peer ends what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
-    /// It ends after what was sent.
+    /// The peer ends after the sent bytes.
     Eof,
-    /// What was sent and not read yet is lost, in both directions.
+    /// The bytes that nobody has read are lost, in both directions.
     Reset,
 }
 
@@ -26,14 +25,14 @@ struct Ends {
     inbound: BytesMut,
     /// From the router to the peer.
     outbound: BytesMut,
-    /// The most that one read gives.
+    /// The most bytes of one read.
     piece: usize,
-    /// The most that `outbound` holds.
+    /// The most bytes that `outbound` holds.
     room: usize,
     hangup: Option<Hangup>,
     /// The router's end is gone.
     dropped: bool,
-    /// Calls by the router.
+    /// The number of calls by the router.
     calls: u64,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -48,7 +47,7 @@ impl Shared {
     }
 }
 
-/// Makes the two ends.
+/// Makes the two ends of a pipe. The peer takes `room` bytes before it reads.
 pub(super) fn pipe(room: usize) -> (Pipe, FarEnd) {
     let state = Ends {
         inbound: BytesMut::new(),
@@ -125,13 +124,13 @@ impl Output for Pipe {
 }
 
 impl Pipe {
-    /// Returns an address of the peer, as a socket would.
+    /// Returns an address of the peer, as a socket does.
     #[allow(clippy::unused_self)]
     pub(super) fn remote(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 1).into()
     }
 
-    /// See [`super::wire::Wire::is_readable`].
+    /// Returns whether the pipe can be read; if not, the task is woken once it can.
     pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
         let mut state = self.0.lock();
         state.calls += 1;
@@ -142,7 +141,7 @@ impl Pipe {
         ready
     }
 
-    /// See [`super::wire::Wire::is_writable`].
+    /// Returns whether the pipe can be written; if not, the task is woken once it can.
     pub(super) fn is_writable(&self, cx: &mut Context<'_>) -> bool {
         let mut state = self.0.lock();
         state.calls += 1;
@@ -159,7 +158,7 @@ impl Pipe {
 pub struct FarEnd(Shared);
 
 impl FarEnd {
-    /// Sends octets, of which the router gets `piece` with each read.
+    /// Sends bytes, of which the router gets `piece` with each read.
     pub fn send(&self, octets: &[u8], piece: usize) {
         let mut state = self.0.lock();
         state.piece = piece.max(1);
@@ -169,7 +168,7 @@ impl FarEnd {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes what the router has sent, at most `limit` octets.
+    /// Takes at most `limit` bytes that the router has sent.
     pub fn take(&self, limit: usize) -> BytesMut {
         let mut state = self.0.lock();
         let octets = state.outbound.len().min(limit);
@@ -180,7 +179,7 @@ impl FarEnd {
         taken
     }
 
-    /// Ends what is sent.
+    /// Ends the sent bytes.
     pub fn hang_up(&self, hangup: Hangup) {
         let mut state = self.0.lock();
         state.hangup = Some(hangup);
@@ -189,18 +188,18 @@ impl FarEnd {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Returns how often the router has looked at the pipe. Each round of its loop looks at least
-    /// once.
+    /// Returns how often the router has looked at the pipe: at least once in each round of its
+    /// loop.
     pub fn calls(&self) -> u64 {
         self.0.lock().calls
     }
 
-    /// Returns the octets that the router has not read yet.
+    /// Returns how many bytes the router has not read.
     pub fn unread(&self) -> usize {
         self.0.lock().inbound.len()
     }
 
-    /// Returns whether the router has given the connection up.
+    /// Returns whether the router has given up the connection.
     pub fn is_over(&self) -> bool {
         self.0.lock().dropped
     }

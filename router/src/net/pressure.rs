@@ -1,9 +1,9 @@
-//! What one connection holds of the router's memory, and what happens when that is too much.
+//! The memory that one connection takes, and the measures against one that takes too much.
 //!
-//! The connection's structures are charged once a turn; heads, deliveries and link records charge
-//! for themselves. A client that holds what it may finds the windows of its sessions closed, and
-//! further links refused. One that goes on sending is not read, and closed if that does not help.
-//! Of a neighbor only messages are held back: control links and the streams of services have their
+//! The task charges the connection's structures once a turn. Heads, deliveries and link records
+//! charge for themselves. A client beyond its part finds its session windows closed and further
+//! links refused. If it goes on sending, the task stops reading, and closes the connection if that
+//! does not help. Of a neighbor only messages are held back: control links and streams have their
 //! own bounds.
 
 use std::collections::HashSet;
@@ -19,20 +19,18 @@ use super::context::Context;
 use super::link_layer::LinkLayer;
 use crate::core::{Charge, Holder};
 
-/// How often a connection that holds too much looks whether others have given back what it waits
-/// for.
+/// How often a connection that holds too much looks whether others have given back memory.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The same of a neighbor that is read slowly, once a look: 6 MB/s, with which its HELLO comes in
-/// time.
+/// The same for a neighbor, which is read once a look: at 6 MB/s its HELLO comes in time.
 const SLOWLY: Duration = Duration::from_millis(10);
 
-/// How long a client that holds far too much is not read before it is closed. What it waits for may
-/// be its own words, unread.
+/// How long the task does not read a client that holds far too much before it closes the
+/// connection. The client may wait for its own messages, which it does not read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Octets of memory that a connection in clear takes with one session and nothing attached
-/// (measured: 11 KiB), and the factor from the peer's open on the wire to what is kept of it.
+/// The bytes of memory that a connection in clear takes with one session and nothing attached
+/// (measured: 11 KiB), and the factor from the peer's open on the wire to its kept parts.
 const CONNECTION: usize = 11 * 1024;
 const OPEN_FACTOR: usize = 4;
 
@@ -41,22 +39,22 @@ struct Pressure {
     /// Sessions whose windows are left to close.
     sessions: HashSet<SessionKey>,
     due: Instant,
-    /// The bytes that it held when it was told to send no more.
+    /// The bytes that it held when its windows were closed.
     then: usize,
-    /// Since when nothing is read.
+    /// The instant at which the task stopped reading.
     stopped: Option<Instant>,
 }
 
-/// What a connection takes of the router's memory.
+/// The memory that a connection takes.
 pub(super) struct Burden {
-    /// What its structures take.
+    /// The charge for its structures.
     charge: Charge,
-    /// The part of that which never changes.
+    /// The part of the charge that never changes.
     opening: usize,
     pressure: Option<Pressure>,
 }
 
-/// Returns the bytes of memory that a connection takes with what is kept of its peer's open.
+/// Returns the bytes of memory that a connection takes with the kept parts of its peer's open.
 fn opening(open: &Open) -> usize {
     let mut octets = Vec::new();
     Performative::Open(Box::new(open.clone())).encode(&mut octets);
@@ -69,7 +67,7 @@ impl Burden {
         Self { charge: holder.charge(0), opening: 0, pressure: None }
     }
 
-    /// The peer's open has arrived.
+    /// Adds the peer's open, which has arrived.
     pub(super) fn on_opened(&mut self, open: &Open) {
         self.opening = opening(open);
     }
@@ -79,14 +77,14 @@ impl Burden {
         self.pressure.as_ref().map(|pressure| pressure.due)
     }
 
-    /// Returns whether nothing is to be read.
+    /// Returns whether the task must not read.
     pub(super) fn stops_reading(&self) -> bool {
         self.pressure.as_ref().is_some_and(|pressure| pressure.stopped.is_some())
     }
 
-    /// Charges what the connection's structures take; `beside` are the bytes that wait beside the
-    /// link layer. To be called once a turn. Returns the error with which to close the connection
-    /// if it holds far too much.
+    /// Charges the connection's structures; `beside` counts the bytes that wait outside of the link
+    /// layer. To be called once a turn. Returns the error with which to close the connection if it
+    /// holds far too much.
     pub(super) fn weigh(&mut self, links: &mut LinkLayer, beside: usize) -> Option<Error> {
         let engine = &mut links.cx.engine;
         let owed = engine.output().len() + beside;
@@ -138,7 +136,7 @@ impl Burden {
         })
     }
 
-    /// A transfer came. While the connection holds too much, its session's window is left to close.
+    /// Leaves the window of a transfer's session to close while the connection holds too much.
     pub(super) fn on_transfer(
         &mut self,
         links: &mut LinkLayer,
@@ -159,7 +157,7 @@ impl Burden {
         }
     }
 
-    /// A session has ended.
+    /// Forgets a session that has ended.
     pub(super) fn on_session_ended(&mut self, links: &mut LinkLayer, session: SessionKey) {
         if self.pressure.as_mut().is_some_and(|pressure| pressure.sessions.remove(&session)) {
             links.incoming.release_session(&mut links.cx, session);

@@ -1,4 +1,4 @@
-//! What a connection is made with.
+//! The settings of a connection: a listener or connector makes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use skupper_proto::engine;
 use super::failover::Targets;
 use crate::schema::{ManagementAccess, MessageComponents, Role};
 
-/// What a connection is made with.
+/// The settings of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) role: Role,
-    /// The listener's or connector's name.
+    /// The name of the listener or connector.
     pub(super) entity: Arc<str>,
-    /// We connected.
+    /// This router connected.
     pub(super) outgoing: bool,
-    /// We connected, and it is to be a data connection.
+    /// This router connected, for a data connection.
     pub(super) data: bool,
     pub(super) cost: u32,
     pub(super) link_capacity: u32,
-    /// What of messages is logged.
+    /// The parts of messages that are logged.
     pub(super) message_logging: MessageComponents,
-    /// Router annotations that come from a client are passed over, and none are sent to it.
+    /// The router ignores a client's router annotations, and sends it none.
     pub(super) strip_in: bool,
     pub(super) strip_out: bool,
-    /// As connector: what its connections have in common.
+    /// As connector: the correlator of its connections.
     pub(super) correlator: Option<String>,
-    /// As connector with TLS: the profile's ordinal.
+    /// As connector with TLS: the ordinal of the profile.
     pub(super) ordinal: Option<u64>,
     pub(super) layer: engine::Layer,
     pub(super) hostname: Option<String>,
@@ -37,17 +37,17 @@ pub(super) struct Settings {
     pub(super) session_frames: Option<u32>,
     pub(super) idle_timeout: Duration,
     pub(super) handshake_timeout: Duration,
-    /// As listener between routers: what names it in flow records.
+    /// As listener between routers: its identity in flow records.
     pub(super) access_id: Option<String>,
-    /// Properties of our open that are configured, and other addresses at which a listener's
-    /// clients may find us.
+    /// The configured properties of our open, and other addresses at which clients find this
+    /// router.
     pub(super) properties: Fields,
-    /// As connector: where it connects, which the peer may add to.
+    /// As connector: its addresses, to which the peer may add.
     pub(super) targets: Option<Arc<Targets>>,
-    /// As connector: who we are, by SASL PLAIN.
+    /// As connector: our user, by SASL PLAIN.
     pub(super) user: Option<String>,
     /// The vhost whose policy applies, whatever the peer asks for.
     pub(super) policy_vhost: Option<String>,
-    /// What the peer may ask of management nodes.
+    /// The access of the peer to management nodes.
     pub(super) management: ManagementAccess,
 }

@@ -1,4 +1,4 @@
-//! How one connection of a site link stands, as its task knows it, for whoever tells the operator.
+//! The standing of one connection, which its task writes and status reads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -7,7 +7,7 @@ use crate::core::{EdgeConnection, Trunk};
 use crate::lock::{Mutex, MutexGuard};
 use crate::tls::SessionInfo;
 
-/// What is known of one connection.
+/// The facts about one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// The peer's open has arrived.
@@ -18,9 +18,9 @@ pub struct Known {
     pub version: Option<String>,
     /// Its TLS.
     pub tls: Option<Arc<SessionInfo>>,
-    /// Control links attached, of two.
+    /// Attached control links, of two.
     pub control_links: u8,
-    /// The trunk, while both are.
+    /// The trunk, while both are attached.
     pub trunk: Option<Arc<Trunk>>,
     /// The edge connection, while it is open.
     pub edge: Option<Arc<EdgeConnection>>,
@@ -28,7 +28,7 @@ pub struct Known {
     pub own_id: bool,
 }
 
-/// A cell with what is known of one connection.
+/// A cell with the facts about one connection.
 #[derive(Debug, Default)]
 pub struct Standing {
     known: Mutex<Known>,
@@ -39,7 +39,7 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub(super) struct Roster(Mutex<BTreeMap<u64, Weak<Standing>>>);
 
-/// A connection's place in a roster, which it leaves when this is dropped.
+/// A connection's place in a roster. Dropping it removes the connection.
 #[derive(Debug)]
 struct Entry {
     roster: Arc<Roster>,
@@ -51,7 +51,7 @@ impl Roster {
         self.0.lock()
     }
 
-    /// Enters a connection. It leaves the roster with the last handle of what is returned.
+    /// Enters a connection. It leaves the roster with the last handle of the returned cell.
     pub(super) fn enter(self: &Arc<Self>, id: u64) -> Arc<Standing> {
         let entry = Some(Entry { roster: Arc::clone(self), id });
         let standing = Arc::new(Standing { known: Mutex::default(), _entry: entry });
@@ -59,7 +59,7 @@ impl Roster {
         standing
     }
 
-    /// Who is there.
+    /// Returns the connections.
     pub(super) fn connections(&self) -> Vec<(u64, Arc<Standing>)> {
         self.lock().iter().filter_map(|(id, standing)| Some((*id, standing.upgrade()?))).collect()
     }
@@ -76,7 +76,7 @@ impl Standing {
         self.known.lock()
     }
 
-    /// What is known now.
+    /// Returns the facts.
     pub fn get(&self) -> Known {
         self.lock().clone()
     }
@@ -110,7 +110,7 @@ impl Standing {
         self.lock().own_id = true;
     }
 
-    /// Forgets what was true of a connection that is gone; who the peer was stays known.
+    /// Forgets the facts about a connection that is gone, except for the peer's identity.
     pub(super) fn reset(&self) {
         let mut known = self.lock();
         *known = Known {

@@ -1,4 +1,4 @@
-//! The part of a delivery in the counts of its link, and deliveries that wait for too long.
+//! The counts of a link that one delivery changes, and deliveries that wait for too long.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::node::{KnownLink, LinkRecord, STUCK};
 /// How often a connection looks for deliveries that have waited for too long.
 const SCAN: Duration = Duration::from_secs(5);
 
-/// The part of one delivery in the counts of its link.
+/// The counts of a link that one delivery changes.
 pub(super) struct Tally {
     since: Instant,
     /// The link, once it is known.
@@ -112,7 +112,8 @@ impl Scan {
                 record.id,
                 RouterCore,
                 Info,
-                "[C{}][L{}] Stuck delivery: At least one delivery on this link has been undelivered/unsettled for more than {} seconds",
+                "[C{}][L{}] Stuck delivery: At least one delivery on this link has been \
+                 undelivered/unsettled for more than {} seconds",
                 cx.id,
                 record.id,
                 STUCK.as_secs()

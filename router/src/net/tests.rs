@@ -57,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// What a data connection's other end says of itself.
+    /// Returns the open of a data connection's other end.
     fn config(incoming_window: u32) -> engine::Config {
         let mut properties = Fields::default();
         properties.push("qd.inter-router-role", Value::Int(4));
@@ -86,7 +86,7 @@ impl Peer {
         self.socket.write_all(&octets).await.expect("a connection");
     }
 
-    /// The next event.
+    /// Returns the next event.
     async fn event(&mut self) -> Event {
         loop {
             self.flush().await;
@@ -99,7 +99,7 @@ impl Peer {
         }
     }
 
-    /// The next link that the router attaches.
+    /// Returns the next link that the router attaches.
     async fn attached(&mut self) -> LinkKey {
         loop {
             if let Event::Attached { link, .. } = self.event().await {
@@ -117,12 +117,13 @@ impl Peer {
     }
 }
 
-/// A router's end that runs, its mailbox, and the peer, which has opened.
+/// Connects a peer, which has opened, to a router's end that runs. Returns the router's mailbox and
+/// the peer.
 async fn connect(node: &Arc<Node>, incoming_window: u32) -> (Arc<Mailbox>, Peer) {
     connect_with(node, Peer::config(incoming_window), |_| {}).await
 }
 
-/// As [`connect`], with a peer that says what it likes, by a listener that is configured otherwise.
+/// Does the same with a peer and a listener that are configured otherwise.
 async fn connect_with(
     node: &Arc<Node>,
     peer: engine::Config,
@@ -220,7 +221,7 @@ fn abort_of_a_stream_that_the_peer_leaves_unread_is_told() {
                 octets += payload.len() as u64;
             }
         }
-        // Once while it waits, so that its connection has been woken for it and could do nothing.
+        // The push wakes the connection while it can do nothing.
         delivery.push(chunk);
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -282,7 +283,7 @@ fn credit_is_given_back_while_a_stream_is_on_its_way() {
         peer.accept(link).await;
         while !matches!(peer.event().await, Event::Transfer { .. }) {}
         peer.engine.set_credit(link, 9, true);
-        // What the stream still sends comes behind the answer, sooner or later.
+        // The bytes that the stream still sends come behind the answer, sooner or later.
         while peer.engine.credit(link) > 0 {
             delivery.push(Bytes::from_static(b"more"));
             while !matches!(peer.event().await, Event::Transfer { .. }) {}
@@ -335,7 +336,7 @@ fn peer_that_asks_and_reads_no_answer_is_not_heard_for_ever() {
         ];
         let flood = Bytes::from(flow.repeat(1000));
         let mut written = 0_usize;
-        // The sockets of both ends hold some megabytes at most; what goes beyond, somebody keeps.
+        // The sockets of both ends hold some megabytes at most. A router holds the rest.
         while written < 256 << 20 {
             match tokio::time::timeout(
                 Duration::from_secs(1),

@@ -1,4 +1,4 @@
-//! What an AMQP connection's octets travel in: a session alone, or the messages of a WebSocket upon
+//! The transport of an AMQP connection: a TLS or plain session, or the messages of a WebSocket upon
 //! one.
 
 use std::io::{self, IoSlice};
@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use crate::tls::{Flushed, Input, Output, Received, Session, SessionError, SessionInfo};
 use crate::websocket::WebSocket;
 
-/// The way between an engine and its socket. It is driven as a [`Session`] is.
+/// The transport of an AMQP connection. It is driven as a [`Session`] is.
 #[derive(Debug)]
 pub(super) enum Transport {
     Session(Session),
@@ -29,7 +29,7 @@ impl From<WebSocket> for Transport {
 }
 
 impl Transport {
-    /// What was agreed in the TLS handshake, if there was one.
+    /// Returns the result of the TLS handshake, if there was one.
     pub(super) fn info(&self) -> Option<&Arc<SessionInfo>> {
         match self {
             Self::Session(session) => session.info(),
@@ -81,7 +81,7 @@ impl Transport {
         }
     }
 
-    /// Octets that wait for the socket, at most.
+    /// Returns the most bytes that may wait for the socket.
     pub(super) fn unflushed(&self) -> usize {
         match self {
             Self::Session(session) => session.unflushed(),
@@ -89,7 +89,7 @@ impl Transport {
         }
     }
 
-    /// Says that nothing follows. Flush afterwards; sending afterwards is an error.
+    /// Ends the sent bytes. Flush afterwards; sending afterwards is an error.
     pub(super) fn send_close_notify(&mut self) {
         match self {
             Self::Session(session) => session.send_close_notify(),

@@ -1,10 +1,9 @@
-//! How far a connection goes before the shard's other tasks have their turn.
+//! The turn of a connection: its task stops after a while, so that the shard's other tasks run.
 //!
-//! What one turn may cost is time: a client can make a frame of thirty octets cost anything between
-//! a tenth of a microsecond and a second. Nothing here runs for long between two looks at the
-//! clock: the engine takes [`STEPS`] frames and deliveries a call, and its events, what others ask
-//! for, and what they have ready are taken one by one. What is left waits, in its order, for the
-//! next turn.
+//! A turn is measured in time: a client can make a frame of thirty bytes cost anything between a
+//! tenth of a microsecond and a second. So nothing here runs for long between two looks at the
+//! clock. The engine takes [`STEPS`] frames and deliveries a call. The task takes events, commands
+//! and ready deliveries one by one. The rest waits, in its order, for the next turn.
 
 use std::task;
 use std::time::Duration;
@@ -14,38 +13,38 @@ use skupper_proto::time::Instant;
 
 use crate::node::{Node, Place, charge, stands_back};
 
-/// Passes of the loop in one turn, each of which reads once and writes once.
+/// The most passes of the loop in one turn. Each pass reads once and writes once.
 const PASSES: u32 = 8;
 
-/// How long one turn may go on. Eight full reads take less, and a thousand attaches about as long.
+/// The longest turn. Eight full reads take less, and a thousand attaches about as long.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// Steps between two looks at the clock, which cost as much as a hundred instructions each.
+/// The steps between two looks at the clock, which cost as much as a hundred instructions each.
 const LOOK: u32 = 8;
 
-/// How far the turn has come.
+/// The progress of a turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     begun: Instant,
     passes: u32,
     steps: u32,
-    /// Its time is used up.
+    /// The turn's time is used up.
     spent: bool,
-    /// Nothing is left to be done.
+    /// Nothing is left to do.
     rests: bool,
-    /// Where it waits for its next turn, after one that was used up.
+    /// Its place in the queue for the next turn, after a turn that was used up.
     place: Place,
 }
 
 impl Turn {
-    /// Nothing is left to be done: what comes next wakes the connection.
+    /// Notes that nothing is left to do: the next event wakes the task.
     pub(super) const fn rest(&mut self) {
         self.rests = true;
     }
 
-    /// Returns whether the connection's turn has come; if not, the task is woken when it has.
+    /// Begins a turn. Returns false if other tasks come first; then the task is woken.
     pub(super) fn begin(&mut self, client: bool, task: &task::Context<'_>) -> bool {
-        // There may be thousands of clients, and each neighbor's HELLO is to be sent and read in
+        // Thousands of clients may be there, and each neighbor's HELLO must be sent and read in
         // time.
         if !self.place.is_called() || client && stands_back(task) {
             return false;
@@ -54,7 +53,7 @@ impl Turn {
         true
     }
 
-    /// Returns whether the turn has another pass, and reads the clock.
+    /// Reads the clock, and returns whether the turn has another pass.
     pub(super) fn goes_on(&mut self, now: &mut Instant, node: &Node) -> bool {
         *now = node.clock.now();
         if self.passes == 0 {
@@ -65,12 +64,12 @@ impl Turn {
         !self.spent
     }
 
-    /// Returns whether what is left is to wait for the next turn. To be asked after each step.
+    /// Returns whether the rest must wait for the next turn. To be asked after each step.
     pub(super) fn is_spent(&mut self, now: &mut Instant, node: &Node) -> bool {
         self.is_spent_by(1, now, node)
     }
 
-    /// Returns the same after a call of the engine that left something to be done.
+    /// Returns the same after a call of the engine that left something to do.
     pub(super) fn is_spent_by_input(&mut self, now: &mut Instant, node: &Node) -> bool {
         self.is_spent_by(STEPS, now, node)
     }
@@ -85,8 +84,8 @@ impl Turn {
         self.spent
     }
 
-    /// The turn is over. If something is left to be done, the connection has another. `over` says
-    /// that the connection is done with this task.
+    /// Ends the turn. If something is left to do, the task is woken for another. `over` says that
+    /// the task is done.
     pub(super) fn end(&mut self, client: bool, over: bool, now: Instant, task: &task::Context<'_>) {
         if client {
             charge(now.since(self.begun));

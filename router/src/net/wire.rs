@@ -1,4 +1,4 @@
-//! The way of an AMQP connection to its peer: a socket, the transport upon it, and the timer.
+//! The wire of an AMQP connection: a socket, the transport upon it, the input, and the timer.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -20,7 +20,7 @@ use crate::node::Node;
 use crate::tls::{Flushed, Input, Output, SessionError, SessionInfo};
 
 /// The most bytes that one read takes from a socket. Half of it costs a tenth more CPU time a
-/// gigabyte; twice of it gains nothing that can be seen.
+/// gigabyte. Twice of it gains nothing measurable.
 const READ: usize = 64 * 1024;
 
 thread_local! {
@@ -28,13 +28,13 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
 
-/// What a transport reads from and writes to.
+/// The ends of a socket that a transport uses.
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
-    /// None: it is on its way to another runtime.
+    /// The socket is on its way to another runtime.
     Away,
-    /// Memory in the place of a socket, so that a connection runs without the kernel and in virtual
+    /// Memory in place of a socket, so that a connection runs without the kernel and in virtual
     /// time.
     #[cfg(fuzzing)]
     Pipe(Pipe),
@@ -71,8 +71,8 @@ impl Output for Socket {
     }
 }
 
-/// A socket and the transport upon it, which are driven together (see
-/// [`Session`](crate::tls::Session) for how), what they have read, and the timer.
+/// A socket and the transport upon it (see [`Session`](crate::tls::Session) for how both are
+/// driven), the input, and the timer.
 #[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
@@ -81,21 +81,21 @@ pub(super) struct Wire {
     pub(super) input: BytesMut,
     /// The engine has more to do with `input`.
     pub(super) more: bool,
-    /// Nothing more comes from the peer.
+    /// The peer has ended the transport.
     ended: bool,
     timer: Pin<Box<Sleep>>,
     /// The instant for which the timer is set.
     armed: Option<Instant>,
 }
 
-/// A timer that fires when it is set.
+/// Returns a timer that is not set.
 fn resting_timer() -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep(Duration::from_secs(3600)))
 }
 
 impl Wire {
-    /// Joins a socket and the transport whose handshake was made on it. To be called in a runtime,
-    /// for the timer is that runtime's.
+    /// Joins a socket and the transport whose handshake was made on it. To be called in the runtime
+    /// of the connection's task, for the timer is that runtime's.
     pub(super) fn new(socket: TcpStream, transport: impl Into<Transport>) -> Self {
         Self::joined(Socket::Tcp(socket), transport.into())
     }
@@ -128,13 +128,13 @@ impl Wire {
         }
     }
 
-    /// Returns what was agreed in the TLS handshake, if there was one.
+    /// Returns the result of the TLS handshake, if there was one.
     pub(super) fn info(&self) -> Option<&Arc<SessionInfo>> {
         self.transport.info()
     }
 
-    /// Reads once into `input`, unless the engine has more to do with that or nothing more comes.
-    /// Returns the bytes that were read, and whether the socket has no more.
+    /// Reads once into `input`, unless the engine has more to do with that or the peer has ended.
+    /// Returns the number of bytes, and whether the socket has no more.
     pub(super) fn receive(&mut self) -> Result<(usize, bool), SessionError> {
         if self.more || self.ended {
             return Ok((0, false));
@@ -147,14 +147,14 @@ impl Wire {
         Ok((received.octets, received.blocked))
     }
 
-    /// Gives the room of `input` back if it is empty and too small for the next read.
+    /// Gives back the room of `input` if it is empty and too small for the next read.
     pub(super) fn trim_input(&mut self) {
         if self.input.is_empty() && self.input.capacity() < READ / 4 {
             self.input = BytesMut::new();
         }
     }
 
-    /// Returns whether the peer sends no more, and the engine has taken all that it sent.
+    /// Returns whether the peer has ended and the engine has taken all that it sent.
     pub(super) const fn is_exhausted(&self) -> bool {
         self.ended && !self.more
     }
@@ -171,8 +171,8 @@ impl Wire {
         node: &Node,
         task: &mut Context<'_>,
     ) -> bool {
-        // Deadlines move on with every frame: a timer that fires early costs less than setting it
-        // each time.
+        // Deadlines move on with every frame. A timer that fires early costs less than one that is
+        // set each time.
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
         {
@@ -191,7 +191,7 @@ impl Wire {
         self.transport.send(&self.socket, slices)
     }
 
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes the bytes that wait, as far as the socket takes them.
     pub(super) fn flush(&mut self) -> io::Result<Flushed> {
         self.transport.flush(&self.socket)
     }
@@ -201,12 +201,12 @@ impl Wire {
         self.transport.wants_write()
     }
 
-    /// Octets that wait for the socket, at most; a record's overhead is not counted.
+    /// Returns the most bytes that may wait for the socket, without the overhead of TLS records.
     pub(super) fn unflushed(&self) -> usize {
         self.transport.unflushed()
     }
 
-    /// Says that nothing follows. Flush afterwards; sending afterwards is an error.
+    /// Ends the sent bytes. Flush afterwards; sending afterwards is an error.
     pub(super) fn send_close_notify(&mut self) {
         self.transport.send_close_notify();
     }
@@ -230,8 +230,8 @@ impl Wire {
         }
     }
 
-    /// Takes the socket out of the runtime that it belongs to, for [`Self::arrive`] in another. It
-    /// needs no second descriptor. A pipe belongs to no runtime and stays.
+    /// Takes the socket out of its runtime, for [`Self::arrive`] in another. It needs no second
+    /// descriptor. A pipe belongs to no runtime and stays.
     ///
     /// # Errors
     /// The runtime does not let go of the socket.
@@ -245,7 +245,7 @@ impl Wire {
         }
     }
 
-    /// Goes on in the runtime that this is called in, with what [`Self::depart`] gave.
+    /// Goes on in the present runtime with the result of [`Self::depart`].
     ///
     /// # Errors
     /// The runtime cannot take the socket.

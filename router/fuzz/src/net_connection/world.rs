@@ -10,6 +10,7 @@ use skrouterd::core::{
     ConsumerEnd, Consumption, Ended, Endpoint, LocalConsumer, Message, ProducerEnd,
 };
 use skrouterd::net::{AmqpListener, Dialed, Hangup};
+use skrouterd::schema::typed::Listener;
 use skrouterd::node::{Access, AutoLink, Holder, Node, Shards, Stage};
 use skupper_proto::address::RouterMode;
 
@@ -93,9 +94,9 @@ fn listeners(node: &Node, mode: RouterMode) -> Vec<Arc<AmqpListener>> {
     let document = Document { name: "fuzz.conf".to_owned(), text, format: Format::Conf };
     let config = Config::read(&[document], 7).expect("a sound configuration");
     config
-        .listeners
+        .all::<Listener>()
         .into_iter()
-        .map(|listener| AmqpListener::without_port(node, listener, None))
+        .map(|listener| AmqpListener::without_port(node, listener.clone(), None))
         .collect()
 }
 

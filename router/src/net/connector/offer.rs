@@ -1,4 +1,4 @@
-//! What a connector's connections are made with: who it says that it is, at which address.
+//! The settings of a connector's connections: its identity toward a target, and its password.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::schema::{
 };
 
 impl SiteLink {
-    /// The password for SASL, got anew for each connection, so that one may be changed. None is as
-    /// good as a wrong one.
+    /// Returns the password for SASL. It is read anew for each connection, so that an operator may
+    /// change it. A missing one is as good as a wrong one.
     fn password(&self, password: &Password) -> String {
         match password.resolve(|name| std::env::var(name).ok()) {
             Ok(secret) => secret.expose().to_owned(),
@@ -107,7 +107,7 @@ impl SiteLink {
     }
 }
 
-/// What the log calls a file's failure: without the number.
+/// Returns the text of a file's failure without the number.
 fn plainly(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! Whom a connector trusts at addresses that a peer has told.
+//! The trust of a connector in addresses that a peer has told.
 
 use serde_json::json;
 use skupper_proto::amqp::{Symbol, Value, sasl};
@@ -10,7 +10,7 @@ use crate::net::tests::node;
 use crate::schema::Entity;
 use crate::tls::{Authority, Issued, Profile, ProfileConfig, ServerVerification};
 
-/// A link to `localhost`, to which a peer has told another address of this machine, which is the
+/// Makes a link to `localhost`. A peer has told it another address of this machine, which is the
 /// current one.
 fn link(
     node: &Node,
@@ -37,7 +37,7 @@ fn link(
     link
 }
 
-/// The mechanisms that it offers at an address, and whether it has a password for it.
+/// Returns the mechanisms that it offers at an address, and whether it has a password for it.
 fn credentials(link: &SiteLink, target: &Target) -> (Vec<&'static str>, bool) {
     match link.settings(target, false, None, String::new()).layer {
         Layer::Client { mechanisms, credentials, .. } => (mechanisms, credentials.is_some()),
@@ -48,7 +48,11 @@ fn credentials(link: &SiteLink, target: &Target) -> (Vec<&'static str>, bool) {
 #[test]
 fn passwords_are_for_configured_addresses() {
     let node = node();
-    let password = json!({ "saslMechanisms": "PLAIN ANONYMOUS", "saslUsername": "u", "saslPassword": "pass:secret" });
+    let password = json!({
+        "saslMechanisms": "PLAIN ANONYMOUS",
+        "saslUsername": "u",
+        "saslPassword": "pass:secret",
+    });
     let careful = link(&node, password.clone(), None, 1);
     assert_eq!(credentials(&careful, &careful.targets.current()), (vec![sasl::ANONYMOUS], false));
     assert!(careful.targets.advance() && !careful.targets.current().told);

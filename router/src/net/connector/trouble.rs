@@ -1,4 +1,4 @@
-//! Why a site link is not active.
+//! The reason for which a site link is not active.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::net::finished::{Finished, Why};
 use crate::socket::DialError;
 use crate::tls::{HandshakeError, SessionError};
 
-/// Why a site link is not active.
+/// The reason for which a site link is not active.
 #[derive(Clone, Debug)]
 pub enum LinkTrouble {
     /// No TCP connection.
     Dial(Arc<DialError>),
     /// The TLS handshake failed, or ended afterwards with the peer's refusal.
     Tls(HandshakeError),
-    /// The peer speaks no AMQP; what was wrong with what it sent.
+    /// The peer speaks no AMQP. The text names its error.
     NoAmqp(String),
     /// SASL failed.
     Sasl(String),
@@ -31,11 +31,11 @@ pub enum LinkTrouble {
     ClosedByPeer(Error),
     /// The connection ended.
     Lost(String),
-    /// A deadline passed: waiting for what.
+    /// A deadline passed. The text names the missing event.
     TimedOut(&'static str),
 }
 
-/// Returns what the end of a connection says about its link.
+/// Returns the trouble of a link whose connection ended.
 pub(super) fn trouble_of(finished: &Finished) -> LinkTrouble {
     if let Some(error) = &finished.refused_link {
         return LinkTrouble::Role(error.to_string());

@@ -1,7 +1,7 @@
 //! The head of a message: the sections before its body, which say where it goes.
 //!
-//! A head may come byte by byte. What has arrived of it is kept in a [`Gathering`] and is charged
-//! to the peer until the head is whole.
+//! A head may come byte by byte. A [`Gathering`] keeps the part that has arrived and charges it to
+//! the peer until the head is whole.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use crate::core::{Charge, Holder, Message};
 /// The bytes beyond twice its own that a head may keep room for while it arrives.
 const SLACK: usize = 1024;
 
-/// Why a message cannot be routed.
+/// The reason for which a message cannot be routed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeadError {
     #[error("router annotations: {0}")]
@@ -35,7 +35,8 @@ pub(super) enum HeadError {
     #[error("the address is not allowed by local policy")]
     Forbidden,
     #[error(
-        "the listener's management attribute lets no request go on to another router's management node"
+        "the listener's management attribute lets no request go on to another router's management \
+         node"
     )]
     Management,
 }
@@ -54,26 +55,26 @@ impl HeadError {
     }
 }
 
-/// How the messages of a link are read.
+/// The rules by which messages of a link are read.
 #[derive(Default)]
 pub(super) struct LinkRules<'a> {
-    /// Where they all go, whatever they say.
+    /// The address of all messages of the link, if it has one.
     pub(super) to: Option<&'a Arc<str>>,
-    /// They are forwarded as they arrive.
+    /// The router forwards messages as they arrive.
     pub(super) streaming: bool,
-    /// They go elsewhere when released.
+    /// Released messages go to another receiver.
     pub(super) resend: bool,
-    /// Router annotations are none of the sender's business.
+    /// The router ignores the sender's router annotations.
     pub(super) strips: bool,
-    /// The user that they must name if they name one.
+    /// The user that messages must name if they name one.
     pub(super) user: Option<&'a str>,
-    /// The number of the connection that they come by.
+    /// The number of the connection.
     pub(super) connection: u64,
-    /// No more than where they go is waited for: the connection holds much already.
+    /// The router reads no more than the address: the connection holds much.
     pub(super) hurries: bool,
 }
 
-/// A head that was read.
+/// A head that was read whole.
 pub(super) struct Read<'a> {
     pub(super) message: Message,
     pub(super) to: Cow<'a, str>,
@@ -81,21 +82,19 @@ pub(super) struct Read<'a> {
     pub(super) body: usize,
 }
 
-/// What has arrived of a head, for which the peer is charged, and what was read of it: it may come
-/// octet by octet.
+/// The part of a head that has arrived, with its charge, and the part of it that was read.
 pub(super) struct Gathering {
     octets: BytesMut,
     front: Front,
     _charge: Charge,
 }
 
-/// The router annotations at the front of a message, as far as they have been read. They may be
-/// long, and are read once.
+/// The router annotations at the front of a message. They may be long, and are read once.
 #[derive(Debug, PartialEq)]
 pub(super) enum Front {
-    /// To be read when so many octets have arrived.
+    /// They are not whole: read them again with so many bytes.
     Unread { needed: usize },
-    /// Their length, the flags, and where an address stands that goes before the message's own.
+    /// Their length, the flags, and the place of an address that goes before the message's own.
     Read { length: usize, flags: Flags, to_override: Option<Range<usize>> },
 }
 
@@ -106,7 +105,7 @@ impl Default for Front {
 }
 
 impl Front {
-    /// Reads them once they are whole. Returns whether they are.
+    /// Reads the annotations once they are whole. Returns whether they are.
     fn read(&mut self, octets: &[u8], strips: bool) -> Result<bool, AnnotationError> {
         if !matches!(self, Self::Unread { needed } if *needed <= octets.len()) {
             return Ok(matches!(self, Self::Read { .. }));
@@ -134,19 +133,19 @@ impl Front {
 }
 
 impl Gathering {
-    /// Keeps what has arrived of a head, for which `holder` is charged.
+    /// Keeps the part of a head that has arrived, and charges `holder` for it.
     pub(super) fn of(octets: Bytes, front: Front, holder: &Arc<Holder>) -> Box<Self> {
         let mut octets =
             octets.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
         if octets.capacity() > 2 * octets.len() + SLACK {
-            // It is a small part of the block that it was read into.
+            // It would pin a large block.
             octets = BytesMut::from(&octets[..]);
         }
         let charge = holder.charge(octets.capacity());
         Box::new(Self { octets, front, _charge: charge })
     }
 
-    /// Appends what has arrived since, and returns all of it with what was read of it.
+    /// Appends the next part of the head. Returns all of it with the part that was read.
     pub(super) fn append(self, octets: &Bytes) -> (Bytes, Front) {
         let Self { octets: mut gathered, front, .. } = self;
         gathered.extend_from_slice(octets);
@@ -154,7 +153,7 @@ impl Gathering {
     }
 }
 
-/// Finds the sections before the body; `None` when more is needed.
+/// Finds the sections before the body. Returns `None` if it needs more bytes.
 fn scan(
     sections: &[u8],
     complete: bool,
@@ -163,11 +162,11 @@ fn scan(
     windowed: bool,
     link: &LinkRules<'_>,
 ) -> Result<Option<Head>, HeadError> {
-    // Where it goes is known by its link, and nothing in it is this router's business.
+    // The link gives the address, and no section is this router's business.
     let is_known = link.to.is_some() && link.user.is_none();
     match message::scan(sections, complete, windowed) {
         Ok(Scan::Complete(head)) => Ok(Some(head)),
-        // Where it goes is enough to send a message on its way that is forwarded as it arrives.
+        // A message that is forwarded as it arrives needs an address and no more.
         Ok(Scan::Incomplete) if streaming && !windowed => match message::arrived(sections)? {
             head if head.properties.is_some() || is_known => Ok(Some(head)),
             _ if too_large => Err(HeadError::TooLarge),
@@ -180,7 +179,7 @@ fn scan(
     }
 }
 
-/// Reads a message's head from what has arrived of it; `None` when more is needed.
+/// Reads a message's head from the bytes that have arrived. Returns `None` if it needs more.
 pub(super) fn read_head<'a>(
     octets: &'a [u8],
     front: &mut Front,
@@ -201,7 +200,7 @@ pub(super) fn read_head<'a>(
         Front::Unread { .. } => return Ok(None),
     };
     let streaming = flags.contains(Flags::STREAMING) || link.streaming;
-    // What is larger than a head may be is forwarded as it arrives, whatever its sender wished.
+    // A message larger than a head may be is forwarded as it arrives, whatever its sender wished.
     let streaming = streaming || !complete && !too_large && link.hurries;
     if !streaming && !complete && !too_large {
         return Ok(None);
@@ -231,14 +230,13 @@ pub(super) fn read_head<'a>(
         None => DEFAULT_PRIORITY,
     };
     let streaming = streaming || !complete;
-    // Of a stream, the octets behind the head flow on their own; any other message is one piece.
+    // The bytes behind a stream's head flow on their own. Any other message is one piece.
     let end = match head.body.filter(|_| windowed) {
         Some(body) => annotations + body.end,
         None => octets.len(),
     };
     let message = Message {
-        // Copied: they live as long as the stream does, and would pin the block they were read
-        // into.
+        // Slices would pin the block that they were read into for as long as the stream lives.
         annotations: Bytes::copy_from_slice(
             octets.get(..annotations).filter(|_| !link.strips).unwrap_or_default(),
         ),
@@ -258,7 +256,7 @@ pub(super) fn read_head<'a>(
     Ok(Some(Read { message, to, body: end }))
 }
 
-/// Whether a message names a user other than this one.
+/// Returns whether a message names another user.
 fn names_another(named: &Value, user: &str) -> bool {
     match named {
         Value::Null => false,

@@ -9,8 +9,8 @@
 //!     +----------------> Refused <------------------+
 //! ```
 //!
-//! It is over once it has ended and its consumer has settled it, its sender has settled it, or its
-//! link is gone. Of a refused delivery the rest is dropped as it comes.
+//! A delivery is over once it has ended and either end has settled it, or once its link is gone.
+//! The rest of a refused delivery is dropped as it comes.
 
 use bytes::Bytes;
 use skupper_proto::amqp::performative::DeliveryState;
@@ -21,21 +21,21 @@ use super::head::Gathering;
 use crate::core::{Ended, ProducerEnd};
 use crate::net::tally::Tally;
 
-/// The bytes of one message in transit that may wait for its receiver before the session's window
-/// is left to close.
+/// The bytes of one message in transit that may wait for its receiver. Above that its session's
+/// window is left to close.
 pub(super) const FULL: usize = 1024 * 1024;
 
-/// A payload of fewer bytes is copied rather than kept as a slice: a slice pins the whole block it
-/// was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB is just
-/// over it.
+/// A payload of fewer bytes is copied rather than kept as a slice. A slice pins the whole block
+/// that it was read into (64 KiB), and may pin four times its size at most. A full frame of 16 KiB
+/// is just over it.
 const COPY_BELOW: usize = 15 * 1024;
 
-/// How a delivery takes more of its body.
+/// The effect of more bytes on a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Appended {
-    /// It has room for it.
+    /// It has room for them.
     Fits,
-    /// It holds enough: its session's window is to be left to close.
+    /// It holds enough: its session's window must be left to close.
     Full,
     /// The stream's window was overrun: it is refused.
     Overrun,
@@ -53,26 +53,26 @@ pub(super) struct Inbound {
     pub(super) windowed: bool,
     /// Bytes of the message that have arrived.
     pub(super) octets: u64,
-    /// Bytes whose receipt was passed on.
+    /// The bytes whose receipt the sender was told.
     pub(super) received: Option<u64>,
     /// The outcome that its sender was told.
     pub(super) outcome: Option<DeliveryState>,
     pub(super) stage: Stage,
 }
 
-/// How far a delivery has come.
+/// The progress of a delivery.
 pub(super) enum Stage {
     /// Its head has not arrived whole.
     Head {
-        /// What has arrived of it, if anything.
+        /// The part that has arrived, if any.
         gathered: Option<Box<Gathering>>,
-        /// What its sender has said of it in the terms of an extension.
+        /// The word of its sender in the terms of an extension.
         said: Option<Box<DeliveryState>>,
     },
     /// It is on its way.
     Routed {
         delivery: ProducerEnd,
-        /// It holds more than it should: this session's window is left to close.
+        /// The session whose window is left to close, for the delivery holds more than it should.
         full: Option<SessionKey>,
     },
     /// The rest of it is dropped.
@@ -80,7 +80,7 @@ pub(super) enum Stage {
 }
 
 impl Inbound {
-    /// Makes a delivery of which nothing has arrived.
+    /// Makes a delivery without bytes.
     pub(super) const fn new(link: LinkKey, presettled: bool, tally: Tally) -> Self {
         Self {
             link,
@@ -95,8 +95,8 @@ impl Inbound {
         }
     }
 
-    /// The sender has said how the delivery stands there. Only the terms of an extension are passed
-    /// on: AMQP's own are between the sender and this router.
+    /// Passes on the sender's word if it is in the terms of an extension. AMQP's own terms are
+    /// between the sender and this router.
     pub(super) fn on_sender_state(&mut self, state: DeliveryState) {
         if !matches!(state, DeliveryState::Other(_)) {
             return;
@@ -108,7 +108,7 @@ impl Inbound {
         }
     }
 
-    /// The body of a delivery that is on its way goes on.
+    /// Appends to the body of a delivery that is on its way.
     pub(super) fn append(&mut self, payload: Bytes, ending: Ending) -> Appended {
         let Stage::Routed { delivery, full } = &mut self.stage else { return Appended::Fits };
         if ending == Ending::Complete && !self.windowed {
@@ -129,7 +129,8 @@ impl Inbound {
     }
 }
 
-/// Returns a payload as a delivery may keep it; an `exact` one pins no more than its own bytes.
+/// Returns a payload in the form that a delivery may keep. An `exact` one pins no more than its own
+/// bytes.
 pub(super) fn kept(payload: Bytes, exact: bool) -> Bytes {
     if exact || payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }

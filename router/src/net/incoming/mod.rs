@@ -1,11 +1,12 @@
 //! The deliveries that arrive by a connection.
 //!
-//! [`Incoming`] is a machine: it takes a [`Context`] and acts on the engine and the core that are
-//! there. Its owner calls the `on_` methods as events come. A message for this router itself is
-//! returned to the owner, who answers it with [`Incoming::on_own_taken`].
+//! [`Incoming`] is a machine: it takes a [`Context`] and acts on the engine and the core in it. Its
+//! owner calls the `on_` methods as events come. The machine returns a message for this router
+//! itself to the owner, who answers it with [`Incoming::on_own_taken`].
 //!
-//! `inbound` has the states of one delivery, `head` reads where it goes, `route` judges that, `producer` has the links
-//! on which peers send and `supply` their credit, `window` the session windows that are left to close.
+//! `inbound` has the states of one delivery. `head` reads the message's head, and `route` judges
+//! and routes it. `producer` has the links on which peers send, `supply` their credit, and `window`
+//! the session windows that are left to close.
 
 mod head;
 mod inbound;
@@ -32,11 +33,11 @@ use super::context::Context;
 use super::tally::{Scan, Tally};
 use crate::core::Ended;
 
-/// The most bytes of a message of the routing protocol: what a router tells of its addresses at
-/// once, and as much again for what goes with each.
+/// The most bytes of a message of the routing protocol: one announcement of addresses, and as much
+/// again for the parts beside each.
 const MAX_ROUTING: usize = 2 * MAX_ADDRESS_OCTETS;
 
-/// Why messages of a link are for this router itself.
+/// The reason for which messages of a link are for this router itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OwnUse {
     /// They are those of the routing protocol.
@@ -78,36 +79,36 @@ pub(super) struct Incoming {
     slots: KeyMap<IncomingKey, Inbound>,
     /// Links on which the peer sends to addresses.
     producers: KeyMap<LinkKey, Producer>,
-    /// Links whose messages are for this router itself: there are two at most.
+    /// Links whose messages are for this router itself. There are two at most.
     own: Vec<(LinkKey, OwnUse)>,
-    /// How many reasons there are to leave a session's window to close.
+    /// The number of reasons to leave a session's window to close.
     holds: KeyMap<SessionKey, usize>,
 }
 
 impl Incoming {
-    /// The messages of a link are for this router itself.
+    /// Takes the messages of a link for this router itself.
     pub(super) fn take_own(&mut self, link: LinkKey, purpose: OwnUse) {
         self.own.push((link, purpose));
     }
 
-    /// Returns why the messages of a link are for this router itself, if they are.
+    /// Returns the reason for which the messages of a link are for this router itself, if they are.
     pub(super) fn own_use(&self, link: LinkKey) -> Option<OwnUse> {
         own_use(&self.own, link)
     }
 
-    /// Returns the link whose messages are those of the routing protocol.
+    /// Returns the link of the routing protocol.
     pub(super) fn routing_link(&self) -> Option<LinkKey> {
         self.own.iter().find(|(_, purpose)| *purpose == OwnUse::Routing).map(|(link, _)| *link)
     }
 
-    /// A link is gone.
+    /// Forgets a link that is gone.
     pub(super) fn on_detached(&mut self, link: LinkKey) {
         self.own.retain(|(own, _)| *own != link);
         self.producers.remove(&link);
     }
 
-    /// Gives up one link after the other, then the deliveries: what had not arrived whole never
-    /// will. To be called once the connection has ended.
+    /// Gives up one link after the other, then the deliveries. Those that had not arrived whole are
+    /// aborted. To be called once the connection has ended.
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
         let Self { slots, producers, .. } = std::mem::take(self);
         let slots = slots.into_values().map(|entry| {
@@ -124,8 +125,8 @@ impl Incoming {
         self.holds.shrink_to_fit();
     }
 
-    /// Marks deliveries that have waited for too long. The streams of services take as long as they
-    /// take.
+    /// Counts deliveries that have waited for too long. The streams of services take as long as
+    /// they take.
     pub(super) fn scan(&mut self, scan: &mut Scan) {
         let waits = |entry: &&mut Inbound| entry.tally.is_unsettled() && !entry.windowed;
         for entry in self.slots.values_mut().filter(waits) {
@@ -138,8 +139,8 @@ impl Incoming {
         self.slots.get(&key).is_some_and(|entry| entry.windowed)
     }
 
-    /// Part of a delivery has arrived. Returns a message for this router itself that is whole with
-    /// it: its owner is to call [`Incoming::on_own_taken`].
+    /// Takes part of a delivery. Returns a message for this router itself that is whole with it:
+    /// its owner must call [`Incoming::on_own_taken`].
     pub(super) fn on_transfer(&mut self, cx: &mut Context, part: Part) -> Option<OwnMessage> {
         let Part { key, link, presettled, payload, ending, state } = part;
         let limit = cx.max_message_size();
@@ -196,7 +197,7 @@ impl Incoming {
         None
     }
 
-    /// A delivery begins to arrive.
+    /// Begins a delivery.
     fn admit(
         &mut self,
         cx: &mut Context,
@@ -213,17 +214,16 @@ impl Incoming {
         if !presettled {
             cx.expect_settlement();
         }
-        // A C router may go to sleep between what it had of a service's stream at the first send
-        // and what came during that. More credit makes it send once more, and from then on it
-        // wakes.
+        // A C router may go to sleep between its first send of a service's stream and the bytes
+        // that came during that. More credit makes it send once more. From then on it wakes.
         if ending == Ending::More && cx.peer.bounds_unread && !cx.is_client {
             cx.engine.renew_credit(link);
         }
         self.slots.insert(key, Inbound::new(link, presettled, tally));
     }
 
-    /// A delivery holds enough: its session's window is left to close. What the peer may still send
-    /// is that window.
+    /// Leaves the window of a session to close whose delivery holds enough. The peer may still send
+    /// what is left of the window.
     fn on_full(&mut self, cx: &mut Context, key: IncomingKey, link: LinkKey) {
         if let Some(session) = cx.engine.session_of(link)
             && let Some(Inbound { stage: Stage::Routed { full, .. }, .. }) =
@@ -234,7 +234,7 @@ impl Incoming {
         }
     }
 
-    /// Nothing more of a delivery comes.
+    /// Ends the body of a delivery.
     fn end(&mut self, cx: &mut Context, key: IncomingKey, complete: bool) {
         let Some(entry) = self.slots.get_mut(&key) else { return };
         entry.ended = true;
@@ -242,15 +242,14 @@ impl Incoming {
             delivery.end(if complete { Ended::Complete } else { Ended::Aborted });
         }
         if entry.presettled || !complete {
-            // Nobody waits for word of it.
+            // Its sender waits for no word.
             self.forget(cx, key);
         } else {
             self.on_wake(cx, key);
         }
     }
 
-    /// A client's message is larger than it may be: it goes no further, and the client is told and
-    /// let go.
+    /// Refuses a client's message that is larger than it may be, and closes the connection.
     fn on_oversize(&mut self, cx: &mut Context, key: IncomingKey, link: LinkKey) {
         const TEXT: &str = "Message size exceeded";
         if let Some(admission) = &cx.peer.admission {
@@ -270,13 +269,13 @@ impl Incoming {
             cx.max_message_size()
         );
         self.reject(cx, key, Error::new(condition::MESSAGE_SIZE_EXCEEDED, TEXT));
-        // The reason stands with the delivery and with the connection, where clients look for it; a
-        // link that fails ends some of them early.
+        // Clients look for the reason at the delivery and at the connection. A link that fails ends
+        // some of them early.
         cx.engine.detach(link, None);
         cx.engine.close(Some(Error::new(condition::CONNECTION_FORCED, TEXT)), cx.now);
     }
 
-    /// Part of a message for this router itself has arrived.
+    /// Keeps part of a message for this router itself.
     fn gather_own(&mut self, cx: &Context, key: IncomingKey, purpose: OwnUse, octets: Bytes) {
         let Some(entry) = self.slots.get_mut(&key) else { return };
         if octets.len() <= purpose.most() {
@@ -296,7 +295,7 @@ impl Incoming {
         }
     }
 
-    /// The owner has taken a message for this router itself, or could not.
+    /// Answers a message for this router itself, which the owner has taken or could not read.
     pub(super) fn on_own_taken(
         &mut self,
         cx: &mut Context,
@@ -310,7 +309,7 @@ impl Incoming {
         self.end(cx, key, true);
     }
 
-    /// The consumer of a delivery has done something: passes on what it says.
+    /// Passes on the word of a delivery's consumer.
     pub(super) fn on_wake(&mut self, cx: &mut Context, key: IncomingKey) {
         let Some(entry) = self.slots.get_mut(&key) else { return };
         let (delivery, full) = match &mut entry.stage {
@@ -332,8 +331,7 @@ impl Incoming {
         let Some(entry) = self.slots.get_mut(&key) else { return };
         match progress.outcome {
             Some(outcome) => {
-                // On its way the delivery has failed, whatever its receiver says of that (as C
-                // routers tell it).
+                // C routers say of each modified delivery that it has failed on its way.
                 let outcome = match outcome {
                     DeliveryState::Modified(modified) => DeliveryState::Modified(Modified {
                         delivery_failed: Some(true),
@@ -359,7 +357,8 @@ impl Incoming {
                     && entry.received.is_none_or(|told| progress.received > told)
                 {
                     entry.received = Some(progress.received);
-                    // It is 0 toward all but routers of ours: others' deliveries are granted none.
+                    // It is 0 toward all but routers of ours: deliveries of others get no
+                    // allowance.
                     let units = u32::try_from(progress.allowance / stream::ALLOWANCE_UNIT)
                         .unwrap_or_default();
                     let state = DeliveryState::received_in(units, progress.received);
@@ -369,7 +368,7 @@ impl Incoming {
         }
     }
 
-    /// Tells the sender that its message cannot be taken.
+    /// Rejects a delivery.
     pub(super) fn reject(&mut self, cx: &mut Context, key: IncomingKey, error: Error) {
         let outcome = DeliveryState::Rejected(Rejected { error: Some(error) });
         if let Some(entry) = self.slots.get_mut(&key) {
@@ -391,7 +390,7 @@ impl Incoming {
         }
     }
 
-    /// Takes a delivery out of the counts and out of the reasons to hold its session's window.
+    /// Takes a delivery out of the tables and counts.
     fn take_slot(&mut self, cx: &mut Context, key: IncomingKey) -> Option<Inbound> {
         let entry = self.slots.remove(&key)?;
         if let Some(age) = entry.tally.end(entry.outcome.as_ref(), cx.now) {
@@ -403,14 +402,14 @@ impl Incoming {
         Some(entry)
     }
 
-    /// A delivery's sender said how it stands there.
+    /// Passes on the word of a delivery's sender.
     pub(super) fn on_sender_state(&mut self, key: IncomingKey, state: DeliveryState) {
         if let Some(entry) = self.slots.get_mut(&key) {
             entry.on_sender_state(state);
         }
     }
 
-    /// A delivery's sender settled it: no word of it is owed.
+    /// Settles a delivery that its sender has settled: the sender waits for no word.
     pub(super) fn on_sender_settled(&mut self, cx: &mut Context, key: IncomingKey) {
         if let Some(entry) = self.slots.get_mut(&key) {
             entry.presettled = true;
@@ -423,7 +422,7 @@ impl Incoming {
         }
     }
 
-    /// A delivery's link went away under it.
+    /// Ends a delivery whose link is gone.
     pub(super) fn on_lost(&mut self, cx: &mut Context, key: IncomingKey) {
         if let Some(entry) = self.take_slot(cx, key)
             && let Stage::Routed { delivery, .. } = entry.stage

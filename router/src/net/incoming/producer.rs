@@ -6,37 +6,37 @@ use crate::core::{Address, Watching};
 
 /// A link on which the peer sends.
 pub(in crate::net) struct Producer {
-    /// The address it is for; none: each message names its own.
+    /// The address of all its messages. Without one each message names its own.
     pub(super) to: Option<Arc<str>>,
-    /// Messages are forwarded as they arrive, whatever their size.
+    /// The router forwards messages as they arrive, whatever their size.
     pub(super) streaming: bool,
-    /// Messages go elsewhere when they are released.
+    /// The router sends released messages to another receiver.
     pub(super) resend: bool,
-    /// Tells whether anybody consumes the address, and keeps the address's record.
+    /// The address's record, and a watch that tells whether the address has consumers.
     pub(super) watch: Option<(Arc<Address>, Watching)>,
     /// The most deliveries that may be open.
     pub(super) capacity: u32,
-    /// Deliveries that are open.
+    /// The deliveries that are open.
     pub(super) open: u32,
     pub(super) supply: Supply,
 }
 
-/// Who keeps a link in credit.
+/// The source of a link's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Supply {
-    /// The engine, as the peer is a router.
+    /// The engine: the peer is a router.
     Engine,
-    /// This file: credit is given back as deliveries are over.
+    /// The router gives credit back as deliveries end.
     Open,
-    /// Nobody: nobody consumes the address. The credit that it has it may keep, as with C routers:
-    /// somebody may come before it sends.
+    /// None: the address has no consumer. The client may keep its credit, as with C routers: a
+    /// consumer may come before it sends.
     Held,
-    /// Nobody, and the credit that there was is to be given back.
+    /// None, and the client must give back its credit.
     Draining,
 }
 
 impl Producer {
-    /// Makes a link on which a router sends what is for an address.
+    /// Makes a link on which a router sends messages for an address.
     pub(in crate::net) fn of_router(address: &str, capacity: u32) -> Self {
         let supply = Supply::Engine;
         Self {
@@ -50,18 +50,18 @@ impl Producer {
         }
     }
 
-    /// Returns the address it is for and whether anybody consumes that, if it is watched.
+    /// Returns the address, and whether it has consumers, if it is watched.
     pub(in crate::net) fn reach(&self) -> Option<(&Address, bool)> {
         self.watch.as_ref().map(|(address, watch)| (&**address, watch.is_reachable()))
     }
 }
 
-/// What a link on which the peer sends asked for.
+/// The wishes of a peer for a link on which it sends.
 #[derive(Default)]
 pub(in crate::net) struct Wishes {
-    /// Messages are to be forwarded as they arrive.
+    /// The router shall forward messages as they arrive.
     pub(in crate::net) streaming: bool,
-    /// Messages are to go elsewhere when they are released.
+    /// The router shall send released messages to another receiver.
     pub(in crate::net) resend: bool,
     /// The peer is a router.
     pub(in crate::net) router: bool,

@@ -1,4 +1,4 @@
-//! A delivery whose head has arrived is judged and routed.
+//! The routing of a delivery whose head has arrived.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::net::wake::Wake;
 use crate::schema::Role;
 
 impl Incoming {
-    /// Routes a delivery if its head has arrived.
+    /// Judges and routes a delivery if its head is whole. Keeps the part of the head if not.
     pub(super) fn begin(
         &mut self,
         cx: &mut Context,
@@ -65,8 +65,8 @@ impl Incoming {
         message_log::note(components, cx.id, "Received", &read.message.sections);
         read.message.state = said.take();
         entry.windowed = read.message.windowed;
-        // A link for an unavailable address was refused; what an anonymous one names is known only
-        // here.
+        // A link for an unavailable address was refused. An anonymous link's message names its
+        // address only here.
         let to = cx.core.read(&read.to);
         if cx.is_client && !cx.core.is_available(to.key()) {
             entry.stage = Stage::Refused;

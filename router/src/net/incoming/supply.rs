@@ -1,8 +1,8 @@
 //! The credit of links on which the peer sends to an address.
 //!
 //! A client that sends has credit while its address has consumers, and gets it back as its
-//! deliveries are over. The link of a router is kept in credit by the engine: a router is told
-//! otherwise whether anybody consumes the address.
+//! deliveries end. The engine keeps the link of a router in credit: the router is told about
+//! consumers in another way.
 //!
 //! ```text
 //!                    the address has no consumer
@@ -24,16 +24,16 @@ use crate::core::{Notify, Replies};
 use crate::net::context::Context;
 use crate::net::wake::Wake;
 
-/// Returns whether credit for an address depends on its consumers. Who is behind a router's own
-/// address is that router's business.
+/// Returns whether credit for an address depends on its consumers. The consumers of a router's own
+/// address are that router's business.
 fn is_watched(key: AddressRef<'_>) -> bool {
     matches!(key.class, AddressClass::Mobile | AddressClass::Edge)
         || key.class == AddressClass::Local && !Replies::owns(key.text)
 }
 
 impl Incoming {
-    /// Gives credit on a link on which the peer sends, to an address or to those that its messages
-    /// name. Returns whether a router is to be told if anybody consumes the address.
+    /// Takes a link on which the peer sends, to one address or to those that its messages name, and
+    /// gives credit on it. Returns whether a router must be told if the address has consumers.
     pub(in crate::net) fn produce(
         &mut self,
         cx: &mut Context,
@@ -69,7 +69,7 @@ impl Incoming {
         tracked
     }
 
-    /// Returns how many links there are on which the peer sends to addresses.
+    /// Returns how many links to addresses the peer sends on.
     pub(in crate::net) fn producers(&self) -> usize {
         self.producers.len()
     }
@@ -79,20 +79,20 @@ impl Incoming {
         self.producers.get(&link)
     }
 
-    /// A router is to send what is for an address by this link.
+    /// Takes a link on which a router will send messages for an address.
     pub(in crate::net) fn expect_producer(&mut self, link: LinkKey, producer: Producer) {
         self.producers.insert(link, producer);
     }
 
-    /// A delivery has begun on a link.
+    /// Counts a delivery that has begun on a link.
     pub(super) fn on_begun(&mut self, link: LinkKey) {
         if let Some(producer) = self.producers.get_mut(&link) {
             producer.open = producer.open.saturating_add(1);
         }
     }
 
-    /// A delivery of a link is over: the credit it took is given back, in portions of half the
-    /// capacity, and all of it once nothing is open.
+    /// Gives back the credit of a delivery that is over: in portions of half the capacity, or all
+    /// of it once nothing is open.
     pub(super) fn on_over(&mut self, cx: &mut Context, link: LinkKey) {
         let Some(producer) = self.producers.get_mut(&link) else { return };
         producer.open = producer.open.saturating_sub(1);
@@ -109,8 +109,7 @@ impl Incoming {
         }
     }
 
-    /// A delivery of a link had no destination: what credit is left is to be given back, until
-    /// there is one.
+    /// Asks for the link's credit back, for a delivery had no destination.
     pub(super) fn on_no_destination(&mut self, cx: &mut Context, link: LinkKey) {
         let Some(producer) = self.producers.get_mut(&link) else { return };
         if matches!(producer.supply, Supply::Engine | Supply::Draining)
@@ -125,7 +124,8 @@ impl Incoming {
         }
     }
 
-    /// The consumers of a link's address may have changed. Returns whether a router is to be told.
+    /// Adapts a link's credit to the consumers of its address. Returns whether a router must be
+    /// told instead.
     pub(in crate::net) fn on_reach(&mut self, cx: &mut Context, link: LinkKey) -> bool {
         let Some(producer) = self.producers.get_mut(&link) else { return false };
         let Some((_, reachable)) = producer.reach() else { return false };

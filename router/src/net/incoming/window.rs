@@ -1,4 +1,4 @@
-//! Session windows that are left to close: for deliveries that hold much, and under pressure.
+//! The session windows that are left to close: for deliveries that hold much, and under pressure.
 
 use skupper_proto::engine::SessionKey;
 
@@ -6,7 +6,7 @@ use super::Incoming;
 use crate::net::context::Context;
 
 impl Incoming {
-    /// There is one reason more to leave a session's window to close.
+    /// Adds a reason to leave a session's window to close.
     pub(in crate::net) fn hold_session(&mut self, cx: &mut Context, session: SessionKey) {
         let reasons = self.holds.entry(session).or_default();
         *reasons += 1;
@@ -15,7 +15,7 @@ impl Incoming {
         }
     }
 
-    /// There is one reason less to leave a session's window to close.
+    /// Removes a reason to leave a session's window to close.
     pub(in crate::net) fn release_session(&mut self, cx: &mut Context, session: SessionKey) {
         let Some(reasons) = self.holds.get_mut(&session) else { return };
         *reasons = reasons.saturating_sub(1);

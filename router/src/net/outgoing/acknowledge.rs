@@ -1,4 +1,4 @@
-//! The end of deliveries that were sent: what their receiver says, or holds unread.
+//! The word of receivers: outcomes, and the bytes that they hold unread.
 
 use skupper_proto::amqp::performative::DeliveryState;
 use skupper_proto::engine::{OutgoingKey, SessionKey};
@@ -9,7 +9,7 @@ use super::outbound::{Place, Sending, Stage};
 use crate::net::context::Context;
 
 impl Outgoing {
-    /// The receiver of a delivery said something.
+    /// Acts on the word of a delivery's receiver.
     pub(in crate::net) fn on_outcome(
         &mut self,
         cx: &mut Context,
@@ -64,13 +64,13 @@ impl Outgoing {
         }
     }
 
-    /// The peer's answer to [`Outgoing::ask_unread`]: it held so many bytes of a session.
+    /// Acts on the peer's answer to [`Outgoing::ask_unread`]: it held so many bytes of a session.
     pub(in crate::net) fn on_held(&mut self, cx: &mut Context, session: SessionKey, octets: u64) {
         let slots = self.lanes.answered(session, cx.now);
         let mut less = false;
         for slot in slots {
             let Some(entry) = self.slots.get_mut(slot as usize) else { continue };
-            // A slot may have gone to another stream meanwhile.
+            // A slot may belong to another stream by now.
             if entry.begun().and_then(|(link, _)| cx.engine.session_of(link)) != Some(session) {
                 continue;
             }
@@ -84,7 +84,7 @@ impl Outgoing {
         }
     }
 
-    /// The peer holds less unread: streams that waited for it go on.
+    /// Makes the streams ready that waited for the peer to hold less unread.
     pub(super) fn release_held(&mut self, cx: &mut Context) {
         for slot in std::mem::take(&mut self.held) {
             if let Some(entry) = self.slots.get_mut(slot as usize)
@@ -98,7 +98,7 @@ impl Outgoing {
         }
     }
 
-    /// A delivery's link went away under it.
+    /// Ends a delivery whose link is gone.
     pub(in crate::net) fn on_lost(&mut self, cx: &mut Context, key: OutgoingKey) {
         if let Some(slot) = self.by_key.get(&key).copied() {
             self.remove_slot(cx, slot);

@@ -1,4 +1,4 @@
-//! The sessions of streams are chosen, and the peer is asked what it holds unread of each.
+//! The choice of a session for each link for streams, and the questions about unread bytes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,12 +13,13 @@ use super::outbound::Outbound;
 use crate::net::attach::request;
 use crate::net::context::Context;
 
-/// Sessions that are begun for streams; beyond that they share them, and what is held of one counts
-/// for all. Far below what C routers take, and enough is left for those that the peer begins.
+/// The most sessions that are begun for streams. Beyond that links share them, and an answer about
+/// one counts for all of its streams. C routers take far more, and enough are left for those that
+/// the peer begins.
 const SESSIONS: usize = 1024;
 
-/// Streams that are asked about in one go, and how soon the next go follows: thousands may have
-/// something unread.
+/// The most streams that one question covers, and how soon the next one follows: thousands of
+/// streams may have unread bytes.
 const AT_ONCE: usize = 256;
 const NEXT: Duration = Duration::from_millis(1);
 
@@ -58,7 +59,7 @@ impl Outgoing {
         }
     }
 
-    /// A link for streams is gone from a session, which ends with the last.
+    /// Takes a link for streams out of a session, which ends with its last.
     pub(super) fn leave_lane(&mut self, cx: &mut Context, session: SessionKey) {
         let lanes = &mut self.lanes.lanes;
         let Some(lane) = lanes.get_mut(&session).filter(|lane| lane.links > 0) else { return };
@@ -75,7 +76,7 @@ impl Outgoing {
         }
     }
 
-    /// Asks what the peer holds of the streams that may have something unread there, if others wait
+    /// Asks what the peer holds of the streams that may have unread bytes, if other streams wait
     /// for that.
     pub(super) fn ask_unread(&mut self, cx: &mut Context) {
         self.lanes.due = None;
@@ -113,10 +114,9 @@ impl Outgoing {
         self.lanes.due = next;
     }
 
-    /// Returns the streams that the peer is to be asked about, with their links, and when there
-    /// will be more.
+    /// Returns the streams to ask about, with their links, and when there will be more.
     fn to_ask(&self, now: Instant, most: usize) -> (Vec<(u32, LinkKey)>, Option<Instant>) {
-        // What waits for the session's window is counted, and not sent.
+        // Bytes that wait for the session's window are counted, and not sent.
         let asked = |(slot, entry): (usize, &Outbound)| {
             let (link, _) =
                 entry.begun().filter(|_| entry.is_flushed() && entry.unread.wants_to_know(now))?;
@@ -129,7 +129,7 @@ impl Outgoing {
         )
     }
 
-    /// The peer was asked about streams.
+    /// Notes that the peer was asked about streams.
     fn on_asked(&mut self, slots: &[u32]) {
         for slot in slots {
             if let Some(entry) = self.slots.get_mut(*slot as usize) {

@@ -1,4 +1,5 @@
-//! Deliveries to consumers: each link has a number, by which they come, and a queue of its own.
+//! The deliveries to consumers. Each consumer's link has a number, by which its deliveries come,
+//! and a queue.
 
 use std::sync::atomic::Ordering;
 
@@ -13,16 +14,17 @@ use crate::net::consumed::Consumed;
 use crate::net::context::Context;
 use crate::schema::Role;
 
-/// Deliveries that may wait for one consumer's credit. Their senders have 250 credits each, mostly.
+/// The most deliveries that wait for one consumer's credit. Their senders have 250 credits each,
+/// mostly.
 const MAX_WAITING: usize = 65_536;
 
-/// Returns how many deliveries may be open on a link, for the core.
+/// Returns the most deliveries that may be open on a link, for the core.
 pub(in crate::net) fn capacity(cx: &Context) -> usize {
     usize::try_from(cx.link_capacity()).unwrap_or(usize::MAX)
 }
 
 impl Outgoing {
-    /// Takes a delivery for a consumer. It is released if the consumer is gone, or has too many.
+    /// Takes a delivery for a consumer. Releases it if the consumer is gone or has too many.
     pub(super) fn deliver_to_consumer(
         &mut self,
         cx: &mut Context,
@@ -54,7 +56,7 @@ impl Outgoing {
             return;
         };
         consumer.waiting.push_back(slot);
-        // Of what nobody waits for, the oldest goes first.
+        // The oldest presettled delivery goes first: its sender waits for no word.
         if overdue {
             let oldest = consumer.waiting.pop_front();
             if let Some(known) = cx.records.get(&link) {
@@ -83,8 +85,8 @@ impl Outgoing {
         }
     }
 
-    /// Makes the peer of a link a consumer of an address, as the operator wants it. With `settles`
-    /// it takes settled deliveries only.
+    /// Makes the peer of a link a consumer of an address that the operator configured. With
+    /// `settles` it takes settled deliveries only.
     pub(in crate::net) fn consume(
         &mut self,
         cx: &mut Context,
@@ -98,15 +100,15 @@ impl Outgoing {
         self.on_consumer_attached(cx, link, Consumer::of(number, consumption), settles);
     }
 
-    /// Makes the peer of a link a consumer of an address, as the peer wants it. Returns none beyond
-    /// what clients may.
+    /// Makes the peer of a link a consumer of an address that the peer named. Returns none beyond
+    /// the part of clients.
     pub(in crate::net) fn subscribe(
         &mut self,
         cx: &Context,
         link: LinkKey,
         key: AddressKey,
     ) -> Option<Consumer> {
-        // What an edge router consumes is its clients' and its services'.
+        // An edge router consumes for its clients and services.
         let counted = cx.edge.is_none() || Consumed::is_reserved(key.as_ref());
         if counted && !self.consumers.consumed.has_room(key.as_ref()) {
             return None;
@@ -127,8 +129,8 @@ impl Outgoing {
         Some(Consumer { number, consumption: Some(consumption), counted })
     }
 
-    /// The link of a consumer is attached at both ends. With `settles` it takes settled deliveries
-    /// only.
+    /// Takes the link of a consumer that is attached at both ends. With `settles` it takes settled
+    /// deliveries only.
     pub(in crate::net) fn on_consumer_attached(
         &mut self,
         cx: &mut Context,
@@ -138,12 +140,13 @@ impl Outgoing {
     ) {
         let consumer = ConsumerLink::new(consumer, settles, capacity(cx));
         self.links.insert(link, OutLink::attached(Purpose::Consumer(consumer)));
-        // One that has no credit yet is blocked.
+        // A link without credit shows as blocked.
         self.note_link(cx, link);
         self.link_free(cx, link);
     }
 
-    /// This end attaches a link that deliveries come for by number. Returns its number.
+    /// Takes a link that this end attaches and that deliveries come for by number. Returns the
+    /// number.
     pub(in crate::net) fn expect_consumer(&mut self, cx: &Context, link: LinkKey) -> u32 {
         let number = self.consumers.number(link);
         let consumer = ConsumerLink::new(Consumer::new(number), false, capacity(cx));
@@ -151,7 +154,7 @@ impl Outgoing {
         number
     }
 
-    /// The peer has answered the attach of such a link.
+    /// Acts on the peer's answer to the attach of such a link.
     pub(in crate::net) fn on_consumer_answered(&mut self, cx: &mut Context, link: LinkKey) {
         if let Some(state) = self.links.get_mut(&link) {
             state.on_answered();

@@ -1,4 +1,4 @@
-//! The links of consumers: each has a number, by which its deliveries come, and a queue.
+//! The links of consumers: each has a number, by which its deliveries come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub(in crate::net) struct Consumers {
     pub(super) consumed: Consumed,
 }
 
-/// A link by its number. It is a consumer while it has a consumption.
+/// A link with a number. It is a consumer while it has a consumption.
 pub(in crate::net) struct Consumer {
     pub(super) number: u32,
-    /// Ends with the link.
+    /// Its part in an address. It ends with the link.
     pub(super) consumption: Option<Consumption>,
     /// Its address is among those that the connection consumes.
     pub(super) counted: bool,
 }
 
-/// A consumer's link as the core knows it.
+/// The endpoint of a consumer's link in the core.
 #[derive(Debug)]
 struct LinkEndpoint {
     mailbox: Arc<Mailbox>,
@@ -66,7 +66,7 @@ impl Consumer {
 }
 
 impl Consumers {
-    /// Gives a link a number, by which deliveries come for it.
+    /// Gives a link a number, by which its deliveries come.
     pub(in crate::net) fn number(&mut self, link: LinkKey) -> u32 {
         let number = self.next;
         self.next = number.wrapping_add(1);
@@ -84,7 +84,7 @@ impl Consumers {
         self.consumed.has(key)
     }
 
-    /// A link is gone.
+    /// Forgets a link that is gone.
     pub(super) fn leave(&mut self, consumer: &Consumer) {
         self.by_number.remove(&consumer.number);
         if let Some(consumption) = consumer.consumption.as_ref().filter(|_| consumer.counted) {
@@ -93,7 +93,7 @@ impl Consumers {
     }
 }
 
-/// Returns what the core delivers to for a link of this number.
+/// Returns the endpoint of the link with this number.
 pub(in crate::net) fn endpoint(cx: &Context, number: u32) -> Arc<dyn Endpoint> {
     let streams = cx.peer.takes_streams();
     Arc::new(LinkEndpoint { mailbox: Arc::clone(&cx.mailbox), number, streams })

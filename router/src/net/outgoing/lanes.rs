@@ -1,9 +1,9 @@
-//! The sessions in which streams are sent, and how a C router is asked what it holds unread of
-//! each.
+//! The sessions in which streams are sent.
 //!
-//! Its answer is about a whole session, so toward a C router each streaming link has a session of
-//! its own. A second link there, the gauge, is attached when there is something to ask: on the
-//! first one the stream itself is being sent.
+//! A C router is asked how much it holds unread (see `ask`), and its answer is about a whole
+//! session. So toward a C router each link for streams has a session of its own. When there is a
+//! question, this end attaches a second link there, the gauge: the first one carries the stream
+//! itself.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use skupper_proto::time::Instant;
 /// A session in which streams are sent.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// It was begun here, and has so many streaming links.
+    /// The links for streams here, if this end began the session.
     pub(super) links: usize,
     pub(super) gauge: Option<LinkKey>,
-    /// The peer wants no such link: then its acknowledgements have to do.
+    /// The peer refuses a gauge: its acknowledgements have to do.
     pub(super) refused: bool,
     /// The streams that the next answer is about.
     pub(super) asked: Vec<u32>,
@@ -37,12 +37,13 @@ impl Lanes {
         self.due
     }
 
-    /// A stream waits for the peer to hold less, or what hindered a question does so no longer.
+    /// Sets the time of the next question: a stream waits for the peer to hold less, or the peer
+    /// can be asked again.
     pub(super) const fn ask_at(&mut self, now: Instant) {
         self.due = Some(now);
     }
 
-    /// A gauge is gone: if the peer detached it, it wants none.
+    /// Forgets a gauge that is gone. A peer that detached it wants none.
     pub(super) fn on_gauge_gone(&mut self, session: SessionKey) {
         if let Some(lane) = self.lanes.get_mut(&session) {
             lane.gauge = None;
@@ -50,8 +51,7 @@ impl Lanes {
         }
     }
 
-    /// The peer has answered the question about a session. Returns the streams that were asked
-    /// about.
+    /// Takes the streams that the peer was asked about, now that it has answered.
     pub(super) fn answered(&mut self, session: SessionKey, now: Instant) -> Vec<u32> {
         let Some(lane) = self.lanes.get_mut(&session) else { return Vec::new() };
         let asked = std::mem::take(&mut lane.asked);

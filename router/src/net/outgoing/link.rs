@@ -9,8 +9,8 @@
 //!                                  gone
 //! ```
 //!
-//! A link for streams that is free is pooled, for any stream; one whose credit was given back is
-//! free and not pooled until it has credit again. A link that the peer attaches begins as Attached.
+//! A free link for streams is Pooled, for any stream. A link whose credit was given back is Free
+//! until it has credit again. A link that the peer attaches begins as Attached.
 
 use std::collections::VecDeque;
 
@@ -22,11 +22,11 @@ use super::consumers::Consumer;
 pub(super) struct OutLink {
     pub(super) purpose: Purpose,
     pub(super) stage: Stage,
-    /// Its receiver wants credit back that is not used at once.
+    /// Its receiver wants back the credit that is not used at once.
     pub(super) drain: bool,
 }
 
-/// What a link on which this end sends is for.
+/// The purpose of a link on which this end sends.
 pub(super) enum Purpose {
     /// Whole messages of one queue, one after the other.
     Queue(usize),
@@ -52,7 +52,7 @@ pub(super) struct ConsumerLink {
     pub(super) capacity: usize,
 }
 
-/// Where a link stands.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// This end's attach has no answer.
@@ -88,7 +88,7 @@ impl OutLink {
         matches!(self.stage, Stage::Busy)
     }
 
-    /// The peer has answered this end's attach.
+    /// Notes the peer's answer to this end's attach.
     pub(super) const fn on_answered(&mut self) {
         if matches!(self.stage, Stage::Attaching) {
             self.stage = Stage::Attached;

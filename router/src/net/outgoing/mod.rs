@@ -1,14 +1,14 @@
 //! The deliveries that leave by a connection.
 //!
-//! [`Outgoing`] is a machine: it takes a [`Context`] and acts on the engine and the core that are
-//! there. Its owner calls the `on_` methods as events come, [`Outgoing::gather`] before each write,
-//! and [`Outgoing::on_timeout`] once [`Outgoing::due`] has come.
+//! [`Outgoing`] is a machine: it takes a [`Context`] and acts on the engine and the core in it. Its
+//! owner calls the `on_` methods as events come, [`Outgoing::gather`] before each write, and
+//! [`Outgoing::on_timeout`] once [`Outgoing::due`] has come.
 //!
-//! Each delivery has a slot from when it comes until nothing more is to be heard of it (`outbound`
-//! has its states). It waits for a link, which `serve` gives to it (`link` has the states of
-//! links), is begun and sent in turns (`send`), and ends with what its receiver says
-//! (`acknowledge`). `consumers` has the numbers of consumers, whose deliveries come by `consume`.
-//! `pool` keeps the links of streams, `lanes` their sessions, and `ask` asks what is unread there.
+//! Each delivery has a slot until it is over (`outbound` has its states). `serve` gives it a link
+//! (`link` has the states of links), `send` begins it and sends it in turns, and `acknowledge`
+//! takes its receiver's word. `consumers` has the numbers of consumers, and `consume` their
+//! deliveries. `pool` keeps the links for streams, `lanes` their sessions, and `ask` asks for
+//! unread bytes there.
 
 mod acknowledge;
 mod ask;
@@ -46,8 +46,8 @@ use crate::core::{ConsumerEnd, Notify, Via};
 /// Queues of a control connection: its control link, and its message links by priority.
 pub(super) const QUEUES: usize = 11;
 
-/// Deliveries that may wait for a queue's link; a neighbor that gives no credit on its control link
-/// for so long is lost anyway.
+/// The most deliveries that wait for a queue's link. A neighbor that gives no credit on its control
+/// link for so long is lost anyway.
 const MAX_QUEUED: usize = 4096;
 
 /// Whole messages that go by one link, one after the other.
@@ -72,18 +72,18 @@ pub(super) struct Outgoing {
     waiting: VecDeque<u32>,
     /// Links for streams that carry nothing.
     idle: Pool,
-    /// Links for streams that the peer has not given credit on yet.
+    /// The number of links for streams without credit so far.
     attaching: usize,
-    /// All links for streams.
+    /// The number of all links for streams.
     streaming_links: usize,
-    /// What the peer may hold unread of all streams.
+    /// The bytes that the peer may hold unread of all streams.
     unread: Total,
-    /// Streams that wait for it to become less.
+    /// Streams that wait until it holds less.
     held: Vec<u32>,
     lanes: Lanes,
     /// The links of consumers by number, and the addresses that they consume.
     pub(super) consumers: Consumers,
-    /// Room for the chunks of the delivery that is being sent: one at rest keeps none.
+    /// Room for the chunks of the delivery that is being sent. A delivery at rest keeps none.
     spare: VecDeque<Bytes>,
     /// A consumer's link has become free, see [`Outgoing::take_freed`].
     freed: bool,
@@ -95,8 +95,8 @@ impl Outgoing {
         self.idle.due().into_iter().chain(self.lanes.due()).min()
     }
 
-    /// Does what is due. Returns whether a burst of streams is over, of which all tables may give
-    /// their room back.
+    /// Does what is due. Returns whether a burst of streams is over: then all tables may give their
+    /// room back.
     pub(super) fn on_timeout(&mut self, cx: &mut Context) -> bool {
         let over = self.idle.due().is_some_and(|due| due <= cx.now) && self.shed_idle_links(cx);
         if self.lanes.due().is_some_and(|due| due <= cx.now) {
@@ -105,7 +105,7 @@ impl Outgoing {
         over
     }
 
-    /// Takes a delivery to be sent. It is released if there is no room for it.
+    /// Takes a delivery to be sent. Releases it if there is no room.
     pub(super) fn on_deliver(&mut self, cx: &mut Context, delivery: ConsumerEnd, via: Via) {
         let wanted = match via {
             Via::Link(number) => return self.deliver_to_consumer(cx, delivery, number),
@@ -152,8 +152,8 @@ impl Outgoing {
         std::mem::replace(&mut self.freed, false)
     }
 
-    /// Gives up one link after the other, then the deliveries, which are lost or released. To be
-    /// called once the connection has ended.
+    /// Gives up one link after the other, then the deliveries: their consumer is lost. To be called
+    /// once the connection has ended.
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = ()> + use<> {
         let Self { slots, links, .. } = std::mem::take(self);
         let slots = slots.into_iter().map(|(_, entry)| {
@@ -174,8 +174,8 @@ impl Outgoing {
         self.idle.shrink();
     }
 
-    /// Marks deliveries that have waited for too long. The streams of services take as long as they
-    /// take.
+    /// Counts deliveries that have waited for too long. The streams of services take as long as
+    /// they take.
     pub(super) fn scan(&mut self, scan: &mut Scan) {
         let waits = |entry: &Outbound| !entry.presettled && !entry.delivery.message().windowed;
         for (_, entry) in self.slots.iter_mut().filter(|(_, entry)| waits(entry)) {
@@ -208,7 +208,7 @@ impl Outgoing {
         }
     }
 
-    /// Keeps the room of chunks that have been sent for the next delivery, unless there is some.
+    /// Keeps the room of sent chunks for the next delivery, unless there is some.
     fn reuse(&mut self, chunks: VecDeque<Bytes>) {
         if self.spare.capacity() == 0 {
             self.spare = chunks;

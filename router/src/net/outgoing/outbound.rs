@@ -18,8 +18,8 @@
 //!         Held -----------------------------+   +------------------------------> Held
 //! ```
 //!
-//! A delivery that was sent keeps its link while the peer may hold some of it unread: the next one
-//! there would wait behind that.
+//! A delivery that was sent keeps its link while the peer may hold some of it unread: the next
+//! delivery there would wait behind those bytes.
 
 use std::collections::VecDeque;
 
@@ -35,20 +35,20 @@ use crate::net::tally::Tally;
 pub(super) struct Outbound {
     pub(super) delivery: ConsumerEnd,
     pub(super) tally: Tally,
-    /// It goes before others of the connection.
+    /// It goes before other deliveries of the connection.
     pub(super) urgent: bool,
-    /// It goes out settled: its sender has settled it, or its receiver wants it so.
+    /// It goes out settled: its sender has settled it, or its receiver wants that.
     pub(super) presettled: bool,
     /// The outcome that its receiver gave it.
     pub(super) outcome: Option<DeliveryState>,
     /// Its receiver has settled it, or it was aborted.
     pub(super) settled: bool,
-    /// What a C router may hold of it unread.
+    /// The bytes of it that a C router may hold unread.
     pub(super) unread: Unread,
     pub(super) stage: Stage,
 }
 
-/// How far a delivery has come.
+/// The progress of a delivery.
 pub(super) enum Stage {
     /// It waits for a link.
     Waiting,
@@ -68,26 +68,26 @@ pub(super) struct Sending {
     pub(super) link: LinkKey,
     pub(super) key: OutgoingKey,
     pub(super) place: Place,
-    /// What was taken from the delivery and is not sent.
+    /// The chunks that were taken from the delivery and are not sent.
     pub(super) chunks: VecDeque<Bytes>,
-    /// How the body ends behind `chunks`, once that is known.
+    /// The end of the body behind `chunks`, once that is known.
     pub(super) ended: Option<Ended>,
     /// Bytes of the body that were taken.
     pub(super) taken: u64,
 }
 
-/// What a delivery that a link carries waits for.
+/// The event that a delivery waits for while a link carries it.
 pub(super) enum Place {
     /// Its producer.
     Resting,
     /// Its turn: it is in the ready queue.
     Ready,
-    /// The session's window. Nothing more is taken from the delivery meanwhile, and what was taken
-    /// is charged as if it had not been.
+    /// The session's window. Nothing more is taken from the delivery meanwhile. The taken chunks
+    /// are charged as if they had not been taken.
     Parked { _charge: Charge },
-    /// The peer, to hold less unread: it is in the list of those that are held.
+    /// The peer, to hold less unread: the delivery is in the list of those that are held.
     Held {
-        /// It is in the ready queue too, for its producer has done something.
+        /// It is in the ready queue too: its producer has done something.
         ready: bool,
     },
 }
@@ -125,7 +125,7 @@ impl Outbound {
         }
     }
 
-    /// Returns whether no word of its receiver is to come: that leaves the settling to this end.
+    /// Returns whether its receiver has left the settling to this end.
     pub(super) fn is_left_to_us(&self) -> bool {
         self.outcome.is_some() && self.delivery.message().internal
             || self.delivery.is_sender_settled()
@@ -136,8 +136,8 @@ impl Outbound {
         matches!(self.stage, Stage::Sending(Sending { place: Place::Held { .. }, .. }))
     }
 
-    /// Gives up the link that it keeps, once the peer holds nothing of it unread. Returns the link
-    /// if it did so.
+    /// Gives up the link that it keeps, if the peer holds nothing of it unread. Returns the link if
+    /// it did so.
     pub(super) fn leave_link(&mut self) -> Option<LinkKey> {
         match &mut self.stage {
             Stage::Sent { link, keeps_link, .. } if *keeps_link && !self.unread.is_some() => {

@@ -1,23 +1,22 @@
-//! Streaming links of a connection that carry nothing now, kept for the next streams.
+//! The links for streams that carry nothing, kept for the next streams.
 
 use std::time::Duration;
 
 use skupper_proto::engine::LinkKey;
 use skupper_proto::time::Instant;
 
-/// Links that are kept however long nothing comes: as many as C routers keep.
+/// The links that are kept however long nothing comes. C routers keep as many.
 const KEPT: usize = 128;
 
-/// How long a link beyond those carries nothing before it is given up: bursts come back sooner.
+/// How long any other link carries nothing before it is given up. Bursts come back sooner.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often it is looked which those are, and how many are given up at once: each costs two
+/// How often the pool looks for such links, and the most that it gives up at once. Each costs two
 /// frames. Ten thousand are gone within ten seconds.
 const LOOK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1024;
 
-/// How long after the last of them was given up a burst is over: the peer gives up its own
-/// meanwhile.
+/// How long after the last of them a burst is over. The peer gives up its own links meanwhile.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// The links, in the order in which they became idle.
@@ -25,12 +24,12 @@ const SETTLED: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     idle: Vec<(LinkKey, Instant)>,
     due: Option<Instant>,
-    /// Links of a burst were given up, and it is not over yet.
+    /// The pool has given up links of a burst that is not over.
     burst: bool,
 }
 
 impl Pool {
-    /// A link carries nothing any more.
+    /// Puts a link into the pool that carries nothing.
     pub(super) fn put(&mut self, link: LinkKey, now: Instant) {
         self.idle.push((link, now));
         if self.idle.len() > KEPT && self.due.is_none() {
@@ -38,31 +37,30 @@ impl Pool {
         }
     }
 
-    /// The link for the next stream: the one used last, for its state is warm at both ends.
+    /// Takes the link for the next stream: the one used last, for its state is warm at both ends.
     pub(super) fn take(&mut self) -> Option<LinkKey> {
         self.idle.pop().map(|(link, _)| link)
     }
 
-    /// A link is gone, or may not be used.
+    /// Removes a link that is gone or must not be used.
     pub(super) fn remove(&mut self, link: LinkKey) {
         self.idle.retain(|(known, _)| *known != link);
     }
 
-    /// When [`Pool::shed`] is to be called.
+    /// Returns when [`Pool::shed`] is to be called.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// The links to be given up now. One that is `busy` has deliveries of which word is to come,
-    /// and stays.
+    /// Returns the links to give up. A link stays if `busy` says that it has deliveries which are
+    /// not settled.
     pub(super) fn shed(&mut self, now: Instant, busy: impl Fn(LinkKey) -> bool) -> Vec<LinkKey> {
         let spare = self.idle.len().saturating_sub(KEPT).min(AT_ONCE);
         let aged = |(link, since): &(LinkKey, Instant)| {
             (now.since(*since) >= IDLE && !busy(*link)).then_some(*link)
         };
         let mut given_up: Vec<_> = self.idle.iter().filter_map(aged).collect();
-        // Those with the highest keys go: a table can give back the room behind the last key that
-        // is in use.
+        // The links with the highest keys go: a table can give back the room behind its last key.
         given_up.sort_unstable_by(|one, other| other.cmp(one));
         given_up.truncate(spare);
         self.idle.retain(|(link, _)| given_up.binary_search_by(|gone| link.cmp(gone)).is_err());
@@ -74,7 +72,7 @@ impl Pool {
         given_up
     }
 
-    /// Whether a burst is over since the last [`Pool::shed`]. Once for each.
+    /// Returns whether a burst is over since the last [`Pool::shed`], once for each burst.
     pub(super) fn settled(&mut self) -> bool {
         self.due.is_none() && std::mem::take(&mut self.burst)
     }

@@ -1,4 +1,4 @@
-//! Ready deliveries are made into frames, in turn, up to one write.
+//! The sending of deliveries: frames of those that are ready, in turn, up to one write.
 
 use std::sync::Arc;
 
@@ -23,15 +23,15 @@ const GATHER: usize = 64 * 1024;
 /// The bytes that one delivery may take of a write before the next ready one has its turn.
 const QUANTUM: usize = 32 * 1024;
 
-/// Writes the router annotations of a message as it leaves this router, by the uplink of an edge
-/// router or elsewhere.
+/// Writes the router annotations of a message as it leaves this router. `uplink` says that it
+/// leaves by the uplink of an edge router.
 fn annotate(core: &Core, message: &Message, uplink: bool, head: &mut Vec<u8>) {
     let own = core.node();
     let annotations = match annotations::parse(&message.annotations) {
         Ok(Parsed::Present(annotations)) => annotations.forwarded(own),
         _ => {
-            // A service's stream has a window of its own, and no router on its way is to hold it
-            // back.
+            // The stream of a service has a window of its own, and no router on its way is to hold
+            // it back.
             let flags = match (message.streaming, message.windowed) {
                 (true, true) => Flags::STREAMING.with(Flags::DISABLE_Q2),
                 (true, false) => Flags::STREAMING,
@@ -76,7 +76,7 @@ impl Outgoing {
             let uplink = cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Up);
             annotate(&cx.core, message, uplink, &mut head);
         }
-        // The head is sent with the next turn, mostly, and its room goes to the next delivery.
+        // The head is sent with the next turn, mostly. Its room goes to the next delivery.
         let mut chunks = std::mem::take(&mut self.spare);
         chunks.push_back(Bytes::from(head));
         chunks.push_back(message.sections.clone());
@@ -104,7 +104,7 @@ impl Outgoing {
         true
     }
 
-    /// The producer of a delivery has done something for it.
+    /// Makes a delivery ready: its producer has done something for it.
     pub(in crate::net) fn on_wake(&mut self, cx: &mut Context, slot: u32) {
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         match &mut entry.stage {
@@ -115,8 +115,8 @@ impl Outgoing {
                     Place::Held { ready: ready @ false } => *ready = true,
                     Place::Ready | Place::Parked { .. } | Place::Held { ready: true } => return,
                 }
-                // A HELLO that waits for a turn of each of a thousand streams comes too late on a
-                // slow way.
+                // A HELLO comes too late on a slow way if it waits for a turn of each of a thousand
+                // streams.
                 if entry.urgent {
                     self.ready.push_front(slot);
                 } else {
@@ -128,7 +128,7 @@ impl Outgoing {
                 if let Some(state) = entry.delivery.take_sender_state() {
                     cx.engine.set_state(key, state);
                 }
-                // What its receiver left to be settled, its sender has settled by now.
+                // The receiver has left the settling to the sender.
                 if entry.delivery.is_sender_settled() {
                     cx.engine.settle(key);
                     self.remove_slot(cx, slot);
@@ -161,11 +161,11 @@ impl Outgoing {
         }
         let (mut taken, mut starved) = (0, false);
         if sending.ended.is_none() {
-            // Nobody tells what is left unread of other messages.
+            // A peer says nothing of the unread bytes of other messages.
             let bounded = cx.peer.bounds_unread && entry.outcome.is_none();
             if bounded && entry.delivery.message().windowed {
                 let room = usize::try_from(entry.unread.room(self.unread)).unwrap_or(usize::MAX);
-                // Without room nothing is taken, but the end of the stream is heard.
+                // Without room this takes nothing, but hears of the end of the stream.
                 (taken, sending.ended) =
                     entry.delivery.take_within(room.min(QUANTUM), &mut sending.chunks);
                 entry.unread.sent(taken as u64, &mut self.unread);
@@ -190,7 +190,7 @@ impl Outgoing {
         }
         let aborted = sending.ended == Some(Ended::Aborted);
         if aborted && sending.taken == 0 {
-            // If not even its head is on its way, the peer need not hear of it.
+            // If no byte is on its way, the peer need not hear of the delivery.
             sending.chunks.clear();
         }
         let last = sending.ended == Some(Ended::Complete);
@@ -216,7 +216,7 @@ impl Outgoing {
         }
     }
 
-    /// A delivery waits for its session's window.
+    /// Parks a delivery until its session's window opens.
     fn park(&mut self, cx: &Context, slot: u32) {
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         let Stage::Sending(sending) = &mut entry.stage else { return };
@@ -230,7 +230,8 @@ impl Outgoing {
         }
     }
 
-    /// All of a delivery has been sent: its link is free, and what remains is to hear of it.
+    /// Acts on a delivery that was sent whole: its link is free, and its receiver's word is to
+    /// come.
     fn on_sent(&mut self, cx: &mut Context, slot: u32) {
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         let Stage::Sending(sending) = &mut entry.stage else { return };
@@ -257,7 +258,7 @@ impl Outgoing {
         }
     }
 
-    /// A session's window is open again.
+    /// Makes the deliveries of a session ready whose window has opened.
     pub(in crate::net) fn on_window(&mut self, cx: &mut Context, session: SessionKey) {
         for slot in self.parked.remove(&session).unwrap_or_default() {
             if let Some(entry) = self.slots.get_mut(slot as usize)

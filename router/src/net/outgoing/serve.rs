@@ -1,4 +1,5 @@
-//! Free links are given to the deliveries that wait for one, and links come and go.
+//! The links: `serve` gives free ones to the deliveries that wait, and attaches and gives up those
+//! for streams.
 
 use std::sync::atomic::Ordering;
 
@@ -9,8 +10,8 @@ use super::Outgoing;
 use super::link::{OutLink, Purpose, Stage};
 use crate::net::context::Context;
 
-/// Links for streams that may be attached without an answer yet. Enough that a burst of clients
-/// waits for one round trip, no more.
+/// The most links for streams that are attached without an answer. A burst of clients waits for one
+/// round trip, no more.
 const MAX_ATTACHING: usize = 256;
 
 impl Outgoing {
@@ -19,7 +20,7 @@ impl Outgoing {
         self.links.contains_key(&link)
     }
 
-    /// A link for a queue is attached at both ends.
+    /// Takes a link for a queue that is attached at both ends.
     pub(in crate::net) fn on_queue_attached(
         &mut self,
         cx: &mut Context,
@@ -31,7 +32,7 @@ impl Outgoing {
         self.link_free(cx, link);
     }
 
-    /// The peer has answered the attach of a link for streams, or of a gauge.
+    /// Acts on the peer's answer to the attach of a link for streams, or of a gauge.
     pub(in crate::net) fn on_stream_attached(&mut self, cx: &mut Context, link: LinkKey) {
         self.links
             .entry(link)
@@ -40,8 +41,8 @@ impl Outgoing {
         self.link_free(cx, link);
     }
 
-    /// The credit of a link has changed. With `drain`, what is not used at once is to be given
-    /// back.
+    /// Acts on the credit of a link. With `drain` the peer wants back the credit that is not used
+    /// at once.
     pub(in crate::net) fn on_credit(&mut self, cx: &mut Context, link: LinkKey, drain: bool) {
         let Some(state) = self.links.get_mut(&link) else { return };
         state.drain = drain;
@@ -56,7 +57,7 @@ impl Outgoing {
         }
     }
 
-    /// A link is gone: what waited for it goes elsewhere.
+    /// Forgets a link that is gone. The deliveries that waited for it go elsewhere.
     pub(in crate::net) fn on_detached(&mut self, cx: &mut Context, link: LinkKey) {
         let Some(state) = self.links.remove(&link) else { return };
         if state.stage == Stage::Pooled {
@@ -71,7 +72,7 @@ impl Outgoing {
             }
             Purpose::Consumer(consumer) => {
                 self.consumers.leave(&consumer.consumer);
-                // First it is no consumer any more, then its deliveries are free to go elsewhere.
+                // A delivery may go elsewhere only after its consumer is gone.
                 drop(consumer.consumer);
                 self.release(cx, consumer.waiting);
             }
@@ -83,7 +84,8 @@ impl Outgoing {
                 self.streaming_links = self.streaming_links.saturating_sub(1);
                 if !proven {
                     self.attaching = self.attaching.saturating_sub(1);
-                    // Refused. Asking again at once would go on for as long as a stream waits.
+                    // The peer has refused the link. Asking again at once would go on for as long
+                    // as a stream waits.
                     let refused = self.waiting.pop_front();
                     self.release(cx, refused);
                 }
@@ -92,12 +94,12 @@ impl Outgoing {
         self.serve_streams(cx);
     }
 
-    /// A session is over: nothing waits for its window.
+    /// Forgets a session that is over.
     pub(in crate::net) fn on_session_ended(&mut self, session: SessionKey) {
         self.parked.remove(&session);
     }
 
-    /// A link has carried a delivery to its end.
+    /// Frees a link that has carried a delivery.
     pub(super) fn link_done(&mut self, cx: &mut Context, link: LinkKey) {
         if let Some(state) = self.links.get_mut(&link)
             && state.is_busy()
@@ -107,7 +109,7 @@ impl Outgoing {
         self.link_free(cx, link);
     }
 
-    /// Gives a link that carries nothing to what waits, if it has credit.
+    /// Gives a free link to the deliveries that wait, if it has credit.
     pub(super) fn link_free(&mut self, cx: &mut Context, link: LinkKey) {
         let credit = cx.engine.credit(link) > 0;
         let Some(state) = self.links.get_mut(&link).filter(|_| credit) else { return };
@@ -146,8 +148,8 @@ impl Outgoing {
         }
     }
 
-    /// Gives back the credit of a link that is not needed, if its receiver asks for that. What is
-    /// being sent has had its credit.
+    /// Gives back the credit that a link does not need, if its receiver asks for that. A delivery
+    /// that is being sent has had its credit.
     fn answer_drain(&mut self, cx: &mut Context, link: LinkKey) {
         let Some(state) = self.links.get_mut(&link).filter(|state| state.drain) else { return };
         let waits = match &state.purpose {
@@ -182,7 +184,7 @@ impl Outgoing {
         }
         while self.attaching < self.waiting.len().min(MAX_ATTACHING) {
             let Some((link, session)) = self.attach_stream(cx) else {
-                // Without any link nothing will ever take them.
+                // Without any link the streams would wait for ever.
                 if self.streaming_links == 0 {
                     let waiting = std::mem::take(&mut self.waiting);
                     self.release(cx, waiting);
@@ -236,7 +238,7 @@ impl Outgoing {
         self.idle.settled()
     }
 
-    /// Writes down how a consumer's link stands, for management.
+    /// Writes down the state of a consumer's link, for management.
     pub(super) fn note_link(&self, cx: &Context, link: LinkKey) {
         let consumer = self.links.get(&link).and_then(OutLink::consumer);
         let (Some(known), Some(consumer)) = (cx.records.get(&link), consumer) else { return };

@@ -1,5 +1,5 @@
-//! The links that this router attaches by itself to a container: attached, attached anew when lost,
-//! detached when not wanted any more.
+//! The links that this router attaches to a container by itself. It attaches a lost one again and
+//! detaches one that is no longer configured.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use crate::node::{AutoLink, AutoLinkPhase, LinkKind, Membership, Node};
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(5);
 
-/// One link that is to be, on this connection.
+/// One configured link on this connection.
 struct Attempt {
     auto_link: Arc<AutoLink>,
     link: Option<LinkKey>,
-    /// It failed, and was not attached since.
+    /// It failed, and has not been attached since.
     failed: bool,
-    /// When it is attached next.
+    /// When to attach it.
     due: Option<Instant>,
 }
 
-/// The links that are to be, on one connection.
+/// The configured links of one connection.
 pub(super) struct AutoLinks {
     membership: Membership,
     session: Option<SessionKey>,
     attempts: Vec<Attempt>,
 }
 
-/// Our side of the link: the address is that of the container's side.
+/// Returns the attach of a link. The address is at the container's terminus.
 fn request(auto_link: &AutoLink) -> AttachRequest {
     let expiry_policy = Some(Symbol::from_static("session-end"));
     let address = auto_link.external.clone().or_else(|| auto_link.address.clone());
@@ -66,12 +66,12 @@ fn request(auto_link: &AutoLink) -> AttachRequest {
 }
 
 impl AutoLinks {
-    /// Makes a connection of a container that may have links to get.
+    /// Makes the links of a container's connection. None is attached.
     pub(super) const fn new(membership: Membership) -> Self {
         Self { membership, session: None, attempts: Vec::new() }
     }
 
-    /// Returns when the next link is to be attached.
+    /// Returns when to attach the next link.
     pub(super) fn due(&self) -> Option<Instant> {
         self.attempts.iter().filter_map(|attempt| attempt.due).min()
     }
@@ -80,7 +80,7 @@ impl AutoLinks {
         self.attempts.iter_mut().find(|attempt| attempt.link == Some(link))
     }
 
-    /// Attaches what is wanted and missing, and detaches what is not wanted any more.
+    /// Attaches missing links, and detaches those that are no longer configured.
     pub(super) fn renew(&mut self, links: &mut LinkLayer) {
         let wanted = self.membership.wanted();
         let is_wanted =
@@ -126,7 +126,7 @@ impl AutoLinks {
         }
     }
 
-    /// The container answered the attach of a link. Returns whether it is one of these.
+    /// Acts on the container's answer to an attach. Returns false if the link is none of these.
     pub(super) fn on_answered(
         &mut self,
         links: &mut LinkLayer,
@@ -143,7 +143,7 @@ impl AutoLinks {
                 .and_then(|target| target.address.as_ref()),
         };
         if named.is_none_or(String::is_empty) {
-            // It has no such node, and will say so.
+            // The container has no such node. Its detach with the reason follows.
             return true;
         }
         attempt.failed = false;
@@ -176,7 +176,7 @@ impl AutoLinks {
         true
     }
 
-    /// The container refused or detached a link: if it is one of these, it is attached again later.
+    /// Plans to attach a link again that the container refused or detached.
     pub(super) fn on_lost(&mut self, links: &LinkLayer, link: LinkKey, error: Option<&Error>) {
         let (now, id) = (links.cx.now, links.cx.id);
         let Some(attempt) = self.of(link) else { return };
@@ -196,7 +196,7 @@ impl AutoLinks {
         attempt.auto_link.failed(id, why);
     }
 
-    /// The container ended a session.
+    /// Plans to attach the links of a session again that the container ended.
     pub(super) fn on_session_ended(
         &mut self,
         links: &LinkLayer,
@@ -212,7 +212,7 @@ impl AutoLinks {
         }
     }
 
-    /// The connection has ended.
+    /// Leaves the links to other connections, for this one has ended.
     pub(super) fn leave(self, links: &LinkLayer) {
         for attempt in self.attempts {
             attempt.auto_link.forget(links.cx.id);

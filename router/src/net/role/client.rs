@@ -1,4 +1,4 @@
-//! A connection with an AMQP client, or with a container that has links to get.
+//! A connection with an AMQP client, or with a container that gets links.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::schema::Role;
 /// A connection with a client, or with a peer that is not known yet.
 #[derive(Default)]
 pub(in crate::net) struct Client {
-    /// The links that this router attaches by itself, if the peer is a container.
+    /// The links of autoLinks, if the peer is a container.
     auto_links: Option<Box<AutoLinks>>,
 }
 
-/// A client attached a link: accepts or refuses it.
+/// Accepts or refuses a link that a client attached.
 pub(super) fn on_attached(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
     if near_address(&attach) == Some(TRACKING_ADDRESS) {
         let text = "Connection does not support address tracking";
@@ -31,7 +31,7 @@ pub(super) fn on_attached(links: &mut LinkLayer, link: LinkKey, attach: Attach) 
 }
 
 impl Client {
-    /// The client may stay.
+    /// Begins the service of a client.
     pub(super) fn on_opened(&mut self, links: &mut LinkLayer, node: &Node, container: &Arc<str>) {
         let cx = &mut links.cx;
         cx.life.set_served();
@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    /// The peer answered the attach of a link. Returns whether that is one of autoLinks.
+    /// Acts on the answer to an attach. Returns false if the link is none of autoLinks.
     pub(super) fn on_answered(
         &mut self,
         links: &mut LinkLayer,
@@ -52,14 +52,14 @@ impl Client {
         self.auto_links.as_mut().is_some_and(|own| own.on_answered(links, link, attach))
     }
 
-    /// The peer detached a link.
+    /// Plans to attach a link of autoLinks again that the peer detached.
     pub(super) fn on_detached(&mut self, links: &LinkLayer, link: LinkKey, error: Option<&Error>) {
         if let Some(own) = &mut self.auto_links {
             own.on_lost(links, link, error);
         }
     }
 
-    /// A session is gone.
+    /// Plans to attach the links of autoLinks again whose session is gone.
     pub(super) fn on_session_ended(
         &mut self,
         links: &LinkLayer,
@@ -71,7 +71,7 @@ impl Client {
         }
     }
 
-    /// The links that this router is to attach by itself have changed.
+    /// Acts on a change of the autoLinks of this router.
     pub(super) fn on_auto_links(&mut self, links: &mut LinkLayer) {
         if let Some(own) = &mut self.auto_links {
             own.renew(links);
@@ -92,7 +92,7 @@ impl Client {
         }
     }
 
-    /// The connection has ended.
+    /// Leaves the links of autoLinks to other connections.
     pub(super) fn on_end(&mut self, links: &LinkLayer) {
         if let Some(own) = self.auto_links.take() {
             own.leave(links);

@@ -1,7 +1,7 @@
-//! A control connection between interior routers: the routing protocol and whole messages go here,
-//! and streams do where there are no data connections.
+//! A control connection between interior routers. The routing protocol and whole messages go here.
+//! Streams do if there are no data connections.
 //!
-//! The trunk to the neighbor stands while both links of the routing protocol do. Each goes
+//! The trunk to the neighbor stands while both links of the routing protocol do. Each goes:
 //!
 //! ```text
 //!            attach of ours            the peer's answer
@@ -55,12 +55,12 @@ pub(in crate::net) struct Control {
     /// The correlator of its group: ours as connector, the peer's as listener.
     correlator: Option<String>,
     cost: u32,
-    /// Messages of the routing protocol arrive here, and leave there.
+    /// The links by which messages of the routing protocol arrive and leave.
     receives: ControlLink,
     sends: ControlLink,
-    /// As connector: the links for whole messages that we attach, with their queues.
+    /// As connector: the links for whole messages that this end attaches, with their queues.
     queues: Vec<(LinkKey, usize)>,
-    /// The message links of each direction so far: the first ten are those of the priorities.
+    /// The numbers of message links in each direction. The first ten are those of the priorities.
     data_in: usize,
     data_out: usize,
     /// The trunk, while it stands.
@@ -82,8 +82,8 @@ impl Control {
         }
     }
 
-    /// The neighbor may stay. As connector: attaches the control links and the message links of ten
-    /// priorities. The order alone tells which priority a link has.
+    /// Begins the service of a neighbor. As connector this attaches the control links and the
+    /// message links of ten priorities. Their order alone tells the priorities.
     pub(super) fn on_opened(&mut self, links: &mut LinkLayer) {
         let LinkLayer { cx, incoming, .. } = links;
         if !cx.settings.outgoing {
@@ -111,7 +111,7 @@ impl Control {
         self.data_out = QUEUES - 1;
     }
 
-    /// Returns why a link of the peer is refused, if it is.
+    /// Returns the reason to refuse a link of the peer, if there is one.
     fn refusal(&self, role: Role, control: bool, data: bool) -> Option<Error> {
         let known = if role == Role::Sender { self.receives } else { self.sends };
         if control {
@@ -124,7 +124,7 @@ impl Control {
         })
     }
 
-    /// The peer attached a link.
+    /// Accepts or refuses a link that the peer attached.
     pub(super) fn on_attached(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         let has =
             |capability| near_capabilities(&attach).is_some_and(|known| known.contains(capability));
@@ -164,7 +164,7 @@ impl Control {
         self.on_links_changed(links);
     }
 
-    /// The peer answered the attach of a link. Returns whether that is one for whole messages.
+    /// Acts on the answer to an attach. Returns false if the link is one for streams.
     pub(super) fn on_answered(
         &mut self,
         links: &mut LinkLayer,
@@ -173,7 +173,7 @@ impl Control {
     ) -> bool {
         let LinkLayer { cx, outgoing, .. } = links;
         if attach.role == Role::Sender {
-            // The message links on which this end receives have no other purpose.
+            // Links on which this end receives are never for streams.
             let control = self.receives.is(link);
             let kind = if control { LinkKind::Control } else { LinkKind::InterRouter };
             cx.know(link, (&attach.name, attach.role), kind, None, None);
@@ -197,7 +197,8 @@ impl Control {
         true
     }
 
-    /// The peer detached a link.
+    /// Forgets a link that the peer detached. As connector this closes the connection if it was a
+    /// control link.
     pub(super) fn on_detached(&mut self, links: &mut LinkLayer, link: LinkKey) {
         let cx = &mut links.cx;
         if cx.settings.outgoing && (self.receives.is(link) || self.sends.is(link)) {
@@ -213,7 +214,7 @@ impl Control {
         self.on_links_changed(links);
     }
 
-    /// One of the links of the routing protocol may have changed.
+    /// Raises or takes down the trunk, as the links of the routing protocol stand.
     fn on_links_changed(&mut self, links: &mut LinkLayer) {
         let cx = &mut links.cx;
         let is_attached = |link| u8::from(matches!(link, ControlLink::Attached(_)));
@@ -244,15 +245,15 @@ impl Control {
         }
     }
 
-    /// A message of the routing protocol has arrived.
+    /// Gives a message of the routing protocol to the core.
     pub(super) fn on_routing_message(&self, links: &LinkLayer, octets: &Bytes) {
         if let Some(trunk) = &self.trunk {
             links.cx.core.on_control_message(trunk.id(), octets, links.cx.now);
         }
     }
 
-    /// Another control connection has taken over. As connector: detaches the control links; the
-    /// streams that there are go on.
+    /// Makes way for another control connection. As connector this detaches the control links. The
+    /// present streams go on.
     pub(super) fn on_retire(&mut self, links: &mut LinkLayer) {
         if !links.cx.settings.outgoing {
             return;

@@ -1,4 +1,4 @@
-//! A data connection between interior routers: streams alone go here.
+//! A data connection between interior routers, for streams alone.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::node::LinkKind;
 pub(in crate::net) struct Data {
     /// The correlator of its group: ours as connector, the peer's as listener.
     correlator: Option<String>,
-    /// The group that it belongs to, as the core knows it.
+    /// The group that it has joined in the core.
     group: Option<GroupKey>,
 }
 
-/// The peer attached a link: streams may come by it.
+/// Accepts a link that the peer attached: streams may come by it.
 pub(super) fn on_attached(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
     let cx = &mut links.cx;
     cx.know(link, (&attach.name, attach.role), LinkKind::Endpoint, None, None);
@@ -35,7 +35,7 @@ impl Data {
         Self { correlator, group: None }
     }
 
-    /// The neighbor may stay: the core may give it streams.
+    /// Begins the service of a neighbor: the core may give it streams.
     pub(super) fn on_opened(&mut self, links: &mut LinkLayer, container: &Arc<str>) {
         let cx = &mut links.cx;
         if let Some(correlator) = &self.correlator {
@@ -46,7 +46,7 @@ impl Data {
         cx.life.set_served();
     }
 
-    /// The connection has ended.
+    /// Leaves the group.
     pub(super) fn on_end(&mut self, links: &LinkLayer) {
         if let Some(group) = self.group.take() {
             links.cx.core.data_down(&group, &links.cx.mailbox);

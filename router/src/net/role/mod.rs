@@ -1,8 +1,8 @@
 //! The role of a connection: what its peer is to this router.
 //!
 //! The configuration and the peer's open decide the role. Until the open has arrived each
-//! connection is a client's. A role owns the links that it needs and reacts to what happens to
-//! them; the deliveries on them are below it, in the [`LinkLayer`].
+//! connection is a client's. A role owns the links that it needs and reacts to their events. Their
+//! deliveries are below it, in the [`LinkLayer`].
 //!
 //! | role | the peer | its links |
 //! | --- | --- | --- |
@@ -37,13 +37,13 @@ use crate::node::{LinkKind, Node};
 pub(super) enum Role {
     /// The peer is an AMQP client, or not known yet.
     Client(Client),
-    /// The peer is a router: the routing protocol runs here, and streams do where there are no data
+    /// The peer is a router. The routing protocol runs here, and streams do without data
     /// connections.
     Control(Control),
     /// The peer is a router: streams alone go here.
     Data(Data),
     /// The peer is an edge router, or this router is one.
-    Edge(Edge),
+    Edge(Box<Edge>),
 }
 
 impl Role {
@@ -52,7 +52,7 @@ impl Role {
         matches!(self, Self::Client(_))
     }
 
-    /// The peer is who it says, and may stay: does for it what is done for one of its role.
+    /// Begins the service of a peer that may stay.
     pub(super) fn on_opened(&mut self, links: &mut LinkLayer, node: &Node, container: &Arc<str>) {
         match self {
             Self::Client(client) => client.on_opened(links, node, container),
@@ -63,7 +63,7 @@ impl Role {
         }
     }
 
-    /// The peer attached a link: accepts or refuses it.
+    /// Accepts or refuses a link that the peer attached.
     pub(super) fn on_attached(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         let has =
             |capability| near_capabilities(&attach).is_some_and(|known| known.contains(capability));
@@ -79,14 +79,14 @@ impl Role {
         }
     }
 
-    /// The peer answered the attach of a link of ours.
+    /// Acts on the peer's answer to the attach of a link.
     pub(super) fn on_answered(&mut self, links: &mut LinkLayer, link: LinkKey, attach: &Attach) {
         let refused = match attach.role {
             LinkRole::Sender => attach.source.is_none(),
             LinkRole::Receiver => attach.target.is_none(),
         };
         if refused {
-            // A null terminus of the peer's says so; its detach with the reason follows.
+            // A null terminus at the peer's end says so. Its detach with the reason follows.
             return;
         }
         let (known, kind) = match self {
@@ -102,7 +102,7 @@ impl Role {
         }
     }
 
-    /// The peer detached a link.
+    /// Forgets a link that the peer detached.
     pub(super) fn on_detached(
         &mut self,
         links: &mut LinkLayer,
@@ -120,8 +120,9 @@ impl Role {
         }
     }
 
-    /// A session is gone with its links. Returns an error with which to close the connection: of a
-    /// client's sessions each may end by itself, elsewhere a lost one leaves nothing that works.
+    /// Acts on the end of a session, whose links are gone. Returns an error with which to close the
+    /// connection. Each session of a client may end by itself; elsewhere nothing works after one is
+    /// lost.
     pub(super) fn on_session_ended(
         &mut self,
         links: &mut LinkLayer,
@@ -137,7 +138,7 @@ impl Role {
         Some(error)
     }
 
-    /// A message for this router itself has arrived.
+    /// Takes a message for this router itself.
     pub(super) fn on_own_message(&mut self, links: &mut LinkLayer, own: OwnMessage) {
         let taken = match self {
             Self::Control(control) => {
@@ -150,7 +151,7 @@ impl Role {
         links.incoming.on_own_taken(&mut links.cx, own.key, taken);
     }
 
-    /// The consumers of an address may have changed to which the peer sends by this link.
+    /// Acts on a change of the consumers of an address to which the peer sends by this link.
     pub(super) fn on_reach(&mut self, links: &mut LinkLayer, link: LinkKey) {
         if links.incoming.on_reach(&mut links.cx, link)
             && let Self::Edge(edge) = self
@@ -159,7 +160,7 @@ impl Role {
         }
     }
 
-    /// A consumer's link has become free. Returns whether something waits there that did not.
+    /// Uses a consumer's link that has become free. Returns whether a message waits there.
     pub(super) fn on_link_free(&mut self, links: &mut LinkLayer) -> bool {
         match self {
             Self::Edge(edge) => edge.on_link_free(links),
@@ -167,14 +168,14 @@ impl Role {
         }
     }
 
-    /// The core's view of the edge connection has changed.
+    /// Acts on a change of the core's view of the edge connection.
     pub(super) fn on_edge_changed(&mut self, links: &mut LinkLayer) {
         if let Self::Edge(edge) = self {
             edge.on_changed(links);
         }
     }
 
-    /// Another connection has taken over.
+    /// Makes way for another connection that has taken over.
     pub(super) fn on_retire(&mut self, links: &mut LinkLayer) {
         match self {
             Self::Control(control) => control.on_retire(links),
@@ -182,7 +183,7 @@ impl Role {
         }
     }
 
-    /// The links that this router is to attach by itself have changed.
+    /// Acts on a change of the autoLinks of this router.
     pub(super) fn on_auto_links(&mut self, links: &mut LinkLayer) {
         if let Self::Client(client) = self {
             client.on_auto_links(links);
@@ -204,7 +205,7 @@ impl Role {
         }
     }
 
-    /// The connection has ended: takes its part out of the core and the node.
+    /// Takes the connection's part out of the core and the node, for it has ended.
     pub(super) fn on_end(&mut self, links: &mut LinkLayer) {
         match self {
             Self::Client(client) => client.on_end(links),

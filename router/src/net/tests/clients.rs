@@ -1,4 +1,4 @@
-//! What clients may attach, and where their messages go.
+//! The links that clients may attach, and the destinations of their messages.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ use crate::core::{ConsumerEnd, Consumption, Endpoint, LocalConsumer};
 use crate::node::{Access, unguessable};
 use crate::policy::{Policy, PolicyConfig, Rules, Vhost};
 
-/// A router with one vhost for everybody.
+/// Makes a router with one vhost for everybody.
 fn governed(group: &serde_json::Value) -> Arc<Node> {
     let policy = Arc::new(Policy::new(PolicyConfig { enabled: true, ..PolicyConfig::default() }));
     let groups = json!({ "$default": group });
@@ -20,7 +20,7 @@ fn governed(group: &serde_json::Value) -> Arc<Node> {
     node_with(Access { policy, ..Access::default() })
 }
 
-/// A client. Router annotations that it sends are read.
+/// Connects a client, whose router annotations the router reads.
 async fn client(node: &Arc<Node>) -> Peer {
     let config = engine::Config { properties: Fields::default(), ..Peer::config(1000) };
     let configure = |settings: &mut ConnectionSettings| {
@@ -30,7 +30,7 @@ async fn client(node: &Arc<Node>) -> Peer {
 }
 
 impl Peer {
-    /// Attaches a link, and hears what comes of it: the answer, or the condition of the refusal.
+    /// Attaches a link. Returns the answer, or the condition of the refusal.
     async fn try_attach(
         &mut self,
         role: LinkRole,
@@ -80,7 +80,7 @@ impl Peer {
 }
 
 impl Peer {
-    /// Sends one message, and hears what its receiver says.
+    /// Sends one message. Returns its outcome.
     async fn send(
         &mut self,
         link: LinkKey,
@@ -97,7 +97,7 @@ impl Peer {
                 .encode(&mut octets);
         }
         if let Some(to) = to {
-            // Properties: no message-id, no user-id, and where it goes.
+            // Properties: no message-id, no user-id, and the address.
             let length = u8::try_from(to.len()).expect("a short address");
             octets.extend([0, 0x53, 0x73, 0xc0, length + 5, 3, 0x40, 0x40, 0xa1, length]);
             octets.extend(to.as_bytes());
@@ -118,7 +118,7 @@ impl Peer {
     }
 }
 
-/// Takes all that comes to an address, and counts it.
+/// A consumer that accepts and counts its messages.
 #[derive(Debug, Default)]
 struct Taker(Mutex<usize>);
 
@@ -149,9 +149,12 @@ impl Taker {
 #[test]
 fn a_client_attaches_to_what_policy_has_judged() {
     run(async {
-        let node = governed(
-            &json!({ "remoteHosts": "*", "sources": "foo*", "targets": "foo*", "allowAnonymousSender": true }),
-        );
+        let node = governed(&json!({
+            "remoteHosts": "*",
+            "sources": "foo*",
+            "targets": "foo*",
+            "allowAnonymousSender": true,
+        }));
         let takers =
             ["foo.a", "secret", "_local/$management"].map(|address| Taker::at(&node, address));
         let mut client = client(&node).await;
@@ -228,7 +231,7 @@ fn an_address_is_no_longer_than_routers_take() {
     });
 }
 
-/// The address of a link's source, as the router answered.
+/// Returns the address of a link's source, as the router answered.
 fn source(attach: &Attach) -> String {
     attach.source.as_ref().and_then(|source| source.address.clone()).expect("an address")
 }
@@ -273,7 +276,7 @@ fn a_temporary_address_is_received_from_by_its_own_connection_alone() {
             .try_attach(LinkRole::Receiver, Some(&address))
             .await
             .expect("another link of its own");
-        // Where a service connection waits for its answer, no client receives.
+        // No client receives from the address at which a service connection waits for its answer.
         let handle = node.core.replies().add(0, unguessable(), Arc::<Taker>::default() as Arc<_>);
         let reply = handle.address();
         let refused =

@@ -1,4 +1,4 @@
-//! Links that are each for one address, found by the one and by the other.
+//! A table of links for addresses, with one link for each address.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use skupper_proto::engine::LinkKey;
 
 /// The form in which the user of a link keeps it.
 pub(super) trait Keyed: Copy {
-    /// The link.
+    /// Returns the link.
     fn link(self) -> LinkKey;
 }
 
@@ -30,37 +30,37 @@ impl<T> Default for AddressLinks<T> {
 }
 
 impl<T: Keyed> AddressLinks<T> {
-    /// The link for an address.
+    /// Returns the link for an address.
     pub(super) fn get(&self, address: &AddressKey) -> Option<T> {
         self.links.get(address).copied()
     }
 
-    /// The address that a link is for.
+    /// Returns the address that a link is for.
     pub(super) fn address_of(&self, link: LinkKey) -> Option<&AddressKey> {
         self.addresses.get(&link)
     }
 
-    /// There is a link for an address, where there was none.
+    /// Enters the link for an address that has none.
     pub(super) fn insert(&mut self, address: AddressKey, known: T) {
         self.addresses.insert(known.link(), address.clone());
         self.links.insert(address, known);
     }
 
-    /// The link for an address is needed no more.
+    /// Removes the link for an address.
     pub(super) fn remove(&mut self, address: &AddressKey) -> Option<T> {
         let known = self.links.remove(address)?;
         self.addresses.remove(&known.link());
         Some(known)
     }
 
-    /// A link is gone.
+    /// Forgets a link that is gone.
     pub(super) fn forget(&mut self, link: LinkKey) {
         if let Some(address) = self.addresses.remove(&link) {
             self.links.remove(&address);
         }
     }
 
-    /// All of them.
+    /// Returns all links.
     pub(super) fn into_links(self) -> impl Iterator<Item = LinkKey> {
         self.addresses.into_keys()
     }

@@ -1,9 +1,8 @@
-//! At an edge router: its links with another edge router, on the connection of the two that is in
-//! use.
+//! The links of an edge router with another one, on the connection of the two that is in use.
 //!
-//! One is for what goes to the other router itself, and for each address that somebody consumes
-//! here there is one on which its messages come. Both bid for the id of the mesh that they form, by
-//! which interior routers know not to send back what comes from it.
+//! Messages for the other router leave by one link. Each address with a consumer here has a link on
+//! which its messages arrive. Both routers bid for the id of the mesh that they form. By that id
+//! interior routers know not to send the messages of a mesh back to it.
 
 use skupper_proto::address::{AddressClass, AddressKey};
 use skupper_proto::amqp::performative::{Attach, Role};
@@ -20,18 +19,17 @@ use crate::node::LinkKind;
 /// The links with another edge router.
 pub(super) struct Beside {
     session: SessionKey,
-    /// For what goes to that router itself.
+    /// For messages to the other router itself.
     direct: Sender,
-    /// For bids, and the bidding of which the last was.
+    /// For bids, and the bidding of the last one.
     bids: Sender,
     told: Option<u64>,
-    /// Where somebody consumes the address here.
+    /// The links of addresses with consumers here.
     consumed: AddressLinks<LinkKey>,
 }
 
 impl Beside {
-    /// Attaches the links that there are whatever the addresses. Returns none if there are too
-    /// many.
+    /// Attaches the links that depend on no address. Returns none if there are too many links.
     pub(super) fn enter(links: &mut LinkLayer) -> Option<Self> {
         let (own, session) = (links.cx.engine.begin()?, links.cx.engine.begin()?);
         let direct = attach_sender(links, session, request(Role::Sender, Some(INTER_EDGE)));
@@ -40,7 +38,7 @@ impl Beside {
         Some(Self { session, direct, bids, told: None, consumed: AddressLinks::default() })
     }
 
-    /// Addresses or the bid have changed.
+    /// Acts on changes of addresses or of the bid.
     pub(super) fn on_changed(&mut self, links: &mut LinkLayer, demands: Vec<Demand>) {
         self.bid(links);
         for demand in demands {
@@ -50,8 +48,7 @@ impl Beside {
         }
     }
 
-    /// Another connection with the same router is in use: detaches all links but those of streams,
-    /// which go on to their end.
+    /// Detaches all links but those of streams, which go on to their end.
     pub(super) fn leave(self, links: &mut LinkLayer) {
         let own = [self.direct.link, self.bids.link];
         for link in own.into_iter().chain(self.consumed.into_links()) {
@@ -69,7 +66,7 @@ impl Beside {
         send(links, self.bids.number, bid.encode());
     }
 
-    /// The other router answered the attach of a link. Returns false when it is none of these.
+    /// Acts on the answer to an attach. Returns false if the link is none of these.
     pub(super) fn on_answered(
         &self,
         links: &mut LinkLayer,
@@ -94,7 +91,7 @@ impl Beside {
         true
     }
 
-    /// The other router detached a link, or refused it.
+    /// Acts on the detach or refusal of a link.
     pub(super) fn on_detached(&mut self, link: LinkKey) {
         self.consumed.forget(link);
     }

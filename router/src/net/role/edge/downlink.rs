@@ -1,9 +1,9 @@
 //! The links that the other router of an edge connection attaches: an edge router at its interior
 //! router, or another edge router.
 //!
-//! A link on which an edge router receives from an address makes it a consumer of the address, one
-//! on which it sends a producer; it is told of each of the latter whether anybody can be reached.
-//! Its downlink makes it the consumer of what is for itself.
+//! An edge router consumes an address by a link on which it receives, and produces for one by a
+//! link on which it sends. The interior router tells it which of the latter addresses have
+//! consumers. By its downlink an edge router consumes the messages for itself.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -30,26 +30,26 @@ const MESH_CREDIT: u32 = 3;
 #[derive(Default)]
 pub(super) struct Downlink {
     told: Told,
-    /// The link on which it says which mesh it belongs to, or bids for the id of the mesh.
+    /// The link by which it tells its mesh, or bids for the id of the mesh.
     mesh: Option<LinkKey>,
 }
 
-/// What an edge router has been told of the addresses to which it sends.
+/// The state of the addresses to which an edge router sends, as it was told.
 #[derive(Default)]
 struct Told {
-    /// The link on which it is told, and its number.
+    /// The link by which it is told, and the link's number.
     link: Option<(LinkKey, u32)>,
-    /// Its links for addresses, and what was told of each.
+    /// Its links for addresses, and the last word about each.
     links: HashMap<LinkKey, Tracked>,
-    /// Those of which there may be something to tell.
+    /// The links with news.
     changed: VecDeque<LinkKey>,
 }
 
-/// What was told of one link.
+/// The last word about one link.
 #[derive(Default)]
 struct Tracked {
     reachable: bool,
-    /// It is among those that have changed.
+    /// It is among the links with news.
     changed: bool,
 }
 
@@ -59,7 +59,7 @@ fn refuse(links: &mut LinkLayer, link: LinkKey, attach: &Attach, reason: &str) {
     links.cx.engine.refuse(link, Error::new(condition::NOT_ALLOWED, reason));
 }
 
-/// Another edge router sends what is for this one itself.
+/// Accepts a link by which another edge router sends messages for this one.
 fn attach_beside(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
     let inter_edge = near_capabilities(&attach).is_some_and(|has| has.contains(INTER_EDGE));
     let kind = if inter_edge { LinkKind::InterEdge } else { LinkKind::Endpoint };
@@ -69,7 +69,7 @@ fn attach_beside(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
     incoming.produce(cx, link, None, Wishes { router: true, ..Wishes::default() });
 }
 
-/// The edge router receives what is for itself.
+/// Accepts a link by which the edge router receives messages for itself.
 fn attach_downlink(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
     let LinkLayer { cx, outgoing, .. } = links;
     let Some(edge) = cx.edge.clone() else { return };
@@ -79,7 +79,7 @@ fn attach_downlink(links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         .and_then(|source| source.address.as_deref())
         .unwrap_or_default()
         .to_owned();
-    // Whoever it is, it is not to get what is for another.
+    // It must not get the messages of another router.
     if id.is_empty() || cx.peer.open.as_ref().is_none_or(|open| *open.container != *id) {
         let reason = "the downlink is for an edge router other than the peer";
         return refuse(links, link, &attach, reason);
@@ -100,7 +100,7 @@ impl Downlink {
         self.mesh == Some(link)
     }
 
-    /// The other router attached a link.
+    /// Accepts or refuses a link that the other router attached.
     pub(super) fn on_attached(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         let interior = links.cx.core.mode() == RouterMode::Interior;
         let beside = links.cx.edge.as_ref().is_some_and(|edge| edge.leads() == Leads::Beside);
@@ -138,7 +138,7 @@ impl Downlink {
         }
     }
 
-    /// The edge router hears which addresses can be reached.
+    /// Accepts the link by which the edge router hears of addresses.
     fn attach_tracking(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         if self.told.link.is_some() {
             let reason = "addresses are tracked on another link of this connection";
@@ -154,7 +154,7 @@ impl Downlink {
         self.tell(links);
     }
 
-    /// The edge router says which mesh it belongs to.
+    /// Accepts the link by which the edge router tells its mesh.
     fn attach_mesh(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         if self.mesh.is_some() {
             let reason = "the mesh is told on another link of this connection";
@@ -168,7 +168,8 @@ impl Downlink {
         cx.engine.keep_credit(link, MESH_CREDIT);
     }
 
-    /// Whether an address can be reached to which the edge router sends on a link may have changed.
+    /// Notes that the consumers of an address may have changed to which the edge router sends by a
+    /// link.
     pub(super) fn on_reach(&mut self, links: &mut LinkLayer, link: LinkKey) {
         let tracked = self.told.links.entry(link).or_default();
         if !std::mem::replace(&mut tracked.changed, true) {
@@ -177,8 +178,8 @@ impl Downlink {
         }
     }
 
-    /// Tells the edge router what has changed, one address after the other as there is credit: only
-    /// what is so then is told. Returns whether there was something to tell.
+    /// Tells the edge router the news, one address after the other as there is credit. Each message
+    /// tells the state of that moment. Returns whether there was news.
     pub(super) fn tell(&mut self, links: &mut LinkLayer) -> bool {
         let Some((tracking, number)) = self.told.link else { return false };
         let mut told = false;
@@ -201,7 +202,7 @@ impl Downlink {
         told
     }
 
-    /// The other router detached a link.
+    /// Forgets a link that the other router detached.
     pub(super) fn on_detached(&mut self, link: LinkKey) {
         self.told.links.remove(&link);
         if self.told.link.is_some_and(|(tracking, _)| tracking == link) {

@@ -1,9 +1,9 @@
 //! An edge connection: between an interior router and an edge router, or between two edge routers.
 //!
 //! [`downlink`] has the links that the other router attaches here. At an edge router, [`uplink`]
-//! has its links to its interior router, [`beside`] those to another edge router, and [`proxy`]
-//! what both do alike. Links for addresses are otherwise as a client's, and streams have links of
-//! their own as between interior routers.
+//! has its links to its interior router, and [`beside`] those to another edge router. [`proxy`] has
+//! the parts that both share. Other links for addresses are as a client's. Streams have links of
+//! their own, as between interior routers.
 
 mod address_links;
 mod beside;
@@ -41,7 +41,7 @@ pub(in crate::net) struct Edge {
     beside: Option<Beside>,
 }
 
-/// The connection has ended.
+/// Takes the edge connection out of the core.
 pub(super) fn on_end(links: &mut LinkLayer) {
     if let Some(edge) = links.cx.edge.take() {
         links.cx.core.edge_down(&edge);
@@ -50,7 +50,8 @@ pub(super) fn on_end(links: &mut LinkLayer) {
 }
 
 impl Edge {
-    /// The peer of an edge connection has opened, and is another router: enters it into the core.
+    /// Enters the edge connection into the core. To be called once the peer, which is another
+    /// router, has opened.
     pub(in crate::net) fn new(cx: &mut Context, peer: &Arc<str>) -> Self {
         let notify = Notify::Slot(Arc::clone(&cx.mailbox), Wake::Edge.into());
         let beside = cx.settings.role == Role::InterEdge;
@@ -59,7 +60,7 @@ impl Edge {
         Self::default()
     }
 
-    /// The connection is in use, or not any more, or addresses or the mesh have changed.
+    /// Acts on a change of the addresses, of the mesh, or of the connection's use.
     pub(super) fn on_changed(&mut self, links: &mut LinkLayer) {
         let Some(edge) = links.cx.edge.clone() else { return };
         let leads = edge.leads();
@@ -84,7 +85,7 @@ impl Edge {
         }
     }
 
-    /// Another connection is in use.
+    /// Detaches the links, for another connection is in use.
     fn leave(&mut self, links: &mut LinkLayer) {
         if let Some(uplink) = self.uplink.take() {
             uplink.leave(links);
@@ -94,12 +95,12 @@ impl Edge {
         }
     }
 
-    /// The peer attached a link.
+    /// Accepts or refuses a link that the peer attached.
     pub(super) fn on_attached(&mut self, links: &mut LinkLayer, link: LinkKey, attach: Attach) {
         self.downlink.on_attached(links, link, attach);
     }
 
-    /// The peer answered the attach of a link. Returns false if it is one for streams.
+    /// Acts on the answer to an attach. Returns false if the link is one for streams.
     pub(super) fn on_answered(
         &mut self,
         links: &mut LinkLayer,
@@ -110,12 +111,12 @@ impl Edge {
         let beside = self.beside.as_ref();
         uplink.is_some_and(|uplink| uplink.on_answered(links, link, attach))
             || beside.is_some_and(|beside| beside.on_answered(links, link, attach))
-            // Any other that this end does not send on was given up meanwhile.
+            // This end has given up any other link on which it does not send.
             || attach.role == LinkRole::Sender
             || !links.outgoing.sends_on(link)
     }
 
-    /// The peer detached a link, or refused it.
+    /// Forgets a link that the peer detached or refused.
     pub(super) fn on_detached(&mut self, links: &mut LinkLayer, link: LinkKey) {
         self.downlink.on_detached(link);
         if let Some(beside) = &mut self.beside {
@@ -126,17 +127,17 @@ impl Edge {
         }
     }
 
-    /// The consumers of an address may have changed to which the peer sends by this link.
+    /// Acts on a change of the consumers of an address to which the peer sends by this link.
     pub(super) fn on_reach(&mut self, links: &mut LinkLayer, link: LinkKey) {
         self.downlink.on_reach(links, link);
     }
 
-    /// A consumer's link has become free. Returns whether something was sent there.
+    /// Uses a consumer's link that has become free. Returns whether a message was sent there.
     pub(super) fn on_link_free(&mut self, links: &mut LinkLayer) -> bool {
         self.downlink.tell(links)
     }
 
-    /// A message of the edge connection has arrived. Returns the error with which it is rejected.
+    /// Takes a message of the edge connection. Returns the error with which to reject it.
     pub(super) fn on_own_message(
         &mut self,
         links: &mut LinkLayer,

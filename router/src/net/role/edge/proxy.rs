@@ -1,4 +1,4 @@
-//! The links that an edge router attaches for addresses, toward its interior router or another edge
+//! The links that an edge router attaches for addresses, to its interior router or to another edge
 //! router.
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ pub(super) fn attach_sender(
     Some(Sender { link, number })
 }
 
-/// Attaches a link on which what is for an address comes.
+/// Attaches a link on which messages for an address arrive.
 fn attach_consumed(
     links: &mut LinkLayer,
     session: SessionKey,
@@ -52,8 +52,8 @@ fn attach_consumed(
     Some(link)
 }
 
-/// Attaches or detaches the link on which what is for an address comes, as it is consumed here.
-/// Returns false when there are too many links for another.
+/// Attaches or detaches the link on which messages for an address arrive, as the address has
+/// consumers here. Returns false if there are too many links for another.
 pub(super) fn meet_consumed(
     links: &mut LinkLayer,
     session: SessionKey,
@@ -81,7 +81,7 @@ pub(super) fn serve_by(cx: &Context, key: AddressKey, number: u32) -> Option<Con
     Some(cx.core.serve(key, consumer, cx.now))
 }
 
-/// Logs that there is no link for an address.
+/// Logs that an address has no link.
 pub(super) fn log_too_many_links(cx: &Context, key: &AddressKey) {
     crate::log_limited!(
         cx.id,
@@ -93,7 +93,7 @@ pub(super) fn log_too_many_links(cx: &Context, key: &AddressKey) {
     );
 }
 
-/// Sends a message of this router's own by a link, by the link's number.
+/// Sends a message of this router by a link, which its number names.
 pub(super) fn send(links: &mut LinkLayer, number: u32, sections: Vec<u8>) {
     let message = Message { sections: Bytes::from(sections), internal: true, ..Message::default() };
     let delivery = ConsumerEnd::whole(message, Bytes::new(), links.cx.core.own());

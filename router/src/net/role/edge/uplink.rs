@@ -1,9 +1,9 @@
-//! At an edge router: the links of the connection that is in use as its uplink.
+//! The links of an edge router to its interior router, on the connection that is its uplink.
 //!
-//! One is for all that goes to the network, one for what comes for this router itself. For each
-//! address that somebody consumes here there is one on which its messages come, and for each that
-//! somebody wants to send to one on which they go, in use while the interior router says that there
-//! is somebody to take them. A connection that stands by has none.
+//! Messages to the network leave by one link, and messages for this router arrive by another. Each
+//! address with a consumer here has a link on which its messages arrive. Each address with a sender
+//! here has one on which they leave. That one is in use while the interior router says that the
+//! address has consumers. A connection that stands by has no such links.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::net::incoming::OwnUse;
 use crate::net::link_layer::LinkLayer;
 use crate::node::LinkKind;
 
-/// Credit for messages that say which addresses can be reached.
+/// Credit for messages about the reach of addresses.
 const TRACKING_CREDIT: u32 = 32;
 
 /// The links of an uplink.
@@ -32,28 +32,28 @@ pub(super) struct Uplink {
     downlink: LinkKey,
     tracking: LinkKey,
     mesh: Option<Sender>,
-    /// The mesh that the interior router has been told.
+    /// The mesh that the interior router was told.
     told_mesh: Option<Arc<Box<str>>>,
-    /// Where somebody consumes the address here.
+    /// The links of addresses with consumers here.
     consumed: AddressLinks<LinkKey>,
-    /// Where somebody here sends to the address.
+    /// The links of addresses with senders here.
     produced: AddressLinks<Sender>,
 }
 
 impl Uplink {
-    /// What a link is known by: the address that it is for.
+    /// Returns the address that a link is for.
     fn address_of(&self, link: LinkKey) -> Option<&AddressKey> {
         self.consumed.address_of(link).or_else(|| self.produced.address_of(link))
     }
 
-    /// Whether it is of no use without a link.
+    /// Returns whether the uplink is of no use without a link.
     fn needs(&self, link: LinkKey) -> bool {
         [self.anonymous.link, self.downlink, self.tracking].contains(&link)
     }
 }
 
 impl Uplink {
-    /// Attaches the links that every uplink has. Returns none if there are too many.
+    /// Attaches the links that every uplink has. Returns none if there are too many links.
     pub(super) fn enter(links: &mut LinkLayer) -> Option<Self> {
         crate::log!(
             RouterCore,
@@ -94,7 +94,7 @@ impl Uplink {
         })
     }
 
-    /// Addresses or the mesh have changed.
+    /// Acts on changes of addresses or of the mesh.
     pub(super) fn on_changed(&mut self, links: &mut LinkLayer, demands: Vec<Demand>) {
         self.tell_mesh(links);
         for demand in demands {
@@ -104,7 +104,7 @@ impl Uplink {
         }
     }
 
-    /// Tells the interior router which mesh this router belongs to, if it has not been told.
+    /// Tells the interior router the mesh of this router, if that is news.
     fn tell_mesh(&mut self, links: &mut LinkLayer) {
         let (Some(sender), Some(mesh)) = (self.mesh, links.cx.core.mesh()) else { return };
         if self.told_mesh.as_ref() != Some(&mesh) {
@@ -125,8 +125,8 @@ impl Uplink {
         }
     }
 
-    /// Attaches and detaches the links of an address as they are needed. Returns false when there
-    /// are too many links for another.
+    /// Attaches and detaches the links of an address as they are needed. Returns false if there are
+    /// too many links for another.
     fn meet(&mut self, links: &mut LinkLayer, demand: &Demand) -> bool {
         match (demand.produced, self.produced.get(&demand.address)) {
             (true, None) => {
@@ -145,7 +145,7 @@ impl Uplink {
         meet_consumed(links, self.session, &mut self.consumed, demand)
     }
 
-    /// The interior router says whether anybody takes what is sent to an address.
+    /// Acts on word of the interior router about the consumers of an address.
     pub(super) fn on_tracking(&self, links: &mut LinkLayer, tracking: &Tracking) {
         let Some(sender) = self.produced.get(&tracking.address) else { return };
         let LinkLayer { cx, outgoing, .. } = links;
@@ -159,7 +159,7 @@ impl Uplink {
         }
     }
 
-    /// The interior router answered the attach of a link. Returns false when it is none of these.
+    /// Acts on the answer to an attach. Returns false if the link is none of these.
     pub(super) fn on_answered(
         &self,
         links: &mut LinkLayer,
@@ -183,7 +183,7 @@ impl Uplink {
         true
     }
 
-    /// The interior router detached a link, or refused it.
+    /// Acts on the detach or refusal of a link.
     pub(super) fn on_detached(&mut self, links: &mut LinkLayer, link: LinkKey) {
         if self.needs(link) {
             let text = "a link of the edge connection was refused or detached";
