@@ -1,4 +1,4 @@
-//! Who may come in: the passwords that listeners take, and policy.
+//! Access: the passwords that listeners take, and policy.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::policy::Policy;
 use crate::sasl::Passwords;
 use crate::socket::Neighbors;
 
-/// What decides on who may come in.
+/// Decides who may come in.
 #[derive(Debug, Default)]
 pub struct Access {
-    /// The passwords of users, where there are some.
+    /// The passwords of users, if there are any.
     pub passwords: Option<Arc<Passwords>>,
-    /// What clients may do.
+    /// The rights of clients.
     pub policy: Arc<Policy>,
-    /// The order in which passwords are checked.
+    /// The queue of password checks.
     pub checks: Arc<Checks>,
-    /// Where routers have come from: some places of each port are kept for them.
+    /// The hosts that routers have come from. Each port keeps some places for them.
     pub neighbors: Arc<Neighbors>,
 }

@@ -1,7 +1,7 @@
-//! Links that the router attaches by itself to a container that is connected, and how they stand.
+//! The links that the router attaches by itself to connected containers, and their states.
 //!
-//! Those who create and delete them say what there is to be; each connection of a container
-//! attaches and detaches until it has what is meant for it, and writes down how that stands.
+//! Entities add and remove links. Each connection of a container attaches and detaches until it has
+//! the links that are meant for it, and notes their states here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::core::{Command, Mailbox};
 use crate::lock::{Mutex, MutexGuard, Rank};
 
-/// Whose connections get a link.
+/// The connections that get a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody's.
+    /// None.
     Nobody,
     /// Those of the listener or connector of this name.
     Entity(String),
@@ -20,16 +20,17 @@ pub enum Holder {
     Container(String),
 }
 
-/// One link for each connection of its holder.
+/// A link that each connection of its holder has.
 #[derive(Debug)]
 pub struct AutoLink {
-    /// What the log calls it.
+    /// The name in log lines.
     pub name: String,
-    /// Whose connections get it.
+    /// The connections that get it.
     pub holder: Holder,
-    /// Whether messages come in by it.
+    /// Whether the router receives on it.
     pub incoming: bool,
-    /// Where messages that come in go (without it each names its own), or which messages go out.
+    /// The address that its messages go to, or come from. Without it each incoming message names
+    /// its own.
     pub address: Option<String>,
     /// The address as the container knows it.
     pub external: Option<String>,
@@ -38,16 +39,16 @@ pub struct AutoLink {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How it stands on each connection, by the connection's number.
+    /// Its phase on each connection, by the connection's number.
     attempts: BTreeMap<u64, AutoLinkPhase>,
     last_error: Option<String>,
 }
 
-/// How a link stands on one connection. The phases are in the order in which one goes before
-/// another where there are several connections.
+/// The phase of a link on one connection. Of several connections, the last phase in this order
+/// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AutoLinkPhase {
-    /// The container refused or detached it; it will be attached again.
+    /// The container refused or detached it. The router will attach it again.
     Failed,
     /// The container has not answered.
     Attaching,
@@ -56,7 +57,7 @@ pub enum AutoLinkPhase {
 }
 
 impl AutoLink {
-    /// A link that no connection has yet.
+    /// Creates a link that no connection has.
     pub fn new(
         name: String,
         holder: Holder,
@@ -71,17 +72,17 @@ impl AutoLink {
         self.state.lock()
     }
 
-    /// How it stands where it stands best; none: no connection is to have it.
+    /// Returns its best phase on any connection; `None` if no connection is to have it.
     pub fn phase(&self) -> Option<AutoLinkPhase> {
         self.lock().attempts.values().max().copied()
     }
 
-    /// Why it failed at last, unless it has been attached since.
+    /// Returns the last failure, unless the link has been attached since.
     pub fn last_error(&self) -> Option<String> {
         self.lock().last_error.clone()
     }
 
-    /// How it stands on a connection now.
+    /// Notes its phase on a connection.
     pub fn set(&self, connection: u64, phase: AutoLinkPhase) {
         let mut state = self.lock();
         state.attempts.insert(connection, phase);
@@ -90,20 +91,20 @@ impl AutoLink {
         }
     }
 
-    /// A connection has failed to keep it: why, if the container said so.
+    /// Notes that a connection has lost it, or did not get it. `why` is the container's reason.
     pub fn failed(&self, connection: u64, why: Option<String>) {
         let mut state = self.lock();
         state.attempts.insert(connection, AutoLinkPhase::Failed);
         state.last_error = why;
     }
 
-    /// A connection is not to have it any more, or is gone.
+    /// Forgets its phase on a connection that is gone, or is no longer to have it.
     pub fn forget(&self, connection: u64) {
         self.lock().attempts.remove(&connection);
     }
 }
 
-/// A container's connection.
+/// The connection of a container.
 #[derive(Debug)]
 struct Member {
     connection: u64,
@@ -128,7 +129,7 @@ struct Table {
     members: Vec<Member>,
 }
 
-/// All such links, and the connections that may get some.
+/// All links of this kind, and the connections that may get some.
 #[derive(Debug)]
 pub struct AutoLinks(Mutex<Table>);
 
@@ -138,7 +139,7 @@ impl Default for AutoLinks {
     }
 }
 
-/// A connection's entry; gone when dropped.
+/// A connection's entry, removed when this is dropped.
 #[derive(Debug)]
 pub struct Membership {
     links: Arc<AutoLinks>,
@@ -152,7 +153,7 @@ impl Drop for Membership {
 }
 
 impl Membership {
-    /// The links that this connection is to have now.
+    /// Returns the links that this connection is to have.
     pub fn wanted(&self) -> Vec<Arc<AutoLink>> {
         let table = self.links.lock();
         let member = table.members.iter().find(|member| member.connection == self.connection);
@@ -169,8 +170,8 @@ impl AutoLinks {
         self.0.lock()
     }
 
-    /// A container is connected, by a listener or connector of this name. When what it is to have
-    /// changes, its mailbox gets [`Command::AutoLinks`].
+    /// Enters the connection of a container, by a listener or connector of this name. Each change
+    /// of its links sends [`Command::AutoLinks`] to its mailbox.
     pub fn join(
         self: &Arc<Self>,
         connection: u64,
@@ -184,12 +185,12 @@ impl AutoLinks {
         Membership { links: Arc::clone(self), connection }
     }
 
-    /// There is to be one more.
+    /// Adds a link, and notifies the connections that get it.
     pub fn add(&self, link: &Arc<AutoLink>) {
         self.change(link, |links| links.push(Arc::clone(link)));
     }
 
-    /// One is not to be any more.
+    /// Removes a link, and notifies the connections that have it.
     pub fn remove(&self, link: &Arc<AutoLink>) {
         self.change(link, |links| links.retain(|known| !Arc::ptr_eq(known, link)));
     }
@@ -198,7 +199,7 @@ impl AutoLinks {
         let mut table = self.lock();
         change(&mut table.links);
         for member in table.members.iter().filter(|member| member.holds(link)) {
-            // A connection that is gone has none.
+            // A connection that is gone needs no notice.
             let _ = member.mailbox.send(Command::AutoLinks);
         }
     }

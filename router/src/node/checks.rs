@@ -1,4 +1,4 @@
-//! Has passwords checked in the order of [`Turns`], each on a thread where that may take its time.
+//! Checks passwords in the order of [`Turns`], each on a thread that may block.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::lock::{Mutex, MutexGuard};
 use crate::sasl::{Ticket, TooMany, Turns};
 use crate::socket::Source;
 
-/// Passwords that are checked at a time: half as many as there are processors, and no more than
-/// this. Each check takes a thread, a tenth of a second and 32 MiB.
+/// The most passwords to check at a time. On fewer processors it is half their number. Each check
+/// takes a thread, a tenth of a second and 32 MiB.
 const MOST: usize = 4;
 
-/// Password checks that wait, and those under way.
+/// The password checks that wait, and those under way.
 #[derive(Debug)]
 pub struct Checks {
     state: Mutex<State>,
@@ -24,12 +24,12 @@ pub struct Checks {
 #[derive(Debug)]
 struct State {
     turns: Turns<Source>,
-    /// How those who wait hear of their turn. Dropped: of being turned away.
+    /// Tells waiting logins of their turn. Dropping a sender turns its login away.
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
     checking: HashSet<Ticket>,
 }
 
-/// A login that waits or is being checked. Dropped, it makes room for the next.
+/// A login that waits or is being checked. Dropping it makes room for the next.
 #[derive(Debug)]
 struct Login {
     checks: Arc<Checks>,
@@ -62,12 +62,12 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// Runs `check` for a login of `user` from `source` when its turn comes, on a thread for what
-    /// blocks. Dropped while it waits, the check is not made; one that has begun is counted
-    /// whoever waits for it.
+    /// Runs `check` for a login of `user` from `source` on a blocking thread, once its turn comes.
+    /// Dropping the future while it waits cancels the check. A check that has begun counts even if
+    /// the future is dropped.
     ///
     /// # Errors
-    /// Too many logins wait.
+    /// Returns [`TooMany`] if too many logins wait.
     pub async fn run(
         self: &Arc<Self>,
         source: Source,
@@ -93,7 +93,7 @@ impl Checks {
         }
         let check = move || {
             let mut login = login;
-            // Until it has said otherwise, and if it panics, the password is wrong.
+            // A check that panics counts as a wrong password.
             login.right = false;
             login.right = check();
             login.right
@@ -117,12 +117,12 @@ impl Checks {
         Ok((Login { checks: Arc::clone(self), source, ticket, right: true }, turn))
     }
 
-    /// Tells those whose turn it is.
+    /// Tells the logins whose turn has come.
     fn settle(&self, mut state: MutexGuard<'_, State>) {
         while let Some(ticket) = state.turns.next(self.clock.now()) {
             state.checking.insert(ticket);
             if let Some(sender) = state.waiting.remove(&ticket) {
-                // Who has gone in this moment gives its turn back when its `Login` is dropped.
+                // A login that is gone gives its turn back when its `Login` is dropped.
                 let _ = sender.send(());
             }
         }

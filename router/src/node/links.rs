@@ -1,4 +1,4 @@
-//! What is known of AMQP links, for management.
+//! The record of AMQP links, for management.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::walk::Walk;
 use crate::core::{Charge, Holder};
 use crate::lock::{Mutex, MutexGuard};
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// A client's, or a stream's on a data connection.
+    /// A link of a client, or of a stream on a data connection.
     Endpoint,
     /// Messages of the routing protocol.
     Control,
@@ -28,7 +28,7 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    /// Its name in management.
+    /// Returns its name in management.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Endpoint => "endpoint",
@@ -40,13 +40,13 @@ impl LinkKind {
     }
 }
 
-/// Octets of memory that a link takes beside its texts and its place in the engine, and more if it
-/// has an address, which has a record in the core and is watched or consumed. (Measured: 0.8 KiB
-/// for an anonymous link, 1.3 for a sender's and 1.6 for a receiver's, all in all.)
+/// Bytes of memory that a link takes beside its texts and its place in the engine. A link with an
+/// address takes more: the core keeps a record of the address, and watches or consumes it.
+/// (Measured in all: 0.8 KiB for an anonymous link, 1.3 for a sender's and 1.6 for a receiver's.)
 const TAKES: usize = 512;
 const TAKES_WITH_ADDRESS: usize = TAKES + 832;
 
-/// One link.
+/// The record of one link.
 #[derive(Debug)]
 pub struct LinkRecord {
     /// Its number, unique in this router.
@@ -57,21 +57,21 @@ pub struct LinkRecord {
     pub name: String,
     /// Whether this router sends on it.
     pub outgoing: bool,
-    /// What it is for.
+    /// Its purpose.
     pub kind: LinkKind,
-    /// The address it is bound to: as the router keys it, or the text of its terminus.
+    /// The address it is bound to: the router's key, or the text of its terminus.
     pub address: Option<String>,
     /// Deliveries that may be open on it.
     pub capacity: u32,
     /// The priority of the messages it carries.
     pub priority: u8,
-    /// What has passed.
+    /// The counts of its deliveries.
     pub counts: LinkCounts,
 }
 
 impl LinkRecord {
-    /// Octets of memory that a link takes here: its record, with what its connection keeps of it,
-    /// its name, and its address, which stands in the tables of the core as well.
+    /// Returns the bytes of memory that the link takes: for its record, its connection's part, its
+    /// name, and its address, which the core's tables hold as well.
     fn takes(&self) -> usize {
         let address =
             self.address.as_ref().map_or(TAKES, |address| TAKES_WITH_ADDRESS + 4 * address.len());
@@ -122,14 +122,14 @@ counts! {
     by_ingress: ByIngress,
 }
 
-/// A delivery takes too long beyond this, and is counted.
+/// The age beyond which a delivery is counted as slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A delivery that takes longer than this is counted as one that took very long, or is stuck.
+/// The age beyond which a delivery is counted as very slow, or as stuck while it is open.
 pub const STUCK: Duration = Duration::from_secs(10);
 
 impl LinkCounts {
-    /// A delivery began.
+    /// Counts a delivery that begins.
     pub fn begin(&self, presettled: bool, now: Instant) {
         self.deliveries.fetch_add(1, Ordering::Relaxed);
         if presettled {
@@ -140,8 +140,8 @@ impl LinkCounts {
         }
     }
 
-    /// An unsettled delivery ended after `age`, with this outcome. `stuck` says that it had been
-    /// counted as such.
+    /// Counts the end of an unsettled delivery, after `age` and with this outcome. `stuck` says
+    /// that it was counted as stuck.
     pub fn end(&self, outcome: Option<&DeliveryState>, age: Duration, stuck: bool, now: Instant) {
         if matches!(outcome, Some(DeliveryState::Accepted | DeliveryState::Rejected(_))) {
             self.settled.count(now);
@@ -167,7 +167,7 @@ impl LinkCounts {
         }
     }
 
-    /// The credit is so much now.
+    /// Notes the credit of the link.
     pub fn set_credit(&self, credit: u32, now: Instant) {
         self.credit.store(credit, Ordering::Relaxed);
         if credit > 0 {
@@ -177,7 +177,7 @@ impl LinkCounts {
         }
     }
 
-    /// For how long there has been no credit.
+    /// Returns for how long the link has had no credit.
     pub fn without_credit(&self, now: Instant) -> Duration {
         match self.without_credit_since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
@@ -186,16 +186,16 @@ impl LinkCounts {
     }
 }
 
-/// Seconds over which a rate is the mean.
+/// The seconds that a rate is averaged over.
 const RATE_SECONDS: usize = 5;
 
-/// Counts events by the second, of the last seconds. One task counts; what others read may miss its
+/// Counts the events of each of the last seconds. Only one task may count. A reader may miss the
 /// last event.
 #[derive(Debug, Default)]
 pub struct Rate([AtomicU64; RATE_SECONDS]);
 
 impl Rate {
-    /// A second, and a count of it that stays below 2^24.
+    /// The place of the second in a slot. The count below it stays under 2^24.
     const SHIFT: u32 = 24;
 
     fn count(&self, now: Instant) {
@@ -207,7 +207,7 @@ impl Rate {
         slot.store(second << Self::SHIFT | count, Ordering::Relaxed);
     }
 
-    /// Events a second.
+    /// Returns the mean number of events a second.
     pub fn mean(&self, now: Instant) -> u64 {
         let second = now.as_micros() / 1_000_000;
         let recent = |held: &u64| second.saturating_sub(held >> Self::SHIFT) < RATE_SECONDS as u64;
@@ -217,13 +217,13 @@ impl Rate {
     }
 }
 
-/// Deliveries by the router at which they entered the network, by its number; of outgoing links
-/// only.
+/// Counts the deliveries of an outgoing link by the number of the router at which they entered the
+/// network.
 #[derive(Debug, Default)]
 pub struct ByIngress(Mutex<Vec<u64>>);
 
 impl ByIngress {
-    /// One from this router.
+    /// Counts a delivery that entered at this router.
     pub fn count(&self, router: usize) {
         let mut counts = self.0.lock();
         if counts.len() <= router {
@@ -234,7 +234,7 @@ impl ByIngress {
         }
     }
 
-    /// The counts: at least as many as C routers tell, for who reads them by their number.
+    /// Returns the counts, at least as many as C routers tell: readers index them by number.
     pub fn get(&self) -> Vec<u64> {
         let mut counts = self.0.lock().clone();
         counts.resize(counts.len().max(128), 0);
@@ -242,14 +242,14 @@ impl ByIngress {
     }
 }
 
-/// All links.
+/// The record of all links.
 #[derive(Debug, Default)]
 pub struct Links {
     next: AtomicU64,
     links: Mutex<BTreeMap<u64, Arc<LinkRecord>>>,
 }
 
-/// A link's entry, gone when dropped.
+/// A link's entry, removed when this is dropped.
 #[derive(Debug)]
 pub struct KnownLink {
     links: Arc<Links>,
@@ -258,7 +258,7 @@ pub struct KnownLink {
 }
 
 impl KnownLink {
-    /// What is known of it.
+    /// Returns its record.
     pub fn record(&self) -> &Arc<LinkRecord> {
         &self.record
     }
@@ -275,7 +275,7 @@ impl Links {
         self.links.lock()
     }
 
-    /// Enters a link, for which `holder` is charged; its number is given here.
+    /// Enters a link, gives it a number, and charges `holder` for it.
     pub fn enter(self: &Arc<Self>, record: LinkRecord, holder: &Arc<Holder>) -> KnownLink {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let record = Arc::new(LinkRecord { id, ..record });
@@ -283,17 +283,17 @@ impl Links {
         KnownLink { links: Arc::clone(self), _charge: holder.charge(record.takes()), record }
     }
 
-    /// Every link, by number. Links may come and go meanwhile.
+    /// Returns every link, by number. Links may come and go during the iteration.
     pub fn all(&self) -> impl Iterator<Item = Arc<LinkRecord>> + Send + '_ {
         Walk::new(&self.links)
     }
 
-    /// The link of this number.
+    /// Returns the link of this number.
     pub fn get(&self, id: u64) -> Option<Arc<LinkRecord>> {
         self.lock().get(&id).map(Arc::clone)
     }
 
-    /// How many there are.
+    /// Returns the number of links.
     pub fn count(&self) -> usize {
         self.lock().len()
     }

@@ -1,7 +1,7 @@
-//! What every task of one router shares: its tables, its time, its threads, the record of its
+//! The parts of a router that all of its tasks share: tables, time, threads, and the record of
 //! connections.
 //!
-//! The rooms that own sockets (`net`, `tcp`, `http`) meet here and not in each other.
+//! The rooms that own sockets (`net`, `tcp`, `http`) meet here, and do not know each other.
 
 mod access;
 mod auto_links;
@@ -47,58 +47,58 @@ use crate::core::Core;
 use crate::core::Settings;
 use crate::socket::Resolver;
 
-/// How far a router is on its way to the end.
+/// The stages of a router's life, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// It runs.
     Running,
-    /// It takes nothing new and lets what is under way come to its end.
+    /// It takes nothing new, and lets open connections come to their ends.
     Draining,
-    /// Service connections end now.
+    /// Service connections end.
     Ending,
     /// AMQP connections close.
     Closing,
 }
 
-/// The longest that a peer may take until its connection is of use: for TLS, and for AMQP up to the
-/// open.
+/// The time that a peer has until its connection is of use: for TLS, and for AMQP up to the open.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Why connections end that are open when the router does.
+/// The reason for connections that end with the router.
 pub const SHUTTING_DOWN: &str = "the router is shutting down";
 
-/// Why connections end whose certificates are older than their TLS profile allows.
+/// The reason for connections whose certificates are older than their TLS profile allows.
 pub const OUTDATED: &str = "its certificates are no longer valid";
 
-/// Why a service connection is reset whose reader has stood still for longest when memory is short.
+/// The reason for service connections that are reset for memory: their readers stood still for
+/// longest.
 pub const OUT_OF_MEMORY: &str =
     "its reader takes nothing, and the memory for what waits is needed for others";
 
-/// What every task of one router shares.
+/// The parts of a router that all of its tasks share.
 pub struct Node {
     /// The tables.
     pub core: Arc<Core>,
-    /// Time.
+    /// The clock of the state machines.
     pub clock: Clock,
     /// The threads that own connections.
     pub shards: Shards,
-    /// Connections as they are known outside of their tasks.
+    /// The record of connections, for readers outside of their tasks.
     pub registry: Arc<Registry>,
-    /// Links that are attached by themselves to containers.
+    /// The links that the router attaches to containers by itself.
     pub auto_links: Arc<AutoLinks>,
-    /// What the identities of its flow records begin with.
+    /// The beginning of the identities of its flow records.
     pub flow_prefix: String,
-    /// Names to addresses.
+    /// Resolves names to addresses.
     pub resolver: Resolver,
-    /// Who may come in.
+    /// Decides who may come in.
     pub access: Access,
     /// Data connections that each inter-router connector makes.
     pub data_connections: usize,
-    /// How far the router is on its way to the end.
+    /// The stage of the router's life.
     pub stage: watch::Sender<Stage>,
 }
 
-/// What tests and fuzzing make in place of a configured router.
+/// The node that tests and fuzzing use in place of a configured one.
 #[cfg(any(test, fuzzing))]
 impl Node {
     /// Makes the node of a router that has an id and nothing else, with a memory ceiling of 64 MiB.
@@ -134,29 +134,29 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Waits until the router has come as far as `stage`.
+/// Waits until the router has reached `stage`, or is gone.
 pub async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
-    // An error means that the router is gone, which is as far as it gets.
+    // An error means that the router is gone.
     let _ = stages.wait_for(|now| *now >= stage).await;
 }
 
 impl Node {
-    /// How far the router is on its way to the end, to be followed.
+    /// Returns a view of the stage, for a task that waits for one.
     pub fn follow_stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
-    /// An identity for a flow record.
+    /// Returns a new identity for a flow record.
     pub fn next_flow(&self) -> String {
         // The prefix, a colon and the digits of any number.
         let mut flow = String::with_capacity(self.flow_prefix.len() + 21);
-        // A string takes all that is written.
+        // Writing to a string never fails.
         let _ = write!(flow, "{}:{}", self.flow_prefix, self.registry.record_number());
         flow
     }
 
-    /// What an edge router bids for the id of its mesh: who has been there longest wins, and hardly
-    /// ever two bid the same.
+    /// Returns the bid of an edge router for the id of its mesh. The oldest bid wins; a random part
+    /// makes equal bids unlikely.
     pub fn bid() -> Bid {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -167,8 +167,8 @@ impl Node {
         Bid { ordinal, id: Self::discriminator() }
     }
 
-    /// A random text for names that nobody can guess, of the letters that C routers use: 15
-    /// characters, 90 bits.
+    /// Returns a random text for a name that is not to be guessed: 15 of the characters that C
+    /// routers use, 90 bits.
     pub fn discriminator() -> String {
         const LETTERS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";

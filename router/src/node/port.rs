@@ -1,4 +1,4 @@
-//! A listening port, opened when it can be and tried again while it cannot.
+//! A listening port, which is tried again until it can be opened.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use crate::lock::Mutex;
 use crate::socket::{self, Family, SocketUse};
 use crate::{log, log_limited};
 
-/// How often a port that is held by another process is tried again.
+/// The time between two attempts to open a port.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// A port as it is configured.
 #[derive(Clone, Debug)]
 pub struct Port {
-    /// The entity it belongs to, as log lines name it: `listener site`.
+    /// The entity it belongs to, as log lines name it, such as `listener site`.
     pub entity: Arc<str>,
     /// Host, empty for all addresses.
     pub host: String,
     /// Port; 0 lets the system choose.
     pub port: u16,
-    /// Which addresses of the host.
+    /// The family of the host's addresses.
     pub family: Family,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
-    /// What they are for.
+    /// The purpose of its connections.
     pub used_for: SocketUse,
 }
 
-/// How a port stands.
+/// The state of a port.
 #[derive(Debug, Default)]
 pub struct PortStatus {
     known: Mutex<PortKnown>,
@@ -46,12 +46,12 @@ struct PortKnown {
 }
 
 impl PortStatus {
-    /// The addresses that are listened on.
+    /// Returns the addresses that are open.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.known.lock().addresses.clone()
     }
 
-    /// Why it cannot be listened on, and since when.
+    /// Returns why the port cannot be opened, and since when.
     pub fn error(&self) -> Option<(SystemTime, String)> {
         self.known.lock().error.clone()
     }
@@ -65,7 +65,7 @@ impl PortStatus {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the port is open or is known not to open.
+    /// Waits until the port is open, or an attempt has failed.
     pub async fn tried(&self) {
         loop {
             let changed = self.changed.notified();
@@ -79,16 +79,15 @@ impl PortStatus {
         }
     }
 
-    /// The port was closed.
+    /// Notes that the port was closed.
     pub fn closed(&self) {
         self.set(Vec::new(), None);
     }
 }
 
 impl Port {
-    /// Opens the port, now or as soon as it can be. `None` when the router stops before.
-    ///
-    /// The sockets belong to the runtime that the caller runs on.
+    /// Opens the port, and tries again until that succeeds. Returns `None` if the router stops
+    /// before. The sockets belong to the caller's runtime.
     pub async fn open(&self, node: &Node, status: &PortStatus) -> Option<Vec<TcpListener>> {
         let mut stage = node.follow_stage();
         let mut failed = false;

@@ -1,4 +1,4 @@
-//! Random numbers that nobody can guess: the operating system's, fetched in portions.
+//! Random numbers that cannot be guessed: the operating system's, fetched in portions.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,40 +6,43 @@ use std::io;
 use rustix::io::retry_on_intr;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Octets that a thread fetches at a time: one call serves 32 addresses of service connections.
+/// Bytes that a thread fetches at a time. One call serves 32 addresses of service connections.
 const PORTION: usize = 256;
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { octets: [0; PORTION], used: PORTION }) };
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool { octets: [0; PORTION], used: PORTION })
+    };
 }
 
-/// Octets that were fetched, and how many of them were given out. None is given out twice.
+/// The bytes that were fetched, and how many of them were given out. None is given out twice.
 struct Pool {
     octets: [u8; PORTION],
     used: usize,
 }
 
-/// Asks the operating system once. Call it before the router starts: without an answer no address
-/// can be kept from strangers.
+/// Asks the operating system once. Call it before the router starts: without random numbers, peers
+/// could guess the addresses of others.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// Returns the system's error if it has no random numbers.
 pub fn check() -> io::Result<()> {
     fill(&mut [0; 8])
 }
 
-/// Fills at most [`PORTION`] octets. Asks the kernel itself: the image has no devices to read from.
+/// Fills at most [`PORTION`] bytes. Asks the kernel, for the image has no devices to read from.
 fn fill(octets: &mut [u8]) -> io::Result<()> {
-    // A call for so few octets fills all of them (getrandom(2)).
+    // A call for so few bytes fills all of them (getrandom(2)).
     retry_on_intr(|| getrandom(&mut *octets, GetRandomFlags::empty()))
         .map(|_| ())
         .map_err(io::Error::from)
 }
 
-/// A number for what others must not guess: nonces of answers, names of temporary addresses.
+/// Returns a number that others cannot guess, for nonces of answers and names of temporary
+/// addresses.
 ///
 /// # Panics
-/// When the system has no more random numbers, though it had some at [`check`]. A guessable number
+/// Panics if the system has no random numbers, though it had some at [`check`]. A guessable number
 /// would be worse.
 pub fn unguessable() -> u64 {
     POOL.with_borrow_mut(|pool| {
@@ -50,7 +53,7 @@ pub fn unguessable() -> u64 {
         let (_, rest) = pool.octets.split_at_mut(pool.used);
         let (taken, _) = rest.split_first_chunk_mut().expect("eight octets are left");
         pool.used += size_of::<u64>();
-        // Who reads this memory later learns nothing of it.
+        // Whoever reads this memory later learns nothing of the number.
         u64::from_ne_bytes(std::mem::take(taken))
     })
 }

@@ -1,4 +1,4 @@
-//! What is known of one connection, for status and metrics.
+//! The record of one connection, for status and metrics.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,52 +15,52 @@ use crate::core::{Command, EdgeConnection, Mailbox};
 use crate::log::{self, Level, Module};
 use crate::schema::{ManagementAccess, Role};
 
-/// How a connection is closed from outside of its task.
+/// Closes a connection from outside of its task.
 #[derive(Clone, Debug)]
 pub enum Closer {
-    /// An AMQP connection, which sends close.
+    /// Closes an AMQP connection, which sends close.
     Amqp(Arc<Mailbox>),
-    /// A service connection, which resets its socket.
+    /// Ends a service connection, which resets its socket.
     Service(Arc<Dismissal>),
 }
 
 impl Closer {
-    /// Closes it, an AMQP connection with `error`.
+    /// Closes the connection. Only an AMQP connection tells its peer `error`.
     pub fn close(&self, error: Option<Error>) {
         match self {
-            // One that is gone needs no closing.
+            // A connection that is gone needs no closing.
             Self::Amqp(mailbox) => drop(mailbox.send(Command::Close(error))),
             Self::Service(word) => word.say("closed by management"),
         }
     }
 }
 
-/// What an AMQP peer said of itself.
+/// The words of an AMQP peer about itself.
 #[derive(Clone, Debug, Default)]
 pub struct PeerInfo {
-    /// The SASL mechanism, if there was SASL.
+    /// The SASL mechanism, if the peer used SASL.
     pub sasl: Option<&'static str>,
-    /// Who it is, if it said so.
+    /// Its user, if it named one.
     pub user: Option<String>,
-    /// The properties of its open that are text or integers; a bounded number.
+    /// The properties of its open that are text or integers, of a bounded number.
     pub properties: Vec<(String, Value)>,
-    /// What the connections of one connector have in common.
+    /// The text that the connections of one connector share.
     pub correlator: Option<String>,
     /// The TLS ordinal of that group.
     pub ordinal: Option<u64>,
 }
 
-/// Whether a connection's frames are logged.
+/// Says whether a connection's frames are logged.
 #[derive(Debug, Default)]
 pub struct Trace(AtomicU8);
 
 impl Trace {
-    /// Says whether, whatever the log's levels are.
+    /// Turns the logging on or off, whatever the levels of the log are.
     pub fn set(&self, on: bool) {
         self.0.store(if on { 1 } else { 2 }, Ordering::Relaxed);
     }
 
-    /// Whether they are: as was said, or else as the module PROTOCOL has it.
+    /// Returns whether frames are logged: as set, or else by the level of the module PROTOCOL.
     pub fn is_on(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
             0 => log::enabled(Module::Protocol, Level::Debug),
@@ -69,12 +69,12 @@ impl Trace {
     }
 }
 
-/// The other end of a connection, as it is known. Its text is made when somebody asks for it.
+/// The other end of a connection. It becomes text only where a reader asks for it.
 #[derive(Clone, Debug)]
 pub enum Host {
     /// The address that a client came from.
     Address(SocketAddr),
-    /// What is configured, or what else there is to say.
+    /// The text of the configuration, or another text.
     Text(Arc<str>),
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// What a connection speaks.
+/// The protocol that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// AMQP, with a router, a client or a container.
@@ -97,7 +97,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The word of management and status.
+    /// Returns the word of management and status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Amqp => "amqp",
@@ -106,7 +106,7 @@ impl Protocol {
     }
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRole {
     /// An AMQP connection for the role of its listener or connector. Between interior routers it
@@ -119,7 +119,7 @@ pub enum ConnectionRole {
 }
 
 impl ConnectionRole {
-    /// What connections of this role speak.
+    /// Returns the protocol that connections of this role speak.
     pub const fn protocol(self) -> Protocol {
         match self {
             Self::Configured(_) | Self::InterRouterData => Protocol::Amqp,
@@ -127,7 +127,8 @@ impl ConnectionRole {
         }
     }
 
-    /// The word of status. (Management calls a service connection `normal`, as C routers do.)
+    /// Returns the word of status. (Management calls a service connection `normal`, as C routers
+    /// do.)
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configured(role) => role.as_str(),
@@ -137,49 +138,49 @@ impl ConnectionRole {
     }
 }
 
-/// An open connection.
+/// The record of an open connection.
 #[derive(Debug)]
 pub struct ConnectionRecord {
     /// The number by which the log names it.
     pub id: u64,
-    /// What it is for.
+    /// Its purpose.
     pub role: ConnectionRole,
-    /// Whether we connected.
+    /// Whether this router connected.
     pub outgoing: bool,
     /// The other end.
     pub host: Host,
-    /// Name of its listener or connector.
+    /// The name of its listener or connector.
     pub entity: Arc<str>,
     /// The peer's container-id.
     pub container: Option<Arc<str>>,
-    /// The service, of a service connection.
+    /// The service, on a service connection.
     pub address: Option<Arc<str>>,
-    /// Its TLS.
+    /// Its TLS session, if it has one.
     pub tls: Option<Arc<crate::tls::SessionInfo>>,
-    /// What the peer said of itself, of an AMQP connection.
+    /// The peer's words about itself, on an AMQP connection.
     pub peer: PeerInfo,
-    /// How it is closed.
+    /// Closes it.
     pub closer: Closer,
     /// An edge connection as the core knows it.
     pub edge: Option<Arc<EdgeConnection>>,
-    /// Its peer may have others' connections closed, as far as policy has a say.
+    /// Whether policy lets its peer close the connections of others.
     pub may_close_others: bool,
-    /// What its peer may ask of management nodes.
+    /// The requests that its peer may make of management nodes.
     pub management: ManagementAccess,
-    /// Whether its frames are logged, of an AMQP connection.
+    /// Whether its frames are logged, on an AMQP connection.
     pub trace: Option<Arc<Trace>>,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub opened: (SystemTime, Instant),
-    /// Octets of its payload.
+    /// The counts of its bytes.
     pub octets: Arc<Octets>,
-    /// The identity of its flow record, of a service connection.
+    /// The identity of its flow record, on a service connection.
     pub flow: Option<Arc<str>>,
-    /// Our end's address, where flow records tell it.
+    /// The address of this end, where flow records tell it.
     pub local: Option<SocketAddr>,
 }
 
 impl ConnectionRecord {
-    /// What it speaks.
+    /// Returns the protocol that it speaks.
     pub const fn protocol(&self) -> Protocol {
         self.role.protocol()
     }

@@ -1,4 +1,4 @@
-//! The connections that are open, and what was refused.
+//! The record of open connections, and of those that were refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,40 +12,40 @@ use super::record::{Closer, ConnectionRecord, Protocol};
 use super::walk::Walk;
 use crate::lock::Mutex;
 
-/// Flows that have ended and wait to be told.
+/// Ended flows that may wait to be told.
 const MAX_ENDED: usize = 5000;
 
-/// All open connections, and what was refused.
+/// The record of open connections, and of those that were refused.
 #[derive(Debug, Default)]
 pub struct Registry {
     next: AtomicU64,
     records: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<ConnectionRecord>>>,
-    /// The most connections there were since this was asked for.
+    /// The most connections since the last call of `count`.
     most: AtomicUsize,
-    /// Service connections that are being made: dialed, or in their handshake.
+    /// Service connections that are being dialed, or are in their handshake.
     coming: AtomicUsize,
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     links: Arc<Links>,
     left: Notify,
-    /// Whether flows that end are kept until they are told.
+    /// Whether ended flows are kept until they are told.
     keeps_flows: AtomicBool,
     flows: Mutex<Vec<(Arc<ConnectionRecord>, SystemTime)>>,
     failed_flows: Mutex<Vec<FailedFlow>>,
 }
 
-/// A client's connection whose server could not be reached.
+/// A client's connection whose server was not reached.
 #[derive(Clone, Debug)]
 pub struct FailedFlow {
     /// The identity of its flow record.
     pub flow: String,
     /// The tcpConnector.
     pub entity: Arc<str>,
-    /// Why.
+    /// The failure of the dial.
     pub error: String,
 }
 
-/// A connection's entry, gone when dropped.
+/// A connection's entry, removed when this is dropped.
 #[derive(Debug)]
 pub struct Registered {
     registry: Arc<Registry>,
@@ -67,7 +67,7 @@ impl Drop for Registered {
     }
 }
 
-/// A service connection that is being made, until this is dropped.
+/// Counts a service connection that is being made, until it is dropped.
 #[derive(Debug)]
 pub struct Coming(Arc<Registry>);
 
@@ -78,22 +78,23 @@ impl Drop for Coming {
 }
 
 impl Registry {
-    /// A number for a connection that begins.
+    /// Returns a number for a connection that begins.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A number for a flow record. Two are taken: 0 is the router's record, 1 that of its site.
+    /// Returns a number for a flow record. It never returns 0, the router's record, nor 1, that of
+    /// its site.
     pub fn record_number(&self) -> u64 {
         self.records.fetch_add(1, Ordering::Relaxed) + 2
     }
 
-    /// Numbers given so far: connections that came about, opened or not.
+    /// Returns how many numbers were given: to connections that began, opened or not.
     pub fn numbers_given(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Enters a connection, or enters it anew under its number.
+    /// Enters a connection, or replaces its entry under the same number.
     pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
         let id = record.id;
         let mut connections = self.connections.lock();
@@ -103,20 +104,20 @@ impl Registry {
         Registered { registry: Arc::clone(self), id }
     }
 
-    /// How many connections there are, and the most there were since the last call.
+    /// Returns the number of connections, and the most since the last call.
     pub fn count(&self) -> (usize, usize) {
         let connections = self.connections.lock();
         (connections.len(), self.most.swap(connections.len(), Ordering::Relaxed))
     }
 
-    /// The flows that have ended since the last call, if they are kept; and whether they are from
-    /// now on.
+    /// Returns the flows that have ended since the last call, if they were kept. `keep` says
+    /// whether to keep them from here on.
     pub fn take_flows(&self, keep: bool) -> Vec<(Arc<ConnectionRecord>, SystemTime)> {
         self.keeps_flows.store(keep, Ordering::Relaxed);
         std::mem::take(&mut *self.flows.lock())
     }
 
-    /// A client's connection cannot be carried on to its server.
+    /// Notes that the server of a client's connection was not reached.
     pub fn flow_failed(&self, failed: FailedFlow) {
         let mut flows = self.failed_flows.lock();
         if self.keeps_flows.load(Ordering::Relaxed) && flows.len() < MAX_ENDED {
@@ -124,41 +125,42 @@ impl Registry {
         }
     }
 
-    /// Those that could not be carried on since the last call, if they are kept.
+    /// Returns the connections whose server was not reached since the last call, if they were kept.
     pub fn take_failed_flows(&self) -> Vec<FailedFlow> {
         std::mem::take(&mut *self.failed_flows.lock())
     }
 
-    /// The links of AMQP connections.
+    /// Returns the record of the links of AMQP connections.
     pub const fn links(&self) -> &Arc<Links> {
         &self.links
     }
 
-    /// Every open connection, by number.
+    /// Returns every open connection, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionRecord>> {
         self.all().collect()
     }
 
-    /// The same, one by one. Connections may come and go meanwhile.
+    /// Returns every open connection, one by one. Connections may come and go during the iteration.
     pub fn all(&self) -> impl Iterator<Item = Arc<ConnectionRecord>> + Send + '_ {
         Walk::new(&self.connections)
     }
 
-    /// A service connection is being made. What is returned must live until it has been entered, or
-    /// has failed.
+    /// Counts a service connection that is being made. Keep the result until it has been entered,
+    /// or has failed.
     pub fn coming(self: &Arc<Self>) -> Coming {
         self.coming.fetch_add(1, Ordering::AcqRel);
         Coming(Arc::clone(self))
     }
 
-    /// How many connections are open with AMQP peers.
+    /// Returns how many connections with AMQP peers are open.
     pub fn amqp(&self) -> usize {
         self.open(Protocol::Amqp)
     }
 
-    /// How many service connections are open or being made.
+    /// Returns how many service connections are open or being made.
     pub fn services(&self) -> usize {
-        // In this order: one that is entered between the two is counted twice, not never.
+        // In this order, a connection that is entered between the two reads counts twice, and never
+        // not at all.
         let coming = self.coming.load(Ordering::Acquire);
         coming + self.open(Protocol::Tcp)
     }
@@ -176,7 +178,7 @@ impl Registry {
         }
     }
 
-    /// The open connection of this number.
+    /// Returns the open connection of this number.
     pub fn connection(&self, id: u64) -> Option<Arc<ConnectionRecord>> {
         self.connections.lock().get(&id).map(Arc::clone)
     }
@@ -186,7 +188,7 @@ impl Registry {
         loop {
             let left = self.left.notified();
             tokio::pin!(left);
-            // From here on no leaving is missed.
+            // Enabled before the look, so that no leaving is missed.
             left.as_mut().enable();
             if self.connection(id).is_none() {
                 return;
@@ -195,12 +197,12 @@ impl Registry {
         }
     }
 
-    /// Counts a connection that was refused at a listener, by the kind of reason.
+    /// Counts a connection that a listener refused, by the kind of reason.
     pub fn refuse(&self, listener: &str, reason: &'static str) {
         *self.refused.lock().entry((listener.to_owned(), reason)).or_default() += 1;
     }
 
-    /// Refused connections by listener and reason.
+    /// Returns the refused connections by listener and reason.
     pub fn refused(&self) -> Vec<((String, &'static str), u64)> {
         self.refused.lock().iter().map(|(key, count)| (key.clone(), *count)).collect()
     }

@@ -1,7 +1,7 @@
-//! Shards: threads that each run one current-thread runtime and own what was spawned on them.
+//! Shards: threads that each run one current-thread runtime, and own the tasks on it.
 //!
-//! A wake-up across threads costs more than the work it hands over, so a connection and the streams
-//! it carries stay on one shard.
+//! A wake-up across threads costs more than the work that it hands over. So a connection and the
+//! streams that it carries stay on one shard.
 
 use std::future::Future;
 use std::io;
@@ -20,10 +20,10 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Starts `count` shards, one at least.
+    /// Starts `count` shards, and at least one.
     ///
     /// # Errors
-    /// The system has no thread or descriptor left.
+    /// Returns the system's error if it has no thread or descriptor left.
     pub fn start(count: usize) -> io::Result<Self> {
         let stop = Stop::default();
         let shards = (0..count.max(1))
@@ -32,8 +32,7 @@ impl Shards {
         Ok(Self { shards, turn: AtomicUsize::new(0), stop })
     }
 
-    /// Makes shards that have no thread: what is spawned on them runs in the runtime that this is
-    /// called in.
+    /// Creates shards without threads: their tasks run in the runtime of the caller.
     #[cfg(fuzzing)]
     pub fn here(count: usize) -> Self {
         Self {
@@ -43,43 +42,43 @@ impl Shards {
         }
     }
 
-    /// Ends their threads, and drops what still runs there: a process that exits under its threads
-    /// leaves it to the kernel to close what they have open, which looks like a clean end.
+    /// Ends the threads, and drops the tasks that still run there. Call it before the process
+    /// exits: if the kernel closed the open sockets, their peers would see a clean end.
     pub async fn stop(&self) {
         self.stop.ask();
         self.stop.finished().await;
     }
 
-    /// How many there are.
+    /// Returns the number of shards.
     pub fn count(&self) -> usize {
         self.shards.len()
     }
 
-    /// Each in turn, from the first on.
+    /// Returns the shards in turn, beginning with the first.
     pub fn next(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
-    /// The runtime of a shard; numbers beyond the last wrap around.
+    /// Returns the runtime of a shard. Numbers beyond the last wrap around.
     pub fn handle(&self, shard: usize) -> &Handle {
         &self.shards[shard % self.shards.len()]
     }
 
     /// Runs a task on a shard.
     pub fn spawn(&self, shard: usize, task: impl Future<Output = ()> + Send + 'static) {
-        // A task that panics is that task's end; the panic hook has logged it.
+        // A panic ends its task only, and the panic hook logs it.
         drop(self.handle(shard).spawn(task));
     }
 }
 
-/// Turns after which a shard looks at what other threads have woken there. To look takes two
-/// instructions, and a neighbor's HELLO may be among it.
+/// Turns between two looks at the tasks that other threads woke. A look takes two instructions, and
+/// a neighbor's HELLO may wait there.
 const LOOK: u32 = 4;
 
-/// A runtime of one thread, which runs nothing before it has that thread.
+/// Creates a runtime of one thread. It runs nothing until a thread runs it.
 ///
 /// # Errors
-/// The system has no descriptor left.
+/// Returns the system's error if it has no descriptor left.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().global_queue_interval(LOOK).build()
 }
@@ -91,14 +90,14 @@ fn start(index: usize, stopping: Stopping) -> io::Result<Handle> {
     Ok(handle)
 }
 
-/// Gives a runtime a thread of this name, which ends when it is asked to stop.
+/// Runs a runtime on a thread of this name, until `stopping` asks it to stop.
 ///
 /// # Errors
-/// The system has no thread left.
+/// Returns the system's error if it has no thread left.
 pub fn run_aside(name: String, runtime: Runtime, mut stopping: Stopping) -> io::Result<()> {
     std::thread::Builder::new().name(name).spawn(move || {
         runtime.block_on(stopping.asked());
-        // A look-up of a name cannot be broken off, and is not waited for.
+        // A look-up of a name cannot be cancelled. The thread does not wait for it.
         runtime.shutdown_background();
         drop(stopping);
     })?;

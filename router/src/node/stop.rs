@@ -1,4 +1,4 @@
-//! The stop of an entity: told to its tasks, and awaited.
+//! The stop of an entity: it asks the entity's tasks to stop, and waits for them.
 
 use std::sync::OnceLock;
 use std::task::Waker;
@@ -7,11 +7,11 @@ use tokio::sync::watch;
 
 use crate::lock::{Mutex, MutexGuard};
 
-/// Tells the tasks of an entity, or of a connection, to stop, and knows when they have.
+/// Asks the tasks of an entity, or of a connection, to stop, and knows when they have.
 #[derive(Debug)]
 pub struct Stop(watch::Sender<bool>);
 
-/// A task's side of a [`Stop`], kept for as long as the task runs.
+/// The side of a task. The task keeps it for as long as it runs.
 #[derive(Clone, Debug)]
 pub struct Stopping(watch::Receiver<bool>);
 
@@ -22,17 +22,17 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// The side of a task that begins.
+    /// Returns the side of a task that begins.
     pub fn follow(&self) -> Stopping {
         Stopping(self.0.subscribe())
     }
 
-    /// Asks all tasks to stop, those included that begin later.
+    /// Asks all tasks to stop, and those that begin later.
     pub fn ask(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether they have been asked.
+    /// Returns whether [`Stop::ask`] has been called.
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()
     }
@@ -51,8 +51,8 @@ impl Stopping {
     }
 }
 
-/// Ends the one task that watches it. Lighter than a [`Stop`]: there may be ten thousand service
-/// connections.
+/// Ends the one task that watches it. It is lighter than a [`Stop`], for a router may have ten
+/// thousand service connections.
 #[derive(Debug, Default)]
 pub struct Dismissal {
     why: OnceLock<&'static str>,
@@ -64,7 +64,7 @@ impl Dismissal {
         self.waker.lock()
     }
 
-    /// Ends the task; the first reason stays.
+    /// Ends the task. The first reason stays.
     pub fn say(&self, why: &'static str) {
         let _ = self.why.set(why);
         let waker = self.lock().take();
@@ -73,12 +73,12 @@ impl Dismissal {
         }
     }
 
-    /// The task that is woken by a word, which may have come before.
+    /// Names the task to wake. Call [`Dismissal::heard`] afterwards: a reason may have come before.
     pub fn watch(&self, waker: &Waker) {
         *self.lock() = Some(waker.clone());
     }
 
-    /// Why the task must end, if it must. To be asked whenever it is woken.
+    /// Returns why the task must end, if it must. The task calls it whenever it is woken.
     pub fn heard(&self) -> Option<&'static str> {
         self.why.get().copied()
     }

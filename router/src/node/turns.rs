@@ -1,15 +1,14 @@
-//! Turns on a shard: however many tasks of one kind have something to do, the others get theirs.
+//! Turns on a shard: crowds of tasks leave turns to the other tasks.
 //!
-//! A shard runs the tasks that are ready one after the other. Thousands of service connections that
-//! become ready at once would make a connection to another router wait for all of them, and HELLO
-//! with it, whose absence ends a neighbor. So service connections, and whatever else there may be
-//! thousands of, run in rounds: after [`ROUND`] turns of theirs all of them stand back once, until
-//! a task that was put behind all that was ready then has come to its own turn.
+//! A shard runs its ready tasks one after the other. Thousands of service connections may become
+//! ready at once. A connection to another router would wait for all of them, and its HELLO with it,
+//! whose absence ends a neighbor. So tasks that come in crowds run in rounds. After [`ROUND`] turns
+//! all of them stand back once. A task that is queued behind all ready tasks then begins the next
+//! round.
 //!
-//! A turn of theirs that takes long counts for several. Whoever uses up all that a turn may take
-//! goes on behind a line: of those that stand in it one has a turn at a time, and between two of
-//! them the shard looks for what has arrived, and everything that is ready has its own turn. So
-//! clients that ask for more than there is share what the others leave, however many they are.
+//! A long turn counts for several. A task that uses up its turn waits in a line. One task of the
+//! line has a turn at a time. Between two of them the shard polls its sockets, and runs everything
+//! that is ready. So clients that ask for too much share the time that the others leave.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,26 +18,29 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-/// Turns of a round. To stand back takes a tenth of a microsecond, a turn some tens: a round of
-/// this length costs ten thousand tasks that are all ready a tenth more, and is over in 10 ms.
+/// Turns of a round. A turn takes some tens of microseconds, standing back a tenth of one. With
+/// this a round is over in 10 ms, and costs ten thousand ready tasks a tenth more.
 const ROUND: u32 = 256;
 
-/// How long a turn of a round is; what takes longer counts for more. With this a round is over in
-/// 10 ms whatever is done in it.
+/// The time of one turn. A longer turn counts for several, so a round is over in 10 ms whatever its
+/// tasks do.
 const TURN: Duration = Duration::from_micros(40);
 
-/// Passes through what is ready on a shard, at most, until all that other threads woke is among it.
+/// The most passes of the shard until it has taken all tasks that other threads woke.
 const PASSES: usize = 16;
 
 thread_local! {
-    /// Turns taken in this round; more than [`ROUND`] while the tasks stand back.
+    /// Turns taken in this round. It exceeds [`ROUND`] while the tasks stand back.
     static TAKEN: Cell<u32> = const { Cell::new(0) };
 
-    /// Those that have used up a turn.
-    static LINE: RefCell<Line> = const { RefCell::new(Line { waiting: VecDeque::new(), given: 0, called: 0, ushered: false }) };
+    /// The tasks that have used up a turn.
+    static LINE: RefCell<Line> = const {
+        RefCell::new(Line { waiting: VecDeque::new(), given: 0, called: 0, ushered: false })
+    };
 }
 
-/// Whether a task, at the beginning of its turn, is to let all others go first. It is woken again.
+/// Returns whether a task is to let all others go first, and wakes it again if so. Call it at the
+/// beginning of a turn.
 pub fn stands_back(cx: &Context<'_>) -> bool {
     let taken = TAKEN.get();
     if taken < ROUND {
@@ -54,10 +56,10 @@ pub fn stands_back(cx: &Context<'_>) -> bool {
     true
 }
 
-/// Tells how long a turn has taken, at its end.
+/// Counts the time that a turn has taken. Call it at the end of the turn.
 pub fn charge(taken: Duration) {
     let turns = u32::try_from(taken.as_micros() / TURN.as_micros()).unwrap_or(ROUND);
-    // Once they stand back, who was in the middle of a turn changes nothing.
+    // A turn that ends while the tasks stand back changes nothing.
     if turns > 0 && TAKEN.get() < ROUND {
         TAKEN.set(TAKEN.get().saturating_add(turns).min(ROUND));
     }
@@ -70,16 +72,16 @@ struct Line {
     given: u64,
     /// Places called so far.
     called: u64,
-    /// A task calls one after the other.
+    /// Whether a task calls the line.
     ushered: bool,
 }
 
-/// Where a task stands in the line of its shard.
+/// The place of a task in the line of its shard.
 #[derive(Debug, Default)]
 pub struct Place(Option<u64>);
 
 impl Place {
-    /// Whether the task is to go on: it stands in no line, or its turn has come.
+    /// Returns whether the task may go on: it stands in no line, or its turn has come.
     pub fn is_called(&mut self) -> bool {
         let waits = self.0.is_some_and(|place| LINE.with_borrow(|line| place >= line.called));
         if !waits {
@@ -88,8 +90,8 @@ impl Place {
         !waits
     }
 
-    /// Puts the task at the end of the line. It is woken when its turn comes, and until then
-    /// [`Place::is_called`] says no.
+    /// Puts the task at the end of the line. The task is woken when its turn comes. Until then
+    /// [`Place::is_called`] returns false.
     pub fn queue(&mut self, cx: &Context<'_>) {
         let Ok(runtime) = Handle::try_current() else { return cx.waker().wake_by_ref() };
         let begins = LINE.with_borrow_mut(|line| {
@@ -104,7 +106,7 @@ impl Place {
     }
 }
 
-/// Calls everybody, and ends the line, when it is dropped, be it with its runtime.
+/// Calls all tasks of the line, and ends it, when it is dropped, also with its runtime.
 struct Ushering;
 
 impl Drop for Ushering {
@@ -117,7 +119,7 @@ impl Drop for Ushering {
     }
 }
 
-/// Calls one after the other, for as long as somebody stands in the line.
+/// Calls the tasks of the line one after the other, until none is left.
 async fn usher(_ushering: Ushering) {
     while let Some(next) = LINE.with_borrow_mut(|line| {
         let next = line.waiting.pop_front();
@@ -125,13 +127,13 @@ async fn usher(_ushering: Ushering) {
         next
     }) {
         next.wake();
-        // This comes back when all that is ready has had its turn and the shard has looked at its
-        // sockets, or after many turns.
+        // It resumes when all ready tasks have had their turn and the shard has polled its sockets,
+        // or after many turns.
         tokio::task::yield_now().await;
     }
 }
 
-/// Begins a round when it is dropped, be it with its runtime.
+/// Begins a round when it is dropped, also with its runtime.
 struct NextRound;
 
 impl Drop for NextRound {
@@ -140,10 +142,10 @@ impl Drop for NextRound {
     }
 }
 
-/// Runs when all that was ready before it has had its turn, and begins a round.
+/// Begins a round once all tasks that were ready before it have had their turn.
 async fn next_round(_next: NextRound, runtime: RuntimeMetrics) {
-    // What other threads woke waits in a queue of its own, of which a part is taken with each pass
-    // through the shard's.
+    // Tasks that other threads woke wait in a queue of their own. Each pass of the shard takes
+    // some.
     for _ in 0..PASSES {
         if runtime.global_queue_depth() == 0 {
             break;
@@ -160,7 +162,7 @@ async fn next_round(_next: NextRound, runtime: RuntimeMetrics) {
     }
 }
 
-/// A task that stands back when its turn comes.
+/// Makes a task stand back whenever its turn comes in a full round.
 ///
 /// No `async fn`: one keeps what it was called with twice.
 pub fn in_turn<T: Future>(task: T) -> impl Future<Output = T::Output> {

@@ -1,4 +1,4 @@
-//! Walking a table that others change meanwhile, without holding it for long.
+//! Iteration over a table that others change, without holding its lock for long.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::lock::Mutex;
 
-/// Entries that are taken at once: some ten microseconds, for which those who enter and leave wait.
+/// Entries to take under one lock. It takes some ten microseconds, while entering and leaving wait.
 const SLICE: usize = 256;
 
-/// All entries of a table, by number. What is entered or removed meanwhile may be missed or met;
-/// nothing else is, and nothing twice.
+/// Returns all entries of a table, by number, and none twice. It may miss entries that come or go
+/// during the iteration.
 #[derive(Debug)]
 pub(super) struct Walk<'a, T> {
     table: &'a Mutex<BTreeMap<u64, Arc<T>>>,

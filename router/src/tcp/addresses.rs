@@ -194,8 +194,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn something_is_picked_of_what_there_is(candidates: Vec<(i64, bool)>, seed: u64, weighted: bool) {
-            let strategy = if weighted { MultiAddressStrategy::Weighted } else { MultiAddressStrategy::Priority };
+        fn something_is_picked_of_what_there_is(
+            candidates: Vec<(i64, bool)>,
+            seed: u64,
+            weighted: bool,
+        ) {
+            let strategy = match weighted {
+                true => MultiAddressStrategy::Weighted,
+                false => MultiAddressStrategy::Priority,
+            };
             match pick(strategy, &candidates, |below| seed % below) {
                 Some(index) => {
                     let served = candidates.iter().any(|(_, reachable)| *reachable);

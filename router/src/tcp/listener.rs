@@ -195,6 +195,11 @@ impl TcpListener {
         }
     }
 
+    /// Waits for a descriptor for a client that comes from there.
+    async fn descriptor(&self, peer: SocketAddr) -> Descriptor {
+        self.handshakes.descriptor(Source::of(peer.ip()), Purpose::Client).await
+    }
+
     async fn accept(
         self: Arc<Self>,
         node: Arc<Node>,
@@ -208,13 +213,19 @@ impl TcpListener {
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => {
                         let descriptor = tokio::select! {
-                            descriptor = self.handshakes.descriptor(Source::of(peer.ip()), Purpose::Client) => descriptor,
+                            descriptor = self.descriptor(peer) => descriptor,
                             () = closed(&mut done) => Descriptor::held(),
                         };
                         self.admit(&node, Client::new(socket, descriptor, peer));
                     }
                     Err(error) => {
-                        log_limited!(&*self.name, TcpAdaptor, Error, "tcpListener {} cannot accept: {error}", self.name);
+                        log_limited!(
+                            &*self.name,
+                            TcpAdaptor,
+                            Error,
+                            "tcpListener {} cannot accept: {error}",
+                            self.name
+                        );
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },

@@ -70,7 +70,8 @@ impl TcpListener {
         })));
     }
 
-    /// Takes a client without TLS to the shard of the data connection that its stream will leave by.
+    /// Takes a client without TLS to the shard of the data connection that its stream will leave
+    /// by.
     fn place(self: &Arc<Self>, node: &Arc<Node>, client: Client) {
         let Some(destination) = self.choose(node) else { return socket::reset(client.socket) };
         let shard = destination.choice.as_ref().and_then(Choice::shard).unwrap_or_default()
