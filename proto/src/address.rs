@@ -1,11 +1,13 @@
-//! Addresses: from the text a message carries to the class and key by which routers know it.
+//! Addresses: from the text in a message to the class and key by which routers know it.
 //!
-//! An address such as `hello`, `amqp:/_topo/0/north/temp.x` or `_edge/e1/temp.y` is first stripped
-//! of scheme, host and one trailing separator and then classified by an [`AddressSpace`], which
-//! knows the router's own id. The result is a borrowed [`AddressRef`]: classifying allocates
-//! nothing, and a map keyed by [`AddressKey`] is asked with it directly.
+//! The form of addresses is that of C routers. An address such as `hello`,
+//! `amqp:/_topo/0/north/temp.x` or `_edge/e1/temp.y` loses scheme, host and one trailing separator.
+//! Then an [`AddressSpace`], which knows the router's own id, classifies it. The result is a
+//! borrowed [`AddressRef`]: classifying allocates nothing, and looks up a map keyed by
+//! [`AddressKey`] directly.
 //!
-//! What is *not* here: who serves an address (`mobile`), and what a router does with it (the core).
+//! This module does not know which router serves an address (`mobile` does), nor what a router does
+//! with it (the core does).
 
 pub mod patterns;
 mod space;
@@ -20,25 +22,26 @@ use std::sync::Arc;
 
 pub use space::{AddressSpace, Canonical, strip_origin};
 
-/// Longest address key, in octets, that is accepted from another router or at the attach of a link.
+/// The longest address key, in bytes, that is accepted from another router or at the attach of a
+/// link.
 ///
-/// Far above any name in use (Kubernetes names end at 253 octets, and a few of them may be joined);
-/// what is longer is a mistake or an attempt to fill memory.
+/// Names in use are far shorter: Kubernetes names end at 253 bytes, and a few of them may be
+/// joined. A longer one is a mistake or an attempt to fill memory.
 pub const MAX_KEY_LENGTH: usize = 4096;
 
 /// The class of an address: the character that begins its key on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum AddressClass {
-    /// `A`: an area other than ours; nothing is reachable by it.
+    /// `A`: another area; it makes nothing reachable.
     Area = b'A',
-    /// `H`: an edge router, served by the interior router that it is attached to.
+    /// `H`: an edge router, which the interior router that it is attached to serves.
     Edge = b'H',
     /// `L`: served in this router only.
     Local = b'L',
     /// `M`: an application's address.
     Mobile = b'M',
-    /// `N`: a network other than ours.
+    /// `N`: another network.
     Network = b'N',
     /// `R`: a router.
     Router = b'R',
@@ -47,7 +50,7 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// The class whose character is `octet`.
+    /// Returns the class whose character is `octet`.
     pub const fn from_octet(octet: u8) -> Option<Self> {
         Some(match octet {
             b'A' => Self::Area,
@@ -61,12 +64,12 @@ impl AddressClass {
         })
     }
 
-    /// The class's character.
+    /// Returns the class's character.
     pub const fn as_char(self) -> char {
         self as u8 as char
     }
 
-    /// Whether routers tell each other who serves addresses of this class (by MAU).
+    /// Whether routers tell each other by MAU which of them serve addresses of this class.
     pub const fn is_advertised(self) -> bool {
         matches!(self, Self::Mobile | Self::Edge | Self::Network)
     }
@@ -85,12 +88,12 @@ pub struct AddressRef<'a> {
 }
 
 impl<'a> AddressRef<'a> {
-    /// An address of `class`.
+    /// Makes an address of `class`.
     pub const fn new(class: AddressClass, text: &'a str) -> Self {
         Self { class, text }
     }
 
-    /// An application's address, class `M`.
+    /// Makes an application's address, class `M`.
     pub const fn mobile(text: &'a str) -> Self {
         Self::new(AddressClass::Mobile, text)
     }
@@ -112,18 +115,18 @@ impl<'a> AddressRef<'a> {
         Ok(Self { class, text: chars.as_str() })
     }
 
-    /// Octets of the key on the wire, with its class character.
+    /// Returns the bytes of the key on the wire, with its class character.
     pub const fn wire_len(self) -> usize {
         self.text.len().saturating_add(1)
     }
 
-    /// The owned key.
+    /// Returns the owned key.
     pub fn to_key(self) -> AddressKey {
         AddressKey { class: self.class, text: Arc::from(self.text) }
     }
 }
 
-/// Why a key of another router cannot be read.
+/// The reason why a key of another router cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key is empty.
@@ -135,7 +138,7 @@ pub enum KeyError {
     /// The key is too long to keep.
     #[error("the address key has {length} octets; at most {MAX_KEY_LENGTH} are kept")]
     TooLong {
-        /// Its length in octets.
+        /// Its length in bytes.
         length: usize,
     },
 }
@@ -148,41 +151,41 @@ pub struct AddressKey {
 }
 
 impl AddressKey {
-    /// An address of `class`.
+    /// Makes an address of `class`.
     pub fn new(class: AddressClass, text: impl Into<Arc<str>>) -> Self {
         Self { class, text: text.into() }
     }
 
-    /// An application's address, class `M`.
+    /// Makes an application's address, class `M`.
     pub fn mobile(text: impl Into<Arc<str>>) -> Self {
         Self::new(AddressClass::Mobile, text)
     }
 
-    /// The class.
+    /// Returns the class.
     pub const fn class(&self) -> AddressClass {
         self.class
     }
 
-    /// The text after the class character.
+    /// Returns the text after the class character.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The same address, borrowed.
+    /// Returns the same address, borrowed.
     pub fn as_ref(&self) -> AddressRef<'_> {
         AddressRef { class: self.class, text: &self.text }
     }
 
-    /// Octets of the key on the wire, with its class character.
+    /// Returns the bytes of the key on the wire, with its class character.
     pub fn wire_len(&self) -> usize {
         self.as_ref().wire_len()
     }
 }
 
-/// What [`AddressKey`] and [`AddressRef`] have in common, so that a map of the former is asked with
-/// the latter.
+/// The common part of [`AddressKey`] and [`AddressRef`]: a map of the former is asked with the
+/// latter.
 pub trait AddressParts {
-    /// The address, borrowed.
+    /// Returns the address, borrowed.
     fn parts(&self) -> AddressRef<'_>;
 }
 
@@ -261,12 +264,12 @@ pub enum Treatment {
     Closest = 2,
     /// To the consumer with the least work outstanding.
     Balanced = 3,
-    /// To nobody; refused.
+    /// To no consumer; refused.
     Unavailable = 4,
 }
 
 impl Treatment {
-    /// The treatment of a number in a MAU; `None` for one that is not defined.
+    /// Returns the treatment of a number in a MAU; `None` for one that is not defined.
     pub const fn from_wire(number: i64) -> Option<Self> {
         Some(match number {
             0 => Self::Flood,
@@ -278,12 +281,12 @@ impl Treatment {
         })
     }
 
-    /// Its number in a MAU.
+    /// Returns its number in a MAU.
     pub const fn wire(self) -> i32 {
         self as u8 as i32
     }
 
-    /// The treatment of a configured `distribution`.
+    /// Returns the treatment of a configured `distribution`.
     pub fn from_distribution(name: &str) -> Option<Self> {
         Some(match name {
             "multicast" => Self::Multicast,
@@ -294,7 +297,8 @@ impl Treatment {
         })
     }
 
-    /// Its name in configuration and management; `flood` is ours, for it cannot be configured.
+    /// Returns its name in configuration and management. `flood` is a name of ours, for it cannot
+    /// be configured.
     pub const fn distribution(self) -> &'static str {
         match self {
             Self::Flood => "flood",
@@ -318,7 +322,8 @@ pub enum RouterMode {
     Edge,
 }
 
-/// The router that an entry of the annotations' trace or ingress names: `north` of `0/north`.
+/// Returns the router that an entry of the annotations' trace or ingress names: `north` of
+/// `0/north`.
 pub fn router_of_node(text: &str) -> Option<&str> {
     text.strip_prefix("0/")
 }

@@ -1,10 +1,10 @@
-//! Router annotations: the section that routers put before everything else in a message they pass
-//! to each other.
+//! Router annotations: the section that routers put before all others in a message that they pass
+//! to each other. Its form is that of C routers.
 //!
-//! It says where the message entered the network, through which routers it came, and how it wants
-//! to be forwarded. The section is parsed from the front of a delivery that may still be arriving
-//! ([`parse`]), borrowing from it, and composed anew for every outgoing copy ([`OutgoingAnnotations`]),
-//! because each router adds itself to the trace.
+//! It states where the message entered the network, through which routers it came, and how to
+//! forward it. [`parse`] reads the section from the front of a delivery that may still be arriving,
+//! and borrows from it. [`OutgoingAnnotations`] composes it anew for every copy, because each
+//! router adds itself to the trace.
 
 #[cfg(test)]
 mod tests;
@@ -16,24 +16,24 @@ use bytes::BufMut;
 /// The section's descriptor: the unsigned long `SKPR--RA`. Only this long form is recognized.
 pub const DESCRIPTOR: [u8; 10] = [0x00, 0x80, 0x53, 0x4b, 0x50, 0x52, 0x2d, 0x2d, 0x52, 0x41];
 
-/// Most entries of a trace: a message passes each router at most once or twice on its way, and the
-/// longest line of routers that is worth carrying for is far shorter.
+/// The most entries of a trace. A message passes each router at most once or twice on its path, and
+/// the longest line of routers in use is far shorter.
 pub const MAX_TRACE_ENTRIES: usize = 1024;
 
-/// Most octets of the section, descriptor included: what a delivery may hold back from forwarding
-/// while its section arrives. Room for [`MAX_TRACE_ENTRIES`] ids of ordinary length.
+/// The most bytes of the section, descriptor included: a delivery is not forwarded while its
+/// section arrives. There is space for [`MAX_TRACE_ENTRIES`] ids of ordinary length.
 pub const MAX_SECTION_LENGTH: usize = 64 * 1024;
 
-/// How a message wants to be forwarded. Bits that are not known are kept and passed on.
+/// How to forward a message. Unknown bits are kept and passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u32);
 
 impl Flags {
-    /// Forward before it is complete.
+    /// Forward it before it is complete.
     pub const STREAMING: Self = Self(0x01);
-    /// A release is not the end: try another destination.
+    /// When a receiver releases it, try another.
     pub const RESEND_RELEASED: Self = Self(0x02);
-    /// The routers on the way do not hold it back by their own buffer limit; its ends do.
+    /// The routers on the path do not hold it back by their own buffer limit; its ends do.
     pub const DISABLE_Q2: Self = Self(0x04);
 
     /// Whether all bits of `other` are set.
@@ -41,25 +41,25 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// With the bits of `other`.
+    /// Returns the flags with the bits of `other`.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Without the bits of `other`.
+    /// Returns the flags without the bits of `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 }
 
-/// What the front of a message says of its annotations.
+/// The annotations at the front of a message, as far as it has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// The message begins with another section: it has no annotations.
     Absent,
-    /// More octets are needed to tell or to read on.
+    /// More bytes are needed.
     Incomplete {
-        /// Octets from the front of the message with which to try again, at least.
+        /// The least number of bytes from the front of the message with which to try again.
         needed: usize,
     },
     /// The section is whole.
@@ -71,7 +71,7 @@ pub enum Parsed<'a> {
 pub struct Annotations<'a> {
     /// How to forward.
     pub flags: Flags,
-    /// An address that goes before the message's own `to`.
+    /// An address that replaces the message's own `to`.
     pub to_override: Option<&'a str>,
     /// `0/<id>` of the router where the message entered; `None` when it enters here.
     pub ingress: Option<&'a str>,
@@ -79,20 +79,20 @@ pub struct Annotations<'a> {
     pub trace: Trace<'a>,
     /// The mesh of edge routers where it entered.
     pub ingress_mesh: Option<&'a str>,
-    /// Octets of the section; the next section follows.
+    /// The bytes of the section; the next section follows.
     pub length: usize,
 }
 
 /// The routers that a message passed, `0/<id>` each, in order of travel.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trace<'a> {
-    /// The strings, encoded, back to back; checked.
+    /// The strings, encoded, back to back, and checked.
     items: &'a [u8],
     count: usize,
 }
 
 impl<'a> Trace<'a> {
-    /// Number of routers passed.
+    /// Returns the number of routers passed.
     pub const fn len(&self) -> usize {
         self.count
     }
@@ -102,13 +102,13 @@ impl<'a> Trace<'a> {
         self.count == 0
     }
 
-    /// The routers passed, as `0/<id>`.
+    /// Returns the routers passed, as `0/<id>`.
     pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let mut cursor = Cursor(self.items);
         core::iter::from_fn(move || cursor.string().ok().flatten())
     }
 
-    /// The ids of the routers passed.
+    /// Returns the ids of the routers passed.
     pub fn routers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.iter().filter_map(crate::address::router_of_node)
     }
@@ -120,7 +120,7 @@ impl fmt::Debug for Trace<'_> {
     }
 }
 
-/// What is wrong with a section. The delivery is rejected with `amqp:invalid-field`.
+/// The fault of a section. The delivery is rejected with `amqp:invalid-field`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
     /// It is no list.
@@ -138,10 +138,10 @@ pub enum AnnotationError {
     /// An item has a type that is not its own.
     #[error("item {0} of the router annotations has the wrong type")]
     Type(usize),
-    /// It is larger than a delivery may hold back.
+    /// It is larger than a section may be.
     #[error("the router annotations have {length} octets; at most {MAX_SECTION_LENGTH} are taken")]
     TooLong {
-        /// Its length in octets.
+        /// Its length in bytes.
         length: usize,
     },
     /// It names too many routers.
@@ -197,7 +197,7 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
     let ingress = cursor.string().map_err(|e| e.at(2))?;
     let trace = cursor.trace()?;
     let ingress_mesh = if count > 4 {
-        // Null is not allowed here: the item is left out instead.
+        // Null is not allowed here: a peer leaves the item out instead.
         Some(cursor.string().map_err(|e| e.at(4))?.ok_or(AnnotationError::Type(4))?)
     } else {
         None
@@ -213,7 +213,7 @@ pub fn parse(front: &[u8]) -> Result<Parsed<'_>, AnnotationError> {
 }
 
 impl<'a> Annotations<'a> {
-    /// The section of a copy that this router, `own` = `0/<id>`, forwards.
+    /// Returns the section of a copy that this router, `own` = `0/<id>`, forwards.
     pub fn forwarded(&self, own: &'a str) -> OutgoingAnnotations<'a> {
         OutgoingAnnotations {
             flags: self.flags,
@@ -231,7 +231,7 @@ impl<'a> Annotations<'a> {
 pub struct OutgoingAnnotations<'a> {
     /// How to forward.
     pub flags: Flags,
-    /// An address that goes before the message's own `to`.
+    /// An address that replaces the message's own `to`.
     pub to_override: Option<&'a str>,
     /// `0/<id>` of the router where the message entered.
     pub ingress: Option<&'a str>,
@@ -244,7 +244,7 @@ pub struct OutgoingAnnotations<'a> {
 }
 
 impl<'a> OutgoingAnnotations<'a> {
-    /// Of a message that enters the network at this router, `own` = `0/<id>`.
+    /// Makes the section of a message that enters the network at this router, `own` = `0/<id>`.
     pub fn originated(flags: Flags, own: &'a str) -> Self {
         Self {
             flags,
@@ -256,8 +256,8 @@ impl<'a> OutgoingAnnotations<'a> {
         }
     }
 
-    /// Of what an edge router of mesh `ingress_mesh` sends: the interior router that takes it is
-    /// the ingress.
+    /// Makes the section of a message from an edge router of mesh `ingress_mesh`: the interior
+    /// router that takes it is the ingress.
     pub fn of_edge(flags: Flags, ingress_mesh: Option<&'a str>) -> Self {
         Self {
             flags,
@@ -269,20 +269,20 @@ impl<'a> OutgoingAnnotations<'a> {
         }
     }
 
-    /// With an address that goes before the message's own `to`.
+    /// Returns the section with an address that replaces the message's own `to`.
     pub const fn with_to_override(mut self, address: Option<&'a str>) -> Self {
         self.to_override = address;
         self
     }
 
-    /// With the mesh of edge routers where the message entered.
+    /// Returns the section with the mesh of edge routers where the message entered.
     pub const fn with_ingress_mesh(mut self, mesh: Option<&'a str>) -> Self {
         self.ingress_mesh = mesh;
         self
     }
 
-    /// In the form an edge router gives it, and that leaves for another network: no ingress, no
-    /// trace.
+    /// Returns the section in the form of an edge router, and of a message for another network: no
+    /// ingress, no trace.
     pub fn stripped(mut self) -> Self {
         self.ingress = None;
         self.trace = Trace::default();
@@ -290,7 +290,7 @@ impl<'a> OutgoingAnnotations<'a> {
         self
     }
 
-    /// Octets that [`Self::encode`] writes.
+    /// Returns how many bytes [`Self::encode`] writes.
     pub fn encoded_len(&self) -> usize {
         let content = self.content_len();
         // Descriptor, list code, size and count.
@@ -349,7 +349,7 @@ impl<'a> OutgoingAnnotations<'a> {
     }
 }
 
-/// `0/<id>`: how a router stands in ingress and trace.
+/// Returns `0/<id>`: a router's name in ingress and trace.
 pub fn node_text(id: &str) -> Box<str> {
     format!("0/{id}").into()
 }
@@ -365,7 +365,7 @@ const STRING32: u8 = 0xb1;
 const LIST8: u8 = 0xc0;
 const LIST32: u8 = 0xd0;
 
-/// A `u32` of a length; what does not fit cannot have been held in memory as one section.
+/// Returns a length as `u32`. A larger one cannot have been held in memory as one section.
 fn wire_size(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
@@ -398,7 +398,7 @@ fn string_len(text: &str) -> usize {
     text.len().saturating_add(if text.len() < 256 { 2 } else { 5 })
 }
 
-/// Why an item cannot be read; [`Self::at`] says which.
+/// The reason why an item cannot be read. [`Self::at`] adds which.
 enum ItemError {
     Malformed,
     Type,
@@ -415,8 +415,8 @@ impl ItemError {
 
 /// Reads items from the front of the rest of a list.
 ///
-/// The section has a parser of its own, not the general decoder: it is read once for every message
-/// and stream, holds four fixed items of three types, and this reads them without a copy.
+/// The section has a parser of its own, not the general decoder. A router reads it once for every
+/// message and stream. It holds four fixed items of three types, and this parser makes no copy.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {

@@ -1,10 +1,10 @@
-//! What an edge router and its interior router say to each other beyond messages: which addresses
-//! can be reached, and the mesh of edge routers that one belongs to.
+//! The messages between an edge router and its interior router: which addresses are reachable, and
+//! to which mesh of edge routers one belongs. Their form is that of C routers.
 //!
 //! An edge router takes no part in the routing protocol. It attaches a link for each address that
-//! somebody consumes or produces for behind it, and is told by [`Tracking`] which of the latter
-//! have consumers elsewhere. With [`encode_mesh`] it says which mesh it belongs to, so that nothing
-//! that comes from there is sent back. The sections here are those behind the router annotations.
+//! is consumed or produced for behind it. [`Tracking`] tells it which of the latter have consumers
+//! elsewhere. By [`encode_mesh`] it states which mesh it belongs to, so that messages from there
+//! are not sent back. The sections here stand behind the router annotations.
 
 use crate::address::{AddressKey, AddressRef, KeyError};
 use crate::amqp::decode::DecodeError;
@@ -12,24 +12,24 @@ use crate::amqp::encode::{self, Encode};
 use crate::amqp::message::{Scan, application_property, scan, section};
 use crate::amqp::{Symbol, Value};
 
-/// The source of the link on which an edge router hears which addresses can be reached.
+/// The source of the link on which an edge router hears which addresses are reachable.
 pub const TRACKING_ADDRESS: &str = "_$qd.edge_addr_tracking";
 
-/// The target of the link on which an edge router says which mesh it belongs to.
+/// The target of the link on which an edge router states its mesh.
 pub const MESH_ADDRESS: &str = "_$qd.mesh_discovery";
 
 /// The target of the link on which an edge router bids for the id of the mesh that it forms with
 /// another.
 pub const BID_ADDRESS: &str = "_$qd.mesh_id_negotiation";
 
-/// Marks what is between two edge routers: the capability of their connections, and of the links
-/// for messages by a router's id.
+/// The mark of two edge routers: the capability of their connections, and of the links for messages
+/// by a router's id.
 pub const INTER_EDGE: &str = "qd.router-inter-edge";
 
-/// Marks the link on which an edge router gets what is for itself, by its id.
+/// The mark of the link on which an edge router receives messages for itself, by its id.
 pub const DOWNLINK: &str = "qd.router-edge-downlink";
 
-/// Octets of a mesh id.
+/// The bytes of a mesh id.
 pub const MESH_ID_LENGTH: usize = 15;
 
 /// The application property that holds the mesh id.
@@ -43,11 +43,11 @@ const MAP: u8 = 0xd1;
 pub struct Tracking {
     /// The address.
     pub address: AddressKey,
-    /// Whether anybody consumes it who is not of the same mesh of edge routers.
+    /// Whether a consumer of another mesh of edge routers consumes it.
     pub reachable: bool,
 }
 
-/// Why a message between an edge router and its interior router cannot be used.
+/// The reason why a message between an edge router and its interior router cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EdgeMessageError {
     /// Its sections do not decode.
@@ -56,7 +56,7 @@ pub enum EdgeMessageError {
     /// Its body is not a list of an address and a flag.
     #[error("the body is not a list of an address and a boolean")]
     Body,
-    /// Its address is none.
+    /// Its address is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// It has no mesh id of the right length.
@@ -65,7 +65,7 @@ pub enum EdgeMessageError {
 }
 
 impl Tracking {
-    /// The message's sections.
+    /// Returns the message's sections.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(40 + self.address.wire_len());
         encode::descriptor(&mut out, section::HEADER);
@@ -101,7 +101,7 @@ impl Tracking {
     }
 }
 
-/// The sections of the message by which an edge router says which mesh it belongs to.
+/// Returns the sections of the message by which an edge router states its mesh.
 pub fn encode_mesh(id: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + id.len());
     encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);
@@ -112,7 +112,7 @@ pub fn encode_mesh(id: &str) -> Vec<u8> {
     out
 }
 
-/// The mesh id in the sections of a whole message.
+/// Returns the mesh id in the sections of a whole message.
 ///
 /// # Errors
 /// There is none.
@@ -138,7 +138,7 @@ pub struct Bid {
 }
 
 impl Bid {
-    /// The message's sections.
+    /// Returns the message's sections.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         encode::descriptor(&mut out, section::APPLICATION_PROPERTIES);

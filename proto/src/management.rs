@@ -1,12 +1,13 @@
 //! Requests to a management node and its responses (AMQP Management 1.0, working draft 9, as
 //! routers speak it).
 //!
-//! A request is a message whose application properties say what is asked for: `operation`, the
-//! `type` and the `name` or `identity` of an entity, and what else the operation needs; its body is
-//! a map of attributes, or nothing. The response goes to the request's `reply-to` and carries its
-//! `correlation-id`, `statusCode`, `statusDescription` and a body.
+//! A request is a message. Its application properties state the `operation`, the `type` and the
+//! `name` or `identity` of an entity, and whatever else the operation needs. Its body is a map of
+//! attributes, or null. The response goes to the request's `reply-to`. It carries the request's
+//! `correlation-id`, a `statusCode`, a `statusDescription` and a body.
 //!
-//! Here are both sides of both; what an operation does is the management node's to know.
+//! This module writes and reads both, for clients and for management nodes. It does not know what
+//! an operation does.
 
 #[cfg(test)]
 mod tests;
@@ -16,20 +17,20 @@ use crate::amqp::encode::{self, Encode};
 use crate::amqp::message::{Head, Header, Properties, Scan, Span, scan, section};
 use crate::amqp::{DecodeError, Reader, Value};
 
-/// Most octets of a request. The largest that anybody sends creates a vhost with all its groups,
-/// some tens of KiB; what is read takes up to some thirty times as much.
+/// The most bytes of a request. The largest in use creates a vhost with all its groups, some tens
+/// of KiB. A request takes up to some thirty times its bytes in memory.
 pub const MAX_REQUEST: usize = 256 * 1024;
 
-/// Most octets of a response that a client takes, and a management node gives: room for a query of
-/// a hundred thousand connections.
+/// The most bytes of a response that a client takes, and a management node gives: a query of a
+/// hundred thousand connections fits.
 pub const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 
-/// Most application properties that are read of a message: the operations use ten.
+/// The most application properties that are read of a message: the operations use ten.
 pub const MAX_PROPERTIES: usize = 256;
 
 /// Names of application properties.
 pub mod property {
-    /// What is to be done.
+    /// The operation.
     pub const OPERATION: &str = "operation";
     /// The type of the entity that the request is for.
     pub const TYPE: &str = "type";
@@ -41,9 +42,9 @@ pub mod property {
     pub const ENTITY_TYPE: &str = "entityType";
     /// How many results to pass over.
     pub const OFFSET: &str = "offset";
-    /// How many results to give at most.
+    /// The most results to return.
     pub const COUNT: &str = "count";
-    /// How many log lines to give at most.
+    /// The most log lines to return.
     pub const LIMIT: &str = "limit";
     /// A response's [`Status`](super::Status).
     pub const STATUS_CODE: &str = "statusCode";
@@ -54,13 +55,13 @@ pub mod property {
 /// A request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
-    /// The address of the management node, when the message says it.
+    /// The address of the management node, when the message states it.
     pub to: Option<String>,
-    /// Where the response goes; without it there is none.
+    /// The address of the response; without it there is none.
     pub reply_to: Option<String>,
-    /// What the response carries too, of whatever type.
+    /// The response carries it too, of whatever type.
     pub correlation_id: Option<Value>,
-    /// What is to be done; `None` when the message does not say it as text.
+    /// The operation; `None` when the message does not state it as text.
     pub operation: Option<String>,
     /// The other application properties, in the order of the wire. A name that comes twice counts
     /// the first time.
@@ -69,29 +70,29 @@ pub struct Request {
     pub body: Value,
 }
 
-/// Why a message is no request or response.
+/// The reason why a message is no request or response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A section does not decode.
     #[error("{section} does not decode: {error}")]
     Octets {
-        /// Which one.
+        /// The section.
         section: &'static str,
-        /// What is wrong with it.
+        /// Its fault.
         error: DecodeError,
     },
-    /// Over the limit.
+    /// It is too large.
     #[error("it has {size} octets, and {most} are allowed")]
     Size {
-        /// Octets that it has.
+        /// Its bytes.
         size: usize,
-        /// Octets that are allowed.
+        /// The bytes that are allowed.
         most: usize,
     },
-    /// More than [`MAX_PROPERTIES`].
+    /// It has more than [`MAX_PROPERTIES`] application properties.
     #[error("it has more than {MAX_PROPERTIES} application properties")]
     Properties,
-    /// Its body is something else than one AMQP value.
+    /// Its body is no single AMQP value.
     #[error("its body is not an amqp-value section")]
     Body,
     /// A response without `statusCode`.
@@ -99,40 +100,40 @@ pub enum Problem {
     NoStatus,
 }
 
-/// A message that is no request, with what is needed to say so to its sender.
+/// A message that is no request, with all that an answer to its sender needs.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the request cannot be read: {problem}")]
 pub struct Malformed {
-    /// What is wrong.
+    /// The fault.
     #[source]
     pub problem: Problem,
-    /// Where a response goes, if that could be read.
+    /// The address of a response, if that could be read.
     pub reply_to: Option<String>,
-    /// What it carries, if that could be read.
+    /// Its correlation-id, if that could be read.
     pub correlation_id: Option<Value>,
 }
 
 impl Request {
-    /// A request for an operation.
+    /// Makes a request for an operation.
     pub fn new(operation: impl Into<String>) -> Self {
         Self { operation: Some(operation.into()), ..Self::default() }
     }
 
-    /// The same with an application property more.
+    /// Returns the request with one more application property.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.properties.push((name.into(), value.into()));
         self
     }
 
-    /// The same with a body.
+    /// Returns the request with a body.
     #[must_use]
     pub fn with_body(self, body: Value) -> Self {
         Self { body, ..self }
     }
 
-    /// A query for entities of a type, or of all types: the attributes of these names, or all
-    /// attributes if there are none. Of each, names and results come back as a [`Table`].
+    /// Makes a query for entities of a type, or of all types: for the attributes of these names, or
+    /// for all attributes if there are none. The answer is a [`Table`].
     pub fn query(entity_type: Option<&str>, attribute_names: &[&str]) -> Self {
         let names = attribute_names.iter().map(|name| Value::string(*name)).collect();
         let request = Self::new("QUERY")
@@ -145,24 +146,24 @@ impl Request {
         }
     }
 
-    /// The application property of this name.
+    /// Returns the application property of this name.
     pub fn property(&self, name: &str) -> Option<&Value> {
         self.properties.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// The application property of this name, if it is text.
+    /// Returns the application property of this name, if it is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.property(name)?.as_text()
     }
 
-    /// The application property of this name, if it is an integer of any type, or text that is one:
-    /// tools send both.
+    /// Returns the application property of this name, if it is an integer of any type, or text that
+    /// is one: tools send both.
     pub fn integer(&self, name: &str) -> Option<i64> {
         let value = self.property(name)?;
         value.as_i64().or_else(|| value.as_text()?.trim().parse().ok())
     }
 
-    /// The octets of the message.
+    /// Returns the bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
         let properties = Properties {
             to: self.to.clone(),
@@ -181,11 +182,11 @@ impl Request {
     /// Reads a message, which begins at the start of `octets`, router annotations excluded.
     ///
     /// # Errors
-    /// Octets that are no message or too many, and a body that is no value; with the reply address
-    /// as far as it could be read.
+    /// The bytes are no message or too many, or the body is no value. The error has the reply
+    /// address as far as it could be read.
     pub fn decode(octets: &[u8]) -> Result<Self, Malformed> {
         let nameless = |problem| Malformed { problem, reply_to: None, correlation_id: None };
-        // Too large a message is not looked into, but for where an answer goes.
+        // Of a message that is too large only the reply address is read.
         let complete = octets.len() <= MAX_REQUEST;
         let head = match scan(octets, complete, complete) {
             Ok(Scan::Complete(head)) => head,
@@ -212,22 +213,22 @@ impl Request {
     }
 }
 
-/// How a request ended: the codes of HTTP.
+/// The result of a request: the codes of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Status(pub i32);
 
 impl Status {
-    /// Done; the body tells what was asked for.
+    /// Done; the body has the answer.
     pub const OK: Self = Self(200);
     /// The entity was created; the body has its attributes.
     pub const CREATED: Self = Self(201);
-    /// Done; there is nothing to tell.
+    /// Done; there is no answer.
     pub const NO_CONTENT: Self = Self(204);
     /// The request makes no sense.
     pub const BAD_REQUEST: Self = Self(400);
-    /// Who asks is not known well enough.
+    /// The sender is not known well enough.
     pub const UNAUTHORIZED: Self = Self(401);
-    /// Who asks may not do that, or nobody may.
+    /// The sender may not do that, or no one may.
     pub const FORBIDDEN: Self = Self(403);
     /// There is no such entity.
     pub const NOT_FOUND: Self = Self(404);
@@ -243,7 +244,7 @@ impl Status {
         200 <= self.0 && self.0 < 300
     }
 
-    /// The code in words, as it stands in the `statusDescription` of those that succeed.
+    /// Returns the code in words, as in the `statusDescription` of a success.
     pub const fn text(self) -> &'static str {
         match self.0 {
             200 => "OK",
@@ -268,21 +269,21 @@ pub struct Response {
     pub to: Option<String>,
     /// The request's `correlation-id`.
     pub correlation_id: Option<Value>,
-    /// How the request ended.
+    /// The result of the request.
     pub status: Status,
-    /// The same in words.
+    /// The result in words.
     pub description: String,
-    /// What was asked for; of a request that failed an empty map or null.
+    /// The answer; of a request that failed an empty map or null.
     pub body: Value,
 }
 
 impl Response {
-    /// A response, not yet addressed to anybody.
+    /// Makes a response without an address.
     pub fn new(status: Status, description: impl Into<String>, body: Value) -> Self {
         Self { to: None, correlation_id: None, status, description: description.into(), body }
     }
 
-    /// The octets of the message.
+    /// Returns the bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
         let properties = Properties {
             to: self.to.clone(),
@@ -299,8 +300,7 @@ impl Response {
     /// Reads a message, which begins at the start of `octets`.
     ///
     /// # Errors
-    /// Octets that are no message or too many, a body that is no value, and a message without a
-    /// status.
+    /// The bytes are no message or too many, the body is no value, or the status is missing.
     pub fn decode(octets: &[u8]) -> Result<Self, Problem> {
         if octets.len() > MAX_RESPONSE {
             return Err(Problem::Size { size: octets.len(), most: MAX_RESPONSE });
@@ -347,7 +347,7 @@ impl Table {
     /// The key of the rows.
     pub const RESULTS: &str = "results";
 
-    /// The body of a response.
+    /// Returns the body of a response.
     pub fn into_body(self) -> Value {
         Value::Map(vec![
             (
@@ -361,8 +361,8 @@ impl Table {
         ])
     }
 
-    /// Reads the body of a response; `None` if it is no answer to a query. A name that is no text
-    /// is empty.
+    /// Reads the body of a response. Returns `None` if it is no answer to a query. A name that is
+    /// no text is empty.
     pub fn from_body(body: Value) -> Option<Self> {
         let Value::Map(pairs) = body else { return None };
         let (mut names, mut rows) = (None, None);
@@ -382,7 +382,7 @@ impl Table {
         })
     }
 
-    /// The place of a column.
+    /// Returns the place of a column.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.attribute_names.iter().position(|column| column == name)
     }
@@ -415,7 +415,7 @@ fn properties(head: &Head, octets: &[u8]) -> Result<Properties, Problem> {
 /// Reads a body.
 type ReadBody = fn(&mut Reader<'_>) -> Result<Value, DecodeError>;
 
-/// Application properties and body.
+/// Reads application properties and body.
 fn content(
     head: &Head,
     octets: &[u8],
@@ -436,7 +436,7 @@ fn content(
     Ok((application, body))
 }
 
-/// `None` when there are too many.
+/// Reads application properties; `None` when there are too many.
 fn application_properties(
     reader: &mut Reader<'_>,
 ) -> Result<Option<Vec<(String, Value)>>, DecodeError> {

@@ -93,7 +93,7 @@ pub enum NotAStream {
     ContentType(Option<String>),
 }
 
-/// Reads the head of a stream's message from octets that begin with all of its sections.
+/// Reads the head of a stream's message from bytes that begin with all of its sections.
 ///
 /// Each end of a stream calls this once, on the sections that its router kept of the message.
 ///

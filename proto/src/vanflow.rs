@@ -1,11 +1,11 @@
-//! Flow records (VanFlow): what a router tells collectors of itself, of its links and of its
-//! services.
+//! Flow records (VanFlow): a router's statements to collectors about itself, its links and its
+//! services. Their form is that of C routers.
 //!
-//! A source says that it is there by beacons, at an address that all sources share, and by
-//! heartbeats at one of its own; what it tells are records, each a set of attributes under an
-//! identity. A record is told as far as it changed since it was last told; who has just come asks
-//! for all of it. [`Records`] is that memory, [`Source`] has the addresses and the messages. When
-//! to send what is for the caller to know.
+//! A source announces itself by beacons, at an address that all sources share, and by heartbeats at
+//! one of its own. Its statements are records, each a set of attributes under an identity. It tells
+//! the attributes of a record that changed since it told them last; a new collector asks for all of
+//! them. [`Records`] is that memory, [`Source`] has the addresses and the messages. The caller
+//! decides when to send.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +19,13 @@ use crate::amqp::{Reader, Symbol, Value};
 /// The address of all sources' beacons.
 pub const BEACONS: &str = "mc/sfe.all";
 
-/// Most records of one message.
+/// The most records of one message.
 pub const MAX_RECORDS: usize = 50;
 
-/// Most octets of a text; what is longer is cut.
+/// The most bytes of a text; a longer one is cut.
 pub const MAX_TEXT: usize = 300;
 
-/// What a record is about.
+/// The subject of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum RecordKind {
@@ -33,7 +33,7 @@ pub enum RecordKind {
     Site = 0,
     /// The router.
     Router = 1,
-    /// A link to another router, of who connects.
+    /// A link to another router, told by the router that connected.
     Link = 2,
     /// A port of a service.
     Listener = 4,
@@ -135,7 +135,7 @@ impl From<String> for Fact {
 struct Record {
     kind: RecordKind,
     facts: BTreeMap<u32, Fact>,
-    /// Attributes that have not been told as they are now.
+    /// Attributes that have not been told as they are.
     changed: Vec<u32>,
     ended: bool,
 }
@@ -151,18 +151,18 @@ impl Record {
     }
 }
 
-/// What is told of a record: its attributes, its identity and kind among them.
+/// A statement about a record: its attributes, its identity and kind among them.
 pub type Told = Vec<(u32, Value)>;
 
-/// The records of a source, and what of them is news.
+/// The records of a source, and which attributes are to be told.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     records: BTreeMap<String, Record>,
 }
 
 impl Records {
-    /// Sets attributes of a record, which begins with this if it was not there. What is not among
-    /// them stays as it is.
+    /// Sets attributes of a record, and begins it if it was not there. Other attributes stay as
+    /// they are.
     pub fn put(
         &mut self,
         identity: &str,
@@ -179,17 +179,17 @@ impl Records {
         self.records.contains_key(identity)
     }
 
-    /// How many there are.
+    /// Returns how many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Forgets a record without another word.
+    /// Forgets a record, and tells nothing.
     pub fn forget(&mut self, identity: &str) {
         self.records.remove(identity);
     }
@@ -202,14 +202,14 @@ impl Records {
         }
     }
 
-    /// Makes all there is news again.
+    /// Makes everything news again.
     pub fn flush(&mut self) {
         for record in self.records.values_mut() {
             record.changed = record.facts.keys().copied().collect();
         }
     }
 
-    /// Takes what is news, records that have ended for the last time.
+    /// Takes what is news, and the records that have ended for the last time.
     pub fn take(&mut self) -> Vec<Told> {
         let mut news = Vec::new();
         self.records.retain(|identity, record| {
@@ -244,49 +244,49 @@ pub struct Source {
 }
 
 impl Source {
-    /// The source whose records' identities begin with `prefix` and a colon.
+    /// Makes the source whose records' identities begin with `prefix` and a colon.
     pub fn new(prefix: &str) -> Self {
         Self { id: format!("{prefix}:0") }
     }
 
-    /// Its id, which is that of the record of its router.
+    /// Returns its id, which is that of the record of its router.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where its heartbeats and its records go.
+    /// Returns the address of its heartbeats and records.
     pub fn address(&self) -> String {
         format!("mc/sfe.{}", self.id)
     }
 
-    /// Where records of log lines go.
+    /// Returns the address of its records of log lines.
     pub fn logs(&self) -> String {
         format!("mc/sfe.{}.logs", self.id)
     }
 
-    /// Where records of connections go.
+    /// Returns the address of its records of connections.
     pub fn flows(&self) -> String {
         format!("mc/sfe.{}.flows", self.id)
     }
 
-    /// Where it takes what other routers know of its connections.
+    /// Returns the address at which it takes other routers' statements about its connections.
     pub fn co_records(&self) -> String {
         format!("vfcr.{}", self.id)
     }
 
-    /// The source that gave a record its identity; `None` if that is none.
+    /// Returns the source that gave a record its identity; `None` if that is none.
     pub fn of_record(identity: &str) -> Option<Self> {
         let (prefix, number) = identity.split_once(':')?;
         let named = !prefix.is_empty() && prefix.len() <= 64 && number.parse::<u64>().is_ok();
         named.then(|| Self::new(prefix))
     }
 
-    /// Where it takes the wish to be told everything.
+    /// Returns the address at which it takes requests for everything.
     pub fn direct(&self) -> String {
         format!("sfe.{}", self.id)
     }
 
-    /// A beacon: that the source is there, and where. `number` tells its messages apart.
+    /// Returns a beacon: the source is there, at its address. `number` tells its messages apart.
     pub fn beacon(&self, number: u64) -> Vec<u8> {
         let properties = [
             ("v", Value::Uint(1)),
@@ -298,7 +298,7 @@ impl Source {
         message(number, BEACONS, "BEACON", &properties, &Value::Null)
     }
 
-    /// A heartbeat at `now`, in microseconds since the epoch.
+    /// Returns a heartbeat at `now`, in microseconds since the epoch.
     pub fn heartbeat(&self, number: u64, now: u64) -> Vec<u8> {
         let properties = [
             ("v", Value::Uint(1)),
@@ -309,7 +309,7 @@ impl Source {
     }
 }
 
-/// A message of records, at most [`MAX_RECORDS`], for an address.
+/// Returns a message of records, at most [`MAX_RECORDS`], for an address.
 pub fn records(number: u64, to: &str, records: &[Told]) -> Vec<u8> {
     let map = |told: &Told| {
         Value::Map(
@@ -321,8 +321,8 @@ pub fn records(number: u64, to: &str, records: &[Told]) -> Vec<u8> {
     message(number, to, "RECORD", &[], &Value::List(records.iter().map(map).collect()))
 }
 
-/// What the router of the server may say of a connection; the rest of its record is for the router
-/// of the client.
+/// The attributes that the router of the server may state of a connection. The rest of its record
+/// is for the router of the client.
 const CO_RECORD: [u32; 6] = [
     attribute::TRACE,
     attribute::CONNECTOR,
@@ -332,8 +332,8 @@ const CO_RECORD: [u32; 6] = [
     attribute::ERROR_CONNECTOR_SIDE,
 ];
 
-/// Reads what another router knows of connections: by identity, the attributes that it may set.
-/// What is none of that is passed over.
+/// Reads another router's statements about connections: by identity, the attributes that it may
+/// set. Ignores everything else.
 pub fn read_co_records(octets: &[u8]) -> Vec<(String, Vec<(u32, Fact)>)> {
     let Ok(Scan::Complete(head)) = scan(octets, true, true) else { return Vec::new() };
     let body = head

@@ -1,17 +1,17 @@
-//! Patterns of `address` entities: which configured entry speaks for an address.
+//! Patterns of `address` entities: which configured entry applies to an address.
 //!
-//! A pattern is tokens separated by `.` or `/`; `*` stands for exactly one token, `#` for none or
-//! more. At each token an exact one goes before `*` and `*` before `#`.
+//! A pattern is tokens separated by `.` or `/`. `*` stands for exactly one token, `#` for none or
+//! more. At each token an exact one goes before `*` and `*` before `#`. C routers match so too.
 
 use std::collections::HashMap;
 
-/// Most tokens in one pattern: matching recurses once a token, and no address in use has nearly as
-/// many.
+/// The most tokens in one pattern: matching recurses once a token, and no address in use has nearly
+/// as many.
 pub const MAX_PATTERN_TOKENS: usize = 128;
 
 const SEPARATORS: [char; 2] = ['.', '/'];
 
-/// Why a pattern cannot be used.
+/// The reason why a pattern cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// It has no token.
@@ -25,7 +25,7 @@ pub enum PatternError {
     Duplicate(String),
 }
 
-/// The pattern that a configured `prefix` stands for: itself and everything below it.
+/// Returns the pattern of a configured `prefix`: itself and everything below it.
 pub fn pattern_of_prefix(prefix: &str) -> String {
     format!("{}/#", prefix.trim_matches(SEPARATORS))
 }
@@ -67,7 +67,7 @@ impl<T> Default for Patterns<T> {
 }
 
 impl<T> Patterns<T> {
-    /// No patterns.
+    /// Makes an empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -99,7 +99,7 @@ impl<T> Patterns<T> {
         Ok(())
     }
 
-    /// Removes a pattern and gives back its value; `None` when it is not present.
+    /// Removes a pattern. Returns its value; `None` when it is not present.
     pub fn remove(&mut self, pattern: &str) -> Option<T> {
         fn descend<T>(node: &mut Node<T>, tokens: &[&str]) -> Option<T> {
             let Some((token, rest)) = tokens.split_first() else { return node.value.take() };
@@ -133,16 +133,16 @@ impl<T> Patterns<T> {
         descend(&mut self.root, &normal_form(pattern).ok()?)
     }
 
-    /// The value of the pattern that speaks for `address` (its text without class; scheme and host
-    /// are not looked at).
+    /// Returns the value of the pattern that applies to `address`: its text without class, scheme
+    /// and host.
     pub fn find(&self, address: &str) -> Option<&T> {
         let tokens: Vec<&str> = tokens_of(super::strip_origin(address)).collect();
         Search { tokens: &tokens, failed: HashMap::new() }.children(&self.root, 0)
     }
 }
 
-/// One search. It remembers from which token on a `#` was tried in vain, so that many of them cost
-/// no more than their product with the tokens, whatever address a peer sends.
+/// One search. It remembers from which token on a `#` was tried in vain. So many of them cost no
+/// more than their product with the tokens, whatever address a peer sends.
 struct Search<'s> {
     tokens: &'s [&'s str],
     failed: HashMap<usize, usize>,
@@ -163,7 +163,7 @@ impl Search<'_> {
         node.any_many.as_ref().and_then(|child| self.rest(child, at))
     }
 
-    /// `node` took the token before `at`.
+    /// Goes on behind `node`, which took the token before `at`.
     fn matched<'n, T>(&mut self, node: &'n Node<T>, at: usize) -> Option<&'n T> {
         match &node.value {
             Some(value) if at == self.tokens.len() => Some(value),
@@ -171,7 +171,8 @@ impl Search<'_> {
         }
     }
 
-    /// `node` is a `#` that may take any number of tokens from `at` on; the fewer the better.
+    /// Goes on behind `node`, a `#` that may take any number of tokens from `at` on; the fewer the
+    /// better.
     fn rest<'n, T>(&mut self, node: &'n Node<T>, at: usize) -> Option<&'n T> {
         let untried = self.failed.get(&node.glob).copied().unwrap_or(self.tokens.len());
         for next in at..untried {
@@ -184,7 +185,7 @@ impl Search<'_> {
     }
 }
 
-/// The tokens of a text: separators in front and one at the end do not count.
+/// Returns the tokens of a text: separators in front and one at the end do not count.
 fn tokens_of(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim_start_matches(SEPARATORS);
     let text = text.strip_suffix(SEPARATORS).unwrap_or(text);
@@ -192,8 +193,8 @@ fn tokens_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(SEPARATORS).filter(move |_| !empty)
 }
 
-/// The tokens of a pattern, rewritten so that equal patterns are equal texts: `#.#` is `#`, and
-/// `#.*` is `*.#`.
+/// Returns the tokens of a pattern, rewritten so that equal patterns are equal texts: `#.#` is `#`,
+/// and `#.*` is `*.#`.
 fn normal_form(pattern: &str) -> Result<Vec<&str>, PatternError> {
     let mut tokens = Vec::new();
     let mut pending_glob = false;

@@ -1,11 +1,12 @@
-//! How one router reads addresses: the one place where text becomes a [`Canonical`] address.
+//! The reading of addresses by one router: the one place where text becomes a [`Canonical`]
+//! address.
 
 use core::fmt;
 use std::borrow::Cow;
 
 use super::{AddressClass, AddressRef, EDGE_UPLINK, RouterMode};
 
-/// How one router reads addresses: its mode, its id and its network.
+/// The address space of one router: its mode, its id and its network.
 #[derive(Clone, Debug)]
 pub struct AddressSpace {
     mode: RouterMode,
@@ -26,7 +27,7 @@ pub struct Canonical<'a> {
     text: &'a str,
 }
 
-/// What a text means, whichever router reads it.
+/// The meaning of a text, whichever router reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning<'a> {
     /// An application's address.
@@ -46,27 +47,27 @@ enum Meaning<'a> {
 }
 
 impl<'a> Canonical<'a> {
-    /// The class and the text by which the core keeps and routes it.
+    /// Returns the class and the text by which the core keeps and routes it.
     pub const fn key(&self) -> AddressRef<'a> {
         self.key
     }
 
-    /// The address without scheme, host and trailing separator.
+    /// Returns the address without scheme, host and trailing separator.
     pub const fn text(&self) -> &'a str {
         self.text
     }
 
-    /// The same address, which an edge router reaches by its uplink.
+    /// Returns the same address, which an edge router reaches by its uplink.
     #[must_use]
     pub const fn by_uplink(self) -> Self {
         Self { key: EDGE_UPLINK, ..self }
     }
 
-    /// The texts that a rule may name the address by: one, or each of the three for a name at this
-    /// router.
+    /// Returns the texts by which a rule may name the address: one, or each of the three for a name
+    /// at this router.
     ///
-    /// None of an empty address, nor of an edge router without an id, nor where the next router
-    /// would read another address in the text, as in `a:/b:/c`.
+    /// There is none for an empty address, nor for an edge router without an id. There is none
+    /// either where the next router would read another address in the text, as in `a:/b:/c`.
     pub fn spellings(&self) -> impl Iterator<Item = Cow<'a, str>> {
         let own = &self.space.id;
         let one = |text| [Some(text), None, None];
@@ -96,8 +97,8 @@ impl fmt::Debug for Canonical<'_> {
 }
 
 impl AddressSpace {
-    /// The address space of router `id`. A `network` of `None`, `""` or `"0"` means that none is
-    /// configured: the network element of an address is then skipped.
+    /// Makes the address space of router `id`. A `network` of `None`, `""` or `"0"` means that none
+    /// is configured: the network element of an address is then skipped.
     pub fn new(mode: RouterMode, id: &str, network: Option<&str>) -> Self {
         let network = network.filter(|n| !n.is_empty() && *n != "0").map(Box::from);
         Self { mode, id: id.into(), network }
@@ -110,19 +111,19 @@ impl AddressSpace {
         Canonical { space: self, key: self.key(text), text }
     }
 
-    /// The class and the text of an address, as [`AddressSpace::read`] finds them.
+    /// Returns the class and the text of an address, as [`AddressSpace::read`] finds them.
     pub fn classify<'a>(&self, text: &'a str) -> AddressRef<'a> {
         self.key(strip(text))
     }
 
-    /// The key of a stripped text. What is neither ours nor flooded is known by its class in an
-    /// interior router, and behind the uplink in an edge router.
+    /// Returns the key of a stripped text. An interior router knows a text that is neither its own
+    /// nor flooded by its class, an edge router knows it behind its uplink.
     fn key<'a>(&self, text: &'a str) -> AddressRef<'a> {
         let (class, text) = match self.meaning(text) {
             Meaning::Mobile => (AddressClass::Mobile, text),
             Meaning::Own(name) => (AddressClass::Local, name),
             Meaning::Flooded(name) => (AddressClass::Topological, name),
-            // An edge router may be linked with another: whether it is, the core knows.
+            // An edge router may be linked with another: only the core knows.
             Meaning::Edge(name) => (AddressClass::Edge, first_element(name)),
             _ if self.mode == RouterMode::Edge => return EDGE_UPLINK,
             Meaning::Router(name) => (AddressClass::Router, first_element(name)),
@@ -136,7 +137,7 @@ impl AddressSpace {
         self.special(text).unwrap_or(Meaning::Mobile)
     }
 
-    /// What begins with one of the reserved elements; `None` for everything else.
+    /// Returns the meaning of a text that begins with a reserved element; `None` for every other.
     fn special<'a>(&self, text: &'a str) -> Option<Meaning<'a>> {
         let rest = text.strip_prefix('_')?;
         if let Some(name) = rest.strip_prefix("local/") {
@@ -175,16 +176,16 @@ impl AddressSpace {
     }
 }
 
-/// The address without scheme, host and one trailing separator.
+/// Returns the address without scheme, host and one trailing separator.
 fn strip(text: &str) -> &str {
     let text = strip_origin(text);
     text.strip_suffix(['.', '/']).unwrap_or(text)
 }
 
-/// The address without scheme and host: of `scheme://host/rest`, `scheme:/rest`, `//host/rest` and
-/// `/rest` it is `rest`.
+/// Returns the address without scheme and host: of `scheme://host/rest`, `scheme:/rest`,
+/// `//host/rest` and `/rest` it is `rest`.
 ///
-/// An address with `:/` anywhere is taken to begin with a scheme, as C routers take it.
+/// As in C routers, an address with `:/` anywhere begins with a scheme.
 pub fn strip_origin(text: &str) -> &str {
     let after = if let Some(after) = text.strip_prefix('/') {
         after
@@ -209,17 +210,17 @@ pub fn strip_origin(text: &str) -> &str {
     }
 }
 
-/// What follows `element` and a slash at the front of `text`.
+/// Returns the text behind `element` and a slash at the front of `text`.
 fn strip_element<'a>(text: &'a str, element: &str) -> Option<&'a str> {
     text.strip_prefix(element)?.strip_prefix('/')
 }
 
-/// The text up to the first slash.
+/// Returns the text up to the first slash.
 fn first_element(text: &str) -> &str {
     text.split_once('/').map_or(text, |(first, _)| first)
 }
 
-/// The network element of `_xtopo/<network>/...` or `_xedge/<network>/...`.
+/// Returns the network element of `_xtopo/<network>/...` or `_xedge/<network>/...`.
 fn text_of_network(text: &str) -> &str {
     text.split_once('/').map_or("", |(_, rest)| first_element(rest))
 }

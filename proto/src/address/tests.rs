@@ -260,7 +260,7 @@ proptest! {
         }
     }
 
-    /// A text and each spelling of it are one address, here and at every router that it comes to.
+    /// A text and each spelling of it are one address, here and at every router on its path.
     #[test]
     fn a_spelling_is_the_address(
         text in prop_oneof![

@@ -1,7 +1,7 @@
 //! Composite types: described lists (part 1.4).
 
 /// Defines composite types: a struct, its descriptor, and its fields in the order of the wire. A
-/// field is `Option` unless the specification makes it mandatory, which `!` marks; trailing nulls
+/// field is `Option` unless the specification makes it mandatory, which `!` marks. Trailing nulls
 /// are not written.
 macro_rules! composite {
     ($($(#[$meta:meta])* $name:ident = $code:literal { $($(#[$fmeta:meta])* $field:ident : $type:ty $(, $must:tt)?;)* })+) => {$(
@@ -13,11 +13,11 @@ macro_rules! composite {
             /// The numeric descriptor.
             pub const CODE: u8 = $code;
 
-            /// Reads the list behind the descriptor. Fields beyond those known are ignored, as
-            /// later versions may add some.
+            /// Reads the list behind the descriptor. Ignores fields beyond the known, for later
+            /// versions may add some.
             ///
             /// # Errors
-            /// What does not decode, or a mandatory field that is missing.
+            /// A field does not decode, or a mandatory one is missing.
             #[allow(unused_mut, unused_variables)]
             pub fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 let (mut left, mut body) = reader.list()?;

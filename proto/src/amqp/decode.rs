@@ -1,30 +1,30 @@
-//! Reading AMQP values from octets.
+//! Reads AMQP values from bytes (part 1).
 
 use bytes::Bytes;
 
 use super::types::{Fields, Multiple, Symbol, Value};
 
-/// How deep lists, maps, arrays and descriptions may be nested. The deepest that AMQP itself
-/// defines is an attach with a filter set, seven levels; each level costs a stack frame here.
+/// How deep lists, maps, arrays and descriptions may be nested. The deepest value that AMQP itself
+/// defines is an attach with a filter set, seven levels. Each level costs a stack frame here.
 pub const MAX_DEPTH: u8 = 32;
 
-/// How many members one compound value may claim. An array of a type without octets (null, list0)
-/// costs its sender nothing a member; this bounds what it costs us.
+/// How many members one compound value may claim. A member without bytes (null, list0) costs its
+/// sender nothing; this bounds what it costs this end.
 pub const MAX_MEMBERS: u32 = 1 << 20;
 
-/// Memory that values may take, in octets for each octet that they have on the wire. A peer chooses
-/// members that cost it little: a null has one octet there and 32 here. Ordinary values take less
-/// than half of it.
+/// The memory that values may take, in bytes for each byte on the wire. A peer may choose members
+/// that cost it little: a null has one byte there and 32 here. Ordinary values take less than half
+/// of it.
 pub const GROWTH: usize = 16;
 
-/// Memory that values may take whatever octets they have: that of 256 members, more than AMQP
+/// The memory that values may take whatever bytes they have: that of 256 members, more than AMQP
 /// itself puts into any value.
 pub const ALLOWANCE: usize = 256 * size_of::<Value>();
 
-/// Why octets are not the AMQP value they should be.
+/// The reason why bytes are not the AMQP value that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The octets end within a value.
+    /// The bytes end within a value.
     #[error("the octets end within a value")]
     Truncated,
     /// No type has this format code.
@@ -33,12 +33,12 @@ pub enum DecodeError {
     /// A value of another type stands where this one is needed.
     #[error("format code 0x{found:02x} where {wanted} is needed")]
     Type {
-        /// What should stand there.
+        /// The type that should stand there.
         wanted: &'static str,
-        /// The format code that does.
+        /// The format code that stands there.
         found: u8,
     },
-    /// A field that the specification demands is null or missing.
+    /// A mandatory field is null or missing.
     #[error("mandatory field {0} is missing")]
     Missing(&'static str),
     /// A composite of another kind, or of none known.
@@ -47,7 +47,7 @@ pub enum DecodeError {
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("values nested too deep")]
     Depth,
-    /// A size or count that contradicts the octets, or is over a limit.
+    /// A size or count that contradicts the bytes, or is over a limit.
     #[error("a size or count that contradicts the octets or is over the limit")]
     Size,
     /// Text that is not UTF-8, a symbol that is not ASCII, or a character that does not exist.
@@ -63,20 +63,20 @@ pub enum DecodeError {
 
 type Result<T> = core::result::Result<T, DecodeError>;
 
-/// A cursor over octets that hold AMQP values.
+/// A cursor over bytes that hold AMQP values.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     data: &'a [u8],
     depth: u8,
 }
 
-/// What is left of the memory that values may take, their texts aside: those take as many octets as
-/// they have on the wire.
+/// The memory that values may still take, their texts aside: those take as many bytes as on the
+/// wire.
 #[derive(Debug)]
 pub struct Memory(usize);
 
 impl Memory {
-    /// For values of so many octets, all together.
+    /// Makes the memory for values of `octets` bytes, all together.
     pub const fn of(octets: usize) -> Self {
         Self(octets.saturating_mul(GROWTH - 1).saturating_add(ALLOWANCE))
     }
@@ -98,22 +98,22 @@ struct Constructor {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `data`.
+    /// Makes a reader at the start of `data`.
     pub const fn new(data: &'a [u8]) -> Self {
         Self { data, depth: 0 }
     }
 
-    /// The octets not read yet.
+    /// Returns the bytes that were not read.
     pub const fn rest(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub const fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
 
-    /// The next octets, `n` of them.
+    /// Takes the next `n` bytes.
     pub fn octets(&mut self, n: usize) -> Result<&'a [u8]> {
         let (head, tail) = self.data.split_at_checked(n).ok_or(DecodeError::Truncated)?;
         self.data = tail;
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    /// The next octet.
+    /// Takes the next byte.
     pub fn u8(&mut self) -> Result<u8> {
         self.array::<1>().map(|[n]| n)
     }
@@ -143,12 +143,12 @@ impl<'a> Reader<'a> {
         self.u32().and_then(|n| usize::try_from(n).map_err(|_| DecodeError::Size))
     }
 
-    /// The next format code, left in place.
+    /// Returns the next format code, and leaves it in place.
     pub fn peek(&self) -> Result<u8> {
         self.data.first().copied().ok_or(DecodeError::Truncated)
     }
 
-    /// Takes a null if one is next.
+    /// Takes a null if one is next. Returns whether it did.
     pub fn null(&mut self) -> bool {
         if let [0x40, tail @ ..] = self.data {
             self.data = tail;
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The head of a list: how many members, and a reader of just its octets.
+    /// Takes a list. Returns how many members it has, and a reader of just its bytes.
     pub fn list(&mut self) -> Result<(u32, Self)> {
         match self.u8()? {
             0x45 => Ok((0, Reader { data: &[], depth: self.depth })),
@@ -167,7 +167,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The head of a map: how many members (twice the pairs), and a reader of just its octets.
+    /// Takes a map. Returns how many members it has (twice the pairs), and a reader of just its
+    /// bytes.
     pub fn map(&mut self) -> Result<(u32, Self)> {
         match self.u8()? {
             code @ (0xc1 | 0xd1) => {
@@ -178,7 +179,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Size, count and octets of a list, map or array whose format code has been read.
+    /// Takes size, count and bytes of a list, map or array whose format code was read.
     fn compound(&mut self, code: u8) -> Result<(u32, Self)> {
         let depth = self.depth + 1;
         if depth > MAX_DEPTH {
@@ -194,7 +195,7 @@ impl<'a> Reader<'a> {
         Ok((count, body))
     }
 
-    /// A descriptor, whose marker `00` is next, as its numeric code. A symbolic one is
+    /// Takes a descriptor, whose marker `00` is next. Returns its numeric code; a symbolic one is
     /// [`DecodeError::Descriptor`] 0.
     pub fn descriptor(&mut self) -> Result<u64> {
         match self.u8()? {
@@ -209,7 +210,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A boolean.
+    /// Takes a boolean.
     pub fn boolean(&mut self) -> Result<bool> {
         match self.u8()? {
             0x41 => Ok(true),
@@ -223,7 +224,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An unsigned octet.
+    /// Takes an 8-bit unsigned number.
     pub fn ubyte(&mut self) -> Result<u8> {
         match self.u8()? {
             0x50 => self.u8(),
@@ -231,7 +232,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A 16-bit unsigned number.
+    /// Takes a 16-bit unsigned number.
     pub fn ushort(&mut self) -> Result<u16> {
         match self.u8()? {
             0x60 => self.array().map(u16::from_be_bytes),
@@ -239,7 +240,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A 32-bit unsigned number.
+    /// Takes a 32-bit unsigned number.
     pub fn uint(&mut self) -> Result<u32> {
         match self.u8()? {
             0x43 => Ok(0),
@@ -249,7 +250,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A 64-bit unsigned number.
+    /// Takes a 64-bit unsigned number.
     pub fn ulong(&mut self) -> Result<u64> {
         match self.u8()? {
             0x44 => Ok(0),
@@ -259,7 +260,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Octets of a binary value.
+    /// Takes a binary value.
     pub fn binary(&mut self) -> Result<&'a [u8]> {
         let n = match self.u8()? {
             0xa0 => self.length8()?,
@@ -269,7 +270,7 @@ impl<'a> Reader<'a> {
         self.octets(n)
     }
 
-    /// Text of a string.
+    /// Takes a string.
     pub fn string(&mut self) -> Result<&'a str> {
         let n = match self.u8()? {
             0xa1 => self.length8()?,
@@ -279,7 +280,7 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(self.octets(n)?).map_err(|_| DecodeError::Text)
     }
 
-    /// Text of a symbol.
+    /// Takes a symbol.
     pub fn symbol(&mut self) -> Result<&'a str> {
         let n = match self.u8()? {
             0xa3 => self.length8()?,
@@ -293,7 +294,7 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(octets).map_err(|_| DecodeError::Text)
     }
 
-    /// Text of a string or a symbol: peers mix them up, in annotations above all.
+    /// Takes a string or a symbol: peers mix them up, in annotations above all.
     pub fn text(&mut self) -> Result<&'a str> {
         match self.peek()? {
             0xa3 | 0xb3 => self.symbol(),
@@ -301,19 +302,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Any value, within the memory that its octets let it take.
+    /// Takes any value, within the memory that its bytes let it take.
     pub fn value(&mut self) -> Result<Value> {
         let mut end = self.clone();
         end.skip()?;
         self.value_within(&mut Memory::of(self.data.len() - end.data.len()))
     }
 
-    /// Any value, whatever memory it takes: for tools that read what they have asked for.
+    /// Takes any value, whatever memory it takes: for tools that read answers to their own
+    /// requests.
     pub fn trusted_value(&mut self) -> Result<Value> {
         self.value_within(&mut Memory(usize::MAX))
     }
 
-    /// Any value, within what is left of the memory for several.
+    /// Takes any value, within the memory that is left for several.
     pub fn value_within(&mut self, memory: &mut Memory) -> Result<Value> {
         let code = self.u8()?;
         self.value_of(code, memory)
@@ -416,7 +418,7 @@ impl<'a> Reader<'a> {
     /// Reads a list (part 1.6.22).
     fn list_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
         let (count, mut body) = self.compound(code)?;
-        // A member takes at least one octet, so a count beyond the octets fails.
+        // A member takes at least one byte, so a count beyond the bytes fails.
         let room = body.data.len().min(count as usize);
         memory.take(room, size_of::<Value>())?;
         let mut items = Vec::with_capacity(room);
@@ -446,7 +448,7 @@ impl<'a> Reader<'a> {
     /// Reads an array (part 1.6.24).
     fn array_of(&mut self, code: u8, memory: &mut Memory) -> Result<Value> {
         let (count, mut body) = self.compound(code)?;
-        // An empty array should have a constructor too; not every peer writes it.
+        // An empty array should have a constructor too, and some peers leave it out.
         if count == 0 && body.is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
@@ -454,7 +456,7 @@ impl<'a> Reader<'a> {
         let constructor = body.constructor(memory)?;
         let described = size - body.data.len();
         let count = count as usize;
-        // Members without octets (null, true, list0) cost a peer nothing; ours cost memory.
+        // Members without bytes (null, true, list0) cost a peer nothing; here they cost memory.
         if count > body.data.len() + 16 {
             return Err(DecodeError::Size);
         }
@@ -475,7 +477,7 @@ impl<'a> Reader<'a> {
         Ok(Value::Array(items))
     }
 
-    /// Nothing may be left behind the last member.
+    /// Fails if anything is left behind the last member.
     fn end(&self) -> Result<()> {
         if self.is_empty() { Ok(()) } else { Err(DecodeError::Size) }
     }
@@ -503,13 +505,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What can stand in a field of a composite type. A null is handled before, see [`field`].
+/// A type that can stand in a field of a composite type. [`field`] handles a null before.
 pub trait Decode: Sized {
-    /// Reads the value that is next.
+    /// Reads the next value.
     fn decode(reader: &mut Reader<'_>) -> Result<Self>;
 }
 
-/// The next field of a composite: `None` when it is null or the list has ended (`left` counts
+/// Takes the next field of a composite: `None` when it is null or the list has ended (`left` counts
 /// down).
 pub fn field<T: Decode>(reader: &mut Reader<'_>, left: &mut u32) -> Result<Option<T>> {
     if *left == 0 {
@@ -561,8 +563,8 @@ decode_with! {
         memory.take(room, size_of::<(Symbol, Value)>())?;
         let mut fields = Self(Vec::with_capacity(room));
         for _ in 0..count / 2 {
-            // Keys must be symbols (part 2.8.13); some clients send strings. What comes behind
-            // anything else is not looked at, as C routers have it.
+            // Keys must be symbols (part 2.8.13); some clients send strings. C routers look at
+            // nothing behind any other key.
             if !matches!(body.peek()?, 0xa1 | 0xb1 | 0xa3 | 0xb3) {
                 break;
             }

@@ -1,12 +1,12 @@
-//! Writing AMQP values as octets, each in its shortest form.
+//! Writes AMQP values as bytes, each in its shortest form (part 1).
 
 use bytes::{BufMut, Bytes};
 
 use super::types::{Fields, Multiple, Symbol, Value};
 
-/// What can be written as an AMQP value.
+/// A type that can be written as an AMQP value.
 pub trait Encode {
-    /// Appends the value's octets.
+    /// Appends the value's bytes.
     fn encode(&self, out: &mut Vec<u8>);
 }
 
@@ -79,7 +79,7 @@ impl Encode for i64 {
     }
 }
 
-/// Octets behind an 8-bit or a 32-bit length, by the format codes `short` and `short + 0x10`.
+/// Writes bytes behind an 8-bit or a 32-bit length, by the format codes `short` and `short + 0x10`.
 fn variable(out: &mut Vec<u8>, short: u8, octets: &[u8]) {
     match u8::try_from(octets.len()) {
         Ok(n) => out.extend_from_slice(&[short, n]),
@@ -146,8 +146,8 @@ impl Encode for Null {
     }
 }
 
-/// A compound value of `count` members that `members` writes: list (`0xc0`) or map (`0xc1`), in the
-/// short form where it fits.
+/// Writes a compound value of `count` members that `members` writes: a list (`0xc0`) or map
+/// (`0xc1`), in the short form where it fits.
 pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[short, 0, 0]);
@@ -166,7 +166,7 @@ pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&
     out.extend_from_slice(&body);
 }
 
-/// A compound value in its 32-bit form, whatever its size: the router's own messages are written
+/// Writes a compound value in its 32-bit form, whatever its size. Routers write their own messages
 /// so, and some of their readers take nothing else.
 pub fn compound32(out: &mut Vec<u8>, code: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     out.push(code);
@@ -178,7 +178,7 @@ pub fn compound32(out: &mut Vec<u8>, code: u8, count: u32, members: impl FnOnce(
     out[start + 4..start + 8].copy_from_slice(&count.to_be_bytes());
 }
 
-/// A list, empty ones as list0.
+/// Writes a list; an empty one as list0.
 pub fn list(out: &mut Vec<u8>, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     if count == 0 {
         out.push(0x45);
@@ -187,7 +187,7 @@ pub fn list(out: &mut Vec<u8>, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// The short form of a descriptor with a numeric code below 256.
+/// Writes the short form of a descriptor with a numeric code below 256.
 pub fn descriptor(out: &mut Vec<u8>, code: u8) {
     out.extend_from_slice(&[0x00, 0x53, code]);
 }
@@ -292,8 +292,8 @@ impl Encode for Value {
     }
 }
 
-/// An array, with the widest constructor of its members' type. Members of different types have no
-/// form as an array; they are written as a list.
+/// Writes an array, with the widest constructor of its members' type. Members of different types
+/// have no form as an array; they are written as a list.
 fn array(out: &mut Vec<u8>, items: &[Value]) {
     let Some(first) = items.first() else {
         // An empty array needs a constructor all the same.
@@ -333,7 +333,7 @@ fn homogeneous(items: &[Value]) -> bool {
     others.iter().all(alike)
 }
 
-/// The format code that holds every value of this value's type, which is not described.
+/// Returns the format code that holds every value of this value's type, which is not described.
 fn format_code(value: &Value) -> u8 {
     match value {
         Value::Null => 0x40,
@@ -360,14 +360,14 @@ fn format_code(value: &Value) -> u8 {
         Value::List(_) => 0xd0,
         Value::Map(_) => 0xd1,
         Value::Array(items) if homogeneous(items) => 0xf0,
-        // What `array` writes of members of different types.
+        // `array` writes members of different types as a list.
         Value::Array(_) => 0xd0,
         Value::Described(_) => 0x00,
     }
 }
 
-/// A member of an array: the value's octets in the form of [`format_code`], without descriptors and
-/// format code.
+/// Writes a member of an array: the value's bytes in the form of [`format_code`], without
+/// descriptors and format code.
 fn member(out: &mut Vec<u8>, value: &Value) {
     let wide = |out: &mut Vec<u8>, octets: &[u8]| {
         out.put_u32(count(octets.len()));
@@ -398,7 +398,7 @@ fn member(out: &mut Vec<u8>, value: &Value) {
                 Some(_) => out.extend_from_slice(octets.get(1..).unwrap_or_default()),
             }
         }
-        // Types with one form: what follows the format code is the value.
+        // Types with one form: the value stands behind the format code.
         fixed => {
             let mut octets = Vec::with_capacity(17);
             fixed.encode(&mut octets);

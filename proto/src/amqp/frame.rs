@@ -2,19 +2,19 @@
 
 use super::decode::DecodeError;
 
-/// Octets of a frame header without extension.
+/// The bytes of a frame header without extension.
 pub const HEADER_SIZE: usize = 8;
 
 /// The smallest max-frame-size a peer may announce (part 2.7.1).
 pub const MIN_MAX_FRAME_SIZE: u32 = 512;
 
-/// Frame type of AMQP frames.
+/// The type of AMQP frames.
 pub const TYPE_AMQP: u8 = 0x00;
 
-/// Frame type of SASL frames.
+/// The type of SASL frames.
 pub const TYPE_SASL: u8 = 0x01;
 
-/// The eight octets that begin each protocol layer.
+/// The eight bytes that begin each protocol layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolHeader {
     /// Plain AMQP 1.0.
@@ -26,7 +26,7 @@ pub enum ProtocolHeader {
 }
 
 impl ProtocolHeader {
-    /// The header's octets.
+    /// Returns the header's bytes.
     pub const fn octets(self) -> [u8; 8] {
         let id = match self {
             Self::Amqp => 0,
@@ -36,7 +36,7 @@ impl ProtocolHeader {
         [b'A', b'M', b'Q', b'P', id, 1, 0, 0]
     }
 
-    /// The header that these octets are, if any.
+    /// Returns the header that these bytes are, if any.
     pub fn parse(octets: [u8; 8]) -> Option<Self> {
         [Self::Amqp, Self::Tls, Self::Sasl].into_iter().find(|header| header.octets() == octets)
     }
@@ -45,9 +45,9 @@ impl ProtocolHeader {
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Octets of the frame, this header included.
+    /// Bytes of the frame, this header included.
     pub size: u32,
-    /// Offset of the frame body in 4-octet words.
+    /// Offset of the frame body in 4-byte words.
     pub data_offset: u8,
     /// [`TYPE_AMQP`] or [`TYPE_SASL`].
     pub kind: u8,
@@ -56,7 +56,7 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads a header; `None` while there are fewer than eight octets.
+    /// Reads a header. Returns `None` while there are fewer than eight bytes.
     pub fn parse(octets: &[u8]) -> Option<Self> {
         let [s0, s1, s2, s3, data_offset, kind, c0, c1] = *octets.first_chunk::<HEADER_SIZE>()?;
         Some(Self {
@@ -67,7 +67,7 @@ impl FrameHeader {
         })
     }
 
-    /// Where in the frame its body begins.
+    /// Returns where in the frame its body begins.
     ///
     /// # Errors
     /// [`DecodeError::Size`] when the header contradicts itself.
@@ -89,7 +89,7 @@ pub fn begin(out: &mut Vec<u8>, kind: u8, channel: u16) -> usize {
     start
 }
 
-/// Ends the frame that began at `start`, whose payload of `payload` octets travels behind it.
+/// Ends the frame that began at `start`, whose payload of `payload` bytes travels behind it.
 pub fn end(out: &mut [u8], start: usize, payload: usize) {
     let size = u32::try_from(out.len() - start + payload).unwrap_or(u32::MAX);
     if let Some(field) = out.get_mut(start..start + 4) {

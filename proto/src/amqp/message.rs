@@ -1,4 +1,4 @@
-//! Message sections (part 3.2), as far as a router looks into them.
+//! Message sections (part 3.2), as far as a router reads them.
 //!
 //! A router reads the sections up to the body and leaves them as they are. [`scan`] finds them in a
 //! message that may still be arriving.
@@ -23,8 +23,8 @@ pub mod section {
     pub const FOOTER: u8 = 0x78;
 }
 
-/// The most octets that the sections before the body may take. What a router must hold before it
-/// can route a message; C routers hold 260,608 octets of a message before they forward it.
+/// The most bytes that the sections before the body may take. A router must hold them before it can
+/// route a message; C routers hold 260,608 bytes of a message before they forward it.
 pub const MAX_HEAD: usize = 256 * 1024;
 
 /// The priority of a message whose header gives none (part 3.2.1).
@@ -39,7 +39,7 @@ composite! {
         priority: u8;
         /// Milliseconds to live.
         ttl: u32;
-        /// Nobody else has acquired it before.
+        /// Whether no other receiver has acquired it before.
         first_acquirer: bool;
         /// Earlier attempts that failed.
         delivery_count: u32;
@@ -48,13 +48,13 @@ composite! {
     Properties = 0x73 {
         /// Identifies the message.
         message_id: Value;
-        /// Who is responsible for it.
+        /// The user that is responsible for it.
         user_id: Value;
-        /// The address it goes to.
+        /// Its destination.
         to: String;
         /// What it is about.
         subject: String;
-        /// Where replies go.
+        /// The address of replies.
         reply_to: String;
         /// Correlates a reply.
         correlation_id: Value;
@@ -76,7 +76,7 @@ composite! {
     }
 }
 
-/// Text that peers write as a string or as a symbol; ours goes out as a string.
+/// Text that peers write as a string or as a symbol; this end writes a string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(pub String);
 
@@ -92,12 +92,12 @@ impl Encode for Text {
     }
 }
 
-/// Where a section lies in a message's octets.
+/// The place of a section in a message's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The section's descriptor code.
     pub code: u8,
-    /// Where its value, behind the descriptor, begins.
+    /// Where its value begins, behind the descriptor.
     pub value: usize,
     /// Where it ends.
     pub end: usize,
@@ -116,30 +116,30 @@ pub struct Head {
     pub body: Option<Span>,
 }
 
-/// What [`scan`] found.
+/// The result of [`scan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// The head is whole, up to the end of the first body section (of which a data section need not
-    /// have arrived whole).
+    /// The head is whole, up to the end of the first body section. A data section need not have
+    /// arrived whole.
     Complete(Head),
-    /// More octets are needed.
+    /// More bytes are needed.
     Incomplete,
 }
 
 /// Finds the sections of a message that begins at the start of `octets`, router annotations
 /// excluded.
 ///
-/// `complete` says that no more octets will come. The first body section must be whole only when
-/// `whole_body` is set, as it must be for a stream, whose octets begin behind it.
+/// `complete` tells that no more bytes come. The first body section must be whole only when
+/// `whole_body` is set. A stream sets it: its bytes begin behind that section.
 ///
 /// # Errors
-/// Sections that do not decode or stand in the wrong order.
+/// Sections do not decode, or stand in the wrong order.
 pub fn scan(octets: &[u8], complete: bool, whole_body: bool) -> Result<Scan, DecodeError> {
     let (head, whole) = walk(octets, complete, whole_body)?;
     Ok(if whole { Scan::Complete(head) } else { Scan::Incomplete })
 }
 
-/// The sections before the body that have arrived whole of a message of which more is to come.
+/// Returns the sections before the body that have arrived whole, of a message that still arrives.
 ///
 /// # Errors
 /// As of [`scan`].
@@ -147,7 +147,7 @@ pub fn arrived(octets: &[u8]) -> Result<Head, DecodeError> {
     walk(octets, false, false).map(|(head, _)| head)
 }
 
-/// The sections up to the body as far as they are there, and whether those are all.
+/// Finds the sections up to the body as far as they are there. Returns whether those are all.
 fn walk(octets: &[u8], complete: bool, whole_body: bool) -> Result<(Head, bool), DecodeError> {
     let mut head = Head::default();
     let mut reader = Reader::new(octets);
@@ -190,14 +190,14 @@ fn walk(octets: &[u8], complete: bool, whole_body: bool) -> Result<(Head, bool),
 }
 
 impl Span {
-    /// The section's value.
+    /// Returns a reader at the section's value.
     pub fn of<'a>(&self, octets: &'a [u8]) -> Reader<'a> {
         Reader::new(octets.get(self.value..self.end).unwrap_or_default())
     }
 }
 
-/// The fields of a properties section one after the other, of which nothing is built: of a message
-/// that passes through, two or three count.
+/// Reads the fields of a properties section one after the other, and builds none: in a message that
+/// passes through, two or three count.
 #[derive(Clone, Debug)]
 pub struct PropertyReader<'a> {
     body: Reader<'a>,
@@ -205,20 +205,21 @@ pub struct PropertyReader<'a> {
 }
 
 impl<'a> PropertyReader<'a> {
-    /// A reader before the first field, the message-id. Without a section all fields are absent.
+    /// Makes a reader before the first field, the message-id. Without a section all fields are
+    /// absent.
     ///
     /// # Errors
-    /// A section that is no list.
+    /// The section is no list.
     pub fn new(properties: Option<&Span>, octets: &'a [u8]) -> Result<Self, DecodeError> {
         let Some(span) = properties else { return Ok(Self { body: Reader::new(&[]), left: 0 }) };
         let (left, body) = span.of(octets).list()?;
         Ok(Self { body, left })
     }
 
-    /// Passes over the next fields.
+    /// Passes over the next `fields` fields.
     ///
     /// # Errors
-    /// Octets that are no values.
+    /// The bytes are no values.
     pub fn pass(&mut self, fields: u32) -> Result<(), DecodeError> {
         for _ in 0..fields.min(self.left) {
             self.left -= 1;
@@ -235,26 +236,26 @@ impl<'a> PropertyReader<'a> {
         !self.body.null()
     }
 
-    /// The next field, which must be a string.
+    /// Takes the next field, which must be a string.
     ///
     /// # Errors
-    /// Another type, or what is no text.
+    /// The field has another type, or is no text.
     pub fn string(&mut self) -> Result<Option<&'a str>, DecodeError> {
         if self.present() { self.body.string().map(Some) } else { Ok(None) }
     }
 
-    /// The next field, a string or a symbol.
+    /// Takes the next field, a string or a symbol.
     ///
     /// # Errors
-    /// Another type, or what is no text.
+    /// The field has another type, or is no text.
     pub fn text(&mut self) -> Result<Option<&'a str>, DecodeError> {
         if self.present() { self.body.text().map(Some) } else { Ok(None) }
     }
 
-    /// The next field, which may be of any type, if it is a string or a symbol.
+    /// Takes the next field of any type. Returns it if it is a string or a symbol.
     ///
     /// # Errors
-    /// What is no value, or no text.
+    /// The field is no value, or no text.
     pub fn any_text(&mut self) -> Result<Option<&'a str>, DecodeError> {
         if !self.present() {
             return Ok(None);
@@ -266,10 +267,10 @@ impl<'a> PropertyReader<'a> {
     }
 }
 
-/// The address that a message goes to by its properties.
+/// Returns the address in a message's properties.
 ///
 /// # Errors
-/// Properties that do not decode, up to it.
+/// The properties up to it do not decode.
 pub fn destination<'a>(
     properties: Option<&Span>,
     octets: &'a [u8],
@@ -279,10 +280,10 @@ pub fn destination<'a>(
     fields.string()
 }
 
-/// An application property by its name.
+/// Returns an application property.
 ///
 /// # Errors
-/// A section that is no map.
+/// The section is no map.
 pub fn application_property(
     span: &Span,
     octets: &[u8],

@@ -1,8 +1,10 @@
 //! AMQP 1.0 on the wire (OASIS AMQP 1.0, parts 1 to 3 and 5): types, codec, frames, performatives,
 //! SASL, message sections.
 //!
-//! Nothing here holds state between two frames; the conversation is the
-//! [`engine`](crate::engine)'s.
+//! It follows the OASIS standard, whose sections are cited as "part 2.7.1". Nothing here holds
+//! state between two frames: the [`engine`](crate::engine) does. Everything here is strict about
+//! limits, for the bytes may come from a hostile peer: values take memory in proportion to their
+//! bytes. It is lenient where peers differ in form.
 
 mod composite;
 pub mod decode;
@@ -43,13 +45,13 @@ pub mod condition {
     pub const PRECONDITION_FAILED: &str = "amqp:precondition-failed";
     /// An operator intervened to close the connection.
     pub const CONNECTION_FORCED: &str = "amqp:connection:forced";
-    /// A valid frame header cannot be formed from the incoming octets.
+    /// A valid frame header cannot be formed from the incoming bytes.
     pub const FRAMING_ERROR: &str = "amqp:connection:framing-error";
     /// The security layer that is asked for is missing.
     pub const POLICY_ERROR: &str = "amqp:connection:policy-error";
     /// The peer sent more transfers than the session's incoming window holds.
     pub const WINDOW_VIOLATION: &str = "amqp:session:window-violation";
-    /// A delivery-id out of sequence. Not of the specification: what C routers say.
+    /// A delivery-id out of sequence. The specification has no such condition; C routers use it.
     pub const SESSION_INVALID_FIELD: &str = "amqp:session:invalid-field";
     /// Input was received for a link that was detached.
     pub const ERRANT_LINK: &str = "amqp:session:errant-link";

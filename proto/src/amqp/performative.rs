@@ -6,10 +6,10 @@ use super::encode::{self, Encode};
 use super::terminus::{Source, Target};
 use super::types::{Fields, Multiple, Symbol, Value};
 
-/// The longest delivery-tag that AMQP allows (part 2.8.7), in octets.
+/// The longest delivery-tag that AMQP allows (part 2.8.7), in bytes.
 const MAX_TAG: usize = 32;
 
-/// A delivery-tag: up to 32 octets, kept in place so that a transfer needs no allocation.
+/// A delivery-tag: up to 32 bytes, kept in place so that a transfer needs no allocation.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliveryTag {
     octets: [u8; MAX_TAG],
@@ -17,7 +17,7 @@ pub struct DeliveryTag {
 }
 
 impl DeliveryTag {
-    /// The tag's octets.
+    /// Returns the tag's bytes.
     pub fn as_slice(&self) -> &[u8] {
         self.octets.get(..usize::from(self.length)).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ impl Encode for DeliveryTag {
     }
 }
 
-/// Which end of a link a peer is, or which end a disposition speaks for (part 2.8.1).
+/// The end of a link that a peer is, or that a disposition speaks for (part 2.8.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// The sending end.
@@ -64,7 +64,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The other end.
+    /// Returns the other end.
     pub const fn other(self) -> Self {
         match self {
             Self::Sender => Self::Receiver,
@@ -86,17 +86,17 @@ impl Encode for Role {
 }
 
 composite! {
-    /// Negotiate connection parameters (part 2.7.1).
+    /// Negotiates connection parameters (part 2.7.1).
     Open = 0x10 {
         /// The name of the container that opens: a router's id.
         container_id: String, !;
         /// The host the connection was meant for.
         hostname: String;
-        /// The largest frame the sender of this takes, in octets; absent: any.
+        /// The largest frame the sender of this takes, in bytes; absent: any.
         max_frame_size: u32;
         /// The highest channel it takes; absent: 65535.
         channel_max: u16;
-        /// It closes when it hears nothing for twice this, in milliseconds; absent: never.
+        /// It closes when its peer is silent for twice this, in milliseconds; absent: never.
         idle_time_out: u32;
         /// Locales for error texts that it can send.
         outgoing_locales: Multiple<Symbol>;
@@ -109,7 +109,7 @@ composite! {
         /// Connection properties.
         properties: Fields;
     }
-    /// Begin a session on a channel (part 2.7.2).
+    /// Begins a session on a channel (part 2.7.2).
     Begin = 0x11 {
         /// The channel of the peer's begin that this answers.
         remote_channel: u16;
@@ -128,7 +128,7 @@ composite! {
         /// Session properties.
         properties: Fields;
     }
-    /// Attach a link to a session (part 2.7.3).
+    /// Attaches a link to a session (part 2.7.3).
     Attach = 0x12 {
         /// The link's name, unique between two containers in one direction.
         name: String, !;
@@ -150,7 +150,7 @@ composite! {
         incomplete_unsettled: bool;
         /// The sender's delivery-count at the start.
         initial_delivery_count: u32;
-        /// The largest message, in octets; absent or 0: any.
+        /// The largest message, in bytes; absent or 0: any.
         max_message_size: u64;
         /// Extensions it supports.
         offered_capabilities: Multiple<Symbol>;
@@ -159,7 +159,7 @@ composite! {
         /// Link properties.
         properties: Fields;
     }
-    /// Update window and credit (part 2.7.4).
+    /// Updates window and credit (part 2.7.4).
     Flow = 0x13 {
         /// The transfer-id it expects next; absent before it has seen the peer's begin.
         next_incoming_id: u32;
@@ -179,12 +179,12 @@ composite! {
         available: u32;
         /// The sender is to use up the credit at once.
         drain: bool;
-        /// A flow is asked for in answer.
+        /// Whether the peer is to answer with a flow.
         echo: bool;
         /// Link state properties.
         properties: Fields;
     }
-    /// Part of a message (part 2.7.5); its payload follows in the frame.
+    /// A part of a message (part 2.7.5). Its payload follows in the frame.
     Transfer = 0x14 {
         /// The link.
         handle: u32, !;
@@ -204,12 +204,12 @@ composite! {
         state: DeliveryState;
         /// Resumes a delivery of an earlier attachment.
         resume: bool;
-        /// The delivery is given up; what was sent of it is void.
+        /// The delivery is aborted; what was sent of it is void.
         aborted: bool;
         /// Dispositions need not hurry.
         batchable: bool;
     }
-    /// State of deliveries at one end (part 2.7.6).
+    /// The state of deliveries at one end (part 2.7.6).
     Disposition = 0x15 {
         /// Which end of the deliveries the sender of this is.
         role: Role, !;
@@ -224,44 +224,44 @@ composite! {
         /// Answers need not hurry.
         batchable: bool;
     }
-    /// Detach a link (part 2.7.7).
+    /// Detaches a link (part 2.7.7).
     Detach = 0x16 {
         /// The link.
         handle: u32, !;
-        /// For good; else only suspended.
+        /// Closes the link; else it is only suspended.
         closed: bool;
-        /// Why.
+        /// The reason.
         error: Error;
     }
-    /// End a session (part 2.7.8).
+    /// Ends a session (part 2.7.8).
     End = 0x17 {
-        /// Why.
+        /// The reason.
         error: Error;
     }
-    /// Close the connection (part 2.7.9).
+    /// Closes the connection (part 2.7.9).
     Close = 0x18 {
-        /// Why.
+        /// The reason.
         error: Error;
     }
-    /// What went wrong (part 2.8.14).
+    /// An error (part 2.8.14).
     Error = 0x1d {
         /// The error condition, see [`condition`](super::condition).
         condition: Symbol, !;
         /// Text for people.
         description: String;
-        /// More.
+        /// More details.
         info: Fields;
     }
     /// How far a receiver has come in a delivery (part 3.4.1).
     Received = 0x23 {
         /// Section of the message.
         section_number: u32, !;
-        /// Octet in that section.
+        /// Offset in that section, in bytes.
         section_offset: u64, !;
     }
     /// The delivery was rejected (part 3.4.3).
     Rejected = 0x25 {
-        /// Why.
+        /// The reason.
         error: Error;
     }
     /// The delivery was not processed and was modified (part 3.4.5).
@@ -282,7 +282,7 @@ impl Default for Symbol {
 }
 
 impl Error {
-    /// An error of `condition` with a text for people.
+    /// Makes an error of `condition` with a text for people.
     pub fn new(condition: &'static str, description: impl Into<String>) -> Self {
         Self {
             condition: Symbol::from_static(condition),
@@ -308,34 +308,35 @@ impl Decode for Error {
     }
 }
 
-/// Most octets of a delivery's state that are kept: an error with a description of some lines.
+/// The most bytes of a delivery's state that are kept: an error with a description of some lines.
 pub const MAX_STATE: usize = 2048;
 
-/// As much of a text as fits into so many octets.
+/// Returns as much of a text as fits into `octets` bytes.
 fn cut(text: &str, octets: usize) -> &str {
     text.get(..text.floor_char_boundary(octets)).unwrap_or_default()
 }
 
-/// The state of a delivery (part 3.4).
+/// The state of a delivery (part 3.4). [`DeliveryState::is_outcome`] tells which states are
+/// outcomes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeliveryState {
-    /// Received so far.
+    /// The receiver has got so far (part 3.4.1).
     Received(Received),
-    /// Taken.
+    /// Accepted (part 3.4.2).
     Accepted,
-    /// Invalid.
+    /// Rejected as invalid (part 3.4.3).
     Rejected(Rejected),
-    /// Not taken; may be delivered elsewhere.
+    /// Not taken; may be delivered elsewhere (part 3.4.4).
     Released,
-    /// Not taken, and changed.
+    /// Not taken, and changed (part 3.4.5).
     Modified(Modified),
     /// A state of an extension, such as transactions.
     Other(Value),
 }
 
 impl DeliveryState {
-    /// MODIFIED with delivery-failed set: what became of a delivery that began to travel and was
-    /// lost.
+    /// Returns MODIFIED with delivery-failed set: the outcome of a delivery that began to travel
+    /// and was lost.
     pub const fn failed() -> Self {
         Self::Modified(Modified {
             delivery_failed: Some(true),
@@ -344,19 +345,19 @@ impl DeliveryState {
         })
     }
 
-    /// RECEIVED, with `octets` of the stream taken.
+    /// Returns RECEIVED, with `octets` bytes of the stream taken.
     pub const fn received(octets: u64) -> Self {
         Self::received_in(0, octets)
     }
 
-    /// [`DeliveryState::Received`] with so many octets, and a section-number.
+    /// Returns RECEIVED with `octets` bytes, and a section-number.
     pub const fn received_in(section: u32, octets: u64) -> Self {
         Self::Received(Received { section_number: section, section_offset: octets })
     }
 
-    /// What is kept of a state, or passed on: a peer may send as much as its frames hold, of each
-    /// of many deliveries at once. An error that is larger than so many octets, 384 or more, is
-    /// cut to its condition and the beginning of its description, annotations and a state of an
+    /// Returns as much of a state as is kept or passed on. A peer may send as much as its frames
+    /// hold, for each of many deliveries at once. An error of more than `most` bytes (384 or more)
+    /// is cut to its condition and the beginning of its description. Annotations and a state of an
     /// extension are left out.
     #[must_use]
     pub fn bounded(self, most: usize) -> Option<Self> {
@@ -370,7 +371,7 @@ impl DeliveryState {
         }
         match self {
             Self::Rejected(Rejected { error: Some(Error { condition, description, .. }) }) => {
-                // What encloses the two takes less than this.
+                // The encoding around the two takes less than this.
                 let room = most.saturating_sub(32);
                 let condition = Symbol::from(cut(condition.as_str(), room / 2).to_owned());
                 let description = description.map(|text| cut(&text, room / 2).to_owned());
@@ -385,8 +386,9 @@ impl DeliveryState {
         }
     }
 
-    /// Octets of memory that its values take. What is passed on may have fewer octets than it came
-    /// with, and the next router must take it all the same: so it stays within [`ALLOWANCE`].
+    /// Returns the bytes of memory that its values take. The next router must take a state that is
+    /// passed on, though it may have fewer bytes than it came with. So it stays within
+    /// [`ALLOWANCE`].
     fn memory(&self) -> usize {
         match self {
             Self::Received(_) | Self::Accepted | Self::Released => 0,
@@ -400,12 +402,12 @@ impl DeliveryState {
         }
     }
 
-    /// Whether it takes some twenty octets at most.
+    /// Whether it takes some twenty bytes at most.
     pub const fn is_small(&self) -> bool {
         matches!(self, Self::Received(_) | Self::Accepted | Self::Released)
     }
 
-    /// Whether the delivery has come to its end with this.
+    /// Whether this is an outcome: a state that ends the delivery (part 3.4).
     pub const fn is_outcome(&self) -> bool {
         matches!(self, Self::Accepted | Self::Rejected(_) | Self::Released | Self::Modified(_))
     }
@@ -414,7 +416,7 @@ impl DeliveryState {
 impl Decode for DeliveryState {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let start = reader.clone();
-        // A symbolic descriptor is no number, and none of ours.
+        // A symbolic descriptor is no number, and none of those known here.
         let code = match reader.descriptor() {
             Err(DecodeError::Descriptor(code)) => code,
             other => other?,
@@ -462,10 +464,10 @@ pub enum Performative {
 }
 
 impl Performative {
-    /// Reads a frame's performative; what is left in the reader is the payload.
+    /// Reads a frame's performative. The payload is left in the reader.
     ///
     /// # Errors
-    /// What does not decode, or a descriptor that is none of them.
+    /// The performative does not decode, or its descriptor is unknown.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let code = reader.descriptor()?;
         Ok(match u8::try_from(code) {
@@ -482,7 +484,7 @@ impl Performative {
         })
     }
 
-    /// The performative's name.
+    /// Returns the performative's name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",

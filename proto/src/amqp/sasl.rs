@@ -7,11 +7,10 @@ use super::decode::{Decode, DecodeError, Reader, field};
 use super::encode::{self, Encode};
 use super::types::{Multiple, Symbol};
 
-/// Both sides know who they talk to from outside, that is from TLS certificates (RFC 4422 appendix
-/// A).
+/// Both sides are known from outside, by TLS certificates (RFC 4422 appendix A).
 pub const EXTERNAL: &str = "EXTERNAL";
 
-/// Nobody says who they are (RFC 4505).
+/// Neither side states an identity (RFC 4505).
 pub const ANONYMOUS: &str = "ANONYMOUS";
 
 /// A user name and a password, in clear (RFC 4616).
@@ -27,26 +26,26 @@ composite! {
     Init = 0x41 {
         /// The chosen mechanism.
         mechanism: Symbol, !;
-        /// What the mechanism says first.
+        /// The mechanism's first message.
         initial_response: Bytes;
         /// The host the client meant to reach.
         hostname: String;
     }
     /// A question of the server (part 5.3.3.3).
     Challenge = 0x42 {
-        /// Octets of the mechanism.
+        /// Bytes of the mechanism.
         challenge: Bytes, !;
     }
     /// The client's answer (part 5.3.3.4).
     Response = 0x43 {
-        /// Octets of the mechanism.
+        /// Bytes of the mechanism.
         response: Bytes, !;
     }
     /// The end of the exchange (part 5.3.3.5).
     Outcome = 0x44 {
         /// One of [`code`].
         code: u8, !;
-        /// More octets of the mechanism.
+        /// More bytes of the mechanism.
         additional_data: Bytes;
     }
 }

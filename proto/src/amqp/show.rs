@@ -1,4 +1,4 @@
-//! AMQP values and frames as text, in the form that logs of AMQP programs have them: `@transfer(20)
+//! AMQP values and frames as text, in the form of other AMQP programs' logs: `@transfer(20)
 //! [handle=0x0, settled=true]`.
 
 use core::fmt::{self, Formatter, Write};
@@ -6,10 +6,10 @@ use core::fmt::{self, Formatter, Write};
 use super::frame::{FrameHeader, TYPE_SASL};
 use super::{Reader, Symbol, Value};
 
-/// Octets of a frame's payload that are shown.
+/// The bytes of a frame's payload that are shown.
 const PAYLOAD: usize = 64;
 
-/// Characters of a frame that are shown, for a log is no dump.
+/// The characters of a frame that are shown, for a log is no dump.
 const LONGEST: usize = 4096;
 
 /// How unsigned numbers are shown.
@@ -307,9 +307,9 @@ const COMPOSITES: &[(u8, &str, &[&str])] = &[
     (0x44, "sasl-outcome", &["code", "additional-data"]),
 ];
 
-/// The complete frames and protocol headers at the start of `octets`, which begin at a boundary,
-/// each as a line for a log: `AMQP:FRAME:0 -> @open(16) [...]` where `arrow` is `->`. What SASL
-/// carries is left out: there are passwords in it.
+/// Returns the complete frames and protocol headers at the start of `octets`, which begin at a
+/// boundary. Each is a line for a log: `AMQP:FRAME:0 -> @open(16) [...]` where `arrow` is `->`.
+/// SASL's content is left out: it may hold passwords.
 pub fn frames(mut octets: &[u8], arrow: &str, mut line: impl FnMut(&str)) {
     while !octets.is_empty() {
         if let [b'A', b'M', b'Q', b'P', protocol, _, _, _, rest @ ..] = octets {
@@ -433,7 +433,7 @@ mod tests {
             "AMQP:FRAME:7 -> @transfer(20) [handle=0x0] (7) \"payload\"",
         ];
         assert_eq!(lines(&octets), expected);
-        // What has not come whole waits.
+        // An incomplete frame waits.
         assert_eq!(lines(&octets[..octets.len() - 1]), expected[..3]);
     }
 

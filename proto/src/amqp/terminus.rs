@@ -24,7 +24,7 @@ composite! {
         distribution_mode: Symbol;
         /// Filters.
         filter: Value;
-        /// Outcome of deliveries that are settled without one.
+        /// The outcome of deliveries that are settled without one.
         default_outcome: Value;
         /// Outcomes that can be chosen on this link.
         outcomes: Multiple<Symbol>;
@@ -50,7 +50,7 @@ composite! {
     }
 }
 
-/// A target: a node, or something this router has no notion of, such as a transaction coordinator.
+/// A target: a node, or a kind that this router does not know, such as a transaction coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A node.
@@ -60,7 +60,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The target if it is a node.
+    /// Returns the target if it is a node.
     pub const fn message(&self) -> Option<&MessageTarget> {
         match self {
             Self::Message(target) => Some(target),

@@ -81,8 +81,8 @@ proptest! {
         if let Ok(value) = decoded(&octets) {
             let most = octets.len() * GROWTH + ALLOWANCE;
             prop_assert!(value.memory() <= most, "{} for {} octets", value.memory(), octets.len());
-            // What was read can be written, and read again to the same. It may have fewer octets
-            // then.
+            // A value that was read can be written, and read again to the same. It may have fewer
+            // bytes then.
             let again = encoded(&value);
             prop_assert_eq!(encoded(&Reader::new(&again).trusted_value().unwrap()), again);
         }
@@ -90,7 +90,7 @@ proptest! {
         let _ = SaslFrame::decode(&mut Reader::new(&octets));
         if let Ok(performative) = Performative::decode(&mut Reader::new(&octets)) {
             let again = encoded(&performative);
-            // Values of many members may have too few octets then to be read.
+            // Values of many members may have too few bytes then to be read.
             match Performative::decode(&mut Reader::new(&again)) {
                 Ok(read) => prop_assert_eq!(encoded(&read), again),
                 Err(error) => prop_assert_eq!(error, DecodeError::Memory),

@@ -8,12 +8,12 @@ use std::fmt;
 pub struct Symbol(Cow<'static, str>);
 
 impl Symbol {
-    /// A symbol that the program names itself.
+    /// Makes a symbol from a constant.
     pub const fn from_static(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 
-    /// The symbol's text.
+    /// Returns the symbol's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,8 +51,7 @@ impl fmt::Display for Symbol {
 
 /// Any AMQP value.
 ///
-/// Maps keep the order of the wire and may hold a key twice, as a hostile peer's may; look-ups take
-/// the first.
+/// Maps keep the order of the wire. A hostile peer's may hold a key twice; look-ups take the first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// Indicates an empty value.
@@ -92,7 +91,7 @@ pub enum Value {
     Timestamp(i64),
     /// RFC 4122 identifier.
     Uuid([u8; 16]),
-    /// A sequence of octets.
+    /// A sequence of bytes.
     Binary(Box<[u8]>),
     /// Unicode text.
     String(String),
@@ -104,12 +103,12 @@ pub enum Value {
     Map(Vec<(Self, Self)>),
     /// Values of one type.
     Array(Vec<Self>),
-    /// A descriptor and what it describes.
+    /// A descriptor and the value that it describes.
     Described(Box<(Self, Self)>),
 }
 
 impl Value {
-    /// The text of a string or a symbol.
+    /// Returns the text of a string or a symbol.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -118,7 +117,7 @@ impl Value {
         }
     }
 
-    /// The number, when the value is of any integer type and fits.
+    /// Returns the number, when the value is of any integer type and fits.
     pub fn as_i64(&self) -> Option<i64> {
         match *self {
             Self::Ubyte(n) => Some(n.into()),
@@ -133,7 +132,7 @@ impl Value {
         }
     }
 
-    /// The number, when the value is of any integer type and not negative.
+    /// Returns the number, when the value is of any integer type and not negative.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             Self::Ulong(n) => Some(n),
@@ -142,8 +141,8 @@ impl Value {
     }
 
     /// Returns the members of a list or an array. Some libraries, Go's among them, write a list as
-    /// an array where all members have one type (part 1.6.24), so both mean the same to whoever
-    /// reads a sequence.
+    /// an array where all members have one type (part 1.6.24). So both mean the same to a reader of
+    /// a sequence.
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
             Self::List(items) | Self::Array(items) => Some(items),
@@ -159,7 +158,7 @@ impl Value {
         }
     }
 
-    /// The pairs of a map.
+    /// Returns the pairs of a map.
     pub fn as_map(&self) -> Option<&[(Self, Self)]> {
         match self {
             Self::Map(pairs) => Some(pairs),
@@ -167,12 +166,12 @@ impl Value {
         }
     }
 
-    /// The value that a map holds for a string or symbol key.
+    /// Returns the value that a map holds for a string or symbol key.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_map()?.iter().find(|(k, _)| k.as_text() == Some(key)).map(|(_, v)| v)
     }
 
-    /// Octets of memory that it takes, itself among them.
+    /// Returns the bytes of memory that it takes, itself among them.
     pub fn memory(&self) -> usize {
         let inner = match self {
             Self::Binary(octets) => octets.len(),
@@ -188,12 +187,12 @@ impl Value {
         inner + size_of::<Self>()
     }
 
-    /// A string value.
+    /// Makes a string value.
     pub fn string(text: impl Into<String>) -> Self {
         Self::String(text.into())
     }
 
-    /// A symbol value.
+    /// Makes a symbol value.
     pub fn symbol(text: impl Into<Symbol>) -> Self {
         Self::Symbol(text.into())
     }
@@ -214,7 +213,7 @@ value_from! {
     Symbol => Symbol, Box<[u8]> => Binary, Vec<Value> => List
 }
 
-/// Nothing is null.
+/// `None` is null.
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -226,7 +225,7 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 pub struct Fields(pub Vec<(Symbol, Value)>);
 
 impl Fields {
-    /// Octets of memory that the entries take.
+    /// Returns the bytes of memory that the entries take.
     pub fn memory(&self) -> usize {
         self.0
             .iter()
@@ -234,7 +233,7 @@ impl Fields {
             .sum()
     }
 
-    /// The value of the first entry with this key.
+    /// Returns the value of the first entry with this key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
     }
@@ -255,7 +254,7 @@ impl Multiple<Symbol> {
         self.0.iter().any(|symbol| symbol.as_str() == text)
     }
 
-    /// Symbols that the program names itself.
+    /// Makes symbols from constants.
     pub fn of(texts: &[&'static str]) -> Self {
         Self(texts.iter().copied().map(Symbol::from_static).collect())
     }

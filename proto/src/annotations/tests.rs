@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Octets of hexadecimal text; blanks are for the eye.
+/// Returns the bytes of hexadecimal text; blanks are for the eye.
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
@@ -22,8 +22,8 @@ fn encoded(outgoing: &OutgoingAnnotations<'_>) -> Vec<u8> {
     out
 }
 
-// A TCP stream that enters at A; an RA of c that b forwarded (captured); what an edge of a mesh
-// sends.
+// A TCP stream that enters at A; an RA of c that b forwarded (captured); a message of a mesh's edge
+// router.
 const STREAM: &str =
     "0080534b50522d2d5241 d0 0000001a 00000004 5205 40 a103302f41 d0 00000009 00000001 a103302f41";
 const RELAYED: &str = "0080534b50522d2d5241 d0 0000001e 00000004 43 40 a103302f63 d0 0000000e 00000002 a103302f63 a103302f62";

@@ -1,4 +1,4 @@
-//! Octets of a C router and of its clients, round trips, and messages that are none.
+//! Bytes of a C router and of its clients, round trips, and messages that are none.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -27,7 +27,7 @@ fn text(text: &str) -> Value {
     Value::string(text)
 }
 
-// What python-qpid-proton sent and a C router answered.
+// Requests of python-qpid-proton, and answers of a C router.
 
 #[test]
 fn a_query_of_another_client() {
