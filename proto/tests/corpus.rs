@@ -1,5 +1,5 @@
-//! Replays the fuzz corpora, so that what a fuzzer found once stays found. The corpus of
-//! `engine_pair` is replayed by the engine's own tests, which its model belongs to.
+//! Replays the fuzz corpora, so that a fault that a fuzzer found once stays found. The engine's own
+//! tests replay the corpus of `engine_pair`, for its model belongs to them.
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../fuzz/src/lib.rs"]

@@ -1,6 +1,6 @@
-//! What C routers said to each other, replayed: the engine plays either of them. It must take every
-//! frame of the other, tell what those frames say, and, when its application does what the C router
-//! did, say what the C router said.
+//! Replays conversations of C routers: the engine plays either side. It must take every frame of
+//! the other side and tell what those frames say. When its application does what the C router did,
+//! it must say what the C router said.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn parse(mut octets: &[u8]) -> Vec<Item> {
     items
 }
 
-/// The turns of a capture: who spoke (0: who connected), and the octets.
+/// Returns the turns of a capture: which side spoke (0: the one that connected), and the bytes.
 fn turns(mut capture: &[u8]) -> Vec<(usize, &[u8])> {
     let mut turns = Vec::new();
     while let [side, l0, l1, l2, l3, rest @ ..] = capture {
@@ -67,7 +67,7 @@ fn turns(mut capture: &[u8]) -> Vec<(usize, &[u8])> {
     turns
 }
 
-/// How many frames of each kind a side sent.
+/// Returns how many frames of each kind a side sent.
 fn census(capture: &[u8], side: usize) -> HashMap<&'static str, usize> {
     let mut counts = HashMap::new();
     for item in
@@ -80,7 +80,7 @@ fn census(capture: &[u8], side: usize) -> HashMap<&'static str, usize> {
     counts
 }
 
-/// A delivery as its sender's session knows it: the channel it is sent on, and its id.
+/// A delivery as its sender's session knows it: its channel and its id.
 type Id = (u16, u32);
 
 /// An engine in the place of one of the routers, and the application that does what that router
@@ -89,7 +89,7 @@ struct Puppet {
     engine: Connection,
     input: BytesMut,
     now: Instant,
-    /// Sessions by the channel that the router in our place sent on.
+    /// Sessions by the channel that the replaced router sent on.
     sessions: HashMap<u16, SessionKey>,
     /// Channels of the other side, by those of ours.
     channels: HashMap<u16, u16>,
@@ -104,12 +104,12 @@ struct Puppet {
     /// Credit that the turn gave.
     credit: HashMap<LinkKey, u32>,
     received: HashMap<Id, IncomingKey>,
-    /// What the engine said.
+    /// The engine's output.
     output: Vec<u8>,
     events: HashMap<&'static str, usize>,
 }
 
-/// The config of the router whose open this is.
+/// Returns the configuration of the router whose open this is.
 fn config(open: &Open, layer: Layer) -> Config {
     Config {
         container_id: open.container_id.clone(),
@@ -183,7 +183,7 @@ impl Puppet {
         events
     }
 
-    /// The other side speaks: what the engine tells must be what the frames say.
+    /// Takes the other side's turn: the engine must tell what the frames say.
     fn hear(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         while self.engine.handle_input(&mut self.input, self.now) {}
@@ -229,7 +229,7 @@ impl Puppet {
                 };
                 match begin.remote_channel {
                     Some(ours) => assert_eq!(self.sessions.get(&ours), Some(&session)),
-                    // The router in our place answers on the same channel in all captures.
+                    // The replaced router answers on the same channel in all captures.
                     None => assert!(self.sessions.insert(channel, session).is_none()),
                 }
                 self.channels.insert(begin.remote_channel.unwrap_or(channel), channel);
@@ -309,7 +309,7 @@ impl Puppet {
         assert_eq!(self.received.get(&(channel, said.first)), Some(&delivery));
     }
 
-    /// Does what the router in our place did.
+    /// Does what the replaced router did.
     fn speak(&mut self, octets: &[u8]) {
         for item in parse(octets) {
             let Item::Frame(channel, performative, payload) = item else { continue };
@@ -414,16 +414,15 @@ fn name(event: &Event) -> &'static str {
     }
 }
 
-/// What of a frame two implementations must agree on.
+/// Returns the part of frames on which two implementations must agree.
 fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
     let mut found: Vec<Item> = Vec::new();
     for item in items {
         let item = match item {
             Item::Frame(channel, performative, payload) => match performative {
                 Performative::Flow(flow) => {
-                    // C opens the session's window with every flow. How much either had seen when
-                    // it spoke is a matter of time, and numbers of what was
-                    // taken out do not agree.
+                    // C opens the session's window with every flow. How much either side had seen
+                    // is a matter of time, and numbers of frames that were taken out do not agree.
                     let next_outgoing_id = if whole { flow.next_outgoing_id } else { 0 };
                     let flow = Flow {
                         next_incoming_id: None,
@@ -436,8 +435,7 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
                     Item::Frame(channel, Performative::Flow(flow), payload)
                 }
                 Performative::Transfer(transfer) => {
-                    // Tags are anybody's. How a message is cut into frames is, too: join what goes
-                    // on.
+                    // Tags differ, and so do the cuts of a message into frames: join its transfers.
                     let transfer =
                         Transfer { delivery_tag: None, message_format: None, ..transfer };
                     if let Some(Item::Frame(before, Performative::Transfer(last), octets)) =
@@ -461,9 +459,9 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
                 other => Item::Frame(channel, other, payload),
             },
             Item::Empty => continue,
-            // What a router offers is its configuration.
+            // A router's mechanisms are its configuration.
             Item::Sasl(SaslFrame::Mechanisms(_)) => continue,
-            // Which host was meant is said in open; C leaves it out here.
+            // The host stands in open; C leaves it out here.
             Item::Sasl(SaslFrame::Init(init)) => {
                 Item::Sasl(SaslFrame::Init(sasl::Init { hostname: None, ..init }))
             }
@@ -474,7 +472,7 @@ fn essence(items: Vec<Item>, whole: bool) -> Vec<Item> {
     found
 }
 
-/// Replays a capture with the engine in the place of a side; returns the events by kind.
+/// Replays a capture with the engine in the place of a side. Returns the events by kind.
 fn replay(capture: &[u8], side: usize, whole: bool) -> HashMap<&'static str, usize> {
     let mut puppet = Puppet::new(capture, side);
     puppet.collect();
@@ -566,8 +564,8 @@ fn a_line_with_a_released_message_and_an_abort() {
     replay_both(LINE, true, &kinds);
 }
 
-/// The eleven sessions and 22 links by which an inter-router connection comes up: what the engine
-/// says is, frame by frame, what the C router said; begins and attaches octet for octet.
+/// The eleven sessions and 22 links of an inter-router connection come up. Frame by frame, the
+/// engine says what the C router said; begins and attaches byte for byte.
 #[test]
 fn the_link_comes_up_octet_for_octet() {
     for side in [0, 1] {
@@ -611,7 +609,7 @@ fn the_link_comes_up_octet_for_octet() {
                 .count()
                 == 22
         );
-        // And in octets, begins and attaches.
+        // And in bytes, begins and attaches.
         let octets = |octets: &[u8]| -> Vec<u8> {
             let mut frames = Vec::new();
             let mut rest = octets;

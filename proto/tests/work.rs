@@ -1,6 +1,6 @@
-//! Processor time for each octet received, of the conversations that could cost the most beside
-//! much that a connection holds. It is compared with that of ordinary transfers, so that it does
-//! not matter how fast the machine is or what else it does.
+//! Processor time for each byte received, of the conversations that could cost the most beside much
+//! that a connection holds. The test compares it with that of ordinary transfers, so the speed of
+//! the machine and its other work do not matter.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use skupper_proto::amqp::{Encode, Fields, Multiple, Symbol, Value, frame};
 use skupper_proto::engine::{AttachRequest, Config, Connection, Event, Layer, LinkKey};
 use skupper_proto::time::Instant;
 
-/// How much more than an octet of an ordinary transfer any octet may cost. What is in proportion to
-/// all that a connection holds costs hundreds of times as much.
+/// How many times as much as a byte of an ordinary transfer any byte may cost. Work in proportion
+/// to all that a connection holds costs hundreds of times as much.
 const MOST: f64 = 10.0;
 
 /// Links that a connection has: nearly all that it may.
 const LINKS: u32 = 60_000;
 
-/// Deliveries that it has sent and that nobody settles.
+/// Deliveries that it has sent and that its peer does not settle.
 const DELIVERIES: u32 = 96_000;
 
-/// Octets of each conversation.
+/// Bytes of each conversation.
 const OCTETS: usize = 300_000;
 
-/// Processor time of this thread in nanoseconds, where the system tells.
+/// Returns the processor time of this thread in nanoseconds, where the system tells it.
 fn used() -> Option<f64> {
     std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
@@ -81,7 +81,7 @@ fn disposition(first: u32, last: u32, state: Option<DeliveryState>, settled: boo
     octets_of(0, &Performative::Disposition(disposition), b"")
 }
 
-/// A server and what its application does: it accepts what is attached and settles what arrives.
+/// A server and its application, which accepts every link and settles every delivery.
 struct Server {
     connection: Connection,
     input: BytesMut,
@@ -109,7 +109,7 @@ impl Server {
         }
     }
 
-    /// One whose peer has opened and begun a session.
+    /// Makes one whose peer has opened and begun a session.
     fn begun() -> Self {
         let mut server = Self::new();
         server.hear(&[open(None), begin(0)].concat());
@@ -147,7 +147,7 @@ impl Server {
         }
     }
 
-    /// Hears the same as often as it takes, and gives nanoseconds for each octet.
+    /// Takes the same bytes as often as needed. Returns the nanoseconds for each byte.
     fn cost(&mut self, said: &[u8]) -> Option<f64> {
         let octets = said.repeat(OCTETS.div_ceil(said.len()));
         let before = used()?;
@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-/// What an octet of ordinary transfers costs.
+/// Returns the cost of a byte of ordinary transfers.
 fn ordinary() -> Option<f64> {
     let mut server = Server::begun();
     server.hear(&attach(0, Role::Sender));
@@ -170,7 +170,7 @@ fn ordinary() -> Option<f64> {
     server.cost(&transfers)
 }
 
-/// What an octet of each of the others costs, by name.
+/// Returns the cost of a byte of each other conversation, by name.
 fn others() -> Option<Vec<(&'static str, f64)>> {
     let mut costs = Vec::new();
     let mut server = Server::begun();

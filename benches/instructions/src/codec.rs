@@ -1,4 +1,4 @@
-//! Writing and reading frames, and the head of a stream.
+//! Writes and reads frames, and the head of a stream.
 
 use std::hint::black_box;
 

@@ -56,7 +56,7 @@ fn core() -> Arc<Core> {
     Core::new(settings, Instant::ZERO)
 }
 
-/// A client stream as it comes from another router.
+/// Makes a client stream as it comes from another router.
 fn message() -> Message {
     let mut annotations = Vec::new();
     OutgoingAnnotations::originated(Flags::STREAMING.with(Flags::DISABLE_Q2), &node_text("there"))
@@ -73,7 +73,7 @@ fn message() -> Message {
     }
 }
 
-/// Streams of one request each, to the first of a number of services.
+/// Carries streams of one request each, to the first of a number of services.
 fn streams(services: usize, times: usize) {
     let (core, sink) = (core(), Arc::new(Sink::default()));
     let consume = |n| {
@@ -107,7 +107,7 @@ fn streams(services: usize, times: usize) {
     });
 }
 
-/// Chunks of one stream from one connection's task to another's, with their wake-ups.
+/// Carries chunks of one stream from one connection's task to another's, with their wake-ups.
 fn chunks(times: usize) {
     let core = core();
     let (upload, out) = ProducerEnd::begin(message(), core.own());
@@ -129,7 +129,7 @@ fn chunks(times: usize) {
     });
 }
 
-/// An address that comes and goes beside a thousand, with a neighbor that is told.
+/// Adds and removes an address beside a thousand, with a neighbor that is told.
 fn addresses(times: usize) {
     let core = core();
     let sink = Arc::new(Sink::default());

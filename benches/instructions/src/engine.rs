@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "engine/attach-detach", run: attach_and_detach, times: 1000 },
 ];
 
-/// Parts of streams that never end, served in turn.
+/// Sends parts of streams that never end, served in turn.
 fn streams(links: usize, size: usize, parts: usize, times: usize) {
     let (mut client, mut server, links) = pair(links);
     let deliveries: Vec<_> =
@@ -46,7 +46,7 @@ fn streams(links: usize, size: usize, parts: usize, times: usize) {
     });
 }
 
-/// Messages that are accepted and settled.
+/// Sends messages that are accepted and settled.
 fn messages(times: usize) {
     let (mut client, mut server, links) = pair(1);
     let link = *links.first().expect("a link");
@@ -69,7 +69,7 @@ fn messages(times: usize) {
     });
 }
 
-/// A link that comes and goes, beside a thousand with a stream each.
+/// Attaches and detaches a link beside a thousand with a stream each.
 fn attach_and_detach(times: usize) {
     let (mut client, mut server, links) = pair(1000);
     for link in &links {

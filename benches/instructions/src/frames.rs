@@ -6,7 +6,7 @@ use skupper_proto::amqp::performative::{
 use skupper_proto::amqp::terminus::{MessageTarget, Source, Target};
 use skupper_proto::amqp::{Multiple, Symbol};
 
-/// The first transfer of a stream.
+/// Returns the first transfer of a stream.
 pub(crate) fn transfer() -> Performative {
     Performative::Transfer(Transfer {
         handle: 7,
@@ -18,7 +18,7 @@ pub(crate) fn transfer() -> Performative {
     })
 }
 
-/// How far a receiver has come.
+/// Returns a receiver's progress.
 pub(crate) fn received() -> Performative {
     Performative::Disposition(Disposition {
         role: Role::Receiver,
@@ -28,7 +28,7 @@ pub(crate) fn received() -> Performative {
     })
 }
 
-/// Credit of a link.
+/// Returns the credit of a link.
 pub(crate) fn flow() -> Performative {
     Performative::Flow(Flow {
         next_incoming_id: Some(1000),
@@ -42,7 +42,7 @@ pub(crate) fn flow() -> Performative {
     })
 }
 
-/// A link between routers.
+/// Returns the attach of a link between routers.
 pub(crate) fn attach() -> Performative {
     let expiry = || Some(Symbol::from_static("link-detach"));
     let capabilities = || Some(Multiple::of(&["qd.router-data"]));

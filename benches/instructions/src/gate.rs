@@ -7,12 +7,12 @@ use std::process::Command;
 
 use super::{Scenario, scenarios};
 
-/// What a count may differ by, in hundredths, when the compiler is the one that the kept counts
-/// were made with. The same executable counts the same to 0.1; but the compiler inlines otherwise
-/// when code elsewhere changes, which has moved the smallest scenarios by 13.
+/// The tolerance of a count, in hundredths, when the compiler is the one of the kept counts. The
+/// same executable counts the same to 0.1. But the compiler inlines otherwise when code elsewhere
+/// changes, which has moved the smallest scenarios by 13.
 const TOLERANCE: u64 = 15;
 
-/// The same for another compiler, which makes other code of the same source.
+/// The tolerance for another compiler, which makes other code of the same source.
 const OTHER_COMPILER: u64 = 25;
 
 fn kept_path() -> PathBuf {
@@ -27,7 +27,7 @@ fn compiler() -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Instructions of one repetition.
+/// Returns the instructions of one repetition.
 fn count(scenario: &Scenario) -> Result<u64, String> {
     let name = scenario.name;
     let executable = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -56,7 +56,7 @@ fn count(scenario: &Scenario) -> Result<u64, String> {
     Ok(collected / scenario.times as u64)
 }
 
-/// Counts everything and writes it down.
+/// Counts everything, and keeps the counts.
 pub(crate) fn renew() -> Result<(), String> {
     let mut text = format!(
         "# Instructions of one repetition. `instructions renew` writes this file.\n{}\n",
@@ -70,7 +70,7 @@ pub(crate) fn renew() -> Result<(), String> {
     std::fs::write(kept_path(), text).map_err(|error| format!("{}: {error}", kept_path().display()))
 }
 
-/// Counts everything and compares.
+/// Counts everything, and compares.
 pub(crate) fn check() -> Result<(), String> {
     let text = std::fs::read_to_string(kept_path())
         .map_err(|error| format!("{}: {error}", kept_path().display()))?;
@@ -101,7 +101,7 @@ pub(crate) fn check() -> Result<(), String> {
     if off.is_empty() {
         return Ok(());
     }
-    // Fewer are told as well: what was gained is kept only if it is written down.
+    // Fewer fail as well: a gain lasts only if it is kept.
     Err(format!(
         "off by more than {tolerance} %:\n  {}\nif it is meant, run `instructions renew`, and say in the commit why",
         off.join("\n  ")

@@ -1,5 +1,5 @@
-//! Counts the instructions of what every frame and every stream pays for, and compares them with
-//! the counts that are kept.
+//! Counts the instructions that every frame and every stream cost, and compares them with the kept
+//! counts.
 //!
 //! ```text
 //! instructions check           count, compare with expected.txt; exit status 1 when one is off by more than the tolerance
@@ -7,9 +7,8 @@
 //! instructions run NAME TIMES  one scenario, for whoever profiles it
 //! ```
 //!
-//! The executable runs itself under valgrind's callgrind, which counts what happens within
-//! [`measured`] and nothing else. Other work on the machine does not change the counts; another
-//! compiler does.
+//! The executable runs itself under valgrind's callgrind, which counts only inside [`measured`].
+//! Other work on the machine does not change the counts; another compiler does.
 
 mod codec;
 mod core;
@@ -20,14 +19,14 @@ mod pair;
 
 use std::process::ExitCode;
 
-/// Something that is done a number of times, after it was made ready.
+/// A task that is made ready, then done a number of times.
 struct Scenario {
     name: &'static str,
     run: fn(usize),
     times: usize,
 }
 
-/// Does what is counted. Callgrind knows it by this function's name.
+/// Does the task that is counted. Callgrind knows it by this function's name.
 #[inline(never)]
 fn measured(times: usize, what: &mut dyn FnMut(usize)) {
     for n in 0..times {
@@ -35,7 +34,7 @@ fn measured(times: usize, what: &mut dyn FnMut(usize)) {
     }
 }
 
-/// All scenarios, in the order in which they are told.
+/// Returns all scenarios, in the order of the report.
 fn scenarios() -> impl Iterator<Item = &'static Scenario> {
     codec::SCENARIOS.iter().chain(engine::SCENARIOS).chain(core::SCENARIOS)
 }

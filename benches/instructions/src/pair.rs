@@ -1,4 +1,4 @@
-//! Two connections in memory, for whatever counts or times what they do.
+//! Two connections in memory, for programs that count or time what they do.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn connection(layer: Layer) -> Connection {
     Connection::new(config, Instant::ZERO)
 }
 
-/// What waits, taken as one block.
+/// Takes the output as one block.
 pub(crate) fn block(from: &mut Connection) -> BytesMut {
     let mut block = BytesMut::with_capacity(from.output().len());
     for slice in from.output().slices() {
@@ -34,13 +34,13 @@ pub(crate) fn block(from: &mut Connection) -> BytesMut {
     block
 }
 
-/// Carries what waits in one block, as TLS does.
+/// Carries the output in one block, as TLS does.
 pub(crate) fn carry(from: &mut Connection, to: &mut Connection) {
     let mut block = block(from);
     while to.handle_input(&mut block, Instant::ZERO) {}
 }
 
-/// Two connections with links from the first to the second.
+/// Makes two connections with links from the first to the second.
 pub(crate) fn pair(links: usize) -> (Connection, Connection, Vec<LinkKey>) {
     let mut client = connection(Layer::Client {
         mechanisms: vec![],

@@ -1,5 +1,5 @@
-//! How often the engine asks for memory: in the steady state, not at all to send, and once for each
-//! block that is read to receive.
+//! Allocations of the engine: in the steady state none to send, and one to receive for each block
+//! that is read.
 
 #[path = "../src/pair.rs"]
 mod pair;
@@ -19,10 +19,10 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: all is passed on to the system's allocator unchanged.
+// SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that is ending has no counter any more.
+        // A thread that ends has no counter any more.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
@@ -43,14 +43,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often `what` asked for memory.
+/// Returns how often `what` allocates.
 fn count(what: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     what();
     ALLOCATIONS.get() - before
 }
 
-/// Carries what waits from one to the other, as one block; how often the other asked for memory.
+/// Carries the output of one to the other, as one block. Returns how often the other allocates.
 fn carry(from: &mut Connection, to: &mut Connection) -> usize {
     let mut block = pair::block(from);
     count(|| while to.handle_input(&mut block, Instant::ZERO) {})
@@ -60,7 +60,7 @@ fn drain(connection: &mut Connection) {
     while connection.poll_event().is_some() {}
 }
 
-/// Two connections with a link from the first to the second.
+/// Makes two connections with a link from the first to the second.
 fn pair() -> (Connection, Connection, LinkKey) {
     let (client, server, links) = pair::pair(1);
     (client, server, links[0])

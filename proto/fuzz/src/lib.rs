@@ -1,5 +1,5 @@
-//! What each fuzz target does with its octets, and what must hold. Also run by the crate's tests
-//! over the corpora.
+//! The fuzz targets: what each does with its bytes, and what must hold. The crate's tests also run
+//! them over the corpora.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,21 +29,21 @@ fn encoded(value: &impl Encode) -> Vec<u8> {
     out
 }
 
-/// Memory that values of so many octets may take. What is constant in it is a few messages' worth;
-/// what grows may be had by a peer for as little as it likes to send.
+/// Returns the memory that values of `octets` bytes may take. The constant part is a few messages'
+/// worth. The growing part costs a peer as much as it sends.
 const fn allowed(octets: usize) -> usize {
     octets * 16 + decode::ALLOWANCE
 }
 
-/// Values and message sections: what is read can be written and read again, takes bounded memory,
-/// and is passed over alike; the sections of a message are found alike wherever it is cut.
+/// Values and message sections: a value that was read can be written and read again, takes bounded
+/// memory, and is passed over alike. The sections of a message are found alike wherever it is cut.
 pub fn codec(octets: &[u8]) {
     let mut reader = Reader::new(octets);
     if let Ok(value) = reader.value() {
         let read = octets.len() - reader.rest().len();
         assert!(value.memory() <= allowed(read), "{} octets for {read}", value.memory());
         let again = encoded(&value);
-        // It may have fewer octets than before.
+        // It may have fewer bytes than before.
         let read = Reader::new(&again).trusted_value().expect("what was written can be read");
         assert_eq!(encoded(&read), again);
         let mut skipped = Reader::new(octets);
@@ -72,7 +72,7 @@ pub fn codec(octets: &[u8]) {
     }
 }
 
-/// Frames one after the other: what is read can be written and read again to the same.
+/// Frames one after the other: a frame that was read can be written and read again to the same.
 pub fn frames(mut octets: &[u8]) {
     while let Some(header) = FrameHeader::parse(octets) {
         let Some(frame) = octets.get(..header.size as usize) else { return };
@@ -87,7 +87,7 @@ pub fn frames(mut octets: &[u8]) {
             }
         } else if let Ok(performative) = Performative::decode(&mut reader) {
             let again = encoded(&performative);
-            // Values of many members may have too few octets then to be read.
+            // Values of many members may have too few bytes then to be read.
             match Performative::decode(&mut Reader::new(&again)) {
                 Ok(read) => assert_eq!(encoded(&read), again),
                 Err(error) => assert_eq!(error, DecodeError::Memory),
@@ -97,7 +97,7 @@ pub fn frames(mut octets: &[u8]) {
     }
 }
 
-/// A connection to a peer that says anything. The first octet chooses the set-up and how the rest
+/// A connection to a peer that sends anything. The first byte chooses the set-up and how the rest
 /// is cut.
 fn engine(octets: &[u8], client: bool) {
     let Some((&choice, octets)) = octets.split_first() else { return };
@@ -148,7 +148,7 @@ fn engine(octets: &[u8], client: bool) {
                 break;
             }
         }
-        // A peer cannot make us queue more than it says and we have sent.
+        // A peer cannot make this end queue more than it sends and was sent.
         assert!(events <= input.len() + piece.len() + octets.len() + 64, "{events} events");
         if events > 0 {
             check(&connection);
@@ -237,22 +237,22 @@ fn react(connection: &mut Connection, event: Event, choice: u8, sending: &mut Ve
     }
 }
 
-/// A client whose server says anything.
+/// A client whose server sends anything.
 pub fn engine_client(octets: &[u8]) {
     engine(octets, true);
 }
 
-/// A server whose client says anything.
+/// A server whose client sends anything.
 pub fn engine_server(octets: &[u8]) {
-    // Those that begin with a header begin right.
+    // Inputs that begin with a header begin right.
     if octets.len() > 9 && octets[1..9] == ProtocolHeader::Tls.octets() {
         return;
     }
     engine(octets, false);
 }
 
-/// Router annotations: what is read can be forwarded and read again, and more octets never make an
-/// error of what was incomplete but sound.
+/// Router annotations: a section that was read can be forwarded and read again. More bytes never
+/// make an error of a section that was incomplete but sound.
 pub fn annotations(octets: &[u8]) {
     let Ok(parsed) = annotations::parse(octets) else { return };
     match parsed {
@@ -283,8 +283,8 @@ pub fn annotations(octets: &[u8]) {
     }
 }
 
-/// Requests to a management node, its responses and their tables: what is read takes bounded
-/// memory, and is written alike each time.
+/// Requests to a management node, its responses and their tables: a message that was read takes
+/// bounded memory, and is written alike each time.
 pub fn management(octets: &[u8]) {
     match Request::decode(octets) {
         Ok(request) => {
@@ -295,13 +295,13 @@ pub fn management(octets: &[u8]) {
                 .sum::<usize>();
             assert!(values + request.body.memory() <= allowed(octets.len()) + decode::ALLOWANCE);
             let _ = (request.integer(property::COUNT), request.text(property::NAME));
-            // What stands twice is written first, so that only the second round is the same again.
+            // A repeated name is written first, so only the second round is the same again.
             let again = |octets: &[u8]| Request::decode(octets).map(|request| request.encode());
             let written = request.encode();
             if written.len() <= MAX_REQUEST {
                 match again(&written) {
                     Ok(first) => assert_eq!(again(&first).as_ref(), Ok(&first)),
-                    // Values of many members may have too few octets then.
+                    // Values of many members may have too few bytes then.
                     Err(error) => {
                         assert!(error.to_string().contains("too many members"), "{error}")
                     }
@@ -327,8 +327,8 @@ pub fn management(octets: &[u8]) {
 /// The head of a stream, the records of another router about streams, and the two sides of a
 /// stream's window.
 ///
-/// What is read of a head can be written and read again to the same, and what a message of records
-/// takes is bounded by its octets.
+/// A head that was read can be written and read again to the same. A message of records takes
+/// memory in proportion to its bytes.
 pub fn streams(octets: &[u8]) {
     if let Ok(Scan::Complete(head)) = message::scan(octets, false, true)
         && let Ok(read) = stream::decode_head(octets, &head)
@@ -354,8 +354,8 @@ pub fn streams(octets: &[u8]) {
     window(octets);
 }
 
-/// A stream over a way whose delays, and whose reader, are as the octets say. However they are, the
-/// sender has no more under way than may be held, and it is never stuck once all is read and told.
+/// A stream over a path whose delays, and whose reader, follow the bytes. The sender never has more
+/// under way than may be held. It is never stuck once all is read and told.
 fn window(octets: &[u8]) {
     let (mut sender, mut receipt) = (SendWindow::default(), Receipt::default());
     let (mut waiting, mut now) = (0, Instant::from_millis(1));
@@ -402,8 +402,8 @@ fn window(octets: &[u8]) {
     assert!(sender.room() > 0);
 }
 
-/// RoutingProtocol messages, one after the other behind two octets of length: what is read can be written
-/// and read again to the same, and a router that hears them stays sound.
+/// Routing messages, one after the other behind two bytes of length: a message that was read can be
+/// written and read again to the same, and a router that takes them stays sound.
 pub fn routing_messages(mut octets: &[u8]) {
     let mut now = Instant::from_millis(1);
     let mut routing = RoutingProtocol::new(topology::Config::new("fuzz", 7), now);

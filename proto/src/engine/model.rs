@@ -1,8 +1,8 @@
-//! Two connections and two applications that do anything at any time, with what must hold all the
-//! while: for tests and fuzzing.
+//! A pair of connections whose applications do anything at any time, and what must hold meanwhile:
+//! for tests and fuzzing.
 //!
-//! Octets choose what happens next. Every delivery begins with a number that is used once and goes
-//! on with octets that follow from it, so the receiver knows what should arrive.
+//! Bytes choose what happens next. Every delivery begins with a number that is used once, and goes
+//! on with bytes that follow from it. So the receiver knows what should arrive.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,7 +17,7 @@ use crate::amqp::performative::{DeliveryState, Error, Role};
 use crate::amqp::{Fields, Multiple};
 use crate::time::Instant;
 
-/// The octet of a delivery at an offset.
+/// Returns the byte of a delivery at an offset.
 fn octet(number: u64, offset: usize) -> u8 {
     match offset {
         0..8 => number.to_be_bytes()[offset],
@@ -45,12 +45,12 @@ struct Received {
     link: LinkKey,
 }
 
-/// One end: a connection and what its application knows.
+/// One end: a connection, and its application's knowledge.
 struct End {
     connection: Connection,
-    /// On its way here.
+    /// Bytes on their way here.
     inbox: BytesMut,
-    /// Arrived, and not a whole frame yet.
+    /// Bytes that arrived, and are not a whole frame yet.
     scrap: BytesMut,
     sessions: BTreeSet<SessionKey>,
     links: BTreeMap<LinkKey, KnownLink>,
@@ -62,12 +62,12 @@ struct End {
     closed: bool,
 }
 
-/// What became of a delivery, by its number.
+/// The fate of a delivery, by its number.
 struct Fate {
-    /// Where it was sent.
+    /// The end that sent it.
     end: usize,
     link: LinkKey,
-    /// Octets that were sent, when all of them were.
+    /// The bytes that were sent, when all of them were.
     whole: Option<usize>,
     /// Aborted, or its link was lost.
     lost: bool,
@@ -115,7 +115,7 @@ impl End {
         }
     }
 
-    /// Hears what has arrived, as far as one call goes. Returns whether there is more.
+    /// Takes what has arrived, as far as one call goes. Returns whether there is more.
     fn take(&mut self, now: Instant) -> bool {
         self.connection.handle_input(&mut self.scrap, now)
     }
@@ -138,14 +138,14 @@ impl World {
         Self { ends, fates: BTreeMap::new(), now: Instant::from_millis(1), next: 1 }
     }
 
-    /// What was sent on a link that is no more may be lost.
+    /// Notes that deliveries on lost links may be lost.
     fn lose(fates: &mut BTreeMap<u64, Fate>, at: usize, lost: impl Fn(LinkKey) -> bool) {
         for fate in fates.values_mut().filter(|fate| fate.end == at && lost(fate.link)) {
             fate.lost = true;
         }
     }
 
-    /// Takes what an end tells its application.
+    /// Takes the events of an end.
     fn events(&mut self, at: usize) {
         while let Some(event) = self.ends[at].connection.poll_event() {
             let end = &mut self.ends[at];
@@ -179,7 +179,7 @@ impl World {
                         );
                         end.unanswered.insert(link);
                     } else {
-                        // An event that follows says that it is gone again.
+                        // A later event says that it is gone again.
                         end.gone.insert(link);
                     }
                 }
@@ -240,7 +240,7 @@ impl World {
         self.ends[at].connection.check();
     }
 
-    /// Takes a transfer that an end tells of.
+    /// Takes a transfer.
     fn arrived(
         &mut self,
         at: usize,
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// Carries what an end wrote to the other.
+    /// Carries the output of an end to the other.
     fn carry(&mut self, from: usize) {
         let octets = self.ends[from].connection.output().to_vec();
         if octets.is_empty() {
@@ -320,7 +320,7 @@ impl World {
         }
     }
 
-    /// One thing that the application of an end does.
+    /// Does one thing that the application of an end may do.
     fn act(&mut self, at: usize, operation: u8, choice: u8, size: usize) {
         let done = match operation {
             0..=4 | 16 | 17 => self.act_on_links(at, operation, choice),
@@ -561,13 +561,13 @@ impl World {
         true
     }
 
-    /// Acts on deadlines.
+    /// Acts on deadlines that have come.
     fn beat(&mut self) {
         for at in 0..2 {
             if self.ends[at].connection.poll_timeout().is_some_and(|deadline| deadline <= self.now)
             {
                 self.ends[at].connection.handle_timeout(self.now);
-                // Neither end may starve the other: a beat is carried at once.
+                // Neither end may starve the other: a heartbeat is carried at once.
                 self.carry(at);
             }
             self.events(at);
@@ -665,7 +665,7 @@ impl World {
     }
 }
 
-/// Runs two connections, doing what the octets say.
+/// Runs two connections, and does what the bytes say.
 ///
 /// # Panics
 /// When something that must hold does not.

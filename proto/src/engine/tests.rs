@@ -24,7 +24,7 @@ use crate::amqp::sasl::SaslFrame;
 use crate::amqp::{Encode, Fields, Multiple, Reader};
 use crate::time::Instant;
 
-/// A frame, or what else stands between frames.
+/// A frame, or a header between frames.
 #[derive(Clone, Debug, PartialEq)]
 enum Item {
     Header(ProtocolHeader),
@@ -33,7 +33,7 @@ enum Item {
     Frame(u16, Performative, Bytes),
 }
 
-/// Cuts octets into frames; they must be whole.
+/// Cuts bytes into frames; they must be whole.
 fn parse(mut octets: &[u8]) -> Vec<Item> {
     let mut items = Vec::new();
     while !octets.is_empty() {
@@ -61,7 +61,7 @@ fn parse(mut octets: &[u8]) -> Vec<Item> {
     items
 }
 
-/// The octets of a frame.
+/// Returns the bytes of a frame.
 fn octets_of(channel: u16, performative: &Performative, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let start = frame::begin(&mut out, frame::TYPE_AMQP, channel);
@@ -104,11 +104,11 @@ fn server() -> Config {
 /// One end of a [`Pair`].
 struct Side {
     engine: Connection,
-    /// What is on its way here, and when it arrives.
+    /// Bytes on their way here, and when they arrive.
     wire: VecDeque<(Instant, Vec<u8>)>,
     input: BytesMut,
     events: Vec<Event>,
-    /// What was sent, as it was handed to the wire.
+    /// Bytes that were sent, turn by turn.
     turns: Vec<Vec<u8>>,
 }
 
@@ -130,13 +130,13 @@ impl Side {
         self.engine.check();
     }
 
-    /// The events since the last time.
+    /// Returns the events since the last call.
     fn events(&mut self) -> Vec<Event> {
         self.collect();
         core::mem::take(&mut self.events)
     }
 
-    /// The frames sent since the last time.
+    /// Returns the frames sent since the last call.
     fn sent(&mut self) -> Vec<Item> {
         parse(&core::mem::take(&mut self.turns).concat())
     }
@@ -161,7 +161,7 @@ impl Pair {
         }
     }
 
-    /// A pair that is open at both ends.
+    /// Makes a pair that is open at both ends.
     fn open(client: Config, server: Config) -> Self {
         let mut pair = Self::new(client, server);
         pair.drive();
@@ -212,7 +212,7 @@ impl Pair {
             .min()
     }
 
-    /// Carries octets until none are on the way.
+    /// Carries bytes until none are on the way.
     fn drive(&mut self) {
         loop {
             self.flush();
@@ -249,7 +249,7 @@ impl Pair {
         }
     }
 
-    /// A session that the client begins; its keys at the client and at the server.
+    /// Begins a session at the client. Returns its keys at the client and at the server.
     fn session(&mut self) -> (SessionKey, SessionKey) {
         let session = self.client.engine.begin().expect("a channel");
         self.drive();
@@ -258,8 +258,8 @@ impl Pair {
         (session, theirs)
     }
 
-    /// A link on which the client sends, with credit that is kept; its keys at the client and at
-    /// the server.
+    /// Attaches a link on which the client sends, with credit that is kept. Returns its keys at the
+    /// client and at the server.
     fn link(&mut self, session: SessionKey, name: &str, credit: u32) -> (LinkKey, LinkKey) {
         let link =
             self.client.engine.attach(session, request(name, Role::Sender)).expect("a handle");
@@ -309,7 +309,7 @@ impl Raw {
         Self { engine: Connection::new(config, now), input: BytesMut::new(), now }
     }
 
-    /// A server whose client opens without SASL, with one session on channel 0.
+    /// Makes a server whose client opens without SASL, with one session on channel 0.
     fn begun(config: Config) -> (Self, SessionKey) {
         let layer = Layer::Server { mechanisms: vec![], allow_bare: true };
         let mut raw = Self::new(Config { layer, ..config });
@@ -321,8 +321,8 @@ impl Raw {
         (raw, session)
     }
 
-    /// The same with a link on which the peer sends, attached as handle 0 with credit that the
-    /// application counts.
+    /// Makes the same with a link on which the peer sends, attached as handle 0 with credit that
+    /// the application counts.
     fn receiving(config: Config, credit: u32) -> (Self, SessionKey, LinkKey) {
         let (mut raw, session) = Self::begun(config);
         let link = raw.attach(0, Role::Sender);
@@ -331,7 +331,7 @@ impl Raw {
         (raw, session, link)
     }
 
-    /// The same with a link on which the peer receives.
+    /// Makes the same with a link on which the peer receives.
     fn sending(config: Config, credit: u32) -> (Self, SessionKey, LinkKey) {
         let (mut raw, session) = Self::begun(config);
         let link = raw.attach(0, Role::Receiver);
@@ -377,8 +377,8 @@ impl Raw {
         parse(&octets)
     }
 
-    /// The condition of the error by which the engine closed, ended or detached, from its last
-    /// frame.
+    /// Returns the condition of the error by which the engine closed, ended or detached, from its
+    /// last frame.
     fn refusal(&mut self) -> String {
         let error = match self.sent().pop() {
             Some(Item::Frame(_, Performative::Close(close), _)) => close.error,
@@ -411,7 +411,7 @@ fn attach(name: &str, handle: u32, role: Role) -> Performative {
     }))
 }
 
-/// A flow that gives credit on a handle, of a peer that has seen nothing.
+/// Makes a flow that gives credit on a handle, of a peer that has seen nothing.
 fn credit_flow(handle: u32, delivery_count: u32, link_credit: u32) -> Performative {
     Performative::Flow(Flow {
         incoming_window: 2048,
@@ -422,12 +422,12 @@ fn credit_flow(handle: u32, delivery_count: u32, link_credit: u32) -> Performati
     })
 }
 
-/// The one transfer of a delivery.
+/// Makes the one transfer of a delivery.
 fn whole(handle: u32, id: u32) -> Transfer {
     Transfer { handle, delivery_id: Some(id), ..Transfer::default() }
 }
 
-/// A transfer of a delivery that goes on.
+/// Makes a transfer of a delivery that goes on.
 fn part(handle: u32, id: u32) -> Transfer {
     Transfer { more: Some(true), ..whole(handle, id) }
 }
@@ -457,7 +457,7 @@ fn what_a_fuzzer_found() {
     assert!(inputs > 0, "nothing in {}", folder.display());
 }
 
-/// The transfers among frames.
+/// Returns the transfers among frames.
 fn transfers(items: &[Item]) -> Vec<(&Transfer, &Bytes)> {
     let transfer = |item| match item {
         &Item::Frame(_, Performative::Transfer(ref transfer), ref payload) => {
@@ -476,7 +476,7 @@ fn dispositions(items: &[Item]) -> Vec<&Disposition> {
     items.iter().filter_map(disposition).collect()
 }
 
-/// The incoming delivery of the one transfer among events.
+/// Returns the incoming delivery of the one transfer among events.
 fn incoming(events: &[Event]) -> IncomingKey {
     match events {
         [Event::Transfer { delivery, .. }] => *delivery,
@@ -484,7 +484,7 @@ fn incoming(events: &[Event]) -> IncomingKey {
     }
 }
 
-/// A pair with a link from client to server.
+/// Makes a pair with a link from client to server.
 fn linked() -> (Pair, LinkKey, LinkKey) {
     let mut pair = Pair::open(client(), server());
     let (session, _) = pair.session();

@@ -1,5 +1,5 @@
-//! A router that behaves like the C router as far as neighbors can tell: it works once a second,
-//! computes its radius and valid origins then, and until then drops what comes from further away
+//! A router that behaves like the C router as far as neighbors can tell. It works once a second,
+//! and computes its radius and valid origins then. Until then it drops messages from further away
 //! than it knows of.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +61,7 @@ pub(crate) struct CRouter {
     served: BTreeMap<AddressKey, Attributes>,
     announced: BTreeMap<AddressKey, Attributes>,
     out: Vec<(LinkId, Packet)>,
-    /// What was dropped because it came from further away than is known.
+    /// Messages that it dropped because they came from further away than it knew of.
     pub(crate) released: u64,
 }
 
@@ -130,7 +130,7 @@ impl CRouter {
         out.append(&mut self.out);
     }
 
-    /// The next hop to each reachable router.
+    /// Returns the next hop to each reachable router.
     pub(crate) fn next_hops(&self) -> BTreeMap<String, String> {
         let hop = |(id, k): (&String, &Known)| {
             let hop = k.next_hop.clone().or_else(|| k.link.map(|_| id.clone()))?;
@@ -514,19 +514,19 @@ fn entry(key: &AddressKey, attributes: &Attributes) -> AddressEntry {
     AddressEntry { key: key.clone(), attributes: attributes.clone() }
 }
 
-/// Who announces which neighbors at which cost.
+/// Routers, their neighbors and the costs, as announced.
 type Graph = BTreeMap<String, BTreeMap<String, u64>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Path {
     cost: u64,
     hops: usize,
-    /// The routers on the way before its end, the root first.
+    /// The routers on the path before its end, the root first.
     through: Vec<String>,
 }
 
-/// Dijkstra's algorithm by a sorted list: of equally cheap routers the one with the lower id is
-/// settled first, and a path is replaced only by a cheaper one.
+/// Computes paths by Dijkstra's algorithm with a sorted list: of equally cheap routers the one with
+/// the lower id is settled first, and only a cheaper path replaces another.
 fn shortest_paths(graph: &Graph, root: &str) -> BTreeMap<String, Path> {
     let mut paths =
         BTreeMap::from([(root.to_owned(), Path { cost: 0, hops: 0, through: Vec::new() })]);

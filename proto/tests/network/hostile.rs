@@ -1,4 +1,4 @@
-//! An authenticated neighbor that lies: what it said is gone within a minute, without a restart.
+//! An authenticated neighbor that lies: its lies are gone within a minute, without a restart.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// `n` routers in a row or a ring, each with a service of its own; those of C by their numbers.
+/// Makes `n` routers in a row or a ring, each with a service of its own; C routers by their
+/// numbers.
 fn network(n: usize, is_ring: bool, c_routers: &[usize]) -> Net {
     let mut net = Net::new();
     for at in 0..n {
@@ -38,7 +39,7 @@ fn network(n: usize, is_ring: bool, c_routers: &[usize]) -> Net {
     net
 }
 
-/// What routers of ours think that is not so.
+/// Returns our routers' false beliefs.
 fn wrong(net: &Net) -> Vec<String> {
     let graph = graph_of(net);
     let ours = (0..net.nodes.len()).filter(|node| !net.nodes[*node].is_c);
@@ -64,7 +65,8 @@ const KINDS: [Kind; 4] = [
     ("a restart", Lie::reborn),
 ];
 
-/// Rows and rings of three to six routers, the liar anywhere, everybody else its victim in turn.
+/// Tests rows and rings of three to six routers, with the liar anywhere, and every other router its
+/// victim in turn.
 fn lies_are_gone_in_a_minute(n: usize, is_ring: bool) {
     for liar in 0..n {
         for victim in (0..n).filter(|victim| *victim != liar) {
@@ -112,7 +114,7 @@ fn lies_in_a_ring_of_six_are_gone_in_a_minute() {
     lies_are_gone_in_a_minute(6, true);
 }
 
-/// Whatever a liar says for ten seconds, and whoever it says it of, a minute later the others see
+/// Tests a liar that says anything of any router for ten seconds: a minute later the others see
 /// each other's services again.
 fn assert_heals(seed: u64, n: usize, is_ring: bool, c_routers: &[usize], lies: usize) {
     let mut rng = Rng::with_seed(seed);

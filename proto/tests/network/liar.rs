@@ -1,4 +1,4 @@
-//! What an authenticated neighbor may say that is not true.
+//! The lies of an authenticated neighbor.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::sim::{Net, Packet};
 /// A sequence that no router reaches.
 pub(crate) const HUGE: u64 = i64::MAX as u64 - 1;
 
-/// What a liar says in the name of `victim`, true as far as it is not said to be forged.
+/// A lie in the name of `victim`, true as far as it is not said to be forged.
 #[derive(Clone, Debug)]
 pub(crate) struct Lie {
     pub(crate) victim: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Lie {
 }
 
 impl Lie {
-    /// The victim's true sequences with nothing behind them: it has no neighbors and serves
+    /// Makes the victim's true sequences with nothing behind them: it has no neighbors and serves
     /// nothing.
     pub(crate) fn of(net: &Net, victim: usize) -> Self {
         let (ls_seq, mobile_seq) = net.sequences(victim);
@@ -94,7 +94,7 @@ impl Lie {
     }
 }
 
-/// How a message is made to look: where it comes from, and where it goes.
+/// Makes a message with any trace and destination.
 pub(crate) fn packet(trace: &[&str], to: &str, message: Message) -> Packet {
     let mut annotations = Vec::new();
     OutgoingAnnotations::of_edge(Flags::default(), None).encode(&mut annotations);
@@ -109,9 +109,9 @@ pub(crate) fn packet(trace: &[&str], to: &str, message: Message) -> Packet {
     Packet { annotations, to: to.into(), message: Arc::new(message) }
 }
 
-/// Tells everybody a whole story in the victim's name, in the order that is believed most readily:
-/// RA, link state, addresses. Every message goes by every connection of the liar, with each trace
-/// that it may have.
+/// Tells every router a whole story in the victim's name, in the order that is believed most
+/// readily: RA, link state, addresses. Every message goes by every connection of the liar, with
+/// each trace that it may have.
 pub(crate) fn tell_all(net: &mut Net, liar: usize, lie: &Lie) {
     let victim = net.nodes[lie.victim].id.clone();
     let own = net.nodes[liar].id.clone();
@@ -155,8 +155,8 @@ pub(crate) fn connections_of(net: &Net, node: usize) -> Vec<usize> {
     (0..net.connections.len()).filter(|at| net.connections[*at].ends.contains(&node)).collect()
 }
 
-/// One lie of any kind by one of the liar's connections. Link states and answers are sent to
-/// routers of ours only: those of C believe whatever comes.
+/// Tells one lie of any kind by one of the liar's connections. Link states and answers go to
+/// routers of ours only: C routers believe everything.
 pub(crate) fn tell_any(net: &mut Net, liar: usize, rng: &mut Rng) {
     let others: Vec<usize> = (0..net.nodes.len()).filter(|node| *node != liar).collect();
     let ours: Vec<usize> = others.iter().copied().filter(|node| !net.nodes[*node].is_c).collect();

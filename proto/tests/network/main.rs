@@ -1,5 +1,5 @@
-//! Networks of routers in virtual time: they converge, agree with the plainest computation of what
-//! they should, and say little.
+//! Networks of routers in virtual time: they converge, agree with the plainest computation of their
+//! paths, and say little.
 
 mod c_like;
 mod hostile;

@@ -1,10 +1,11 @@
-//! The plainest computation of what the routers must agree on.
+//! The plainest computation of the paths that routers must agree on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::sim::{Net, Router};
 
-/// Who has which neighbors at which cost, all by their numbers; `None` for who is not running.
+/// Routers, their neighbors and the costs, all by their numbers; `None` for a router that does not
+/// run.
 pub(crate) type Graph = Vec<Option<BTreeMap<usize, u64>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(crate) struct Path {
     pub(crate) next_hop: usize,
 }
 
-/// Dijkstra's algorithm by a sorted set: of equally cheap routers the one with the lower id is
-/// settled first, and a path is replaced only by a cheaper one.
+/// Computes paths by Dijkstra's algorithm with a sorted set: of equally cheap routers the one with
+/// the lower id is settled first, and only a cheaper path replaces another.
 pub(crate) fn shortest_paths(net: &Net, graph: &Graph, root: usize) -> Vec<Option<Path>> {
     let mut paths = vec![None; graph.len()];
     paths[root] = Some(Path { cost: 0, hops: 0, next_hop: root });
@@ -42,7 +43,7 @@ pub(crate) fn shortest_paths(net: &Net, graph: &Graph, root: usize) -> Vec<Optio
     paths
 }
 
-/// The network as it is.
+/// Returns the network as it is.
 pub(crate) fn graph_of(net: &Net) -> Graph {
     let mut graph: Graph =
         net.nodes.iter().map(|node| node.router.is_some().then(BTreeMap::new)).collect();
@@ -57,12 +58,12 @@ pub(crate) fn graph_of(net: &Net) -> Graph {
     graph
 }
 
-/// The numbers of routers by their ids.
+/// Returns the numbers of routers by their ids.
 pub(crate) fn numbers_of(net: &Net) -> HashMap<&str, usize> {
     net.nodes.iter().enumerate().map(|(at, node)| (node.id.as_str(), at)).collect()
 }
 
-/// What a node says that differs from the network as it is; empty when it agrees.
+/// Returns how a node differs from the network as it is; empty when it agrees.
 pub(crate) fn disagreement(net: &Net, node: usize, graph: &Graph) -> Vec<String> {
     let own = &net.nodes[node];
     let mut found = Vec::new();
@@ -135,7 +136,7 @@ pub(crate) fn is_settled(net: &Net) -> bool {
     (0..net.nodes.len()).all(|node| disagreement(net, node, &graph).is_empty())
 }
 
-/// Panics with what is wrong when a router disagrees.
+/// Panics with the difference when a router disagrees.
 pub(crate) fn assert_settled(net: &Net) {
     let graph = graph_of(net);
     for node in 0..net.nodes.len() {
@@ -146,9 +147,9 @@ pub(crate) fn assert_settled(net: &Net) {
     assert_trees_reach_all(net);
 }
 
-/// Following next hops from anywhere to anywhere that can be reached ends there: no loops, no black
-/// holes. A C router remembers one that is gone until it has been silent for long, and may name a
-/// way to it.
+/// Checks that next hops from any router to any reachable router end there: no loops, no black
+/// holes. A C router remembers a stopped one until it has been silent for long, and may name a path
+/// to it.
 fn assert_ways_end(net: &Net) {
     let graph = graph_of(net);
     let numbers = numbers_of(net);
@@ -184,8 +185,8 @@ fn assert_ways_end(net: &Net) {
     }
 }
 
-/// A message for everybody, forwarded along the tree of the router where it entered, reaches each
-/// router once.
+/// Checks that a message for every router, forwarded along the tree of the router where it entered,
+/// reaches each router once.
 fn assert_trees_reach_all(net: &Net) {
     let all_ours = net.nodes.iter().all(|node| matches!(node.router, None | Some(Router::Ours(_))));
     if !all_ours || net.nodes.len() > 60 {

@@ -16,7 +16,7 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// A connected graph of `n` routers with `extra` connections beyond those of a tree.
+/// Makes a connected graph of `n` routers with `extra` connections beyond those of a tree.
 fn random_net(rng: &mut Rng, n: usize, extra: usize, c_share: f64) -> Net {
     let mut net = Net::new();
     for at in 0..n {
@@ -39,8 +39,7 @@ fn random_net(rng: &mut Rng, n: usize, extra: usize, c_share: f64) -> Net {
 }
 
 fn connect(net: &mut Net, rng: &mut Rng, a: usize, b: usize) {
-    // Where ways of equal cost differ in length, C routers drop what took the longer one for having
-    // come too far.
+    // Where paths of equal cost differ in length, C routers drop messages that took the longer one.
     let any_c = net.nodes.iter().any(|node| node.is_c);
     let cost = if any_c { 1 } else { rng.u32(1..4) };
     net.connect(a, b, cost, ms(rng.u64(1..40)));
@@ -122,7 +121,7 @@ fn what_flaps_is_said_ever_more_rarely() {
     assert!((10..=20).contains(&maus), "{maus}");
     net.run(ms(1500));
     assert_settled(&net);
-    // Appearing and going again between two messages is never said.
+    // An address that appears and goes again between two messages is never told.
     net.run(ms(5000));
     net.unserve(a, &key);
     net.run(ms(1));
@@ -217,7 +216,7 @@ fn networks_settle_after_any_disturbance() {
     }
 }
 
-/// Links flap, routers restart, addresses come and go.
+/// Lets links flap, routers restart, addresses come and go.
 fn disturb(net: &mut Net, rng: &mut Rng, times: usize) {
     for _ in 0..times {
         let node = rng.usize(0..net.nodes.len());
@@ -251,7 +250,7 @@ fn a_hundred_routers_converge_and_say_little() {
     large_network(100);
 }
 
-/// For whoever wants the figures, optimized.
+/// Prints figures; run it optimized.
 #[test]
 #[ignore = "two million messages: minutes when not optimized"]
 fn hundreds_of_routers_converge_and_say_little() {
@@ -273,14 +272,14 @@ fn large_network(n: usize) {
     // Until all have repeated themselves, and not until the first does so for having been silent.
     net.run(ms(12_000));
     assert_settled(&net);
-    // An address that comes then costs a MAU a router and an RA or two a connection.
+    // An address that comes at that point costs a MAU a router and an RA or two a connection.
     let said = settle_in_slices(&mut net, "an address comes", 400, |net| net.serve_name(0, "new"));
     assert_settled(&net);
     assert_eq!(said["MAU"], n as u64 - 1);
     assert_eq!(said.get("MAR"), None);
     let ras = said["RA"];
     assert!(ras <= 3 * connections, "{ras} RAs for {connections} connections");
-    // A connection that goes changes two link states, which everybody asks for.
+    // A connection that goes changes two link states, which every router asks for.
     let said = settle_in_slices(&mut net, "a connection goes", 900, |net| {
         net.down(connections as usize / 2)
     });
@@ -291,8 +290,8 @@ fn large_network(n: usize) {
 }
 
 /// Makes a change and lets time pass until some of the routers agree, and on to `limit`
-/// milliseconds; says what it took until then, and gives what was sent in all but HELLO. Asking all
-/// after every message would take longer than the network does.
+/// milliseconds. Prints the cost until then, and returns what was sent in all but HELLO. To ask all
+/// routers after every message would take longer than the network does.
 fn settle_in_slices(
     net: &mut Net,
     what: &str,
@@ -386,7 +385,7 @@ fn a_line_with_c_routers_converges_whatever_their_places() {
     }
 }
 
-/// What may happen to a network.
+/// An event in a network.
 #[derive(Clone, Debug)]
 enum Step {
     Toggle(usize),
@@ -409,7 +408,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..40)
 }
 
-/// After any schedule and some quiet, all agree. C routers, if there are any, need longer.
+/// Tests that after any schedule and some quiet all routers agree. C routers, if there are any,
+/// need longer.
 fn assert_schedule_settles(seed: u64, n: usize, extra: usize, mixed: bool, steps: Vec<Step>) {
     let mut rng = Rng::with_seed(seed);
     let mut net = random_net(&mut rng, n, extra, if mixed { 0.4 } else { 0.0 });
@@ -448,8 +448,7 @@ fn c_remembers_who_stopped() {
     assert_schedule_settles(674, 7, 1, true, steps);
 }
 
-/// The same schedules in every run, for whoever waits for a result; others for whoever looks for
-/// faults and sets PROPTEST_RNG_SEED.
+/// Returns a configuration with the same schedules in every run. Set PROPTEST_RNG_SEED for others.
 pub(crate) fn schedules() -> ProptestConfig {
     let config = ProptestConfig { cases: 60, ..ProptestConfig::default() };
     match config.rng_seed {
@@ -467,8 +466,7 @@ proptest! {
     }
 }
 
-/// The way of a neighbor may be a shorter one than its own link, or become that, or not be it any
-/// more.
+/// A neighbor's path may be, become or cease to be shorter than its own link.
 #[test]
 fn a_neighbor_is_heard_when_its_own_link_is_not_its_shortest_way() {
     for place in 0..8_u32 {

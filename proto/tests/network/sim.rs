@@ -1,5 +1,5 @@
-//! A network of routers in virtual time: links with latency, in order, that lose what is under way
-//! when they go down.
+//! A network of routers in virtual time. Links have latency, keep the order, and lose what is under
+//! way when they go down.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -18,8 +18,8 @@ use skupper_proto::topology::{Arrival, Config, LinkId, Notice, RouterIndex};
 
 use crate::c_like::CRouter;
 
-/// A message under way, and the routers it passed (as encoded annotations, which the routers read
-/// and write).
+/// A message under way, and the routers it passed, as encoded annotations, which the routers read
+/// and write.
 #[derive(Clone)]
 pub(crate) struct Packet {
     pub(crate) annotations: Vec<u8>,
@@ -48,12 +48,12 @@ impl Packet {
     }
 }
 
-/// A router and the core around it, as far as routing messages need one.
+/// A router and as much of a core as routing messages need.
 pub(crate) struct OurRouter {
     pub(crate) routing: RoutingProtocol,
     space: AddressSpace,
     own: Box<str>,
-    /// What other routers serve, as the actions told.
+    /// Other routers' addresses, as the actions told.
     pub(crate) addresses: BTreeMap<RouterIndex, BTreeMap<AddressKey, Attributes>>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) wakeups: u64,
@@ -163,8 +163,9 @@ pub(crate) struct Connection {
     pub(crate) up: Option<LinkId>,
     /// When the last message sent from each end arrives.
     busy: [Instant; 2],
-    /// What is under way from each end, in the order in which it arrives. Only the first is in the
-    /// queue of events, which so has no more entries than there are connections and routers.
+    /// The messages under way from each end, in the order of their arrival. Only the first is in
+    /// the queue of events. So the queue has no more entries than there are connections and
+    /// routers.
     under_way: [VecDeque<UnderWay>; 2],
 }
 
@@ -181,7 +182,7 @@ enum Event {
     Wake { node: usize, life: u64 },
 }
 
-/// When, the how manieth, and what.
+/// When, the ordinal, and what.
 type Queued = (Instant, u64, Event);
 
 pub(crate) struct Net {
@@ -202,7 +203,7 @@ pub(crate) struct Net {
     pub(crate) spent: Duration,
 }
 
-/// The processor time of this thread; none where the system does not tell.
+/// Returns the processor time of this thread; zero where the system does not tell it.
 fn processor_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
@@ -361,7 +362,7 @@ impl Net {
         self.sent.values().sum()
     }
 
-    /// The sequences of a node's link state and of its addresses.
+    /// Returns the sequences of a node's link state and of its addresses.
     pub(crate) fn sequences(&self, node: usize) -> (u64, u64) {
         match self.nodes[node].router.as_ref() {
             Some(Router::Ours(router)) => {
@@ -372,7 +373,7 @@ impl Net {
         }
     }
 
-    /// Sends what a node's machine knows nothing of, by one of its connections.
+    /// Sends a message that a node's machine does not know of, by one of its connections.
     pub(crate) fn forge(&mut self, node: usize, connection: usize, packet: Packet) {
         if let Some(link) = self.connections[connection].up {
             self.send(node, link, packet);
@@ -387,8 +388,8 @@ impl Net {
         self.spent += processor_time().saturating_sub(before);
     }
 
-    /// Lets time pass until the condition holds; gives the time it took, `None` when it is over the
-    /// limit.
+    /// Lets time pass until the condition holds. Returns the time it took, `None` when it is over
+    /// the limit.
     pub(crate) fn run_until(
         &mut self,
         limit: Duration,
@@ -449,7 +450,7 @@ impl Net {
         true
     }
 
-    /// Sends what a router has to send and arms its timer.
+    /// Sends the messages of a router and arms its timer.
     fn rest(&mut self, node: usize, mut out: Vec<(LinkId, Packet)>) {
         let due = match self.nodes[node].router.as_mut() {
             Some(Router::Ours(router)) => {

@@ -1,10 +1,10 @@
-//! What the decoder refuses, and every form that it takes.
+//! The decoder's limits, and every form that it takes.
 
 use super::*;
 
 #[test]
 fn long_descriptors_before_short_members_are_refused() {
-    // An array of 8,000 ubytes behind a descriptor of 8,000 octets would take 64 MB.
+    // An array of 8,000 ubytes behind a descriptor of 8,000 bytes would take 64 MB.
     let mut body = vec![0x00, 0xb3, 0, 0, 0x1f, 0x40];
     body.extend(std::iter::repeat_n(b'x', 8000));
     body.push(0x50);
@@ -16,7 +16,7 @@ fn long_descriptors_before_short_members_are_refused() {
     assert_eq!(decoded(&octets), Err(DecodeError::Memory));
 }
 
-/// A list or map, by its code, of members that have so many octets each.
+/// Returns a list or map, by its code, of equal members.
 fn compound(code: u8, members: u32, member: &[u8]) -> Vec<u8> {
     let mut octets = vec![code];
     octets.extend_from_slice(&(u32::try_from(member.len()).unwrap() * members + 4).to_be_bytes());
@@ -43,7 +43,7 @@ fn members_that_cost_their_sender_little_are_few() {
             "{many} of {member:?}"
         );
     }
-    // What programs send is far from it, in any number.
+    // Programs' values are far from it, in any number.
     for member in [&[0xa1, 3, b'k', b'e', b'y'][..], &[0x71, 0, 0, 1, 0], &[0x60, 1, 0]] {
         assert!(decoded(&compound(0xd0, 300_000, member)).is_ok(), "{member:?}");
     }
@@ -58,10 +58,11 @@ fn members_that_cost_their_sender_little_are_few() {
     assert_eq!(Fields::decode(&mut Reader::new(&octets(5000, &pair))), Err(DecodeError::Memory));
 }
 
-/// A state goes from router to router in fewer octets than it came with, and still each takes it.
+/// A state goes from router to router in fewer bytes than it came with, and each router still takes
+/// it.
 #[test]
 fn what_is_passed_on_can_be_read_by_whoever_takes_it() {
-    // Of eight octets each, which are written as one.
+    // Of eight bytes each, which are written as one.
     let wide = |members: u32| {
         describe(
             &Value::Ulong(0x34),
@@ -152,7 +153,7 @@ fn every_form_of_a_value_is_read() {
         ("a1 01 ff", DecodeError::Text),
         ("a3 02 c3a4", DecodeError::Text),
         ("c1 03 01 40 40", DecodeError::Size),
-        // More octets than members.
+        // More bytes than members.
         ("c0 03 01 40 40", DecodeError::Size),
         ("c1 04 02 40 40 40", DecodeError::Size),
         ("e0 04 01 40 40 40", DecodeError::Size),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The body of a frame.
+/// Returns the body of a frame.
 fn body(frame: &str) -> Vec<u8> {
     let octets = hex(frame);
     let header = crate::amqp::frame::FrameHeader::parse(&octets).unwrap();

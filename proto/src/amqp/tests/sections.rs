@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A message with all sections before its body, and where each of them begins and ends.
+/// Returns a message with all sections before its body, and where each of them begins and ends.
 fn message() -> (Vec<u8>, Head) {
     let mut octets = Vec::new();
     let mut head = Head::default();

@@ -117,7 +117,7 @@ fn any_symbols() -> BoxedStrategy<Multiple<Symbol>> {
     vec(any_symbol(), 0..5).prop_map(Multiple).boxed()
 }
 
-/// What a peer may put where any value can stand, as a field: a null is an absent field.
+/// A value where any value can stand, as a field: a null is an absent field.
 fn any_field_value() -> BoxedStrategy<Value> {
     any_value().prop_filter("null is absence", |value| *value != Value::Null).boxed()
 }
@@ -416,7 +416,7 @@ pub(super) fn any_sasl() -> BoxedStrategy<SaslFrame> {
     .boxed()
 }
 
-/// Octets that are nearly right: those of a value or a performative, some of them changed.
+/// Bytes that are nearly right: those of a value or a performative, some of them changed.
 fn nearly() -> BoxedStrategy<Vec<u8>> {
     let whole = prop_oneof![
         any_value().prop_map(|value| encoded(&value)),

@@ -31,7 +31,7 @@ fn a_delivery_in_one_transfer() {
         [Event::ReceiverState { delivery, state: Some(DeliveryState::Accepted), settled: true }]
     );
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
-    // Nothing more is said of it.
+    // A disposition sends nothing from here on.
     pair.server.engine.disposition(arrived, Some(DeliveryState::Accepted), true);
     pair.client.engine.settle(delivery);
     pair.client.sent();
@@ -132,7 +132,7 @@ fn nothing_to_say_is_not_said() {
     assert!(empty.is_empty());
     pair.drive();
     assert_eq!(pair.client.sent(), []);
-    // The end is worth a frame.
+    // An end without payload takes a frame.
     assert!(pair.client.engine.send_part(delivery, &mut VecDeque::new(), true));
     pair.drive();
     assert_eq!(transfers(&pair.client.sent()).len(), 1);
@@ -176,7 +176,7 @@ fn aborted_on_its_way() {
     else {
         panic!("{events:?}")
     };
-    // It is settled; nothing is said, and the key is given back.
+    // It is settled: the disposition sends nothing, and gives the key back.
     pair.server.sent();
     pair.server.engine.disposition(delivery, Some(DeliveryState::Released), true);
     pair.drive();
@@ -237,7 +237,7 @@ fn ended_while_a_transfer_is_on_its_way() {
     pair.drive();
     let arrived = incoming(&pair.server.events());
     pair.client.engine.end(session, None);
-    // The server says something about it in the meantime.
+    // The server states something about it in the meantime.
     pair.server.engine.disposition(arrived, Some(DeliveryState::received(1)), false);
     pair.drive();
     assert_eq!(pair.client.events(), [Event::OutgoingLost { delivery, sent: true }]);

@@ -118,7 +118,7 @@ fn an_attach_that_is_never_answered_is_answered_by_detach() {
         (answer.name.as_str(), answer.role, answer.initial_delivery_count),
         ("link", Role::Sender, Some(0))
     );
-    // The application may not have seen yet that it is gone.
+    // The application may not have heard that it is gone.
     raw.engine.accept(link, AttachRequest::default());
     assert_eq!(raw.sent(), []);
     assert_eq!(raw.engine.link_count(), 0);
@@ -571,7 +571,7 @@ fn a_delivery_taken_back_gives_its_credit_back() {
     let (mut raw, _, link) = Raw::sending(server(), 2);
     let delivery = raw.engine.deliver(link, false).unwrap();
     assert_eq!(raw.engine.credit(link), 1);
-    // Drained meanwhile: the peer is told once it is known what becomes of the delivery.
+    // Drained meanwhile: the peer is told once the delivery's first transfer or its abort decides.
     raw.engine.drained(link);
     assert_eq!(raw.sent(), []);
     assert!(raw.engine.abort(delivery));

@@ -238,7 +238,7 @@ fn sasl_frames_out_of_order() {
 #[test]
 fn the_handshake_has_a_limit() {
     for (client, server) in [(client(), server()), (bare_client(), bare_server())] {
-        // The peer never says a word.
+        // The peer never sends a byte.
         for config in [client, server] {
             let mut raw = Raw::new(config);
             let deadline = raw.engine.poll_timeout().unwrap();
@@ -253,7 +253,7 @@ fn the_handshake_has_a_limit() {
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.engine.handle_timeout(raw.now + Duration::from_secs(10));
     assert_eq!(raw.refusal(), condition::NOT_ALLOWED);
-    // One that has opened is not in a hurry any more.
+    // A connection that has opened has no deadline.
     let mut pair = Pair::open(client(), server());
     pair.advance(Duration::from_secs(60));
     assert!(pair.client.engine.is_open() && pair.server.engine.is_open());
@@ -291,7 +291,7 @@ fn silence_ends_the_connection() {
     let (mut raw, _) = Raw::begun(server());
     let deadline = raw.engine.poll_timeout().unwrap();
     assert_eq!(deadline, raw.now + Duration::from_secs(16));
-    // Any octets count, also those of a frame that is not whole.
+    // Any bytes count, also those of an incomplete frame.
     raw.now += Duration::from_secs(10);
     raw.octets(&[0, 0, 0]);
     raw.engine.handle_timeout(deadline);
@@ -312,7 +312,7 @@ fn silence_ends_the_connection() {
 fn a_pause_of_this_end_is_no_silence_of_the_other() {
     let (mut raw, _) = Raw::begun(server());
     let deadline = raw.engine.poll_timeout().unwrap();
-    // What came meanwhile may lie unread.
+    // Bytes that came meanwhile may lie unread.
     raw.now = deadline + Duration::from_secs(100);
     raw.engine.handle_timeout(raw.now);
     assert_eq!(raw.events(), []);
@@ -330,7 +330,7 @@ fn a_pause_of_this_end_is_no_silence_of_the_other() {
     }
     pair.advance(Duration::from_secs(30));
     assert_eq!((pair.client.events(), pair.server.events()), (vec![], vec![]));
-    // So it is with the handshake.
+    // The same holds for the handshake.
     let mut raw = Raw::new(bare_server());
     raw.octets(&ProtocolHeader::Amqp.octets());
     raw.engine.handle_timeout(raw.now + Duration::from_secs(60));
@@ -480,7 +480,7 @@ fn a_server_waits_for_word_of_a_password() {
             initial_response: Some(Bytes::from_static(message)),
             hostname: None,
         };
-        // What comes behind the message waits with it.
+        // The bytes behind the message wait with it.
         raw.octets(
             &[sasl_frame(&SaslFrame::Init(init)), ProtocolHeader::Amqp.octets().to_vec()].concat(),
         );

@@ -31,7 +31,7 @@ fn a_sender_says_how_its_delivery_stands() {
     pair.client.engine.set_state(delivery, state(2));
     pair.drive();
     assert_eq!(pair.server.events(), [Event::SenderState { delivery: *arrived, state: state(2) }]);
-    // The receiver's answer is as little an outcome.
+    // The receiver's answer is no outcome either.
     pair.server.engine.disposition(*arrived, Some(state(3)), false);
     pair.drive();
     assert_eq!(
@@ -49,8 +49,8 @@ fn a_sender_says_how_its_delivery_stands() {
     assert_eq!((pair.client.engine.usage().outgoing, pair.server.engine.usage().incoming), (0, 0));
 }
 
-/// States that are as large as a peer's frames, and what is kept of them where there is room for so
-/// many octets: `None` for nothing.
+/// Returns states as large as a peer's frames, and what is kept of them within `room` bytes: `None`
+/// for nothing.
 fn large_states(room: usize) -> Vec<(DeliveryState, Option<DeliveryState>)> {
     let large = Value::List(vec![Value::string("x".repeat(12_000))]);
     let rejected = |condition: &str, description: &str, info: Option<Fields>| {
@@ -91,7 +91,7 @@ fn large_states(room: usize) -> Vec<(DeliveryState, Option<DeliveryState>)> {
     ]
 }
 
-/// Of a state no more is kept than some lines.
+/// Only some lines of a state are kept.
 #[test]
 fn large_states_are_cut() {
     for (large, kept) in large_states(MAX_STATE) {
@@ -371,7 +371,7 @@ fn repeated_dispositions_queue_nothing() {
         raw.feed(0, said(None));
     }
     assert_eq!(raw.events().len(), 1000, "one outcome each");
-    // The same of a sender, about what we receive.
+    // The same of a sender, about deliveries that this end receives.
     let (mut raw, _, _) = Raw::receiving(server(), 100);
     for id in 0..100 {
         raw.transfer(whole(0, id), b"x");
@@ -409,8 +409,7 @@ fn a_wide_disposition_is_carried_out_in_portions_and_before_what_follows() {
             break;
         }
         turns += 1;
-        // What the application does meanwhile is its own: one is given up, and one begins that was
-        // not meant.
+        // The application acts meanwhile: it aborts one, and begins one that was not meant.
         if turns == 1 {
             raw.engine.settle(deliveries[200]);
             send(&mut raw.engine, link, b"x", false);

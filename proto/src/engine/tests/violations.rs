@@ -4,7 +4,8 @@ use super::*;
 use crate::amqp::condition;
 use crate::amqp::performative::{DeliveryState, Detach, End};
 
-/// What the engine says when a peer with a receiving link (handle 0, two credits) sends something.
+/// Returns the engine's error when a peer with a receiving link (handle 0, two credits) sends
+/// something.
 fn refused(octets: &[u8]) -> String {
     let (mut raw, _, _) = Raw::receiving(Config { incoming_window: 3, ..server() }, 2);
     raw.octets(octets);
@@ -157,8 +158,8 @@ fn a_transfer_before_the_link_is_accepted() {
 
 #[test]
 fn after_a_refusal_the_rest_is_passed_over() {
-    // The session was ended by us: frames of it that are on their way are no error, and its end
-    // frees the channel.
+    // This end has ended the session: its frames on their way are no error, and its end frees the
+    // channel.
     let (mut raw, session, link) = Raw::receiving(server(), 5);
     raw.octets(&transfer(whole(9, 0)));
     let events = raw.events();
@@ -215,7 +216,7 @@ fn links_have_a_limit() {
     assert_eq!(raw.engine.usage().links, 0);
 }
 
-/// A conversation with a bit of everything: for each side, what it is made with and what arrived
+/// A conversation with a bit of everything: for each side, its configuration and what arrived
 /// there, turn by turn.
 fn conversation() -> [(Config, Vec<Vec<u8>>); 2] {
     let mut pair = Pair::new(client(), server());
@@ -252,8 +253,8 @@ fn conversation() -> [(Config, Vec<Vec<u8>>); 2] {
     [(client(), pair.server.turns), (server(), pair.client.turns)]
 }
 
-/// What an engine tells of octets that arrive in these pieces, as the other side does nothing of
-/// its own.
+/// Returns an engine's events for bytes that arrive in these pieces, as the other side does nothing
+/// of its own.
 fn told(config: &Config, pieces: &[&[u8]]) -> (Vec<Event>, Vec<u8>) {
     let mut raw = Raw::new(config.clone());
     let mut events = Vec::new();
@@ -305,7 +306,7 @@ fn a_link_may_be_lost_at_any_octet() {
             let mut raw = Raw::new(config.clone());
             raw.octets(&octets[..at]);
             raw.events();
-            // Whatever there was, it ends, and in time.
+            // Whatever there was, the connection ends, and in time.
             raw.engine.close(None, raw.now);
             while let Some(deadline) = raw.engine.poll_timeout() {
                 raw.engine.handle_timeout(deadline);
@@ -320,7 +321,8 @@ fn a_link_may_be_lost_at_any_octet() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Octets of a conversation with some of them changed: no panic, and what the engine knows stays sound.
+    /// Bytes of a conversation with some of them changed: no panic, and the engine's state stays
+    /// sound.
     #[test]
     fn changed_octets(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         for (config, turns) in conversation() {

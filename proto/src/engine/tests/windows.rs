@@ -61,7 +61,7 @@ fn the_window_counts_what_the_peer_has_not_seen() {
         (Some(10), 10, 10),
         (Some(4), 5, 0),
         (None, 12, 2),
-        // As much as can be said.
+        // The largest numbers there are.
         (Some(10), u32::MAX, u32::MAX),
         (Some(9), u32::MAX, u32::MAX - 1),
         (Some(10), i32::MAX as u32 + 1, i32::MAX as u32 + 1),
@@ -85,7 +85,7 @@ fn a_window_follows_what_the_peer_sends() {
     let (mut raw, _, _) = Raw::receiving(Config { incoming_window: 512, ..server() }, 100);
     raw.engine.adapt_windows();
     let mut next = 0;
-    // Sends so many transfers, one after each pause; returns the window that is told last.
+    // Sends `transfers` transfers, one after each pause. Returns the window that is told last.
     let mut carry = |raw: &mut Raw, transfers: usize, pause: u64| {
         for _ in 0..transfers {
             raw.now += Duration::from_millis(pause);
@@ -101,7 +101,7 @@ fn a_window_follows_what_the_peer_sends() {
         };
         raw.sent().into_iter().filter_map(window).last()
     };
-    // 62 transfers a second: a second's worth are 64, the least there is.
+    // 62 transfers a second: a second's worth is 64, the least there is.
     let slow = carry(&mut raw, 1000, 16);
     assert_eq!(slow.map(|(window, _)| window), Some(64));
     assert!(carry(&mut raw, 64, 16).is_some_and(|(window, _)| window == 64));
@@ -112,8 +112,8 @@ fn a_window_follows_what_the_peer_sends() {
     // 200 a second.
     let between = carry(&mut raw, 1000, 5);
     assert!(between.is_some_and(|(window, _)| (100..=256).contains(&window)), "{between:?}");
-    // A session that begins now begins with the least, and all have what is configured when windows
-    // are restored.
+    // A session that begins at this point begins with the least, and all get the configured window
+    // when windows are restored.
     raw.feed(1, begin());
     assert!(
         matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin), _)] if begin.incoming_window == 64)
@@ -128,8 +128,7 @@ fn a_window_follows_what_the_peer_sends() {
 #[test]
 fn the_peer_is_asked_what_it_holds() {
     let (mut raw, session, link) = Raw::sending(server(), 2);
-    // The peer's begin said 2048, and its open that a frame may be as large as can be said: it
-    // holds what it may.
+    // The peer's begin said 2048, and its open the largest frame there is: it holds what it may.
     let flow = |next: u32, window: u32| {
         let Performative::Flow(flow) = credit_flow(0, 1, 10) else { unreachable!() };
         Performative::Flow(Flow { next_incoming_id: Some(next), incoming_window: window, ..flow })
