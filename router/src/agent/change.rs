@@ -346,10 +346,12 @@ fn refusal(kind: EntityKind, error: AttributeError, given: &Map<String, Json>) -
 fn out_of_range(name: &str, number: i64, least: i64, most: i64) -> Refusal {
     Refusal::configuration(match name {
         "cost" => format!(
-            "Invalid cost ({number}) specified. Minimum value for cost is {least} and maximum value is {most}"
+            "Invalid cost ({number}) specified. Minimum value for cost is {least} and maximum \
+             value is {most}"
         ),
         _ => format!(
-            "Invalid {name} specified ({number}). Minimum value is {least} and maximum value is {most}"
+            "Invalid {name} specified ({number}). Minimum value is {least} and maximum value is \
+             {most}"
         ),
     })
 }

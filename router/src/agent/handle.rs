@@ -104,7 +104,10 @@ fn perform<'a, D: Directory>(
     requester: Requester,
 ) -> Result<Progress<'a, D>, Refusal> {
     let word = request.operation.as_deref().ok_or_else(|| {
-        Refusal::bad("No 'operation' property: the application property that says, as text, what is to be done is missing")
+        Refusal::bad(
+            "No 'operation' property: the application property that says, as text, what is to be \
+             done is missing",
+        )
     })?;
     let operation = Operation::from_name(word);
     may_ask(requester.access, operation, word)?;

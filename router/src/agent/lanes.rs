@@ -48,7 +48,8 @@ struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
     #[error(
-        "{MAX_OF_CONNECTION} requests of this connection are being carried out already; try again later"
+        "{MAX_OF_CONNECTION} requests of this connection are being carried out already; try \
+         again later"
     )]
     Connection,
     #[error("{MAX_REQUESTS} requests are being carried out already; try again later")]

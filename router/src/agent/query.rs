@@ -109,7 +109,8 @@ impl<D: Directory> Query<'_, D> {
         self.weight += row.iter().map(weigh).sum::<usize>();
         if self.weight > MAX_ROWS {
             return Err(Refusal::bad(format!(
-                "The answer is larger than {} MiB: ask for fewer entities at a time, with offset and count",
+                "The answer is larger than {} MiB: ask for fewer entities at a time, with offset \
+                 and count",
                 MAX_ROWS / 1024 / 1024
             )));
         }

@@ -93,7 +93,8 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         let request = match Request::decode(&octets) {
             Ok(request) if request.reply_to.is_some() => request,
             Ok(_) => {
-                let text = "a management request without reply-to cannot be answered and is not carried out";
+                let text = "a management request without reply-to cannot be answered and is not \
+                            carried out";
                 return delivery.conclude(rejected(condition::PRECONDITION_FAILED, text));
             }
             Err(malformed) => {

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name() {
-        let users = "root:x:0:0:root:/root:/bin/sh\n# a remark\nrunner:x:10000:100::/:/bin/false\nbroken:x:a:1\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\n# a \
+                     remark\nrunner:x:10000:100::/:/bin/false\nbroken:x:a:1\n";
         assert_eq!(lookup(users, "runner").map(|user| (user.uid, user.gid)), Some((10000, 100)));
         assert!(
             lookup(users, "run").is_none()

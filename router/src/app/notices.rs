@@ -48,7 +48,8 @@ pub(super) fn write(notice: &N) {
             log!(
                 RouterLs,
                 Warning,
-                "router {id} speaks version {version} of the routing protocol, which is newer; it is ignored"
+                "router {id} speaks version {version} of the routing protocol, which is newer; \
+                 it is ignored"
             );
         }
         N::TooManyRouters { id } => {
@@ -57,7 +58,8 @@ pub(super) fn write(notice: &N) {
         N::TooManyAddresses { id } => log!(
             RouterMa,
             Error,
-            "router {id} serves more addresses than routers keep: clients' addresses at that router are the first to be left out"
+            "router {id} serves more addresses than routers keep: clients' addresses at that \
+             router are the first to be left out"
         ),
     }
 }

@@ -59,7 +59,8 @@ fn relieve(node: &Node, relief: &mut Relief) -> Option<Duration> {
             &***service,
             TcpAdaptor,
             Warning,
-            "[C{}] reset: its reader at service {service} has taken nothing for {:.1} s while {} octets wait, and {} of {} octets are held in memory",
+            "[C{}] reset: its reader at service {service} has taken nothing for {:.1} s while {} \
+             octets wait, and {} of {} octets are held in memory",
             victim.id,
             victim.stalled.as_secs_f64(),
             victim.waiting,

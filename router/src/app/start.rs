@@ -21,30 +21,25 @@ use crate::socket;
 
 /// Runs a router until it is told to stop.
 pub(super) fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result<(), String> {
-    // Everything that a configuration can be wrong in is found before anything is opened or said.
-    let planned =
-        plan(&config).map_err(|error| error.to_string()).and_then(|steps| {
-            match access::of(&config) {
-                Ok(access) => Ok((steps, access)),
-                Err(error) => Err(error.to_string()),
-            }
-        });
-    let ((logs, others, passed_over), access) =
-        planned.inspect_err(|text| log_failed_start(&config, text))?;
+    // The router finds every mistake of a configuration before it opens or logs anything.
+    let planned = plan(&config).and_then(|steps| Ok((steps, access::of(&config)?)));
+    let (Steps { logs, others, passed_over }, access) = planned
+        .map_err(|error| error.to_string())
+        .inspect_err(|text| log_failed_start(&config, text))?;
     log::set_timestamps(config.router.timestamp_format.as_deref(), config.router.timestamps_in_utc);
     let descriptors = socket::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    // Whoever asks about the router or changes it does not hold up the thread of health probes,
-    // signals and routing timers.
+    // Requests of operators must not hold up the thread of health probes, signals and routing
+    // timers.
     let aside = crate::node::runtime().map_err(|error| format!("cannot start: {error}"))?;
     let operators = aside.handle().clone();
-    // Dropped out here if the start fails: a runtime must not be dropped by another one's task.
+    // If the start fails, it is dropped out here: a task must not drop another runtime.
     let mut lent = Some(aside);
     runtime.block_on(async {
-        // Before anything is opened: a signal that comes during start-up stops the router too.
+        // First, because a signal that comes during the start must stop the router too.
         let signals =
             Signals::install().map_err(|error| format!("cannot handle signals: {error}"))?;
         let (node, instance) = node::start(&config, access)?;
@@ -52,7 +47,7 @@ pub(super) fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result
         let wrong = |(entity, trouble): (Box<Entity>, Trouble)| {
             located(&config, &entity, &trouble).to_string()
         };
-        // Last of what may fail: a log file is not made by a router that does not start.
+        // Last of the steps that can fail: a router that does not start makes no log file.
         running.apply(logs).map_err(wrong)?;
         introduce(&config, &node, &passed_over, descriptors);
         drop(tokio::spawn(routing_time::keep(Arc::clone(&node))));
@@ -66,7 +61,7 @@ pub(super) fn run(config: Config, reach: Reach, arguments: &Arguments) -> Result
         );
         running.apply(others).map_err(wrong)?;
         ports::listen(&running).await?;
-        // From here on requests are carried out: nobody changes a router that is not complete.
+        // Requests are carried out from here on, because the router is complete.
         let stop = Stop::default();
         let thread =
             lent.take().map(|runtime| run_aside("management".to_owned(), runtime, stop.follow()));
@@ -122,7 +117,7 @@ fn introduce(
     }
 }
 
-/// Stops clients before the process is out of descriptors.
+/// Limits clients so that the process does not run out of descriptors.
 fn limit_descriptors(limit: Option<u64>, threads: usize) {
     /// Connections that a router should have room for.
     const FEW: usize = 256;
@@ -133,25 +128,37 @@ fn limit_descriptors(limit: Option<u64>, threads: usize) {
         log!(
             Server,
             Warning,
-            "{limit} descriptors may be open: room for {left} connections at most; raise the limit (ulimit -n)"
+            "{limit} descriptors may be open: room for {left} connections at most; raise the \
+             limit (ulimit -n)"
         );
     } else {
         log!(Server, Debug, "{limit} descriptors may be open");
     }
 }
 
-/// Says in the configured log files why nothing follows there; standard error has it anyway.
+/// Logs a failed start to the configured log files. Standard error has it anyway.
 fn log_failed_start(config: &Config, text: &str) {
     let logs = config.all::<LogConfig>().into_iter().filter(|log| log.output.is_some());
-    // A log that cannot be had may be what is wrong.
+    // The log itself may be the mistake.
     let configured = logs.filter(|log| put_in_force(log).is_ok());
     if configured.count() > 0 {
         log!(Router, Critical, "Router start-up failed: {text}");
     }
 }
 
-/// Plans all entities of a configuration: the log's, and the others; and says what is passed over.
-fn plan(config: &Config) -> Result<(Vec<Step>, Vec<Step>, Vec<String>), ConfigError> {
+/// The entities of a configuration, ready to start.
+struct Steps {
+    logs: Vec<Step>,
+    others: Vec<Step>,
+    /// Warnings about entities that do not start.
+    passed_over: Vec<String>,
+}
+
+/// Plans all entities of a configuration.
+///
+/// # Errors
+/// The first entity that cannot be started, with its place.
+fn plan(config: &Config) -> Result<Steps, ConfigError> {
     let mut passed_over = Vec::new();
     let mut plan = Plan::at_start();
     let others = config.entities.iter();
@@ -168,10 +175,10 @@ fn plan(config: &Config) -> Result<(Vec<Step>, Vec<Step>, Vec<String>), ConfigEr
     }
     let (logs, others) =
         plan.into_steps().into_iter().partition(|(entity, _)| entity.kind() == EntityKind::Log);
-    Ok((logs, others, passed_over))
+    Ok(Steps { logs, others, passed_over })
 }
 
-/// What is wrong with an entity of a configuration, with its place.
+/// Returns what is wrong with an entity of a configuration, with its place.
 fn located(config: &Config, entity: &Entity, trouble: &Trouble) -> ConfigError {
     let (attribute, problem) = trouble.parts();
     let name = match entity.kind() {

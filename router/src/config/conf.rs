@@ -188,7 +188,8 @@ impl<'a> Reader<'a> {
             self.wrong(
                 line,
                 format!(
-                    "the value of '{name}' has a bare `\"` or a backslash that begins no JSON escape; write `\\\"` and `\\\\`"
+                    "the value of '{name}' has a bare `\"` or a backslash that begins no JSON \
+                     escape; write `\\\"` and `\\\\`"
                 ),
             )
         })

@@ -42,8 +42,8 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
         };
         if let Some(attribute) = open {
             others.push(format!(
-                "{file}: {label}: attribute '{attribute}' is a password in the open; keep it in a file (file:PATH) or in the \
-                 environment (env:NAME)"
+                "{file}: {label}: attribute '{attribute}' is a password in the open; keep it in \
+                 a file (file:PATH) or in the environment (env:NAME)"
             ));
         }
     }

@@ -18,7 +18,7 @@ impl EntityKind {
 
     /// Returns the name that configuration files use.
     pub fn section(self) -> &'static str {
-        table::row(self).alias.unwrap_or(self.name())
+        table::row(self).alias.unwrap_or_else(|| self.name())
     }
 
     /// Returns what entities of the type are for, in words.

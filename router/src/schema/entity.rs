@@ -282,7 +282,9 @@ macro_rules! integers {
     ($($type:ty),+) => { $(
         impl FromValue for $type {
             fn from_value(value: &Value) -> Result<Self, Problem> {
-                let Value::Integer(number) = *value else { return Err(mismatch(value, "an integer")) };
+                let Value::Integer(number) = *value else {
+                    return Err(mismatch(value, "an integer"));
+                };
                 Self::try_from(number).map_err(|_| Problem::OutOfRange {
                     number,
                     least: i64::try_from(Self::MIN).unwrap_or(i64::MIN),

@@ -14,15 +14,18 @@ const WIDTH: usize = 110;
 const HEAD: &str = "\
 skrouterd reference configuration
 
-This file explains every entity and every attribute that a configuration file may hold. It is made from the router's own \
-schema by `skrouterd --print-reference-config`, and can be loaded as it stands: a router on its own, with a port for clients \
-on localhost.
+This file explains every entity and every attribute that a configuration file may hold. It is \
+made from the router's own schema by `skrouterd --print-reference-config`, and can be loaded as \
+it stands: a router on its own, with a port for clients on localhost.
 
-A `#` with a blank after it begins an explanation; a `#` with no blank after it stands before a setting or a section that is \
-not in force: take it away to use it. What is shown after an attribute is its default, or an example where it has none.
+A `#` with a blank after it begins an explanation; a `#` with no blank after it stands before a \
+setting or a section that is not in force: take it away to use it. What is shown after an \
+attribute is its default, or an example where it has none.
 
-The same can be written in JSON, in a file whose name ends in .json: [[\"router\", {\"id\": \"north\"}], [\"listener\", {}]].
-Names may be written with dashes or underscores (ssl-profile is sslProfile). Entities may stand in any order.";
+The same can be written in JSON, in a file whose name ends in .json: \
+[[\"router\", {\"id\": \"north\"}], [\"listener\", {}]].
+Names may be written with dashes or underscores (ssl-profile is sslProfile). Entities may stand \
+in any order.";
 
 /// What is in force in the file: sections, and their settings.
 const IN_FORCE: &[(EntityKind, &[(&str, &str)])] = &[

@@ -7,7 +7,10 @@ use super::entity::FromValue;
 use super::{Problem, Value};
 
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$doc])* $variant),+ }
@@ -34,7 +37,8 @@ macro_rules! words {
             type Err = Problem;
 
             fn from_str(text: &str) -> Result<Self, Problem> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| Problem::WrongType {
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
+                found.ok_or_else(|| Problem::WrongType {
                     given: super::quote(text),
                     wanted: format!("one of {}", Self::WORDS.join(", ")),
                 })

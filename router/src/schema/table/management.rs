@@ -5,13 +5,18 @@ use crate::schema::entity_type::{EntityType, extends, operational};
 use crate::schema::{Effect, EntityKind, Operation};
 
 const ANY: &[Attribute] = &[
-    text("name", "A name of your choice, unique among the entities of its type. Logs, status and other entities use it.")
-        .unset("made from the type and what identifies the entity")
-        .example("my-name")
-        .unique()
-        .create()
-        .works(),
-    text("identity", "Identifies the entity among all; the router makes it and never changes it.").unique(),
+    text(
+        "name",
+        "A name of your choice, unique among the entities of its type. Logs, status and other \
+         entities use it.",
+    )
+    .unset("made from the type and what identifies the entity")
+    .example("my-name")
+    .unique()
+    .create()
+    .works(),
+    text("identity", "Identifies the entity among all; the router makes it and never changes it.")
+        .unique(),
     text("type", "The long name of the entity's type.").required().create().works(),
 ];
 

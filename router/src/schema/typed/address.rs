@@ -11,23 +11,39 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     alias: Some("address"),
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("prefix", "The first parts of the addresses meant, parts being separated by `/` or `.`. Either this or pattern.")
-            .example("mc")
-            .create()
-            .works(),
-        text("pattern", "The addresses meant, with `*` for one part and `#` for any number of parts. Either this or prefix.")
-            .example("orders/*/urgent")
-            .create()
-            .works(),
-        choice("distribution", Distribution::WORDS, "How the messages of these addresses are spread over those who serve them.")
-            .default(Text("balanced"))
-            .create()
-            .works(),
-        number("priority", "The priority of messages to these addresses between routers, whatever theirs is; 9 is the highest.")
-            .range(0, 9)
-            .example("4")
-            .create()
-            .works(),
+        text(
+            "prefix",
+            "The first parts of the addresses meant, parts being separated by `/` or `.`. Either \
+             this or pattern.",
+        )
+        .example("mc")
+        .create()
+        .works(),
+        text(
+            "pattern",
+            "The addresses meant, with `*` for one part and `#` for any number of parts. Either \
+             this or prefix.",
+        )
+        .example("orders/*/urgent")
+        .create()
+        .works(),
+        choice(
+            "distribution",
+            Distribution::WORDS,
+            "How the messages of these addresses are spread over those who serve them.",
+        )
+        .default(Text("balanced"))
+        .create()
+        .works(),
+        number(
+            "priority",
+            "The priority of messages to these addresses between routers, whatever theirs is; 9 \
+             is the highest.",
+        )
+        .range(0, 9)
+        .example("4")
+        .create()
+        .works(),
     ],
     ..configuration("How messages to some addresses are spread.")
 };

@@ -28,8 +28,9 @@ pub(super) const FAMILY: Attribute =
 pub(super) const ROLE: Attribute = choice(
     "role",
     Role::WORDS,
-    "What is at the other end: normal is a client, inter-router an interior router, edge an edge router or, for an edge router, \
-     its uplink; inter-edge, inter-network and route-container are for other edge routers, other networks and brokers.",
+    "What is at the other end: normal is a client, inter-router an interior router, edge an edge \
+     router or, for an edge router, its uplink; inter-edge, inter-network and route-container \
+     are for other edge routers, other networks and brokers.",
 )
 .default(Text("normal"))
 .pending(&["inter-network"])
@@ -38,7 +39,8 @@ pub(super) const ROLE: Attribute = choice(
 
 pub(super) const COST: Attribute = number(
     "cost",
-    "What it costs to go this way; routes of the least total are used. Both ends of a link may set it, and the larger counts.",
+    "What it costs to go this way; routes of the least total are used. Both ends of a link may \
+     set it, and the larger counts.",
 )
 .range(1, i32::MAX as i64)
 .default(Number(1))
@@ -64,7 +66,8 @@ pub(super) const MAX_SESSIONS: Attribute =
 
 pub(super) const MAX_SESSION_FRAMES: Attribute = number(
     "maxSessionFrames",
-    "How many frames the other side may send on a session before it must wait. Raise it for long, fast paths.",
+    "How many frames the other side may send on a session before it must wait. Raise it for \
+     long, fast paths.",
 )
 .range(2, i32::MAX as i64)
 .zero_is_unset()
@@ -75,8 +78,8 @@ pub(super) const MAX_SESSION_FRAMES: Attribute = number(
 
 pub(super) const IDLE_TIMEOUT: Attribute = number(
     "idleTimeoutSeconds",
-    "A connection on which nothing at all arrives for this long is ended; the other side is told, and keeps quiet connections \
-     alive with empty frames. 0 never ends one.",
+    "A connection on which nothing at all arrives for this long is ended; the other side is \
+     told, and keeps quiet connections alive with empty frames. 0 never ends one.",
 )
 .seconds()
 .range(0, 2_147_483)
@@ -87,7 +90,8 @@ pub(super) const IDLE_TIMEOUT: Attribute = number(
 pub(super) const STRIP_ANNOTATIONS: Attribute = choice(
     "stripAnnotations",
     StripAnnotations::WORDS,
-    "From which messages router annotations are removed: those that come in, those that go out, both, or no.",
+    "From which messages router annotations are removed: those that come in, those that go out, \
+     both, or no.",
 )
 .default(Text("both"))
 .create();
@@ -102,17 +106,23 @@ pub(super) const LINK_CAPACITY: Attribute =
 
 pub(super) const SASL_MECHANISMS: Attribute = text(
     "saslMechanisms",
-    "The SASL mechanisms that may be used, separated by blanks: EXTERNAL takes the identity from the TLS certificate, PLAIN is a \
-     user name and a password, ANONYMOUS has none. Without TLS a password can be read on its way. The router does not start when it does not speak one of them.",
+    "The SASL mechanisms that may be used, separated by blanks: EXTERNAL takes the identity from \
+     the TLS certificate, PLAIN is a user name and a password, ANONYMOUS has none. Without TLS a \
+     password can be read on its way. The router does not start when it does not speak one of \
+     them.",
 )
-.unset("EXTERNAL where the certificate allows it, PLAIN over TLS where there are passwords, and ANONYMOUS")
+.unset(
+    "EXTERNAL where the certificate allows it, PLAIN over TLS where there are passwords, and \
+     ANONYMOUS",
+)
 .example("EXTERNAL")
 .create()
 .guards();
 
 pub(super) const MESSAGE_LOGGING: Attribute = text(
     "messageLoggingComponents",
-    "Which parts of messages the module MESSAGE logs at level debug: none, all, or names of properties separated by commas.",
+    "Which parts of messages the module MESSAGE logs at level debug: none, all, or names of \
+     properties separated by commas.",
 )
 .default(Text("none"))
 .create()
@@ -126,7 +136,8 @@ pub(super) const POLICY_VHOST: Attribute =
 
 pub(super) const OPEN_PROPERTIES: Attribute = properties(
     "openProperties",
-    "Properties to send in the AMQP open, as JSON. Not for connections to routers; names that the router uses itself are refused.",
+    "Properties to send in the AMQP open, as JSON. Not for connections to routers; names that \
+     the router uses itself are refused.",
 )
 .example("\"team\": \"blue\"")
 .create()
@@ -188,7 +199,8 @@ pub(super) fn open_properties(
     }
     match reserved_property(properties) {
         Some(key) => refuse(format!(
-            "ValidationError: Reserved key {} not allowed in openProperties: the router uses it itself",
+            "ValidationError: Reserved key {} not allowed in openProperties: the router uses it \
+             itself",
             quote(key)
         )),
         None => Ok(Some(properties.clone())),

@@ -20,7 +20,10 @@ use crate::schema::{
 pub(in crate::schema) static ROW: EntityType = EntityType {
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
-        text("host", "The address or host name to connect to.").default(Text("127.0.0.1")).create().works(),
+        text("host", "The address or host name to connect to.")
+            .default(Text("127.0.0.1"))
+            .create()
+            .works(),
         PORT,
         FAMILY,
         ROLE,
@@ -35,7 +38,9 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
             .example("web-proxy")
             .create(),
         SASL_MECHANISMS,
-        flag("allowRedirect", "Follow the other side when it sends the connection elsewhere.").default(Flag(true)).create(),
+        flag("allowRedirect", "Follow the other side when it sends the connection elsewhere.")
+            .default(Flag(true))
+            .create(),
         MAX_FRAME_SIZE,
         MAX_SESSIONS,
         MAX_SESSION_FRAMES,
@@ -44,20 +49,30 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         LINK_CAPACITY,
         flag(
             "verifyHostname",
-            "Refuse a server whose certificate does not name the host that is connected to. Turn it off only for certificates \
-             whose authority serves nobody else.",
+            "Refuse a server whose certificate does not name the host that is connected to. Turn \
+             it off only for certificates whose authority serves nobody else.",
         )
         .default(Flag(true))
         .create()
         .guards(),
-        text("saslUsername", "Who to be for SASL mechanisms with a password.").example("skrouterd").create().works(),
-        text("saslPassword", "The password for SASL: env:NAME, file:PATH, pass:TEXT, or the password itself.")
-            .example("file:/etc/skrouterd/sasl-password")
+        text("saslUsername", "Who to be for SASL mechanisms with a password.")
+            .example("skrouterd")
             .create()
-            .works()
-            .hidden(),
+            .works(),
+        text(
+            "saslPassword",
+            "The password for SASL: env:NAME, file:PATH, pass:TEXT, or the password itself.",
+        )
+        .example("file:/etc/skrouterd/sasl-password")
+        .create()
+        .works()
+        .hidden(),
         MESSAGE_LOGGING,
-        text("failoverUrls", "The addresses that are tried in turn: the configured one and those the other side told."),
+        text(
+            "failoverUrls",
+            "The addresses that are tried in turn: the configured one and those the other side \
+             told.",
+        ),
         text("connectionStatus", "How the connection is doing."),
         text("connectionMsg", "What the last attempt or the present connection has to say."),
         POLICY_VHOST,
@@ -65,13 +80,17 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     ],
     further_attributes: &[flag(
         "trustFailover",
-        "Treat addresses that the other side tells as if they were configured: a server there shows a certificate for its own \
-             address, and gets the password. With no, it must show one for the configured host, and gets none.",
+        "Treat addresses that the other side tells as if they were configured: a server there \
+         shows a certificate for its own address, and gets the password. With no, it must show \
+         one for the configured host, and gets none.",
     )
     .implied(Flag(false))
     .create()
     .guards()],
-    ..configuration("A connection that the router makes and keeps: a link to another router, or to an AMQP server.")
+    ..configuration(
+        "A connection that the router makes and keeps: a link to another router, or to an AMQP \
+         server.",
+    )
 };
 
 /// A connection the router makes and keeps.

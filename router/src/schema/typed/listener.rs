@@ -33,28 +33,36 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         FAMILY,
         ROLE,
         COST,
-        text("sslProfile", "The sslProfile for TLS. Without one the listener speaks plain text only.")
-            .refers_to(EntityKind::SslProfile)
-            .example("site-link")
-            .create()
-            .works(),
+        text(
+            "sslProfile",
+            "The sslProfile for TLS. Without one the listener speaks plain text only.",
+        )
+        .refers_to(EntityKind::SslProfile)
+        .example("site-link")
+        .create()
+        .works(),
         SASL_MECHANISMS,
         flag(
             "authenticatePeer",
-            "Refuse whoever does not show an identity: a verified client certificate. Set it on every listener for routers.",
+            "Refuse whoever does not show an identity: a verified client certificate. Set it on \
+             every listener for routers.",
         )
         .default(Flag(false))
         .create()
         .guards(),
         flag("requireEncryption", "Refuse plain text.").default(Flag(false)).create().works(),
-        flag("requireSsl", "Refuse connections that do not begin with TLS.").default(Flag(false)).create().guards(),
+        flag("requireSsl", "Refuse connections that do not begin with TLS.")
+            .default(Flag(false))
+            .create()
+            .guards(),
         MAX_FRAME_SIZE,
         MAX_SESSIONS,
         MAX_SESSION_FRAMES,
         IDLE_TIMEOUT,
         number(
             "initialHandshakeTimeoutSeconds",
-            "How long a connection may take until its AMQP open; 0 is the router's own limit of 10 seconds.",
+            "How long a connection may take until its AMQP open; 0 is the router's own limit of \
+             10 seconds.",
         )
         .seconds()
         .range(0, 3600)
@@ -63,19 +71,32 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         .works(),
         STRIP_ANNOTATIONS,
         LINK_CAPACITY,
-        text("failoverUrls", "Other addresses of this router that clients are told, separated by commas.")
-            .example("amqp://other.example.com:5672")
-            .create()
-            .works(),
+        text(
+            "failoverUrls",
+            "Other addresses of this router that clients are told, separated by commas.",
+        )
+        .example("amqp://other.example.com:5672")
+        .create()
+        .works(),
         flag("healthz", "With http: answer /healthz.").default(Flag(true)).create().works(),
-        flag("metrics", "With http: answer /metrics, in the text form of Prometheus.").default(Flag(true)).create().works(),
-        flag("websockets", "With http: carry AMQP over WebSocket, subprotocol amqp.").default(Flag(true)).create().works(),
-        flag("http", "Speak HTTP on this port and not AMQP.").default(Flag(false)).create().works(),
-        path("httpRootDir", "With http: a folder of files to serve; setting it implies http. One that is not there serves none.")
-            .example("disabled")
-            .names_file(Use::Web)
+        flag("metrics", "With http: answer /metrics, in the text form of Prometheus.")
+            .default(Flag(true))
             .create()
             .works(),
+        flag("websockets", "With http: carry AMQP over WebSocket, subprotocol amqp.")
+            .default(Flag(true))
+            .create()
+            .works(),
+        flag("http", "Speak HTTP on this port and not AMQP.").default(Flag(false)).create().works(),
+        path(
+            "httpRootDir",
+            "With http: a folder of files to serve; setting it implies http. One that is not \
+             there serves none.",
+        )
+        .example("disabled")
+        .names_file(Use::Web)
+        .create()
+        .works(),
         MESSAGE_LOGGING,
         POLICY_VHOST,
         OPEN_PROPERTIES,
@@ -84,23 +105,27 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         choice(
             "management",
             ManagementAccess::WORDS,
-            "What clients and routers that connect here may ask of management nodes: full is everything, read is all that changes \
-             nothing, none is nothing. With read and none, no request of theirs goes on to another router's management node. Set it \
-             on listeners for those who are to use services and not to manage the router.",
+            "What clients and routers that connect here may ask of management nodes: full is \
+             everything, read is all that changes nothing, none is nothing. With read and none, \
+             no request of theirs goes on to another router's management node. Set it on \
+             listeners for those who are to use services and not to manage the router.",
         )
         .implied(Text("full"))
         .create()
         .guards(),
         text(
             "websocketOrigins",
-            "With http: from whose pages browsers may open WebSockets beside those of this host and port, as origins separated \
-             by commas. * is any page, which is safe only where clients show a password.",
+            "With http: from whose pages browsers may open WebSockets beside those of this host \
+             and port, as origins separated by commas. * is any page, which is safe only where \
+             clients show a password.",
         )
         .example("https://console.example.com")
         .create()
         .works(),
     ],
-    ..configuration("A port on which clients and other routers connect, or on which /healthz and /metrics are asked for.",
+    ..configuration(
+        "A port on which clients and other routers connect, or on which /healthz and /metrics \
+         are asked for.",
     )
 };
 

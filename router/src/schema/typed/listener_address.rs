@@ -10,12 +10,21 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     own_operations: CREATED_AND_DELETED,
     own_attributes: &[
         text("address", "The service.").example("hello").required().create().works(),
-        number("value", "Its priority or its weight, as the listener's multiAddressStrategy has it; more is preferred.")
-            .example("1")
+        number(
+            "value",
+            "Its priority or its weight, as the listener's multiAddressStrategy has it; more is \
+             preferred.",
+        )
+        .example("1")
+        .required()
+        .create()
+        .works(),
+        text("listener", "The name of the tcpListener.")
+            .refers_to(EntityKind::TcpListener)
+            .example("hello")
             .required()
             .create()
             .works(),
-        text("listener", "The name of the tcpListener.").refers_to(EntityKind::TcpListener).example("hello").required().create().works(),
         number("connectionsOpened", "How many service connections went to this address."),
     ],
     ..configuration("One of the addresses of a tcpListener that has a multiAddressStrategy.")

@@ -14,15 +14,16 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         choice(
             "module",
             LogModule::WORDS,
-            "Which part of the router this is about; DEFAULT is all that have no log entity of theirs.",
+            "Which part of the router this is about; DEFAULT is all that have no log entity of \
+             theirs.",
         )
         .example("DEFAULT")
         .required()
         .works(),
         text(
             "enable",
-            "The levels that are written: none, debug, info, warning, error, critical, separated by commas; a level with a plus \
-             stands for itself and all graver ones.",
+            "The levels that are written: none, debug, info, warning, error, critical, separated \
+             by commas; a level with a plus stands for itself and all graver ones.",
         )
         .unset("what DEFAULT has, which begins as info+")
         .example("info+")
@@ -38,12 +39,15 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
             .example("no")
             .update()
             .works(),
-        text("outputFile", "Where lines go: stderr, stdout, syslog, journald, or a file that is appended to.")
-            .unset("what DEFAULT has, which begins as stderr")
-            .example("stderr")
-            .names_file(Use::Log)
-            .update()
-            .works(),
+        text(
+            "outputFile",
+            "Where lines go: stderr, stdout, syslog, journald, or a file that is appended to.",
+        )
+        .unset("what DEFAULT has, which begins as stderr")
+        .example("stderr")
+        .names_file(Use::Log)
+        .update()
+        .works(),
     ],
     ..configuration("What a part of the router logs, and where to.")
 };

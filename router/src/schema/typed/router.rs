@@ -13,17 +13,22 @@ use crate::schema::{AttributeError, Distribution, Entity, Mode, Problem, quote};
 pub(in crate::schema) static ROW: EntityType = EntityType {
     singleton: true,
     own_attributes: &[
-        text("id", "The router's name in the network, and its AMQP container name. No two routers of a network may share one.")
-            .unset("the mode and random text, so that every start has another")
-            .example("north")
-            .create()
-            .works(),
+        text(
+            "id",
+            "The router's name in the network, and its AMQP container name. No two routers of a \
+             network may share one.",
+        )
+        .unset("the mode and random text, so that every start has another")
+        .example("north")
+        .create()
+        .works(),
         text("vanId", "Former name of the network's tenantId.").example("tenant-1").create(),
         choice(
             "mode",
             Mode::WORDS,
-            "How the router takes part in a network: standalone serves clients and services of its own only, interior connects to \
-             other routers and routes for them, edge is a leaf with one uplink to an interior router.",
+            "How the router takes part in a network: standalone serves clients and services of \
+             its own only, interior connects to other routers and routes for them, edge is a \
+             leaf with one uplink to an interior router.",
         )
         .default(Text("standalone"))
         .create()
@@ -39,65 +44,91 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
             .works(),
         number(
             "helloMaxAgeSeconds",
-            "After this long without a greeting a neighbor counts as lost. Raise it where links stall for seconds.",
+            "After this long without a greeting a neighbor counts as lost. Raise it where links \
+             stall for seconds.",
         )
         .seconds()
         .range(1, 86400)
         .default(Number(3))
         .create()
         .works(),
-        number("raIntervalSeconds", "How often the router advertises its state at the least while the network is quiet.")
-            .seconds()
-            .range(1, 86400)
-            .default(Number(30))
-            .create()
-            .works(),
-        number("raIntervalFluxSeconds", "How often the router advertises its state at the least while the network changes.")
-            .seconds()
-            .range(1, 86400)
-            .default(Number(4))
-            .create()
-            .works(),
-        number("remoteLsMaxAgeSeconds", "After this long without an advertisement what a router said of its links is forgotten.")
-            .seconds()
-            .range(1, 86400)
-            .default(Number(60))
-            .create()
-            .works(),
+        number(
+            "raIntervalSeconds",
+            "How often the router advertises its state at the least while the network is quiet.",
+        )
+        .seconds()
+        .range(1, 86400)
+        .default(Number(30))
+        .create()
+        .works(),
+        number(
+            "raIntervalFluxSeconds",
+            "How often the router advertises its state at the least while the network changes.",
+        )
+        .seconds()
+        .range(1, 86400)
+        .default(Number(4))
+        .create()
+        .works(),
+        number(
+            "remoteLsMaxAgeSeconds",
+            "After this long without an advertisement what a router said of its links is \
+             forgotten.",
+        )
+        .seconds()
+        .range(1, 86400)
+        .default(Number(60))
+        .create()
+        .works(),
         number(
             "unreachableHoldoffSeconds",
-            "How long the addresses of a router that became unreachable are kept, in case it comes back at once.",
+            "How long the addresses of a router that became unreachable are kept, in case it \
+             comes back at once.",
         )
         .seconds()
         .range(0, 86400)
         .default(Number(1))
         .create()
         .works(),
-        number("workerThreads", "How many threads carry connections. One per core of the machine is a good number.")
-            .range(1, 1024)
-            .default(Number(4))
-            .create()
-            .works(),
-        path("debugDumpFile", "A file for what the C router finds leaked when it stops. This router writes none.")
-            .example("/tmp/dump.txt")
-            .create(),
-        path("saslConfigDir", "The folder of the file that says where passwords for SASL PLAIN are.")
-            .unset("/etc/sasl2")
-            .example("/etc/sasl2")
-            .create()
-            .works(),
+        number(
+            "workerThreads",
+            "How many threads carry connections. One per core of the machine is a good number.",
+        )
+        .range(1, 1024)
+        .default(Number(4))
+        .create()
+        .works(),
+        path(
+            "debugDumpFile",
+            "A file for what the C router finds leaked when it stops. This router writes none.",
+        )
+        .example("/tmp/dump.txt")
+        .create(),
+        path(
+            "saslConfigDir",
+            "The folder of the file that says where passwords for SASL PLAIN are.",
+        )
+        .unset("/etc/sasl2")
+        .example("/etc/sasl2")
+        .create()
+        .works(),
         text(
             "saslConfigName",
-            "The name of that file, without `.conf`. In it a line `password_file: PATH` names a file with a line `NAME:HASH` for each \
-             user, which `skup password USER` makes; `sasldb_path: PATH` names a database of Cyrus SASL.",
+            "The name of that file, without `.conf`. In it a line `password_file: PATH` names a \
+             file with a line `NAME:HASH` for each user, which `skup password USER` makes; \
+             `sasldb_path: PATH` names a database of Cyrus SASL.",
         )
         .default(Text("skrouterd"))
         .create()
         .works(),
-        flag("timestampsInUTC", "Log times in UTC and not in local time.").implied(Flag(false)).create().works(),
+        flag("timestampsInUTC", "Log times in UTC and not in local time.")
+            .implied(Flag(false))
+            .create()
+            .works(),
         text(
             "timestampFormat",
-            "How times look in the log: a strftime pattern in which `%%06lu` or the like stands for microseconds.",
+            "How times look in the log: a strftime pattern in which `%%06lu` or the like stands \
+             for microseconds.",
         )
         .unset("date, time with microseconds, and offset")
         .example("%Y-%m-%d %H:%M:%S.%%06lu %z")
@@ -106,30 +137,38 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         choice(
             "defaultDistribution",
             Distribution::WORDS,
-            "The distribution of addresses that no address entity speaks of. With unavailable, only those addresses exist that \
-             are configured.",
+            "The distribution of addresses that no address entity speaks of. With unavailable, \
+             only those addresses exist that are configured.",
         )
         .default(Text("balanced"))
         .create()
         .works(),
-        text("metadata", "Text for tools that show or manage the router; it changes nothing in the router.")
-            .example("for those who look")
-            .create()
-            .works(),
+        text(
+            "metadata",
+            "Text for tools that show or manage the router; it changes nothing in the router.",
+        )
+        .example("for those who look")
+        .create()
+        .works(),
         text(
             "dataConnectionCount",
-            "How many connections to each neighbor carry services, beside the one for control: a number, or auto, which is half \
-             of workerThreads, rounded up.",
+            "How many connections to each neighbor carry services, beside the one for control: a \
+             number, or auto, which is half of workerThreads, rounded up.",
         )
         .default(Text("auto"))
         .create()
         .works(),
-        flag("dropTcpConnections", "When a tcpListener or tcpConnector is deleted, end its service connections too.")
-            .default(Flag(true))
-            .create()
-            .works(),
+        flag(
+            "dropTcpConnections",
+            "When a tcpListener or tcpConnector is deleted, end its service connections too.",
+        )
+        .default(Flag(true))
+        .create()
+        .works(),
     ],
-    ..configuration("The router itself. Give it an id and a mode; the rest is right for most networks.")
+    ..configuration(
+        "The router itself. Give it an id and a mode; the rest is right for most networks.",
+    )
 };
 
 /// More data connections than this to one neighbor are a mistake.
@@ -172,8 +211,8 @@ impl TryFrom<&Entity> for RouterEntity {
         {
             // The first words are those of C routers, which scripts look for.
             let problem = format!(
-                "AttributeError: Router id attribute containing character {} in id {} is disallowed: a router id has no '|', no '$', \
-                 no blanks and no control characters",
+                "AttributeError: Router id attribute containing character {} in id {} is \
+                 disallowed: a router id has no '|', no '$', no blanks and no control characters",
                 quote(&c.to_string()),
                 quote(&id)
             );

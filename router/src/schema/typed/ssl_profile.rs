@@ -14,8 +14,8 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     own_attributes: &[
         text(
             "ciphers",
-            "The cipher suites that TLS 1.2 may use, by their OpenSSL names, separated by colons. The router does not start when \
-             none of them can be had.",
+            "The cipher suites that TLS 1.2 may use, by their OpenSSL names, separated by \
+             colons. The router does not start when none of them can be had.",
         )
         .unset("all that are safe")
         .example("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384")
@@ -28,18 +28,25 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
             .create()
             .update()
             .guards(),
-        path("caCertFile", "PEM file of the certificate authorities that the other side's certificate must come from.")
-            .example("/etc/skrouterd/tls/ca.crt")
-            .names_file(Use::Credentials)
-            .create()
-            .update()
-            .works(),
-        path("certFile", "PEM file of the certificate this router shows, with the intermediate ones after it.")
-            .example("/etc/skrouterd/tls/tls.crt")
-            .names_file(Use::Credentials)
-            .create()
-            .update()
-            .works(),
+        path(
+            "caCertFile",
+            "PEM file of the certificate authorities that the other side's certificate must come \
+             from.",
+        )
+        .example("/etc/skrouterd/tls/ca.crt")
+        .names_file(Use::Credentials)
+        .create()
+        .update()
+        .works(),
+        path(
+            "certFile",
+            "PEM file of the certificate this router shows, with the intermediate ones after it.",
+        )
+        .example("/etc/skrouterd/tls/tls.crt")
+        .names_file(Use::Credentials)
+        .create()
+        .update()
+        .works(),
         path("privateKeyFile", "PEM file of the certificate's private key.")
             .example("/etc/skrouterd/tls/tls.key")
             .names_file(Use::Credentials)
@@ -48,8 +55,9 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
             .works(),
         text(
             "password",
-            "The password of the private key: env:NAME for an environment variable, file:PATH for the first line of a file. \
-             literal:TEXT, pass:TEXT and bare text are the password itself, which is better kept out of a configuration.",
+            "The password of the private key: env:NAME for an environment variable, file:PATH \
+             for the first line of a file. literal:TEXT, pass:TEXT and bare text are the \
+             password itself, which is better kept out of a configuration.",
         )
         .example("file:/etc/skrouterd/tls/password")
         .create()
@@ -58,35 +66,44 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         .guards(),
         text(
             "uidFormat",
-            "Which parts of a client certificate make its user name, one letter each: c country, s state, l locality, \
-             o organization, u unit, n common name, and the fingerprints 1 SHA-1, 2 SHA-256, 5 SHA-512.",
+            "Which parts of a client certificate make its user name, one letter each: c country, \
+             s state, l locality, o organization, u unit, n common name, and the fingerprints 1 \
+             SHA-1, 2 SHA-256, 5 SHA-512.",
         )
         .unset("the whole subject")
         .example("n")
         .create()
         .works(),
-        text("uidNameMappingFile", "JSON file of an object that maps what uidFormat made to user names.")
-            .example("/etc/skrouterd/users.json")
-            .names_file(Use::Credentials)
-            .create()
-            .works(),
+        text(
+            "uidNameMappingFile",
+            "JSON file of an object that maps what uidFormat made to user names.",
+        )
+        .example("/etc/skrouterd/users.json")
+        .names_file(Use::Credentials)
+        .create()
+        .works(),
         number(
             "ordinal",
-            "Counts the renewals of the credentials. When it is raised, connectors of the profile open new connections and let the \
-             older ones go.",
+            "Counts the renewals of the credentials. When it is raised, connectors of the \
+             profile open new connections and let the older ones go.",
         )
         .range(0, i64::MAX)
         .implied(Number(0))
         .create()
         .update(),
-        number("oldestValidOrdinal", "When it is raised, connections made with an older ordinal are closed.")
-            .range(0, i64::MAX)
-            .implied(Number(0))
-            .create()
-            .update(),
+        number(
+            "oldestValidOrdinal",
+            "When it is raised, connections made with an older ordinal are closed.",
+        )
+        .range(0, i64::MAX)
+        .implied(Number(0))
+        .create()
+        .update(),
     ],
-    ..configuration("Certificates and rules for TLS, which listeners and connectors name. With caCertFile a peer is verified; with certFile \
-         and privateKeyFile the router shows who it is. For a link both sides need all three.",
+    ..configuration(
+        "Certificates and rules for TLS, which listeners and connectors name. With caCertFile a \
+         peer is verified; with certFile and privateKeyFile the router shows who it is. For a \
+         link both sides need all three.",
     )
 };
 

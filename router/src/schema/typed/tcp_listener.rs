@@ -13,26 +13,36 @@ use crate::schema::{
 pub(in crate::schema) static ROW: EntityType = EntityType {
     own_operations: CHANGED,
     own_attributes: &[
-        text("address", "The service whose servers clients reach here. Needed unless multiAddressStrategy is set.")
-            .example("hello")
-            .create()
-            .works(),
+        text(
+            "address",
+            "The service whose servers clients reach here. Needed unless multiAddressStrategy is \
+             set.",
+        )
+        .example("hello")
+        .create()
+        .works(),
         text("host", "The address or host name to listen on; empty is every address of the host.")
             .default(Text(""))
             .example("127.0.0.1")
             .create()
             .works(),
-        number("backlog", "How many connections may wait to be accepted; 0 is what the system thinks best.")
-            .range(0, i32::MAX as i64)
-            .default(Number(0))
+        number(
+            "backlog",
+            "How many connections may wait to be accepted; 0 is what the system thinks best.",
+        )
+        .range(0, i32::MAX as i64)
+        .default(Number(0))
+        .create()
+        .works(),
+        text("port", "The TCP port: a number or the name of a service. Must be given.")
+            .example("8080")
             .create()
             .works(),
-        text("port", "The TCP port: a number or the name of a service. Must be given.").example("8080").create().works(),
         choice(
             "multiAddressStrategy",
             MultiAddressStrategy::WORDS,
-            "How one of several addresses is picked for a connection; the addresses are listenerAddress entities that name this \
-             listener.",
+            "How one of several addresses is picked for a connection; the addresses are \
+             listenerAddress entities that name this listener.",
         )
         .default(Text("none"))
         .create()
@@ -42,23 +52,39 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         CLOSED,
         BYTES_IN,
         BYTES_OUT,
-        text("sslProfile", "The sslProfile for TLS with clients. Without one clients speak plain TCP.")
-            .refers_to(EntityKind::SslProfile)
-            .example("service")
-            .create()
-            .works(),
-        flag("authenticatePeer", "Refuse clients without a certificate that the sslProfile's authorities vouch for.")
-            .default(Flag(false))
-            .create()
-            .guards(),
-        choice("operStatus", &["up", "down"], "Whether the port is open: it is while somebody serves the address."),
+        text(
+            "sslProfile",
+            "The sslProfile for TLS with clients. Without one clients speak plain TCP.",
+        )
+        .refers_to(EntityKind::SslProfile)
+        .example("service")
+        .create()
+        .works(),
+        flag(
+            "authenticatePeer",
+            "Refuse clients without a certificate that the sslProfile's authorities vouch for.",
+        )
+        .default(Flag(false))
+        .create()
+        .guards(),
+        choice(
+            "operStatus",
+            &["up", "down"],
+            "Whether the port is open: it is while somebody serves the address.",
+        ),
         text("connectionMsg", "Why the port is not open when it should be."),
-        choice("observer", Observer::WORDS, "Which application protocol to look for, so that requests show in flow records.")
-            .default(Text("auto"))
-            .create()
-            .update(),
+        choice(
+            "observer",
+            Observer::WORDS,
+            "Which application protocol to look for, so that requests show in flow records.",
+        )
+        .default(Text("auto"))
+        .create()
+        .update(),
     ],
-    ..configuration("A TCP port on which clients reach a service, wherever in the network its servers are.")
+    ..configuration(
+        "A TCP port on which clients reach a service, wherever in the network its servers are.",
+    )
 };
 
 /// A port on which clients reach a service.

@@ -37,16 +37,26 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
         MESSAGE_SIZE,
         PER_USER.default(Number(ALL_CONNECTIONS)).create().works().update(),
         PER_HOST.default(Number(ALL_CONNECTIONS)).create().works().update(),
-        flag("allowUnknownUser", "Let users of no group in, under the rules of the group `$default`.")
-            .default(Flag(false))
-            .create()
-            .works()
-            .update(),
-        map("groups", "The groups of users: a map from a group's name to its rules, which are those of vhostUserGroupSettings.")
-            .example("\"$default\": {\n\"users\": \"*\",\n\"remoteHosts\": \"*\",\n\"sources\": \"news\"\n}")
-            .create()
-            .works()
-            .update(),
+        flag(
+            "allowUnknownUser",
+            "Let users of no group in, under the rules of the group `$default`.",
+        )
+        .default(Flag(false))
+        .create()
+        .works()
+        .update(),
+        map(
+            "groups",
+            "The groups of users: a map from a group's name to its rules, which are those of \
+             vhostUserGroupSettings.",
+        )
+        .example(
+            "\"$default\": {\n\"users\": \"*\",\n\"remoteHosts\": \"*\",\n\"sources\": \
+             \"news\"\n}",
+        )
+        .create()
+        .works()
+        .update(),
     ],
     ..configuration("The rules for clients that ask for one host.")
 };
