@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::exchange::{Echo, half_close};
+use crate::exchange::{Echo, Exchange, half_close};
 use crate::failure::{Failure, Failures};
 use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
 use crate::histogram::{Histogram, Summary};

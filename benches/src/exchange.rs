@@ -1,4 +1,4 @@
-//! One request and its echo.
+//! Requests and their answers; a request and its echo.
 
 use std::io;
 use std::time::Duration;
@@ -9,6 +9,15 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, Kind};
 use crate::pattern;
+
+/// A connection's requests, one after the other.
+pub(crate) trait Exchange {
+    /// Sends the next request, reads its answer whole, and checks it.
+    ///
+    /// # Errors
+    /// The failure of the connection, or a time-out after `limit`.
+    async fn exchange(&mut self, stream: &mut TcpStream, limit: Duration) -> Result<(), Failure>;
+}
 
 /// Up to this size a request is written whole before its answer is read; the kernel's buffers
 /// always hold it. Above, both go on at once, for an echo that answers as it reads would otherwise
@@ -29,13 +38,10 @@ impl Echo {
     pub(crate) fn new(index: usize, size: usize) -> Self {
         Self { seed: pattern::seed(index), offset: 0, answer: vec![0; size] }
     }
+}
 
-    /// Sends the next request, reads as many octets back, and compares them.
-    pub(crate) async fn exchange(
-        &mut self,
-        stream: &mut TcpStream,
-        limit: Duration,
-    ) -> Result<(), Failure> {
+impl Exchange for Echo {
+    async fn exchange(&mut self, stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
         let request = pattern::slice(self.seed, self.offset, self.answer.len());
         match timeout(limit, echo(stream, request, &mut self.answer)).await {
             Ok(done) => done?,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
 
-use crate::exchange::Echo;
+use crate::exchange::{Echo, Exchange};
 use crate::failure::{Failure, Failures, Kind};
 use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
 use crate::histogram::{Histogram, Summary};
@@ -174,8 +174,7 @@ async fn open(plan: &Plan, echo: &mut Echo) -> Result<(TcpStream, Duration), Fai
         // The semaphore is never closed.
         let _turn = plan.gate.acquire().await;
         let begun = Instant::now();
-        let mut stream = plan.target.connect().await?;
-        echo.exchange(&mut stream, plan.timeout).await?;
+        let stream = plan.target.open(echo).await?;
         Ok((stream, begun.elapsed()))
     };
     timeout_at(plan.by.into(), open)

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::exchange::Echo;
+use crate::exchange::{Echo, Exchange};
 use crate::failure::{Failure, Failures};
 use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
 use crate::histogram::{Histogram, Summary};
@@ -107,7 +107,7 @@ enum Talk {
     Http(http::Client),
 }
 
-impl Talk {
+impl Exchange for Talk {
     async fn exchange(&mut self, stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
         match self {
             Self::Echo(echo) => echo.exchange(stream, limit).await,
@@ -171,14 +171,11 @@ async fn connection(mut seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
         Ok(timer) => timer,
         Err(error) => return fail(Failure::io("timer", &error)),
     };
-    // One exchange that does not count: whatever is set up by the first octets is set up.
-    let mut stream = match plan.target.connect().await {
+    // The first exchange does not count.
+    let stream = match plan.target.open(&mut talk).await {
         Ok(stream) => stream,
         Err(failure) => return fail(failure),
     };
-    if let Err(failure) = talk.exchange(&mut stream, plan.timeout).await {
-        return fail(failure);
-    }
     let Ok(window) = seat.next_window().await else { return };
     let schedule = Schedule {
         window,

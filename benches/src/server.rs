@@ -9,6 +9,10 @@
 //! follows. If a stream to a *sink* begins with one, the sink answers the end of the stream with a
 //! [`Receipt`]; the octets of any other client are swallowed without an answer.
 
+mod http;
+mod marks;
+mod totals;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -16,11 +20,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use marks::{Preamble, Receipt};
 use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
@@ -28,12 +33,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::sleep;
+pub use totals::Totals;
 
 use crate::fleet::runtime;
-use crate::{BenchError, http, limits, pattern};
-
-mod marks;
-pub use marks::{Preamble, Receipt};
+use crate::{BenchError, limits, pattern};
 
 /// What is read or written at once.
 const CHUNK: usize = 64 * 1024;
@@ -94,19 +97,6 @@ impl Options {
             buffer: None,
         }
     }
-}
-
-/// What a server has done so far.
-#[derive(Debug, Default)]
-pub struct Totals {
-    /// Connections accepted.
-    pub accepted: AtomicU64,
-    /// Connections that ended with an error, a reset by the client included.
-    pub failed: AtomicU64,
-    /// Octets received.
-    pub received: AtomicU64,
-    /// Octets sent.
-    pub sent: AtomicU64,
 }
 
 /// A running server; dropping it closes its listener and its connections.

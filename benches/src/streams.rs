@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
-use crate::exchange::Echo;
+use crate::exchange::{Echo, Exchange};
 use crate::failure::{Failure, Failures, Kind};
 use crate::fleet::{Fleet, Seat, Shared, Window, conduct};
 use crate::histogram::{Histogram, Summary};
@@ -172,8 +172,7 @@ async fn stream(seat: Seat, tally: Shared<Tally>, plan: Arc<Plan>) {
 
 async fn live(mut seat: Seat, tally: &Shared<Tally>, plan: &Plan) -> Result<(), Failure> {
     let mut echo = Echo::new(seat.index, plan.options.size);
-    let mut stream = plan.target.connect().await?;
-    echo.exchange(&mut stream, plan.timeout).await?;
+    let mut stream = plan.target.open(&mut echo).await?;
     let Ok(baseline) = seat.next_window().await else { return Ok(()) };
     measure(&mut stream, &mut echo, &baseline, plan.timeout, |took| {
         tally.borrow_mut().baseline.record(took)

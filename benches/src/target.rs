@@ -9,6 +9,7 @@ use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::{BenchError, Common};
 
@@ -69,6 +70,14 @@ impl Target {
         }
         Err(failure
             .unwrap_or_else(|| Failure::new(crate::failure::Kind::Other, "connect: no address")))
+    }
+
+    /// Opens a connection and proves it by one exchange, which sets up whatever the first bytes of a
+    /// connection do.
+    pub(crate) async fn open(&self, talk: &mut impl Exchange) -> Result<TcpStream, Failure> {
+        let mut stream = self.connect().await?;
+        talk.exchange(&mut stream, self.timeout).await?;
+        Ok(stream)
     }
 }
 
