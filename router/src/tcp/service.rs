@@ -266,13 +266,4 @@ impl Service {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A router may have ten thousand of them.
-    #[test]
-    fn a_connection_at_rest_is_small() {
-        assert!(size_of::<Service>() <= 456, "{} bytes", size_of::<Service>());
-        assert!(size_of::<Machine>() <= 208, "{} bytes", size_of::<Machine>());
-    }
-}
+mod tests;
