@@ -1,4 +1,4 @@
-//! The composition root: who is created, in which order, and who is stopped when.
+//! The composition root: it creates everything in order, and stops it in order.
 
 mod access;
 mod arguments;
@@ -37,7 +37,7 @@ use arguments::{Arguments, Request};
 use crate::config::{Config, Reach, launch};
 use crate::log;
 
-/// The daemon's main function: `args` are what follows its name.
+/// Runs the daemon. `args` follow the program's name.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let arguments = match arguments::read(args) {
         Ok(Request::Run(arguments)) => arguments,
@@ -69,7 +69,7 @@ fn fail(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The configuration, and what may be reached when it is changed.
+/// Reads the configuration, and derives from it what changes may reach.
 fn load(arguments: &Arguments) -> Result<(Config, Reach), String> {
     let environment = |name: &str| std::env::var(name).ok();
     let launch = match &arguments.config {

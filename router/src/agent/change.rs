@@ -17,7 +17,7 @@ use crate::schema::{
     Attribute, AttributeError, Entity, EntityKind, Operation, Problem, Role, ValueType, quote,
 };
 
-/// Creates an entity; the response has its attributes, defaults included.
+/// Creates an entity. The response has its attributes, defaults included.
 pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
     let named_kind = named(request, property::TYPE)?;
     let name = named(request, property::NAME)?;
@@ -72,7 +72,8 @@ pub(super) fn create(directory: &impl Directory, request: &Request) -> Outcome {
     Ok((Status::CREATED, tell(&record)))
 }
 
-/// What the request says by a property or in its body, which must not contradict each other.
+/// Returns what the request says by a property or in its body. The two must not contradict each
+/// other.
 fn named<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, Refusal> {
     let property = request.text(name).filter(|text| !text.is_empty());
     let in_body = request.body.get(name).and_then(Value::as_text);
@@ -84,7 +85,7 @@ fn named<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, Refusa
     }
 }
 
-/// The attributes that the body gives.
+/// Returns the attributes that the body gives.
 fn attributes(kind: EntityKind, body: &Value) -> Result<Map<String, Json>, Refusal> {
     let pairs = match body {
         Value::Map(pairs) => pairs.as_slice(),
@@ -119,10 +120,10 @@ fn entity(kind: EntityKind, attributes: &Map<String, Json>) -> Result<Entity, Re
     Entity::new(kind, given).map_err(|error| refusal(kind, error, attributes))
 }
 
-/// No other entity of its type has the name.
+/// Checks that no other entity of its type has the name.
 fn unique(directory: &impl Directory, kind: EntityKind, entity: &Entity) -> Result<(), Refusal> {
     let mut named = entity.clone();
-    // A number that no entity has; what is named after its number is unique by itself.
+    // No entity has this number. An entity that is named after its number is unique by itself.
     named.identify(usize::MAX);
     for by in [By::Name, By::Identity] {
         let Some(value) = named.value(by.attribute()).and_then(crate::schema::Value::as_str) else {
@@ -212,9 +213,9 @@ fn open_properties(attributes: &Map<String, Json>) -> Result<(), Refusal> {
     }
 }
 
-/// Changes attributes of an entity; the response has all of them that may be told. What the request
-/// does not name stays as it is. Null takes an attribute away, but a secret: who writes back what
-/// it was told must not take away what it was not told.
+/// Changes attributes of an entity. The response has all attributes that may be told. Attributes
+/// that the request does not name stay as they are. Null takes an attribute away, except a secret,
+/// because a client that writes back what it read never saw the secret.
 pub(super) fn update(directory: &impl Directory, request: &Request, record: &Record) -> Outcome {
     let kind = record.kind;
     let changes = attributes(kind, &request.body)?;
@@ -301,8 +302,8 @@ pub(super) fn connection(
     Ok((Status::OK, tell(&record)))
 }
 
-/// A mistake in an attribute, in the words of C routers: those that their schema finds are the
-/// client's fault, those that their configuration finds are told as failures.
+/// Returns a mistake in an attribute in the words of C routers. Mistakes against their schema are
+/// the client's fault. Mistakes that their configuration finds are failures.
 fn refusal(kind: EntityKind, error: AttributeError, given: &Map<String, Json>) -> Refusal {
     let AttributeError { attribute: name, problem } = error;
     let long = kind.long_name();

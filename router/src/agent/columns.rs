@@ -1,4 +1,4 @@
-//! The types that a C router's core answers for, and their columns.
+//! The types for which the core of a C router answers, and their columns.
 
 use crate::schema::EntityKind;
 
@@ -142,7 +142,7 @@ const AUTO_LINK: &[&str] = &[
     "lastError",
 ];
 
-/// The columns of a type that a C router's core answers for; `None` for all other types.
+/// Returns the columns of a type for which a C router's core answers; `None` for all other types.
 pub fn columns(kind: EntityKind) -> Option<&'static [&'static str]> {
     match kind {
         EntityKind::Connection => Some(CONNECTION),
@@ -155,8 +155,8 @@ pub fn columns(kind: EntityKind) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether entities of the type are asked for by that type alone: they come and go with the
-/// traffic, and queries for all there is, or by a name without a type, do not reach them.
+/// Returns whether only a request with this type reaches its entities. They come and go with the
+/// traffic, so queries for all types, or by a name without a type, leave them out.
 pub(super) fn stands_apart(kind: EntityKind) -> bool {
     columns(kind).is_some() && !kind.is_configuration()
 }

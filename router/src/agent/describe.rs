@@ -8,20 +8,20 @@ use skupper_proto::management::{Request, property};
 use super::directory::Record;
 use crate::schema::{EntityKind, Operation, quote};
 
-/// The operations of a type, as refusals tell them: `['CREATE', 'READ']`.
+/// Returns the operations of a type, as refusals tell them: `['CREATE', 'READ']`.
 pub(super) fn operations(kind: EntityKind) -> String {
     let names: Vec<_> = kind.operations().map(Operation::name).collect();
     list(&names)
 }
 
-/// Words as refusals list them: `['a', 'b']`.
+/// Returns words as refusals list them: `['a', 'b']`.
 pub(super) fn list(words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| quote(word)).collect();
     format!("[{}]", quoted.join(", "))
 }
 
-/// An entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. Secrets are
-/// starred out.
+/// Returns an entity with its attributes by name: `TcpListenerEntity(address=a, port=1)`. It stars
+/// out secrets.
 pub(super) fn entity(record: &Record) -> String {
     let secret = |name: &str| record.kind.attribute(name).is_some_and(|attribute| attribute.secret);
     let told = record
@@ -58,7 +58,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A request as the log tells it: without its body, in which passwords may stand.
+/// Returns a request as the log tells it. The body may hold passwords and is left out.
 pub(super) fn request(request: &Request) -> String {
     let mut text = quote(request.operation.as_deref().unwrap_or("(no operation)"))
         .trim_matches('\'')

@@ -1,4 +1,4 @@
-//! What the management node reads and changes.
+//! The entities that the management node reads and changes.
 
 use std::sync::Arc;
 
@@ -13,34 +13,34 @@ use crate::schema::{Entity, EntityKind, ManagementAccess};
 pub struct Record {
     /// Its type.
     pub kind: EntityKind,
-    /// Attributes that have a value and may be told. Names that the type's columns do not have are
-    /// never told.
+    /// Attributes that have a value and may be told. The node leaves out names that the type's
+    /// columns do not have.
     pub attributes: Vec<(&'static str, Value)>,
-    /// The entity that it tells of, with what is kept and never told.
+    /// The entity itself, with attributes that are never told.
     pub kept: Option<Arc<Entity>>,
 }
 
 impl Record {
-    /// An entity without attributes yet.
+    /// Returns an entity without attributes.
     pub const fn new(kind: EntityKind) -> Self {
         Self { kind, attributes: Vec::new(), kept: None }
     }
 
-    /// An entity with all its attributes that may be told.
+    /// Returns an entity with all attributes that may be told.
     pub fn of(entity: &Arc<Entity>) -> Self {
         let attributes =
             entity.told().map(|(attribute, told)| (attribute.name, value::tell(told))).collect();
         Self { kind: entity.kind(), attributes, kept: Some(Arc::clone(entity)) }
     }
 
-    /// The same with an attribute more; null is none.
+    /// Returns the same with one more attribute. Null adds none.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.put(name, value);
         self
     }
 
-    /// Gives an attribute a value; null takes it away.
+    /// Gives an attribute a value. Null takes it away.
     pub fn put(&mut self, name: &'static str, value: impl Into<Value>) {
         let value = value.into();
         self.attributes.retain(|(known, _)| *known != name);
@@ -49,12 +49,12 @@ impl Record {
         }
     }
 
-    /// The value of an attribute.
+    /// Returns the value of an attribute.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The value of an attribute, if it is text.
+    /// Returns the value of an attribute, if it is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Value::as_text)
     }
@@ -65,57 +65,58 @@ impl Record {
 pub struct Refusal {
     /// The status code.
     pub status: Status,
-    /// What is wrong, in one line without secrets.
+    /// The reason, in one line without secrets.
     pub text: String,
-    /// The body of the response; C routers' cores give null where their agents give an empty map.
+    /// The body of the response. The cores of C routers give null where their agents give an empty
+    /// map.
     pub body: Value,
 }
 
 impl Refusal {
-    /// A refusal with an empty map for its body.
+    /// Returns a refusal with an empty map for its body.
     pub fn new(status: Status, text: impl Into<String>) -> Self {
         Self { status, text: text.into(), body: Value::Map(Vec::new()) }
     }
 
-    /// The request makes no sense.
+    /// Refuses a request that makes no sense.
     pub fn bad(text: impl Into<String>) -> Self {
         Self::new(Status::BAD_REQUEST, text)
     }
 
-    /// What was asked for cannot be put in force: the words of C routers, which tell where the
-    /// error was found.
+    /// Refuses something that cannot be put in force, in the words of C routers. They tell where
+    /// the error was found.
     pub fn configuration(text: impl std::fmt::Display) -> Self {
         Self::new(Status::INTERNAL_ERROR, format!("CError: Configuration: {text}"))
     }
 
-    /// An entity that another one names is not there.
+    /// Refuses an entity that names a missing one.
     pub fn missing(text: impl std::fmt::Display) -> Self {
         Self::new(Status::INTERNAL_ERROR, format!("CError: Not found: {text}"))
     }
 
-    /// There is no such entity.
+    /// Refuses a request for an entity that does not exist.
     pub fn not_found(text: impl Into<String>) -> Self {
         Self::new(Status::NOT_FOUND, text)
     }
 
-    /// The refusal of a code without words of its own.
+    /// Refuses with the text of the status code.
     pub fn plain(status: Status) -> Self {
         Self::new(status, status.text())
     }
 
-    /// The same with null for its body.
+    /// Returns the same with null for its body.
     #[must_use]
     pub fn without_body(self) -> Self {
         Self { body: Value::Null, ..self }
     }
 }
 
-/// Who asks.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// The number of the connection that the request came by, where it came by one.
+    /// The number of its connection, if the request came by one.
     pub connection: Option<u64>,
-    /// What that connection's listener lets it ask.
+    /// The rights that the connection's listener gives.
     pub access: ManagementAccess,
 }
 
@@ -132,16 +133,16 @@ impl Page {
     /// All of them.
     pub const ALL: Self = Self { offset: 0, count: usize::MAX };
 
-    /// The part of `items`.
+    /// Returns this part of `items`.
     pub fn of<T>(self, items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
         items.into_iter().skip(self.offset).take(self.count)
     }
 }
 
-/// Entities, one after the other.
+/// A sequence of entities.
 pub type Entities<'a> = Box<dyn Iterator<Item = Record> + Send + 'a>;
 
-/// What an entity is asked for by.
+/// The attribute by which a request finds an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// Its name.
@@ -151,7 +152,7 @@ pub enum By {
 }
 
 impl By {
-    /// The attribute.
+    /// Returns the attribute.
     pub const fn attribute(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -160,58 +161,58 @@ impl By {
     }
 }
 
-/// What may be changed of a connection.
+/// A change of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionChange {
-    /// `adminStatus` is given, which policy may forbid.
+    /// `adminStatus` is given. Policy may forbid that.
     pub status: bool,
-    /// To be closed: `adminStatus` is `deleted`.
+    /// Close it: `adminStatus` is `deleted`.
     pub close: bool,
-    /// Whether its frames are logged: `enableProtocolTrace`.
+    /// Log its frames or not: `enableProtocolTrace`.
     pub trace: Option<bool>,
 }
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Who speaks.
+    /// The module.
     pub module: &'static str,
-    /// How grave it is.
+    /// The level.
     pub level: &'static str,
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// Where in the source, if that is known.
+    /// The place in the source, if it is known.
     pub source: Option<(&'static str, u32)>,
     /// Seconds since the epoch.
     pub seconds: i64,
 }
 
-/// The running router's entities: what the management node stands on.
+/// The running router's entities, as the management node needs them.
 ///
 /// A change is done when the method returns, or was not done at all.
 pub trait Directory {
-    /// Entities of exactly this type, the oldest first. Each is looked at when its turn comes:
-    /// there may be very many, and whoever asks may let others go first in between.
+    /// Returns entities of exactly this type, the oldest first. It looks at each in its turn,
+    /// because there may be many and the caller may let other work go first.
     fn entities(&self, kind: EntityKind, page: Page) -> Entities<'_>;
 
-    /// The entities of exactly this type that have this name or identity: at most one, if all is
-    /// well.
+    /// Finds the entities of exactly this type with this name or identity: at most one in a sound
+    /// router.
     fn find(&self, kind: EntityKind, by: By, value: &str) -> Vec<Record> {
         self.entities(kind, Page::ALL)
             .filter(|record| record.text(by.attribute()) == Some(value))
             .collect()
     }
 
-    /// Creates an entity, which need not have a name.
+    /// Creates an entity. It need not have a name.
     ///
     /// # Errors
-    /// There is one of that name, or what it wants cannot be had.
+    /// Another entity has the name, or the router cannot start this one.
     fn create(&self, entity: Entity) -> Result<Record, Refusal>;
 
     /// Gives an entity the attributes of `entity`, which has all that can be configured.
     ///
     /// # Errors
-    /// It is gone, or what it wants cannot be had.
+    /// The entity is gone, or the router cannot act on the attributes.
     fn update(&self, record: &Record, entity: Entity) -> Result<Record, Refusal>;
 
     /// Stops and forgets an entity.
@@ -220,11 +221,11 @@ pub trait Directory {
     /// It is gone, or in use.
     fn delete(&self, record: &Record) -> Result<(), Refusal>;
 
-    /// What the peer of an open connection may ask; `None` when it is gone.
+    /// Returns the rights of an open connection's peer; `None` when the connection is gone.
     fn access(&self, connection: u64) -> Option<ManagementAccess>;
 
-    /// Changes a connection, by identity. `requester` is that of the connection that the request
-    /// came by, where it came by one.
+    /// Changes a connection, by identity. `requester` is the connection of the request, if it came
+    /// by one.
     ///
     /// # Errors
     /// It is gone, or may not be closed.
@@ -235,12 +236,12 @@ pub trait Directory {
         requester: Option<u64>,
     ) -> Result<Record, Refusal>;
 
-    /// Ends when what the last changes started stands and what they stopped is gone, or after a
-    /// limit of its own: a port that was deleted can be opened again.
+    /// Waits until everything that the last changes started stands, and everything that they
+    /// stopped is gone. Ends after a limit of its own. So a client can open a deleted port again.
     fn settled(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
-    /// The last lines of the log, the oldest first: `limit` of them, or all that are kept.
+    /// Returns the last lines of the log, the oldest first: `limit` of them, or all.
     fn log(&self, limit: Option<usize>) -> Vec<LogLine>;
 }

@@ -17,11 +17,11 @@ pub struct Work<'a, D> {
     progress: Progress<'a, D>,
 }
 
-/// How far an operation has come.
+/// The progress of an operation.
 enum Progress<'a, D> {
-    /// There.
+    /// It is finished.
     Done(Outcome),
-    /// Entities are being looked at.
+    /// The query looks at entities.
     Query(Box<Query<'a, D>>),
 }
 
@@ -31,7 +31,7 @@ impl<D> std::fmt::Debug for Work<'_, D> {
     }
 }
 
-/// Whom a request is for.
+/// The target of a request.
 enum Target {
     Management,
     Entity(Record),
@@ -47,8 +47,7 @@ pub fn handle<D: Directory>(directory: &D, request: &Request, requester: Request
     }
 }
 
-/// Begins to carry out a request: all that changes something is done then, and what may take long
-/// is left to [`Work::step`].
+/// Begins to carry out a request. All changes happen here. [`Work::step`] does what may take long.
 pub fn begin<'a, D: Directory>(
     directory: &'a D,
     request: &'a Request,
@@ -61,8 +60,8 @@ pub fn begin<'a, D: Directory>(
 }
 
 impl<D: Directory> Work<'_, D> {
-    /// Goes on until the response is there, or until `enough` says so behind an entity: then
-    /// `None`, and another step is to follow.
+    /// Goes on until the response is there, or until `enough` says so behind an entity. Then it
+    /// returns `None`, and the caller calls it again.
     pub fn step(&mut self, enough: impl FnMut() -> bool) -> Option<Response> {
         let outcome = match &mut self.progress {
             Progress::Done(outcome) => std::mem::replace(outcome, Ok((Status::OK, Value::Null))),
@@ -115,7 +114,7 @@ fn perform<'a, D: Directory>(
         return change::create(directory, request).map(Progress::done);
     }
     let requested = request.text(property::TYPE).map(kind).transpose()?;
-    // Those that a C router's core answers for, by rules of their own.
+    // The core of a C router answers for these by rules of its own.
     if let Some(kind) = requested.filter(|kind| columns(*kind).is_some()) {
         return apart(directory, request, requester.connection, kind, operation, word);
     }
@@ -137,7 +136,7 @@ impl<'a, D> Progress<'a, D> {
     }
 }
 
-/// Operations on the management node itself, queries excepted, and on an entity.
+/// Carries out an operation on the management node itself, except a query, or on an entity.
 fn at(
     directory: &impl Directory,
     request: &Request,
@@ -181,7 +180,7 @@ fn at(
     }
 }
 
-/// Whether the requester's listener lets it ask for this.
+/// Checks that the requester's listener allows the operation.
 fn may_ask(
     access: ManagementAccess,
     operation: Option<Operation>,
@@ -202,7 +201,7 @@ fn may_ask(
     Err(Refusal::new(Status::FORBIDDEN, text))
 }
 
-/// Operations on a type that a C router's core answers for.
+/// Carries out an operation on a type for which the core of a C router answers.
 fn apart<'a, D: Directory>(
     directory: &'a D,
     request: &Request,
@@ -271,7 +270,7 @@ fn not_implemented(word: &str, kind: EntityKind) -> Refusal {
     Refusal::new(Status::NOT_IMPLEMENTED, text)
 }
 
-/// The entity that a request names, among those that do not stand apart.
+/// Finds the entity that a request names, among those that do not stand apart.
 fn find(
     directory: &impl Directory,
     request: &Request,
@@ -344,7 +343,7 @@ fn mismatch(kind: EntityKind, requested: EntityKind) -> Refusal {
     Refusal::bad(format!("Entity type '{kind}' does not extend requested type '{requested}'"))
 }
 
-/// The application properties of a request.
+/// Returns the application properties of a request.
 fn echo(request: &Request) -> Value {
     let operation = request
         .operation

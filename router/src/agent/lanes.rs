@@ -1,5 +1,5 @@
-//! How many requests are in progress, and whose: those of one connection follow one another, and
-//! none has more than its share.
+//! Requests in progress, by connection. Those of one connection follow one another, and no
+//! connection has more than its share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use tokio::time::timeout;
 use crate::lock::{Mutex, MutexGuard};
 
 /// Requests in progress of all connections together. The tools of many operators at once need a few
-/// dozen, and two links of C's credit bring 500. One request of each connection is taken beyond it:
-/// nobody is kept out by others.
+/// dozen, and two links of C's credit bring 500. Each connection may have one request beyond this
+/// limit, so that others cannot keep it out.
 pub(super) const MAX_REQUESTS: usize = 512;
 
-/// Requests in progress of one connection, which may be a neighbor's that carries the requests of
+/// Requests in progress of one connection. It may be a neighbor's that carries the requests of
 /// many. Controllers and tools ask one thing after the other.
 pub(super) const MAX_OF_CONNECTION: usize = 64;
 
-/// KiB of responses that a connection's requests may have made and nobody has taken: 4 MiB, or one
-/// response that is larger.
+/// KiB of responses to a connection's requests that wait to be taken: 4 MiB, or one larger
+/// response.
 const UNREAD: u32 = 4 * 1024;
 
-/// How long a response waits for those before it to be taken; then it is dropped.
+/// Time that a response waits for those before it. Then it is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The lanes of all connections that have requests in progress.
@@ -56,7 +56,7 @@ pub(super) enum Full {
     All,
 }
 
-/// A request in progress, until this is dropped.
+/// A request in progress. Dropping it ends the request.
 #[derive(Debug)]
 pub(super) struct Place {
     lanes: Arc<Lanes>,
@@ -116,15 +116,14 @@ impl Place {
     }
 
     /// Makes a message of a response, once enough of those before it have been taken. The request
-    /// is in progress until whoever takes the message is done with it. `None`: they were not taken
-    /// for too long.
+    /// is in progress until the message is dropped. Returns `None` if the wait was too long.
     pub(super) async fn message(self, octets: Vec<u8>) -> Option<Bytes> {
         self.message_within(octets, PATIENCE).await
     }
 
     async fn message_within(self, octets: Vec<u8>, patience: Duration) -> Option<Bytes> {
         let wanted = u32::try_from(octets.len() / 1024 + 1).unwrap_or(UNREAD).min(UNREAD);
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let room = timeout(patience, Arc::clone(&self.unread).acquire_many_owned(wanted))
             .await
             .ok()?
@@ -133,7 +132,7 @@ impl Place {
     }
 }
 
-/// A response that has not been taken yet.
+/// A response that waits to be taken.
 struct Held {
     octets: Vec<u8>,
     _room: OwnedSemaphorePermit,
@@ -185,7 +184,7 @@ mod tests {
         let waiting = enter();
         assert_eq!(lanes.lock().requests, 3, "in progress until they are taken");
         drop((first, small));
-        // One that is larger than all room waits for all of it.
+        // A response larger than all room waits for all of it.
         let huge = waiting.message(vec![4; 20 * LARGE]).await.unwrap();
         assert_eq!(huge.len(), 20 * LARGE);
         assert!(enter().message_within(vec![5; 10], soon).await.is_none());

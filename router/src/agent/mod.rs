@@ -1,14 +1,13 @@
 //! The management node: it reads and changes the running router through the schema.
 //!
-//! [`begin`] makes a response of a request, a long one in [steps](Work::step). It is pure: what
-//! there is and how it is changed is behind [`Directory`], which the application implements.
-//! [`Service`] is the node's place in the network: a handler of deliveries in the process, which
-//! takes a bounded number of requests, one after the other of each connection, and sends the
-//! responses.
+//! [`begin`] makes a response of a request, a long one in [steps](Work::step). It is pure:
+//! [`Directory`], which the application implements, is all that it sees of the router. [`Service`]
+//! is the node's place in the network. It takes requests as deliveries, carries out those of each
+//! connection one after the other, and sends the responses. The number of requests is bounded.
 //!
-//! Six types are answered as C routers' cores answer them, with columns of their own ([`columns`])
-//! and nulls where there is no value; all others have the attributes of the schema, without those
-//! that have no value.
+//! Six types are answered as the cores of C routers answer them: with columns of their own
+//! ([`columns`]) and nulls where there is no value. All others have the attributes of the schema
+//! that have a value.
 
 mod change;
 mod columns;

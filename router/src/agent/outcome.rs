@@ -1,4 +1,4 @@
-//! What operations have in common: how a request names things, and how an answer tells them.
+//! Names in requests and entities in answers, for all operations.
 
 use skupper_proto::amqp::Value;
 use skupper_proto::management::{Request, Response, Status};
@@ -7,10 +7,10 @@ use super::columns::columns;
 use super::directory::{Record, Refusal};
 use crate::schema::{EntityKind, quote};
 
-/// What an operation gives.
+/// The result of an operation.
 pub(super) type Outcome = Result<(Status, Value), Refusal>;
 
-/// Addresses a response to who sent the request.
+/// Addresses a response to the sender of the request.
 pub(super) fn answer(request: &Request, response: Response) -> Response {
     Response {
         to: request.reply_to.clone(),
@@ -19,13 +19,13 @@ pub(super) fn answer(request: &Request, response: Response) -> Response {
     }
 }
 
-/// The entity type of this name, short or long.
+/// Finds the entity type of this name, short or long.
 pub(super) fn kind(name: &str) -> Result<EntityKind, Refusal> {
     EntityKind::named(name)
         .ok_or_else(|| Refusal::bad(format!("No such entity type {}", quote(name))))
 }
 
-/// The management node as an entity of itself.
+/// Returns the management node as an entity of itself.
 pub(super) fn itself() -> Record {
     Record::new(EntityKind::Management)
         .with("identity", "self")
@@ -33,14 +33,14 @@ pub(super) fn itself() -> Record {
         .with("type", EntityKind::Management.long_name())
 }
 
-/// Text of a request, fit for one line.
+/// Returns text of a request, fit for one line.
 pub(super) fn cut(text: &str) -> String {
     let quoted = quote(text);
     quoted.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&quoted).to_owned()
 }
 
-/// The body of a response that tells an entity: all columns of types that have columns, else the
-/// attributes that have a value.
+/// Returns the body of a response that tells an entity. It has all columns of a type with columns,
+/// else the attributes that have a value.
 pub(super) fn tell(record: &Record) -> Value {
     Value::Map(match columns(record.kind) {
         Some(columns) => columns

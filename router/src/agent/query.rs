@@ -11,36 +11,36 @@ use super::outcome::{Outcome, itself, kind};
 use super::{describe, value};
 use crate::schema::{Attribute, EntityKind};
 
-/// Most names that a query may ask for: twice the attributes of the whole schema.
+/// Names that a query may ask for, at most: twice the attributes of the whole schema.
 const MAX_NAMES: usize = 512;
 
-/// Octets that the rows of an answer may have, by a rough count: half of what a response may have.
+/// Bytes that the rows of an answer may have, by a rough count: half of a response.
 const MAX_ROWS: usize = MAX_RESPONSE / 2;
 
-/// A query that is being answered.
+/// A query in progress.
 pub(super) struct Query<'a, D> {
     directory: &'a D,
     table: Table,
     /// The columns are those of the one type that is asked for.
     fixed: bool,
-    /// A rough count of the octets of the rows.
+    /// A rough count of the bytes of the rows.
     weight: usize,
     skip: usize,
     left: usize,
-    /// The types that are not looked at yet.
+    /// The types that are left.
     kinds: VecDeque<EntityKind>,
-    /// The entities of the present type that are not looked at yet.
+    /// The entities of the present type that are left.
     entities: Entities<'a>,
 }
 
-/// Begins a query: for entities of a type and of those that extend it, or of all types.
+/// Begins a query for entities of a type and of those that extend it, or of all types.
 pub(super) fn query<'a, D: Directory>(
     directory: &'a D,
     request: &Request,
 ) -> Result<Query<'a, D>, Refusal> {
     let requested = match (request.text(property::ENTITY_TYPE), request.text(property::TYPE)) {
         (Some(name), _) => Some(kind(name)?),
-        // What stands apart may be named as that which is asked to do something.
+        // A request may name a type that stands apart as its target.
         (None, Some(name)) => Some(kind(name)?).filter(|kind| columns(*kind).is_some()),
         (None, None) => None,
     };
@@ -72,7 +72,8 @@ pub(super) fn query<'a, D: Directory>(
 }
 
 impl<D: Directory> Query<'_, D> {
-    /// Looks at entities until there are none, or until `enough` says so behind one: then `None`.
+    /// Looks at entities until none is left, or until `enough` says so behind one. Then it returns
+    /// `None`.
     pub(super) fn step(&mut self, mut enough: impl FnMut() -> bool) -> Option<Outcome> {
         while self.left > 0 {
             let Some(record) = self.entities.next() else {
@@ -102,7 +103,7 @@ impl<D: Directory> Query<'_, D> {
         let names = &self.table.attribute_names;
         let row: Vec<Value> =
             names.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
-        // A row that says nothing is left out, except where there are columns.
+        // A row of nulls is left out, except where there are columns.
         if !self.fixed && row.iter().all(|value| *value == Value::Null) {
             return Ok(false);
         }
@@ -119,7 +120,7 @@ impl<D: Directory> Query<'_, D> {
     }
 }
 
-/// The part of the results that is asked for; a count below zero is all.
+/// Returns the part of the results that is asked for. A count below zero is all.
 fn page(request: &Request) -> Page {
     let of = |name| request.integer(name).and_then(|number| usize::try_from(number).ok());
     Page {
@@ -128,7 +129,7 @@ fn page(request: &Request) -> Page {
     }
 }
 
-/// The names of the columns: those asked for, or all there are.
+/// Returns the names of the columns: those of the request, or all.
 fn names(
     body: &Value,
     requested: Option<EntityKind>,
@@ -163,7 +164,7 @@ fn names(
             asked.len()
         )));
     }
-    // Columns that a type does not have are null: tools ask for some of other releases.
+    // Columns that a type does not have are null, because tools ask for some of other releases.
     if fixed.is_some() {
         return Ok(asked
             .iter()
@@ -189,7 +190,7 @@ fn names(
     Ok(owned(texts))
 }
 
-/// The names of attributes, each once.
+/// Returns the names of attributes, each once.
 fn distinct(attributes: impl Iterator<Item = &'static Attribute>) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for attribute in attributes {
@@ -200,7 +201,7 @@ fn distinct(attributes: impl Iterator<Item = &'static Attribute>) -> Vec<&'stati
     names
 }
 
-/// A rough count of the octets that a value takes, in memory or on the wire.
+/// Returns a rough count of the bytes that a value takes, in memory or on the wire.
 fn weigh(value: &Value) -> usize {
     let inner = match value {
         Value::String(text) => text.len(),
@@ -211,8 +212,7 @@ fn weigh(value: &Value) -> usize {
     inner + 16
 }
 
-/// The addresses of the management nodes of all routers of the network; none where there is no
-/// network.
+/// Returns the addresses of the management nodes of all routers. Without a network there are none.
 pub(super) fn nodes(directory: &impl Directory) -> Value {
     let records = directory.entities(EntityKind::Node, Page::ALL);
     let address = |record: &Record| {
@@ -224,11 +224,11 @@ pub(super) fn nodes(directory: &impl Directory) -> Value {
     Value::List(records.map(|record| address(&record)).collect())
 }
 
-/// The last lines of the log.
+/// Returns the last lines of the log.
 pub(super) fn log(directory: &impl Directory, request: &Request) -> Outcome {
     let limit = match (request.property(property::LIMIT), request.integer(property::LIMIT)) {
         (None | Some(Value::Null), _) => None,
-        // None at all would be pointless: it is as good as no limit.
+        // A limit of zero is no limit, because an answer without lines would be pointless.
         (_, Some(limit)) => usize::try_from(limit).ok().filter(|limit| *limit > 0),
         (Some(_), None) => return Err(Refusal::bad("The limit is no integer")),
     };

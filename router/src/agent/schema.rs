@@ -1,4 +1,4 @@
-//! What the management node tells of the schema.
+//! The schema, as the management node tells it.
 
 use serde_json::{Map, Value as Json};
 use skupper_proto::amqp::Value;
@@ -9,7 +9,7 @@ use super::outcome::{Outcome, kind};
 use super::value;
 use crate::schema::{EntityKind, Fixed, Operation, PREFIX, ValueType};
 
-/// A map from each type that the request is about, or all types, to what `tell` says of it.
+/// Returns a map from each type of the request, or from all types, to the words of `tell`.
 fn map_of_types(request: &Request, tell: impl Fn(EntityKind) -> Vec<String>) -> Outcome {
     let requested = request.text(property::ENTITY_TYPE).map(kind).transpose()?;
     let about =
@@ -21,37 +21,38 @@ fn map_of_types(request: &Request, tell: impl Fn(EntityKind) -> Vec<String>) -> 
     Ok((Status::OK, Value::Map(about.map(member).collect())))
 }
 
-/// GET-TYPES: the types that each type extends.
+/// Answers GET-TYPES: the types that each type extends.
 pub(super) fn types(request: &Request) -> Outcome {
     map_of_types(request, |kind| kind.bases().map(EntityKind::long_name).collect())
 }
 
-/// GET-ATTRIBUTES.
+/// Answers GET-ATTRIBUTES.
 pub(super) fn attributes(request: &Request) -> Outcome {
     map_of_types(request, |kind| {
         kind.common_attributes().map(|attribute| attribute.name.to_owned()).collect()
     })
 }
 
-/// GET-OPERATIONS.
+/// Answers GET-OPERATIONS.
 pub(super) fn operations(request: &Request) -> Outcome {
     map_of_types(request, |kind| {
         kind.operations().map(|operation| operation.name().to_owned()).collect()
     })
 }
 
-/// GET-ANNOTATIONS: there are none.
+/// Answers GET-ANNOTATIONS: there are none.
 pub(super) fn annotations(request: &Request) -> Outcome {
     request.text(property::ENTITY_TYPE).map(kind).transpose()?;
     Ok((Status::OK, Value::Map(Vec::new())))
 }
 
-/// GET-SCHEMA.
+/// Answers GET-SCHEMA.
 pub(super) fn schema() -> Value {
     value::from_json(&dump())
 }
 
-/// GET-JSON-SCHEMA: the same as text, with blanks before each line if the request has `indent`.
+/// Answers GET-JSON-SCHEMA: the schema as text, with blanks before each line if the request has
+/// `indent`.
 pub(super) fn json_schema(request: &Request) -> Outcome {
     let failed = |error: serde_json::Error| Refusal::new(Status::INTERNAL_ERROR, error.to_string());
     let text = match request.integer("indent").and_then(|indent| usize::try_from(indent).ok()) {
@@ -68,7 +69,7 @@ pub(super) fn json_schema(request: &Request) -> Outcome {
     Ok((Status::OK, Value::String(text)))
 }
 
-/// The schema in the form that C routers tell theirs: what is false or empty is left out.
+/// Returns the schema in the form of C routers. It leaves out what is false or empty.
 fn dump() -> Json {
     let types = EntityKind::all()
         .map(|kind| (kind.section().to_owned(), entity_type(kind)))
@@ -79,8 +80,7 @@ fn dump() -> Json {
     Json::Object(schema)
 }
 
-/// Whether a default is something else than false, zero or empty, which readers of the schema take
-/// for granted.
+/// Returns whether a default is not false, zero or empty. Readers of the schema assume those.
 fn says_something(default: Fixed) -> bool {
     !matches!(default, Fixed::Text("") | Fixed::Number(0) | Fixed::Flag(false))
 }

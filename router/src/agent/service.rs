@@ -1,4 +1,4 @@
-//! The management node's place in the network: deliveries in, responses out.
+//! The management node in the network: it takes deliveries and sends responses.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,21 +23,21 @@ use crate::core::{ConsumerEnd, Ended, Endpoint, Notify};
 use crate::log;
 use crate::schema::ManagementAccess;
 
-/// How long a request may take to arrive after its first octets.
+/// Time that a request has from its first bytes to its last.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a request is carried out before others have their turn. A slice that is over by then
-/// costs them this much, and what goes with a change of turn is nothing beside it.
+/// Time that a request takes before others have their turn. Others wait this long at most, and a
+/// change of turn costs nothing beside it.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Answers that take more than one slice and are made at the same time. Each may take up to a
-/// hundred MiB while it is made.
+/// Answers of more than one slice that are made at the same time. Each may take a hundred MiB while
+/// it is made.
 const LONG_ANSWERS: usize = 1;
 
-/// Octets of a request that is refused unheard which are looked into for the address of an answer.
+/// Bytes of a refused request in which the node looks for the address of an answer.
 const MAX_GLANCE: usize = 16 * 1024;
 
-/// Sends a message, its octets from the header section on, to an address.
+/// Sends a message, its bytes from the header section on, to an address.
 pub type Outlet = Arc<dyn Fn(&str, Bytes) + Send + Sync>;
 
 /// Takes requests as deliveries, and sends responses.
@@ -57,8 +57,8 @@ impl<D> std::fmt::Debug for Service<D> {
 }
 
 impl<D: Directory + Send + Sync + 'static> Service<D> {
-    /// A service that carries requests out on `runtime`, whose one thread does nothing that must
-    /// not wait for them.
+    /// Returns a service that carries out requests on `runtime`. Its one thread may do nothing that
+    /// must not wait for them.
     pub fn new(directory: Arc<D>, runtime: Handle, outlet: Outlet) -> Arc<Self> {
         let (lanes, long) = (Arc::default(), Semaphore::new(LONG_ANSWERS));
         Arc::new_cyclic(|itself| Self {
@@ -71,19 +71,19 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         })
     }
 
-    /// Who sent a request. It is asked while the request is being handed over, when its connection
-    /// is still there.
+    /// Returns the sender of a request. Call it when the request is handed over, while its
+    /// connection exists.
     fn requester(&self, delivery: &ConsumerEnd) -> Requester {
         let connection = delivery.message().connection;
         let access = match connection {
             Some(id) => self.directory.access(id).unwrap_or(ManagementAccess::None),
-            // Of this process.
+            // A request of this process.
             None => ManagementAccess::Full,
         };
         Requester { connection, access }
     }
 
-    /// Takes one request from its first octets to the response.
+    /// Takes one request from its first bytes to the response.
     async fn serve(self: Arc<Self>, delivery: ConsumerEnd, requester: Requester, place: Place) {
         let octets = match timeout(PATIENCE, receive(&delivery)).await {
             Ok(Some(octets)) => octets,
@@ -125,8 +125,8 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         drop(turn);
     }
 
-    /// Carries out a request: at once if that takes one slice, and else slice by slice, when its
-    /// turn among long answers has come.
+    /// Carries out a request. A short one is done at once, a long one slice by slice when its turn
+    /// among long answers has come.
     async fn carry_out(&self, request: &Request, requester: Requester) -> Response {
         let slice = || {
             let began = Instant::now();
@@ -136,7 +136,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         if let Some(response) = work.step(slice()) {
             return response;
         }
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let _place = self.long.acquire().await;
         loop {
             yield_now().await;
@@ -160,7 +160,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         }
     }
 
-    /// A response as it goes out, or a short one in place of one that is too long.
+    /// Encodes a response. A short one replaces one that is too long.
     fn octets(response: &Response) -> Vec<u8> {
         let mut octets = response.encode();
         if octets.len() > MAX_RESPONSE {
@@ -183,7 +183,7 @@ impl<D: Directory + Send + Sync + 'static> Service<D> {
         octets
     }
 
-    /// Refuses a request for which there is no room, with a response if it says where to.
+    /// Refuses a request for which there is no room. Sends a response if the request says where to.
     fn refuse(&self, delivery: ConsumerEnd, full: Full) {
         let text = full.to_string();
         let mut chunks = VecDeque::new();
@@ -231,8 +231,8 @@ fn joined(sections: &[u8], chunks: &VecDeque<Bytes>) -> BytesMut {
     octets
 }
 
-/// The octets of a message once all are there, or more than a request may have. `None` when it was
-/// given up.
+/// Returns the bytes of a message once all are there, or more than a request may have. Returns
+/// `None` for an aborted one.
 async fn receive(delivery: &ConsumerEnd) -> Option<BytesMut> {
     let mut octets = BytesMut::from(&*delivery.message().sections);
     let mut chunks = VecDeque::new();

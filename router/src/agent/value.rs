@@ -5,8 +5,8 @@ use skupper_proto::amqp::Value;
 
 use crate::schema::Value as Attribute;
 
-/// A value as management tells it: integers in 32 bits where they fit, as C routers' agents write
-/// them.
+/// Returns a value as management tells it: integers in 32 bits where they fit, as the agents of C
+/// routers write them.
 pub fn tell(value: &Attribute) -> Value {
     match value {
         Attribute::String(text) => Value::string(text.as_str()),
@@ -17,7 +17,7 @@ pub fn tell(value: &Attribute) -> Value {
     }
 }
 
-/// A JSON value as AMQP.
+/// Returns a JSON value as AMQP.
 pub fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -33,7 +33,7 @@ pub fn from_json(json: &Json) -> Value {
     }
 }
 
-/// An integer in 32 bits where it fits.
+/// Returns an integer, in 32 bits where it fits.
 pub fn integer(number: i64) -> Value {
     i32::try_from(number).map_or(Value::Long(number), Value::Int)
 }
@@ -44,9 +44,9 @@ fn object(map: &Map<String, Json>) -> Value {
     )
 }
 
-/// What a request gives for an attribute, as JSON, in which the schema reads. `None` for what JSON
-/// and attributes do not have: octets that are no text, decimal numbers, numbers that are none,
-/// keys that are no text.
+/// Returns the value that a request gives for an attribute as JSON, which the schema reads. Returns
+/// `None` for values that JSON and attributes do not have: bytes that are no text, decimal numbers,
+/// numbers that are none, keys that are no text.
 pub fn to_json(value: &Value) -> Option<Json> {
     Some(match value {
         Value::Null => Json::Null,

@@ -1,4 +1,4 @@
-//! From the configuration to what decides on who may come in.
+//! Passwords and policy, as the configuration wants them.
 
 use std::sync::Arc;
 
@@ -8,8 +8,10 @@ use crate::sasl::Passwords;
 use crate::schema::SaslMechanism;
 use crate::schema::typed::{Listener, PolicyEntity};
 
-/// Finds the passwords of users. A listener that offers PLAIN cannot do without; else they are
-/// there for listeners to come.
+/// Finds the passwords of users.
+///
+/// # Errors
+/// There are none, and a listener offers PLAIN. Listeners to come may do without them.
 pub(super) fn of(config: &Config) -> Result<Access, ConfigError> {
     let router = &config.router;
     let plain = |listener: &&Listener| listener.offers(SaslMechanism::Plain);

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where the configuration is read from when nothing else is said.
+/// The configuration file when the command line and the environment name none.
 pub(super) const DEFAULT_CONFIG: &str = "/etc/skrouterd/skrouterd.json";
 
-/// What the daemon was asked to do.
+/// The request of the command line.
 pub(super) enum Request {
-    /// Run.
+    /// Run a router.
     Run(Arguments),
-    /// Print this and end.
+    /// Print this text and end.
     Print(String),
 }
 
@@ -21,11 +21,11 @@ pub(super) struct Arguments {
     pub(super) admin_socket: Option<PathBuf>,
     /// Start in the background, and end.
     pub(super) daemon: bool,
-    /// With `daemon`: where the process id is written.
+    /// With `daemon`: the file for the process id.
     pub(super) pid_file: Option<PathBuf>,
     /// With `daemon`: the user to run as.
     pub(super) user: Option<String>,
-    /// This is the process in the background.
+    /// This process is the one in the background.
     pub(super) in_background: bool,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn read(args: Vec<OsString>) -> Result<Request, String> {
             Short('U') | Long("user") => {
                 arguments.user = Some(parser.value().map_err(text)?.to_string_lossy().into_owned());
             }
-            // What a router that goes to the background starts itself with.
+            // A router that goes to the background starts itself with this option.
             Long("in-background") => arguments.in_background = true,
             Value(value) => {
                 let rest = parser

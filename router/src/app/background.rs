@@ -1,7 +1,7 @@
-//! `--daemon`: the router in the background, for those whose scripts start it so.
+//! `--daemon`: the router in the background, for scripts that start it so.
 //!
-//! The process that is called starts another, which leaves the terminal's session, and ends when
-//! that one is ready or has failed. Nothing of a process that has threads is ever forked.
+//! The process that is called starts another, which leaves the terminal's session. It ends when the
+//! other is ready or has failed. No process that has threads is ever forked.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use super::arguments::Arguments;
 use crate::files::{self, Writing};
 
-/// What the process in the background says to the one that started it when it is ready.
+/// The word with which the process in the background tells its parent that it is ready.
 const READY: &str = "ok";
 
 /// A user of the system.
@@ -23,7 +23,8 @@ struct User {
 /// Starts the router in the background and waits until it is ready.
 ///
 /// # Errors
-/// It could not be started, or failed before it was ready; then it has said why itself.
+/// It could not be started, or failed before it was ready. The failed process has logged the
+/// reason.
 pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
     let failed = |what: &str, error: io::Error| format!("cannot {what}: {error}");
     let program = std::env::current_exe().map_err(|error| failed("find this program", error))?;
@@ -52,14 +53,14 @@ pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
         && let Err(error) =
             files::open(path, Writing::Anew).and_then(|mut file| writeln!(file, "{}", child.id()))
     {
-        // Started by us a moment ago, and of no use without its file.
+        // This process started it a moment ago, and without its file it is of no use.
         let _ = child.kill();
         let _ = child.wait();
         return Err(format!("cannot write the pid file {}: {error}", path.display()));
     }
     let mut said = String::new();
     if let Some(output) = child.stdout.take() {
-        // Its end closes it.
+        // The end of the child closes it.
         let _ = output.take(64).read_to_string(&mut said);
     }
     if said.trim() == READY {
@@ -72,13 +73,14 @@ pub(super) fn start(arguments: &Arguments) -> Result<(), String> {
     Err("the router did not start in the background".to_owned())
 }
 
-/// In the background: leaves the session of who started it.
+/// Leaves the session of the caller. Call it in the background.
 pub(super) fn detach() {
-    // It fails only for who leads a session already, which is as good.
+    // It fails only for a process that leads a session already, which is as good.
     let _ = rustix::process::setsid();
 }
 
-/// In the background, ready: says so, and lets go of the terminal.
+/// Tells the parent that the router is ready, and lets go of the terminal. Call it in the
+/// background.
 pub(super) fn ready() -> io::Result<()> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
     io::stdout().write_all(READY.as_bytes())?;

@@ -35,7 +35,7 @@ impl Directory for Running {
     fn create(&self, entity: Entity) -> Result<Record, Refusal> {
         let kind = entity.kind();
         let mut entity = entity;
-        // The typed form needs a name.
+        // The typed settings need a name.
         if entity.text("identity").is_none() {
             entity.identify(self.next(kind));
         }
@@ -109,7 +109,7 @@ impl Directory for Running {
 }
 
 impl Running {
-    /// The entity that a record tells.
+    /// Finds the entity that a record tells.
     fn live(&self, record: &Record) -> Result<Live, Refusal> {
         let identity = record.text("identity").unwrap_or_default();
         let entities = self.all();
@@ -120,7 +120,7 @@ impl Running {
     }
 }
 
-/// Why an entity cannot be started, as a C router tells it.
+/// Returns why an entity cannot be started, in the words of a C router.
 fn refusal(kind: EntityKind, trouble: &Trouble) -> Refusal {
     if let Some(refusal) = entities::refusal(kind, trouble) {
         return refusal;

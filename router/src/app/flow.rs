@@ -1,4 +1,4 @@
-//! What flow records say of the running router.
+//! The running router in flow records.
 
 use skupper_proto::vanflow::{RecordKind, attribute as of};
 
@@ -10,8 +10,8 @@ use crate::schema::Mode;
 use crate::schema::typed::Site;
 
 impl Running {
-    /// The identity of the site's record: as whoever set up the router gave it, or one of ours if
-    /// there is a site at all.
+    /// Returns the identity of the site's record: the one that the environment gives, or one of
+    /// ours if there is a site.
     fn site_identity(&self) -> Option<String> {
         let given = std::env::var("SKUPPER_SITE_ID").ok().filter(|id| !id.is_empty());
         given.or_else(|| self.site.as_ref().map(|_| format!("{}:1", self.node.flow_prefix)))
@@ -75,7 +75,7 @@ impl Describe for Running {
         let entry = |line: log::Line| {
             let time =
                 u64::try_from(line.time.as_microsecond()).ok().filter(|time| *time > last)?;
-            // Else each record that is told would make another.
+            // A record of this module would cause another one.
             let severity = severity(line.level).filter(|_| line.module != Module::FlowLog)?;
             let facts = Facts::default()
                 .with(of::LOG_SEVERITY, severity)

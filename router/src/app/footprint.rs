@@ -1,4 +1,4 @@
-//! Giving back the memory that only the start needed, or a crowd of connections that has gone.
+//! Gives back memory that only the start or a crowd of connections needed.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -10,46 +10,44 @@ use skupper_proto::time::Instant;
 
 use crate::node::Node;
 
-/// After this the start is over: links are up, services known, and what is touched then is what a
-/// router at rest needs.
+/// Time after which the start is over. Links are up and services known, so later accesses touch
+/// only what a router at rest needs.
 const START: Duration = Duration::from_millis(500);
 
-/// How often it is looked how many connections there are.
+/// Time between two looks at the number of connections.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Connections that make a crowd: each leaves 5 KiB or more behind.
+/// Connections that make a crowd. Each leaves 5 KiB or more behind.
 const CROWD: usize = 500;
 
-/// How long after a crowd has gone the heap is trimmed: its streaming links have been given up by
-/// then, and the tables are small again.
+/// Time from the end of a crowd to the trim of the heap. By then its streaming links are gone and
+/// the tables are small again.
 const QUIET: Duration = Duration::from_secs(48);
 
-/// How often it is trimmed. The links of a larger crowd take longer to be given up.
+/// Time between two trims. The links of a larger crowd take longer to go.
 const TRIMS: u32 = 2;
 
-/// Part of the process's memory, as the kernel tells it.
+/// A part of the process's memory, as the kernel tells it.
 #[derive(Debug, PartialEq, Eq)]
 struct Mapping {
     start: usize,
     end: usize,
 }
 
-/// Lets go of the code that the start has read from the executable and its libraries, once it is
-/// over.
+/// Lets go of the code that the start has read from the executable and its libraries.
 ///
-/// Reading a configuration, its certificates and the first handshakes touches most of the code
-/// there is, a little of each, and the kernel reads 64 KiB around every place: 8 of the 12 MiB of a
-/// router at rest were such code. What is called again is mapped again.
+/// Reading a configuration, its certificates and the first handshakes touches a little of most
+/// code. The kernel reads 64 KiB around every place. So 8 of the 12 MiB of a router at rest were
+/// such code. Code that is called again is mapped again.
 pub(super) async fn shrink_after_start() {
     tokio::time::sleep(START).await;
     shrink();
 }
 
-/// Gives the pages of the heap that hold nothing any more back to the system after a crowd of
-/// connections has gone, and the code that it needed.
+/// Returns unused pages of the heap, and code, to the system after a crowd of connections has gone.
 ///
-/// The C library keeps what was freed below something that lives. It looks through its whole heap
-/// for that, which takes some milliseconds; so this is done when nobody waits for much, and not at
+/// The C library keeps freed memory below a live block. It looks through its whole heap for such
+/// memory, which takes some milliseconds. So the router does this when little waits, and not at
 /// every end of a connection.
 pub(super) async fn shrink_after_peaks(node: Arc<Node>) {
     let mut ebb = Ebb::default();
@@ -63,7 +61,7 @@ pub(super) async fn shrink_after_peaks(node: Arc<Node>) {
     }
 }
 
-/// Tells when a crowd has gone and the heap is to be trimmed.
+/// Tells when a crowd has gone and the heap should be trimmed.
 #[derive(Debug, Default)]
 struct Ebb {
     peak: usize,
@@ -72,7 +70,7 @@ struct Ebb {
 }
 
 impl Ebb {
-    /// Takes how many connections there are, and the most there were since the last call. Returns
+    /// Takes the number of connections, and the most there were since the last call. Returns
     /// whether to trim.
     fn look(&mut self, now: Instant, count: usize, most: usize) -> bool {
         self.peak = self.peak.max(most);
@@ -109,17 +107,17 @@ fn trim() {}
 fn shrink() {
     let Ok(text) = std::fs::read_to_string("/proc/self/smaps") else { return };
     for Mapping { start, end } in clean_mappings(&text) {
-        // A hint: where it is not taken, nothing is lost.
+        // It is a hint. A refusal loses nothing.
         let _ = let_go(start, end);
     }
 }
 
-/// The mappings of files that nothing can write to and nothing has written to: what stands there
-/// stands in the file. What was written before a mapping was protected, relocations for example, is
-/// anonymous, or swapped out.
+/// Returns the mappings of files that hold nothing but the file: nothing can write to them and
+/// nothing has. Pages that were written before a mapping was protected, relocations for example,
+/// are anonymous or swapped out.
 fn clean_mappings(smaps: &str) -> Vec<Mapping> {
     let mut found: Vec<Mapping> = Vec::new();
-    // The mapping that the lines are about, and whether it has been said to have no page of its
+    // The mapping that the lines are about, and whether the kernel says that it has no page of its
     // own.
     let mut current: Option<(Mapping, bool)> = None;
     let keep = |found: &mut Vec<Mapping>, ended: Option<(Mapping, bool)>| {
@@ -153,9 +151,9 @@ fn clean_mappings(smaps: &str) -> Vec<Mapping> {
 fn let_go(start: usize, end: usize) -> rustix::io::Result<()> {
     let at: *mut c_void = ptr::with_exposed_provenance_mut(start);
     // SAFETY: the range is a private mapping of a file, without permission to write and without a
-    // page of its own, as the kernel has just told; an access to it after this reads the same
-    // octets from the file again. Nothing unmaps or changes such mappings at run time: no
-    // library is loaded or unloaded after the start.
+    // page of its own, as the kernel has just told. A later access reads the same bytes from the
+    // file again. Nothing unmaps or changes such mappings at run time, because no library is loaded
+    // or unloaded after the start.
     unsafe { madvise(at, end.saturating_sub(start), Advice::LinuxDontNeed) }
 }
 
@@ -165,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_heap_is_trimmed_within_a_minute_after_a_crowd_has_gone_and_not_while_it_is_there() {
-        // The connections there are at each look.
+        // The number of connections at each look.
         let trims = |counts: &mut dyn Iterator<Item = usize>| {
             let (mut ebb, mut most) = (Ebb::default(), 0);
             let mut look = |(n, count): (usize, usize)| {
@@ -180,7 +178,7 @@ mod tests {
         assert_eq!(found.len(), TRIMS as usize, "{found:?}");
         assert!(found[0] < 10 * LOOK.as_secs() + 60, "{found:?}");
         assert_eq!(trims(&mut crowd().chain(crowd())).len(), 2 * TRIMS as usize);
-        // Few, or a crowd that changes, or one that comes back at once.
+        // Few connections, a crowd that changes, and a crowd that comes back at once.
         assert!(
             trims(&mut std::iter::repeat_n(CROWD - 1, 10).chain(std::iter::repeat_n(0, 200)))
                 .is_empty()
@@ -189,7 +187,7 @@ mod tests {
         assert!(trims(&mut (0..200).map(|n| if n % 5 == 0 { 8000 } else { 100 })).is_empty());
     }
 
-    /// Octets of this process that are resident.
+    /// Returns the bytes of this process that are resident.
     #[cfg(target_env = "gnu")]
     fn resident() -> usize {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -28,7 +28,7 @@ pub(super) struct HttpPort {
 }
 
 impl HttpPort {
-    /// A listener, served on `runtime`: nobody's scrape is somebody's tail latency.
+    /// Starts a port, and serves it on `runtime`: a scrape must not delay other traffic.
     pub(super) fn start(
         node: Arc<Node>,
         runtime: &Handle,
@@ -47,12 +47,12 @@ impl HttpPort {
         port
     }
 
-    /// The entity.
+    /// Returns the entity.
     pub(super) const fn config(&self) -> &Listener {
         &self.config
     }
 
-    /// How its port stands.
+    /// Returns the state of its port.
     pub(super) const fn status(&self) -> &PortStatus {
         &self.status
     }
@@ -129,8 +129,8 @@ impl HttpPort {
         }
     }
 
-    /// What is done with a client that has opened a WebSocket: it is one of AMQP, as if it had come
-    /// to a port for that.
+    /// Returns the function that takes over a client that has opened a WebSocket. It becomes a
+    /// client of AMQP.
     fn websockets(&self, node: &Arc<Node>) -> WebSockets {
         let node = Arc::clone(node);
         let listener =
@@ -143,7 +143,7 @@ impl HttpPort {
         })
     }
 
-    /// What is done with a client whose TLS session does not come about.
+    /// Returns the function that hears of clients without a TLS session.
     fn refused(&self, node: &Arc<Node>) -> Refused {
         let (node, name) = (Arc::clone(node), self.config.name.clone());
         Arc::new(move |peer: SocketAddr, error: Option<&HandshakeError>| {

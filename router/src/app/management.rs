@@ -21,8 +21,7 @@ use crate::log;
 /// network.
 pub(super) fn serve(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption> {
     const NAME: &str = "$management";
-    /// A second name that it has in C routers, for itself; there, too, it is an address like
-    /// others.
+    /// A second name of the node for local clients, as in C routers.
     const INTERNAL: &str = "$_management_internal";
     let core = Arc::clone(&running.node.core);
     let outlet: Outlet = {
@@ -49,7 +48,7 @@ pub(super) fn serve(running: &Arc<Running>, runtime: &Handle) -> Vec<Consumption
     vec![serve(local(NAME)), serve(local(INTERNAL)), serve(AddressKey::mobile(NAME))]
 }
 
-/// Starts the admin socket, which ends when this is dropped.
+/// Starts the admin socket. Dropping the result ends it.
 pub(super) fn admin(running: &Arc<Running>, arguments: &Arguments) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let bound = match &arguments.admin_socket {

@@ -21,15 +21,15 @@ impl HttpSource for Running {
             for shard in 0..self.node.shards.count() {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 self.node.shards.spawn(shard, async move {
-                    // Nobody waits any more: then nobody minds.
+                    // An error means that the caller of the probe has gone.
                     let _ = answer.send(());
                 });
                 if answered.await.is_err() {
-                    // A shard that has stopped never answers.
+                    // A stopped shard never answers.
                     std::future::pending::<()>().await;
                 }
             }
-            // The tables' lock is free.
+            // This takes the lock of the tables, which shows that it is free.
             let _ = self.node.core.last_topology_change();
         })
     }
@@ -46,7 +46,7 @@ impl HttpSource for Running {
             .unwrap_or_default();
         let mut services = Vec::new();
         for listener in self.all_of::<TcpListener>() {
-            // One that has several addresses counts by its own name.
+            // A tcpListener with several addresses counts by its own name.
             let config = listener.config();
             let address = config.address.clone().unwrap_or_else(|| config.name.clone());
             services.push(service_metrics(address, Side::Listener, listener.stats()));
@@ -105,9 +105,9 @@ impl HttpSource for Running {
     }
 }
 
-/// Counts the links that are attached: the control links of trunks, and the two ends of every service
-/// connection. The links that carry streams between routers come and go with the streams,
-/// and are known to their connections alone.
+/// Counts the links that are attached: the control links of trunks, and the two ends of every
+/// service connection. Links that carry streams between routers come and go with the streams, so
+/// only their connections count them.
 fn links_attached(running: &Running, records: &[Arc<ConnectionRecord>]) -> u64 {
     let outgoing = running.all_of::<SiteLink>().into_iter().map(|link| link.report().known);
     let incoming = running

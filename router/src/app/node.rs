@@ -25,7 +25,7 @@ pub(super) fn start(config: &Config, access: Access) -> Result<(Arc<Node>, i64),
     let clock = Clock::start();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = cores.min(usize::try_from(router.worker_threads).unwrap_or(1)).max(1);
-    // Milliseconds, so that a router that starts again within the second is another life of itself.
+    // Milliseconds, because a router that restarts within a second is another life.
     let instance =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
     let instance = i64::try_from(instance).unwrap_or(i64::MAX);
@@ -41,7 +41,7 @@ pub(super) fn start(config: &Config, access: Access) -> Result<(Arc<Node>, i64),
             unreachable_hold_off: router.unreachable_holdoff,
             ..topology::Config::new(router.id.as_str(), instance)
         },
-        // Those that are configured come with their entities.
+        // The entities bring them.
         treatments: Patterns::new(),
         default_treatment: treatment(router.default_distribution),
         shards,
@@ -65,8 +65,8 @@ pub(super) fn start(config: &Config, access: Access) -> Result<(Arc<Node>, i64),
     Ok((node, instance))
 }
 
-/// Octets that streams may hold in memory: half of what the control group or the machine has, or
-/// what the environment says.
+/// Returns the bytes that streams may hold in memory. The environment says it, or it is half of the
+/// memory of the control group or the machine.
 fn memory_ceiling() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
     let configured =

@@ -25,7 +25,7 @@ pub(super) fn write(notice: &N) {
         N::Problem { problem: LinkProblem::Loop, .. } => {
             log!(RouterHello, Error, "a link leads back to this router itself, and is ignored");
         }
-        // Told once for the router, below.
+        // The notice `NewerVersion` below tells it once for the router.
         N::Problem { problem: LinkProblem::NewerVersion(_), .. } => {}
         N::Problem { problem: LinkProblem::TooManyRouters, .. } => {
             log!(RouterHello, Error, "a neighbor is ignored: too many routers are known");

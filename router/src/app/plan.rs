@@ -38,18 +38,18 @@ impl Plan {
         Self { planning, steps: Vec::new() }
     }
 
-    /// Checks an entity, and gets what it needs: certificates and keys are read. Others notice
-    /// nothing of it.
+    /// Checks an entity, and reads the certificates and keys that it needs. Others notice nothing
+    /// of it.
     ///
     /// # Errors
-    /// What is wrong with it, which leaves the plan as it was.
+    /// The entity is wrong. The plan stays as it was.
     pub(super) fn add(&mut self, configured: Configured) -> Result<(), Trouble> {
         let planned = entities::plan(configured.settings, &mut self.planning)?;
         self.steps.push((configured.entity, planned));
         Ok(())
     }
 
-    /// Returns what is to be started, in its order.
+    /// Returns the steps, in the order of the start.
     pub(super) fn into_steps(mut self) -> Vec<Step> {
         self.steps.sort_by_key(|(entity, _)| entity.kind().start_rank());
         self.steps

@@ -1,4 +1,5 @@
-//! What entities that are planned together know of each other and of those that run.
+//! Entities that are planned together, as far as they need to know of each other and of running
+//! ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use super::trouble::Trouble;
 use crate::schema::typed::{AddressConfig, AddressMatch, TcpListener};
 use crate::tls::{Acceptor, ClientVerification, Connector, ServerVerification};
 
-/// What is there, and what will be once the plan is applied.
+/// The entities that exist, and those that will once the plan is applied.
 #[derive(Debug, Default)]
 pub(super) struct Planning {
     /// The router starts: a profile must be usable even if no entity uses it.

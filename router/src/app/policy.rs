@@ -1,4 +1,4 @@
-//! From the entities of policy to the policy in force.
+//! Entities of policy as the policy in force.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::log;
 use crate::policy::{Policy, PolicyConfig, PolicyError, Rules, Vhost};
 use crate::schema::typed::{PolicyEntity, VhostEntity};
 
-/// The rules of a vhost entity.
+/// Makes the rules of a vhost entity.
 pub(super) fn vhost(entity: &VhostEntity) -> Result<Vhost, PolicyError> {
     let rules = Rules {
         aliases: entity.aliases.clone(),
@@ -23,7 +23,7 @@ pub(super) fn vhost(entity: &VhostEntity) -> Result<Vhost, PolicyError> {
     Ok(vhost)
 }
 
-/// The policy of a router, without vhosts yet.
+/// Makes the policy of a router, without vhosts.
 pub(super) fn policy(entity: Option<&PolicyEntity>) -> Arc<Policy> {
     let config = entity.map_or_else(PolicyConfig::default, |entity| PolicyConfig {
         max_connections: entity.max_connections,

@@ -1,5 +1,5 @@
-//! Resets service connections whose readers stand still when memory is short, so that nobody else
-//! waits.
+//! Resets service connections whose readers stand still when memory is short, so that no other
+//! connection waits.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use crate::core::{Relief, Stream};
 use crate::log_limited;
 use crate::node::{Closer, Node, OUT_OF_MEMORY};
 
-/// The time between two watches: short against the patience with readers.
+/// The time between two looks. It is short against the patience with readers.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Watches the account of the process while more than half of it is used.
@@ -21,7 +21,7 @@ pub(super) async fn watch(node: Arc<Node>) {
         while let Some(next) = relieve(&node, &mut relief) {
             tokio::time::sleep(next).await;
         }
-        // Where what is held hovers about the half, each look would follow the last at once.
+        // Usage may hover about the half. Without a pause each look would follow the last at once.
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::notices;
 use crate::node::Node;
 
-/// Keeps the routing protocol's time, and logs what it has to say.
+/// Keeps the routing protocol's time, and logs its notices.
 pub(super) async fn keep(node: Arc<Node>) {
     loop {
         let deadline = poll_fn(|cx| {
@@ -28,7 +28,7 @@ pub(super) async fn keep(node: Arc<Node>) {
             if sleep.as_mut().poll(cx).is_ready() || !std::mem::take(&mut first) {
                 return Poll::Ready(());
             }
-            // Woken early when something arises: the loop begins anew.
+            // A wake-up before the deadline means news. The loop begins anew.
             let _ = node.core.poll_timer(node.clock.now(), cx.waker());
             Poll::Pending
         })

@@ -1,4 +1,4 @@
-//! The running router: every entity there is, with what runs for it.
+//! The running router: every entity there is, with its running part.
 //!
 //! The start and management change it by the same door. An entity goes through these stages; each
 //! arrow is a method of the trait that is named beside it, and `entities` has a file for each type.
@@ -42,7 +42,7 @@ use crate::node::{ConnectionRecord, Node, Protocol, Stage};
 use crate::schema::typed::{Site, Typed};
 use crate::schema::{Entity, EntityKind, Mode, Value};
 
-/// How long a change waits for the things that it started or stopped.
+/// Time that a change waits for the things that it started or stopped.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Settings of which an entity can be made.
@@ -51,7 +51,7 @@ pub(super) trait Plannable: Typed {
     /// certificates and keys. Others notice nothing of it.
     ///
     /// # Errors
-    /// What is wrong. The plan stays as it was.
+    /// The settings are wrong. The plan stays as it was.
     fn plan(self: Box<Self>, planning: &mut Planning) -> Result<Box<dyn Planned>, Trouble>;
 
     /// Returns the words in which a C router refuses such an entity, if they are not those of
@@ -63,7 +63,7 @@ pub(super) trait Plannable: Typed {
 
 /// An entity that was planned: all that it needs is at hand.
 pub(super) trait Planned: fmt::Debug + Send {
-    /// Starts what runs for the entity.
+    /// Starts the running part of the entity.
     ///
     /// # Errors
     /// It cannot be started, and nothing runs.
@@ -74,10 +74,10 @@ pub(super) trait Planned: fmt::Debug + Send {
     ) -> Result<Arc<dyn Managed>, Trouble>;
 }
 
-/// What runs for an entity.
+/// The running part of an entity.
 pub(super) trait Managed: Any + fmt::Debug + Send + Sync {
-    /// Acts on other attributes, and returns what runs for the entity then; `None`: the same.
-    /// `entity` has all attributes, and may be corrected.
+    /// Acts on other attributes. Returns the new running part; `None`: it stays. `entity` has all
+    /// attributes, and may be corrected.
     ///
     /// # Errors
     /// The attributes cannot be put in force. Everything stays as it is.
@@ -98,17 +98,17 @@ pub(super) trait Managed: Any + fmt::Debug + Send + Sync {
         Err(Refusal::bad(format!("{kind} '{name}' is in use by {user} and cannot be deleted")))
     }
 
-    /// Stops what runs. The entity is not among the router's any more.
+    /// Stops the running part. The router has removed the entity from its list.
     fn stop(self: Arc<Self>, _router: &Running) {}
 
-    /// Puts in force what all entities of the type say together. The router calls it on one of
-    /// them after some were started, and on one that it has removed.
+    /// Puts all entities of the type in force together. The router calls it on one of them after
+    /// it has started some, and on one that it has removed.
     fn publish(&self, _router: &Running) {}
 
-    /// Adds what management tells beside the configured attributes.
+    /// Adds the attributes that management tells beside the configured ones.
     fn describe(&self, _router: &Running, _record: &mut Record) {}
 
-    /// Returns the flow records of what runs.
+    /// Returns the flow records of the running part.
     fn flow_records(&self, _router: &Running) -> Vec<Described> {
         Vec::new()
     }
@@ -119,7 +119,7 @@ pub(super) trait Managed: Any + fmt::Debug + Send + Sync {
     }
 }
 
-/// An entity and what runs for it.
+/// An entity and its running part.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) entity: Arc<Entity>,
@@ -159,9 +159,9 @@ pub(super) struct Running {
     pub(super) started: SystemTime,
     /// Which of the router's lives this is.
     pub(super) instance: i64,
-    /// What changes may name.
+    /// The files and variables that changes may name.
     pub(super) reach: Reach,
-    /// What serves operators runs here.
+    /// Runs the services for operators.
     pub(super) runtime: Handle,
     /// Deleting a service ends its connections too.
     drop_connections: bool,
@@ -177,7 +177,8 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Returns a router without entities. What serves operators runs on `runtime`.
+    /// Returns a router without entities. The services for operators run on
+    /// `runtime`.
     pub(super) fn new(
         node: &Arc<Node>,
         config: &Config,
@@ -253,9 +254,8 @@ impl Running {
         std::mem::take(&mut self.lock().departed)
     }
 
-    /// Checks what a configuration checks of its entities together: that there is no second one
-    /// where only one may be, that all that the entity refers to is there, and that its role fits
-    /// the router's mode.
+    /// Checks the rules that a configuration checks between its entities: no second one where only
+    /// one may be, references to entities that exist, and a role that fits the router's mode.
     ///
     /// # Errors
     /// The attribute that is wrong.
@@ -281,7 +281,7 @@ impl Running {
         config::role_fits(entity, self.mode).map_err(Trouble::Attribute)
     }
 
-    /// Starts what was planned. When something fails, it stops again what it has started.
+    /// Starts planned entities. If one fails, it stops again the ones before it.
     ///
     /// # Errors
     /// The entity that could not be started, and why.
@@ -324,13 +324,12 @@ impl Running {
         }
     }
 
-    /// Returns the number of the next entity of a type. It names those that have nothing else for
-    /// it.
+    /// Returns the number of the next entity of a type. It names entities without another name.
     pub(super) fn next(&self, kind: EntityKind) -> usize {
         self.lock().counts.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Replaces an entity that stays what it is, for another value of some attribute.
+    /// Replaces an entity by the same with other values of attributes.
     pub(super) fn replace(&self, live: &Live, entity: Entity, managed: Arc<dyn Managed>) -> Live {
         let replaced = Live { entity: Arc::new(entity), managed };
         let mut entities = self.lock();
@@ -342,7 +341,7 @@ impl Running {
         replaced
     }
 
-    /// Stops what runs for an entity, and forgets the entity.
+    /// Stops an entity, and forgets it.
     pub(super) fn remove(&self, live: &Live) {
         self.lock().live.retain(|other| !Arc::ptr_eq(&other.entity, &live.entity));
         Arc::clone(&live.managed).stop(self);
@@ -366,8 +365,7 @@ impl Running {
         records.iter().filter(of).for_each(|record| record.closer.close(None));
     }
 
-    /// Adds something that the present change waits for. A router that starts or ends waits for
-    /// nothing.
+    /// Makes the present change wait for a future. A router that starts or ends does not wait.
     pub(super) fn wait(&self, what: impl Future<Output = ()> + Send + 'static) {
         let mut waits = self.waits.lock();
         if *self.node.stage.borrow() == Stage::Running {
@@ -375,8 +373,8 @@ impl Running {
         }
     }
 
-    /// Ends when what was started or stopped since the last call stands or is gone, or after
-    /// [`SETTLED`].
+    /// Waits until everything that was started since the last call stands, and everything that was
+    /// stopped is gone. Waits [`SETTLED`] at most.
     pub(super) async fn settled(&self) {
         let waits = std::mem::take(&mut *self.waits.lock());
         if waits.is_empty() {
@@ -387,7 +385,7 @@ impl Running {
                 wait.await;
             }
         };
-        // What takes longer goes on by itself; its status tells how it stands.
+        // A longer change goes on by itself, and its status tells its state.
         let _ = timeout(SETTLED, all).await;
     }
 }

@@ -11,13 +11,13 @@ use super::running::Running;
 use crate::log;
 use crate::node::{Node, SHUTTING_DOWN, Stage};
 
-/// How long service connections may go on after the signal.
+/// Time that service connections have after the signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long ending streams may take to be told to the neighbors.
+/// Time to tell the neighbors of ending streams.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How often the end looks whether everything is done.
+/// Time between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The signals that the daemon acts on.
@@ -46,8 +46,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the signal to stop, reloading certificates on SIGHUP meanwhile, and brings the
-    /// router to its end.
+    /// Waits for the signal to stop, and brings the router to its end. Reloads certificates on
+    /// SIGHUP until then.
     pub(super) async fn wait(mut self, node: &Arc<Node>, running: &Arc<Running>) {
         let name = loop {
             tokio::select! {
@@ -73,7 +73,7 @@ impl Signals {
 /// Reads certificates and keys again, and opens log files anew.
 fn reload(running: &Running) {
     for (name, profile) in &running.profiles() {
-        // One that nobody uses is read when somebody does.
+        // The first user of a profile loads it.
         let Some(profile) = profile.loaded() else { continue };
         match profile.reload() {
             Ok(()) => log!(Agent, Info, "Updated sslProfile {name}"),
@@ -85,17 +85,17 @@ fn reload(running: &Running) {
     }
 }
 
-/// Withdraws what is served, lets connections end, ends those that do not, and closes.
+/// Withdraws the services, lets connections end, ends the others, and closes.
 async fn drain(node: &Arc<Node>) {
     let services = || node.registry.services();
     node.core.withdraw(node.clock.now());
     node.stage.send_replace(Stage::Draining);
     wait(DRAIN, || services() == 0).await;
     node.stage.send_replace(Stage::Ending);
-    // One that begins later sees the stage.
+    // A connection that begins later sees the stage.
     node.registry.end_services(SHUTTING_DOWN);
     wait(FAREWELL, || services() == 0).await;
-    // The aborts are with the connections now; closing comes behind them in their output.
+    // The aborts wait in the connections' output, and closing comes behind them.
     node.stage.send_replace(Stage::Closing);
     wait(FAREWELL, || node.registry.amqp() == 0).await;
 }

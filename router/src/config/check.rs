@@ -1,4 +1,4 @@
-//! What must hold between entities.
+//! Rules between entities of a configuration.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,14 +9,13 @@ use crate::schema::{
     AddressFamily, AttributeError, Entity, EntityKind, Mode, Port, Problem, Role, quote,
 };
 
-/// Checks that can be made before entities are given their types: there is one where there may be
-/// only one, names are unique, and what an entity refers to exists.
+/// Checks what needs no settings: only one entity where only one may be, unique names, and
+/// references to entities that exist.
 pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
     let mut names = BTreeMap::<(EntityKind, String), &Located>::new();
     for located in all {
         let kind = located.entity.kind();
-        // Two log entities of one module, like two of one name, would leave it to chance which of
-        // them counts.
+        // Two log entities of one module, or two of one name, would leave the choice to chance.
         let key = match kind {
             _ if kind.is_single() => String::new(),
             EntityKind::Log => located.entity.text("module").unwrap_or_default().to_owned(),
@@ -64,8 +63,7 @@ pub(super) fn entities(all: &[Located]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Checks that need the entities' values: roles fit the router's mode, and no two listeners want
-/// the same port.
+/// Checks what needs values: roles that fit the router's mode, and no two listeners on one port.
 pub(super) fn together(all: &[Located], router: &RouterEntity) -> Result<(), ConfigError> {
     let mut taken: Vec<(Socket, &Located)> = Vec::new();
     for located in all {
@@ -94,7 +92,7 @@ pub fn role_fits(entity: &Entity, mode: Mode) -> Result<(), AttributeError> {
         return Ok(());
     }
     let problem = match (mode, entity.get::<Role>("role")?) {
-        // The words that tools look for.
+        // Tools look for these words.
         (Mode::Standalone, role) if role.is_router() => {
             "'standalone' not allowed to connect to or accept connections from other routers."
         }
@@ -109,7 +107,7 @@ pub fn role_fits(entity: &Entity, mode: Mode) -> Result<(), AttributeError> {
     Err(Problem::Invalid(problem.to_owned()).of("role"))
 }
 
-/// What a listener binds, per family of addresses.
+/// The sockets that a listener binds, by family of addresses.
 struct Socket {
     port: u16,
     v4: Option<Host>,
@@ -153,7 +151,7 @@ impl Socket {
         })
     }
 
-    /// Whether both cannot be bound. A port the system chooses is never taken.
+    /// Returns whether both cannot be bound. A port that the system chooses is never taken.
     fn overlaps(&self, other: &Self) -> bool {
         let clash = |a: &Option<Host>, b: &Option<Host>| match (a, b) {
             (Some(a), Some(b)) => a == b || *a == Host::All || *b == Host::All,

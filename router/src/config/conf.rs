@@ -11,20 +11,20 @@
 //! }
 //! ```
 //!
-//! A line is one of: a section's beginning, an attribute, a map's beginning, an end. Three
-//! attributes take `#` literally, and two hold JSON. A value may hold the backslash sequences of
-//! JSON strings, which is why a double quote needs a backslash.
+//! A line begins a section, sets an attribute, begins a map, or ends one of these. Three attributes
+//! take `#` literally, and two hold JSON. A value may hold the backslash sequences of JSON strings,
+//! so a double quote needs a backslash.
 
 use serde_json::{Map, Value as Json};
 
 use super::{ConfigError, Section, json};
 use crate::schema::quote;
 
-/// Attributes whose value is the first word, in which `#` is no comment.
+/// Attributes whose value is the first word. `#` is no comment in it.
 const TAKE_HASH: &[&str] = &["pattern", "bindingKey", "hostname"];
 /// Attributes whose map is JSON.
 const HOLD_JSON: &[&str] = &["openProperties", "groups"];
-/// Maps deeper than this are refused; vhost groups, the deepest there are, need three.
+/// The deepest map. Vhost groups, the deepest of the schema, need three levels.
 const DEEPEST: usize = 16;
 
 /// Reads the sections of `text`.
@@ -59,7 +59,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next line that says something, trimmed, and its number.
+    /// Returns the next line that is neither blank nor a comment, trimmed, and its number.
     fn next_line(&mut self) -> Option<(usize, &'a str)> {
         self.lines
             .by_ref()
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
                     format!("expected `name: value` or `}}` in '{owner}', and found {found}"),
                 );
             };
-            // Keys of maps within a section may begin with `$`; names of attributes do not.
+            // Keys of maps within a section may begin with `$`. Names of attributes may not.
             if !is_name(if depth > 1 { name.trim_start_matches('$') } else { name }) {
                 return self.wrong(number, format!("{} is no name of an attribute", quote(name)));
             }
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
             .map(|members| Json::Object(members.into_iter().collect()))
     }
 
-    /// Reads JSON that begins with `first` up to its closing brace.
+    /// Reads JSON that begins with `first`, up to its closing brace.
     fn json(
         &mut self,
         opened: usize,
@@ -213,7 +213,7 @@ struct Braces {
 }
 
 impl Braces {
-    /// Where the map ends in `line`, if it does: the place after its brace.
+    /// Returns where the map ends in `line`, if it does: the place after its brace.
     fn end_in(&mut self, line: &str) -> Option<usize> {
         for (place, byte) in line.bytes().enumerate() {
             match byte {
@@ -235,7 +235,7 @@ impl Braces {
     }
 }
 
-/// Removes commas that stand before a closing brace or bracket, blanks between them aside.
+/// Removes commas before a closing brace or bracket, with blanks between them or not.
 fn without_spare_commas(json: &str) -> String {
     let mut kept = String::with_capacity(json.len());
     let (mut in_string, mut escaped) = (false, false);
@@ -247,7 +247,7 @@ fn without_spare_commas(json: &str) -> String {
             '}' | ']' if !in_string => {
                 let end = kept.trim_end().len();
                 if kept.get(..end).is_some_and(|text| text.ends_with(',')) {
-                    // Line ends stay, so that the places in errors do.
+                    // Line ends stay, so that errors name the right places.
                     kept.remove(end - 1);
                 }
             }

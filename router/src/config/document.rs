@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::{ConfigError, Section, conf, json};
 
-/// The largest file that is read, in octets. The largest configurations of Skupper, with thousands
-/// of services, are a few MiB.
+/// The largest file, in bytes. The largest configurations of Skupper, with thousands of services,
+/// are a few MiB.
 pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// How a configuration is written.
+/// The form of a configuration text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON array of pairs of type and attributes.
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// JSON if the name ends in `.json`, else `.conf`.
+    /// Returns JSON if the name ends in `.json`, else `.conf`.
     pub fn of(name: &str) -> Self {
         if name.ends_with(".json") { Self::Json } else { Self::Conf }
     }
@@ -29,16 +29,16 @@ impl Format {
 /// A configuration text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// What errors call it: the name of the file, or of the variable it came from.
+    /// The name in errors: that of the file, or of the variable that holds the text.
     pub name: String,
     /// The text.
     pub text: String,
-    /// How it is written.
+    /// The form of the text.
     pub format: Format,
 }
 
 impl Document {
-    /// Reads the file at `path`; its name tells the format.
+    /// Reads the file at `path`. Its name tells the form.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let text = read(path, LARGEST)
@@ -46,7 +46,7 @@ impl Document {
         Ok(Self { format: Format::of(&name), name, text })
     }
 
-    /// The sections of the text.
+    /// Returns the sections of the text.
     pub(super) fn sections(&self) -> Result<Vec<Section>, ConfigError> {
         if self.text.len() as u64 > LARGEST {
             return Err(ConfigError::syntax(&self.name, None, too_large(LARGEST)));
@@ -65,7 +65,7 @@ fn too_large(largest: u64) -> String {
     format!("larger than {} MiB", largest / 1024 / 1024)
 }
 
-/// Reads a text file of at most `largest` octets.
+/// Reads a text file of at most `largest` bytes.
 pub(super) fn read(path: &Path, largest: u64) -> io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {

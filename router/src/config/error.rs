@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in one line.
+//! Mistakes of a configuration, in one line each.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::schema::AttributeError;
 
-/// Why a configuration cannot be used. The text is one line that names the file and, where there is
+/// Why a configuration cannot be used. The text is one line. It names the file and, where there is
 /// one, the entity and its attribute.
 #[derive(Debug, Error)]
 #[allow(missing_docs)]
@@ -14,7 +14,7 @@ pub enum ConfigError {
     /// The file could not be read.
     #[error("{file}: cannot be read: {cause}")]
     Unreadable { file: String, cause: io::Error },
-    /// The file is not text of the right form, or is something else than a configuration.
+    /// The file is not text of the right form, or no configuration.
     #[error("{file}: {}{problem}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
     Syntax { file: String, line: Option<usize>, problem: String },
     /// An entity is wrong as a whole.

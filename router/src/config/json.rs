@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::{ConfigError, Section};
 
-/// Reads the sections of `text`. How deep values nest is bounded by the JSON reader.
+/// Reads the sections of `text`. The JSON reader limits the depth of values.
 pub(super) fn sections(file: &str, text: &str) -> Result<Vec<Section>, ConfigError> {
     let text = without_comments(text.trim_start_matches('\u{feff}'), |line| {
         line.trim_start().starts_with('#')
@@ -33,7 +33,7 @@ pub(super) fn sections(file: &str, text: &str) -> Result<Vec<Section>, ConfigErr
         .collect())
 }
 
-/// What is wrong, in one line of bounded length, without the place, which is told in another way.
+/// Returns the reason for an error in one short line, without its place.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     const SHOWN: usize = 160;
     let text = error.to_string();
@@ -41,7 +41,7 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
     reason.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
 
-/// Empties the lines that are comments and leaves their ends, so that places in errors stay right.
+/// Empties lines of comments. Their ends stay, so that errors name the right places.
 pub(super) fn without_comments(text: &str, is_comment: impl Fn(&str) -> bool) -> Cow<'_, str> {
     if !text.lines().any(&is_comment) {
         return Cow::Borrowed(text);
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Pair {
     }
 }
 
-/// Attributes in the order of the text, those given twice included.
+/// Attributes in the order of the text. One may occur twice.
 struct Attributes(Vec<(String, Json)>);
 
 impl<'de> Deserialize<'de> for Attributes {

@@ -1,8 +1,8 @@
-//! The launch contract of the router's container image, without a shell: `QDROUTERD_CONF` holds the
-//! configuration or names the files that do, `QDROUTERD_CONF_TYPE` says how they are written, and
-//! variables in the text are replaced.
+//! The launch contract of the router's container image, without a shell. `QDROUTERD_CONF` holds the
+//! configuration or names its files. `QDROUTERD_CONF_TYPE` says their form. Variables in the text
+//! are replaced.
 //!
-//! It counts when the variable is set and the command line names no file; a file named on the
+//! The contract holds if the variable is set and the command line names no file. A file on the
 //! command line is read as it stands.
 
 use std::borrow::Cow;
@@ -14,25 +14,25 @@ use super::document::{self, Document, Format, LARGEST};
 
 /// The variable that holds or names the configuration.
 pub const CONFIGURATION: &str = "QDROUTERD_CONF";
-/// The variable that tells the format: `json` or `conf`, which is also the one without it.
+/// The variable that tells the form: `json` or `conf`. Without it the form is `conf`.
 pub const TYPE: &str = "QDROUTERD_CONF_TYPE";
 
-/// Variables of the image's launch scripts that this router does not act on.
+/// Variables of the image's launch scripts that have no effect here.
 const NOT_SUPPORTED: &[&str] =
     &["QDROUTERD_AUTO_MESH_DISCOVERY", "QDROUTERD_AUTO_CREATE_SASLDB_SOURCE"];
 
-/// What the environment says.
+/// The configuration that the environment gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// What to read, variables replaced.
+    /// The texts, with variables replaced.
     pub documents: Vec<Document>,
-    /// The files that it was read from.
+    /// The files of the texts.
     pub files: Vec<PathBuf>,
-    /// What the operator should know: one line each.
+    /// Warnings for the operator, one line each.
     pub warnings: Vec<String>,
 }
 
-/// Why what the environment says cannot be used.
+/// Why the environment's configuration cannot be used.
 #[derive(Debug, Error)]
 #[allow(missing_docs)]
 pub enum LaunchError {
@@ -46,7 +46,7 @@ pub enum LaunchError {
     TooLarge,
 }
 
-/// Finds the configuration in `environment`, or `None` if it says nothing of one.
+/// Finds the configuration in `environment`. Returns `None` if it names none.
 pub fn documents(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Launch>, LaunchError> {
@@ -84,13 +84,13 @@ pub fn documents(
     Ok(Some(Launch { documents, files, warnings }))
 }
 
-/// Whether the variable holds the text itself: there is an opening brace and a closing one after
+/// Returns whether the variable holds the text itself: an opening brace, and a closing one after
 /// it.
 fn holds_configuration(given: &str) -> bool {
     given.find('{').zip(given.rfind('}')).is_some_and(|(open, close)| open < close)
 }
 
-/// The files of a list; of a folder those that end in `.conf`, by name.
+/// Reads the files of a list. A folder stands for its files that end in `.conf`, by name.
 fn named_files(
     list: &str,
     format: Format,
@@ -135,8 +135,7 @@ fn is_hidden(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Puts `.conf` files one after the other, as they are: a section may begin in one and end in the
-/// next.
+/// Joins `.conf` files as they are, because a section may begin in one and end in the next.
 fn joined(documents: Vec<Document>) -> Vec<Document> {
     match <[Document; 1]>::try_from(documents) {
         Ok(one) => one.into(),
@@ -148,7 +147,7 @@ fn joined(documents: Vec<Document>) -> Vec<Document> {
 }
 
 /// Replaces `$NAME` and `${NAME}` by their values, line by line. Lines that begin with `#` stay as
-/// they are, and so do variables that are not set.
+/// they are. So do variables that are not set.
 pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let expanded = |line| match str::starts_with(line, '#') {
         true => Cow::Borrowed(line),
@@ -165,7 +164,7 @@ fn expand_line<'a>(line: &'a str, variable: &impl Fn(&str) -> Option<String>) ->
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('$') {
         done.push_str(before);
-        // `whole` is what stands in the text after the dollar sign.
+        // `whole` is the length of the text behind the dollar sign.
         let (name, whole) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some((name, _)) => (name, name.len() + 2),
             None => {

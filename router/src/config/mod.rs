@@ -1,11 +1,9 @@
-//! Configuration files: from text to checked entities, in the order in which they are to be
-//! created.
+//! Configuration files: from text to checked entities, in the order of their start.
 //!
-//! [`Document`] is a file or text and its format; `json` and `conf` read its sections;
-//! [`Config::read`] checks them against the schema and against each other and stops at the first
-//! mistake, which it tells in one line. What files that entities name hold (certificates, keys) is
-//! not looked at here, but for the vhosts of a policyDir. [`launch`] finds the documents where a
-//! container's environment says.
+//! [`Document`] is a text and its form; `json` and `conf` read its sections. [`Config::read`]
+//! checks them against the schema and against each other. It stops at the first mistake and tells
+//! it in one line. It does not open the files that entities name, except the vhosts of a policyDir.
+//! [`launch`] finds the documents that a container's environment names.
 
 mod check;
 mod conf;
@@ -28,12 +26,12 @@ pub use reach::{OutOfReach, Reach};
 use crate::schema::typed::{RouterEntity, Settings, Typed};
 use crate::schema::{AttributeError, Entity, EntityKind, Mode, Problem, Value, nearest};
 
-/// A section of a configuration as it stands in the text: not yet checked but for its form.
+/// A section of a configuration, of which only the form is checked.
 #[derive(Clone, Debug, PartialEq)]
 struct Section {
-    /// The document it stands in.
+    /// The name of its document.
     file: String,
-    /// The line it begins on, where the reader can tell.
+    /// The line it begins on, if the reader knows it.
     line: Option<usize>,
     /// The entity's type, as written.
     kind: String,
@@ -46,7 +44,7 @@ struct Section {
 pub struct Configured {
     /// Its attributes, as management tells them.
     pub entity: Entity,
-    /// What they say to code that acts on them.
+    /// The attributes for code that acts on them.
     pub settings: Settings,
 }
 
@@ -55,22 +53,28 @@ pub struct Configured {
 pub struct Config {
     /// Where it comes from, for messages: the name of the document, or the names of all.
     pub file: String,
-    /// All entities, in the order in which they start; within a type in the order of the text.
+    /// All entities, in the order of their start; within a type in the order of the text.
     pub entities: Vec<Configured>,
-    /// The router, with an id that was made up when none was given.
+    /// The router. Its id is made up if none was given.
     pub router: RouterEntity,
-    /// What the operator should know though the router starts: one line each.
+    /// Warnings for the operator, one line each.
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// Reads the file at `path`, JSON or `.conf` by its name.
+    /// Reads the file at `path`. Its name tells the form.
+    ///
+    /// # Errors
+    /// The first mistake.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::read(&[Document::open(path)?], fastrand::u64(..))
     }
 
     /// Reads documents as if they were one. `seed` makes the id of a router that was given none;
     /// nothing else is random.
+    ///
+    /// # Errors
+    /// The first mistake.
     pub fn read(documents: &[Document], seed: u64) -> Result<Self, ConfigError> {
         let file =
             documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -114,7 +118,7 @@ impl Config {
             settings.push(Settings::read(&located.entity).map_err(|error| located.error(error))?);
         }
         let router = settings.iter().find_map(RouterEntity::of).cloned();
-        // One was created above if none was given.
+        // The loop above makes one if none was given.
         let router =
             router.ok_or_else(|| ConfigError::syntax(&file, None, "there is no router"))?;
         check::together(&located, &router)?;
@@ -131,8 +135,8 @@ impl Config {
         self.entities.iter().filter_map(|configured| T::of(&configured.settings)).collect()
     }
 
-    /// An error about an attribute of one of these entities, for those who find out later (a
-    /// certificate that cannot be read). `kind` is the entity's type, short.
+    /// Returns an error about an attribute of an entity, for mistakes that are found later, such as
+    /// an unreadable certificate. `kind` is the section's name.
     pub fn error(
         &self,
         kind: &str,
@@ -145,7 +149,7 @@ impl Config {
     }
 }
 
-/// The vhosts of the folder that a policy names: of its files that end in `.json`, by name.
+/// Reads the vhosts of the folder that a policy names: of its files that end in `.json`, by name.
 fn policy_folder(policy: &Located) -> Result<Vec<Section>, ConfigError> {
     let Some(folder) = policy.entity.text("policyDir") else { return Ok(Vec::new()) };
     let unreadable = |cause: std::io::Error| {
@@ -178,10 +182,10 @@ fn policy_folder(policy: &Located) -> Result<Vec<Section>, ConfigError> {
     Ok(vhosts)
 }
 
-/// A checked entity and how to speak of it.
+/// A checked entity and its place.
 struct Located {
     file: String,
-    /// The type, and the name or what stands for it: `listener 'site'`.
+    /// The type, and the name or its substitute: `listener 'site'`.
     label: String,
     entity: Entity,
 }
@@ -197,7 +201,7 @@ impl Located {
         let mut seen: Vec<&'static str> = Vec::new();
         let mut attributes = Vec::new();
         for (given, value) in &section.attributes {
-            // A name is taken as it stands if it is known, for camel-casing is a help and no duty.
+            // A known name is taken as it stands, because camel case is a help and no duty.
             let name = match kind.attribute(given) {
                 Some(attribute) => attribute.name.to_owned(),
                 None => camel_case(given),
@@ -242,8 +246,8 @@ fn kind_of(section: &Section) -> Result<EntityKind, ConfigError> {
     )
 }
 
-/// How to speak of a section before it is known to be sound: its name if it has one, else its
-/// number among its like.
+/// Returns the words for a section that is not checked yet: its name, or its number among those of
+/// its type.
 fn label(section: &Section, kind: EntityKind, before: &[Located]) -> String {
     let by = match kind {
         EntityKind::Router => "id",
@@ -266,7 +270,7 @@ fn label(section: &Section, kind: EntityKind, before: &[Located]) -> String {
     }
 }
 
-/// Takes blanks, `_`, `-` and `.` out and begins what follows them with a capital: `ssl-profile` is
+/// Removes blanks, `_`, `-` and `.`, and begins the next word with a capital: `ssl-profile` is
 /// `sslProfile`.
 fn camel_case(name: &str) -> String {
     let mut cased = String::with_capacity(name.len());

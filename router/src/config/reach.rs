@@ -1,10 +1,9 @@
-//! What a change of the running router may reach: the files that it may name, and the environment
-//! variables.
+//! The files and environment variables that a change of the running router may name.
 //!
-//! Whoever may manage the router is not thereby allowed to read or write any file that the router's
-//! user can. A path of the start-up configuration is the operator's and is trusted. A path that a
-//! request names must lead into a folder that the start-up configuration names or implies for files
-//! of the same [`Use`]; links and `..` are resolved before the two are compared.
+//! A manager of the router may not read or write every file of the router's user. The operator's
+//! start-up configuration is trusted. A path in a request must lead into a folder that this
+//! configuration names or implies for files of the same [`Use`]. Links and `..` are resolved before
+//! the two are compared.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,21 +13,20 @@ use std::path::{Component, Path, PathBuf};
 use super::Config;
 use crate::schema::{Entity, EntityKind, Password, Use, quote};
 
-/// Where Skupper's controllers write certificates and the passwords of proxies into the router's
-/// containers.
+/// Folders into which Skupper's controllers write certificates and the passwords of proxies.
 const SKUPPER: [&str; 3] = [
     "/etc/skupper-router-certs",
     "/etc/skupper-router-proxies",
     "/etc/skupper-router/runtime/certs",
 ];
 
-/// The variable that says, in Skupper's containers, below which folder certificates stand.
+/// The variable that names, in Skupper's containers, the folder above the certificates.
 const BASE: &str = "SSL_PROFILE_BASE_PATH";
 
 /// The files that Skupper keeps for a profile, in a folder that has the profile's name.
 const OF_PROFILE: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
-/// Folders that belong to everybody. One file of theirs that is named implies no other.
+/// Shared folders. A file that is named in one implies no other file there.
 const SHARED: &[&str] = &[
     "/",
     "/bin",
@@ -68,10 +66,10 @@ const SHARED: &[&str] = &[
     "/var/tmp",
 ];
 
-/// What log outputs are called that are no files.
+/// Log outputs that are no files.
 const NO_FILES: [&str; 4] = ["stderr", "stdout", "syslog", "journald"];
 
-/// Why a change is refused: it names what it may not reach.
+/// Why a change is refused: it names a thing out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is out of reach of changes at run time (in reach: {reach}). {advice}")]
 pub struct OutOfReach {
@@ -82,16 +80,16 @@ pub struct OutOfReach {
     advice: &'static str,
 }
 
-/// Files of one use: folders, whole with what is below them, and files that are named one by one.
+/// Files of one use: whole folders, and single files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Places {
     folders: BTreeSet<PathBuf>,
-    /// Absolute, as the configuration names them: a link that the operator has made there may lead
+    /// Absolute, as the configuration names them. A link that the operator has made there may lead
     /// anywhere.
     files: BTreeSet<PathBuf>,
 }
 
-/// What changes at run time may reach. Made once, of the start-up configuration.
+/// The files and variables that changes at run time may name. The start-up configuration sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     credentials: Places,
@@ -100,14 +98,15 @@ pub struct Reach {
     variables: BTreeSet<String>,
 }
 
-/// Something that an attribute names.
+/// A thing that an attribute names.
 enum Named {
     File(Use, PathBuf),
     Variable(String),
 }
 
 impl Reach {
-    /// What a configuration, read from the files `sources`, and the environment give leave to.
+    /// Makes the reach of a configuration, of the files `sources` that held it, and of the
+    /// environment.
     pub fn new(
         config: &Config,
         sources: &[PathBuf],
@@ -146,7 +145,7 @@ impl Reach {
         reach
     }
 
-    /// Checks all that an entity names which is to be created or changed.
+    /// Checks everything that an entity names. Call it before the entity is created or changed.
     ///
     /// # Errors
     /// The first attribute that names something out of reach.
@@ -202,8 +201,7 @@ impl Places {
         self.files.extend(std::path::absolute(file));
     }
 
-    /// Adds the folder in which a file is named; what the file itself may be a link to does not
-    /// matter.
+    /// Adds the folder in which a file is named. The file itself may be a link.
     fn add_folder_of(&mut self, file: &Path) {
         if let Some(folder) = std::path::absolute(file).ok().as_deref().and_then(Path::parent) {
             self.add_folder(folder);
@@ -213,7 +211,7 @@ impl Places {
     fn add_folder(&mut self, folder: &Path) {
         let Ok(folder) = resolve(folder) else { return };
         let home = std::env::home_dir().and_then(|home| resolve(&home).ok());
-        // The home folders of others are as private as one's own.
+        // Home folders of other users are as private as the router's own.
         let of_user =
             folder.parent() == Some(Path::new("/home")) || home.as_deref() == Some(&folder);
         if !of_user && !SHARED.iter().any(|shared| Path::new(shared) == folder) {
@@ -228,7 +226,7 @@ impl Places {
     }
 }
 
-/// What an entity names, by attribute.
+/// Returns everything that an entity names, by attribute.
 fn names(entity: &Entity) -> Vec<(&'static str, Named)> {
     let mut named = Vec::new();
     for (attribute, value) in entity.values() {
@@ -250,8 +248,8 @@ fn names(entity: &Entity) -> Vec<(&'static str, Named)> {
     named
 }
 
-/// The folder that has a folder for each profile, where this file shows that there is one: `certs`
-/// of `certs/NAME/tls.crt`.
+/// Returns the folder that has a folder for each profile, if this file shows that there is one:
+/// `certs` of `certs/NAME/tls.crt`.
 fn folder_of_profiles<'a>(entity: &Entity, file: &'a Path) -> Option<&'a Path> {
     let folder = file.parent()?;
     let like = |name: &std::ffi::OsStr, one_of: &[&str]| one_of.iter().any(|known| name == *known);
@@ -260,12 +258,12 @@ fn folder_of_profiles<'a>(entity: &Entity, file: &'a Path) -> Option<&'a Path> {
     folder.parent().filter(|_| named)
 }
 
-/// Where a path leads, links followed; the end of it need not be there.
+/// Resolves a path with its links. Its end need not exist.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A link that leads nowhere could be made to lead anywhere.
+            // A dangling link could be made to lead anywhere.
             if path.symlink_metadata().is_ok() {
                 return Err(error);
             }
@@ -279,7 +277,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
-    /// Many profiles make many folders, and an error is one line.
+    /// Folders that an error names. It is one line, and many profiles make many folders.
     const SHOWN: usize = 10;
     let mut text = String::new();
     let mut more = 0;

@@ -1,10 +1,10 @@
-//! What was configured and does nothing yet, and what is better done otherwise.
+//! Warnings about a configuration: settings without effect, and passwords in the open.
 
 use super::Located;
 use crate::schema::{Attribute, Effect, EntityKind, Password, Value};
 
-/// One line for each attribute, or type of entity, that was set and has no effect, and for each
-/// password in the open.
+/// Returns a line for each type or attribute that is set and has no effect, and for each password
+/// in the open.
 pub(super) fn of(all: &[Located]) -> Vec<String> {
     let mut idle = Idle::default();
     let mut others = Vec::new();
@@ -14,8 +14,7 @@ pub(super) fn of(all: &[Located]) -> Vec<String> {
         let mut set =
             entity.values().filter(|(attribute, value)| differs(attribute, value)).peekable();
         if kind.effect() == Effect::Accepted {
-            // The router makes the singletons itself when they are missing, so one as it comes is
-            // nothing to speak of.
+            // The router makes missing singletons itself, so a plain one deserves no warning.
             if !kind.is_singleton() || set.peek().is_some() {
                 idle.add(
                     format!("{} has no effect yet", kind.section()),
@@ -66,7 +65,7 @@ fn no_effect(attribute: &Attribute, value: &Value) -> Option<String> {
     }
 }
 
-/// Whether the value says anything: it is neither the default, nor what is in force without it, nor
+/// Returns whether the value says anything: it is not the default, not the implied value, and not
 /// empty.
 fn differs(attribute: &Attribute, value: &Value) -> bool {
     let usual = [attribute.default, attribute.implied]
@@ -83,7 +82,7 @@ fn differs(attribute: &Attribute, value: &Value) -> bool {
     !usual && !nothing && !matches!(attribute.name, "name" | "identity" | "type")
 }
 
-/// Problems, each with the places that have it, in the order of the first.
+/// Problems with the places that have them, in the order of the first.
 #[derive(Default)]
 struct Idle(Vec<(String, Vec<String>)>);
 

@@ -1,4 +1,4 @@
-//! One row of the table: an attribute of an entity, and the words a row is written with.
+//! A row of the table, which is an attribute of an entity, and the words that make a row.
 
 use serde_json::Value as Json;
 
@@ -28,7 +28,7 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// The name that `GET-SCHEMA` gives the type; an enumeration has none and is told by its words.
+    /// Returns the name that `GET-SCHEMA` gives the type. An enumeration is told by its words.
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
@@ -44,7 +44,7 @@ impl ValueType {
     }
 }
 
-/// A value that stands in the table.
+/// A value in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fixed {
     /// Text, a path or a word of an enumeration.
@@ -56,7 +56,7 @@ pub enum Fixed {
 }
 
 impl Fixed {
-    /// The same as a value of an entity.
+    /// Returns the same as a value of an entity.
     pub fn value(self) -> Value {
         match self {
             Self::Text(text) => Value::String(text.to_owned()),
@@ -66,24 +66,24 @@ impl Fixed {
     }
 }
 
-/// What setting an attribute does in this router.
+/// The effect of an attribute in this router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It does what it says.
+    /// It does what its description says.
     Works,
-    /// It is known and checked but changes nothing yet; setting it earns a warning.
+    /// It is known and checked, and changes nothing. Setting it earns a warning.
     Accepted,
-    /// It keeps somebody out, so that ignoring it would be a hole: it works, or the router does not
+    /// It keeps peers out, so that ignoring it would be a hole. It works, or the router does not
     /// start.
     Guards,
 }
 
-/// What the files are for that an attribute names.
+/// The use of the files that an attribute names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Certificates, keys, passwords and the like, which the router reads.
+    /// Certificates, keys and passwords, which the router reads.
     Credentials,
-    /// Files that are served to anybody.
+    /// Files that the router serves.
     Web,
     /// Logs, which the router writes.
     Log,
@@ -92,24 +92,24 @@ pub enum Use {
 /// An attribute of an entity type.
 #[derive(Clone, Copy, Debug)]
 pub struct Attribute {
-    /// Its name, camel-case.
+    /// Its name, in camel case.
     pub name: &'static str,
-    /// What it means and when to change it.
+    /// Its meaning, and when to change it.
     pub description: &'static str,
     /// The type of its value.
     pub kind: ValueType,
-    /// The value it has when it is not set, as management shows it.
+    /// Its value when it is not set, as management shows it.
     pub default: Option<Fixed>,
-    /// The value the router acts on when there is none, or a zero that counts as none; management
-    /// does not show it.
+    /// The value on which the router acts when there is none, or a zero that counts as none.
+    /// Management does not show it.
     pub implied: Option<Fixed>,
-    /// What happens when it is not set, in words, where no value can say it.
+    /// The effect of not setting it, in words, where no value can say it.
     pub unset: &'static str,
-    /// What an integer counts.
+    /// The unit of an integer.
     pub unit: &'static str,
     /// Smallest and largest integer allowed.
     pub range: Option<(i64, i64)>,
-    /// An integer 0 is as good as not set.
+    /// An integer 0 means not set.
     pub zero_is_unset: bool,
     /// Must be given.
     pub required: bool,
@@ -119,21 +119,21 @@ pub struct Attribute {
     pub create: bool,
     /// May be changed by UPDATE.
     pub update: bool,
-    /// A number worth drawing over time.
+    /// It is a number worth drawing over time.
     pub graph: bool,
-    /// Masked in the C router's own log, which is what its schema says.
+    /// The schema of C routers says that their log masks it.
     pub hidden: bool,
-    /// Never told: not by management, and not in a log, an error or a debug print of ours.
+    /// It is never told: not by management, and not in a log, an error or a debug print.
     pub secret: bool,
-    /// Its value names files; what they are for.
+    /// The use of the files that its value names.
     pub names_file: Option<Use>,
-    /// What setting it does.
+    /// Its effect.
     pub effect: Effect,
-    /// Words of an enumeration that have no effect yet, in an attribute that otherwise works.
+    /// Words of an enumeration without effect, in an attribute that otherwise works.
     pub pending: &'static [&'static str],
-    /// The entity type whose name the value must be.
+    /// The type of the entity that its value names.
     pub refers_to: Option<EntityKind>,
-    /// What the reference configuration shows where there is no default.
+    /// The value in the reference configuration where there is no default.
     pub example: Option<&'static str>,
 }
 
@@ -212,7 +212,7 @@ pub(super) const fn entity_id(name: &'static str, description: &'static str) -> 
     attribute(name, ValueType::EntityId, description)
 }
 
-/// A counter or gauge: an integer that only the router sets.
+/// Starts a row of a counter or gauge: an integer that only the router sets.
 pub(super) const fn counter(name: &'static str, description: &'static str) -> Attribute {
     Attribute { graph: true, ..number(name, description) }
 }
@@ -294,17 +294,19 @@ impl Attribute {
         Self { example: Some(example), ..self }
     }
 
-    /// Whether a configuration file may set it. The rest is the router's to say.
+    /// Returns whether a configuration file may set it. The router sets all others.
     pub fn configurable(&self) -> bool {
         self.create || self.update || self.required
     }
 
-    /// Turns what a file or a management request gave into a value of this attribute's type, within
-    /// its range.
+    /// Turns a value of a file or a request into a value of this attribute's type.
     ///
-    /// Lenient as the C router is: a number does for text, numeric text for an integer, `yes`,
-    /// `on`, `no`, `off`, `true` and `false` in any case for a boolean, the position of a word
-    /// for the word.
+    /// It is as lenient as the C router. A number does for text, and numeric text for an integer.
+    /// `yes`, `on`, `no`, `off`, `true` and `false` in any case do for a boolean, and the position
+    /// of a word for the word.
+    ///
+    /// # Errors
+    /// The value is of another type, or out of range.
     pub fn coerce(&self, given: &Json) -> Result<Value, Problem> {
         let value = match (self.kind, given) {
             (ValueType::String | ValueType::Path | ValueType::EntityId, Json::String(text)) => {
@@ -403,8 +405,8 @@ fn word(words: &'static [&'static str], given: &Json) -> Option<&'static str> {
     named.or_else(counted).copied()
 }
 
-/// Text from outside, made fit for one line of an error: in quotes, control characters escaped, cut
-/// when long.
+/// Returns text from outside, fit for one line of an error: in quotes, with control characters
+/// escaped, and cut when long.
 pub(crate) fn quote(text: &str) -> String {
     const SHOWN: usize = 80;
     let mut shown: String = text

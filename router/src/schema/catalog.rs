@@ -1,4 +1,4 @@
-//! What the table says of each entity type.
+//! The table's knowledge of each entity type.
 
 use super::kind::PREFIX;
 use super::{Attribute, Effect, EntityKind, Operation, table};
@@ -21,22 +21,23 @@ impl EntityKind {
         table::row(self).alias.unwrap_or_else(|| self.name())
     }
 
-    /// Returns what entities of the type are for, in words.
+    /// Returns the use of its entities, in words.
     pub fn description(self) -> &'static str {
         table::row(self).description
     }
 
-    /// Whether management says that there is at most one, which the router makes if nobody does.
+    /// Returns whether management calls it a singleton, which the router makes if nothing
+    /// configures it.
     pub fn is_singleton(self) -> bool {
         table::row(self).singleton
     }
 
-    /// Whether no second one may be configured.
+    /// Returns whether no second one may be configured.
     pub fn is_single(self) -> bool {
         self.is_singleton() || self == Self::Site
     }
 
-    /// Returns what configuring one does.
+    /// Returns the effect of configuring one.
     pub fn effect(self) -> Effect {
         table::row(self).effect
     }
@@ -83,17 +84,17 @@ impl EntityKind {
         self.attributes().find(|attribute| attribute.name == name)
     }
 
-    /// Whether it is `other` or extends it.
+    /// Returns whether it is `other` or extends it.
     pub fn extends(self, other: Self) -> bool {
         self.lineage().any(|kind| kind == other)
     }
 
-    /// Whether a configuration file may hold one.
+    /// Returns whether a configuration file may hold one.
     pub fn is_configuration(self) -> bool {
         self.bases().any(|base| base == Self::ConfigurationEntity)
     }
 
-    /// Whether it tells what the router does.
+    /// Returns whether it tells what the router does.
     pub fn is_operational(self) -> bool {
         self.bases().any(|base| base == Self::OperationalEntity)
     }

@@ -1,4 +1,4 @@
-//! An entity: a type and its checked attributes, and how typed code reads them.
+//! An entity: a type with checked attributes, and the way in which typed code reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::nearest::nearest;
 use super::{Attribute, EntityKind, Password, Value, quote};
 
-/// What is wrong with the value of an attribute. One line, without the value when that is a secret.
+/// A mistake in the value of an attribute. Its text is one line, without the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[allow(missing_docs)]
 pub enum Problem {
@@ -50,7 +50,7 @@ impl Problem {
 pub struct AttributeError {
     /// The name of the attribute, as it was given.
     pub attribute: String,
-    /// What is wrong.
+    /// The mistake.
     pub problem: Problem,
 }
 
@@ -65,19 +65,22 @@ pub struct Reference<'a> {
     pub name: &'a str,
 }
 
-/// A checked entity: every attribute is known, of its type and in its range; defaults are filled
+/// A checked entity. Every attribute is known, of its type and in its range. Defaults are filled
 /// in.
 #[derive(Clone)]
 pub struct Entity {
     kind: EntityKind,
     values: BTreeMap<&'static str, Value>,
-    /// Attributes that were given, where another has its default.
+    /// Attributes that were given. All others have their defaults.
     given: BTreeSet<&'static str>,
 }
 
 impl Entity {
-    /// Checks `attributes` against `kind` and fills in defaults. An attribute that is `null` counts
-    /// as not given; of one given twice the last counts.
+    /// Checks `attributes` against `kind` and fills in defaults. `null` means not given. Of an
+    /// attribute that is given twice, the last value counts.
+    ///
+    /// # Errors
+    /// The first attribute that is wrong.
     pub fn new<'a>(
         kind: EntityKind,
         attributes: impl IntoIterator<Item = (&'a str, &'a Json)>,
@@ -127,27 +130,27 @@ impl Entity {
         Ok(Self { kind, values, given })
     }
 
-    /// Its type.
+    /// Returns its type.
     pub fn kind(&self) -> EntityKind {
         self.kind
     }
 
-    /// Its name, if it has one.
+    /// Returns its name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.text("name")
     }
 
-    /// The value of an attribute, default included.
+    /// Returns the value of an attribute, default included.
     pub fn value(&self, attribute: &str) -> Option<&Value> {
         self.values.get(attribute)
     }
 
-    /// Whether an attribute was given, be it with the value that it has by default.
+    /// Returns whether an attribute was given, possibly with its default.
     pub fn is_given(&self, attribute: &str) -> bool {
         self.given.contains(attribute)
     }
 
-    /// The value of an attribute, if it is text that is not empty.
+    /// Returns the value of an attribute, if it is text that is not empty.
     pub fn text(&self, attribute: &str) -> Option<&str> {
         self.value(attribute).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
@@ -168,22 +171,22 @@ impl Entity {
         })
     }
 
-    /// The attributes that may be told, in the table's order: those that have a value, except
-    /// secrets. Of a secret it is told where it is kept, if that is elsewhere.
+    /// Returns the attributes that may be told, in the table's order: those that have a value,
+    /// except secrets. Of a secret that is kept elsewhere it returns the place.
     pub fn told(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
         let elsewhere = |value: &Value| value.as_str().is_some_and(Password::is_elsewhere);
         self.values().filter(move |(attribute, value)| !attribute.secret || elsewhere(value))
     }
 
-    /// The attributes that have a value, in the table's order, secrets among them.
+    /// Returns the attributes that have a value, in the table's order, secrets among them.
     pub fn values(&self) -> impl Iterator<Item = (&'static Attribute, &Value)> {
         self.kind
             .attributes()
             .filter_map(|attribute| Some((attribute, self.values.get(attribute.name)?)))
     }
 
-    /// Gives an attribute a value the router chose itself. Nothing happens when the type has no
-    /// such attribute.
+    /// Gives an attribute a value that the router chose. Does nothing if the type has no such
+    /// attribute.
     pub fn set(&mut self, attribute: &str, value: Value) {
         if let Some(attribute) = self.kind.attribute(attribute) {
             self.values.insert(attribute.name, value);
@@ -191,12 +194,18 @@ impl Entity {
     }
 
     /// Reads an attribute that must be there: given, by default, or implied.
+    ///
+    /// # Errors
+    /// It is missing, or no `T`.
     pub fn get<T: FromValue>(&self, name: &str) -> Result<T, AttributeError> {
         self.find(name)?.ok_or_else(|| Problem::Missing.of(name))
     }
 
     /// Reads an attribute that may be absent. Empty text, and a zero that means "not set", are
     /// absent.
+    ///
+    /// # Errors
+    /// It is no `T`.
     pub fn find<T: FromValue>(&self, name: &str) -> Result<Option<T>, AttributeError> {
         let attribute =
             self.kind.attribute(name).ok_or_else(|| Problem::Unknown { nearest: None }.of(name))?;
@@ -234,11 +243,13 @@ impl fmt::Debug for Entity {
 
 /// A type that typed code reads from a checked value.
 pub trait FromValue: Sized {
-    /// Whether empty text is the same as no value.
+    /// Empty text is the same as no value.
     const EMPTY_IS_ABSENT: bool = true;
 
-    /// Converts; fails when the value has a form that the schema's type allows and this type does
-    /// not.
+    /// Converts a value.
+    ///
+    /// # Errors
+    /// The schema's type allows the value, and this type does not.
     fn from_value(value: &Value) -> Result<Self, Problem>;
 }
 
@@ -297,7 +308,7 @@ macro_rules! integers {
 
 integers!(u8, u16, u32, u64, i64);
 
-/// Whole seconds; every time in the schema is counted so.
+/// Whole seconds, which are the unit of every time in the schema.
 impl FromValue for Duration {
     fn from_value(value: &Value) -> Result<Self, Problem> {
         u32::from_value(value).map(|seconds| Self::from_secs(seconds.into()))

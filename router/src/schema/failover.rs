@@ -5,17 +5,17 @@ use std::str::FromStr;
 
 use super::{Port, Problem, quote};
 
-/// More addresses than this are a mistake.
+/// The longest list. A longer one is a mistake.
 const MOST: usize = 64;
 
 /// One address at which a router can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailoverUrl {
-    /// `amqp` or `amqps`, where it is said.
+    /// `amqp` or `amqps`, if the list says it.
     pub scheme: Option<String>,
     /// A name or an address; an IPv6 address without brackets.
     pub host: String,
-    /// As it was given, or the scheme's own.
+    /// The given port, or that of the scheme.
     pub port: Port,
 }
 

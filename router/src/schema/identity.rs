@@ -1,11 +1,11 @@
-//! The identity of an entity, and the name of one that was given none.
+//! The identity of an entity, and the name of one without a name.
 
 use super::{Entity, EntityKind, Value};
 
 impl Entity {
     /// Sets `identity`, and `name` where none was given, as the C router makes them: the type, a
-    /// slash, and what identifies the entity. `count` identifies those of a type that has
-    /// nothing else for it.
+    /// slash, and the attribute that identifies the entity. `count` identifies entities of types
+    /// without such an attribute.
     pub fn identify(&mut self, count: usize) {
         let kind = self.kind();
         let part =
@@ -21,7 +21,7 @@ impl Entity {
             | EntityKind::Connector
             | EntityKind::TcpListener
             | EntityKind::TcpConnector => {
-                // The host may be empty and still has its colon.
+                // An empty host still has its colon.
                 let host_port = format!("{}:{}", part("host"), part("port"));
                 joined([&host_port, part("name")])
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What every long type name begins with.
+/// The beginning of every long type name.
 pub const PREFIX: &str = "io.skupper.router.";
 
 macro_rules! kinds {
@@ -56,7 +56,7 @@ kinds! {
     TcpConnector = "tcpConnector",
     /// One address of a tcpListener that has several.
     ListenerAddress = "listenerAddress",
-    /// What a module logs.
+    /// The log settings of a module.
     Log = "log",
     /// How much a module logged.
     LogStats = "logStats",

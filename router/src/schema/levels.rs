@@ -1,4 +1,4 @@
-//! Which levels of events a module writes: the `enable` attribute of a log entity.
+//! The levels of events that a module writes: the `enable` attribute of a log entity.
 
 use super::entity::FromValue;
 use super::{Problem, Value, quote};

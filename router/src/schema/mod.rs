@@ -1,10 +1,9 @@
 //! The management schema, written once.
 //!
-//! [`table`] says which entities there are and what attributes they have. Whatever else knows of
-//! attributes is made from it: the readers of configuration files, the management node, the
-//! reference configuration. [`Entity`] is an entity whose attributes were checked against the
-//! table; the types in [`typed`] are the same for code that acts on them. Nothing here opens a file
-//! but [`Password::resolve`].
+//! [`table`] lists the entities and their attributes. The readers of configuration files, the
+//! management node and the reference configuration are made from it. [`EntityKind`] names a type.
+//! [`Entity`] is an entity whose attributes were checked against the table; the types in [`typed`]
+//! are the same for code that acts on them. Only [`Password::resolve`] opens a file.
 
 mod attribute;
 mod catalog;

@@ -1,14 +1,14 @@
-//! The known word that a mistyped one was most likely meant to be.
+//! The known word that a mistyped one most likely means.
 
-/// Words further apart than this are not taken for a slip of the fingers.
+/// The largest distance between a word and its slip.
 const TYPOS: usize = 2;
 
-/// The candidate nearest to `word`, if it is near.
+/// Returns the candidate nearest to `word`, if it is near.
 pub(crate) fn nearest(
     word: &str,
     candidates: impl Iterator<Item = &'static str>,
 ) -> Option<&'static str> {
-    // The distance costs the product of the lengths, and no known word is that long.
+    // The cost is the product of the lengths, and no known word is so long.
     if word.len() > 64 {
         return None;
     }
@@ -20,7 +20,8 @@ pub(crate) fn nearest(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters must be put in, taken out or changed to turn one word into the other.
+/// Returns how many characters must be inserted, removed or changed to turn one word into the
+/// other.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {

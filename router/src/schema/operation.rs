@@ -40,12 +40,12 @@ impl Operation {
         Self::CallMe,
     ];
 
-    /// The operation of this name, in whatever case tools write it.
+    /// Finds the operation of this name, in any case of letters.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether it changes nothing in the router.
+    /// Returns whether it changes nothing in the router.
     pub const fn only_reads(self) -> bool {
         match self {
             Self::Create | Self::Update | Self::Delete | Self::Profile => false,
@@ -63,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "CREATE",

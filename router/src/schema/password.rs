@@ -10,10 +10,10 @@ use thiserror::Error;
 use super::entity::FromValue;
 use super::{Problem, Value};
 
-/// The longest password that is read from a file, in octets.
+/// The longest password in a file, in bytes.
 const LONGEST: u64 = 4096;
 
-/// Text that is never shown: neither debug print nor display tell more than that it is there.
+/// Text that is never shown. Debug print and display tell only that it is there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -23,7 +23,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one who must use it.
+    /// Returns the text for the one use of it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -41,20 +41,20 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Where a password is to be had.
+/// The place of a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Password {
     /// `env:NAME`: in an environment variable.
     Environment(String),
     /// `file:PATH`: on the first line of a file.
     File(PathBuf),
-    /// `literal:TEXT`: here, and that on purpose.
+    /// `literal:TEXT`: in the configuration, on purpose.
     Literal(Secret),
-    /// `pass:TEXT` or bare text: here, which deserves a warning.
+    /// `pass:TEXT` or bare text: in the configuration, which deserves a warning.
     Plain(Secret),
 }
 
-/// Why a password could not be had.
+/// Why a password cannot be read.
 #[derive(Debug, Error)]
 #[allow(missing_docs)]
 pub enum PasswordError {
@@ -67,7 +67,7 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads the forms that profiles know.
+    /// Reads the forms of profiles.
     pub fn parse(text: &str) -> Self {
         if let Some(name) = text.strip_prefix("env:") {
             Self::Environment(name.trim_start().to_owned())
@@ -80,8 +80,7 @@ impl Password {
         }
     }
 
-    /// Reads the forms that a connector's saslPassword knows: `literal:` is no form there but part
-    /// of the password.
+    /// Reads the forms of a connector's saslPassword. `literal:` is part of the password there.
     pub fn parse_sasl(text: &str) -> Self {
         match text.starts_with("literal:") {
             true => Self::Plain(Secret::new(text)),
@@ -89,18 +88,21 @@ impl Password {
         }
     }
 
-    /// Whether this text of a password attribute says where the password is, and is not the
-    /// password itself.
+    /// Returns whether this text of a password attribute names a place and is not the password
+    /// itself.
     pub fn is_elsewhere(text: &str) -> bool {
         matches!(Self::parse(text), Self::Environment(_) | Self::File(_))
     }
 
-    /// Whether the configuration itself holds the password without saying `literal:`.
+    /// Returns whether the configuration itself holds the password without saying `literal:`.
     pub fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
 
-    /// Gets the password: from `environment`, from its file, or from itself.
+    /// Fetches the password: from `environment`, from its file, or from itself.
+    ///
+    /// # Errors
+    /// The variable is not set, or the file cannot be read.
     pub fn resolve(
         &self,
         environment: impl Fn(&str) -> Option<String>,

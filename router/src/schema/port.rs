@@ -1,4 +1,4 @@
-//! A TCP port as configurations give it: by number or by the name of a service.
+//! A TCP port in a configuration: a number, or the name of a service.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::entity::FromValue;
 use super::{Problem, Value, quote};
 
-/// The services that may be given by name. A scratch image has no `/etc/services`, and the same
-/// file must mean the same everywhere.
+/// The services with a name. A scratch image has no `/etc/services`, and a file must mean the same
+/// everywhere.
 const SERVICES: &[(&str, u16)] = &[
     ("amqp", 5672),
     ("amqps", 5671),
@@ -31,9 +31,9 @@ const SERVICES: &[(&str, u16)] = &[
 /// A TCP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// The number; 0 lets the system choose.
+    /// The number. 0 lets the system choose.
     pub number: u16,
-    /// What the configuration said, which is what management shows.
+    /// The text of the configuration, which management shows.
     pub text: String,
 }
 

@@ -1,14 +1,13 @@
-//! The reference configuration: every attribute a configuration file may set, explained where it
-//! stands.
+//! The reference configuration, which explains every attribute that a configuration file may set.
 //!
-//! `config/reference.conf` is this text; a test compares the two. To make the file anew after a
-//! change of the table: `skrouterd --print-reference-config > config/reference.conf`.
+//! `config/reference.conf` is this text, and a test compares the two. After a change of the table
+//! make the file anew: `skrouterd --print-reference-config > config/reference.conf`.
 
 use std::fmt::Write;
 
 use super::{Attribute, Effect, EntityKind, Fixed, ValueType};
 
-/// Explanations are broken into lines of at most this many characters.
+/// The longest line of an explanation, in characters.
 const WIDTH: usize = 110;
 
 const HEAD: &str = "\
@@ -27,7 +26,7 @@ The same can be written in JSON, in a file whose name ends in .json: \
 Names may be written with dashes or underscores (ssl-profile is sslProfile). Entities may stand \
 in any order.";
 
-/// What is in force in the file: sections, and their settings.
+/// The sections of the file that are in force, and their settings.
 const IN_FORCE: &[(EntityKind, &[(&str, &str)])] = &[
     (EntityKind::Router, &[]),
     (EntityKind::Listener, &[("host", "localhost"), ("port", "amqp")]),
@@ -35,7 +34,7 @@ const IN_FORCE: &[(EntityKind, &[(&str, &str)])] = &[
     (EntityKind::ConfigAddress, &[("prefix", "mc"), ("distribution", "multicast")]),
 ];
 
-/// The text of the reference configuration.
+/// Returns the text of the reference configuration.
 pub fn render() -> String {
     let mut text = String::new();
     explain(&mut text, "", HEAD);
@@ -82,13 +81,13 @@ fn section(text: &mut String, kind: EntityKind) {
         }
         text.push('\n');
     }
-    // The blank line after the last attribute.
+    // Removes the blank line after the last attribute.
     text.truncate(text.trim_end().len());
     text.push('\n');
     line(text, &format!("{hash}}}"));
 }
 
-/// Type, range, default and effect, in one sentence each.
+/// Returns type, range, default and effect, in one sentence each.
 fn facts(kind: EntityKind, attribute: &Attribute) -> String {
     let mut facts = match attribute.kind {
         ValueType::Enum(words) => format!("One of {}", words.join(", ")),
@@ -146,7 +145,8 @@ fn written(value: Fixed) -> String {
     }
 }
 
-/// What stands after the attribute's name: its default where that can be written, else an example.
+/// Returns the value after the attribute's name: its default if that can be written, else an
+/// example.
 fn shown(attribute: &Attribute) -> String {
     match (attribute.default.or(attribute.implied), attribute.example) {
         (None | Some(Fixed::Text("")), Some(example)) => example.to_owned(),
@@ -155,7 +155,7 @@ fn shown(attribute: &Attribute) -> String {
     }
 }
 
-/// Writes `what` as comments, broken at blanks; line ends in it stay.
+/// Writes `what` as comments, broken at blanks. Line ends in it stay.
 fn explain(text: &mut String, indent: &str, what: &str) {
     for paragraph in what.lines() {
         let mut row = format!("{indent}#");

@@ -7,7 +7,7 @@ use super::typed::{
 use super::*;
 use crate::log::Levels;
 
-/// What a C router answers to GET-TYPES, GET-OPERATIONS and GET-ATTRIBUTES, and for each attribute
+/// The answers of a C router to GET-TYPES, GET-OPERATIONS and GET-ATTRIBUTES, and for each attribute
 /// its type, default and flags.
 const VECTORS: &str = include_str!("vectors.txt");
 

@@ -14,7 +14,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The same in JSON.
+    /// Returns the same in JSON.
     pub fn to_json(&self) -> Json {
         match self {
             Self::String(text) => Json::from(text.as_str()),
@@ -25,7 +25,7 @@ impl Value {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),

@@ -21,7 +21,7 @@ macro_rules! words {
             /// The values, in the schema's order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word of the schema for it.
+            /// Returns the word of the schema for it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -66,7 +66,7 @@ words! {
 }
 
 words! {
-    /// What is at the other end of a connection.
+    /// The peer of a connection.
     Role {
         /// A client.
         Normal = "normal",
@@ -84,30 +84,31 @@ words! {
 }
 
 impl Role {
-    /// Whether the other end is a router.
+    /// Returns whether the peer is a router.
     pub fn is_router(self) -> bool {
         matches!(self, Self::InterRouter | Self::Edge | Self::InterEdge | Self::InterNetwork)
     }
 
-    /// Whether the router serves connections of this role.
+    /// Returns whether the router serves connections of this role.
     pub const fn is_served(self) -> bool {
         !matches!(self, Self::InterNetwork)
     }
 
-    /// Whether the AMQP open of such a connection may have properties of the operator's choice.
+    /// Returns whether the AMQP open of such a connection may have properties of the operator's
+    /// choice.
     pub const fn takes_open_properties(self) -> bool {
         !matches!(self, Self::InterRouter | Self::Edge)
     }
 }
 
 words! {
-    /// How the messages of an address are spread over those who serve it.
+    /// The way in which messages of an address are spread over its consumers.
     Distribution {
-        /// Each message to everybody.
+        /// Each message to all consumers.
         Multicast = "multicast",
         /// Each message to one of the nearest.
         Closest = "closest",
-        /// Each message to one, with regard to distance and to what is under way.
+        /// Each message to one, by distance and load.
         Balanced = "balanced",
         /// Refused.
         Unavailable = "unavailable",
@@ -115,11 +116,11 @@ words! {
 }
 
 words! {
-    /// What those who connect to a listener may ask of management nodes.
+    /// The operations that peers of a listener may ask of management nodes.
     ManagementAccess {
         /// Everything.
         Full = "full",
-        /// What changes nothing, of this router alone.
+        /// Operations that change nothing, of this router alone.
         Read = "read",
         /// Nothing.
         None = "none",
@@ -151,9 +152,9 @@ words! {
 }
 
 words! {
-    /// How a tcpListener with several addresses picks one for a connection.
+    /// The way in which a tcpListener with several addresses picks one for a connection.
     MultiAddressStrategy {
-        /// There is one address only.
+        /// There is only one address.
         None = "none",
         /// The reachable address of the highest value.
         Priority = "priority",
@@ -163,11 +164,11 @@ words! {
 }
 
 words! {
-    /// Which application protocol is looked for in a service connection.
+    /// The application protocol that the router looks for in a service connection.
     Observer {
         /// None.
         None = "none",
-        /// Whichever the first octets tell.
+        /// The one that the first bytes tell.
         Auto = "auto",
         /// HTTP/1.
         Http1 = "http1",
@@ -177,7 +178,7 @@ words! {
 }
 
 words! {
-    /// A part of the router that logs, or `DEFAULT` for all that are not told otherwise.
+    /// A part of the router that logs, or `DEFAULT` for all without an entity of their own.
     LogModule {
         /// Start and stop.
         Router = "ROUTER",
@@ -205,13 +206,13 @@ words! {
         Http = "HTTP",
         /// Listeners, connectors, TLS profiles.
         ConnMgr = "CONN_MGR",
-        /// Nothing; known for the sake of old files.
+        /// Nothing. Old files name it.
         Python = "PYTHON",
         /// AMQP frames.
         Protocol = "PROTOCOL",
         /// Service connections.
         TcpAdaptor = "TCP_ADAPTOR",
-        /// Nothing; known for the sake of old files.
+        /// Nothing. Old files name it.
         HttpAdaptor = "HTTP_ADAPTOR",
         /// Flow records.
         FlowLog = "FLOW_LOG",
@@ -223,7 +224,7 @@ words! {
         Http2Observer = "HTTP2_OBSERVER",
         /// The HTTP/2 decoder.
         Http2Decoder = "HTTP2_DECODER",
-        /// Every module that no other entity speaks of.
+        /// Every module without an entity of its own.
         Default = "DEFAULT",
     }
 }
@@ -240,7 +241,7 @@ words! {
     }
 }
 
-/// The SASL mechanisms a listener offers or a connector may choose, in order of preference.
+/// The SASL mechanisms that a listener offers or a connector may choose, in order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SaslMechanisms(Vec<SaslMechanism>);
 
@@ -250,7 +251,7 @@ impl SaslMechanisms {
         self.0.iter().copied()
     }
 
-    /// Whether `mechanism` is among them.
+    /// Returns whether `mechanism` is among them.
     pub fn contains(&self, mechanism: SaslMechanism) -> bool {
         self.0.contains(&mechanism)
     }
@@ -259,8 +260,10 @@ impl SaslMechanisms {
 impl FromStr for SaslMechanisms {
     type Err = Problem;
 
-    /// Reads names separated by blanks or commas. A name this router does not speak is an error:
-    /// leaving it out in silence would change who gets in.
+    /// Reads names separated by blanks or commas.
+    ///
+    /// # Errors
+    /// The router does not speak a mechanism. Leaving it out in silence would change who gets in.
     fn from_str(text: &str) -> Result<Self, Problem> {
         let mut mechanisms = Vec::new();
         for name in text.split([' ', ',', '\t']).filter(|name| !name.is_empty()) {
@@ -283,7 +286,7 @@ impl FromValue for SaslMechanisms {
     }
 }
 
-/// Which parts of messages are logged: `messageLoggingComponents`.
+/// The parts of messages that are logged: `messageLoggingComponents`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum MessageComponents {
     /// Nothing.
@@ -296,12 +299,12 @@ pub enum MessageComponents {
 }
 
 impl MessageComponents {
-    /// Whether nothing is logged.
+    /// Returns whether nothing is logged.
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// Whether a part is logged.
+    /// Returns whether a part is logged.
     pub fn has(&self, part: &str) -> bool {
         match self {
             Self::None => false,
@@ -314,8 +317,8 @@ impl MessageComponents {
 impl FromStr for MessageComponents {
     type Err = Problem;
 
-    /// Reads `none`, `all`, or names of parts separated by commas. A name that no part has is never
-    /// found.
+    /// Reads `none`, `all`, or names of parts separated by commas. A name that no part has matches
+    /// nothing.
     fn from_str(text: &str) -> Result<Self, Problem> {
         let parts: Vec<_> =
             text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect();

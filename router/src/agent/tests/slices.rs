@@ -1,4 +1,4 @@
-//! Long answers: made in slices that are the same as a whole, and that hold nobody up.
+//! Long answers in slices: they equal whole answers, and they let other requests pass.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What is told of the schema, the log and the network.
+//! The schema, the log and the network, as management tells them.
 
 use super::*;
 

@@ -32,7 +32,7 @@ use crate::schema::typed::{
 /// Plans an entity of any type.
 ///
 /// # Errors
-/// What is wrong with it, which leaves the plan as it was.
+/// The entity is wrong. The plan stays as it was.
 pub(super) fn plan(
     settings: Settings,
     planning: &mut Planning,

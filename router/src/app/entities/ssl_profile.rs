@@ -83,7 +83,7 @@ impl Managed for ProfileInForce {
 fn renew(router: &Running, profile: &ProfileInForce) {
     let loaded = profile.loaded();
     let profile = profile.config();
-    // Whoever opens from now on sees this, whoever has opened is found below.
+    // Connections that open from here on see this. The loop below finds the others.
     loaded.iter().for_each(|loaded| loaded.outdate_before(profile.oldest_valid_ordinal));
     let (links, listeners) = (router.all_of::<SiteLink>(), router.all_of::<AmqpListener>());
     let links: Vec<_> = links
@@ -92,7 +92,7 @@ fn renew(router: &Running, profile: &ProfileInForce) {
         .collect();
     links.iter().for_each(|link| link.renew(&router.node, profile.ordinal));
     let http = router.all_of::<HttpPort>();
-    // Those of a port for HTTP have come by WebSocket.
+    // Connections of a port for HTTP have come by WebSocket.
     let listeners = listeners
         .iter()
         .map(|listener| listener.config())

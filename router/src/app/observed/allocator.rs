@@ -10,7 +10,7 @@ use crate::schema::EntityKind;
 
 const KIND: EntityKind = EntityKind::Allocator;
 
-/// Returns what the router keeps. There are no pools, so nothing is free or moved between threads.
+/// Returns what the router keeps. It has no pools, so nothing is free or moves between threads.
 pub(super) fn all(running: &Running) -> Vec<Record> {
     let record = |Pool { name, size, held }: Pool| {
         Record::new(KIND)

@@ -13,11 +13,11 @@ use crate::schema::{EntityKind, Mode};
 
 const KIND: EntityKind = EntityKind::Node;
 
-/// Routers of a network, at most, of which it is told whose messages pass through here: as many as
-/// C routers can have.
+/// The largest network, in routers, in which a node tells its valid origins. C routers can have as
+/// many.
 const MAX_ORIGINS: usize = 128;
 
-/// Returns the routers that can be reached, this one first; none where there is no network.
+/// Returns the routers that can be reached, this one first. Without a network there are none.
 pub(super) fn all(running: &Running) -> Vec<Record> {
     if running.mode == Mode::Standalone {
         return Vec::new();
@@ -33,8 +33,8 @@ pub(super) fn all(running: &Running) -> Vec<Record> {
             .with("lastTopoChange", number(changed.as_secs()));
     let others = core.routers();
     let ids: HashMap<_, _> = others.iter().map(|router| (router.router, &*router.id)).collect();
-    // For each router one asks about all others: a large network has no time for that, and only
-    // tools look.
+    // Each router asks for a computation over all others. A large network has no time for that, and
+    // only tools read the result.
     let small = others.len() <= MAX_ORIGINS;
     let origins = |destination| match small {
         true => core

@@ -27,7 +27,7 @@ pub(super) fn one(running: &Running) -> Record {
     let memory = Memory::now();
     let mut record = Record::new(KIND)
         .with("identity", "1")
-        // The name that C routers' core still gives the type.
+        // The core of C routers still gives the type this name.
         .with("type", "org.apache.qpid.dispatch.routerMetrics")
         .with("id", &**core.id());
     let nodes = match running.mode {
@@ -38,7 +38,7 @@ pub(super) fn one(running: &Running) -> Record {
     let (mut links, mut blocked, mut stuck) = (0_u64, 0_u32, 0);
     for link in running.node.registry.links().all() {
         links += 1;
-        // Who has had no credit for ten seconds is blocked.
+        // A link without credit for ten seconds is blocked.
         blocked += u32::from(link.counts.without_credit(now) >= STUCK);
         stuck += link.counts.stuck.load(Ordering::Relaxed);
     }

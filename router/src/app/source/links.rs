@@ -71,7 +71,7 @@ fn outgoing(running: &Running, link: &SiteLink, records: &[Arc<ConnectionRecord>
     }
 }
 
-/// Links that other sites hold to a listener of ours.
+/// Returns the links that other sites hold to a listener of ours.
 fn incoming(
     running: &Running,
     listener: &AmqpListener,
@@ -83,7 +83,7 @@ fn incoming(
     }
     let link = |(id, standing): (u64, Arc<Standing>)| {
         let known = standing.get();
-        // Connections come by number.
+        // The records are sorted by number.
         let record = &records[records.binary_search_by_key(&id, |record| record.id).ok()?];
         let record =
             Some(record).filter(|record| record.role == ConnectionRole::Configured(role))?;

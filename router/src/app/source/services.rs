@@ -16,7 +16,7 @@ pub(super) fn all(running: &Running) -> Vec<Service> {
     let reachable = reachable(running);
     for address in running.node.core.addresses() {
         let text = address.key().text();
-        // Routers' flow records are no services, nor is what every router has for itself.
+        // Addresses of flow records and the router's own handlers are no services.
         if address.key().class() != AddressClass::Mobile
             || address.own_handlers() > 0
             || text.starts_with("mc/")

@@ -1,4 +1,4 @@
-//! What holds of any text.
+//! Rules that hold of any text.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! The table: a row is an attribute. Types that a configuration may hold have their rows in a file
+//! The table. A row is an attribute. Types that a configuration may hold have their rows in a file
 //! of [`typed`](super::typed) each.
 //!
-//! A row begins with the type of its value and goes on with what is known of it: `create` and
-//! `update` say when it may be given, `works` or `guards` what giving it does (`Accepted`, nothing
-//! yet, is what a row without these words says). Descriptions say what the attribute means and when
-//! to change it; units, ranges and defaults have words of their own and are not repeated.
-//! Attributes that a C router does not have stand in `further_attributes`, never among the others.
+//! A row begins with the type of its value. `create` and `update` say when the attribute may be
+//! given. `works` or `guards` say what it does; a row without these words is `Accepted`.
+//! Descriptions give the meaning of the attribute and when to change it. Units, ranges and defaults
+//! have words of their own. Attributes that a C router does not have stand in `further_attributes`,
+//! never among the others.
 
 mod management;
 mod state;

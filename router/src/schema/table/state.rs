@@ -1,4 +1,4 @@
-//! What the router tells of itself.
+//! The entities that tell what the router does.
 
 use crate::schema::attribute::Fixed::*;
 use crate::schema::attribute::{

@@ -48,12 +48,12 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     ..configuration("How messages to some addresses are spread.")
 };
 
-/// Which addresses an [`AddressConfig`] is about.
+/// The addresses that an [`AddressConfig`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressMatch {
-    /// Those that begin with these parts.
+    /// Addresses that begin with these parts.
     Prefix(String),
-    /// Those that match, with `*` for one part and `#` for any number.
+    /// Addresses that match, with `*` for one part and `#` for any number.
     Pattern(String),
 }
 
@@ -71,7 +71,7 @@ pub enum AddressProblem {
 }
 
 impl AddressMatch {
-    /// Reads which addresses are meant; `None` is an attribute that is not given.
+    /// Reads which addresses are meant. `None` is an attribute that is not given.
     ///
     /// # Errors
     /// Not exactly one is given, or it names nothing.

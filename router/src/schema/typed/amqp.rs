@@ -1,4 +1,4 @@
-//! What listeners and connectors for AMQP have in common.
+//! Attributes that listeners and connectors for AMQP have in common.
 
 use std::time::Duration;
 
@@ -143,17 +143,17 @@ pub(super) const OPEN_PROPERTIES: Attribute = properties(
 .create()
 .works();
 
-/// What a connection may use of AMQP and of us.
+/// Limits of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest frame this side accepts, in octets.
+    /// The largest frame that this side accepts, in bytes.
     pub max_frame_size: u32,
-    /// Sessions the other side may open.
+    /// Sessions that the other side may open.
     pub max_sessions: u32,
-    /// Frames the other side may send on a session before it must wait; made from frame size and
-    /// role when `None`.
+    /// Frames that the other side may send on a session before it must wait. `None` leaves it to
+    /// the frame size and the role.
     pub max_session_frames: Option<u32>,
-    /// Silence after which the connection is ended; zero is never.
+    /// Silence after which the connection ends. Zero is never.
     pub idle_timeout: Duration,
     /// Credit of a link.
     pub link_capacity: u32,
@@ -187,7 +187,7 @@ pub fn reserved_property(properties: &Map<String, Json>) -> Option<&str> {
     properties.keys().map(String::as_str).find(|key| reserved(key))
 }
 
-/// The errors have the words of C routers, for those who look for them.
+/// Reads `openProperties`. The errors have the words of C routers, because operators look for them.
 pub(super) fn open_properties(
     entity: &Entity,
     role: Role,

@@ -93,7 +93,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     )
 };
 
-/// A connection the router makes and keeps.
+/// Connections that the router makes and keeps.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub struct Connector {
@@ -105,24 +105,24 @@ pub struct Connector {
     pub cost: u32,
     pub ssl_profile: Option<String>,
     pub proxy_profile: Option<String>,
-    /// `None` takes what the other side offers and we speak.
+    /// `None` takes any offer of the other side that the router speaks.
     pub sasl_mechanisms: Option<SaslMechanisms>,
     pub verify_hostname: bool,
     pub limits: Limits,
     pub strip_annotations: StripAnnotations,
-    /// What of messages the module MESSAGE logs.
+    /// The parts of messages that the module MESSAGE logs.
     pub message_logging: MessageComponents,
     pub open_properties: Option<Map<String, Json>>,
-    /// The vhost whose policy applies; `None`: none does.
+    /// The vhost whose policy applies, if one does.
     pub policy_vhost: Option<String>,
     /// The user and the password for SASL PLAIN.
     pub credentials: Option<(String, Password)>,
-    /// Addresses that the other side told are as good as the configured one.
+    /// Addresses that the other side tells are as good as the configured one.
     pub trust_failover: bool,
 }
 
 impl Connector {
-    /// Host and port as configured.
+    /// Returns host and port as configured.
     pub fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

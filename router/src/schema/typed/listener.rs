@@ -129,15 +129,15 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     )
 };
 
-/// What a listener that speaks HTTP answers.
+/// The service of a listener that speaks HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct HttpListener {
     pub healthz: bool,
     pub metrics: bool,
     pub websockets: bool,
-    /// Whose pages a browser may open WebSockets from, beside those of the listener itself.
-    /// `None`: from no page.
+    /// Origins whose pages may open WebSockets, beside those of the listener itself. `None`: no
+    /// page may.
     pub origins: Option<Vec<String>>,
     /// The folder whose files are served.
     pub root: Option<PathBuf>,
@@ -148,55 +148,54 @@ pub struct HttpListener {
 #[allow(missing_docs)]
 pub struct Listener {
     pub name: String,
-    /// Empty is every address of the host.
+    /// Empty means every address of the host.
     pub host: String,
     pub port: Port,
     pub family: Option<AddressFamily>,
     pub role: Role,
     pub cost: u32,
     pub ssl_profile: Option<String>,
-    /// `None` offers what fits.
+    /// `None` offers every mechanism that fits.
     pub sasl_mechanisms: Option<SaslMechanisms>,
     pub authenticate_peer: bool,
-    /// Plain text is refused; also when only `requireSsl` says so.
+    /// Clear text is refused. `requireSsl` sets it too.
     pub require_encryption: bool,
     pub require_ssl: bool,
     pub limits: Limits,
-    /// Until the AMQP open; zero is the router's own limit.
+    /// Time until the AMQP open. Zero is the router's own limit.
     pub handshake_timeout: Duration,
     pub strip_annotations: StripAnnotations,
-    /// What of messages the module MESSAGE logs.
+    /// The parts of messages that the module MESSAGE logs.
     pub message_logging: MessageComponents,
     /// HTTP in place of AMQP.
     pub http: Option<HttpListener>,
-    /// Other addresses of this router that clients are told.
+    /// Other addresses of this router, for clients.
     pub failover_urls: Vec<FailoverUrl>,
-    /// The vhost whose policy applies, whatever clients ask for.
+    /// The vhost whose policy applies, whatever host clients ask for.
     pub policy_vhost: Option<String>,
     pub open_properties: Option<Map<String, Json>>,
-    /// What those who connect may ask of management nodes.
+    /// The requests that peers may send to management nodes.
     pub management: ManagementAccess,
 }
 
 impl Listener {
-    /// Host and port as configured.
+    /// Returns host and port as configured.
     pub fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether `saslMechanisms` names this one.
+    /// Returns whether `saslMechanisms` names this one.
     pub fn offers(&self, mechanism: SaslMechanism) -> bool {
         self.sasl_mechanisms.as_ref().is_some_and(|names| names.contains(mechanism))
     }
 
-    /// Whether clear text is refused: TLS is demanded, or an identity where there is TLS to show
-    /// one by.
+    /// Returns whether clear text is refused: TLS is demanded, or an identity that TLS can show.
     pub const fn refuses_clear_text(&self) -> bool {
         self.require_encryption || self.ssl_profile.is_some() && self.authenticate_peer
     }
 
-    /// Whether TLS clients are asked for a certificate: where the identity may come from it, or
-    /// must, for want of a password.
+    /// Returns whether TLS clients are asked for a certificate, because it may or must show their
+    /// identity.
     pub fn asks_for_certificate(&self) -> bool {
         let demanded = self.authenticate_peer && !self.offers(SaslMechanism::Plain);
         self.ssl_profile.is_some() && (demanded || self.offers(SaslMechanism::External))
@@ -255,8 +254,8 @@ impl TryFrom<&Entity> for Listener {
     }
 }
 
-/// Whose pages may open WebSockets. A port that is there for health or metrics carries them only
-/// because the attribute's default says so, which no page needs.
+/// Reads the origins whose pages may open WebSockets. A port for health or metrics carries
+/// WebSockets only by default, and no page needs them there.
 fn origins(entity: &Entity) -> Result<Option<Vec<String>>, AttributeError> {
     const LISTED: &str = "websocketOrigins";
     let listed = entity
@@ -279,7 +278,7 @@ fn origins(entity: &Entity) -> Result<Option<Vec<String>>, AttributeError> {
     Ok(meant.then_some(listed))
 }
 
-/// Whether a text can be an origin as browsers send them, or is `*`.
+/// Returns whether a text is `*` or an origin as browsers send them.
 fn is_origin(text: &str) -> bool {
     let named = |(scheme, host): (&str, &str)| {
         let plain =

@@ -52,20 +52,20 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     ..configuration("What a part of the router logs, and where to.")
 };
 
-/// Where log lines go.
+/// The place of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum LogOutput {
     Stderr,
     Stdout,
     Syslog,
-    /// systemd's.
+    /// The journal of systemd.
     Journal,
-    /// Appended to.
+    /// A file, to which lines are appended.
     File(PathBuf),
 }
 
-/// What one module logs. What is `None` is as `DEFAULT` has it.
+/// The log settings of one module. `None` is as `DEFAULT` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct LogConfig {

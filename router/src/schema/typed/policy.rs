@@ -8,7 +8,7 @@ use crate::schema::attribute::{Attribute, counter, flag, number, path, text};
 use crate::schema::entity_type::{EntityType, configuration};
 use crate::schema::{AttributeError, Entity};
 
-/// A limit that is no limit.
+/// A number so large that it is no limit.
 pub(super) const ALL_CONNECTIONS: i64 = 65535;
 
 pub(super) const MESSAGE_SIZE: Attribute =

@@ -171,7 +171,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     )
 };
 
-/// More data connections than this to one neighbor are a mistake.
+/// The largest number of data connections to a neighbor. More are a mistake.
 const MOST_DATA_CONNECTIONS: u32 = 1024;
 
 /// The router itself.
@@ -187,16 +187,16 @@ pub struct RouterEntity {
     pub remote_ls_max_age: Duration,
     pub unreachable_holdoff: Duration,
     pub worker_threads: u32,
-    /// Connections to each neighbor beside the one for control; `auto` has been worked out.
+    /// Connections to each neighbor beside the one for control. `auto` is worked out.
     pub data_connections: u32,
-    /// Their number was left to the router.
+    /// The operator left their number to the router.
     pub data_connections_calculated: bool,
     pub default_distribution: Distribution,
     pub drop_tcp_connections: bool,
     pub timestamps_in_utc: bool,
     pub timestamp_format: Option<String>,
     pub metadata: Option<String>,
-    /// Where the SASL configuration is; `None` is where Cyrus SASL has it.
+    /// The folder of the SASL configuration. `None` is that of Cyrus SASL.
     pub sasl_config_dir: Option<PathBuf>,
     pub sasl_config_name: String,
 }
@@ -209,7 +209,7 @@ impl TryFrom<&Entity> for RouterEntity {
         if let Some(c) =
             id.chars().find(|c| matches!(c, '|' | '$') || c.is_control() || c.is_whitespace())
         {
-            // The first words are those of C routers, which scripts look for.
+            // Scripts look for the first words, which are those of C routers.
             let problem = format!(
                 "AttributeError: Router id attribute containing character {} in id {} is \
                  disallowed: a router id has no '|', no '$', no blanks and no control characters",

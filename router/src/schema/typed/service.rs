@@ -1,4 +1,4 @@
-//! What tcpListeners and tcpConnectors have in common.
+//! Attributes that tcpListeners and tcpConnectors have in common.
 
 use crate::schema::attribute::{Attribute, counter, text};
 

@@ -14,7 +14,7 @@ pub trait Typed: Sized {
 
 macro_rules! settings {
     ($($kind:ident($settings:ident)),+ $(,)?) => {
-        /// What the attributes of an entity say to code that acts on them.
+        /// The attributes of an entity, as code acts on them.
         #[derive(Clone, Debug)]
         #[allow(missing_docs)]
         pub enum Settings {

@@ -107,8 +107,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     )
 };
 
-/// Certificates and rules for TLS. Which of the files a use needs, and what they hold, is for the
-/// TLS room to say.
+/// Certificates and rules for TLS. The TLS room says which files a use needs, and reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct SslProfile {

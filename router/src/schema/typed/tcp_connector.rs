@@ -62,7 +62,7 @@ pub struct TcpConnector {
 }
 
 impl TcpConnector {
-    /// Host and port as configured.
+    /// Returns host and port as configured.
     pub fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -95,10 +95,10 @@ pub struct TcpListener {
     /// The service; `None` with a [`MultiAddressStrategy`].
     pub address: Option<String>,
     pub strategy: MultiAddressStrategy,
-    /// Empty is every address of the host.
+    /// Empty means every address of the host.
     pub host: String,
     pub port: Port,
-    /// Connections that may wait to be accepted; `None` is what the system thinks best.
+    /// Connections that may wait to be accepted. `None` leaves it to the system.
     pub backlog: Option<u32>,
     pub ssl_profile: Option<String>,
     pub authenticate_peer: bool,
@@ -107,12 +107,12 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Whether listenerAddress entities give its addresses.
+    /// Returns whether listenerAddress entities give its addresses.
     pub fn has_several_addresses(&self) -> bool {
         self.strategy != MultiAddressStrategy::None
     }
 
-    /// Host and port as configured.
+    /// Returns host and port as configured.
     pub fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -11,7 +11,7 @@ const ALL_LINKS: i64 = i32::MAX as i64;
 
 /// The rows of the table.
 pub(in crate::schema) static ROW: EntityType = EntityType {
-    // It stands within a vhost; by itself it says nothing.
+    // It stands within a vhost, and by itself it has no effect.
     effect: Effect::Accepted,
     own_attributes: &[
         text("users", "The users of the group, separated by commas; `*` is all.")
