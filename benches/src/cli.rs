@@ -138,7 +138,8 @@ fn serve(options: &server::Options) -> Result<ExitCode, BenchError> {
     let (accepted, failed, received, sent) =
         (of(&totals.accepted), of(&totals.failed), of(&totals.received), of(&totals.sent));
     eprintln!(
-        "{accepted} connections, {failed} ended by an error or a reset; {received} octets received, {sent} sent"
+        "{accepted} connections, {failed} ended by an error or a reset; {received} octets \
+         received, {sent} sent"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -76,7 +76,8 @@ pub enum BenchError {
     },
     /// More descriptors are needed than the process may open.
     #[error(
-        "{needed} descriptors are needed and the limit is {limit}; raise the hard limit (ulimit -Hn) or ask for fewer connections"
+        "{needed} descriptors are needed and the limit is {limit}; raise the hard limit (ulimit \
+         -Hn) or ask for fewer connections"
     )]
     Descriptors {
         /// Descriptors the run needs.

@@ -24,7 +24,8 @@ impl Timer {
         )?;
         #[expect(
             deprecated,
-            reason = "its successor is `unsafe` to demand a descriptor that stays open and the same: an `OwnedFd` does"
+            reason = "its successor is `unsafe` to demand a descriptor that stays open and the \
+                      same: an `OwnedFd` does"
         )]
         let registered = AsyncFd::new(timer)?;
         Ok(Self(registered))

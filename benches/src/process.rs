@@ -172,7 +172,8 @@ fn usage(watched: &Watched, from: &Sample, to: &Sample, seconds: f64) -> Usage {
 mod tests {
     use super::*;
 
-    const LINE: &str = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 7 8 20 0 3 0 9876 1000000 25 18446744073709551615 1 1 0";
+    const LINE: &str = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 7 8 20 0 3 0 9876 \
+                        1000000 25 18446744073709551615 1 1 0";
 
     #[test]
     fn a_stat_line_with_an_odd_name_is_understood() {

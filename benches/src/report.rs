@@ -98,13 +98,16 @@ impl Report {
         let mut notes = Vec::new();
         if let Some(own) = generator.as_ref().filter(|own| own.cpus > 0.9 * common.threads as f64) {
             notes.push(format!(
-                "the generator kept {:.2} of its {} processors busy: figures may be its limit; try more --threads",
+                "the generator kept {:.2} of its {} processors busy: figures may be its limit; try \
+                 more --threads",
                 own.cpus, common.threads
             ));
         }
         if cfg!(debug_assertions) {
             notes.push(
-                "built without optimization: the generator's own share is several times that of a release build".to_owned(),
+                "built without optimization: the generator's own share is several times that of a \
+                 release build"
+                    .to_owned(),
             );
         }
         notes.extend(processes.iter().filter(|cost| cost.usage.ended).map(|cost| {

@@ -250,7 +250,8 @@ impl Shard {
                     if limits::is_descriptor_shortage(&error) && !complained {
                         complained = true;
                         eprintln!(
-                            "skbench server: cannot accept for now: {error}; clients wait (said once)"
+                            "skbench server: cannot accept for now: {error}; clients wait (said \
+                             once)"
                         );
                     }
                     sleep(ACCEPT_PAUSE).await;

@@ -72,8 +72,8 @@ impl Target {
             .unwrap_or_else(|| Failure::new(crate::failure::Kind::Other, "connect: no address")))
     }
 
-    /// Opens a connection and proves it by one exchange, which sets up whatever the first bytes of a
-    /// connection do.
+    /// Opens a connection and proves it by one exchange, which sets up whatever the first bytes of
+    /// a connection do.
     pub(crate) async fn open(&self, talk: &mut impl Exchange) -> Result<TcpStream, Failure> {
         let mut stream = self.connect().await?;
         talk.exchange(&mut stream, self.timeout).await?;

@@ -266,8 +266,10 @@ fn conclude(
     };
     let mut report = Report::new(common, findings, measured);
     if options.direction == Direction::Up && unconfirmed > 0 && report.errors.total() == 0 {
-        report
-            .note(format!("{unconfirmed} streams had no receipt: counted is what left this machine's sockets, not what arrived"));
+        report.note(format!(
+            "{unconfirmed} streams had no receipt: counted is what left this \
+             machine's sockets, not what arrived"
+        ));
     }
     report
 }

@@ -129,7 +129,8 @@ fn the_http_server_answers_refuses_and_keeps_alive() {
     let mut stream = TcpStream::connect(&server.address).expect("a connection");
     // Two requests at once, the first with a body; then one without a body in its answer; then one
     // that ends it.
-    let requests = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\n\r\nGET /d HTTP/1.0\r\n\r\n";
+    let requests = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\nHEAD /c \
+                    HTTP/1.1\r\n\r\nGET /d HTTP/1.0\r\n\r\n";
     stream.write_all(requests.as_bytes()).expect("sent");
     let mut answers = String::new();
     stream.read_to_string(&mut answers).expect("answers, and an end");

@@ -233,8 +233,8 @@ mod order {
     const RANKS: usize = Rank::ALL.len();
 
     thread_local! {
-        /// How many mutexes of each rank the thread holds. A place that needs no destructor is there
-        /// until the thread is gone.
+        /// How many mutexes of each rank the thread holds. A place that needs no destructor is
+        /// there until the thread is gone.
         static HELD: Cell<[u8; RANKS]> = const { Cell::new([0; RANKS]) };
     }
 

@@ -432,14 +432,16 @@ fn the_reader_finds_what_it_should() {
     assert_eq!(
         read(
             &["net"],
-            "// crate::a\n/* /* crate::b */ crate::c */ r#\"crate::d\"# '\"' crate::e '\\'' crate::g"
+            "// crate::a\n/* /* crate::b */ crate::c */ r#\"crate::d\"# '\"' crate::e '\\'' \
+             crate::g"
         ),
         "e g"
     );
     assert_eq!(
         read(
             &["net"],
-            "#[cfg(test)] mod tests { fn f() { crate::a } } #[cfg(test)] use crate::b; use crate::c;"
+            "#[cfg(test)] mod tests { fn f() { crate::a } } #[cfg(test)] use crate::b; use \
+             crate::c;"
         ),
         "c"
     );

@@ -14,7 +14,8 @@ use crate::{Common, connections, idle, latency, pattern, relay, server, streams,
 pub enum UsageError {
     /// No mode, or one that does not exist.
     #[error(
-        "{0}; modes are server, relay, throughput, latency, connections, idle, streams; see skbench --help"
+        "{0}; modes are server, relay, throughput, latency, connections, idle, streams; see \
+         skbench --help"
     )]
     Mode(String),
     /// The target is missing.
@@ -384,7 +385,8 @@ mod tests {
     #[test]
     fn options_stand_before_and_after_the_target() {
         let run = run(
-            "throughput --streams 4 localhost:80 --chunk=16K --verify --pid 1,2 --pid 3 --json --max-errors 7 --timeout 250ms",
+            "throughput --streams 4 localhost:80 --chunk=16K --verify --pid 1,2 --pid 3 --json \
+             --max-errors 7 --timeout 250ms",
         );
         assert_eq!(
             (run.common.target.as_str(), run.json, run.max_errors),

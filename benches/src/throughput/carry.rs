@@ -248,9 +248,12 @@ async fn down(
             let mut octets = [0; Preamble::SIZE];
             let part = octets.get_mut(head.len()..).unwrap_or_default();
             tokio::select! {
-                () = &mut over => return Err(Failure::new(Kind::Timeout, "no beginning of a stream before the time was over")),
+                () = &mut over => return Err(Failure::new(Kind::Timeout, "no beginning of a stream \
+                                                                          before the time was \
+                                                                          over")),
                 read = reader.read(part) => match read.map_err(|e| Failure::io("read", &e))? {
-                    0 => return Err(Failure::new(Kind::EarlyEnd, "the other end ended the stream in its preamble")),
+                    0 => return Err(Failure::new(Kind::EarlyEnd, "the other end ended the stream \
+                                                                  in its preamble")),
                     read => head.extend_from_slice(part.get(..read).unwrap_or_default()),
                 },
             }

@@ -242,33 +242,38 @@ impl fmt::Display for Reason {
             Self::NameNotResolved { host, error } => {
                 write!(
                     f,
-                    "host name {host} does not resolve ({error}): check the link's host and this site's DNS"
+                    "host name {host} does not resolve ({error}): check the link's host and this \
+                     site's DNS"
                 )
             }
             Self::Refused { address } => {
                 write!(
                     f,
-                    "connection refused by {address}: nothing listens there; check that the other site runs and the port \
+                    "connection refused by {address}: nothing listens there; check that the other \
+                     site runs and the port \
                      is right"
                 )
             }
             Self::Unreachable { address, error } => {
                 write!(
                     f,
-                    "{address} cannot be reached ({error}): check the route and the firewalls between the sites"
+                    "{address} cannot be reached ({error}): check the route and the firewalls \
+                     between the sites"
                 )
             }
             Self::TimedOut { stage, seconds } => {
                 write!(
                     f,
-                    "no answer within {seconds} s while waiting for {stage}: check that the port is a router's and that \
+                    "no answer within {seconds} s while waiting for {stage}: check that the port \
+                     is a router's and that \
                      nothing between drops traffic"
                 )
             }
             Self::CertificateExpired { subject, on } => {
                 write!(
                     f,
-                    "the peer's certificate ({subject}) expired on {}: it must be renewed at the other site; if it is not \
+                    "the peer's certificate ({subject}) expired on {}: it must be renewed at the \
+                     other site; if it is not \
                      expired there, check this host's clock",
                     UtcMinute(*on)
                 )
@@ -276,14 +281,16 @@ impl fmt::Display for Reason {
             Self::CertificateNotYetValid { subject, from } => {
                 write!(
                     f,
-                    "the peer's certificate ({subject}) is valid only from {}: check the clocks of both hosts",
+                    "the peer's certificate ({subject}) is valid only from {}: check the clocks of \
+                     both hosts",
                     UtcMinute(*from)
                 )
             }
             Self::UnknownAuthority { subject, issuer } => {
                 write!(
                     f,
-                    "the peer's certificate ({subject}) was issued by {issuer}, which is not the CA of this link: make \
+                    "the peer's certificate ({subject}) was issued by {issuer}, which is not the \
+                     CA of this link: make \
                      the link again with a token of that site, or check caCertFile"
                 )
             }
@@ -296,7 +303,8 @@ impl fmt::Display for Reason {
             Self::HostNotInCertificate { host, names } => {
                 write!(
                     f,
-                    "host {host} is not in the peer's certificate, which is for {}: use one of those, or issue a \
+                    "host {host} is not in the peer's certificate, which is for {}: use one of \
+                     those, or issue a \
                      certificate for {host}",
                     names.join(", ")
                 )
@@ -312,47 +320,54 @@ impl fmt::Display for Reason {
             Self::NotAuthenticated { error } => {
                 write!(
                     f,
-                    "SASL authentication failed ({error}): compare saslMechanisms here and at the peer's listener, and \
+                    "SASL authentication failed ({error}): compare saslMechanisms here and at the \
+                     peer's listener, and \
                      whether it demands TLS"
                 )
             }
             Self::NotAmqp { got } => {
                 write!(
                     f,
-                    "the peer speaks no AMQP ({got}): check that host and port are those of a router's \
+                    "the peer speaks no AMQP ({got}): check that host and port are those of a \
+                     router's \
                      inter-router listener"
                 )
             }
             Self::RoleMismatch { ours, theirs } => {
                 write!(
                     f,
-                    "roles do not match: our connector is {ours}, the peer's listener is not ({theirs}); connect to its {ours} listener"
+                    "roles do not match: our connector is {ours}, the peer's listener is not \
+                     ({theirs}); connect to its {ours} listener"
                 )
             }
             Self::PeerHoldsFormer => {
                 write!(
                     f,
-                    "the peer still holds the former connection of this link and refuses a new one until that times \
-                        out"
+                    "the peer still holds the former connection of this link and refuses a new one \
+                     until that times \
+                     out"
                 )
             }
             Self::PeerTooOld { version } => {
                 write!(
                     f,
-                    "the peer runs release {version}: it is linked, but services cannot be carried; upgrade it to 3.0 or later"
+                    "the peer runs release {version}: it is linked, but services cannot be \
+                     carried; upgrade it to 3.0 or later"
                 )
             }
             Self::NewerProtocol { theirs, ours } => {
                 write!(
                     f,
-                    "the peer speaks version {theirs} of the inter-router protocol, this router at most {ours}: upgrade \
+                    "the peer speaks version {theirs} of the inter-router protocol, this router at \
+                     most {ours}: upgrade \
                      this router"
                 )
             }
             Self::OwnRouterId { id } => {
                 write!(
                     f,
-                    "the peer has our own router id, {id}: ids must be unique in a network; check that the link does not \
+                    "the peer has our own router id, {id}: ids must be unique in a network; check \
+                     that the link does not \
                      lead back here"
                 )
             }
@@ -366,7 +381,7 @@ impl fmt::Display for Reason {
             Self::HelloLost => write!(
                 f,
                 "the connection stands but the peer's HELLO stays away: it is overloaded, or \
-                    stopped"
+                 stopped"
             ),
             Self::Other { error } => write!(f, "{error}"),
         }

@@ -30,13 +30,15 @@ const LOCK_ROUNDS: usize = 8;
 #[derive(Debug, Error)]
 pub enum SocketError {
     /// A living process answers at the path.
-    #[error("the admin socket {} is in use by another running router; stop that, or choose another with --admin-socket", .path.display())]
+    #[error("the admin socket {} is in use by another running router; stop that, or choose another \
+             with --admin-socket", .path.display())]
     InUse {
         /// The socket.
         path: PathBuf,
     },
     /// The path exists and is no socket.
-    #[error("{} exists and is no socket; remove it, or choose another with --admin-socket", .path.display())]
+    #[error("{} exists and is no socket; remove it, or choose another with --admin-socket",
+        .path.display())]
     NotASocket {
         /// The path meant for the socket.
         path: PathBuf,

@@ -107,7 +107,8 @@ pub enum ClientError {
         description: String,
     },
     /// The node carried the request out, but with an unexpected status.
-    #[error("Response was {0}({1}) but expected {2}({3}): {description}", .status.0, .status.text(), .expected.0, .expected.text())]
+    #[error("Response was {0}({1}) but expected {2}({3}): {description}", .status.0, .status.text(),
+        .expected.0, .expected.text())]
     Unexpected {
         /// The status of the response.
         status: Status,
@@ -132,12 +133,14 @@ pub enum ClientError {
 fn tls(error: &HandshakeError) -> String {
     match error {
         HandshakeError::UnknownIssuer { subject, issuer } => format!(
-            "certificate verify failed: the peer's certificate {subject} was issued by {issuer}, which is not among the authorities known \
+            "certificate verify failed: the peer's certificate {subject} was issued by {issuer}, \
+             which is not among the authorities known \
              here (--ssl-trustfile)"
         ),
         HandshakeError::WrongName { .. } => {
             format!(
-                "certificate verify failed: {error} (--ssl-disable-peer-name-verify takes it nevertheless)"
+                "certificate verify failed: {error} (--ssl-disable-peer-name-verify takes it \
+                 nevertheless)"
             )
         }
         HandshakeError::Expired { .. }

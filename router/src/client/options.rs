@@ -169,7 +169,8 @@ impl Options {
             let text = match mechanisms {
                 Some(names) if !named(sasl::PLAIN) => {
                     format!(
-                        "none of the SASL mechanisms '{names}' is known here: EXTERNAL, PLAIN and ANONYMOUS are"
+                        "none of the SASL mechanisms '{names}' is known here: EXTERNAL, PLAIN and \
+                         ANONYMOUS are"
                     )
                 }
                 _ => "PLAIN needs a user name and a password".to_owned(),
@@ -203,7 +204,8 @@ fn files_text(error: &ProfileError) -> String {
         }
         ProfileProblem::WrongPassword => {
             format!(
-                "{option}{file}: the private key cannot be decrypted: the password is wrong, or the file is damaged"
+                "{option}{file}: the private key cannot be decrypted: the password is wrong, or \
+                 the file is damaged"
             )
         }
         problem => format!("{option}{file}: {problem}"),

@@ -201,7 +201,8 @@ async fn with<T>(
     let client = async { client(Node::connect(&options, "$management").await?).await };
     tokio::select! {
         result = client => result,
-        () = async { play(&listener, played, answer).await; std::future::pending().await } => unreachable!(),
+        () = async { play(&listener, played,
+            answer).await; std::future::pending().await } => unreachable!(),
     }
 }
 

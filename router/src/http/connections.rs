@@ -212,8 +212,17 @@ pub async fn run_beside<L: Accept, H: Handler>(
                 let handler = Arc::clone(&handler);
                 connections.spawn(async move {
                     let _descriptor = descriptor;
-                    if !tokio::time::timeout(limits.whole, place.granted()).await.unwrap_or_default() {
-                        crate::log_limited!(source, Http, Warning, "too many HTTP connections: one from {source} is turned away");
+                    if !tokio::time::timeout(limits.whole, place.granted())
+                        .await
+                        .unwrap_or_default()
+                    {
+                        crate::log_limited!(
+                            source,
+                            Http,
+                            Warning,
+                            "too many HTTP connections: one \
+                             from {source} is turned away"
+                        );
                         return;
                     }
                     let served = async {
@@ -227,7 +236,8 @@ pub async fn run_beside<L: Accept, H: Handler>(
                             source,
                             Http,
                             Warning,
-                            "all places are taken: an HTTP connection from {source} gives way to another"
+                            "all places are taken: an HTTP connection from {source} gives way to \
+                             another"
                         ),
                     }
                 });

@@ -119,7 +119,8 @@ mod tests {
             "",
             "\0\u{1}",
         ];
-        prop_oneof![8 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => "[ -~]{0,40}"]
+        prop_oneof![8 => prop::sample::select(words.to_vec()).prop_map(str::to_owned),
+            1 => "[ -~]{0,40}"]
     }
 
     proptest! {
@@ -127,18 +128,24 @@ mod tests {
         fn an_answer_is_none_or_http(parts in prop::collection::vec(part(), 0..16), own: bool) {
             let text = parts.join("\r\n") + "\r\n\r\n";
             let answer = answer(text.as_bytes(), Origins { own, listed: Vec::new() });
-            prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&answer));
+            prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{}",
+                String::from_utf8_lossy(&answer));
             if answer.starts_with(b"HTTP/1.1 101") {
-                prop_assert!(text.contains("Upgrade: websocket") && text.contains("Sec-WebSocket-Protocol: amqp"), "{}", text);
-                prop_assert!(own || !text.split("\r\n\r\n").next().unwrap_or_default().contains("Origin: "), "{}", text);
+                prop_assert!(text.contains("Upgrade: websocket")
+                    && text.contains("Sec-WebSocket-Protocol: amqp"), "{}", text);
+                prop_assert!(own
+                    || !text.split("\r\n\r\n").next().unwrap_or_default().contains("Origin: "),
+                    "{}", text);
             }
         }
     }
 
     #[test]
     fn a_websocket_is_opened() {
-        let request = "GET / HTTP/1.1\r\nHost: router\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: amqp\r\nOrigin: http://router\r\n\r\n";
+        let request = "GET / HTTP/1.1\r\nHost: router\r\nConnection: Upgrade\r\nUpgrade: \
+                       websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \
+                       amqp\r\nOrigin: http://router\r\n\r\n";
         let opened = |own| answer(request.as_bytes(), Origins { own, listed: Vec::new() });
         assert!(opened(true).starts_with(b"HTTP/1.1 101"));
         assert!(opened(false).starts_with(b"HTTP/1.1 403"));

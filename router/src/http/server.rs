@@ -155,7 +155,8 @@ impl Handler for Port {
             ));
         };
         if !self.options.origins.admit(request.headers()) {
-            let reason = "pages of this origin may not open a WebSocket here; see websocketOrigins of the listener\n";
+            let reason = "pages of this origin may not open a WebSocket here; see websocketOrigins \
+                          of the listener\n";
             return Some((text(StatusCode::FORBIDDEN, reason), None));
         }
         match handshake::answer(request) {

@@ -106,6 +106,7 @@ impl Levels {
 /// A token of an `enable` attribute that begins no level's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}."
+    "'{0}' is not a valid log level. Should be one of {{none, debug, info, warning, error, \
+     critical}}."
 )]
 pub struct UnknownLevel(pub String);

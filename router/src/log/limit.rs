@@ -16,8 +16,8 @@ use crate::lock::{Mutex, MutexGuard, Rank};
 
 /// How long a limiter counts repeats before it gives their sum.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Most keys that a call site tells apart at a time. The others share an entry, so that a flood from
-/// many addresses takes bounded memory.
+/// Most keys that a call site tells apart at a time. The others share an entry, so that a flood
+/// from many addresses takes bounded memory.
 const KEYS_MAX: usize = 256;
 /// The key of the shared entry.
 const OTHERS: u64 = 0;

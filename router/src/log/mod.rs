@@ -1,9 +1,9 @@
 //! The log: modules, levels, and lines in the form that operators' tools match.
 //!
-//! [`log!`](crate::log!) formats a line only if its module writes its level. It puts the line into a
-//! bounded queue and returns; one thread writes. A full queue drops lines and reports how many. So
-//! a slow disk or a stopped terminal never holds up traffic. An event that a peer can cause again
-//! and again goes through [`log_limited!`](crate::log_limited!).
+//! [`log!`](crate::log!) formats a line only if its module writes its level. It puts the line into
+//! a bounded queue and returns; one thread writes. A full queue drops lines and reports how many.
+//! So a slow disk or a stopped terminal never holds up traffic. An event that a peer can cause
+//! again and again goes through [`log_limited!`](crate::log_limited!).
 //!
 //! ```text
 //!   log!  log_limited!

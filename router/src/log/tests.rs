@@ -28,7 +28,8 @@ fn enable_is_read_by_prefix() {
     for bad in ["notice", "+", "errors", "info++", "infó"] {
         let error = Levels::parse(bad).unwrap_err().to_string();
         let expected = format!(
-            "'{bad}' is not a valid log level. Should be one of {{none, debug, info, warning, error, critical}}."
+            "'{bad}' is not a valid log level. Should be one of {{none, debug, info, warning, \
+             error, critical}}."
         );
         assert_eq!(error, expected);
     }

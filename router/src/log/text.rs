@@ -17,8 +17,8 @@ struct Line {
 /// [obeys](is_obeyed).
 pub(super) fn render(arguments: fmt::Arguments<'_>) -> String {
     let mut line = Line { text: String::with_capacity(120), cut: false };
-    // An error is our own stop at the limit, or a value that cannot be formatted. The line so far is
-    // worth having.
+    // An error is our own stop at the limit, or a value that cannot be formatted. The line so far
+    // is worth having.
     if line.write_fmt(arguments).is_err() || line.cut {
         line.text.push_str(CUT);
     }

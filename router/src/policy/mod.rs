@@ -70,7 +70,8 @@ pub enum PolicyError {
     #[error("Policy for vhost '{vhost}': the name '{name}' is taken by vhost '{other}'")]
     Taken { vhost: String, name: String, other: String },
     #[error(
-        "Policy for vhost '{vhost}' alias '{name}' optimized pattern conflicts with existing pattern"
+        "Policy for vhost '{vhost}' alias '{name}' optimized pattern conflicts with existing \
+         pattern"
     )]
     Pattern { vhost: String, name: String },
     #[error("Policy '{vhost}' does not exist")]

@@ -106,7 +106,8 @@ impl Settings {
         for (names, patterns) in [("sources", "sourcePattern"), ("targets", "targetPattern")] {
             if rules.contains_key(names) && rules.contains_key(patterns) {
                 return Err(format!(
-                    "specifies conflicting '{names}' and '{patterns}' attributes. Use only one or the other."
+                    "specifies conflicting '{names}' and '{patterns}' attributes. Use only one or \
+                     the other."
                 ));
             }
         }

@@ -41,7 +41,8 @@ fn visitor<'a>(connection: u64, user: &'a str, host: &str, vhost: &'a str) -> Vi
 #[test]
 fn users_have_the_rules_of_their_group() {
     let groups = json!({
-        "staff": {"users": "alice, bob", "remoteHosts": "10.0.0.0-10.0.255.255, ::1", "maxFrameSize": 1000, "sources": "*"},
+        "staff": {"users": "alice, bob", "remoteHosts": "10.0.0.0-10.0.255.255, ::1",
+            "maxFrameSize": 1000, "sources": "*"},
         "$default": {"remoteHosts": "*", "maxFrameSize": "2000", "allowDynamicSource": "true"},
     });
     let rules = Rules { allow_unknown_user: true, aliases: "b, c".to_owned(), ..Rules::default() };
@@ -85,7 +86,8 @@ fn limits_count_open_connections() {
         max_connections_per_host: 2,
         ..Rules::default()
     };
-    let groups = json!({"all": {"users": "*", "remoteHosts": "*"}, "many": {"users": "m", "remoteHosts": "*", "maxConnectionsPerUser": 3}});
+    let groups = json!({"all": {"users": "*", "remoteHosts": "*"}, "many": {"users": "m",
+        "remoteHosts": "*", "maxConnectionsPerUser": 3}});
     let policy = policy(vec![vhost("a", rules, &groups).unwrap()]);
     let admit = |connection, user, host| policy.admit(visitor(connection, user, host, "a"));
     let first = admit(1, "u", "1.0.0.1").unwrap();
@@ -125,7 +127,8 @@ fn a_router_takes_so_many_clients() {
 #[test]
 fn links_are_judged_by_number_and_address() {
     let groups = json!({
-        "one": {"users": "u", "remoteHosts": "*", "maxSenders": 2, "maxReceivers": 1, "targets": "q", "sources": ["q", "r*"]},
+        "one": {"users": "u", "remoteHosts": "*", "maxSenders": 2, "maxReceivers": 1,
+            "targets": "q", "sources": ["q", "r*"]},
         "$connector": {"targets": "*", "allowAnonymousSender": true, "maxSenders": 0},
     });
     let policy = policy(vec![vhost("a", Rules::default(), &groups).unwrap()]);
@@ -253,17 +256,21 @@ proptest! {
     fn policy_judges_what_the_core_routes(
         rules in prop::collection::vec(
             prop::sample::select(vec![
-                "foo*", "foo", "q.*", "$management", "_*", "_local/*", "_local/foo", "_topo/0/*", "_topo/0/me/*", "_topo/0/o/*",
+                "foo*", "foo", "q.*", "$management", "_*", "_local/*", "_local/foo", "_topo/0/*",
+                    "_topo/0/me/*", "_topo/0/o/*",
                 "_topo/0/o/foo", "_edge/*", "_edge/me/foo", "_edge/o/*", "f*",
             ]),
             1..4,
         ),
-        origin in prop::sample::select(vec!["", "/", "//h/", "foo:/", "amqp://foo/", "foo.x:/", "_local/:/", "q.:/"]),
+        origin in prop::sample::select(vec!["", "/", "//h/", "foo:/", "amqp://foo/", "foo.x:/",
+            "_local/:/", "q.:/"]),
         place in prop::sample::select(vec![
-            "", "_local/", "_topo/0/me/", "_topo/all/me/", "_xtopo/n/0/me/", "_edge/me/", "_xedge/n/me/", "_topo/0/o/",
+            "", "_local/", "_topo/0/me/", "_topo/all/me/", "_xtopo/n/0/me/", "_edge/me/",
+                "_xedge/n/me/", "_topo/0/o/",
             "_topo/all/o/", "_topo/0/all/", "_edge/o/", "_topo/7/o/", "_local", "foo:/",
         ]),
-        name in prop::sample::select(vec!["foo", "foo.bar", "$management", "q.x", "secret", "foo:/secret", "", "_local/foo", "temp.x"]),
+        name in prop::sample::select(vec!["foo", "foo.bar", "$management", "q.x", "secret",
+            "foo:/secret", "", "_local/foo", "temp.x"]),
         end in prop::sample::select(vec!["", "/", "."]),
     ) {
         let list: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
@@ -276,7 +283,8 @@ proptest! {
         // in them.
         let texts: Vec<String> = address.spellings().map(std::borrow::Cow::into_owned).collect();
         for spelling in &texts {
-            for same in [spelling.clone(), format!("/{spelling}"), format!("foo://h/{spelling}"), format!("x:/{spelling}/")] {
+            for same in [spelling.clone(), format!("/{spelling}"), format!("foo://h/{spelling}"),
+                format!("x:/{spelling}/")] {
                 prop_assert_eq!(SPACE.read(&same).key().to_string(), &*key, "{}", same);
                 prop_assert_eq!(judge.allow(SPACE.read(&same), "u"), allowed, "{}", same);
             }
@@ -285,7 +293,8 @@ proptest! {
         // A rule for application addresses allows no other address.
         if allowed && rules.iter().all(|rule| !rule.starts_with('_')) {
             prop_assert_eq!(address.key().class, AddressClass::Mobile);
-            prop_assert!(rules.iter().any(|rule| address.key().text.starts_with(rule.trim_end_matches('*'))));
+            let text = &address.key().text;
+            prop_assert!(rules.iter().any(|rule| text.starts_with(rule.trim_end_matches('*'))));
         }
     }
 }

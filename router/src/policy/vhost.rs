@@ -88,7 +88,8 @@ impl Vhost {
                     vhost.users.insert(user.clone(), group.clone()).filter(|other| other != group)
                 {
                     let problem = format!(
-                        "Policy vhost '{name}' user '{user}' is in multiple user groups '{other}' and '{group}'"
+                        "Policy vhost '{name}' user '{user}' is in multiple user groups '{other}' \
+                         and '{group}'"
                     );
                     return Err(invalid(problem));
                 }

@@ -24,20 +24,25 @@ pub enum SaslError {
     Unreadable { path: PathBuf, cause: io::Error },
     #[error("{} is larger than {limit} octets", path.display())]
     TooLarge { path: PathBuf, limit: u64 },
-    #[error("{} names neither password_file nor sasldb_path, where passwords would be", path.display())]
+    #[error("{} names neither password_file nor sasldb_path, where passwords would be",
+        path.display())]
     NoPasswords { path: PathBuf },
     #[error(
-        "{}: {key} {value} is not supported: passwords are read from a password_file or a sasldb_path (pwcheck_method auxprop, auxprop_plugin \
+        "{}: {key} {value} is not supported: passwords are read from a password_file or a \
+         sasldb_path (pwcheck_method auxprop, auxprop_plugin \
          sasldb)",
         path.display()
     )]
     Unsupported { path: PathBuf, key: &'static str, value: String },
-    #[error("{} line {line}: expected NAME:HASH with a hash that begins with $scrypt$", path.display())]
+    #[error("{} line {line}: expected NAME:HASH with a hash that begins with $scrypt$",
+        path.display())]
     Line { path: PathBuf, line: usize },
-    #[error("{} is no Berkeley DB hash file of this machine's byte order, which is what a sasldb is here", path.display())]
+    #[error("{} is no Berkeley DB hash file of this machine's byte order, which is what a sasldb \
+             is here", path.display())]
     Database { path: PathBuf },
     #[error(
-        "a user name has no ':', no control characters and at most {LONGEST} octets, and begins with no '#'"
+        "a user name has no ':', no control characters and at most {LONGEST} octets, and begins \
+         with no '#'"
     )]
     Name,
     #[error("a password has 1 to {LONGEST} octets and no NUL")]

@@ -43,7 +43,9 @@ fn mistakes_of_a_password_file_are_told_by_line() {
 fn settings_of_cyrus_are_read() {
     let of =
         |text: &str| Passwords::of(text, Path::new("x.conf")).map_err(|error| error.to_string());
-    let database = of("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: /a/b.sasldb\nmech_list: PLAIN\n").unwrap();
+    let database = of("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: \
+                       /a/b.sasldb\nmech_list: PLAIN\n")
+    .unwrap();
     assert_eq!(database, of("sasldb_path: /a/b.sasldb").unwrap());
     assert_ne!(database, of("password_file: /a/b.sasldb").unwrap());
     assert!(of("#password_file: /a").unwrap_err().contains("names neither"));
@@ -110,7 +112,8 @@ fn a_database_knows_its_users() {
 
 proptest! {
     #[test]
-    fn no_file_makes_the_reader_fail(mut octets in proptest::collection::vec(any::<u8>(), 512..2048), key: Vec<u8>) {
+    fn no_file_makes_the_reader_fail(mut octets in proptest::collection::vec(any::<u8>(),
+        512..2048), key: Vec<u8>) {
         octets[12..16].copy_from_slice(&0x0006_1561_u32.to_ne_bytes());
         octets[20..24].copy_from_slice(&512_u32.to_ne_bytes());
         if let Some(kind) = octets.get_mut(512 + 25) {

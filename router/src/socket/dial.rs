@@ -113,7 +113,8 @@ impl DialError {
     /// Returns true if every address refused the connection. Then the host is there, but the
     /// service is not.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Connect { attempts, .. } if attempts.iter().all(|(_, error)| *error == AttemptError::Refused))
+        matches!(self, Self::Connect { attempts, .. } if attempts.iter().all(|(_,
+            error)| *error == AttemptError::Refused))
     }
 }
 

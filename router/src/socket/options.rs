@@ -83,8 +83,8 @@ pub fn finish(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Makes the close of a [`SocketUse::Service`] socket clean: the kernel delivers the bytes that
-/// wait, then FIN. Call it once both streams are complete, directly before the close. If it fails, the
-/// close sends RST.
+/// wait, then FIN. Call it once both streams are complete, directly before the close. If it fails,
+/// the close sends RST.
 pub fn end_cleanly(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(None);
 }

@@ -58,7 +58,8 @@ pub struct Leaf<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    /// Describes a certificate for both ends of a connection, valid from an hour ago for five years.
+    /// Describes a certificate for both ends of a connection, valid from an hour ago for five
+    /// years.
     pub fn new(common_name: &'a str, names: &'a [&'a str]) -> Self {
         let now = SystemTime::now();
         let (not_before, not_after) = (now - BACKDATE, now + VALIDITY);
@@ -158,8 +159,8 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Writes `ca.crt`, `tls.crt` and `tls.key` into a folder, and makes the folder if need be. Only
-    /// the owner can read the key.
+    /// Writes `ca.crt`, `tls.crt` and `tls.key` into a folder, and makes the folder if need be.
+    /// Only the owner can read the key.
     pub fn write(&self, folder: &Path) -> Result<(), AuthorityError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| AuthorityError::Write { path: folder.to_owned(), error })?;

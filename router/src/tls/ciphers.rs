@@ -319,7 +319,8 @@ pub(super) fn parse_protocols(
     }
     if let (true, Some(word)) = (versions.is_empty(), broken) {
         return Err(format!(
-            "{word} is broken and not supported (RFC 8996); use one or both of TLSv1.2 and TLSv1.3, or leave the attribute out"
+            "{word} is broken and not supported (RFC 8996); use one or both of TLSv1.2 and \
+             TLSv1.3, or leave the attribute out"
         ));
     }
     if versions.is_empty() {

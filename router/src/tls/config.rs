@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// The attributes of an `sslProfile`. Empty texts count as absent. Its `Debug` form has no password.
+/// The attributes of an `sslProfile`. Empty texts count as absent. Its `Debug` form has no
+/// password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ProfileConfig {
     /// `name`.

@@ -32,7 +32,8 @@ pub enum HandshakeError {
     },
     /// The peer's certificate was issued by an authority that is not in caCertFile.
     #[error(
-        "the peer's certificate {subject} was issued by {issuer}, which is not among the authorities of caCertFile (wrong CA?)"
+        "the peer's certificate {subject} was issued by {issuer}, which is not among the \
+         authorities of caCertFile (wrong CA?)"
     )]
     UnknownIssuer {
         /// The subject of the peer's certificate.
@@ -88,7 +89,8 @@ pub enum HandshakeError {
     NoTls,
     /// No protocol version in common.
     #[error(
-        "no common TLS version: the peer offers none of those that our attribute protocols allows ({ours})"
+        "no common TLS version: the peer offers none of those that our attribute protocols allows \
+         ({ours})"
     )]
     NoCommonVersion {
         /// What our profile allows.
@@ -96,7 +98,8 @@ pub enum HandshakeError {
     },
     /// No cipher suite, key exchange or signature algorithm in common.
     #[error(
-        "no common TLS algorithms: {reason} (attribute ciphers, and the type of the certificate's key)"
+        "no common TLS algorithms: {reason} (attribute ciphers, and the type of the certificate's \
+         key)"
     )]
     NoCommonCipher {
         /// Which.
@@ -244,33 +247,50 @@ fn certificate_failure(
     };
     match problem {
         CertificateError::ExpiredContext { not_after, .. } => {
-            let (subject, not_after) = dated(not_after.as_secs(), |certificate| certificate.not_after);
+            let (subject, not_after) =
+                dated(not_after.as_secs(), |certificate| certificate.not_after);
             HandshakeError::Expired { subject, not_after }
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            let (subject, not_before) = dated(not_before.as_secs(), |certificate| certificate.not_before);
+            let (subject, not_before) =
+                dated(not_before.as_secs(), |certificate| certificate.not_before);
             HandshakeError::NotYetValid { subject, not_before }
         }
         CertificateError::UnknownIssuer => {
-            let issuer = circumstances.shown.last().map(|last| last.issuer.clone()).unwrap_or_default();
+            let issuer =
+                circumstances.shown.last().map(|last| last.issuer.clone()).unwrap_or_default();
             HandshakeError::UnknownIssuer { subject, issuer }
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => HandshakeError::WrongName {
-            host: circumstances.host.unwrap_or_default().to_owned(),
-            names: leaf.map(|leaf| leaf.host_names().to_vec()).unwrap_or_default(),
-        },
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            HandshakeError::WrongName {
+                host: circumstances.host.unwrap_or_default().to_owned(),
+                names: leaf.map(|leaf| leaf.host_names().to_vec()).unwrap_or_default(),
+            }
+        }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            HandshakeError::WrongPurpose { subject, role: if circumstances.host.is_some() { "servers" } else { "clients" } }
+            HandshakeError::WrongPurpose {
+                subject,
+                role: if circumstances.host.is_some() { "servers" } else { "clients" },
+            }
         }
         CertificateError::BadSignature => HandshakeError::BadCertificate {
             subject,
-            reason: "its signature is not by the authority it names (is there an older authority of the same name?)".to_owned(),
+            reason: "its signature is not by the authority it names (is there an older authority \
+                     of the same name?)"
+                .to_owned(),
         },
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => HandshakeError::BadCertificate {
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            HandshakeError::BadCertificate {
+                subject,
+                reason: "it is an authority's certificate (basicConstraints CA:TRUE) and must not \
+                     identify a host"
+                    .to_owned(),
+            }
+        }
+        other => HandshakeError::BadCertificate {
             subject,
-            reason: "it is an authority's certificate (basicConstraints CA:TRUE) and must not identify a host".to_owned(),
+            reason: Error::InvalidCertificate(other.clone()).to_string(),
         },
-        other => HandshakeError::BadCertificate { subject, reason: Error::InvalidCertificate(other.clone()).to_string() },
     }
 }
 

@@ -13,8 +13,8 @@
 //!                        verifiers (verify, trust) --> Session, SessionInfo
 //! ```
 //!
-//! Each session proves its peer anew. Session resumption is off: a resumed session would outlive the
-//! reload, or the expiry, of its certificates.
+//! Each session proves its peer anew. Session resumption is off: a resumed session would outlive
+//! the reload, or the expiry, of its certificates.
 //!
 //! [`Authority`] makes certificates for the demo, for a site without a control plane, and for
 //! tests.

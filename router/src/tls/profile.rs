@@ -77,9 +77,9 @@ impl Profile {
         &self.in_force.name
     }
 
-    /// Logs the values that the profile passes over: `protocols` that the router does not speak, and
-    /// a `uidFormat` that cannot be used. For the latter the user name is the certificate's whole
-    /// subject, as with C routers.
+    /// Logs the values that the profile passes over: `protocols` that the router does not speak,
+    /// and a `uidFormat` that cannot be used. For the latter the user name is the certificate's
+    /// whole subject, as with C routers.
     pub fn log_remarks(&self) {
         let config = self.config.lock();
         for word in ciphers::words(config.protocols.as_deref().unwrap_or_default())

@@ -10,15 +10,15 @@
 //!   the owner has had its share. It may also read the socket itself and hand the bytes to
 //!   [`Session::read`]. The first call may give data that came along with the handshake.
 //! * To send, it calls [`Session::send`] with everything that is ready, up to about 256 KiB. Large
-//!   calls make TLS cheap. When that or [`Session::flush`] says [`Flushed::Blocked`], the owner waits
-//!   for the socket to become writable, and flushes before it sends more. Nothing else bounds the
-//!   ciphertext that waits.
+//!   calls make TLS cheap. When that or [`Session::flush`] says [`Flushed::Blocked`], the owner
+//!   waits for the socket to become writable, and flushes before it sends more. Nothing else bounds
+//!   the ciphertext that waits.
 //! * After each [`Session::read`] it asks [`Session::wants_write`]: the protocol itself may have to
 //!   answer.
 //! * When the socket fails while sending, it receives once more. The peer's alert, which has the
 //!   reason, may already be here.
-//! * At the end it calls [`Session::send_close_notify`], flushes and shuts the socket down. After an
-//!   error it flushes once, so that the peer gets the alert, and closes.
+//! * At the end it calls [`Session::send_close_notify`], flushes and shuts the socket down. After
+//!   an error it flushes once, so that the peer gets the alert, and closes.
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
@@ -150,8 +150,8 @@ impl Session {
 
     /// Makes the session of a connection whose handshake is over.
     pub(super) fn tls(mut connection: Connection, info: SessionInfo) -> Self {
-        // The library's own limit would cut large writes into pieces of 64 KiB. The driver's rule to
-        // flush first is the bound.
+        // The library's own limit would cut large writes into pieces of 64 KiB. The driver's rule
+        // to flush first is the bound.
         connection.set_buffer_limit(None);
         Self {
             inner: Inner::Tls(Box::new(connection)),
@@ -209,8 +209,8 @@ impl Session {
     }
 
     /// Reads once from the socket, at most `scratch.len()` bytes, and appends the plaintext.
-    /// `scratch` holds nothing between calls, and all sessions of a thread share it. With 64 KiB and
-    /// more there are few system calls.
+    /// `scratch` holds nothing between calls, and all sessions of a thread share it. With 64 KiB
+    /// and more there are few system calls.
     ///
     /// # Errors
     /// As [`Session::read`], and those of the socket.
@@ -344,8 +344,8 @@ impl Session {
         self.unflushed
     }
 
-    /// Tells the peer that nothing follows. The caller flushes afterwards and writes no more. A plain
-    /// session sends nothing, for its end is the socket's.
+    /// Tells the peer that nothing follows. The caller flushes afterwards and writes no more. A
+    /// plain session sends nothing, for its end is the socket's.
     pub fn send_close_notify(&mut self) {
         self.closed = true;
         if let Inner::Tls(connection) = &mut self.inner {

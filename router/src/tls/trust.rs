@@ -1,6 +1,7 @@
 //! The authorities of a profile, and the certificates that they vouch for.
 //!
-//! webpki checks chains. It is stricter than OpenSSL in two ways that matter to certificates in use:
+//! webpki checks chains. It is stricter than OpenSSL in two ways that matter to certificates in
+//! use:
 //!
 //! * It knows host names only from the alternative names. A certificate without any counts by its
 //!   common name here, unless an authority on its way has name constraints. Those bind alternative

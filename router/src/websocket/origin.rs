@@ -116,7 +116,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn another_host_is_never_our_own(host in "[a-z]{1,8}(:[0-9]{1,5})?", other in "[a-z]{1,8}(\\.[a-z]{1,5})?(:[0-9]{1,5})?", scheme in "https?") {
+        fn another_host_is_never_our_own(host in "[a-z]{1,8}(:[0-9]{1,5})?",
+            other in "[a-z]{1,8}(\\.[a-z]{1,5})?(:[0-9]{1,5})?", scheme in "https?") {
             let implied = if scheme == "http" { ":80" } else { ":443" };
             let bare = |text: &str| text.strip_suffix(implied).unwrap_or(text).to_owned();
             let admitted = own().admit(&headers(&[&host], &[&format!("{scheme}://{other}")]));

@@ -21,8 +21,10 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     let [clients, service] = [ports::free(), ports::free()];
     let _router = start(&Spec::new("north", kind).clients(clients), lab, clients);
     let tool = Tool::at("skmanage", clients);
-    let made = tool
-        .json(&format!("create --type tcpListener --name door address=echo host=127.0.0.1 port={service} authenticatePeer=no"));
+    let made = tool.json(&format!(
+        "create --type tcpListener --name door address=echo host=127.0.0.1 \
+         port={service} authenticatePeer=no"
+    ));
     assert_eq!(
         (&made["name"], &made["port"], &made["authenticatePeer"]),
         (&json!("door"), &json!(service.to_string()), &json!(false))
@@ -59,8 +61,10 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     );
     assert_eq!(tool.failure("read --name door"), "NotFoundStatus: No entity with name=door");
 
-    let list = json!([{ "type": "address", "name": "a", "prefix": "a", "distribution": "multicast" },
-                      { "type": "address", "name": "b", "prefix": "b", "distribution": "closest" }]);
+    let list = json!([{ "type": "address", "name": "a", "prefix": "a",
+        "distribution": "multicast" },
+                      { "type": "address", "name": "b", "prefix": "b",
+                          "distribution": "closest" }]);
     let mut command = tool
         .command("create --stdin")
         .stdin(Stdio::piped())
@@ -100,7 +104,10 @@ fn bad_requests_are_refused_and_change_nothing() {
     let clients = ports::free();
     let router = start(&Spec::new("north", Ours).clients(clients), lab, clients);
     let tool = Tool::at("skmanage", clients);
-    tool.json("create --type tcpListener --name several host=127.0.0.1 port=0 multiAddressStrategy=priority");
+    tool.json(
+        "create --type tcpListener --name several host=127.0.0.1 port=0 \
+         multiAddressStrategy=priority",
+    );
     tool.json("create --type listenerAddress --name one address=x listener=several value=1");
     let all = || {
         let of = |kind: &str| tool.json(&format!("query --type {kind} name"));
@@ -122,7 +129,8 @@ fn bad_requests_are_refused_and_change_nothing() {
     };
     let range = |name: &str, value: i64, least: u64, most: u64| {
         let text = format!(
-            "Invalid {name} specified ({value}). Minimum value is {least} and maximum value is {most}"
+            "Invalid {name} specified ({value}). Minimum value is {least} and maximum value is \
+             {most}"
         );
         format!("InternalServerErrorStatus: CError: Configuration: {text}")
     };
@@ -135,10 +143,12 @@ fn bad_requests_are_refused_and_change_nothing() {
         "enum['normal', 'inter-router', 'route-container', 'edge', 'inter-edge', 'inter-network']";
     let one_of =
         "Configuration: Exactly one of the 'address' or 'multiAddressStrategy' field must be set";
-    let addressed = "Listener cannot be deleted: listenerAddress entities exist for multi-address listener several";
+    let addressed = "Listener cannot be deleted: listenerAddress entities exist for multi-address \
+                     listener several";
     let only = |operation: &str, kind: &str| {
         format!(
-            "NotImplementedStatus: Operation '{operation}' not implemented for 'io.skupper.router.{kind}'"
+            "NotImplementedStatus: Operation '{operation}' not implemented for \
+             'io.skupper.router.{kind}'"
         )
     };
     let cases = [
@@ -282,7 +292,8 @@ fn certificates_and_names_are_verified() {
     let port = ports::free();
     let spec = Spec::new("north", Ours).profile(&lab.identity("north")).entity(
         "listener",
-        json!({ "name": "tls", "host": "127.0.0.1", "port": port.to_string(), "sslProfile": "tls", "saslMechanisms": "EXTERNAL",
+        json!({ "name": "tls", "host": "127.0.0.1", "port": port.to_string(), "sslProfile": "tls",
+            "saslMechanisms": "EXTERNAL",
             "authenticatePeer": true, "requireSsl": true }),
     );
     let _router = start(&spec, lab, port);

@@ -26,8 +26,10 @@ impl Pair {
             .entity("address", refuses)
             .start(lab);
         broker.await_port(broker_clients);
-        let out = json!({ "name": "out", "address": "orders", "externalAddress": "sent", "connection": "to-broker", "direction": "out" });
-        let connector = json!({ "name": "to-broker", "host": "127.0.0.1", "port": broker_clients.to_string(),
+        let out = json!({ "name": "out", "address": "orders", "externalAddress": "sent",
+            "connection": "to-broker", "direction": "out" });
+        let connector = json!({ "name": "to-broker", "host": "127.0.0.1",
+            "port": broker_clients.to_string(),
             "role": "route-container" });
         let gateway = Spec::new("gateway", Ours)
             .clients(clients)
@@ -99,8 +101,10 @@ fn refused_and_taken(lab: &Lab, python: &Python, broker: Kind) {
     };
     assert!(connections.as_array().is_some_and(|all| all.iter().any(recent)), "{connections}");
     // The other direction, by a link that is created while the router runs.
-    pair.gateway
-        .text("create --type autoLink --name in address=answers externalAddress=answered containerId=broker direction=in");
+    pair.gateway.text(
+        "create --type autoLink --name in address=answers externalAddress=answered \
+         containerId=broker direction=in",
+    );
     pair.await_status("in", "active");
     let carried = messages::run(
         python,

@@ -49,7 +49,8 @@ impl Target {
         let hello = Backend::start(Serve::Hello);
         let [clients, links, links_tls, service] =
             [ports::free(), ports::free(), ports::free(), ports::free()];
-        let plain = serde_json::json!({ "name": "links-in-clear", "host": "127.0.0.1", "port": links.to_string(), "role": "inter-router",
+        let plain = serde_json::json!({ "name": "links-in-clear", "host": "127.0.0.1",
+            "port": links.to_string(), "role": "inter-router",
             "saslMechanisms": "ANONYMOUS", "authenticatePeer": false });
         let router = Spec::new("target", kind)
             .profile(&lab.identity("target"))

@@ -199,7 +199,8 @@ fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
     let [link, port] = [ports::free(), ports::free()];
     let north =
         Spec::new("north", kinds[0]).links_plain(link).tcp_listener("slow", port).start(lab);
-    let server = json!({ "name": "slow", "address": "slow", "host": "localhost", "port": backend.port.to_string(), "sslProfile": "tls" });
+    let server = json!({ "name": "slow", "address": "slow", "host": "localhost",
+        "port": backend.port.to_string(), "sslProfile": "tls" });
     let south = Spec::new("south", kinds[1])
         .link_plain("link", link, 1)
         .profile(&lab.identity("south"))

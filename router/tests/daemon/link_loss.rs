@@ -261,7 +261,8 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let [links, port] = [ports::free(), ports::free()];
     let link = || {
-        json!({ "name": "link", "host": "127.0.0.1", "port": links.to_string(), "role": "inter-router", "saslMechanisms": "ANONYMOUS",
+        json!({ "name": "link", "host": "127.0.0.1", "port": links.to_string(),
+            "role": "inter-router", "saslMechanisms": "ANONYMOUS",
             "idleTimeoutSeconds": AGE })
     };
     let spec = |id, kind| Spec::new(id, kind).attribute("helloMaxAgeSeconds", json!(AGE));

@@ -225,7 +225,8 @@ fn connectors(client: Client<'_>) {
         client.lab,
         south_clients,
     );
-    let link = json!({ "host": "127.0.0.1", "port": links, "role": "inter-router", "saslMechanisms": "ANONYMOUS" });
+    let link = json!({ "host": "127.0.0.1", "port": links, "role": "inter-router",
+        "saslMechanisms": "ANONYMOUS" });
     assert_eq!(
         client.ask(south_clients, LOCAL, json!([create("connector", "link", link)]))[0].0,
         201
@@ -268,7 +269,8 @@ fn profiles(client: Client<'_>) {
             create("sslProfile", "p", profile),
             create("listener", "secure", listener.clone()),
             [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" }, {}],
-            [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" }, { "certFile": "/nowhere" }],
+            [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" },
+                { "certFile": "/nowhere" }],
             [{ "operation": "READ", "type": "sslProfile", "name": "p" }, null],
             delete("sslProfile", "p"),
             create("listener", "another", listener),
@@ -305,9 +307,11 @@ fn connections(client: Client<'_>) {
         .map(|dir| told.iter().find(|connection| connection["dir"] == dir).expect(dir));
     assert_eq!(incoming["container"], "TcpAdaptor");
     assert_eq!(outgoing["host"], format!("127.0.0.1:{}", backend.port));
-    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection", "identity": incoming["identity"] },
+    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
+        "identity": incoming["identity"] },
         { "adminStatus": "deleted" }]);
-    let bad = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection", "identity": "G1" }, { "adminStatus": "deleted" }]);
+    let bad = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
+        "identity": "G1" }, { "adminStatus": "deleted" }]);
     let answers = client.ask(clients, LOCAL, json!([close, bad]));
     assert_eq!((answers[0].0, answers[1].0), (200, 400), "{answers:?}");
     assert_eq!(client::drain(&mut open, &mut Default::default()), crate::support::End::Reset);
@@ -316,18 +320,21 @@ fn connections(client: Client<'_>) {
 
 fn force(client: Client<'_>) {
     let [clients, guarded] = [ports::free(), ports::free()];
-    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true, "sources": "*",
+    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true,
+        "allowAnonymousSender": true, "sources": "*",
         "targets": "*", "allowAdminStatusUpdate": false });
     let spec = Spec::new("north", Ours)
         .clients(clients)
         .entity("policy", json!({ "enableVhostPolicy": true }));
     let spec =
         spec.entity("vhost", json!({ "hostname": "guarded", "groups": { "$default": group } }));
-    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true, "sources": "*",
+    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true,
+        "allowAnonymousSender": true, "sources": "*",
         "targets": "*" });
     let spec =
         spec.entity("vhost", json!({ "hostname": "127.0.0.1", "groups": { "$default": group } }));
-    let listener = json!({ "name": "guarded", "host": "127.0.0.1", "port": guarded, "policyVhost": "guarded" });
+    let listener = json!({ "name": "guarded", "host": "127.0.0.1", "port": guarded,
+        "policyVhost": "guarded" });
     let router = start(&spec.entity("listener", listener), client.lab, clients);
     router.await_port(guarded);
     // A client that answers nothing, not even a close.
@@ -343,7 +350,8 @@ fn force(client: Client<'_>) {
             .map(|connection| connection["identity"].clone())
     };
     let identity = until("the client is known", patience(), find);
-    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection", "identity": identity }, { "adminStatus": "deleted" }]);
+    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
+        "identity": identity }, { "adminStatus": "deleted" }]);
     let refused = client.ask(guarded, LOCAL, json!([close])).remove(0);
     assert_eq!(
         (refused.0, refused.1.as_str()),
@@ -362,7 +370,8 @@ fn force(client: Client<'_>) {
 fn logs(client: Client<'_>) {
     let clients = ports::free();
     // A log of the start-up configuration decides which folder logs may be in.
-    let log = json!({ "module": "POLICY", "enable": "info+", "outputFile": client.lab.path().join("policy.log") });
+    let log = json!({ "module": "POLICY", "enable": "info+",
+        "outputFile": client.lab.path().join("policy.log") });
     let router =
         start(&Spec::new("north", Ours).clients(clients).entity("log", log), client.lab, clients);
     let file = client.lab.path().join("agent.log");

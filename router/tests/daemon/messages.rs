@@ -190,14 +190,16 @@ scenarios! {
     };
     balanced_messages_are_shared: |routers: &Routers| {
         let received = routers.carry("shared", 300, 100, 3);
-        assert!(received.iter().sum::<u64>() == 300 && received.iter().all(|count| *count > 30), "{received:?}");
+        assert!(received.iter().sum::<u64>() == 300 && received.iter().all(|count| *count > 30),
+            "{received:?}");
     };
     everybody_gets_multicast: |routers: &Routers| {
         assert_eq!(routers.carry("multicast.small", 100, 100, 3), [100; 3]);
         assert_eq!(routers.carry("multicast.large", 2, 1_000_000, 3), [2; 3]);
     };
     outcomes_reach_the_sender: |routers: &Routers| {
-        let mut outcomes = routers.run(&["outcomes", "outcomes"])["outcomes"].as_array().expect("a list").clone();
+        let outcomes = routers.run(&["outcomes", "outcomes"]);
+        let mut outcomes = outcomes["outcomes"].as_array().expect("a list").clone();
         outcomes.sort_by_key(Value::to_string);
         assert_eq!(outcomes, ["accepted", "modified", "rejected", "released"]);
     };
@@ -212,20 +214,24 @@ scenarios! {
         assert_eq!(routers.run(&["unknown", "nobody"])["outcomes"], json!(["released"]));
     };
     settlement_waits_for_the_sender: |routers: &Routers| {
-        assert_eq!(routers.run(&["three-ack", "three"])["steps"], json!(["sent", "received", "accepted", "settled"]));
+        assert_eq!(routers.run(&["three-ack", "three"])["steps"], json!(["sent", "received",
+            "accepted", "settled"]));
     };
     a_stalled_receiver_holds_nobody: |routers: &Routers| {
-        assert_eq!(routers.run(&["stalled", "stalled", "2000000"])["received"], json!([["other", 5], ["stalled", 2_000_000]]));
+        assert_eq!(routers.run(&["stalled", "stalled", "2000000"])["received"], json!([["other", 5],
+            ["stalled", 2_000_000]]));
     };
     released_goes_to_another: |routers: &Routers| {
         let result = routers.run(&["resend", "resent"]);
-        assert_eq!((result["outcomes"].clone(), result["received"].as_array().map(Vec::len)), (json!(["accepted"]), Some(2)));
+        assert_eq!((result["outcomes"].clone(), result["received"].as_array().map(Vec::len)),
+            (json!(["accepted"]), Some(2)));
     };
     states_of_their_own_reach_the_other: |routers: &Routers| {
         let steps = routers.run(&["extended", "extended"])["received"].clone();
         assert_eq!(steps, json!([[4711, [1, 2]], [4712, [3]], "settled"]));
     };
     unavailable_is_refused: |routers: &Routers| {
-        assert_eq!(routers.run(&["refused", "unavailable.x"])["received"], json!(["amqp:not-found", "amqp:not-found"]));
+        assert_eq!(routers.run(&["refused", "unavailable.x"])["received"], json!(["amqp:not-found",
+            "amqp:not-found"]));
     };
 }

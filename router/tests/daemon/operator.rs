@@ -146,8 +146,10 @@ fn probe(lab: &Lab, _: [Kind; 1]) {
 /// The router refuses a silent client after `initialHandshakeTimeoutSeconds`, and reports it.
 fn silence(lab: &Lab, _: [Kind; 1]) {
     let [clients, page] = [ports::free(), ports::free()];
-    let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients, "role": "normal",
-        "saslMechanisms": "ANONYMOUS", "authenticatePeer": false, "initialHandshakeTimeoutSeconds": 1 });
+    let listener = json!({ "name": "clients", "host": "127.0.0.1", "port": clients,
+        "role": "normal",
+        "saslMechanisms": "ANONYMOUS", "authenticatePeer": false,
+            "initialHandshakeTimeoutSeconds": 1 });
     let site =
         Watched::start(lab, &Spec::new("patient", Ours).entity("listener", listener).web(page));
     site.router.await_port(clients);
@@ -230,7 +232,8 @@ fn answering_and_telling(words: &[u8]) -> (u16, mpsc::Receiver<Instant>) {
 fn reasons(lab: &Lab, _: [Kind; 1]) {
     let good = lab.identity("good");
     let [links, clients, plain] = [ports::free(), ports::free(), ports::free()];
-    let listener = json!({ "name": "plain", "host": "127.0.0.1", "port": plain, "role": "inter-router",
+    let listener = json!({ "name": "plain", "host": "127.0.0.1", "port": plain,
+        "role": "inter-router",
         "saslMechanisms": "ANONYMOUS", "authenticatePeer": false });
     let north =
         Spec::new("north", Ours).profile(&lab.identity("north")).links_tls(links).clients(clients);
@@ -244,7 +247,8 @@ fn reasons(lab: &Lab, _: [Kind; 1]) {
         Spec::new(name, Ours).profile(identity).link_tls("link1", port)
     };
     let in_clear = |name: &str, port| Spec::new(name, Ours).link_plain("link1", port, 1);
-    let unresolved = json!({ "name": "link1", "host": "no-such-host.invalid", "port": links, "role": "inter-router" });
+    let unresolved = json!({ "name": "link1", "host": "no-such-host.invalid", "port": links,
+        "role": "inter-router" });
     let cases = [
         (
             Spec::new("a", Ours).entity("connector", unresolved),
@@ -370,7 +374,8 @@ fn counters(lab: &Lab, _: [Kind; 1]) {
     };
     let service = |name: &str, direction: &str, more: &str| {
         format!(
-            "skrouterd_service_{name}{{address=\"echo\",protocol=\"tcp\",direction=\"{direction}\"{more}}}"
+            "skrouterd_service_{name}{{address=\"echo\",protocol=\"tcp\",direction=\"{direction}\"\
+             {more}}}"
         )
     };
     for (page, side) in [(0, "listener"), (2, "connector")] {

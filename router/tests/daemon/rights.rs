@@ -7,7 +7,8 @@ use crate::support::manager::{create, read, update};
 use crate::support::{Kind, Lab, Manager, Spec, peers, ports, wait};
 
 fn open(name: &str, port: u16, management: &str) -> serde_json::Value {
-    json!({ "name": name, "host": "127.0.0.1", "port": port, "saslMechanisms": "ANONYMOUS", "management": management })
+    json!({ "name": name, "host": "127.0.0.1", "port": port, "saslMechanisms": "ANONYMOUS",
+        "management": management })
 }
 
 #[test]
@@ -56,7 +57,8 @@ fn a_listener_decides_what_its_clients_may_manage() {
 fn a_neighbor_is_held_to_its_listener() {
     let lab = Lab::new("rights::a_neighbor_is_held_to_its_listener");
     let [clients, links] = [ports::free(), ports::free()];
-    let guarded = json!({ "name": "links", "host": "127.0.0.1", "port": links, "role": "inter-router",
+    let guarded = json!({ "name": "links", "host": "127.0.0.1", "port": links,
+        "role": "inter-router",
         "saslMechanisms": "ANONYMOUS", "management": "read" });
     let _north = Spec::new("north", Kind::Ours).entity("listener", guarded).start(&lab);
     let south =
@@ -75,8 +77,10 @@ fn secrets_stay_in_the_router() {
     const SECRET: &str = "a-secret-of-the-operator";
     let lab = Lab::new("rights::secrets_stay_in_the_router");
     let clients = ports::free();
-    let connector = json!({ "name": "c", "host": "127.0.0.1", "port": ports::free(), "saslUsername": "u", "saslPassword": SECRET });
-    let proxy = json!({ "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u", "password": format!("pass:{SECRET}") });
+    let connector = json!({ "name": "c", "host": "127.0.0.1", "port": ports::free(),
+        "saslUsername": "u", "saslPassword": SECRET });
+    let proxy = json!({ "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u",
+        "password": format!("pass:{SECRET}") });
     let log = json!({ "module": "DEFAULT", "enable": "debug+" });
     let router = Spec::new("north", Kind::Ours)
         .clients(clients)

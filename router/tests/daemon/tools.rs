@@ -90,8 +90,10 @@ struct Site {
 impl Site {
     fn start(lab: &Lab) -> Self {
         let [clients, links, tls] = [ports::free(), ports::free(), ports::free()];
-        let secure = serde_json::json!({ "name": "clients-tls", "host": "127.0.0.1", "port": tls.to_string(), "role": "normal",
-            "sslProfile": "tls", "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true });
+        let secure = serde_json::json!({ "name": "clients-tls", "host": "127.0.0.1",
+            "port": tls.to_string(), "role": "normal",
+            "sslProfile": "tls", "saslMechanisms": "EXTERNAL", "authenticatePeer": true,
+                "requireSsl": true });
         let router = Spec::new("north", Ours)
             .profile(&lab.identity("north"))
             .clients(clients)
@@ -144,8 +146,10 @@ fn curl_to_nginx_through_pair(lab: &Lab) {
         .map(|name| format!("{name}_temp_path {folder}/{name}; "))
         .collect();
     let config = format!(
-        "master_process off; daemon off; pid {folder}/nginx.pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off; {temporary}\n\
-         client_max_body_size 100m; server {{ listen 127.0.0.1:{port}; location / {{ root {folder}; }}\n\
+        "master_process off; daemon off; pid {folder}/nginx.pid; error_log stderr;\nevents \
+         {{}}\nhttp {{ access_log off; {temporary}\n\
+         client_max_body_size 100m; server {{ listen 127.0.0.1:{port}; location / {{ root \
+         {folder}; }}\n\
          location /hello {{ return 200 'Hello'; }} }} }}\n"
     );
     std::fs::write(lab.path().join("nginx.conf"), config).expect("a configuration");

@@ -113,8 +113,10 @@ fn websockets_over_tls_know_who_comes() {
     let closest = json!({ "name": "closest", "prefix": "closest", "distribution": "closest" });
     let spec = spec().profile(&lab.identity("north")).entity("address", closest);
     let anonymous = ports::free();
-    let listener = json!({ "name": "anonymous", "host": "localhost", "port": anonymous, "http": true, "sslProfile": "tls", "requireSsl": true });
-    let certified = json!({ "sslProfile": "tls", "requireSsl": true, "authenticatePeer": true, "saslMechanisms": "EXTERNAL" });
+    let listener = json!({ "name": "anonymous", "host": "localhost", "port": anonymous,
+        "http": true, "sslProfile": "tls", "requireSsl": true });
+    let certified = json!({ "sslProfile": "tls", "requireSsl": true, "authenticatePeer": true,
+        "saslMechanisms": "EXTERNAL" });
     let (router, port) = start(&lab, spec.entity("listener", listener), certified);
     router.await_port(anonymous);
     let identity = lab.identity("client");
@@ -141,8 +143,10 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     let (router, port) = start(&lab, spec(), json!({}));
     let request = |version: &str, protocol: &str| {
         format!(
-            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: {version}\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \
+             websocket\r\nSec-WebSocket-Version: {version}\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \
+             {protocol}\r\n\r\n"
         )
     };
     for (version, protocol, status) in [("13", "mqtt", "400"), ("8", "amqp", "426")] {
@@ -173,8 +177,10 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
     fs::create_dir_all(&root).expect("a folder");
     fs::write(root.join("secret.txt"), "secret").expect("written");
     let profile = |name: &str| Spec::new(name, Kind::Ours).profile(&lab.identity(name));
-    let external = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "EXTERNAL", "httpRootDir": root });
-    let plain = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN", "httpRootDir": root });
+    let external = json!({ "sslProfile": "tls", "authenticatePeer": true,
+        "saslMechanisms": "EXTERNAL", "httpRootDir": root });
+    let plain = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN",
+        "httpRootDir": root });
     let (router, port) = start(&lab, profile("north"), external);
     for path in ["/healthz", "/metrics", "/secret.txt"] {
         assert_eq!(http::get(port, path), "", "{path} in clear");
@@ -210,8 +216,10 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
     let status = |port: u16, origin: Option<&str>| {
         let origin = origin.map_or_else(String::new, |origin| format!("Origin: {origin}\r\n"));
         let request = format!(
-            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: amqp\r\n{origin}\r\n"
+            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: \
+             websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \
+             amqp\r\n{origin}\r\n"
         );
         let mut stream = client::connect(port);
         stream.write_all(request.as_bytes()).expect("sent");
@@ -232,6 +240,7 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
         statuses(json!({ "healthz": true, "websockets": true })),
         ["101", "101", "403", "403"]
     );
-    let listed = json!({ "healthz": true, "websocketOrigins": "https://console.example, https://evil.example:443" });
+    let listed = json!({ "healthz": true, "websocketOrigins": "https://console.example, \
+                                                               https://evil.example:443" });
     assert_eq!(statuses(listed), ["101", "101", "101", "403"]);
 }

@@ -60,7 +60,8 @@ impl Spec {
     pub fn edges_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge", "saslMechanisms": "ANONYMOUS",
+            json!({ "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge",
+                "saslMechanisms": "ANONYMOUS",
                 "authenticatePeer": false }),
         )
     }
@@ -90,7 +91,8 @@ impl Spec {
     pub fn clients(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "clients", "host": "127.0.0.1", "port": port.to_string(), "role": "normal",
+            json!({ "name": "clients", "host": "127.0.0.1", "port": port.to_string(),
+                "role": "normal",
                 "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
         )
     }
@@ -109,7 +111,8 @@ impl Spec {
     pub fn links_tls(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router", "sslProfile": "tls",
+            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(),
+                "role": "inter-router", "sslProfile": "tls",
                 "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true }),
         )
     }
@@ -118,7 +121,8 @@ impl Spec {
     pub fn links_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router",
+            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(),
+                "role": "inter-router",
                 "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
         )
     }
@@ -127,7 +131,8 @@ impl Spec {
     pub fn link_tls(self, name: &str, port: u16) -> Self {
         self.entity(
             "connector",
-            json!({ "name": name, "host": "localhost", "port": port.to_string(), "role": "inter-router", "sslProfile": "tls",
+            json!({ "name": name, "host": "localhost", "port": port.to_string(),
+                "role": "inter-router", "sslProfile": "tls",
                 "verifyHostname": true }),
         )
     }
@@ -136,7 +141,8 @@ impl Spec {
     pub fn link_plain(self, name: &str, port: u16, cost: u32) -> Self {
         self.entity(
             "connector",
-            json!({ "name": name, "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router", "cost": cost,
+            json!({ "name": name, "host": "127.0.0.1", "port": port.to_string(),
+                "role": "inter-router", "cost": cost,
                 "saslMechanisms": "ANONYMOUS" }),
         )
     }
@@ -163,7 +169,8 @@ impl Spec {
     pub fn tcp_listener(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpListener",
-            json!({ "name": format!("{address}-listener"), "address": address, "host": "127.0.0.1", "port": port.to_string() }),
+            json!({ "name": format!("{address}-listener"), "address": address, "host": "127.0.0.1",
+                "port": port.to_string() }),
         )
     }
 
@@ -171,7 +178,8 @@ impl Spec {
     pub fn tcp_connector(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpConnector",
-            json!({ "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1", "port": port.to_string() }),
+            json!({ "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1",
+                "port": port.to_string() }),
         )
     }
 

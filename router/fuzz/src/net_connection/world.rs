@@ -83,11 +83,15 @@ pub(super) struct World<'a> {
 fn listeners(node: &Node, mode: RouterMode) -> Vec<Arc<AmqpListener>> {
     let text = match mode {
         RouterMode::Edge => {
-            "router { mode: edge, id: here }\nlistener { name: a, port: 1, role: normal }\nlistener { name: b, port: 2, role: inter-edge }\n"
+            "router { mode: edge, id: here }\nlistener \
+             { name: a, port: 1, role: normal }\nlistener { name: b, port: 2, role: inter-edge }\n"
         }
         _ => {
-            "router { mode: interior, id: here }\nlistener { name: a, port: 1, role: normal }\nlistener { name: b, port: 2, role: inter-router }\n\
-             listener { name: c, port: 3, role: edge }\nlistener { name: d, port: 4, role: route-container, saslMechanisms: ANONYMOUS }\n"
+            "router { mode: interior, id: here }\nlistener \
+             { name: a, port: 1, role: normal }\nlistener \
+             { name: b, port: 2, role: inter-router }\n\
+             listener { name: c, port: 3, role: edge }\nlistener \
+             { name: d, port: 4, role: route-container, saslMechanisms: ANONYMOUS }\n"
         }
     };
     let text = text.replace("{ ", "{\n").replace(", ", "\n").replace(" }", "\n}");

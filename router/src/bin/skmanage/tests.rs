@@ -37,9 +37,11 @@ fn said(request: &Request) -> Json {
 fn requests_are_made() {
     for (line, expected) in [
         (
-            "create --type tcpListener --name x address=svc port=8080 backlog=5 authenticatePeer=false host",
+            "create --type tcpListener --name x address=svc port=8080 backlog=5 \
+             authenticatePeer=false host",
             json!(["CREATE", {"type": "io.skupper.router.tcpListener", "name": "x"},
-                   {"address": "svc", "port": "8080", "backlog": 5, "authenticatePeer": false, "host": null}]),
+                   {"address": "svc", "port": "8080", "backlog": 5, "authenticatePeer": false,
+                       "host": null}]),
         ),
         // Without a known type no attribute is known to be an integer.
         (
@@ -49,11 +51,13 @@ fn requests_are_made() {
         ),
         (
             "update --type log --name log/DEFAULT enable=debug+ includeSource=yes",
-            json!(["UPDATE", {"type": "io.skupper.router.log", "name": "log/DEFAULT"}, {"enable": "debug+", "includeSource": true}]),
+            json!(["UPDATE", {"type": "io.skupper.router.log", "name": "log/DEFAULT"},
+                {"enable": "debug+", "includeSource": true}]),
         ),
         (
             "update identity=dummy/1 name=d arg1=x",
-            json!(["UPDATE", {"identity": "dummy/1"}, {"identity": "dummy/1", "name": "d", "arg1": "x"}]),
+            json!(["UPDATE", {"identity": "dummy/1"}, {"identity": "dummy/1", "name": "d",
+                "arg1": "x"}]),
         ),
         ("read --name x --identity y", json!(["READ", {"identity": "y"}, null])),
         (
@@ -62,16 +66,19 @@ fn requests_are_made() {
         ),
         (
             "delete --type=autoLink --name n",
-            json!(["DELETE", {"type": "io.skupper.router.router.config.autoLink", "name": "n"}, null]),
+            json!(["DELETE", {"type": "io.skupper.router.router.config.autoLink", "name": "n"},
+                null]),
         ),
         (
             "get-types listener",
-            json!(["GET-TYPES", {"type": "org.amqp.management", "name": "self", "entityType": "listener"}, null]),
+            json!(["GET-TYPES", {"type": "org.amqp.management", "name": "self",
+                "entityType": "listener"}, null]),
         ),
         (
             "get-attributes --type listener",
             json!(["GET-ATTRIBUTES",
-                   {"type": "org.amqp.management", "name": "self", "entityType": "io.skupper.router.listener"}, null]),
+                   {"type": "org.amqp.management", "name": "self",
+                       "entityType": "io.skupper.router.listener"}, null]),
         ),
         (
             "get-mgmt-nodes",
@@ -80,7 +87,8 @@ fn requests_are_made() {
         ("get-log limit=5", json!(["get-log", {"limit": "5"}, null])),
         (
             r#"callme --type dummy --name d --properties {"x":1,"name":"no","y":null} --body {"a":[1,2.5]}"#,
-            json!(["callme", {"type": "io.skupper.router.dummy", "name": "d", "x": 1}, {"a": [1, 2.5]}]),
+            json!(["callme", {"type": "io.skupper.router.dummy", "name": "d", "x": 1},
+                {"a": [1, 2.5]}]),
         ),
         ("callme --body plain", json!(["callme", {}, "plain"])),
         ("callme --body {}", json!(["callme", {}, null])),
@@ -141,7 +149,8 @@ fn what_means_nothing_is_refused() {
 
 #[test]
 fn json_is_written_as_the_c_routers_tool_writes_it() {
-    let value = json!({"a": [], "b": {}, "ü\u{1f600}": [1, [2], {"c": null}], "d": "\"\\\n\u{1}\u{7f}", "e": 1.5, "f": true});
+    let value = json!({"a": [], "b": {}, "ü\u{1f600}": [1, [2], {"c": null}],
+        "d": "\"\\\n\u{1}\u{7f}", "e": 1.5, "f": true});
     assert_eq!(
         json::text(&value, None),
         "{\"a\": [], \"b\": {}, \"\\u00fc\\ud83d\\ude00\": [1, [2], {\"c\": null}], \

@@ -139,7 +139,8 @@ fn what_there_is_none_of_is_said() {
 fn answers_of_another_form_are_shown_as_far_as_they_go() {
     // Columns are missing, values have other types, and rows are short.
     let body = from_json(
-        &json!({ "attributeNames": ["identity", "host", "uptimeSeconds"], "results": [["1"], [2, null, "x", 4]] }),
+        &json!({ "attributeNames": ["identity", "host", "uptimeSeconds"], "results": [["1"], [2,
+            null, "x", 4]] }),
     );
     let mut odd = Answers::default();
     for key in [
@@ -294,7 +295,6 @@ fn options_are_read() {
         assert_eq!(refused(line), format!("skstat: error: {problem}"), "{line}");
     }
     let help = arguments::read(["--he".into()]).unwrap();
-    assert!(
-        matches!(help, arguments::Wish::Print(text) if text.starts_with("usage: skstat") && text.contains("--all-entities"))
-    );
+    assert!(matches!(help, arguments::Wish::Print(text) if text.starts_with("usage: skstat")
+            && text.contains("--all-entities")));
 }

@@ -25,17 +25,21 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// The reason why a question has no answer.
 #[derive(Debug, Error)]
 pub(super) enum ClientError {
-    #[error("no running router of this user was found (in {}); if it runs as another user or elsewhere, name its socket with --socket", list(.looked))]
+    #[error("no running router of this user was found (in {}); if it runs as another user or \
+             elsewhere, name its socket with --socket", list(.looked))]
     NoRouter { looked: Vec<PathBuf> },
-    #[error("several routers run here; choose one with --socket:\n{}", .choices.iter().map(|path| format!("  {}", path.display())).collect::<Vec<_>>().join("\n"))]
+    #[error("several routers run here; choose one with --socket:\n{}",
+        .choices.iter().map(|path| format!("  {}", path.display())).collect::<Vec<_>>().join("\n"))]
     Several { choices: Vec<PathBuf> },
     #[error("the router at {} cannot be asked: {source}{}", .path.display(), hint(.source))]
     Connect { path: PathBuf, source: std::io::Error },
     #[error("the router at {} gave no answer to {route}: {source}", .path.display())]
     Get { path: PathBuf, route: &'static str, source: GetError },
-    #[error("the router at {} answered {route} with status {status}: it is of a release without that", .path.display())]
+    #[error("the router at {} answered {route} with status {status}: it is of a release without \
+             that", .path.display())]
     Status { path: PathBuf, route: &'static str, status: StatusCode },
-    #[error("the answer of the router at {} to {route} is not understood: {source}", .path.display())]
+    #[error("the answer of the router at {} to {route} is not understood: {source}",
+        .path.display())]
     Content { path: PathBuf, route: &'static str, source: serde_json::Error },
     #[error("there is no {what} '{name}' ({})", names(.known))]
     NotFound { what: &'static str, name: String, known: Vec<String> },

@@ -15,7 +15,8 @@ async fn skup(links: Vec<Link>, line: &str) -> (u8, String, String) {
     let path = folder.path().join("admin.sock");
     let socket = AdminSocket::bind(&path).unwrap();
     tokio::select! {
-        end = serve(socket, Arc::new(Sample(links)), Limits::default()) => panic!("the server ended: {end:?}"),
+        end = serve(socket, Arc::new(Sample(links)),
+            Limits::default()) => panic!("the server ended: {end:?}"),
         outcome = asked(&path, line) => outcome,
     }
 }
@@ -37,7 +38,10 @@ async fn link_status_exits_by_what_it_found() {
     let (status, out, _) = skup(vec![active("link1"), refused()], "link status").await;
     assert_eq!(status, 1);
     assert!(
-        out.starts_with("Link link1 is active\nLink link2 not connected\n  reason:   connection refused by 192.0.2.7:1"),
+        out.starts_with(
+            "Link link1 is active\nLink link2 not connected\n  reason:   connection \
+             refused by 192.0.2.7:1"
+        ),
         "{out}"
     );
 

@@ -10,19 +10,50 @@ use crate::client::{ClientError, Options, SaslOptions, Scheme, TlsOptions, Url, 
 pub(in crate::bin) const CONNECTION: Chapter = Chapter {
     title: "connection",
     options: &[
-        Opt::value("bus", "URL", "The router to connect to: [amqp[s]://][user:password@]host[:port][/address]; default 0.0.0.0.")
-            .short('b'),
-        Opt::value("timeout", "SECS", "How long to wait for the connection, and for each response; default 5.").short('t'),
+        Opt::value(
+            "bus",
+            "URL",
+            "The router to connect to: \
+             [amqp[s]://][user:password@]host[:port][/address]; default \
+             0.0.0.0.",
+        )
+        .short('b'),
+        Opt::value(
+            "timeout",
+            "SECS",
+            "How long to wait for the connection, and for each response; \
+             default 5.",
+        )
+        .short('t'),
         Opt::value("ssl-certificate", "FILE", "Our certificate (PEM)."),
         Opt::value("ssl-key", "FILE", "The key of our certificate (PEM)."),
-        Opt::value("ssl-trustfile", "FILE", "The authorities to believe (PEM); default: those of the system."),
+        Opt::value(
+            "ssl-trustfile",
+            "FILE",
+            "The authorities to believe (PEM); default: those of \
+             the system.",
+        ),
         Opt::value("ssl-password", "TEXT", "The password of the key."),
-        Opt::value("ssl-password-file", "FILE", "The same from a file, which keeps it out of lists of processes."),
-        Opt::value("sasl-mechanisms", "NAMES", "The SASL mechanisms that may be used, of EXTERNAL, PLAIN and ANONYMOUS."),
+        Opt::value(
+            "ssl-password-file",
+            "FILE",
+            "The same from a file, which keeps it out of lists \
+             of processes.",
+        ),
+        Opt::value(
+            "sasl-mechanisms",
+            "NAMES",
+            "The SASL mechanisms that may be used, of EXTERNAL, \
+             PLAIN and ANONYMOUS.",
+        ),
         Opt::value("sasl-username", "TEXT", "The user to be, for PLAIN."),
         Opt::value("sasl-password", "TEXT", "The user's password."),
         Opt::value("sasl-password-file", "FILE", "The same from a file."),
-        Opt::flag("ssl-disable-peer-name-verify", "Take a certificate of any name. Insecure: for tests only."),
+        Opt::flag(
+            "ssl-disable-peer-name-verify",
+            "Take a certificate of any name. Insecure: for \
+             tests only.",
+        ),
     ],
 };
 

@@ -134,12 +134,17 @@ fn what_goes_beyond_has_labels_and_words() {
     for line in [
         "# HELP skrouterd_service_connections_opened_total Service connections opened since start.",
         "# TYPE skrouterd_service_connections_opened_total counter",
-        "skrouterd_service_connections_opened_total{address=\"hello\",protocol=\"tcp\",direction=\"listener\"} 5",
-        "skrouterd_service_connections_opened_total{address=\"hello\",protocol=\"tcp\",direction=\"connector\"} 5",
+        "skrouterd_service_connections_opened_total{address=\"hello\",protocol=\"tcp\",\
+         direction=\"listener\"} 5",
+        "skrouterd_service_connections_opened_total{address=\"hello\",protocol=\"tcp\",\
+         direction=\"connector\"} 5",
         "# TYPE skrouterd_service_connections_open gauge",
-        "skrouterd_service_connections_open{address=\"hello\",protocol=\"tcp\",direction=\"listener\"} 2",
-        "skrouterd_service_octets_total{address=\"hello\",protocol=\"tcp\",direction=\"listener\",way=\"in\"} 100",
-        "skrouterd_service_octets_total{address=\"hello\",protocol=\"tcp\",direction=\"connector\",way=\"out\"} 3000",
+        "skrouterd_service_connections_open{address=\"hello\",protocol=\"tcp\",\
+         direction=\"listener\"} 2",
+        "skrouterd_service_octets_total{address=\"hello\",protocol=\"tcp\",\
+         direction=\"listener\",way=\"in\"} 100",
+        "skrouterd_service_octets_total{address=\"hello\",protocol=\"tcp\",\
+         direction=\"connector\",way=\"out\"} 3000",
         "skrouterd_service_dial_failures_total{address=\"hello\"} 6",
         "skrouterd_link_up{name=\"link1\"} 1",
         "skrouterd_link_up{name=\"li\\\"nk\\n2\"} 0",

@@ -66,7 +66,8 @@ async fn served<F: Future>(
     let secured = Secured::new(listener, acceptor, required, Duration::from_millis(500), refused);
     tokio::select! {
         never = run(secured, Limits::default(), Page) => match never {},
-        outcome = tokio::time::timeout(Duration::from_secs(20), test(address, connector, log)) => outcome.unwrap(),
+        outcome = tokio::time::timeout(Duration::from_secs(20), test(address, connector, log)) =>
+            outcome.unwrap(),
     }
 }
 

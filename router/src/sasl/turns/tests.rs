@@ -199,13 +199,15 @@ proptest! {
                 }
                 Step::Withdraw(at) => {
                     let chosen = waiting.keys().nth(at % (waiting.len() + 1)).copied();
-                    if let Some((ticket, source)) = chosen.and_then(|ticket| waiting.remove_entry(&ticket)) {
+                    let chosen = chosen.and_then(|ticket| waiting.remove_entry(&ticket));
+                    if let Some((ticket, source)) = chosen {
                         turns.withdraw(source, ticket);
                     }
                 }
                 Step::Done(at, right) => {
                     if !checking.is_empty() {
-                        for ticket in turns.done(checking.swap_remove(at % checking.len()), right, now) {
+                        let checked = checking.swap_remove(at % checking.len());
+                        for ticket in turns.done(checked, right, now) {
                             prop_assert!(waiting.remove(&ticket).is_some());
                         }
                     }
@@ -217,12 +219,15 @@ proptest! {
             }
             prop_assert_eq!((turns.waiting, turns.checking), (waiting.len(), checking.len()));
             prop_assert!(checking.len() <= 3);
-            prop_assert_eq!(checking.iter().collect::<BTreeSet<_>>().len(), checking.len(), "one at a time of each source");
+            prop_assert_eq!(checking.iter().collect::<BTreeSet<_>>().len(), checking.len(),
+                "one at a time of each source");
             for source in 0..5 {
-                prop_assert!(waiting.values().filter(|waiting| **waiting == source).count() <= HONEST_WAITING);
+                let waits = waiting.values().filter(|waiting| **waiting == source).count();
+            prop_assert!(waits <= HONEST_WAITING);
             }
             // A login that may have its turn has it.
-            let free = waiting.values().find(|source| !checking.contains(source) && turns.due(**source, now).is_none());
+            let free = waiting.values().find(|source| !checking.contains(source)
+                && turns.due(**source, now).is_none());
             prop_assert!(checking.len() == 3 || free.is_none(), "{:?} waits for nothing", free);
         }
     }

@@ -166,12 +166,14 @@ async fn a_foreign_authority_is_named() {
         let acceptor = server.acceptor(ClientVerification::Required).unwrap();
         let (server, client) =
             handshake(&acceptor, &client.connector(verification).unwrap(), "north").await;
-        let expected = "the peer's certificate CN=north was issued by CN=Test CA, which is not among the authorities of caCertFile (wrong CA?)";
+        let expected = "the peer's certificate CN=north was issued by CN=Test CA, which is not \
+                        among the authorities of caCertFile (wrong CA?)";
         assert_eq!(client.unwrap_err().to_string(), expected);
         let error = server.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the peer refused our certificate: TLS alert unknown_ca (the peer does not know the authority that issued it)"
+            "the peer refused our certificate: TLS alert unknown_ca (the peer does not know the \
+             authority that issued it)"
         );
     }
 

@@ -97,7 +97,8 @@ fn every_form_of_key_is_read() {
     let error = load(&folder, "rsa.crt", "ec.pem", None).unwrap_err();
     let (crt, pem) = (folder.path("rsa.crt"), folder.path("ec.pem"));
     let expected = format!(
-        "sslProfile 'p', privateKeyFile {}: the private key does not match the certificate in {}: they are not a pair",
+        "sslProfile 'p', privateKeyFile {}: the private key does not match the certificate in {}: \
+         they are not a pair",
         pem.display(),
         crt.display()
     );

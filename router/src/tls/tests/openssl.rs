@@ -38,12 +38,14 @@ fn certificates() -> Option<Folder> {
     run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=ssl-ca -days 2")?;
     for name in ["server", "named", "between", "client"] {
         run(&format!(
-            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /O=Example/CN={name}"
+            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj \
+             /O=Example/CN={name}"
         ))?;
     }
     let sign = |name: &str, by: &str, more: &str| {
         run(&format!(
-            "x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2 -out {name}.crt{more}"
+            "x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2 -out \
+             {name}.crt{more}"
         ))
     };
     sign("server", "ca", "")?;
@@ -87,7 +89,8 @@ async fn its_client_reaches_our_listener() {
             let mut peer = start(
                 &folder,
                 &format!(
-                    "s_client -quiet -connect 127.0.0.1:{port} {option} -CAfile ca.crt -verify_return_error -verify_hostname server \
+                    "s_client -quiet -connect 127.0.0.1:{port} {option} -CAfile ca.crt \
+                     -verify_return_error -verify_hostname server \
                      -cert {client}.crt -key {client}.key{chain}"
                 ),
             );
@@ -167,12 +170,14 @@ async fn its_server_is_reached_by_our_connector() {
             [("server", "server", true), ("named", "127.0.0.1", true), ("named", "named", false)]
         {
             let arguments = format!(
-                "{option} -cert {server}.crt -key {server}.key -CAfile ca.crt -Verify 3 -verify_return_error"
+                "{option} -cert {server}.crt -key {server}.key -CAfile ca.crt -Verify 3 \
+                 -verify_return_error"
             );
             let (mut peer, socket) = serve(&folder, &arguments).await;
             let result = strict.connect(socket, host, DEADLINE).await;
             if !verifies {
-                let expected = "the peer's certificate is not for host named, but for named.example.com, 127.0.0.1";
+                let expected = "the peer's certificate is not for host named, but for \
+                                named.example.com, 127.0.0.1";
                 assert_eq!(result.unwrap_err().to_string(), expected);
                 continue;
             }
@@ -214,21 +219,18 @@ async fn certificates_of_either_version_are_verified() {
     run(
         "req -x509 -newkey rsa:2048 -nodes -keyout twin.key -out twin.crt -subj /CN=ssl-ca -days 2",
     );
+    run("x509 -req -in server.csr -CA twin.crt -CAkey twin.key -CAcreateserial -days 2 -out \
+         forged.crt");
     run(
-        "x509 -req -in server.csr -CA twin.crt -CAkey twin.key -CAcreateserial -days 2 -out forged.crt",
+        "x509 -req -in server.csr -CA between.crt -CAkey between.key -CAcreateserial -days 2 -out \
+         below.crt",
     );
-    run(
-        "x509 -req -in server.csr -CA between.crt -CAkey between.key -CAcreateserial -days 2 -out below.crt",
-    );
-    run(
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -out expired.crt",
-    );
-    run(
-        "x509 -req -in server.csr -CA server.crt -CAkey server.key -CAcreateserial -days 2 -out leaf-signed.crt",
-    );
-    run(
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile between.ext -out authority.crt",
-    );
+    run("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -out \
+         expired.crt");
+    run("x509 -req -in server.csr -CA server.crt -CAkey server.key -CAcreateserial -days 2 -out \
+         leaf-signed.crt");
+    run("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile \
+         between.ext -out authority.crt");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connector = profile(&folder, "named.crt", "named.key", "TLSv1.3")
@@ -240,22 +242,26 @@ async fn certificates_of_either_version_are_verified() {
         (
             "forged.crt",
             "server",
-            "the peer's certificate CN=server,O=Example is not acceptable: its signature is not by the authority",
+            "the peer's certificate CN=server,O=Example is not acceptable: its signature is not by \
+             the authority",
         ),
         (
             "below.crt",
             "server",
-            "the peer's certificate CN=server,O=Example was issued by CN=between,O=Example, which is not among",
+            "the peer's certificate CN=server,O=Example was issued by CN=between,O=Example, which \
+             is not among",
         ),
         (
             "leaf-signed.crt",
             "server",
-            "the peer's certificate CN=server,O=Example was issued by CN=server,O=Example, which is not among",
+            "the peer's certificate CN=server,O=Example was issued by CN=server,O=Example, which \
+             is not among",
         ),
         (
             "authority.crt",
             "server",
-            "the peer's certificate CN=server,O=Example is not acceptable: it is an authority's certificate",
+            "the peer's certificate CN=server,O=Example is not acceptable: it is an authority's \
+             certificate",
         ),
         ("expired.crt", "server", "the peer's certificate CN=server,O=Example expired on 20"),
     ] {

@@ -237,7 +237,8 @@ async fn throughput() {
             }
             let rate = |time: Duration| (TOTAL as f64) * 8.0 / time.as_secs_f64() / 1e9;
             println!(
-                "{ciphers} {:3} KiB: sending {:.1}, receiving {:.1}, both on one thread {:.1} Gbit/s",
+                "{ciphers} {:3} KiB: sending {:.1}, receiving {:.1}, both on one thread {:.1} \
+                 Gbit/s",
                 size >> 10,
                 rate(sending),
                 rate(receiving),

@@ -102,7 +102,8 @@ async fn a_router_that_ends_is_an_error_with_its_last_lines_and_leaves_nothing()
     let error = demonstrate(&router, folder.path(), true, &mut out).await.unwrap_err().to_string();
     let numbers: String = (26..=40).map(|number| format!("  {number}\n")).collect();
     let expected = format!(
-        "the router south ended by itself: exit status: 7\nthe last lines of the log of north:\nthe last lines of the log of \
+        "the router south ended by itself: exit status: 7\nthe last lines of the log of \
+         north:\nthe last lines of the log of \
          south:\n{numbers}"
     );
     assert_eq!(error, expected);

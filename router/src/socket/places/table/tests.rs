@@ -207,7 +207,8 @@ proptest! {
     /// places. A source without a place gets one after all others had time to speak, if another has
     /// more than one.
     #[test]
-    fn places_are_bounded_and_fair(places in 1..9_usize, kept in 0..4_usize, steps in prop::collection::vec(step(), 1..200)) {
+    fn places_are_bounded_and_fair(places in 1..9_usize, kept in 0..4_usize,
+        steps in prop::collection::vec(step(), 1..200)) {
         let mut scene = Scene::new(places, kept);
         let kept = kept.min(places - 1);
         // Sources with an odd number are favored.
@@ -219,16 +220,20 @@ proptest! {
                     let mine = scene.held(source(number));
                     let key = scene.arrive(source(number), number % 2 == 1);
                     // If several were placed at once, the test cannot tell which displaced which.
-                    let alone = scene.placed.iter().filter(|placed| !before.contains(placed)).count() == 1;
+                    let placed = scene.placed.iter().filter(|placed| !before.contains(placed));
+                    let alone = placed.count() == 1;
                     if let ([gone], true) = (&scene.ended[ended..], alone && scene.has_place(key))
                         && let Some((_, from)) = before.iter().find(|(placed, _)| placed == gone)
                     {
                         let theirs = before.iter().filter(|(_, placed)| placed == from).count();
-                        prop_assert!(*from == source(number) || theirs > mine, "{theirs} gave way to {mine}");
+                        prop_assert!(*from == source(number) || theirs > mine,
+                            "{theirs} gave way to {mine}");
                     }
                 }
-                Step::Leave(at) if !scene.placed.is_empty() => scene.leave(before[at % before.len()].0),
-                Step::Advance(at, phase) if !before.is_empty() => scene.advance(before[at % before.len()].0, PHASES[phase]),
+                Step::Leave(at) if !before.is_empty() => scene.leave(before[at % before.len()].0),
+                Step::Advance(at, phase) if !before.is_empty() => {
+                    scene.advance(before[at % before.len()].0, PHASES[phase]);
+                }
                 Step::Pass(millis) => scene.pass(Duration::from_millis(millis.into())),
                 _ => {}
             }
@@ -238,7 +243,8 @@ proptest! {
             prop_assert_eq!(scene.table.held, scene.placed.len());
             prop_assert_eq!(scene.table.ordinary, ordinary);
             prop_assert_eq!(scene.table.waiting, scene.waiting.len());
-            prop_assert_eq!(scene.table.shares.values().filter(|share| share.is_empty()).count(), 0);
+            prop_assert_eq!(scene.table.shares.values().filter(|share| share.is_empty()).count(),
+                0);
         }
         while let Some(due) = scene.settle() {
             prop_assert!(due > scene.now, "it would call itself again and again");
@@ -249,8 +255,10 @@ proptest! {
             let from = source(number);
             if scene.held(from) == 0 && scene.waiting.iter().any(|(_, waiting)| *waiting == from) {
                 // It waits because no source that could give way has more than one place.
-                let others = (0..6).map(source).filter(|other| is_favored(from) || !only_ordinary || !is_favored(*other));
-                prop_assert!(others.into_iter().all(|other| scene.held(other) <= 1), "{:?}", scene.table);
+                let others = (0..6).map(source).filter(|other| is_favored(from) || !only_ordinary
+                    || !is_favored(*other));
+                prop_assert!(others.into_iter().all(|other| scene.held(other) <= 1), "{:?}",
+                    scene.table);
             }
         }
     }
