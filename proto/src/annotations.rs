@@ -146,7 +146,8 @@ pub enum AnnotationError {
     },
     /// It names too many routers.
     #[error(
-        "the router annotations name {entries} routers passed; at most {MAX_TRACE_ENTRIES} are taken"
+        "the router annotations name {entries} routers passed; \
+         at most {MAX_TRACE_ENTRIES} are taken"
     )]
     TraceTooLong {
         /// Entries of the trace.

@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn tracking_is_what_c_routers_send() {
         let tracking = Tracking { address: AddressKey::mobile("s"), reachable: true };
-        let octets = b"\x00Sp\xd0\x00\x00\x00\x05\x00\x00\x00\x01B\x00Sw\xd0\x00\x00\x00\x09\x00\x00\x00\x02\xa1\x02MsA";
+        let octets = b"\x00Sp\xd0\x00\x00\x00\x05\x00\x00\x00\x01B\
+            \x00Sw\xd0\x00\x00\x00\x09\x00\x00\x00\x02\xa1\x02MsA";
         assert_eq!(tracking.encode(), octets);
         assert_eq!(Tracking::decode(octets), Ok(tracking));
     }

@@ -88,7 +88,8 @@ pub enum NotAStream {
     Malformed(#[from] DecodeError),
     /// Its content is something else; a peer of release 2.x sends such.
     #[error(
-        "the content type is {0:?}, not {CONTENT_TYPE}: the peer may be of release 2.x, whose services cannot be carried"
+        "the content type is {0:?}, not {CONTENT_TYPE}: \
+         the peer may be of release 2.x, whose services cannot be carried"
     )]
     ContentType(Option<String>),
 }

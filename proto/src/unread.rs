@@ -386,7 +386,10 @@ mod tests {
         #[test]
         fn no_schedule_leaves_more_unread_than_a_peer_holds(
             way in 0_u64..50,
-            streams in proptest::collection::vec((prop_oneof![Just(0), 1_u64..100_000], 0_u64..3_000_000, 0_u64..100), 1..60),
+            streams in proptest::collection::vec(
+                (prop_oneof![Just(0), 1_u64..100_000], 0_u64..3_000_000, 0_u64..100),
+                1..60,
+            ),
         ) {
             let mut world = World::new(way);
             for (rate, left, pause) in streams {
@@ -398,7 +401,12 @@ mod tests {
             while world.streams[live].served < 2_000_000 {
                 world.run(100, live);
                 waited += 100;
-                prop_assert!(waited < 60_000, "a stream that moves stands still: {:?} of {}, {:?}", world.streams[live].unread, world.streams.len(), world.total);
+                let World { streams, total, .. } = &world;
+                let (unread, count) = (&streams[live].unread, streams.len());
+                prop_assert!(
+                    waited < 60_000,
+                    "a stream that moves stands still: {unread:?} of {count}, {total:?}"
+                );
             }
             prop_assert!(world.most < KILLS, "{} octets were held", world.most);
         }

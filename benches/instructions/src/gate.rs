@@ -103,7 +103,8 @@ pub(crate) fn check() -> Result<(), String> {
     }
     // Fewer fail as well: a gain lasts only if it is kept.
     Err(format!(
-        "off by more than {tolerance} %:\n  {}\nif it is meant, run `instructions renew`, and say in the commit why",
+        "off by more than {tolerance} %:\n  {}\n\
+         if it is meant, run `instructions renew`, and say in the commit why",
         off.join("\n  ")
     ))
 }

@@ -2,7 +2,8 @@
 //! counts.
 //!
 //! ```text
-//! instructions check           count, compare with expected.txt; exit status 1 when one is off by more than the tolerance
+//! instructions check           count, compare with expected.txt; exit status 1 when one count is
+//!                              off by more than the tolerance
 //! instructions renew           count, and write expected.txt
 //! instructions run NAME TIMES  one scenario, for whoever profiles it
 //! ```

@@ -4,7 +4,12 @@
 /// field is `Option` unless the specification makes it mandatory, which `!` marks. Trailing nulls
 /// are not written.
 macro_rules! composite {
-    ($($(#[$meta:meta])* $name:ident = $code:literal { $($(#[$fmeta:meta])* $field:ident : $type:ty $(, $must:tt)?;)* })+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        $name:ident = $code:literal {
+            $($(#[$fmeta:meta])* $field:ident : $type:ty $(, $must:tt)?;)*
+        }
+    )+) => {$(
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name { $($(#[$fmeta])* pub $field: composite!(@type $type $(, $must)?),)* }
@@ -41,7 +46,9 @@ macro_rules! composite {
     )+};
     (@type $type:ty) => { Option<$type> };
     (@type $type:ty, !) => { $type };
-    (@read $body:ident, $left:ident, $field:ident, $type:ty) => { field::<$type>(&mut $body, &mut $left)? };
+    (@read $body:ident, $left:ident, $field:ident, $type:ty) => {
+        field::<$type>(&mut $body, &mut $left)?
+    };
     (@read $body:ident, $left:ident, $field:ident, $type:ty, !) => {
         field::<$type>(&mut $body, &mut $left)?.ok_or(DecodeError::Missing(stringify!($field)))?
     };

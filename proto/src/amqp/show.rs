@@ -428,7 +428,8 @@ mod tests {
         octets.extend(frame(0, &[&transfer[..], b"payload"].concat()));
         let expected = [
             "AMQP:FRAME:  -> AMQP",
-            "AMQP:FRAME:7 -> @attach(18) [name=\"n\", handle=0x1, role=true, source=@source(40) [address=\"here\"]]",
+            "AMQP:FRAME:7 -> @attach(18) [name=\"n\", handle=0x1, role=true, \
+             source=@source(40) [address=\"here\"]]",
             "AMQP:FRAME:7 -> (EMPTY FRAME)",
             "AMQP:FRAME:7 -> @transfer(20) [handle=0x0] (7) \"payload\"",
         ];
@@ -451,7 +452,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_are_shown_or_left(octets in proptest::collection::vec(any::<u8>(), 0..300), body in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_octets_are_shown_or_left(
+            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            body in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
             frames(&octets, "<-", |line| assert!(line.len() < 6 * LONGEST));
             frames(&frame(0, &body), "<-", |line| assert!(line.len() < 6 * LONGEST));
         }

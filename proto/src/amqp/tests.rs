@@ -60,7 +60,10 @@ proptest! {
     }
 
     #[test]
-    fn performatives_round_trip(performative in any_performative(), payload in vec(any::<u8>(), 0..20)) {
+    fn performatives_round_trip(
+        performative in any_performative(),
+        payload in vec(any::<u8>(), 0..20),
+    ) {
         let mut octets = encoded(&performative);
         octets.extend_from_slice(&payload);
         let mut reader = Reader::new(&octets);

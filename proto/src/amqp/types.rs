@@ -209,7 +209,8 @@ macro_rules! value_from {
 }
 
 value_from! {
-    bool => Bool, u32 => Uint, u64 => Ulong, i32 => Int, i64 => Long, f64 => Double, &str => String, String => String,
+    bool => Bool, u32 => Uint, u64 => Ulong, i32 => Int, i64 => Long, f64 => Double,
+    &str => String, String => String,
     Symbol => Symbol, Box<[u8]> => Binary, Vec<Value> => List
 }
 

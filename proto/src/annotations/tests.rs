@@ -172,7 +172,10 @@ fn a_long_trace_is_carried() {
 
 proptest! {
     #[test]
-    fn any_octets_are_read_without_panic(tail in prop::collection::vec(any::<u8>(), 0..80), list in any::<bool>()) {
+    fn any_octets_are_read_without_panic(
+        tail in prop::collection::vec(any::<u8>(), 0..80),
+        list in any::<bool>(),
+    ) {
         let mut octets = DESCRIPTOR.to_vec();
         if list {
             octets.extend([0xc0, tail.len() as u8 + 1, 4]);

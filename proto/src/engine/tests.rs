@@ -437,10 +437,19 @@ fn disposition(role: Role, first: u32, last: u32) -> Disposition {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        max_shrink_iters: 5000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
-    fn whatever_the_applications_do(choice in any::<u8>(), steps in proptest::collection::vec(any::<[u8; 3]>(), 0..500)) {
-        model::run(&core::iter::once(choice).chain(steps.into_iter().flatten()).collect::<Vec<_>>());
+    fn whatever_the_applications_do(
+        choice in any::<u8>(),
+        steps in proptest::collection::vec(any::<[u8; 3]>(), 0..500),
+    ) {
+        let octets = core::iter::once(choice).chain(steps.into_iter().flatten());
+        model::run(&octets.collect::<Vec<_>>());
     }
 }
 

@@ -226,14 +226,16 @@ mod tests {
                         model.insert(known(a), known(a));
                     }
                     5 | 6 => {
-                        prop_assert_eq!(numbered.remove(base.wrapping_add(known(a))), model.remove(&known(a)));
+                        let removed = numbered.remove(base.wrapping_add(known(a)));
+                        prop_assert_eq!(removed, model.remove(&known(a)));
                     }
                     _ => {
                         let (first, last) = (known(a).min(known(b)), known(a).max(known(b)));
-                        let found = numbered.first_of(base.wrapping_add(first), base.wrapping_add(last));
-                        let wanted = model.range(first..=last).next().map(|(n, key)| (base.wrapping_add(*n), *key));
-                        prop_assert_eq!(found, wanted);
-                        prop_assert_eq!(numbered.get(base.wrapping_add(first)), model.get(&first).copied());
+                        let id = |n: u32| base.wrapping_add(n);
+                        let found = numbered.first_of(id(first), id(last));
+                        let wanted = model.range(first..=last).next();
+                        prop_assert_eq!(found, wanted.map(|(n, key)| (id(*n), *key)));
+                        prop_assert_eq!(numbered.get(id(first)), model.get(&first).copied());
                     }
                 }
                 prop_assert_eq!(numbered.len(), model.len());

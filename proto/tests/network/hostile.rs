@@ -144,7 +144,11 @@ proptest! {
 
     #[test]
     fn any_lies_are_gone_in_a_minute_beside_c_routers(
-        seed in any::<u64>(), n in 3..7_usize, is_ring in any::<bool>(), c_routers in any::<[usize; 2]>(), lies in 1..120_usize
+        seed in any::<u64>(),
+        n in 3..7_usize,
+        is_ring in any::<bool>(),
+        c_routers in any::<[usize; 2]>(),
+        lies in 1..120_usize,
     ) {
         assert_heals(seed, n, is_ring, &c_routers.map(|at| at % n), lies);
     }

@@ -461,7 +461,13 @@ proptest! {
     #![proptest_config(schedules())]
 
     #[test]
-    fn any_schedule_settles(seed in 0..1000_u64, n in 2..8_usize, extra in 0..5_usize, mixed in any::<bool>(), steps in steps()) {
+    fn any_schedule_settles(
+        seed in 0..1000_u64,
+        n in 2..8_usize,
+        extra in 0..5_usize,
+        mixed in any::<bool>(),
+        steps in steps(),
+    ) {
         assert_schedule_settles(seed, n, extra, mixed, steps);
     }
 }

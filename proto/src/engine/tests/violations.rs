@@ -324,7 +324,9 @@ proptest! {
     /// Bytes of a conversation with some of them changed: no panic, and the engine's state stays
     /// sound.
     #[test]
-    fn changed_octets(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn changed_octets(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
         for (config, turns) in conversation() {
             let mut octets = turns.concat();
             for (index, octet) in &changes {
