@@ -1,4 +1,16 @@
 //! The exchanges before open: protocol headers (part 2.2) and SASL (part 5.3).
+//!
+//! ```text
+//!            client                                server
+//!      SASL header  -------------------------->  SASL header, mechanisms
+//!             init  <--------------------------
+//!                   -------------------------->  outcome
+//!     AMQP header,  <--------------------------
+//!             open  -------------------------->  AMQP header, open
+//!                   <--------------------------
+//! ```
+//!
+//! `phase` draws the states of both ends.
 
 use bytes::Bytes;
 

@@ -61,7 +61,7 @@ impl Connection {
     }
 
     /// Takes one frame or protocol header. Returns whether there may be another.
-    #[inline]
+    #[inline(always)] // It runs once for each frame, and has one caller.
     fn take_frame(&mut self, input: &mut BytesMut) -> bool {
         match self.phase {
             Phase::Closed => {
@@ -92,7 +92,7 @@ impl Connection {
 
     /// Cuts a frame of a type from the input (part 2.3.1). Returns its channel and body; `None` if
     /// it has not arrived whole, or if it ends the connection.
-    #[inline]
+    #[inline(always)] // It runs once for each frame, and has one caller.
     fn cut_frame(&mut self, input: &mut BytesMut, wanted: u8) -> Option<(u16, Bytes)> {
         let header = FrameHeader::parse(input)?;
         let offset = match header.body_offset() {

@@ -304,3 +304,64 @@ impl Link {
         (count, ahead(self.limit, count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiver(capacity: u32) -> Link {
+        let session = SessionKey(0);
+        let mut link = Link::new(session, String::new(), Role::Receiver, 0, Attachment::Invited);
+        link.receiver_mut().expect("a receiver").capacity = capacity;
+        link.grant(capacity);
+        link
+    }
+
+    #[test]
+    fn attach_and_detach_cross_in_any_order() {
+        let attached = Attachment::Invited.answered(7);
+        assert_eq!(attached, Attachment::Attached(7));
+        assert_eq!(attached.left(), Attachment::Detached(7));
+        let withdrawn = Attachment::Invited.left();
+        assert_eq!(withdrawn, Attachment::Withdrawn);
+        assert_eq!(withdrawn.answered(7), Attachment::Detached(7));
+        assert_eq!(Attachment::Received(7).left(), Attachment::Detached(7));
+        assert_eq!(withdrawn.left(), Attachment::Withdrawn);
+        assert!(withdrawn.is_detached() && !attached.is_detached());
+    }
+
+    #[test]
+    fn credit_is_renewed_once_half_of_it_is_used() {
+        let mut link = receiver(4);
+        assert_eq!(link.use_credit(), Some(false));
+        assert_eq!((link.use_credit(), link.credit()), (Some(true), 4));
+    }
+
+    #[test]
+    fn a_sender_may_use_credit_that_was_taken_back_since() {
+        let mut link = receiver(0);
+        link.grant(2);
+        link.grant(0);
+        assert_eq!([link.use_credit(), link.use_credit()], [Some(false); 2]);
+        assert_eq!(link.use_credit(), None);
+    }
+
+    #[test]
+    fn a_count_beyond_the_promised_credit_is_not_followed() {
+        let mut link = receiver(3);
+        link.follow(4);
+        assert_eq!(link.delivery_count, 0);
+        link.follow(3);
+        assert_eq!((link.delivery_count, link.credit()), (3, 0));
+    }
+
+    #[test]
+    fn a_delivery_that_may_be_taken_back_is_not_told() {
+        let session = SessionKey(0);
+        let mut link = Link::new(session, String::new(), Role::Sender, 0, Attachment::Attached(1));
+        (link.limit, link.delivery_count) = (5, 1);
+        assert_eq!(link.told_count(), (1, 4));
+        link.end = LinkEnd::Sender(Sending::Begun { drained: false });
+        assert_eq!(link.told_count(), (0, 5));
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     AttachRequest, Config, Connection, Ending, Event, IncomingKey, Layer, LinkKey, OutgoingKey,
     SessionKey, Usage,
 };
-use crate::amqp::performative::{DeliveryState, Error, Role};
+use crate::amqp::performative::{Attach, DeliveryState, Error, Role};
 use crate::amqp::{Fields, Multiple};
 use crate::time::Instant;
 
@@ -120,6 +120,23 @@ impl End {
         self.connection.handle_input(&mut self.scrap, now)
     }
 
+    /// Takes a link that the peer attached.
+    fn attached(&mut self, link: LinkKey, ours: bool, attach: &Attach) {
+        let role = attach.role.other();
+        if ours {
+            assert_eq!(self.links.get(&link).expect("link of ours").role, role);
+        } else if let Some(session) = self.connection.session_of(link) {
+            assert!(
+                self.links.insert(link, KnownLink { session, role }).is_none(),
+                "link key in use"
+            );
+            self.unanswered.insert(link);
+        } else {
+            // A later event says that it is gone again.
+            self.gone.insert(link);
+        }
+    }
+
     fn pick<K: Copy>(mut keys: impl ExactSizeIterator<Item = K>, choice: u8) -> Option<K> {
         let n = keys.len();
         if n == 0 { None } else { keys.nth(usize::from(choice) % n) }
@@ -168,21 +185,7 @@ impl World {
                         "a link of it is left"
                     );
                 }
-                Event::Attached { link, ours, attach } => {
-                    let role = attach.role.other();
-                    if ours {
-                        assert_eq!(end.links.get(&link).expect("link of ours").role, role);
-                    } else if let Some(session) = end.connection.session_of(link) {
-                        assert!(
-                            end.links.insert(link, KnownLink { session, role }).is_none(),
-                            "link key in use"
-                        );
-                        end.unanswered.insert(link);
-                    } else {
-                        // A later event says that it is gone again.
-                        end.gone.insert(link);
-                    }
-                }
+                Event::Attached { link, ours, attach } => end.attached(link, ours, &attach),
                 Event::LinkLost { link } => {
                     Self::lose(&mut self.fates, at, |lost| lost == link);
                     assert!(

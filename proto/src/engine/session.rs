@@ -147,3 +147,28 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begin_and_end_cross_in_any_order() {
+        let mapped = Mapping::BeginSent.begun(3);
+        assert_eq!(mapped, Mapping::Mapped(3));
+        assert_eq!(mapped.ended(), Mapping::Discarding(3));
+        let abandoned = Mapping::BeginSent.ended();
+        assert_eq!(abandoned, Mapping::Abandoned);
+        assert_eq!(abandoned.begun(3), Mapping::Discarding(3));
+        assert!(abandoned.is_ended() && !mapped.is_ended());
+        assert_eq!((abandoned.remote_channel(), mapped.remote_channel()), (None, Some(3)));
+    }
+
+    #[test]
+    fn delivery_ids_follow_each_other_from_any_first_one() {
+        let mut session = Session::new(0, 1);
+        assert_eq!(session.begin_delivery(u32::MAX), Ok(()));
+        assert_eq!(session.begin_delivery(5), Err(0));
+        assert_eq!(session.begin_delivery(0), Ok(()));
+    }
+}

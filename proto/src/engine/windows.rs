@@ -179,3 +179,75 @@ impl OutgoingWindow {
         self.asked.take_if(seen).map(|_| self.whole.saturating_sub(window))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uses up half of a window, and renews it then.
+    fn use_half(window: &mut IncomingWindow, limits: Option<WindowLimits>, now: Instant) -> bool {
+        (0..window.size() / 2).for_each(|_| assert!(window.take()));
+        window.renew(limits, now)
+    }
+
+    #[test]
+    fn a_window_is_renewed_once_half_of_it_is_used() {
+        let mut window = IncomingWindow::new(4);
+        assert!(window.take() && !window.renew(None, Instant::ZERO));
+        assert!(window.take() && window.renew(None, Instant::ZERO));
+        assert_eq!((window.left(), window.next_id), (4, 2));
+    }
+
+    #[test]
+    fn a_window_that_is_held_closes() {
+        let mut window = IncomingWindow::new(2);
+        assert!(!window.hold(true));
+        assert!(window.take() && !window.renew(None, Instant::ZERO));
+        assert!(window.take() && !window.take());
+        assert!(window.hold(false));
+        assert_eq!(window.left(), 2);
+    }
+
+    #[test]
+    fn a_window_follows_the_rate_within_its_limits() {
+        let mut window = IncomingWindow::new(8);
+        let (limits, mut now) = (Some((4, 16)), Instant::from_millis(10_000));
+        let mut pause = |window: &mut IncomingWindow, millis| {
+            now += Duration::from_millis(millis);
+            assert!(use_half(window, limits, now));
+            window.size()
+        };
+        for _ in 0..4 {
+            pause(&mut window, 100);
+        }
+        assert_eq!(pause(&mut window, 100), 16, "quick");
+        assert_eq!(pause(&mut window, 600), 16, "between quick and slow");
+        for _ in 0..4 {
+            pause(&mut window, 1000);
+        }
+        assert_eq!(pause(&mut window, 1000), 4, "slow");
+    }
+
+    #[test]
+    fn a_sender_waits_for_a_closed_window_only_once() {
+        let mut window = OutgoingWindow::new();
+        window.begin(1);
+        assert!(window.take() && !window.take());
+        assert!(!window.update(Some(0), 1), "the transfer that is under way takes its place");
+        assert!(window.update(Some(1), 1));
+        assert!(!window.update(Some(1), 2), "no sender waits");
+    }
+
+    #[test]
+    fn an_answer_counts_once_the_peer_has_seen_the_question() {
+        let mut window = OutgoingWindow::new();
+        window.begin(10);
+        assert!(window.take());
+        window.ask();
+        assert!(window.is_asked());
+        assert_eq!(window.answer(Some(0), 4), None);
+        assert_eq!(window.answer(None, 4), None);
+        assert_eq!(window.answer(Some(1), 4), Some(6));
+        assert_eq!(window.answer(Some(1), 4), None);
+    }
+}
