@@ -112,17 +112,24 @@ impl Play {
         }
     }
 
-    fn peer(&mut self, side: Side, does: impl FnOnce(&mut Pipe)) {
+    fn at<T>(&mut self, side: Side, does: impl FnOnce(&mut Site) -> T) {
         if let Some(site) = self.site(side) {
-            does(&mut site.pipe);
+            does(site);
         }
     }
 
-    /// The way on which a side's socket feeds the other.
-    fn way(&mut self, side: Side) -> Option<&mut Way> {
-        match side {
+    fn peer<T>(&mut self, side: Side, does: impl FnOnce(&mut Pipe) -> T) {
+        self.at(side, |site| does(&mut site.pipe));
+    }
+
+    /// Does something on the way on which a side's socket feeds the other.
+    fn way<T>(&mut self, side: Side, does: impl FnOnce(&mut Way) -> T) {
+        let way = match side {
             Side::Client => Some(&mut self.world.up),
             Side::Server => self.world.down.as_mut(),
+        };
+        if let Some(way) = way {
+            does(way);
         }
     }
 
@@ -135,16 +142,12 @@ impl Play {
             Event::Reads(side, bytes) => self.peer(side, |peer| peer.peer_reads(bytes)),
             Event::Blocks(side) => self.peer(side, |peer| peer.space = 0),
             Event::Ends(side) => self.peer(side, |peer| peer.peer_ends(Ending::Clean)),
-            Event::Drives(side) => {
-                self.site(side).map(|site| site.drive(now));
-            }
-            Event::Carries(side, bytes) => {
-                self.way(side).map(|way| way.carry(bytes));
-            }
+            Event::Drives(side) => self.at(side, |site| site.drive(now)),
+            Event::Carries(side, bytes) => self.way(side, |way| way.carry(bytes)),
             Event::Passes(time) => self.world.now += time,
             Event::Starves => {
-                let ceiling = self.world.account.ceiling();
-                self.others.get_or_insert(self.world.memory.read.charge(ceiling));
+                let (memory, ceiling) = (&self.world.memory.read, self.world.account.ceiling());
+                self.others.get_or_insert_with(|| memory.charge(ceiling));
             }
             Event::Feeds => self.others = None,
             Event::Resets(side) => self.peer(side, Pipe::peer_resets),
@@ -153,17 +156,13 @@ impl Play {
                     peer.peer_ends(Ending::Cut);
                 }
             }),
-            Event::Loses(side) => {
-                self.way(side).map(Way::lose);
-            }
+            Event::Loses(side) => self.way(side, Way::lose),
             Event::Refuses(side, released) => {
                 let outcome =
                     if released { DeliveryState::Released } else { DeliveryState::failed() };
-                self.way(side).map(|way| way.refuse(outcome));
+                self.way(side, |way| way.refuse(outcome));
             }
-            Event::Dismisses(side) => {
-                self.site(side).map(|site| site.end(End::Stopped("dismissed")));
-            }
+            Event::Dismisses(side) => self.at(side, |site| site.end(End::Stopped("dismissed"))),
         }
         self.world.check();
     }
