@@ -8,7 +8,7 @@ use super::running::Running;
 use super::{observed, source};
 use crate::admin::model::{Direction, LinkState};
 use crate::http::metrics::{
-    Certificate, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side,
+    Certificate, Deliveries, HandshakeFailures, LinkMetrics, Memory, Metrics, ServiceMetrics, Side,
 };
 use crate::http::server::HttpSource;
 use crate::net::{AmqpListener, SiteLink};
@@ -71,15 +71,18 @@ impl HttpSource for Running {
             links: links_attached(self, &records),
             addresses: self.node.core.address_count() as u64,
             routers: 1 + self.node.core.routers().len() as u64,
-            presettled_deliveries: counters.presettled(),
-            dropped_presettled_deliveries: counters.dropped_presettled(),
-            accepted_deliveries: counters.accepted(),
-            released_deliveries: counters.released(),
-            rejected_deliveries: counters.rejected(),
-            modified_deliveries: counters.modified(),
-            deliveries_ingress: counters.ingress(),
-            deliveries_egress: counters.egress(),
-            deliveries_transit: counters.transit(),
+            deliveries: Deliveries {
+                presettled: counters.presettled(),
+                dropped_presettled: counters.dropped_presettled(),
+                accepted: counters.accepted(),
+                released: counters.released(),
+                rejected: counters.rejected(),
+                modified: counters.modified(),
+                ingress: counters.ingress(),
+                egress: counters.egress(),
+                transit: counters.transit(),
+                ..Deliveries::default()
+            },
             last_topology_change: changed.as_secs(),
             buffer_bytes: self.node.core.account().held() as u64,
             memory: Memory::now(),

@@ -23,10 +23,8 @@ pub const SERIES_LIMIT: usize = 1000;
 /// The address under which services beyond [`SERIES_LIMIT`] are added up.
 const OTHER: &str = "other";
 
-/// The figures of one moment. For a field without a doc, see the metric of the same name in
-/// [`PLAIN`].
+/// The figures of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Metrics {
     /// Open AMQP connections.
     pub connections: u64,
@@ -36,19 +34,8 @@ pub struct Metrics {
     pub addresses: u64,
     /// Routers known, this one included.
     pub routers: u64,
-    pub presettled_deliveries: u64,
-    pub dropped_presettled_deliveries: u64,
-    pub accepted_deliveries: u64,
-    pub released_deliveries: u64,
-    pub rejected_deliveries: u64,
-    pub modified_deliveries: u64,
-    pub deliveries_ingress: u64,
-    pub deliveries_egress: u64,
-    pub deliveries_transit: u64,
-    pub deliveries_delayed_1sec: u64,
-    pub deliveries_delayed_10sec: u64,
-    /// Deliveries that are undelivered or unsettled for more than ten seconds at this moment.
-    pub deliveries_stuck: u64,
+    /// Deliveries since start.
+    pub deliveries: Deliveries,
     /// Links without credit for more than ten seconds at this moment.
     pub links_blocked: u64,
     /// Seconds since the epoch.
@@ -76,6 +63,25 @@ pub struct Metrics {
     pub handshake_failures: Vec<HandshakeFailures>,
     /// Certificates in use.
     pub certificates: Vec<Certificate>,
+}
+
+/// Counts of deliveries. For a field without a doc, see the metric of the same name in [`PLAIN`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the metrics")]
+pub struct Deliveries {
+    pub presettled: u64,
+    pub dropped_presettled: u64,
+    pub accepted: u64,
+    pub released: u64,
+    pub rejected: u64,
+    pub modified: u64,
+    pub ingress: u64,
+    pub egress: u64,
+    pub transit: u64,
+    pub delayed_1sec: u64,
+    pub delayed_10sec: u64,
+    /// Deliveries that are undelivered or unsettled for more than ten seconds at this moment.
+    pub stuck: u64,
 }
 
 /// The router's objects of one kind.
@@ -190,20 +196,20 @@ pub const PLAIN: &[Plain] = &[
     ("qdr_links_total", MetricType::GAUGE, |m| m.links),
     ("qdr_addresses_total", MetricType::GAUGE, |m| m.addresses),
     ("qdr_routers_total", MetricType::GAUGE, |m| m.routers),
-    ("qdr_presettled_deliveries_total", MetricType::COUNTER, |m| m.presettled_deliveries),
+    ("qdr_presettled_deliveries_total", MetricType::COUNTER, |m| m.deliveries.presettled),
     ("qdr_dropped_presettled_deliveries_total", MetricType::COUNTER, |m| {
-        m.dropped_presettled_deliveries
+        m.deliveries.dropped_presettled
     }),
-    ("qdr_accepted_deliveries_total", MetricType::COUNTER, |m| m.accepted_deliveries),
-    ("qdr_released_deliveries_total", MetricType::COUNTER, |m| m.released_deliveries),
-    ("qdr_rejected_deliveries_total", MetricType::COUNTER, |m| m.rejected_deliveries),
-    ("qdr_modified_deliveries_total", MetricType::COUNTER, |m| m.modified_deliveries),
-    ("qdr_deliveries_ingress_total", MetricType::COUNTER, |m| m.deliveries_ingress),
-    ("qdr_deliveries_egress_total", MetricType::COUNTER, |m| m.deliveries_egress),
-    ("qdr_deliveries_transit_total", MetricType::COUNTER, |m| m.deliveries_transit),
-    ("qdr_deliveries_delayed_1sec_total", MetricType::COUNTER, |m| m.deliveries_delayed_1sec),
-    ("qdr_deliveries_delayed_10sec_total", MetricType::COUNTER, |m| m.deliveries_delayed_10sec),
-    ("qdr_deliveries_stuck_total", MetricType::GAUGE, |m| m.deliveries_stuck),
+    ("qdr_accepted_deliveries_total", MetricType::COUNTER, |m| m.deliveries.accepted),
+    ("qdr_released_deliveries_total", MetricType::COUNTER, |m| m.deliveries.released),
+    ("qdr_rejected_deliveries_total", MetricType::COUNTER, |m| m.deliveries.rejected),
+    ("qdr_modified_deliveries_total", MetricType::COUNTER, |m| m.deliveries.modified),
+    ("qdr_deliveries_ingress_total", MetricType::COUNTER, |m| m.deliveries.ingress),
+    ("qdr_deliveries_egress_total", MetricType::COUNTER, |m| m.deliveries.egress),
+    ("qdr_deliveries_transit_total", MetricType::COUNTER, |m| m.deliveries.transit),
+    ("qdr_deliveries_delayed_1sec_total", MetricType::COUNTER, |m| m.deliveries.delayed_1sec),
+    ("qdr_deliveries_delayed_10sec_total", MetricType::COUNTER, |m| m.deliveries.delayed_10sec),
+    ("qdr_deliveries_stuck_total", MetricType::GAUGE, |m| m.deliveries.stuck),
     ("qdr_links_blocked_total", MetricType::GAUGE, |m| m.links_blocked),
     ("qdr_last_topology_change_timestamp", MetricType::GAUGE, |m| m.last_topology_change),
     ("qdr_alloc_pool_bytes", MetricType::GAUGE, |m| m.buffer_bytes),

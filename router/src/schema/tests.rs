@@ -7,8 +7,8 @@ use super::typed::{
 use super::*;
 use crate::log::Levels;
 
-/// The answers of a C router to GET-TYPES, GET-OPERATIONS and GET-ATTRIBUTES, and for each attribute
-/// its type, default and flags.
+/// The answers of a C router to GET-TYPES, GET-OPERATIONS and GET-ATTRIBUTES, and for each
+/// attribute its type, default and flags.
 const VECTORS: &str = include_str!("vectors.txt");
 
 fn described() -> String {
@@ -312,7 +312,8 @@ fn log_levels_are_checked() {
 fn zero_means_not_set_where_the_table_says_so() {
     let listener: Listener = typed(
         "listener",
-        json!({"maxFrameSize": 0, "maxSessions": 0, "maxSessionFrames": 0, "linkCapacity": 0, "idleTimeoutSeconds": 0}),
+        json!({"maxFrameSize": 0, "maxSessions": 0, "maxSessionFrames": 0, "linkCapacity": 0,
+            "idleTimeoutSeconds": 0}),
     )
     .expect("sound");
     assert_eq!(listener.limits.max_frame_size, 16384);
@@ -389,7 +390,8 @@ fn listeners_become_types() {
     );
     assert_eq!(
         told(json!({"saslMechanisms": "EXTERNAL GSSAPI"})),
-        "attribute 'saslMechanisms': SASL mechanism 'GSSAPI' is not supported (supported: EXTERNAL, ANONYMOUS, PLAIN)"
+        "attribute 'saslMechanisms': SASL mechanism 'GSSAPI' is not supported (supported: \
+         EXTERNAL, ANONYMOUS, PLAIN)"
     );
     assert!(
         told(json!({"role": "inter-router", "openProperties": {"a": 1}}))

@@ -83,9 +83,11 @@ fn mistakes_in_a_create_are_told_and_nothing_is_made() {
         400,
         "Reserved key 'qd.x' not allowed in openProperties",
     );
-    let cost = "CError: Configuration: Invalid cost (-1) specified. Minimum value for cost is 1 and maximum value is 2147483647";
+    let cost = "CError: Configuration: Invalid cost (-1) specified. Minimum value for cost is 1 \
+                and maximum value is 2147483647";
     expect("cost", Value::Int(-1), 500, cost);
-    let size = "CError: Configuration: Invalid maxFrameSize specified (3). Minimum value is 512 and maximum value is 2147483647";
+    let size = "CError: Configuration: Invalid maxFrameSize specified (3). Minimum value is 512 \
+                and maximum value is 2147483647";
     expect("maxFrameSize", text("3"), 500, size);
     let (status, description) = connector(&[("cost", text("dear"))]);
     assert_eq!(status, 400);

@@ -29,7 +29,8 @@ fn reads_by_name_and_identity() {
     expect(
         &[("type", "io.skupper.router.connector"), ("name", "l0")],
         400,
-        "Entity type 'io.skupper.router.listener' does not extend requested type 'io.skupper.router.connector'",
+        "Entity type 'io.skupper.router.listener' does not extend requested type \
+         'io.skupper.router.connector'",
     );
 }
 

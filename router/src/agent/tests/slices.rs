@@ -24,8 +24,10 @@ fn in_slices(memory: &Memory, request: &Request, slice: usize) -> (Response, usi
 
 proptest! {
     #[test]
-    fn slices_make_the_same_answer(slice in 1..40_usize, connections in 0..90_usize, offset in 0..100_i32, count in -1..100_i32) {
-        let memory = Memory { connections, ..Memory::with(&[("listener", &[("name", "l0")]), ("dummy", &[("arg1", "x")])]) };
+    fn slices_make_the_same_answer(slice in 1..40_usize, connections in 0..90_usize,
+        offset in 0..100_i32, count in -1..100_i32) {
+        let memory = Memory { connections, ..Memory::with(&[("listener", &[("name", "l0")]),
+            ("dummy", &[("arg1", "x")])]) };
         for kind in [Some("connection"), Some("configurationEntity"), None] {
             let query = Request::query(kind, &["name", "identity"]);
             let query = query.with(property::OFFSET, offset).with(property::COUNT, count);

@@ -83,7 +83,10 @@ fn controllers_write_where_they_always_do() {
 #[test]
 fn a_profile_in_a_folder_of_its_name_tells_of_the_others() {
     let (_lab, inside, outside) = folders();
-    let of = |folder: &str, file: &str| json!({ "name": "site-server", "caCertFile": inside.join(folder).join(file) });
+    let of = |folder: &str, file: &str| {
+        json!({ "name": "site-server",
+        "caCertFile": inside.join(folder).join(file) })
+    };
     let others = inside.join("link-1-profile/tls.crt");
     let like = reach(json!([["sslProfile", of("site-server", "ca.crt")]]), &[]);
     assert_eq!(like.check(&profile(&others)), Ok(()));

@@ -103,7 +103,8 @@ fn syntax_errors_name_the_line() {
         ("router {\n  id: # a\n}", "a.conf: line 2: attribute 'id' has no value"),
         (
             "router\n{\n}",
-            "a.conf: line 1: expected the beginning of a section, such as `listener {`, and found 'router'",
+            "a.conf: line 1: expected the beginning of a section, such as `listener \
+             {`, and found 'router'",
         ),
         (
             "router {\n} }",
@@ -138,15 +139,18 @@ fn syntax_errors_name_the_line() {
         ),
         (
             "[[\"router\"]]",
-            "a.json: line 1: column 11: not a configuration: invalid length 1, expected an array of the type of an entity and its attributes",
+            "a.json: line 1: column 11: not a configuration: invalid length 1, expected an array \
+             of the type of an entity and its attributes",
         ),
         (
             "[[\"router\", []]]",
-            "a.json: line 1: column 12: not a configuration: invalid type: sequence, expected a map of attributes",
+            "a.json: line 1: column 12: not a configuration: invalid type: sequence, expected a \
+             map of attributes",
         ),
         (
             "[[\"router\", {}, 1]]",
-            "a.json: line 1: column 18: not a configuration: invalid length 3, expected an array of the type of an entity and its attributes",
+            "a.json: line 1: column 18: not a configuration: invalid length 3, expected an array \
+             of the type of an entity and its attributes",
         ),
         ("router {\n}", "a.json: line 1: column 1: not JSON: expected value"),
         ("[[\"rooter\", {}]]", "a.json: unknown entity 'rooter' (did you mean 'router'?)"),

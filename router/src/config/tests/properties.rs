@@ -72,9 +72,12 @@ proptest! {
     fn no_text_near_a_configuration_makes_a_reader_panic(
         lines in prop::collection::vec(
             prop_oneof![
-                Just("router {"), Just("listener {"), Just("}"), Just("},"), Just("openProperties: {"), Just("groups: {"),
-                Just("\"a\": {"), Just("\"a\": \"}\","), Just("id: a\\"), Just("port: 5672 # x"), Just("pattern: #"), Just("$x: {"),
-                Just("a: {"), Just("\""), Just("\\"), Just("{"), Just(":"), Just("name: \"\u{e9}"), Just("host:\u{a0}x"),
+                Just("router {"), Just("listener {"), Just("}"), Just("},"),
+                    Just("openProperties: {"), Just("groups: {"),
+                Just("\"a\": {"), Just("\"a\": \"}\","), Just("id: a\\"), Just("port: 5672 # x"),
+                    Just("pattern: #"), Just("$x: {"),
+                Just("a: {"), Just("\""), Just("\\"), Just("{"), Just(":"), Just("name: \"\u{e9}"),
+                    Just("host:\u{a0}x"),
             ],
             0..20,
         ),
@@ -87,10 +90,14 @@ proptest! {
 
     #[test]
     fn json_of_any_shape_makes_no_panic(
-        kind in prop::sample::select(vec!["router", "listener", "sslProfile", "tcpListener", "log"]),
-        name in prop::sample::select(vec!["id", "name", "port", "cost", "openProperties", "password", "idleTimeoutSeconds", "module"]),
-        value in prop_oneof![any::<i64>().prop_map(|number| json!(number)), any::<String>().prop_map(|text| json!(text)),
-            any::<String>().prop_map(|text| json!({ text: [null, 1.5] })), any::<bool>().prop_map(|flag| json!(flag))],
+        kind in prop::sample::select(vec!["router", "listener", "sslProfile", "tcpListener",
+            "log"]),
+        name in prop::sample::select(vec!["id", "name", "port", "cost", "openProperties",
+            "password", "idleTimeoutSeconds", "module"]),
+        value in prop_oneof![any::<i64>().prop_map(|number| json!(number)),
+            any::<String>().prop_map(|text| json!(text)),
+            any::<String>().prop_map(|text| json!({ text: [null, 1.5] })),
+                any::<bool>().prop_map(|flag| json!(flag))],
     ) {
         if let Err(error) = entities(json!([[kind, {name: value}]])) {
             prop_assert!(!error.to_string().contains('\n'), "{}", error);
@@ -103,20 +110,27 @@ proptest! {
         prop_assert_eq!(read.len(), sections.len());
         for (read, (kind, attributes)) in read.iter().zip(&sections) {
             prop_assert_eq!(&read.kind, kind);
-            let read: BTreeMap<_, _> = read.attributes.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+            let read: BTreeMap<_, _> = read.attributes.iter().map(|(name, value)| (name.clone(),
+                value.as_str().unwrap_or_default().to_owned())).collect();
             prop_assert_eq!(&read, attributes);
         }
     }
 
     #[test]
     fn both_forms_mean_the_same(sections in sections()) {
-        let as_json: Vec<_> = sections.iter().map(|(kind, attributes)| json!([kind, attributes])).collect();
-        let from_conf = if sections.is_empty() { entities(json!([])) } else { conf(&written(&sections)) };
+        let as_json: Vec<_> = sections.iter().map(|(kind, attributes)| json!([kind,
+            attributes])).collect();
+        let from_conf = match &sections[..] {
+            [] => entities(json!([])),
+            sections => conf(&written(sections)),
+        };
         let from_json = entities(Json::Array(as_json));
         match (from_conf, from_json) {
-            (Ok(conf), Ok(json)) => prop_assert_eq!(format!("{:?}", conf.entities), format!("{:?}", json.entities)),
+            (Ok(conf), Ok(json)) => prop_assert_eq!(format!("{:?}", conf.entities), format!("{:?}",
+                json.entities)),
             (Err(conf), Err(json)) => {
-                let tail = |error: ConfigError| error.to_string().split_once(": ").map(|(_, tail)| tail.to_owned());
+                let tail = |error: ConfigError| error.to_string().split_once(": ").map(|(_,
+                    tail)| tail.to_owned());
                 prop_assert_eq!(tail(conf), tail(json));
             }
             (conf, json) => prop_assert!(false, "{:?} and {:?}", conf.err(), json.err()),
