@@ -73,7 +73,7 @@ impl TcpConnector {
         connector
     }
 
-    /// Consumes its address no longer. Open connections go on.
+    /// Gives its address up. Open connections go on.
     pub fn stop(&self) {
         // Its end takes the core's lock.
         let consumption = self.consumption.lock().take();

@@ -193,18 +193,20 @@ impl<O: Observer> Machine<O> {
 
     /// Returns when to call [`Machine::on_deadline`], if at all.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let answer = match &self.download {
-            Download::Awaited { until, .. } => Some(*until),
-            Download::Here(_) | Download::Done | Download::Broken { .. } => None,
+        let mut deadline = self.upload.paused();
+        let mut add = |until: Instant| {
+            deadline = Some(deadline.map_or(until, |earliest| earliest.min(until)));
         };
-        let last_words = match &self.course {
-            Course::LastWords(last_words) => Some(last_words.until),
-            Course::Whole | Course::Closed => None,
-        };
-        self.upload.paused().into_iter().chain(answer).chain(last_words).min()
+        if let Download::Awaited { until, .. } = &self.download {
+            add(*until);
+        }
+        if let Course::LastWords(last_words) = &self.course {
+            add(last_words.until);
+        }
+        deadline
     }
 
-    /// Ends what was to last until now: a pause, the wait for an answer, or the last words.
+    /// Ends a pause, the wait for an answer, or the last words, if they were to last until `now`.
     pub(super) fn on_deadline(&mut self, now: Instant) -> Step<()> {
         if self.upload.paused().is_some_and(|until| until <= now) {
             self.upload.resume();
@@ -268,7 +270,7 @@ impl<O: Observer> Machine<O> {
         Ok(true)
     }
 
-    /// Gives the download up. The socket may still hold what its peer sent before it went away.
+    /// Gives the download up. The socket may still hold bytes that its peer sent before it left.
     fn on_write_failed(&mut self, error: SessionError, now: Instant) -> Step {
         if self.download.is_awaited() {
             return self.ends(End::Socket(error));

@@ -1,4 +1,4 @@
-//! Reading a service's socket, with a buffer that fits what comes.
+//! Reads of a service's socket, with a buffer that fits the amount of data.
 
 use std::cell::RefCell;
 

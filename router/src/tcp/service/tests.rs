@@ -73,7 +73,7 @@ impl Scene {
         tokio::spawn(self.service.take().expect("one task"))
     }
 
-    /// Waits for the end of what the client hears.
+    /// Reads until the client hears an end, or a reset.
     async fn heard(&mut self) -> io::Result<Vec<u8>> {
         let mut heard = Vec::new();
         self.client.read_to_end(&mut heard).await.map(|_| heard)

@@ -1,4 +1,4 @@
-//! What is carried, and the clean ends behind it.
+//! Data, windows and memory, and the clean ends behind the data.
 
 use std::time::Duration;
 

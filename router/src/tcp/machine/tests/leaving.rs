@@ -11,7 +11,8 @@ use super::super::End;
 use super::super::end::{LAST_WORDS, PATIENCE};
 use super::pipe::Ending;
 use super::world::{Setting, World};
-use crate::core::Ended;
+use crate::core::{Ended, Notify, Party};
+use crate::lock::Mutex;
 
 const KIB: usize = 1024;
 
@@ -78,7 +79,7 @@ fn a_refusal_lets_the_far_side_finish_its_words() {
         assert!(world.client.end.is_none());
         assert_eq!(world.up.from().ended(), Some(Ended::Aborted));
         assert_eq!(world.client.machine.deadline(), Some(now + LAST_WORDS));
-        // Nothing more is read: nobody hears it.
+        // The machine reads no more, for no far side would hear it.
         world.client.pipe.peer_sends(10);
         world.client.drive(now);
         assert_eq!(world.client.pipe.unread(), 10);
@@ -196,6 +197,28 @@ fn a_dismissal_tells_both_streams_whatever_waits() {
         world.run();
         assert!(world.server().end.is_some() && !world.server().pipe.finished);
     }
+}
+
+/// Notes which end of a stream was told first.
+#[derive(Debug)]
+struct Told(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+impl Party for Told {
+    fn on_notice(self: Arc<Self>) {
+        self.1.lock().push(self.0);
+    }
+}
+
+/// A C router closes its socket at an outcome, and takes an abort for an end.
+#[test]
+fn the_outcome_goes_before_the_abort() {
+    let mut world = World::joined(Setting::default());
+    let told = Arc::new(Mutex::default());
+    let party = |name| Notify::Call(Arc::new(Told(name, Arc::clone(&told))));
+    world.up.from().set_notify(party("abort"));
+    world.down.as_ref().expect("a way").to.set_notify(party("outcome"));
+    world.client.end(End::Stopped("dismissed"));
+    assert_eq!(*told.lock(), ["outcome", "abort"]);
 }
 
 #[test]

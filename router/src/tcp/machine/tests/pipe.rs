@@ -22,7 +22,7 @@ pub(super) enum Ending {
     Cut,
 }
 
-/// A socket between a machine and its peer. What the peer sends, and what it hears if all is well,
+/// A socket between a machine and its peer. The bytes that the peer sends, and those that it hears,
 /// is one pattern.
 #[derive(Debug)]
 pub(super) struct Pipe {
@@ -45,7 +45,7 @@ pub(super) struct Pipe {
     pub(super) speaks: bool,
     /// The machine has ended its half: FIN.
     pub(super) finished: bool,
-    /// Bytes of each write, and what else was asked for, in the order of asking.
+    /// Bytes of each write, in their order.
     pub(super) writes: Vec<usize>,
 }
 
@@ -58,12 +58,12 @@ static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..2 * PERIOD).map(|place| byte(place % PERIOD)).collect()
 });
 
-/// What any stream is from `place` on: `bytes` of it, at most a period.
+/// Returns `bytes` bytes of any stream from `place` on, at most a period.
 fn pattern(place: usize, bytes: usize) -> &'static [u8] {
     &PATTERN[place % PERIOD..][..bytes]
 }
 
-/// Asserts that `bytes` are what any stream is from `place` on.
+/// Asserts that `bytes` are the bytes of any stream from `place` on.
 pub(super) fn assert_pattern(place: usize, bytes: &[u8]) {
     for (part, given) in bytes.chunks(PERIOD).enumerate() {
         let place = place + part * PERIOD;
@@ -131,12 +131,12 @@ impl Pipe {
         self.sent - self.read
     }
 
-    /// Whether the kernel would wake who waits to read.
+    /// Returns whether the kernel would wake a task that waits to read.
     pub(super) const fn is_readable(&self) -> bool {
         self.unread() > 0 || self.ending.is_some() || self.reset
     }
 
-    /// Whether the kernel would wake who waits to write.
+    /// Returns whether the kernel would wake a task that waits to write.
     pub(super) const fn is_writable(&self) -> bool {
         self.space > 0 || self.reset
     }

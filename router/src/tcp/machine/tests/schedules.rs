@@ -1,5 +1,5 @@
-//! Any order of reads, writes, blocks, ends and failures, against a model: what arrives is a prefix
-//! of what was sent, and a clean end comes only behind all of it.
+//! Any order of reads, writes, blocks, ends and failures, against a model: the bytes that arrive
+//! are a prefix of the bytes that were sent, and a clean end comes only behind all of them.
 //!
 //! [`World::check`] compares after every step. At the end everybody reads, ends and waits: then a
 //! connection without a failure has come to its clean end at both sides, and one with a failure is
@@ -33,7 +33,7 @@ enum Event {
     Reads(Side, usize),
     Blocks(Side),
     Ends(Side),
-    /// A machine, or what is between them, has its turn.
+    /// A machine, or the way between them, has its turn.
     Drives(Side),
     Carries(Side, usize),
     Passes(Duration),
@@ -57,7 +57,7 @@ fn bytes() -> impl Strategy<Value = usize> {
     prop_oneof![1..100_usize, 1000..100_000_usize, Just(1 << 20), Just(3 << 20)]
 }
 
-/// What may happen to a connection that comes to its clean end.
+/// Events of a connection that comes to its clean end.
 fn harmless() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => Just(Event::Answer),
@@ -98,7 +98,7 @@ fn setting() -> impl Strategy<Value = Setting> {
     )
 }
 
-/// A world, and what others hold of the router's memory in it.
+/// A world, and the part of the router's memory that others hold in it.
 struct Play {
     world: World,
     others: Option<Charge>,

@@ -22,7 +22,7 @@ use crate::tcp::reply::{Answer, Reply};
 /// Turns after which a machine that still moves something is taken to spin.
 const SPINS: usize = 100_000;
 
-/// Counts what passes, and sees that it is what was sent.
+/// Counts the bytes that pass, and asserts that they are the ones that were sent.
 #[derive(Debug, Default)]
 pub(super) struct Counter {
     pub(super) uploaded: usize,
@@ -88,7 +88,7 @@ impl Site {
         woken
     }
 
-    /// Does what the connection's task does when it is woken. Returns whether anything moved.
+    /// Drives the machine as its task does when it is woken. Returns whether anything moved.
     pub(super) fn drive(&mut self, now: Instant) -> bool {
         let mut moved = false;
         for _ in 0..SPINS {
@@ -139,7 +139,7 @@ impl Site {
     }
 }
 
-/// A stream that passes routers on its way, which take what comes and pass on what is said of it.
+/// A stream that passes routers on its way. They carry its bytes, and the answers to it.
 pub(super) struct Way {
     /// Gone once the way is lost.
     from: Option<ConsumerEnd>,
@@ -154,13 +154,12 @@ impl Way {
         Self { from: Some(from), to, told: Progress::default(), ended: false }
     }
 
-    /// The end that takes what the socket at the beginning of the way feeds.
+    /// Returns the end that takes the bytes of the socket at the beginning of the way.
     pub(super) fn from(&self) -> &ConsumerEnd {
         self.from.as_ref().expect("a way that is not lost")
     }
 
-    /// Carries up to so many bytes, and what the receiver has said. Returns whether there was
-    /// anything.
+    /// Carries up to so many bytes, and the receiver's answer. Returns whether there was anything.
     pub(super) fn carry(&mut self, bytes: usize) -> bool {
         let Some(from) = &self.from else { return false };
         let progress = Progress { queued: 0, ..self.to.progress() };
@@ -204,7 +203,7 @@ impl Way {
     }
 }
 
-/// What a world begins with.
+/// The setting of a world.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     pub(super) client_tls: bool,
@@ -213,7 +212,7 @@ pub(super) struct Setting {
     pub(super) direct: bool,
     /// Bytes that a client may send before there is an answer.
     pub(super) early: usize,
-    /// What the router's account holds, at most.
+    /// The ceiling of the router's account, in bytes.
     pub(super) ceiling: usize,
 }
 
@@ -223,7 +222,7 @@ impl Default for Setting {
     }
 }
 
-/// A client, a server, and what is between them.
+/// A client, a server, and the ways between them.
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) account: Arc<Account>,
@@ -312,7 +311,7 @@ impl World {
         self.reply.deliver(arriving);
     }
 
-    /// A stream comes as the answer that nobody has made so.
+    /// A stream with this head comes as the answer, without a server.
     pub(super) fn answer_by(&mut self, head: Vec<u8>) -> ProducerEnd {
         let (answer, delivery) = stream(&self.memory.read, head);
         self.reply.deliver(delivery);
@@ -365,8 +364,8 @@ impl World {
         self.run();
     }
 
-    /// Whatever has happened: what was heard is a prefix of what was sent, and a clean end comes
-    /// only behind all of it. (The sockets compare the bytes.)
+    /// Asserts that each peer has heard a prefix of what the other sent, and a clean end only
+    /// behind all of it. (The sockets compare the bytes.)
     pub(super) fn check(&self) {
         let Some(server) = &self.server else {
             assert_eq!(self.client.pipe.heard, 0);
