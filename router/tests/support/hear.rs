@@ -1,6 +1,9 @@
 //! Listens to a router: reads until the awaited bytes come.
 
 use std::io::{self, ErrorKind, Read};
+use std::time::Instant;
+
+use super::wait;
 
 /// Returns true if `octets` contain `part`.
 pub fn contains(octets: &[u8], part: impl AsRef<[u8]>) -> bool {
@@ -34,10 +37,15 @@ pub fn until_performative(stream: &mut impl Read, code: u8) {
     until(stream, &mut Vec::new(), begin_of(code));
 }
 
-/// Reads like [`until`], and returns an error at the time limit or the end of the connection.
+/// Reads like [`until`], and returns an error at the time limit or the end of the connection. The
+/// usual patience limits the whole wait, for a router that only sends heartbeats.
 pub fn attempt(stream: &mut impl Read, heard: &mut Vec<u8>, part: &[u8]) -> io::Result<()> {
+    let end = Instant::now() + wait::patience();
     let mut buffer = [0; 4096];
     while !contains(heard, part) {
+        if Instant::now() >= end {
+            return Err(ErrorKind::TimedOut.into());
+        }
         match stream.read(&mut buffer)? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             count => heard.extend_from_slice(&buffer[..count]),

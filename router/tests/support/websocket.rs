@@ -3,13 +3,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::pki::Identity;
-use super::{client, hear, tls};
+use super::{client, hear, tls, wait};
 
 /// The stream under a WebSocket.
 pub trait Stream: Read + Write + Send {
@@ -43,22 +43,23 @@ pub fn open(port: u16, identity: Option<&Identity>) -> Result<WebSocket<Box<dyn 
         .map_err(|error| error.to_string())
 }
 
-/// Reads until a performative comes. Returns false if the connection ends without it.
+/// Reads until a performative comes. Returns false if the connection ends without it, and panics if
+/// neither happens within the usual patience.
 #[track_caller]
 pub fn hears(open: &mut WebSocket<Box<dyn Stream>>, code: u8) -> bool {
+    let end = Instant::now() + wait::patience();
     let mut octets = Vec::new();
-    loop {
-        match open.read() {
+    while !hear::contains_performative(&octets, code) {
+        let message = open.read();
+        let is_late = Instant::now() >= end
+            || matches!(&message, Err(Error::Io(error)) if client::is_timeout(error));
+        assert!(!is_late, "neither performative {code:#x} nor the end of the connection came");
+        match message {
             Ok(message) => octets.extend_from_slice(&message.into_data()),
-            Err(Error::Io(error)) if client::is_timeout(&error) => {
-                panic!("neither the performative {code:#x} nor the end of the connection came")
-            }
             Err(_) => return false,
         }
-        if hear::contains_performative(&octets, code) {
-            return true;
-        }
     }
+    true
 }
 
 /// Starts a bridge and returns its port. It lasts as long as the test's process.
