@@ -23,6 +23,7 @@ mod hostile;
 mod interop;
 mod lifecycle;
 mod link_loss;
+mod link_status;
 mod management;
 mod memory;
 mod messages;
