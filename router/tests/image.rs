@@ -146,7 +146,8 @@ fn runs_by_the_launch_contract() {
     let ports = [free_port(), free_port()];
     let configuration = format!(
         r#"[["router", {{"id": "${{HOSTNAME}}", "mode": "interior"}}],
-            ["listener", {{"name": "health", "role": "normal", "host": "127.0.0.1", "port": {}, "http": true}}],
+            ["listener", {{"name": "health", "role": "normal", "host": "127.0.0.1", "port": {},
+                "http": true}}],
             ["listener", {{"name": "amqp", "role": "normal", "host": "127.0.0.1", "port": {}}}]]"#,
         ports[0].port(),
         ports[1].port(),

@@ -215,9 +215,11 @@ fn requesters_that_vanish_leave_nothing_behind() {
 fn what_policy_refuses_is_counted() {
     let lab = Lab::new("what_policy_refuses_is_counted");
     let port = ports::free();
-    let group = json!({ "users": "anonymous", "remoteHosts": "*", "maxSessions": 2, "maxSenders": 1,
-        "maxReceivers": 1,
-        "sources": "*", "targets": "*", "allowDynamicSource": true, "allowAnonymousSender": true });
+    let group = json!({
+        "users": "anonymous", "remoteHosts": "*", "maxSessions": 2, "maxSenders": 1,
+        "maxReceivers": 1, "sources": "*", "targets": "*", "allowDynamicSource": true,
+        "allowAnonymousSender": true,
+    });
     let spec = Spec::new("north", Kind::Ours)
         .clients(port)
         .entity("policy", json!({ "enableVhostPolicy": true }));

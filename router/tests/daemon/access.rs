@@ -118,9 +118,10 @@ with_python!(users_of_cyrus_sasl_come_in_and_change_their_password, |lab: &Lab, 
 });
 
 with_python!(clients_are_told_what_is_configured, |lab: &Lab, python: Python| {
-    let listener = json!({ "maxFrameSize": 2048, "maxSessions": 10,
-        "failoverUrls": "amqps://other:5671",
-            "openProperties": { "team": "blue", "list": [1, null] } });
+    let listener = json!({
+        "maxFrameSize": 2048, "maxSessions": 10, "failoverUrls": "amqps://other:5671",
+        "openProperties": { "team": "blue", "list": [1, null] },
+    });
     let opened = Door::open(lab, python, spec(), listener).visit(&[]);
     assert_eq!(
         (&opened["max_frame_size"], &opened["channel_max"]),
@@ -137,10 +138,11 @@ with_python!(clients_are_told_what_is_configured, |lab: &Lab, python: Python| {
 });
 
 with_python!(clients_do_what_policy_allows, |lab: &Lab, python: Python| {
-    let group = json!({ "users": "anonymous", "remoteHosts": "127.0.0.1", "maxFrameSize": 4096,
-        "maxSessions": 3, "maxReceivers": 2,
-            "maxMessageSize": 1000, "allowAnonymousSender": true, "sources": "q, r, own.${user}",
-                "targetPattern": "q/*" });
+    let group = json!({
+        "users": "anonymous", "remoteHosts": "127.0.0.1", "maxFrameSize": 4096, "maxSessions": 3,
+        "maxReceivers": 2, "maxMessageSize": 1000, "allowAnonymousSender": true,
+        "sources": "q, r, own.${user}", "targetPattern": "q/*",
+    });
     let vhost = json!({ "hostname": "tenant", "aliases": "t1, t2", "groups": { "all": group } });
     let spec = spec().entity("policy", json!({ "enableVhostPolicy": true })).entity("vhost", vhost);
     let door = Door::open(lab, python, spec, json!({}));
@@ -185,8 +187,10 @@ with_python!(clients_do_what_policy_allows, |lab: &Lab, python: Python| {
 });
 
 with_python!(policy_judges_addresses_as_the_router_reads_them, |lab: &Lab, python: Python| {
-    let group = json!({ "users": "*", "remoteHosts": "*", "allowAnonymousSender": true,
-        "sources": "foo*", "targets": "foo*" });
+    let group = json!({
+        "users": "*", "remoteHosts": "*", "allowAnonymousSender": true, "sources": "foo*",
+        "targets": "foo*",
+    });
     let vhost = json!({ "hostname": "$default", "groups": { "all": group } });
     let spec = spec().entity("policy", json!({ "enableVhostPolicy": true })).entity("vhost", vhost);
     let door = Door::open(lab, python, spec, json!({}));

@@ -92,8 +92,10 @@ fn too_old_certificates_are_of_no_use() {
     let lab = Lab::new("too_old_certificates_are_of_no_use");
     let [clear, tls, web] = [(); 3].map(|()| ports::free());
     let listener = |name: &str, port: u16, http: bool| {
-        json!({ "name": name, "host": "localhost",
-        "port": port, "sslProfile": "tls", "requireSsl": true, "http": http })
+        json!({
+            "name": name, "host": "localhost", "port": port, "sslProfile": "tls",
+            "requireSsl": true, "http": http,
+        })
     };
     let spec = Spec::new("north", Ours).profile(&lab.identity("north")).clients(clear);
     let router = spec

@@ -22,8 +22,8 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     let _router = start(&Spec::new("north", kind).clients(clients), lab, clients);
     let tool = Tool::at("skmanage", clients);
     let made = tool.json(&format!(
-        "create --type tcpListener --name door address=echo host=127.0.0.1 \
-         port={service} authenticatePeer=no"
+        "create --type tcpListener --name door address=echo host=127.0.0.1 port={service} \
+             authenticatePeer=no"
     ));
     assert_eq!(
         (&made["name"], &made["port"], &made["authenticatePeer"]),
@@ -61,10 +61,10 @@ fn entities_are_created_changed_and_deleted(test: &str, kind: Kind) {
     );
     assert_eq!(tool.failure("read --name door"), "NotFoundStatus: No entity with name=door");
 
-    let list = json!([{ "type": "address", "name": "a", "prefix": "a",
-        "distribution": "multicast" },
-                      { "type": "address", "name": "b", "prefix": "b",
-                          "distribution": "closest" }]);
+    let list = json!([
+        { "type": "address", "name": "a", "prefix": "a", "distribution": "multicast" },
+        { "type": "address", "name": "b", "prefix": "b", "distribution": "closest" },
+    ]);
     let mut command = tool
         .command("create --stdin")
         .stdin(Stdio::piped())
@@ -292,9 +292,10 @@ fn certificates_and_names_are_verified() {
     let port = ports::free();
     let spec = Spec::new("north", Ours).profile(&lab.identity("north")).entity(
         "listener",
-        json!({ "name": "tls", "host": "127.0.0.1", "port": port.to_string(), "sslProfile": "tls",
-            "saslMechanisms": "EXTERNAL",
-            "authenticatePeer": true, "requireSsl": true }),
+        json!({
+            "name": "tls", "host": "127.0.0.1", "port": port.to_string(), "sslProfile": "tls",
+            "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true,
+        }),
     );
     let _router = start(&spec, lab, port);
     let operator = lab.identity("operator");

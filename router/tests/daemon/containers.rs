@@ -26,11 +26,14 @@ impl Pair {
             .entity("address", refuses)
             .start(lab);
         broker.await_port(broker_clients);
-        let out = json!({ "name": "out", "address": "orders", "externalAddress": "sent",
-            "connection": "to-broker", "direction": "out" });
-        let connector = json!({ "name": "to-broker", "host": "127.0.0.1",
-            "port": broker_clients.to_string(),
-            "role": "route-container" });
+        let out = json!({
+            "name": "out", "address": "orders", "externalAddress": "sent",
+            "connection": "to-broker", "direction": "out",
+        });
+        let connector = json!({
+            "name": "to-broker", "host": "127.0.0.1", "port": broker_clients.to_string(),
+            "role": "route-container",
+        });
         let gateway = Spec::new("gateway", Ours)
             .clients(clients)
             .entity("connector", connector)

@@ -91,7 +91,7 @@ fn restarted(lab: &Lab, kinds: [Kind; 2]) {
 
 /// The site that others link to is started again, and the others link to it again by themselves.
 fn neighbor_restarted_behind(lab: &Lab, kinds: [Kind; 2]) {
-    let mut pair = Pair::start(lab, kinds, PairOptions { data: 1, ..PairOptions::default() }, &[]);
+    let mut pair = Pair::start(lab, kinds, PairOptions::with_data(1), &[]);
     for _ in 0..3 {
         pair.north.kill();
         pair.north.start_again();
@@ -199,8 +199,10 @@ fn stop_waits_for_a_dial(lab: &Lab, kinds: [Kind; 2]) {
     let [link, port] = [ports::free(), ports::free()];
     let north =
         Spec::new("north", kinds[0]).links_plain(link).tcp_listener("slow", port).start(lab);
-    let server = json!({ "name": "slow", "address": "slow", "host": "localhost",
-        "port": backend.port.to_string(), "sslProfile": "tls" });
+    let server = json!({
+        "name": "slow", "address": "slow", "host": "localhost", "port": backend.port.to_string(),
+        "sslProfile": "tls",
+    });
     let south = Spec::new("south", kinds[1])
         .link_plain("link", link, 1)
         .profile(&lab.identity("south"))

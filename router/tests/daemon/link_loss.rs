@@ -261,9 +261,10 @@ fn stopped_for_a_while(lab: &Lab, kinds: [Kind; 2]) {
     let backend = Backend::start(Serve::Echo);
     let [links, port] = [ports::free(), ports::free()];
     let link = || {
-        json!({ "name": "link", "host": "127.0.0.1", "port": links.to_string(),
-            "role": "inter-router", "saslMechanisms": "ANONYMOUS",
-            "idleTimeoutSeconds": AGE })
+        json!({
+            "name": "link", "host": "127.0.0.1", "port": links.to_string(), "role": "inter-router",
+            "saslMechanisms": "ANONYMOUS", "idleTimeoutSeconds": AGE,
+        })
     };
     let spec = |id, kind| Spec::new(id, kind).attribute("helloMaxAgeSeconds", json!(AGE));
     let north = spec("north", kinds[0]).entity("listener", link()).tcp_listener("echo", port);

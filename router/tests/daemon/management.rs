@@ -96,6 +96,17 @@ fn create(kind: &str, name: &str, body: Value) -> Value {
     json!([{ "operation": "CREATE", "type": kind, "name": name }, body])
 }
 
+fn update(kind: &str, name: &str, body: Value) -> Value {
+    json!([{ "operation": "UPDATE", "type": kind, "name": name }, body])
+}
+
+/// Returns a request to close a connection.
+fn close(identity: &Value) -> Value {
+    let kind = "io.skupper.router.connection";
+    let connection = json!({ "operation": "UPDATE", "type": kind, "identity": identity });
+    json!([connection, { "adminStatus": "deleted" }])
+}
+
 fn delete(kind: &str, name: &str) -> Value {
     json!([{ "operation": "DELETE", "type": kind, "name": name }, null])
 }
@@ -225,8 +236,9 @@ fn connectors(client: Client<'_>) {
         client.lab,
         south_clients,
     );
-    let link = json!({ "host": "127.0.0.1", "port": links, "role": "inter-router",
-        "saslMechanisms": "ANONYMOUS" });
+    let link = json!({
+        "host": "127.0.0.1", "port": links, "role": "inter-router", "saslMechanisms": "ANONYMOUS",
+    });
     assert_eq!(
         client.ask(south_clients, LOCAL, json!([create("connector", "link", link)]))[0].0,
         201
@@ -268,9 +280,8 @@ fn profiles(client: Client<'_>) {
             create("listener", "secure", listener.clone()),
             create("sslProfile", "p", profile),
             create("listener", "secure", listener.clone()),
-            [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" }, {}],
-            [{ "operation": "UPDATE", "type": "sslProfile", "name": "p" },
-                { "certFile": "/nowhere" }],
+            update("sslProfile", "p", json!({})),
+            update("sslProfile", "p", json!({ "certFile": "/nowhere" })),
             [{ "operation": "READ", "type": "sslProfile", "name": "p" }, null],
             delete("sslProfile", "p"),
             create("listener", "another", listener),
@@ -307,11 +318,8 @@ fn connections(client: Client<'_>) {
         .map(|dir| told.iter().find(|connection| connection["dir"] == dir).expect(dir));
     assert_eq!(incoming["container"], "TcpAdaptor");
     assert_eq!(outgoing["host"], format!("127.0.0.1:{}", backend.port));
-    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
-        "identity": incoming["identity"] },
-        { "adminStatus": "deleted" }]);
-    let bad = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
-        "identity": "G1" }, { "adminStatus": "deleted" }]);
+    let close = close(&incoming["identity"]);
+    let bad = self::close(&json!("G1"));
     let answers = client.ask(clients, LOCAL, json!([close, bad]));
     assert_eq!((answers[0].0, answers[1].0), (200, 400), "{answers:?}");
     assert_eq!(client::drain(&mut open, &mut Default::default()), crate::support::End::Reset);
@@ -320,21 +328,24 @@ fn connections(client: Client<'_>) {
 
 fn force(client: Client<'_>) {
     let [clients, guarded] = [ports::free(), ports::free()];
-    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true,
-        "allowAnonymousSender": true, "sources": "*",
-        "targets": "*", "allowAdminStatusUpdate": false });
+    let group = json!({
+        "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true,
+        "sources": "*", "targets": "*", "allowAdminStatusUpdate": false,
+    });
     let spec = Spec::new("north", Ours)
         .clients(clients)
         .entity("policy", json!({ "enableVhostPolicy": true }));
     let spec =
         spec.entity("vhost", json!({ "hostname": "guarded", "groups": { "$default": group } }));
-    let group = json!({ "users": "*", "remoteHosts": "*", "allowDynamicSource": true,
-        "allowAnonymousSender": true, "sources": "*",
-        "targets": "*" });
+    let group = json!({
+        "users": "*", "remoteHosts": "*", "allowDynamicSource": true, "allowAnonymousSender": true,
+        "sources": "*", "targets": "*",
+    });
     let spec =
         spec.entity("vhost", json!({ "hostname": "127.0.0.1", "groups": { "$default": group } }));
-    let listener = json!({ "name": "guarded", "host": "127.0.0.1", "port": guarded,
-        "policyVhost": "guarded" });
+    let listener = json!({
+        "name": "guarded", "host": "127.0.0.1", "port": guarded, "policyVhost": "guarded",
+    });
     let router = start(&spec.entity("listener", listener), client.lab, clients);
     router.await_port(guarded);
     // A client that answers nothing, not even a close.
@@ -350,8 +361,7 @@ fn force(client: Client<'_>) {
             .map(|connection| connection["identity"].clone())
     };
     let identity = until("the client is known", patience(), find);
-    let close = json!([{ "operation": "UPDATE", "type": "io.skupper.router.connection",
-        "identity": identity }, { "adminStatus": "deleted" }]);
+    let close = close(&identity);
     let refused = client.ask(guarded, LOCAL, json!([close])).remove(0);
     assert_eq!(
         (refused.0, refused.1.as_str()),
@@ -370,13 +380,13 @@ fn force(client: Client<'_>) {
 fn logs(client: Client<'_>) {
     let clients = ports::free();
     // A log of the start-up configuration decides which folder logs may be in.
-    let log = json!({ "module": "POLICY", "enable": "info+",
-        "outputFile": client.lab.path().join("policy.log") });
+    let log = json!({
+        "module": "POLICY", "enable": "info+", "outputFile": client.lab.path().join("policy.log"),
+    });
     let router =
         start(&Spec::new("north", Ours).clients(clients).entity("log", log), client.lab, clients);
     let file = client.lab.path().join("agent.log");
-    let update =
-        |body: Value| json!([{ "operation": "UPDATE", "type": "log", "name": "log/AGENT" }, body]);
+    let update = |body: Value| update("log", "log/AGENT", body);
     let read = |name: &str| json!([{ "operation": "READ", "name": name }, null]);
     let answers = client.ask(
         clients,

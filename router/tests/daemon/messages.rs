@@ -115,57 +115,58 @@ fn small_messages_between_edge_routers(lab: &Lab, kinds: [Kind; 2]) {
 
 mixed_pairs!(between_edge_routers_of_both_kinds, small_messages_between_edge_routers);
 
+/// Defines a test of each scenario for each way in which routers are joined.
 macro_rules! scenarios {
-    ($($name:ident: $scenario:expr;)+) => {
+    ($($name:ident,)+) => {
         mod one_router {
             use super::*;
-            $(scenarios!(@test $name, &[Ours], Joined::Interior, $scenario);)+
+            $(scenarios!(@test $name, &[Ours], Joined::Interior);)+
         }
         mod two_routers {
             use super::*;
-            $(scenarios!(@test $name, &[Ours, Ours], Joined::Interior, $scenario);)+
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::Interior);)+
         }
         mod to_an_edge_router {
             use super::*;
-            $(scenarios!(@test $name, &[Ours, Ours], Joined::ToEdge, $scenario);)+
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::ToEdge);)+
         }
         mod from_an_edge_router {
             use super::*;
-            $(scenarios!(@test $name, &[Ours, Ours], Joined::FromEdge, $scenario);)+
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::FromEdge);)+
         }
         mod between_edge_routers {
             use super::*;
-            $(scenarios!(@test $name, &[Ours, Ours], Joined::Beside, $scenario);)+
+            $(scenarios!(@test $name, &[Ours, Ours], Joined::Beside);)+
         }
         mod mixed {
             use super::*;
             mod to_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Ours, Peer], Joined::Interior, $scenario);)+
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::Interior);)+
             }
             mod to_a_peers_edge_router {
                 use super::*;
-                $(scenarios!(@test $name, &[Ours, Peer], Joined::ToEdge, $scenario);)+
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::ToEdge);)+
             }
             mod from_a_peers_edge_router {
                 use super::*;
-                $(scenarios!(@test $name, &[Ours, Peer], Joined::FromEdge, $scenario);)+
+                $(scenarios!(@test $name, &[Ours, Peer], Joined::FromEdge);)+
             }
             mod to_an_edge_router_of_a_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Peer, Ours], Joined::ToEdge, $scenario);)+
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::ToEdge);)+
             }
             mod from_an_edge_router_of_a_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Peer, Ours], Joined::FromEdge, $scenario);)+
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::FromEdge);)+
             }
             mod from_peer {
                 use super::*;
-                $(scenarios!(@test $name, &[Peer, Ours], Joined::Interior, $scenario);)+
+                $(scenarios!(@test $name, &[Peer, Ours], Joined::Interior);)+
             }
         }
     };
-    (@test $name:ident, $kinds:expr, $joined:expr, $scenario:expr) => {
+    (@test $name:ident, $kinds:expr, $joined:expr) => {
         #[test]
         fn $name() {
             let test = concat!(module_path!(), "::", stringify!($name));
@@ -175,63 +176,97 @@ macro_rules! scenarios {
             }
             let lab = Lab::new(test);
             let routers = Routers::start(&lab, python, $kinds, $joined);
-            ($scenario)(&routers);
+            crate::messages::$name(&routers);
             assert!(routers.running.iter().all(Router::is_running));
         }
     };
 }
 
-scenarios! {
-    every_message_arrives: |routers: &Routers| {
-        assert_eq!(routers.carry("closest.one", 500, 100, 1), [500]);
-        // A C router ends a connection with more than 4 MiB unread, a sender's connection included.
-        let size = if routers.running[0].kind.is_ours() { 3_000_000 } else { 1_300_000 };
-        assert_eq!(routers.carry("any", 3, size, 1), [3]);
-    };
-    balanced_messages_are_shared: |routers: &Routers| {
-        let received = routers.carry("shared", 300, 100, 3);
-        assert!(received.iter().sum::<u64>() == 300 && received.iter().all(|count| *count > 30),
-            "{received:?}");
-    };
-    everybody_gets_multicast: |routers: &Routers| {
-        assert_eq!(routers.carry("multicast.small", 100, 100, 3), [100; 3]);
-        assert_eq!(routers.carry("multicast.large", 2, 1_000_000, 3), [2; 3]);
-    };
-    outcomes_reach_the_sender: |routers: &Routers| {
-        let outcomes = routers.run(&["outcomes", "outcomes"]);
-        let mut outcomes = outcomes["outcomes"].as_array().expect("a list").clone();
-        outcomes.sort_by_key(Value::to_string);
-        assert_eq!(outcomes, ["accepted", "modified", "rejected", "released"]);
-    };
-    a_request_is_answered: |routers: &Routers| {
-        assert_eq!(routers.run(&["request", "server"])["received"], json!([["7", "answer"]]));
-    };
-    credit_follows_the_consumers: |routers: &Routers| {
-        let result = routers.run(&["credit", "credit"]);
-        assert_eq!(result["credit"], json!([false, true, "drain"]), "{result}");
-    };
-    what_nobody_consumes_is_released: |routers: &Routers| {
-        assert_eq!(routers.run(&["unknown", "nobody"])["outcomes"], json!(["released"]));
-    };
-    settlement_waits_for_the_sender: |routers: &Routers| {
-        assert_eq!(routers.run(&["three-ack", "three"])["steps"], json!(["sent", "received",
-            "accepted", "settled"]));
-    };
-    a_stalled_receiver_holds_nobody: |routers: &Routers| {
-        assert_eq!(routers.run(&["stalled", "stalled", "2000000"])["received"], json!([["other", 5],
-            ["stalled", 2_000_000]]));
-    };
-    released_goes_to_another: |routers: &Routers| {
-        let result = routers.run(&["resend", "resent"]);
-        assert_eq!((result["outcomes"].clone(), result["received"].as_array().map(Vec::len)),
-            (json!(["accepted"]), Some(2)));
-    };
-    states_of_their_own_reach_the_other: |routers: &Routers| {
-        let steps = routers.run(&["extended", "extended"])["received"].clone();
-        assert_eq!(steps, json!([[4711, [1, 2]], [4712, [3]], "settled"]));
-    };
-    unavailable_is_refused: |routers: &Routers| {
-        assert_eq!(routers.run(&["refused", "unavailable.x"])["received"], json!(["amqp:not-found",
-            "amqp:not-found"]));
-    };
+scenarios!(
+    every_message_arrives,
+    balanced_messages_are_shared,
+    everybody_gets_multicast,
+    outcomes_reach_the_sender,
+    a_request_is_answered,
+    credit_follows_the_consumers,
+    what_nobody_consumes_is_released,
+    settlement_waits_for_the_sender,
+    a_stalled_receiver_holds_nobody,
+    released_goes_to_another,
+    states_of_their_own_reach_the_other,
+    unavailable_is_refused,
+);
+
+fn every_message_arrives(routers: &Routers) {
+    assert_eq!(routers.carry("closest.one", 500, 100, 1), [500]);
+    // A C router ends a connection with more than 4 MiB unread, a sender's connection included.
+    let size = if routers.running[0].kind.is_ours() { 3_000_000 } else { 1_300_000 };
+    assert_eq!(routers.carry("any", 3, size, 1), [3]);
+}
+
+fn balanced_messages_are_shared(routers: &Routers) {
+    let received = routers.carry("shared", 300, 100, 3);
+    assert!(
+        received.iter().sum::<u64>() == 300 && received.iter().all(|count| *count > 30),
+        "{received:?}"
+    );
+}
+
+fn everybody_gets_multicast(routers: &Routers) {
+    assert_eq!(routers.carry("multicast.small", 100, 100, 3), [100; 3]);
+    assert_eq!(routers.carry("multicast.large", 2, 1_000_000, 3), [2; 3]);
+}
+
+fn outcomes_reach_the_sender(routers: &Routers) {
+    let mut outcomes =
+        routers.run(&["outcomes", "outcomes"])["outcomes"].as_array().expect("a list").clone();
+    outcomes.sort_by_key(Value::to_string);
+    assert_eq!(outcomes, ["accepted", "modified", "rejected", "released"]);
+}
+
+fn a_request_is_answered(routers: &Routers) {
+    assert_eq!(routers.run(&["request", "server"])["received"], json!([["7", "answer"]]));
+}
+
+fn credit_follows_the_consumers(routers: &Routers) {
+    let result = routers.run(&["credit", "credit"]);
+    assert_eq!(result["credit"], json!([false, true, "drain"]), "{result}");
+}
+
+fn what_nobody_consumes_is_released(routers: &Routers) {
+    assert_eq!(routers.run(&["unknown", "nobody"])["outcomes"], json!(["released"]));
+}
+
+fn settlement_waits_for_the_sender(routers: &Routers) {
+    assert_eq!(
+        routers.run(&["three-ack", "three"])["steps"],
+        json!(["sent", "received", "accepted", "settled"])
+    );
+}
+
+fn a_stalled_receiver_holds_nobody(routers: &Routers) {
+    assert_eq!(
+        routers.run(&["stalled", "stalled", "2000000"])["received"],
+        json!([["other", 5], ["stalled", 2_000_000]])
+    );
+}
+
+fn released_goes_to_another(routers: &Routers) {
+    let result = routers.run(&["resend", "resent"]);
+    assert_eq!(
+        (result["outcomes"].clone(), result["received"].as_array().map(Vec::len)),
+        (json!(["accepted"]), Some(2))
+    );
+}
+
+fn states_of_their_own_reach_the_other(routers: &Routers) {
+    let steps = routers.run(&["extended", "extended"])["received"].clone();
+    assert_eq!(steps, json!([[4711, [1, 2]], [4712, [3]], "settled"]));
+}
+
+fn unavailable_is_refused(routers: &Routers) {
+    assert_eq!(
+        routers.run(&["refused", "unavailable.x"])["received"],
+        json!(["amqp:not-found", "amqp:not-found"])
+    );
 }

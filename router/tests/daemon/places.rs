@@ -137,8 +137,10 @@ fn login(user: &str, password: &str) -> Vec<u8> {
 fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
     let port = ports::free();
     let spec = Spec::new("north", Ours).passwords(lab, &password_line("alice", "wonder"));
-    let listener = json!({ "name": "door", "host": "127.0.0.1", "port": port,
-        "saslMechanisms": "PLAIN", "authenticatePeer": true });
+    let listener = json!({
+        "name": "door", "host": "127.0.0.1", "port": port, "saslMechanisms": "PLAIN",
+        "authenticatePeer": true,
+    });
     let router = spec.entity("listener", listener).start(lab);
     router.await_port(port);
     let right = || {

@@ -7,8 +7,10 @@ use crate::support::manager::{create, read, update};
 use crate::support::{Kind, Lab, Manager, Spec, peers, ports, wait};
 
 fn open(name: &str, port: u16, management: &str) -> serde_json::Value {
-    json!({ "name": name, "host": "127.0.0.1", "port": port, "saslMechanisms": "ANONYMOUS",
-        "management": management })
+    json!({
+        "name": name, "host": "127.0.0.1", "port": port, "saslMechanisms": "ANONYMOUS",
+        "management": management,
+    })
 }
 
 #[test]
@@ -57,9 +59,10 @@ fn a_listener_decides_what_its_clients_may_manage() {
 fn a_neighbor_is_held_to_its_listener() {
     let lab = Lab::new("rights::a_neighbor_is_held_to_its_listener");
     let [clients, links] = [ports::free(), ports::free()];
-    let guarded = json!({ "name": "links", "host": "127.0.0.1", "port": links,
-        "role": "inter-router",
-        "saslMechanisms": "ANONYMOUS", "management": "read" });
+    let guarded = json!({
+        "name": "links", "host": "127.0.0.1", "port": links, "role": "inter-router",
+        "saslMechanisms": "ANONYMOUS", "management": "read",
+    });
     let _north = Spec::new("north", Kind::Ours).entity("listener", guarded).start(&lab);
     let south =
         Spec::new("south", Kind::Ours).clients(clients).link_plain("link", links, 1).start(&lab);
@@ -77,10 +80,14 @@ fn secrets_stay_in_the_router() {
     const SECRET: &str = "a-secret-of-the-operator";
     let lab = Lab::new("rights::secrets_stay_in_the_router");
     let clients = ports::free();
-    let connector = json!({ "name": "c", "host": "127.0.0.1", "port": ports::free(),
-        "saslUsername": "u", "saslPassword": SECRET });
-    let proxy = json!({ "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u",
-        "password": format!("pass:{SECRET}") });
+    let connector = json!({
+        "name": "c", "host": "127.0.0.1", "port": ports::free(), "saslUsername": "u",
+        "saslPassword": SECRET,
+    });
+    let proxy = json!({
+        "name": "x", "host": "127.0.0.1", "port": "3128", "username": "u",
+        "password": format!("pass:{SECRET}"),
+    });
     let log = json!({ "module": "DEFAULT", "enable": "debug+" });
     let router = Spec::new("north", Kind::Ours)
         .clients(clients)

@@ -4,21 +4,15 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use crate::support::backend::Serve;
-use crate::support::network::Side;
 use crate::support::pattern::Check;
 use crate::support::{Backend, End, Kind, Lab, Line, Pair, PairOptions, Spec, client, ports, wait};
 
 const OURS: [Kind; 2] = [Kind::Ours, Kind::Ours];
 
 placed!(hello_without_data_connections, hello, OURS, PairOptions::default());
-placed!(hello_with_one_data_connection, hello, OURS, PairOptions { data: 1, ..Default::default() });
-placed!(
-    hello_with_two_data_connections,
-    hello,
-    OURS,
-    PairOptions { data: 2, ..Default::default() }
-);
-placed!(hello_over_a_link_opened_by_the_clients_site, hello, OURS, opened_by_north());
+placed!(hello_with_one_data_connection, hello, OURS, PairOptions::with_data(1));
+placed!(hello_with_two_data_connections, hello, OURS, PairOptions::with_data(2));
+placed!(hello_over_a_link_opened_by_the_clients_site, hello, OURS, PairOptions::opened_by_north());
 placed!(hello_over_a_link_in_clear, hello, OURS, PairOptions { plain: true, ..Default::default() });
 placed!(hello_over_three_sites, hello_in_line, [Kind::Ours; 3], 0);
 placed!(hello_over_three_sites_with_data_connections, hello_in_line, [Kind::Ours; 3], 2);
@@ -51,11 +45,6 @@ fn addresses_told_at_once(lab: &Lab, [north, south]: [Kind; 2]) {
         .tcp_listener(&address(1499), service)
         .start(lab);
     client::await_hello(service);
-}
-
-/// Returns options for a link that the clients' site opens.
-pub(crate) fn opened_by_north() -> PairOptions {
-    PairOptions { connector: Side::North, ..Default::default() }
 }
 
 /// One request, many in turn on one connection, and many at once.

@@ -19,12 +19,15 @@ impl Site {
     fn start(lab: &Lab, strategy: &str, values: [i64; 2]) -> Self {
         let backend = Backend::start(Serve::Hello);
         let [clients, port] = [ports::free(), ports::free()];
-        let listener = json!({ "name": "several", "host": "127.0.0.1", "port": port.to_string(),
-            "multiAddressStrategy": strategy });
+        let listener = json!({
+            "name": "several", "host": "127.0.0.1", "port": port.to_string(),
+            "multiAddressStrategy": strategy,
+        });
         let spec = Spec::new("north", Ours).clients(clients).entity("tcpListener", listener);
         let spec = ["a", "b"].iter().zip(values).fold(spec, |spec, (address, value)| {
-            let entity = json!({ "name": address, "address": address, "value": value,
-                "listener": "several" });
+            let entity = json!({
+                "name": address, "address": address, "value": value, "listener": "several",
+            });
             spec.entity("listenerAddress", entity).tcp_connector(address, backend.port)
         });
         let router = spec.start(lab);

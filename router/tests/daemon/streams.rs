@@ -18,12 +18,12 @@ const OURS: [Kind; 2] = [Ours, Ours];
 const MIB: u64 = 1024 * 1024;
 
 placed!(both_ways_at_once, both_ways, OURS, PairOptions::default());
-placed!(both_ways_at_once_with_data_connections, both_ways, OURS, with_data(2));
+placed!(both_ways_at_once_with_data_connections, both_ways, OURS, PairOptions::with_data(2));
 placed!(both_ways_at_once_over_three_sites, both_ways_in_line, [Ours; 3], 0);
 placed!(both_ways_at_once_over_three_sites_with_data, both_ways_in_line, [Ours; 3], 2);
 placed!(eight_streams_both_ways, eight_streams, OURS, PairOptions::default());
 placed!(stalled_servers_hold_nobody, stalled_servers, OURS, PairOptions::default());
-placed!(stalled_servers_hold_nobody_with_data, stalled_servers, OURS, with_data(2));
+placed!(stalled_servers_hold_nobody_with_data, stalled_servers, OURS, PairOptions::with_data(2));
 placed!(uploads_that_stand_still_cost_a_window, uploads_cost_a_window, OURS);
 placed!(downloads_that_stand_still_cost_a_window, downloads_cost_a_window, OURS);
 placed!(slow_readers_hold_nobody, slow_readers, OURS, PairOptions::default());
@@ -33,14 +33,14 @@ mod mixed {
     use super::*;
 
     mixed_pairs!(both_ways_at_once, both_ways, PairOptions::default());
-    mixed_pairs!(both_ways_at_once_with_data, both_ways, with_data(2));
+    mixed_pairs!(both_ways_at_once_with_data, both_ways, PairOptions::with_data(2));
     mixed_pairs!(
         both_ways_opened_by_north,
         both_ways,
-        PairOptions { connector: Side::North, ..with_data(1) }
+        PairOptions { connector: Side::North, ..PairOptions::with_data(1) }
     );
     mixed_pairs!(stalled_servers, stalled_servers, PairOptions::default());
-    mixed_pairs!(stalled_servers_with_data, stalled_servers, with_data(2));
+    mixed_pairs!(stalled_servers_with_data, stalled_servers, PairOptions::with_data(2));
     mixed_pairs!(slow_readers, slow_readers, PairOptions::default());
     mixed_pairs!(saturated_path, saturated, PairOptions::default());
     placed!(line_with_the_peer_first, both_ways_in_line, [Peer, Ours, Ours], 0);
@@ -50,10 +50,6 @@ mod mixed {
 }
 
 placed!(stalled_servers_behind_three_sites, stalled_in_line, [Ours; 3], 0);
-
-fn with_data(data: u8) -> PairOptions {
-    PairOptions { data, ..PairOptions::default() }
-}
 
 /// Returns the bytes each way of a large transfer. `SKROUTERD_TEST_TRANSFER` sets them in MiB.
 pub(crate) fn size() -> u64 {

@@ -90,10 +90,11 @@ struct Site {
 impl Site {
     fn start(lab: &Lab) -> Self {
         let [clients, links, tls] = [ports::free(), ports::free(), ports::free()];
-        let secure = serde_json::json!({ "name": "clients-tls", "host": "127.0.0.1",
-            "port": tls.to_string(), "role": "normal",
+        let secure = serde_json::json!({
+            "name": "clients-tls", "host": "127.0.0.1", "port": tls.to_string(), "role": "normal",
             "sslProfile": "tls", "saslMechanisms": "EXTERNAL", "authenticatePeer": true,
-                "requireSsl": true });
+            "requireSsl": true,
+        });
         let router = Spec::new("north", Ours)
             .profile(&lab.identity("north"))
             .clients(clients)
@@ -146,10 +147,11 @@ fn curl_to_nginx_through_pair(lab: &Lab) {
         .map(|name| format!("{name}_temp_path {folder}/{name}; "))
         .collect();
     let config = format!(
-        "master_process off; daemon off; pid {folder}/nginx.pid; error_log stderr;\nevents \
-         {{}}\nhttp {{ access_log off; {temporary}\n\
-         client_max_body_size 100m; server {{ listen 127.0.0.1:{port}; location / {{ root \
-         {folder}; }}\n\
+        "master_process off; daemon off; pid {folder}/nginx.pid; error_log stderr;\n\
+         events {{}}\n\
+         http {{ access_log off; {temporary}\n\
+         client_max_body_size 100m;\n\
+         server {{ listen 127.0.0.1:{port}; location / {{ root {folder}; }}\n\
          location /hello {{ return 200 'Hello'; }} }} }}\n"
     );
     std::fs::write(lab.path().join("nginx.conf"), config).expect("a configuration");
@@ -157,8 +159,7 @@ fn curl_to_nginx_through_pair(lab: &Lab) {
     command.args(["-e", "stderr", "-c", &format!("{folder}/nginx.conf"), "-p", &folder]);
     let nginx = Running::start(command, lab.path(), "nginx");
     wait::until("nginx listens", wait::patience(), || ports::listening(port).then_some(()));
-    let pair =
-        Pair::start(lab, OURS, PairOptions { data: 1, ..Default::default() }, &[("web", port)]);
+    let pair = Pair::start(lab, OURS, PairOptions::with_data(1), &[("web", port)]);
     let url = format!("http://127.0.0.1:{}", pair.port("web"));
     let curl = |arguments: &[&str]| {
         let output = Command::new("curl")
@@ -190,8 +191,7 @@ fn iperf3_through_pair(lab: &Lab) {
     command.args(["-s", "-B", "127.0.0.1", "-p", &port.to_string()]);
     let _server = Running::start(command, lab.path(), "iperf3");
     wait::until("iperf3 listens", wait::patience(), || ports::listening(port).then_some(()));
-    let pair =
-        Pair::start(lab, OURS, PairOptions { data: 2, ..Default::default() }, &[("iperf", port)]);
+    let pair = Pair::start(lab, OURS, PairOptions::with_data(2), &[("iperf", port)]);
     let service = pair.port("iperf").to_string();
     for direction in [&[][..], &["-R"], &["--bidir"]] {
         let mut arguments = vec!["-c", "127.0.0.1", "-p", &service, "-t", "2", "-P", "4", "-J"];

@@ -29,6 +29,15 @@ fn spec() -> Spec {
     Spec::new("north", Kind::Ours)
 }
 
+/// Returns a request to open a WebSocket. `more` holds further headers, as lines.
+fn upgrade(host: &str, version: &str, protocol: &str, more: &str) -> String {
+    format!(
+        "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: {protocol}\r\n{more}\r\n"
+    )
+}
+
 /// Sends and receives messages of a Python client over `port`.
 #[track_caller]
 fn carry(python: &Python, port: u16) {
@@ -113,10 +122,14 @@ fn websockets_over_tls_know_who_comes() {
     let closest = json!({ "name": "closest", "prefix": "closest", "distribution": "closest" });
     let spec = spec().profile(&lab.identity("north")).entity("address", closest);
     let anonymous = ports::free();
-    let listener = json!({ "name": "anonymous", "host": "localhost", "port": anonymous,
-        "http": true, "sslProfile": "tls", "requireSsl": true });
-    let certified = json!({ "sslProfile": "tls", "requireSsl": true, "authenticatePeer": true,
-        "saslMechanisms": "EXTERNAL" });
+    let listener = json!({
+        "name": "anonymous", "host": "localhost", "port": anonymous, "http": true,
+        "sslProfile": "tls", "requireSsl": true,
+    });
+    let certified = json!({
+        "sslProfile": "tls", "requireSsl": true, "authenticatePeer": true,
+        "saslMechanisms": "EXTERNAL",
+    });
     let (router, port) = start(&lab, spec.entity("listener", listener), certified);
     router.await_port(anonymous);
     let identity = lab.identity("client");
@@ -141,16 +154,8 @@ fn websockets_over_tls_know_who_comes() {
 fn what_is_no_websocket_for_amqp_is_refused() {
     let lab = Lab::new("what_is_no_websocket_for_amqp_is_refused");
     let (router, port) = start(&lab, spec(), json!({}));
-    let request = |version: &str, protocol: &str| {
-        format!(
-            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \
-             websocket\r\nSec-WebSocket-Version: {version}\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \
-             {protocol}\r\n\r\n"
-        )
-    };
     for (version, protocol, status) in [("13", "mqtt", "400"), ("8", "amqp", "426")] {
-        let answer = http::exchange(client::connect(port), &request(version, protocol));
+        let answer = http::exchange(client::connect(port), &upgrade("x", version, protocol, ""));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
     // AMQP must come in binary messages, and begin with its header.
@@ -166,7 +171,7 @@ fn what_is_no_websocket_for_amqp_is_refused() {
     assert!(http::get(port, "/healthz").ends_with("OK\n") && router.is_running());
     let (_router, port) =
         start(&lab, Spec::new("south", Kind::Ours), json!({ "websockets": false }));
-    let answer = http::exchange(client::connect(port), &request("13", "amqp"));
+    let answer = http::exchange(client::connect(port), &upgrade("x", "13", "amqp", ""));
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
@@ -177,10 +182,14 @@ fn who_must_show_an_identity_gets_nothing_in_clear() {
     fs::create_dir_all(&root).expect("a folder");
     fs::write(root.join("secret.txt"), "secret").expect("written");
     let profile = |name: &str| Spec::new(name, Kind::Ours).profile(&lab.identity(name));
-    let external = json!({ "sslProfile": "tls", "authenticatePeer": true,
-        "saslMechanisms": "EXTERNAL", "httpRootDir": root });
-    let plain = json!({ "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN",
-        "httpRootDir": root });
+    let external = json!({
+        "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "EXTERNAL",
+        "httpRootDir": root,
+    });
+    let plain = json!({
+        "sslProfile": "tls", "authenticatePeer": true, "saslMechanisms": "PLAIN",
+        "httpRootDir": root,
+    });
     let (router, port) = start(&lab, profile("north"), external);
     for path in ["/healthz", "/metrics", "/secret.txt"] {
         assert_eq!(http::get(port, path), "", "{path} in clear");
@@ -215,12 +224,7 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
     let lab = Lab::new("browsers_open_websockets_from_pages_of_the_listener_alone");
     let status = |port: u16, origin: Option<&str>| {
         let origin = origin.map_or_else(String::new, |origin| format!("Origin: {origin}\r\n"));
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: \
-             websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \
-             amqp\r\n{origin}\r\n"
-        );
+        let request = upgrade(&format!("localhost:{port}"), "13", "amqp", &origin);
         let mut stream = client::connect(port);
         stream.write_all(request.as_bytes()).expect("sent");
         let mut status = [0; 12];
@@ -240,7 +244,8 @@ fn browsers_open_websockets_from_pages_of_the_listener_alone() {
         statuses(json!({ "healthz": true, "websockets": true })),
         ["101", "101", "403", "403"]
     );
-    let listed = json!({ "healthz": true, "websocketOrigins": "https://console.example, \
-                                                               https://evil.example:443" });
+    let listed = json!({
+        "healthz": true, "websocketOrigins": "https://console.example, https://evil.example:443",
+    });
     assert_eq!(statuses(listed), ["101", "101", "101", "403"]);
 }

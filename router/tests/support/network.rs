@@ -36,6 +36,16 @@ impl PairOptions {
     pub fn relayed() -> Self {
         Self { relay: Some(Path::default()), ..Self::default() }
     }
+
+    /// Returns options with data connections.
+    pub fn with_data(data: u8) -> Self {
+        Self { data, ..Self::default() }
+    }
+
+    /// Returns options for a link that the clients' site opens.
+    pub fn opened_by_north() -> Self {
+        Self { connector: Side::North, ..Self::default() }
+    }
 }
 
 /// Site north with the clients, and site south with the servers. Service `hello` is always there.

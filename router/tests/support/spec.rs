@@ -60,9 +60,10 @@ impl Spec {
     pub fn edges_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge",
-                "saslMechanisms": "ANONYMOUS",
-                "authenticatePeer": false }),
+            json!({
+                "name": "edges", "host": "127.0.0.1", "port": port.to_string(), "role": "edge",
+                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false,
+            }),
         )
     }
 
@@ -91,9 +92,10 @@ impl Spec {
     pub fn clients(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "clients", "host": "127.0.0.1", "port": port.to_string(),
-                "role": "normal",
-                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
+            json!({
+                "name": "clients", "host": "127.0.0.1", "port": port.to_string(), "role": "normal",
+                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false,
+            }),
         )
     }
 
@@ -111,9 +113,11 @@ impl Spec {
     pub fn links_tls(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(),
-                "role": "inter-router", "sslProfile": "tls",
-                "saslMechanisms": "EXTERNAL", "authenticatePeer": true, "requireSsl": true }),
+            json!({
+                "name": "links", "host": "127.0.0.1", "port": port.to_string(),
+                "role": "inter-router", "sslProfile": "tls", "saslMechanisms": "EXTERNAL",
+                "authenticatePeer": true, "requireSsl": true,
+            }),
         )
     }
 
@@ -121,9 +125,10 @@ impl Spec {
     pub fn links_plain(self, port: u16) -> Self {
         self.entity(
             "listener",
-            json!({ "name": "links", "host": "127.0.0.1", "port": port.to_string(),
-                "role": "inter-router",
-                "saslMechanisms": "ANONYMOUS", "authenticatePeer": false }),
+            json!({
+                "name": "links", "host": "127.0.0.1", "port": port.to_string(),
+                "role": "inter-router", "saslMechanisms": "ANONYMOUS", "authenticatePeer": false,
+            }),
         )
     }
 
@@ -131,9 +136,10 @@ impl Spec {
     pub fn link_tls(self, name: &str, port: u16) -> Self {
         self.entity(
             "connector",
-            json!({ "name": name, "host": "localhost", "port": port.to_string(),
-                "role": "inter-router", "sslProfile": "tls",
-                "verifyHostname": true }),
+            json!({
+                "name": name, "host": "localhost", "port": port.to_string(), "role": "inter-router",
+                "sslProfile": "tls", "verifyHostname": true,
+            }),
         )
     }
 
@@ -141,9 +147,10 @@ impl Spec {
     pub fn link_plain(self, name: &str, port: u16, cost: u32) -> Self {
         self.entity(
             "connector",
-            json!({ "name": name, "host": "127.0.0.1", "port": port.to_string(),
-                "role": "inter-router", "cost": cost,
-                "saslMechanisms": "ANONYMOUS" }),
+            json!({
+                "name": name, "host": "127.0.0.1", "port": port.to_string(), "role": "inter-router",
+                "cost": cost, "saslMechanisms": "ANONYMOUS",
+            }),
         )
     }
 
@@ -169,8 +176,10 @@ impl Spec {
     pub fn tcp_listener(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpListener",
-            json!({ "name": format!("{address}-listener"), "address": address, "host": "127.0.0.1",
-                "port": port.to_string() }),
+            json!({
+                "name": format!("{address}-listener"), "address": address, "host": "127.0.0.1",
+                "port": port.to_string(),
+            }),
         )
     }
 
@@ -178,8 +187,10 @@ impl Spec {
     pub fn tcp_connector(self, address: &str, port: u16) -> Self {
         self.entity(
             "tcpConnector",
-            json!({ "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1",
-                "port": port.to_string() }),
+            json!({
+                "name": format!("{address}-{port}"), "address": address, "host": "127.0.0.1",
+                "port": port.to_string(),
+            }),
         )
     }
 
