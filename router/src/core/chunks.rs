@@ -96,7 +96,7 @@ mod tests {
         }
         assert!(chunks.iter().count() <= octets.len() / SMALL + 2 + LOOSE);
         assert_eq!(chunks.iter().flatten().copied().collect::<Vec<u8>>(), octets);
-        // What others have, too, is not changed under them.
+        // A piece that others share stays as it is.
         let mut chunks = Chunks::default();
         let shared = Bytes::from(b"ab".to_vec());
         let more =

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// It is what a vector of them would be, and has few parts.
+        /// It equals a vector of them, and has few parts.
         #[test]
         fn they_are_those_that_came_and_did_not_go(steps in prop::collection::vec((0..3u8, any::<prop::sample::Index>()), 0..2000)) {
             let (mut consumers, mut known) = (Consumers::default(), Vec::new());

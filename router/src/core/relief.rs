@@ -163,12 +163,12 @@ mod tests {
     const MIB: usize = 1024 * 1024;
     const CEILING: usize = 64 * MIB;
 
-    /// Streams in virtual time: what each holds, and its service.
+    /// Streams in virtual time, and the rest of the memory.
     struct World {
         relief: Relief,
         now: Instant,
         streams: Vec<Stream>,
-        /// What is held beside the streams.
+        /// Bytes that are held beside the streams.
         other: usize,
     }
 
@@ -192,7 +192,7 @@ mod tests {
             self.other + self.streams.iter().map(|stream| stream.waiting).sum::<usize>()
         }
 
-        /// Lets time pass and looks; what is reset gives back what it held.
+        /// Lets time pass and looks. A stream that is reset gives its memory back.
         fn look(&mut self, after: u64) -> Vec<u64> {
             self.now += Duration::from_millis(after);
             let mut services = vec![0; 8];
@@ -222,8 +222,8 @@ mod tests {
             world.add(0, MIB);
             assert!(world.look(1000).is_empty(), "{n}");
         }
-        // Three quarters are held, and one stream more is too much: of those that are watched the
-        // first has waited for longest.
+        // Three quarters are held, and one stream more is too much. The first has waited for
+        // longest.
         world.add(0, MIB);
         let mut gone = Vec::new();
         for _ in 0..100 {
@@ -239,7 +239,7 @@ mod tests {
             let standing = Standing { held: held * MIB, ceiling: CEILING };
             assert_eq!(standing.patience().as_millis(), patience, "{held} MiB");
         }
-        // A flood that no reader takes: it is reset within moments, as soon as others would have to
+        // A flood that no reader takes is reset within moments, as soon as others would have to
         // wait.
         let mut world = World::new();
         (0..80).for_each(|_| _ = world.add(0, MIB));
@@ -281,7 +281,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands still: in the end no more is held than starts resets, unless it is nobody's or everybody has a share only.
+        /// In the end no more is held than the limit for resets, unless no service holds it or each
+        /// has just its share.
         #[test]
         fn stalled_streams_are_given_up_until_enough_is_free(
             streams in proptest::collection::vec((0..8_usize, 1..2 * MIB), 0..200),

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   ProducerEnd                    shared state                    ConsumerEnd
-//!   push, push_last, end  ──────►  octets, end of the body  ────►  take, take_within, ended
+//!   push, push_last, end  ──────►  bytes, end of the body   ────►  take, take_within, ended
 //!   settle, set_sender_state ───►  word of the sender  ─────────►  take_sender_state
 //!   progress,             ◄──────  acknowledgement, outcome,  ◄──  acknowledge, set_outcome,
 //!   take_receiver_state            word of the receiver            conclude, set_receiver_state
@@ -48,7 +48,7 @@ pub use shared::{AHEAD, Ended, Progress};
 use super::account::Holder;
 
 impl ProducerEnd {
-    /// Begins a delivery without octets of a body, and charges `holder` for it.
+    /// Begins a delivery without bytes of a body, and charges `holder` for it.
     pub fn begin(message: Message, holder: &Arc<Holder>) -> (Self, ConsumerEnd) {
         ends(Shared::new(message, holder))
     }
@@ -62,7 +62,7 @@ impl ConsumerEnd {
         Self::new(Arc::new(shared))
     }
 
-    /// Begins another delivery of the same message, without octets of the body.
+    /// Begins another delivery of the same message, without bytes of the body.
     pub(super) fn copy(&self) -> (ProducerEnd, Self) {
         ends(self.shared().copy())
     }

@@ -1,4 +1,4 @@
-//! Where a delivery goes, by treatment.
+//! The choice of a destination, by treatment.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn balanced_evens_out_what_is_open() {
         deliver(&core, &address);
     }
     assert_eq!(sinks.each_ref().map(|sink| sink.count()), [10, 10]);
-    // One of them is done with all it had: the next ones are its own until it has as many.
+    // One of them has finished all its deliveries: it gets the next ones until it has as many.
     drop(sinks[1].take());
     for _ in 0..10 {
         deliver(&core, &address);
@@ -123,7 +123,7 @@ fn balanced_counts_what_is_open_at_a_neighbor_whatever_lies_behind_it() {
     for _ in 0..100 {
         deliver(&world.cores[0], &address);
     }
-    // Ten more here than there: the neighbor shares its part with the one behind it.
+    // Ten more stay here: the neighbor shares its part with the router behind it.
     assert!((54..=56).contains(&sinks[0].count()), "{}", sinks[0].count());
 }
 
@@ -246,7 +246,7 @@ fn clients_have_a_budget_of_addresses() {
         let consumer = LocalConsumer::client(Arc::clone(&sink) as Arc<_>, 250);
         core.serve_client(AddressKey::mobile(text), consumer, Instant::ZERO)
     };
-    // With the longest addresses, the octets are used up first.
+    // With the longest addresses, the budget of bytes is used up first.
     let long = |number: usize| format!("{number:0>width$}", width = MAX_KEY_LENGTH - 1);
     let mut held: Vec<_> = (0..CLIENT_ADDRESS_OCTETS / MAX_KEY_LENGTH)
         .map_while(|number| serve(long(number)))

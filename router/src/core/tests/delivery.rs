@@ -14,15 +14,15 @@ use crate::core::{
     AHEAD, Account, Class, ConsumerEnd, Ended, Holder, Mailbox, Message, Notify, ProducerEnd,
 };
 
-/// Who is charged for one delivery.
+/// The holder that is charged for one delivery.
 struct Charged {
     holder: Arc<Holder>,
-    /// What is charged for the delivery without its body.
+    /// Bytes that are charged for the delivery without its body.
     rest: usize,
 }
 
 impl Charged {
-    /// Octets of the body that are charged.
+    /// Returns how many bytes of the body are charged.
     fn held(&self) -> usize {
         self.holder.held().saturating_sub(self.rest)
     }
@@ -64,7 +64,7 @@ fn joined(chunks: VecDeque<Bytes>) -> Vec<u8> {
     chunks.into_iter().flatten().collect()
 }
 
-/// The slots that wait in a mailbox.
+/// Takes the slots that wait in a mailbox.
 fn ready(mailbox: &Mailbox) -> Vec<u32> {
     let mut ready = Vec::new();
     mailbox.take(&mut ready, &mut VecDeque::new(), Waker::noop());
@@ -421,7 +421,7 @@ proptest! {
         producer.set_notify(Notify::Slot(Arc::clone(&mailbox), 1));
         let (mut pushed, mut taken) = (Vec::new(), VecDeque::new());
         let mut known = producer.progress();
-        // Who was told that there is something to look after, and has not looked.
+        // Whether each side was woken and has not looked since: the consumer, then the producer.
         let mut told = [false; 2];
         for step in steps {
             let before = producer.waiting();
@@ -438,7 +438,7 @@ proptest! {
                     told[0] = false;
                     consumer.take(n, &mut taken);
                     if producer.waiting() > 0 {
-                        // A consumer that left something comes again by itself.
+                        // A consumer that leaves bytes comes again by itself.
                         told[0] = true;
                     }
                 }
@@ -459,7 +459,7 @@ proptest! {
                 known = producer.progress();
                 told[1] = false;
             } else {
-                // Not by progress(), which would make it known.
+                // A call of `progress` would make it known.
                 prop_assert_eq!(producer.received(), known.received, "an acknowledgement that the producer was not told of");
             }
         }
@@ -485,7 +485,7 @@ fn allowances_are_lent_as_far_as_memory_goes() {
     let first = new(Message { extensible: true, ..Message::default() });
     acknowledge(&first, 1, 600);
     assert_eq!((allowed(&first), lent()), ((600, 600), 600));
-    // Less is told at once; what had been allowed may still come.
+    // A smaller allowance counts at once, and bytes under the former one may still come.
     acknowledge(&first, 2, 100);
     assert_eq!(allowed(&first), (100, 600));
     let second = new(Message { extensible: true, ..Message::default() });
@@ -493,8 +493,8 @@ fn allowances_are_lent_as_far_as_memory_goes() {
     assert_eq!((allowed(&second).0, lent()), (0, 600), "a quarter of the ceiling is 1000");
     acknowledge(&second, 2, 400);
     assert_eq!((allowed(&second).0, lent()), (400, 1000));
-    // A neighbor that is no router of ours is told nothing; a producer in this process reads no
-    // further ahead for it.
+    // A neighbor that is no router of ours hears no allowance. A producer in this process reads no
+    // further ahead for one.
     let other = new(Message::default());
     acknowledge(&other, 1, 1);
     assert_eq!(other.producer.progress().allowance, 0);

@@ -86,8 +86,7 @@ fn nothing_goes_back_by_the_connection_it_came_by() {
     }
 }
 
-/// A stream may be anybody's of all who consume its address: one of them that may be a C router's
-/// decides.
+/// A stream may go to any consumer of its address. One that may be a C router's decides.
 #[test]
 fn early_octets_are_for_those_who_all_take_them() {
     let mut world = World::new(["a", "b", "c"], Treatment::Balanced);
@@ -152,7 +151,7 @@ fn edge_router_is_told_of_consumers_that_are_not_its_own() {
     let (_, watch) = interior.watch_key(&key, Some(&edge));
     let own = behind(&interior, &edge, key.clone(), &sink);
     assert!(!watch.is_reachable(), "what it serves itself");
-    // Both of one mesh, then not.
+    // Both belong to one mesh, and then they do not.
     interior.set_mesh(&edge, "123456789012345");
     interior.set_mesh(&other, "123456789012345");
     let beside = behind(&interior, &other, key.clone(), &sink);
@@ -243,14 +242,14 @@ fn uplink_hears_of_what_is_consumed_and_wanted_here() {
         core.edge_demands(&edge),
         Some(vec![demand("early", false, false), demand("wanted", false, true)])
     );
-    // The uplink itself is neither.
+    // The uplink itself is neither a consumer nor a watch.
     let proxy = behind(&core, &edge, AddressKey::mobile("wanted"), &sink);
     assert!(watch.is_reachable());
     assert_eq!(core.edge_demands(&edge), Some(vec![demand("wanted", false, true)]));
     drop((watch, proxy));
     assert_eq!(core.edge_demands(&edge), Some(vec![demand("wanted", false, false)]));
     assert!(core.addresses().iter().all(|address| address.key().class() != AddressClass::Mobile));
-    // What every router has for itself is nobody else's business.
+    // Handlers that every router has for itself concern no other router.
     let _own = core.serve(AddressKey::mobile("$management"), LocalConsumer::own(sink.clone()), NOW);
     let _asks = core.watch("$management");
     assert_eq!(core.edge_demands(&edge), Some(vec![demand("$management", false, false)]));
@@ -290,7 +289,7 @@ fn what_is_for_nobody_known_goes_up_and_never_back() {
     send(&core, "service", None, None);
     send(&core, "service", Some(&edge), None);
     assert_eq!((local.take().len(), above.take().len()), (2, 0));
-    // Of a link for an address its own consumers decide.
+    // For a link with an address, the consumers of that address decide.
     let message = Message { to_override: Some(Arc::from("nowhere")), ..Message::default() };
     let (targeted, delivery) = ProducerEnd::begin(message, core.own());
     assert!(!core.route(delivery, core.read("nowhere")) && is_released(&targeted));
@@ -393,7 +392,7 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
     assert_eq!(mesh(&core).as_deref(), Some("own-id"));
     core.on_bid(&two, &bid(50, "earlier"), never);
     assert_eq!(mesh(&core).as_deref(), Some("earlier"));
-    // The mesh keeps its name as long as anybody knows it.
+    // The mesh keeps its name as long as one of its routers knows it.
     core.edge_down(&one);
     assert_eq!(core.bid(), Some((0, bid(100, "earlier"))));
     core.edge_down(&two);
@@ -401,7 +400,7 @@ fn lowest_bid_names_the_mesh_until_its_router_is_gone() {
         (mesh(&core).as_deref(), core.bid()),
         (Some("earlier"), Some((1, bid(100, "earlier"))))
     );
-    // Two that bid the same begin anew.
+    // Two routers with the same bid bid anew.
     let three = beside(&core, "three");
     core.on_bid(&three, &bid(100, "same"), || bid(7, "fresh"));
     assert_eq!((mesh(&core).as_deref(), core.bid()), (Some("fresh"), Some((2, bid(7, "fresh")))));

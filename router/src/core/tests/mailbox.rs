@@ -102,7 +102,7 @@ fn no_wake_up_is_lost_between_threads() {
     assert_eq!(holder.held(), 0);
 }
 
-/// Sends a delivery that is known by its number.
+/// Sends a delivery that the test knows by its number.
 fn deliver(mailbox: &Mailbox, holder: &Arc<Holder>, number: u8, via: Via) {
     let message = Message { priority: number, ..Message::default() };
     let delivery = ConsumerEnd::whole(message, Bytes::new(), holder);
@@ -137,7 +137,7 @@ fn the_control_link_goes_before_what_a_turn_has_left_over() {
     let deliver = |number, via| deliver(&mailbox, &holder, number, via);
     let mut number = 0;
     let (mut ready, mut commands, mut taken) = (Vec::new(), VecDeque::new(), Vec::new());
-    // Turns that carry out one command each, while more come.
+    // Each turn carries one command out, while more come.
     for turn in 0..10 {
         for _ in 0..20 {
             deliver(number, Via::Stream);

@@ -204,6 +204,71 @@ fn abort_and_settlement_reach_everybody() {
 }
 
 #[test]
+fn a_producer_that_is_dropped_before_its_end_aborts_all_copies() {
+    for resend in [false, true] {
+        let core = core("a", if resend { Treatment::Closest } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, if resend { 1 } else { 2 });
+        let original = send(&core, Message { resend, streaming: true, ..Message::default() });
+        original.push(Bytes::from_static(b"half"));
+        drop(original);
+        for sink in &sinks {
+            let copy = sink.take().remove(0);
+            assert_eq!(body(&copy), (b"half".to_vec(), Some(Ended::Aborted)));
+        }
+        assert_eq!(core.account().held(), 0, "resend: {resend}");
+    }
+}
+
+#[test]
+fn a_producer_that_expects_no_answer_may_go_while_its_body_waits() {
+    const BODY: usize = 1 << 20;
+    for resend in [false, true] {
+        let core = core("a", if resend { Treatment::Closest } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, if resend { 1 } else { 2 });
+        let message = Message { resend, presettled: true, ..Message::default() };
+        let original = send(&core, message);
+        (0..16).for_each(|_| _ = original.push(Bytes::from(vec![7; BODY / 16])));
+        original.end(Ended::Complete);
+        drop(original);
+        let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+        let mut taken = vec![(0, None); copies.len()];
+        while taken.iter().any(|(_, ended)| ended.is_none()) {
+            for (copy, (octets, ended)) in copies.iter().zip(&mut taken) {
+                let (body, end) = body(copy);
+                *octets += body.len();
+                *ended = end;
+            }
+        }
+        assert!(taken.iter().all(|known| *known == (BODY, Some(Ended::Complete))), "{taken:?}");
+        drop(copies);
+        assert_eq!(core.account().held(), 0, "resend: {resend}");
+    }
+}
+
+#[test]
+fn a_copy_that_gets_no_more_is_aborted() {
+    // All receivers of a multicast have settled before its end.
+    let multicast = core("a", Treatment::Multicast);
+    let (sinks, _kept) = consumers(&multicast, 2);
+    let original = send(&multicast, Message { streaming: true, ..Message::default() });
+    let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+    copies.iter().for_each(|copy| copy.set_outcome(Some(rejected()), true));
+    assert_eq!(original.progress().outcome, Some(rejected()));
+    assert!(copies.iter().all(|copy| copy.ended() == Some(Ended::Aborted)));
+    // A receiver has released a message before its end, and another one gets it.
+    let resend = core("a", Treatment::Balanced);
+    let (sinks, _kept) = consumers(&resend, 2);
+    let original = send(&resend, Message { resend: true, streaming: true, ..Message::default() });
+    let next = || sinks.iter().find_map(|sink| sink.take().pop()).expect("a destination");
+    let first = next();
+    first.set_outcome(Some(DeliveryState::Released), true);
+    let second = next();
+    original.push_last(Bytes::from_static(b"all"), Ended::Complete);
+    assert_eq!(body(&first), (Vec::new(), Some(Ended::Aborted)));
+    assert_eq!(body(&second), (b"all".to_vec(), Some(Ended::Complete)));
+}
+
+#[test]
 fn nothing_is_kept_of_what_is_over() {
     for presettled in [false, true] {
         let core = core("a", Treatment::Multicast);

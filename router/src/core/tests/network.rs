@@ -54,8 +54,8 @@ fn neighbors_may_leave_annotations_out() {
     assert_eq!(world.consumers(0, "service"), ["b"]);
 }
 
-/// A neighbor speaks in the name of the router between it and a third: that router does not lend
-/// its trace to it.
+/// A neighbor speaks in the name of the router between it and a third. That router does not lend
+/// its trace to the neighbor.
 #[test]
 fn routing_messages_without_a_true_trace_are_not_passed_on() {
     let mut world = line();
@@ -88,7 +88,7 @@ fn routing_messages_without_a_true_trace_are_not_passed_on() {
     assert!(!world.cores[2].take_notices().iter().any(restarted));
 }
 
-/// Not all addresses have room in an announcement: those of services go first.
+/// An announcement has no room for all addresses: those of services go first.
 #[test]
 fn services_are_announced_before_what_clients_consume() {
     let mut world = World::new(["a", "b"], Treatment::Balanced);
@@ -259,7 +259,7 @@ fn newer_connection_of_a_connector_replaces_the_older() {
         commands.iter().any(|command| matches!(command, Command::Close(Some(_)))),
         "{commands:?}"
     );
-    // The former one's end must not take the newer one with it.
+    // The end of the former one must leave the newer one alone.
     for end in &was {
         world.cores[end.core].trunk_down(&end.trunk, world.now);
     }
@@ -302,7 +302,7 @@ fn newer_certificates_take_over_and_the_topology_stays() {
     assert!(is_new(&world.cores[0].trunks()));
     assert_eq!([0, 1].map(|at| world.neighbors(at)), [vec!["b"], vec!["a"]]);
     assert_eq!([0, 1].map(|at: usize| world.cores[at].last_topology_change()), changed);
-    // One with older certificates is not taken beside it.
+    // The core refuses one with older certificates beside it.
     world.ordinal = 0;
     world.connect(0, 1, 1, Some("one"));
     assert!(is_new(&world.cores[0].trunks()));
@@ -362,7 +362,7 @@ fn answer_goes_back_by_the_connection_that_its_question_came_by() {
     answer(&data[1]);
     answer(&data[2]);
     assert_eq!(taken(), [0, 2, 1]);
-    // What came another way goes by each in turn.
+    // Answers to streams that came another way go by each in turn.
     (0..3).for_each(|_| answer(&elsewhere));
     assert_eq!(taken(), [1, 1, 1]);
     core.data_down(&group, &data[1]);

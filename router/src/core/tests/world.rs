@@ -1,4 +1,4 @@
-//! Several cores, joined in memory: this plays their connections.
+//! Several cores, joined in memory: the test plays their connections.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(super) fn core_of(mode: RouterMode, id: &str, treatment: Treatment) -> Arc<C
     Core::new(settings, Instant::ZERO)
 }
 
-/// A stream that begins where it is made.
+/// Makes a stream that begins at `core`.
 pub(super) fn stream(core: &Core) -> (ProducerEnd, ConsumerEnd) {
     let head = skupper_proto::stream::encode_head(
         "service",
@@ -79,7 +79,7 @@ pub(super) fn stream(core: &Core) -> (ProducerEnd, ConsumerEnd) {
     ProducerEnd::begin(message, core.own())
 }
 
-/// The octets of a message as its connection would send them.
+/// Returns the annotations of a message as its connection would send them.
 fn front(core: &Core, message: &Message) -> Vec<u8> {
     let mut octets = Vec::new();
     match annotations::parse(&message.annotations) {
@@ -92,7 +92,7 @@ fn front(core: &Core, message: &Message) -> Vec<u8> {
     octets
 }
 
-/// The routers that a delivery passed.
+/// Returns the routers that a delivery passed.
 pub(super) fn trace(delivery: &ConsumerEnd) -> Vec<String> {
     match annotations::parse(&delivery.message().annotations) {
         Ok(Parsed::Present(annotations)) => {
@@ -121,8 +121,8 @@ impl World {
         }
     }
 
-    /// A control connection of two cores. Only the first has a connector, and so a correlator that
-    /// both know it by.
+    /// Makes a control connection of two cores. Only the first has a connector, and so a correlator
+    /// by which both know it.
     pub(super) fn connect(&mut self, a: usize, b: usize, cost: u32, correlator: Option<&str>) {
         let ends = [(a, b), (b, a)].map(|(core, other)| {
             let mailbox = Mailbox::new(0);
@@ -153,7 +153,7 @@ impl World {
         self.cores[at].consume(address, LocalConsumer::new(Arc::clone(sink) as Arc<_>), self.now)
     }
 
-    /// Carries what waits, once.
+    /// Carries all commands and bytes that wait, once. Returns whether there were any.
     fn carry(&mut self) -> bool {
         let mut progress = false;
         let mut closed = Vec::new();
@@ -217,7 +217,7 @@ impl World {
         }
         let done = |carried: &Carried| carried.from.ended().is_some() && carried.settled;
         self.carried.retain(|carried| !done(carried));
-        // Both ends may have.
+        // Both ends may have closed it.
         closed.dedup();
         for wire in closed.into_iter().rev() {
             self.cut(wire);
@@ -225,14 +225,13 @@ impl World {
         progress
     }
 
-    /// Hands octets to the core at one end of a control connection, as if its peer had sent them
-    /// there.
+    /// Hands bytes to the core at one end of a control connection, as if its peer had sent them.
     pub(super) fn inject(&self, wire: usize, end: usize, octets: Vec<u8>) {
         let end = &self.wires[wire][end];
         self.cores[end.core].on_control_message(end.trunk.id(), &Bytes::from(octets), self.now);
     }
 
-    /// Lets everything happen that happens within `time`.
+    /// Lets `time` pass, and carries all that happens in it.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -254,7 +253,7 @@ impl World {
         self.now = end;
     }
 
-    /// Lets the cores find each other and exchange what they serve.
+    /// Lets the cores find each other and announce their addresses.
     pub(super) fn settle(&mut self) {
         self.run(Duration::from_secs(10));
     }
@@ -266,7 +265,7 @@ impl World {
         neighbors
     }
 
-    /// The routers that consume an address, as one sees it.
+    /// Returns the routers that consume an address, in the view of one.
     pub(super) fn consumers(&self, at: usize, text: &str) -> Vec<String> {
         let addresses = self.cores[at].addresses();
         let address = addresses.iter().find(|address| address.key().text() == text);
