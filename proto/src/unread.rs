@@ -60,7 +60,7 @@ impl Total {
 pub struct Unread {
     sent: u64,
     octets: u64,
-    /// What had been sent when the peer was asked last, until it answers.
+    /// The bytes that were sent when the peer was asked last, until it answers.
     asked: Option<u64>,
     /// How long to wait before the next question, and until when.
     pause: Duration,

@@ -5,7 +5,7 @@
 //! instructions check           count, compare with expected.txt; exit status 1 when one count is
 //!                              off by more than the tolerance
 //! instructions renew           count, and write expected.txt
-//! instructions run NAME TIMES  one scenario, for whoever profiles it
+//! instructions run NAME TIMES  one scenario, to profile it
 //! ```
 //!
 //! The executable runs itself under valgrind's callgrind, which counts only inside [`measured`].

@@ -52,7 +52,7 @@ composite! {
         user_id: Value;
         /// Its destination.
         to: String;
-        /// What it is about.
+        /// Its subject.
         subject: String;
         /// The address of replies.
         reply_to: String;

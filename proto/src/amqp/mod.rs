@@ -39,7 +39,7 @@ pub mod condition {
     pub const NOT_ALLOWED: &str = "amqp:not-allowed";
     /// An invalid field was passed in a frame body.
     pub const INVALID_FIELD: &str = "amqp:invalid-field";
-    /// What was asked for is not implemented.
+    /// The operation is not implemented.
     pub const NOT_IMPLEMENTED: &str = "amqp:not-implemented";
     /// A condition of the request does not hold.
     pub const PRECONDITION_FAILED: &str = "amqp:precondition-failed";

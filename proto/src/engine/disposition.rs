@@ -213,8 +213,8 @@ impl Connection {
         }
     }
 
-    /// Tells the application the receiver's word of a delivery. A peer may repeat itself over many
-    /// deliveries in few bytes, so an outcome is told once, and so is its settling.
+    /// Tells the application the receiver's statement of a delivery. A peer may repeat itself over
+    /// many deliveries in few bytes, so an outcome is told once, and so is its settling.
     fn handle_receiver_state(
         &mut self,
         key: SessionKey,

@@ -228,7 +228,7 @@ impl Connection {
     }
 }
 
-/// Says what arrived where the header of an AMQP protocol was expected.
+/// Describes bytes that are no header of an AMQP protocol.
 fn foreign(octets: [u8; 8]) -> String {
     match octets {
         [b'A', b'M', b'Q', b'P', ..] => "protocol version is not AMQP 1.0".to_owned(),

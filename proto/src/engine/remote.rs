@@ -7,7 +7,7 @@ use crate::amqp::performative::Open;
 /// of all else, rounded up.
 const TRANSFER_OVERHEAD: u32 = 96;
 
-/// What the peer's open states.
+/// The limits in the peer's open.
 #[derive(Debug)]
 pub(super) struct Remote {
     /// The open itself, until the owner takes it.

@@ -15,7 +15,7 @@ use super::slots::Slots;
 use crate::amqp::condition;
 use crate::amqp::performative::{DeliveryState, Error, MAX_STATE, Transfer};
 
-/// A transfer that is not taken, and what ends because of it.
+/// A transfer that breaks a rule. It ends the session or the link.
 enum Violation {
     Session(Error),
     Link(Error),

@@ -1,7 +1,8 @@
 //! The two windows of a session, counted in transfers (part 2.5.6).
 //!
-//! The *incoming window* is what this end takes before it must tell the peer that it takes more.
-//! It is renewed when half of it is used. The *outgoing window* is what the peer takes.
+//! The *incoming window* bounds the transfers that this end takes before it tells the peer that it
+//! takes more. This end renews it when half of it is used. The *outgoing window* bounds the
+//! transfers that the peer takes.
 
 use core::time::Duration;
 
@@ -106,7 +107,7 @@ impl IncomingWindow {
 #[derive(Debug)]
 pub(super) struct OutgoingWindow {
     left: u32,
-    /// What the peer announced in begin: as much as it takes when it holds nothing.
+    /// The window in the peer's begin: as much as it takes when it holds nothing.
     whole: u32,
     /// The window is closed and a sender waits for it.
     blocked: bool,

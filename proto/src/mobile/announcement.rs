@@ -115,7 +115,7 @@ impl Announcement {
     /// Announces what changed, as far as it fits. Returns the change if there is one, and whether
     /// addresses are left out for the first time since all fitted.
     pub(super) fn announce(&mut self) -> (Option<MauContent>, bool) {
-        // What the others were told of each address that may change by this.
+        // The attributes of each address that may change by this, as the others know them.
         let mut told: BTreeMap<AddressKey, Option<Attributes>> = BTreeMap::new();
         for key in core::mem::take(&mut self.changed) {
             told.insert(key.clone(), self.withdraw(&key));

@@ -1,4 +1,4 @@
-//! What the machine of addresses reports, and where its messages came from.
+//! The events of the machine of addresses, and the sources of its messages.
 
 use super::message::{Attributes, Mar, Mau};
 use crate::address::AddressKey;

@@ -89,7 +89,7 @@ impl Mobile {
         self.own.digest()
     }
 
-    // What other routers say.
+    // Other routers' messages.
 
     /// Takes a router's advertisement: the number of its last change, and the digest of its
     /// addresses unless it is a C router.

@@ -92,7 +92,7 @@ pub(super) struct Remote {
     via: LinkId,
     full: Full,
     request: Request,
-    /// What is missing may be under way until then.
+    /// A missing change may be under way until then.
     awaited: Instant,
     reachable: bool,
     pub(super) replied: Option<(Instant, u64)>,

@@ -72,7 +72,7 @@ const COMPUTE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_
 /// routers with this router's id.
 const REPORTED: usize = 1024;
 
-/// What the machine reports to [`RoutingProtocol`](crate::routing::RoutingProtocol).
+/// An event for [`RoutingProtocol`](crate::routing::RoutingProtocol).
 #[derive(Debug)]
 pub(crate) enum TopologyEvent {
     /// A message is to be sent on control links.
