@@ -10,8 +10,8 @@ use skrouterd::core::{
     ConsumerEnd, Consumption, Ended, Endpoint, LocalConsumer, Message, ProducerEnd,
 };
 use skrouterd::net::{AmqpListener, Dialed, Hangup};
-use skrouterd::schema::typed::Listener;
 use skrouterd::node::{Access, AutoLink, Holder, Node, Shards, Stage};
+use skrouterd::schema::typed::Listener;
 use skupper_proto::address::RouterMode;
 
 use super::peer::Peer;
