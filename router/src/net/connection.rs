@@ -554,7 +554,9 @@ impl ConnectionTask {
             );
         }
         self.role.on_detached(&mut self.links, link, error.as_ref());
-        self.detach_error = error.or(self.detach_error.take());
+        if error.is_some() {
+            self.detach_error = error;
+        }
     }
 }
 
