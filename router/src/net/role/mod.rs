@@ -16,6 +16,8 @@ mod client;
 mod control;
 mod data;
 mod edge;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

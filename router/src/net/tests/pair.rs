@@ -19,13 +19,14 @@ use super::super::context::Context;
 use super::super::life::Life;
 use super::super::link_layer::LinkLayer;
 use super::super::peer::{Peer, PeerOpen};
+use super::super::role::{Client, Data, Role};
 use super::super::settings::Settings;
 use crate::core::{Class, Core, Holder, Mailbox};
 use crate::node::HANDSHAKE;
-use crate::schema::Role;
+use crate::schema::Role as ConfiguredRole;
 
 /// The settings of a listener.
-pub(in crate::net) fn settings(role: Role) -> Settings {
+pub(in crate::net) fn settings(role: ConfiguredRole) -> Settings {
     Settings {
         role,
         entity: Arc::from("listener"),
@@ -72,13 +73,14 @@ fn config(layer: Layer, incoming_window: u32) -> engine::Config {
 /// A link layer of the router, and its peer.
 pub(in crate::net) struct Pair {
     pub(in crate::net) near: LinkLayer,
+    pub(in crate::net) role: Role,
     pub(in crate::net) far: engine::Connection,
     inputs: [BytesMut; 2],
 }
 
 impl Pair {
     /// Makes a connection that is open. The peer takes `window` transfers in each session.
-    pub(in crate::net) fn open(role: Role, window: u32) -> Self {
+    pub(in crate::net) fn open(role: ConfiguredRole, window: u32) -> Self {
         let now = Instant::from_millis(1000);
         let core = Core::new(
             crate::core::Settings {
@@ -127,7 +129,13 @@ impl Pair {
             credentials: None,
         };
         let far = engine::Connection::new(config(client, window), now);
-        let mut pair = Self { near: LinkLayer::new(cx), far, inputs: Default::default() };
+        let role = if role.is_router() {
+            Role::Data(Data::new(None))
+        } else {
+            Role::Client(Client::default())
+        };
+        let near = LinkLayer::new(cx);
+        let mut pair = Self { near, role, far, inputs: Default::default() };
         pair.exchange();
         assert!(pair.near.cx.engine.is_open() && pair.far.is_open());
         while pair.near.cx.engine.poll_event().is_some() {}
@@ -186,8 +194,9 @@ impl Pair {
                     ending,
                     state,
                 };
-                let own = incoming.on_transfer(cx, part);
-                assert!(own.is_none(), "no link is for the router itself");
+                if let Some(own) = incoming.on_transfer(cx, part) {
+                    self.role.on_own_message(&mut self.near, own);
+                }
             }
             Event::ReceiverState { delivery, state, settled } => {
                 outgoing.on_outcome(cx, delivery, state, settled);
@@ -199,14 +208,14 @@ impl Pair {
             Event::IncomingLost { delivery } => incoming.on_lost(cx, delivery),
             Event::OutgoingLost { delivery, .. } => outgoing.on_lost(cx, delivery),
             Event::Attached { link, ours: true, attach } => {
-                if attach.target.is_some() {
-                    outgoing.on_stream_attached(cx, link);
-                }
+                self.role.on_answered(&mut self.near, link, &attach);
             }
             Event::Attached { link, ours: false, attach } => {
-                self.near.on_client_attached(link, *attach, false);
+                self.role.on_attached(&mut self.near, link, *attach);
             }
-            Event::Detached { link, .. } => self.near.on_link_gone(link),
+            Event::Detached { link, error } => {
+                self.role.on_detached(&mut self.near, link, error.as_ref());
+            }
             _ => {}
         }
     }
