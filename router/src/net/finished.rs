@@ -8,6 +8,9 @@ use skupper_proto::engine::{Closed, Initiator};
 
 use crate::tls::SessionError;
 
+/// The log text for a connection that had to leave its place to another.
+pub(super) const GIVES_WAY: &str = "too many connections are opening: it gives way to a newer one";
+
 /// The end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Finished {
@@ -61,7 +64,7 @@ impl std::fmt::Display for Why {
                 f.write_str("connection aborted: the peer closed the transport without AMQP close")
             }
             Self::Transport(error) => f.write_str(error),
-            Self::GaveWay => f.write_str(super::listener::GIVES_WAY),
+            Self::GaveWay => f.write_str(GIVES_WAY),
             Self::Tls(error) => error.fmt(f),
         }
     }

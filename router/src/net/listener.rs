@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::connection::ConnectionTask;
-use super::finished::Why;
+use super::finished::{GIVES_WAY, Why};
 use super::settings::Settings;
 use super::standing::{Roster, Standing};
 use super::transport::Transport;
@@ -37,8 +37,7 @@ const KEPT: usize = 64;
 /// The backlog of AMQP listeners.
 const BACKLOG: u32 = 1024;
 
-/// The log texts for a client that must leave its place to another, and for one that gets none.
-pub(super) const GIVES_WAY: &str = "too many connections are opening: it gives way to a newer one";
+/// The log text for a client that gets no place.
 const NO_PLACE: &str = "too many connections are opening";
 
 /// The log text for a client in clear where TLS is demanded.
