@@ -50,17 +50,20 @@ fn a_controller_s_file_is_read() {
     let config = json_text(
         r##"[
             # the router
-            ["router", {"id": "east-1", "mode": "interior", "helloMaxAgeSeconds": "3", "metadata": "{\"id\":\"x\"}"}],
-            ["connector", {"name": "link-1", "role": "inter-router", "host": "a.example.com", "port": "55671", "cost": 1,
-                           "sslProfile": "link-1-profile"}],
-            ["sslProfile", {"name": "link-1-profile", "certFile": "/c/tls.crt", "privateKeyFile": "/c/tls.key",
-                            "caCertFile": "/c/ca.crt", "ordinal": 1}],
-            ["listener", {"name": "@9090", "role": "normal", "port": 9090, "http": true, "httpRootDir": "disabled",
-                          "healthz": true, "metrics": true}],
+            ["router", {"id": "east-1", "mode": "interior", "helloMaxAgeSeconds": "3",
+                        "metadata": "{\"id\":\"x\"}"}],
+            ["connector", {"name": "link-1", "role": "inter-router", "host": "a.example.com",
+                           "port": "55671", "cost": 1, "sslProfile": "link-1-profile"}],
+            ["sslProfile", {"name": "link-1-profile", "certFile": "/c/tls.crt",
+                            "privateKeyFile": "/c/tls.key", "caCertFile": "/c/ca.crt", "ordinal": 1}],
+            ["listener", {"name": "@9090", "role": "normal", "port": 9090, "http": true,
+                          "httpRootDir": "disabled", "healthz": true, "metrics": true}],
             ["listener", {"name": "amqp", "host": "localhost", "port": 5672}],
             ["address", {"prefix": "mc", "distribution": "multicast"}],
-            ["tcpListener", {"name": "listener/backend", "port": "1024", "address": "backend", "siteId": "x", "observer": "auto"}],
-            ["tcpConnector", {"name": "connector/backend@10.1.2.3", "host": "10.1.2.3", "port": "8080", "address": "backend"}],
+            ["tcpListener", {"name": "listener/backend", "port": "1024", "address": "backend",
+                             "siteId": "x", "observer": "auto"}],
+            ["tcpConnector", {"name": "connector/backend@10.1.2.3", "host": "10.1.2.3",
+                              "port": "8080", "address": "backend"}],
             ["log", {"module": "ROUTER_CORE", "enable": "error+"}],
             ["site", {"name": "x", "platform": "kubernetes"}]
         ]"##,
@@ -90,7 +93,8 @@ fn mistakes_name_file_entity_and_attribute() {
     for (given, expected) in [
         (
             json!([["listener", {"name": "site", "cost": 0}]]),
-            "a.json: listener 'site': attribute 'cost': 0 is out of range, allowed is 1 to 2147483647",
+            "a.json: listener 'site': attribute 'cost': 0 is out of range, allowed is 1 to \
+             2147483647",
         ),
         (
             json!([["listener", {}], ["listener", {"port": 1, "colour": 1}]]),
@@ -98,7 +102,9 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["router", {"id": "a|b"}]]),
-            "a.json: router 'a|b': attribute 'id': AttributeError: Router id attribute containing character '|' in id 'a|b' is disallowed: a router id has no '|', no '$', no blanks and no control characters",
+            "a.json: router 'a|b': attribute 'id': AttributeError: Router id attribute \
+             containing character '|' in id 'a|b' is disallowed: a router id has no '|', no '$', \
+             no blanks and no control characters",
         ),
         (
             json!([["router", {}], ["router", {}]]),
@@ -110,7 +116,8 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["sslProfile", {"name": "a"}], ["sslProfile", {"name": "a"}]]),
-            "a.json: sslProfile 'a': attribute 'name': duplicate: another sslProfile has the name 'a'",
+            "a.json: sslProfile 'a': attribute 'name': duplicate: another sslProfile has the \
+             name 'a'",
         ),
         (
             json!([["log", {"module": "HTTP"}], ["log", {"module": "HTTP"}]]),
@@ -126,7 +133,8 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["tcpListener", {"name": "l", "port": 80}]]),
-            "a.json: tcpListener 'l': attribute 'address': Exactly one of the 'address' or 'multiAddressStrategy' field must be set",
+            "a.json: tcpListener 'l': attribute 'address': Exactly one of the 'address' or \
+             'multiAddressStrategy' field must be set",
         ),
         (
             json!([["listenerAddress", {"name": "l", "value": 1, "address": "a"}]]),
@@ -134,15 +142,21 @@ fn mistakes_name_file_entity_and_attribute() {
         ),
         (
             json!([["listener", {"name": "l", "role": "inter-router"}]]),
-            "a.json: listener 'l': attribute 'role': 'standalone' not allowed to connect to or accept connections from other routers.",
+            "a.json: listener 'l': attribute 'role': 'standalone' not allowed to connect to or \
+             accept connections from other routers.",
         ),
         (
-            json!([["router", {"mode": "edge"}], ["connector", {"name": "c", "role": "inter-router"}]]),
-            "a.json: connector 'c': attribute 'role': 'inter-router' only allowed with router mode='interior'",
+            json!([
+                ["router", {"mode": "edge"}],
+                ["connector", {"name": "c", "role": "inter-router"}]
+            ]),
+            "a.json: connector 'c': attribute 'role': 'inter-router' only allowed with router \
+             mode='interior'",
         ),
         (
             json!([["router", {"mode": "edge"}], ["listener", {"name": "l", "role": "edge"}]]),
-            "a.json: listener 'l': attribute 'role': 'edge' only allowed with router mode='interior'",
+            "a.json: listener 'l': attribute 'role': 'edge' only allowed with router \
+             mode='interior'",
         ),
     ] {
         assert_eq!(told(entities(given.clone())), expected, "{given}");
@@ -215,9 +229,11 @@ fn what_has_no_effect_is_told_once() {
         [
             "a.json: router: attribute 'vanId' has no effect yet",
             "a.json: listener 'b': attribute 'role': 'inter-network' has no effect yet",
-            "a.json: connector 'a': attribute 'allowRedirect' has no effect yet (nor in 2 other places)",
+            "a.json: connector 'a': attribute 'allowRedirect' has no effect yet (nor in 2 other \
+             places)",
             "a.json: tcpListener 't': attribute 'bytesIn' is for the router to set; it is ignored",
-            "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in a file (file:PATH) or in the environment (env:NAME)",
+            "a.json: sslProfile 'p': attribute 'password' is a password in the open; keep it in \
+             a file (file:PATH) or in the environment (env:NAME)",
         ]
     );
     let twice = conf("router {\n id: a\n id: b\n}").expect("sound");
