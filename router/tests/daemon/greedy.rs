@@ -120,7 +120,11 @@ impl Attack {
     /// Sends the same bytes until the attack is over, or the router ends the connection.
     fn repeat(&self, mut stream: &TcpStream, octets: &[u8]) {
         self.repeats.store(true, Ordering::Relaxed);
-        while !self.over.load(Ordering::Relaxed) && stream.write_all(octets).is_ok() {}
+        while !self.over.load(Ordering::Relaxed) {
+            if stream.write_all(octets).is_err() {
+                break;
+            }
+        }
     }
 
     /// Waits until the router has sent `count` performatives of a code.
