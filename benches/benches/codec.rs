@@ -1,5 +1,4 @@
 //! What it costs to write and read frames.
-#![allow(missing_docs)]
 
 #[path = "../instructions/src/frames.rs"]
 mod frames;

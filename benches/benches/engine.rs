@@ -1,6 +1,5 @@
 //! Two connections in memory: how many octets and messages they carry on one core, both ends
 //! together.
-#![allow(missing_docs)]
 
 #[path = "../instructions/src/pair.rs"]
 mod pair;

@@ -8,6 +8,7 @@
 //! A run has one conductor (the calling thread) and a fleet of worker threads ([`fleet`]): the
 //! conductor opens and ends the phases and reads the processes' cost, the workers own the sockets.
 #![forbid(unsafe_code)]
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
 pub mod cli;
 pub mod connections;

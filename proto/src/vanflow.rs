@@ -48,7 +48,7 @@ pub enum RecordKind {
 }
 
 /// The numbers of attributes.
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub mod attribute {
     pub const RECORD_TYPE: u32 = 0;
     pub const IDENTITY: u32 = 1;

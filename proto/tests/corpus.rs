@@ -1,7 +1,7 @@
 //! Replays the fuzz corpora, so that a fault that a fuzzer found once stays found. The engine's own
 //! tests replay the corpus of `engine_pair`, for its model belongs to them.
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(clippy::allow_attributes, dead_code, unreachable_pub)]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 

@@ -246,7 +246,8 @@ fn others() -> Option<Vec<(&'static str, f64)>> {
 fn no_octet_costs_much_more_than_that_of_an_ordinary_transfer() {
     let (Some(ordinary), Some(costs)) = (ordinary(), others()) else {
         return eprintln!(
-            "skipped: no_octet_costs_much_more_than_that_of_an_ordinary_transfer: no /proc/thread-self/schedstat"
+            "skipped: no_octet_costs_much_more_than_that_of_an_ordinary_transfer: no \
+             /proc/thread-self/schedstat"
         );
     };
     eprintln!("an octet of a transfer: {ordinary:.1} ns");

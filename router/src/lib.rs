@@ -4,6 +4,7 @@
 //! `ARCHITECTURE.md` draws the rooms, and `tests/rooms.rs` says which room may name which.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
 pub mod admin;
 pub mod agent;

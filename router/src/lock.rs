@@ -226,6 +226,8 @@ impl Condvar {
 /// The ranks that each thread holds.
 #[cfg(debug_assertions)]
 mod order {
+    #![expect(clippy::indexing_slicing, reason = "each rank has its place")]
+
     use std::cell::Cell;
 
     use super::Rank;

@@ -391,6 +391,27 @@ fn pure_code_names_nothing_of_the_world() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// One room has the mutex of the standard library. So every mutex has a rank and none poisons.
+#[test]
+fn mutexes_are_those_of_lock() {
+    let mut wrong = Vec::new();
+    for source in sources("router/src") {
+        if source.modules == ["lock"] {
+            continue;
+        }
+        // What follows `std::sync::` up to the end of the path or of its group.
+        let named = source.code.split("std::sync::").skip(1).any(|rest| {
+            let end = if rest.starts_with('{') { rest.find('}') } else { rest.find([';', '<']) };
+            let names = tokens(&rest[..end.unwrap_or(rest.len())]);
+            names.iter().any(|name| ["Mutex", "RwLock", "Condvar", "PoisonError"].contains(name))
+        });
+        if named {
+            wrong.push(format!("{}: a lock without a rank", source.path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The table itself points one way: a room names only rooms above it in the list.
 #[test]
 fn the_table_has_no_circle() {

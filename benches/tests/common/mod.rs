@@ -1,5 +1,5 @@
 //! Servers that misbehave, and what the tests ask of reports.
-#![allow(dead_code, reason = "every test file uses its own part")]
+#![allow(clippy::allow_attributes, dead_code, reason = "every test file uses its own part")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

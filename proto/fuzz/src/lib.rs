@@ -261,9 +261,8 @@ pub fn annotations(octets: &[u8]) {
         Parsed::Present(present) => {
             assert!(present.length <= octets.len());
             for cut in 0..present.length.min(300) {
-                assert!(
-                    matches!(annotations::parse(&octets[..cut]), Ok(Parsed::Incomplete { needed }) if needed > cut)
-                );
+                assert!(matches!(annotations::parse(&octets[..cut]),
+                        Ok(Parsed::Incomplete { needed }) if needed > cut));
             }
             let passed: Vec<&str> = present.trace.routers().collect();
             let outgoing = present.forwarded("0/fuzz");

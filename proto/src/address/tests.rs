@@ -265,7 +265,8 @@ proptest! {
     fn a_spelling_is_the_address(
         text in prop_oneof![
             ".{0,20}",
-            "([a-z]{1,2}:/{1,2}|/{0,2})(h/)?(_(local|x?topo|x?edge)/(all|0|1|n|me)/(all|me|o)?/?)?[a-z.:/_$]{0,6}",
+            "([a-z]{1,2}:/{1,2}|/{0,2})(h/)?(_(local|x?topo|x?edge)/(all|0|1|n|me)/(all|me|o)?/?)?[\
+             a-z.:/_$]{0,6}",
         ],
     ) {
         let other = AddressSpace::new(RouterMode::Interior, "o", None);
@@ -286,7 +287,8 @@ proptest! {
 
     #[test]
     fn finds_something_exactly_when_a_pattern_matches(
-        list in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "#"]), 1..5), 1..6),
+        list in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!["a", "b", "*",
+            "#"]), 1..5), 1..6),
         tokens in prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..6),
     ) {
         let mut patterns = Patterns::new();

@@ -23,7 +23,7 @@ macro_rules! composite {
             ///
             /// # Errors
             /// A field does not decode, or a mandatory one is missing.
-            #[allow(unused_mut, unused_variables)]
+            #[allow(clippy::allow_attributes, unused_mut, unused_variables)]
             pub fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 let (mut left, mut body) = reader.list()?;
                 Ok(Self { $($field: composite!(@read body, left, $field, $type $(, $must)?),)* })
@@ -31,7 +31,12 @@ macro_rules! composite {
         }
 
         impl Encode for $name {
-            #[allow(unused_mut, unused_variables, unused_assignments)]
+            #[allow(
+                clippy::allow_attributes,
+                unused_mut,
+                unused_variables,
+                unused_assignments
+            )]
             fn encode(&self, out: &mut Vec<u8>) {
                 encode::descriptor(out, $code);
                 let mut index = 0u32;

@@ -148,6 +148,7 @@ impl Encode for Null {
 
 /// Writes a compound value of `count` members that `members` writes: a list (`0xc0`) or map
 /// (`0xc1`), in the short form where it fits.
+#[expect(clippy::indexing_slicing, reason = "the function wrote these places before")]
 pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[short, 0, 0]);
@@ -168,6 +169,7 @@ pub fn compound(out: &mut Vec<u8>, short: u8, count: u32, members: impl FnOnce(&
 
 /// Writes a compound value in its 32-bit form, whatever its size. Routers write their own messages
 /// so, and some of their readers take nothing else.
+#[expect(clippy::indexing_slicing, reason = "the function wrote these places before")]
 pub fn compound32(out: &mut Vec<u8>, code: u8, count: u32, members: impl FnOnce(&mut Vec<u8>)) {
     out.push(code);
     let start = out.len();

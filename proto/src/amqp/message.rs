@@ -11,7 +11,7 @@ use super::types::Value;
 
 /// Descriptors of the sections.
 pub mod section {
-    #![allow(missing_docs)]
+    #![expect(missing_docs, reason = "the names say it")]
     pub const HEADER: u8 = 0x70;
     pub const DELIVERY_ANNOTATIONS: u8 = 0x71;
     pub const MESSAGE_ANNOTATIONS: u8 = 0x72;

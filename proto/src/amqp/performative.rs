@@ -450,7 +450,7 @@ impl Encode for DeliveryState {
 
 /// A performative of an AMQP frame.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Performative {
     Open(Box<Open>),
     Begin(Box<Begin>),

@@ -62,7 +62,7 @@ pub mod code {
 
 /// A SASL frame's body.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SaslFrame {
     Mechanisms(Mechanisms),
     Init(Init),

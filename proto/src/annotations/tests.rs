@@ -26,7 +26,8 @@ fn encoded(outgoing: &OutgoingAnnotations<'_>) -> Vec<u8> {
 // router.
 const STREAM: &str =
     "0080534b50522d2d5241 d0 0000001a 00000004 5205 40 a103302f41 d0 00000009 00000001 a103302f41";
-const RELAYED: &str = "0080534b50522d2d5241 d0 0000001e 00000004 43 40 a103302f63 d0 0000000e 00000002 a103302f63 a103302f62";
+const RELAYED: &str = "0080534b50522d2d5241 d0 0000001e 00000004 43 40 a103302f63 d0 0000000e \
+                       00000002 a103302f63 a103302f62";
 const EDGE: &str =
     "0080534b50522d2d5241 d0 0000001a 00000005 5205 40 40 45 a10f 303132333435363738396162636465";
 
@@ -109,11 +110,13 @@ fn other_sections_are_not_annotations() {
 #[test]
 fn short_forms_and_later_items_are_read() {
     let octets = hex(
-        "0080534b50522d2d5241 c0 1a 06 7000000100 a10178 b100000001 79 c0 08 02 a101 7a b10000 0001 7a a1016d 41",
+        "0080534b50522d2d5241 c0 1a 06 7000000100 a10178 b100000001 79 c0 08 02 a101 7a b10000 \
+         0001 7a a1016d 41",
     );
     assert!(parse(&octets).is_err(), "a trace longer than its list");
     let octets = hex(
-        "0080534b50522d2d5241 c0 1e 06 7000000100 a10178 b100000001 79 c0 0a 02 a1017a b100000001 7a a1016d 41",
+        "0080534b50522d2d5241 c0 1e 06 7000000100 a10178 b100000001 79 c0 0a 02 a1017a b100000001 \
+         7a a1016d 41",
     );
     let read = present(&octets);
     assert_eq!(read.flags.0, 256);
@@ -194,7 +197,8 @@ proptest! {
     ) {
         let nodes: Vec<_> = ids.iter().map(|id| node_text(id)).collect();
         let mut octets = Vec::new();
-        OutgoingAnnotations { ingress_mesh: mesh.as_deref(), ..OutgoingAnnotations::of_edge(Flags(flags), None) }
+        OutgoingAnnotations { ingress_mesh: mesh.as_deref(),
+            ..OutgoingAnnotations::of_edge(Flags(flags), None) }
             .with_to_override(to.as_deref())
             .encode(&mut octets);
         for node in &nodes {

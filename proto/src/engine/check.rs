@@ -1,4 +1,5 @@
 //! Checks that the tables of a connection agree: for tests and fuzzing.
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
 use super::connection::Connection;
 use super::key::{LinkKey, SessionKey};

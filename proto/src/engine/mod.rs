@@ -41,7 +41,7 @@
 //! | `timers` | idle timeouts and deadlines |
 //! | `connection` | the state of a connection, and its outputs |
 //! | `input`, `send` | frames in, frames out |
-//! | `handshake`, `open`, `begin`, `attach`, `flow`, `disposition` | calls and handlers, by frames |
+//! | `handshake`, `open`, `begin`, `attach`, `flow`, `disposition` | handlers and calls by frames |
 //! | `transfer`, `deliver` | the peer's deliveries, our deliveries |
 //! | `forget`, `shrink` | the end of links and deliveries, and of the memory they took |
 //! | `check`, `model` | invariants, and a pair under random load: for tests and fuzzing |

@@ -14,7 +14,8 @@ fn client_head_is_what_c_routers_send() {
         encode_head("echo", Some("amqp:/_topo/0/A/temp.0123456789abcde"), Some("ABCDE:17"), None);
     let mut expected = vec![0x00, 0x53, 0x73, 0xd0, 0, 0, 0, 0x57, 0, 0, 0, 7, 0x40, 0x40, 0xa1, 4];
     expected.extend_from_slice(
-        b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/octet-stream",
+        b"echo\x40\xa1\x24amqp:/_topo/0/A/temp.0123456789abcde\xa1\x08ABCDE:17\xa1\x18application/o\
+          ctet-stream",
     );
     expected.extend_from_slice(&[
         0x00, 0x53, 0x74, 0xd1, 0, 0, 0, 9, 0, 0, 0, 2, 0xa1, 1, b'V', 0x52, 1,

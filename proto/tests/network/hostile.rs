@@ -84,7 +84,8 @@ fn lies_are_gone_in_a_minute(n: usize, is_ring: bool) {
                 });
                 if harm > 0 {
                     println!(
-                        "{n} ring {is_ring}, r{liar} of r{victim}, {name}: {harm} wrong, right after {took:?}"
+                        "{n} ring {is_ring}, r{liar} of r{victim}, {name}: {harm} wrong, right \
+                         after {took:?}"
                     );
                 }
                 net.run(HEALED - took);

@@ -91,7 +91,7 @@ impl Ebb {
 }
 
 #[cfg(target_env = "gnu")]
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a call of the C library")]
 fn trim() {
     // SAFETY: the C library's function of this name and type (malloc_trim(3)), which any thread may
     // call at any time.
@@ -147,7 +147,7 @@ fn clean_mappings(smaps: &str) -> Vec<Mapping> {
     found
 }
 
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a call of the C library")]
 fn let_go(start: usize, end: usize) -> rustix::io::Result<()> {
     let at: *mut c_void = ptr::with_exposed_provenance_mut(start);
     // SAFETY: the range is a private mapping of a file, without permission to write and without a

@@ -9,7 +9,7 @@ use crate::schema::AttributeError;
 /// Why a configuration cannot be used. The text is one line. It names the file and, where there is
 /// one, the entity and its attribute.
 #[derive(Debug, Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("{file}: cannot be read: {cause}")]

@@ -34,7 +34,7 @@ pub struct Launch {
 
 /// Why the environment's configuration cannot be used.
 #[derive(Debug, Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LaunchError {
     #[error("{TYPE} is '{given}', which is neither json nor conf")]
     UnknownType { given: String },

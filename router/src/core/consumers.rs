@@ -155,7 +155,8 @@ mod tests {
     proptest! {
         /// It equals a vector of them, and has few parts.
         #[test]
-        fn they_are_those_that_came_and_did_not_go(steps in prop::collection::vec((0..3u8, any::<prop::sample::Index>()), 0..2000)) {
+        fn they_are_those_that_came_and_did_not_go(steps in prop::collection::vec((0..3u8,
+            any::<prop::sample::Index>()), 0..2000)) {
             let (mut consumers, mut known) = (Consumers::default(), Vec::new());
             for (what, which) in steps {
                 if what > 0 || known.is_empty() {
@@ -166,12 +167,16 @@ mod tests {
                     consumers.remove(&known.remove(which.index(known.len())));
                 }
             }
-            let same = |(ours, theirs): (&Arc<LocalConsumer>, &Arc<LocalConsumer>)| Arc::ptr_eq(ours, theirs);
-            prop_assert_eq!((consumers.len(), consumers.iter().count()), (known.len(), known.len()));
+            type Both<'a> = (&'a Arc<LocalConsumer>, &'a Arc<LocalConsumer>);
+            let same = |(ours, theirs): Both<'_>| Arc::ptr_eq(ours, theirs);
+            let counted = (consumers.len(), consumers.iter().count());
+            prop_assert_eq!(counted, (known.len(), known.len()));
             prop_assert!(consumers.iter().zip(&known).all(same));
             let middle = known.len() / 2;
-            prop_assert!(consumers.iter_from(middle).zip(known[middle..].iter().chain(&known[..middle])).all(same));
-            prop_assert!(consumers.parts.len() <= 2 * known.len() / SPARSE + 2, "{} parts", consumers.parts.len());
+            let turned = known[middle..].iter().chain(&known[..middle]);
+            prop_assert!(consumers.iter_from(middle).zip(turned).all(same));
+            prop_assert!(consumers.parts.len() <= 2 * known.len() / SPARSE + 2, "{} parts",
+                consumers.parts.len());
         }
     }
 }

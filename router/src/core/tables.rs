@@ -238,7 +238,11 @@ impl Core {
             });
             match (known, remote) {
                 (None, Some(remote)) => destinations.remotes.push(remote),
-                (Some(index), Some(remote)) => destinations.remotes[index] = remote,
+                (Some(index), Some(remote)) => {
+                    if let Some(known) = destinations.remotes.get_mut(index) {
+                        *known = remote;
+                    }
+                }
                 (Some(index), None) => drop(destinations.remotes.remove(index)),
                 (None, None) => {}
             }

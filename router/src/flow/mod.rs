@@ -141,7 +141,8 @@ impl Audience {
         let there = self.watching.is_reachable();
         let new = there && !self.there;
         if there != self.there {
-            log!(FlowLog, Info, "{}", self.texts[usize::from(!there)]);
+            let [comes, goes] = self.texts;
+            log!(FlowLog, Info, "{}", if there { comes } else { goes });
         }
         self.there = there;
         (there, new)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The gravity of an event.
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     Debug,

@@ -1,4 +1,5 @@
 //! The parts of the router that log, and how often each did.
+#![expect(clippy::indexing_slicing, reason = "each module and level has its place")]
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,7 +11,7 @@ macro_rules! modules {
     ($($variant:ident $name:literal,)+) => {
         /// A part of the router that logs. The names are those of the management schema's `log`
         /// entity.
-        #[allow(missing_docs)]
+        #[expect(missing_docs, reason = "the names say it")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Module {
             $($variant,)+
@@ -91,7 +92,7 @@ impl Scope {
 
 /// How many events a module had at each level, whether or not they were written: the `logStats`
 /// entity.
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub debug: u64,

@@ -1,4 +1,5 @@
 //! The `log` entities in force: which levels are written, to which output, in which form.
+#![expect(clippy::indexing_slicing, reason = "each module has its place")]
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -125,7 +125,7 @@ impl Output for Pipe {
 
 impl Pipe {
     /// Returns an address of the peer, as a socket does.
-    #[allow(clippy::unused_self)]
+    #[allow(clippy::allow_attributes, clippy::unused_self)]
     pub(super) fn remote(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 1).into()
     }

@@ -169,6 +169,7 @@ impl Node {
 
     /// Returns a random text for a name that is not to be guessed: 15 of the characters that C
     /// routers use, 90 bits.
+    #[expect(clippy::indexing_slicing, reason = "six bits number the letters")]
     pub fn discriminator() -> String {
         const LETTERS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";

@@ -44,6 +44,7 @@ fn fill(octets: &mut [u8]) -> io::Result<()> {
 /// # Panics
 /// Panics if the system has no random numbers, though it had some at [`check`]. A guessable number
 /// would be worse.
+#[expect(clippy::expect_used, reason = "no number is better than one that others can guess")]
 pub fn unguessable() -> u64 {
     POOL.with_borrow_mut(|pool| {
         if pool.octets.len() - pool.used < size_of::<u64>() {

@@ -60,6 +60,7 @@ impl Shards {
     }
 
     /// Returns the runtime of a shard. Numbers beyond the last wrap around.
+    #[expect(clippy::indexing_slicing, reason = "the remainder numbers a shard")]
     pub fn handle(&self, shard: usize) -> &Handle {
         &self.shards[shard % self.shards.len()]
     }

@@ -63,7 +63,7 @@ impl Default for PolicyConfig {
 /// The reason why a vhost cannot be used. Tools look for some of these texts, so those are the C
 /// router's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum PolicyError {
     #[error("Policy '{vhost}' is invalid: {problem}")]
     Invalid { vhost: String, problem: String },
@@ -80,7 +80,7 @@ pub enum PolicyError {
 
 /// The reason why a client may not connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Denial {
     #[error("No policy defined for vhost")]
     NoVhost,

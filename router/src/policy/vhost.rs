@@ -9,7 +9,7 @@ use super::{DEFAULT_GROUP, PolicyError};
 
 /// The settings of a vhost that hold for all its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Rules {
     /// Other names, separated by commas.
     pub aliases: String,

@@ -18,7 +18,7 @@ const LONGEST: usize = 1024;
 
 /// The reason why passwords cannot be checked.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SaslError {
     #[error("{} cannot be read: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },

@@ -13,7 +13,7 @@ use super::{Attribute, EntityKind, Password, Value, quote};
 
 /// A mistake in the value of an attribute. Its text is one line, without the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Problem {
     #[error("no such attribute{}", hint(.nearest))]
     Unknown { nearest: Option<&'static str> },

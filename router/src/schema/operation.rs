@@ -2,7 +2,7 @@
 
 /// An operation of the management protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Operation {
     Create,
     Read,

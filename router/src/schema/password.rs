@@ -56,7 +56,7 @@ pub enum Password {
 
 /// Why a password cannot be read.
 #[derive(Debug, Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum PasswordError {
     #[error("environment variable '{name}' for the password is not set")]
     NotSet { name: String },

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 /// A checked value. Words of enumerations, paths and references are strings.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Value {
     String(String),
     Integer(i64),

@@ -3,6 +3,7 @@
 //! A process without free descriptors can accept no probe, no operator and no neighbor. So code
 //! that opens a socket for others claims its descriptor here first, for a [`Purpose`]. Clients stop
 //! below the limit. The process estimates its own descriptors once, at the start.
+#![expect(clippy::indexing_slicing, reason = "each purpose has its place")]
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -27,7 +27,7 @@ fn metric(page: &str, name: &str) -> u64 {
     let figure = page
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok());
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::allow_attributes, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     figure.map_or(0, |figure| figure as u64)
 }
 

@@ -7,7 +7,7 @@
 //! `SKROUTERD_PEER_ARGS`) name that implementation for tests that mix both.
 //!
 //! Each test program includes all of this as a module of its own, and uses a part.
-#![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
+#![allow(clippy::allow_attributes, dead_code, unused_imports, unused_macros, unreachable_pub)]
 
 pub mod amqp;
 pub mod backend;

@@ -90,7 +90,7 @@ pub fn skipped(test: &str, reason: &str) {
 macro_rules! mixed_pairs {
     ($name:ident, $scenario:expr $(, $more:expr)*) => {
         mod $name {
-            #[allow(unused_imports)]
+            #[allow(clippy::allow_attributes, unused_imports)]
             use super::*;
             placed!(ours_peer, $scenario, [Kind::Ours, Kind::Peer] $(, $more)*);
             placed!(peer_ours, $scenario, [Kind::Peer, Kind::Ours] $(, $more)*);

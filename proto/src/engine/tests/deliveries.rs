@@ -292,11 +292,9 @@ fn detach_loses_only_its_own_deliveries() {
         panic!("two")
     };
     raw.feed(0, Performative::Detach(Detach { handle: 0, closed: Some(true), error: None }));
-    assert!(
-        matches!(raw.events()[..], [Event::IncomingLost { delivery }, Event::Detached { .. }] if delivery == lost)
-    );
+    assert!(matches!(raw.events()[..], [Event::IncomingLost { delivery },
+            Event::Detached { .. }] if delivery == lost));
     raw.transfer(whole(1, 1), b"y");
-    assert!(
-        matches!(raw.events()[..], [Event::Transfer { delivery, first: false, .. }] if delivery == kept)
-    );
+    assert!(matches!(raw.events()[..], [Event::Transfer { delivery, first: false,
+            .. }] if delivery == kept));
 }

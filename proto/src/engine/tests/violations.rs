@@ -163,9 +163,8 @@ fn after_a_refusal_the_rest_is_passed_over() {
     let (mut raw, session, link) = Raw::receiving(server(), 5);
     raw.octets(&transfer(whole(9, 0)));
     let events = raw.events();
-    assert!(
-        matches!(events[..], [Event::LinkLost { link: lost }, Event::Ended { session: ended, .. }] if lost == link && ended == session)
-    );
+    assert!(matches!(events[..], [Event::LinkLost { link: lost }, Event::Ended { session: ended,
+            .. }] if lost == link && ended == session));
     raw.octets(&transfer(whole(0, 1)));
     raw.feed(0, attach("late", 3, Role::Sender));
     raw.feed(0, credit_flow(3, 0, 1));

@@ -115,14 +115,14 @@ fn a_window_follows_what_the_peer_sends() {
     // A session that begins at this point begins with the least, and all get the configured window
     // when windows are restored.
     raw.feed(1, begin());
-    assert!(
-        matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin), _)] if begin.incoming_window == 64)
-    );
+    assert!(matches!(&raw.sent()[..], [Item::Frame(_, Performative::Begin(begin),
+            _)] if begin.incoming_window == 64));
     raw.events();
     raw.engine.restore_windows();
     let sent = raw.sent();
     assert_eq!(sent.len(), 2);
-    assert!(sent.iter().all(|item| matches!(item, Item::Frame(_, Performative::Flow(flow), _) if flow.incoming_window == 512)));
+    assert!(sent.iter().all(|item| matches!(item, Item::Frame(_, Performative::Flow(flow),
+        _) if flow.incoming_window == 512)));
 }
 
 #[test]

@@ -204,7 +204,8 @@ fn a_long_way_carries_what_the_window_allows_and_more_between_routers_of_ours() 
             let mut stream = Stream::over(way, receiver);
             let octets = stream.run(30 * SECOND);
             println!(
-                "round trip {round_trip} ms, loss {loss}, receiver {receiver:?}: {octets} octets a second"
+                "round trip {round_trip} ms, loss {loss}, receiver {receiver:?}: {octets} octets a \
+                 second"
             );
             assert!(octets >= least, "{octets} octets a second to {receiver:?}");
             assert!(

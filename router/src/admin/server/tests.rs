@@ -105,7 +105,10 @@ async fn a_reason_is_told_by_kind_and_in_words() {
 
 #[test]
 fn a_reason_of_another_release_is_read_by_its_words() {
-    let link = r#"{"name":"a","reason":{"kind":"phase-of-moon","text":"full"},"state":"stopped","new":[1]}"#;
+    let link = concat!(
+        r#"{"name":"a","reason":{"kind":"phase-of-moon","text":"full"},"#,
+        r#""state":"stopped","new":[1]}"#
+    );
     let link: Link = serde_json::from_str(link).unwrap();
     assert_eq!(link.reason.unwrap().to_string(), "full");
     assert_eq!(link.state, model::LinkState::Stopped);

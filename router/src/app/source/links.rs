@@ -84,7 +84,8 @@ fn incoming(
     let link = |(id, standing): (u64, Arc<Standing>)| {
         let known = standing.get();
         // The records are sorted by number.
-        let record = &records[records.binary_search_by_key(&id, |record| record.id).ok()?];
+        let at = records.binary_search_by_key(&id, |record| record.id).ok()?;
+        let record = records.get(at)?;
         let record =
             Some(record).filter(|record| record.role == ConnectionRole::Configured(role))?;
         let (state, reason, hello) = if role == Role::InterRouter {

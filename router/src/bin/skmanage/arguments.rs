@@ -174,8 +174,8 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
         options::Wish::Parts(parts) => parts,
     };
     let mut connecting = Connecting::default();
-    let mut entity = Entity::default();
-    let (mut indent, mut stdin, mut body, mut properties) = (Some(2), false, None, None);
+    let mut given = Given::default();
+    let mut indent = Some(2);
     let mut words = Vec::new();
     for part in parts {
         match connecting.take(&COMMAND, part)? {
@@ -183,13 +183,14 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
             Some(Part::Word(word)) => words.push(word),
             Some(Part::Option(option, value)) => match option.long {
                 "type" => {
-                    entity.entity_type = Some(long_type(&value)).filter(|name| !name.is_empty())
+                    given.entity.entity_type =
+                        Some(long_type(&value)).filter(|name| !name.is_empty());
                 }
-                "name" => entity.name = Some(value),
-                "identity" => entity.identity = Some(value),
-                "stdin" => stdin = true,
-                "body" => body = Some(value),
-                "properties" => properties = Some(value),
+                "name" => given.entity.name = Some(value),
+                "identity" => given.entity.identity = Some(value),
+                "stdin" => given.stdin = true,
+                "body" => given.body = Some(value),
+                "properties" => given.properties = Some(value),
                 "indent" => {
                     let number: i64 = COMMAND.number(option, "int", &value)?;
                     // A deeper indentation is unreadable.
@@ -202,58 +203,87 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Fai
     }
     let mut words = words.into_iter();
     let operation = words.next().ok_or_else(|| COMMAND.error("No operation specified"))?;
-    let words: Vec<String> = words.collect();
-    let at_most = |most: usize| match words.get(most..) {
-        Some([]) | None => Ok(()),
-        Some(extra) => Err(COMMAND.error(format!("Unexpected arguments: {}", extra.join(" ")))),
-    };
-    let given = |entity: &Entity| -> Result<_, Failure> {
-        if stdin {
-            Ok(None)
-        } else {
-            attributes::read(&words, entity.entity_type.as_deref()).map(Some)
-        }
-    };
-    let types = |operation, entity: Entity| -> Result<_, Failure> {
-        at_most(usize::from(entity.entity_type.is_none()))?;
-        Ok(Operation::Types {
-            operation,
-            entity_type: entity.entity_type.or_else(|| words.first().cloned()),
-        })
-    };
-    let operation = match operation.to_uppercase().as_str() {
-        "QUERY" => Operation::Query { entity_type: entity.entity_type, attributes: words },
-        "CREATE" => Operation::Create { attributes: given(&entity)?, entity },
-        "UPDATE" => Operation::Update { attributes: given(&entity)?, entity },
-        "READ" => {
-            at_most(0)?;
-            Operation::Read(entity)
-        }
-        "DELETE" => {
-            at_most(0)?;
-            Operation::Delete(entity)
-        }
-        "GET-TYPES" => types("GET-TYPES", entity)?,
-        "GET-ATTRIBUTES" => types("GET-ATTRIBUTES", entity)?,
-        "GET-OPERATIONS" => types("GET-OPERATIONS", entity)?,
-        "GET-ANNOTATIONS" => types("GET-ANNOTATIONS", entity)?,
-        "GET-MGMT-NODES" => {
-            at_most(0)?;
-            Operation::Types { operation: "GET-MGMT-NODES", entity_type: None }
-        }
-        _ => {
-            let mut all = attributes::read(&words, entity.entity_type.as_deref())?;
-            if let Some(text) = properties {
-                match json(&text)? {
-                    Json::Object(members) => all.extend(members),
-                    _ => return Err(Failure::Value("--properties is not a JSON map".to_owned())),
-                }
-            }
-            let body = body.as_deref().map(json).transpose()?;
-            Operation::Other { operation, entity, properties: all, body }
-        }
-    };
+    given.words = words.collect();
+    let operation = given.operation(operation)?;
     Ok(Wish::Work(Box::new(Work { arguments: Arguments { connecting, indent }, operation })))
+}
+
+/// The arguments of an operation.
+#[derive(Default)]
+struct Given {
+    /// The words behind the operation's name.
+    words: Vec<String>,
+    entity: Entity,
+    stdin: bool,
+    body: Option<String>,
+    properties: Option<String>,
+}
+
+impl Given {
+    fn at_most(&self, most: usize) -> Result<(), Failure> {
+        match self.words.get(most..) {
+            Some([]) | None => Ok(()),
+            Some(extra) => {
+                let text = format!("Unexpected arguments: {}", extra.join(" "));
+                Err(COMMAND.error(text).into())
+            }
+        }
+    }
+
+    /// Reads the attributes among the words; `None` if they come from the standard input.
+    fn attributes(&self) -> Result<Option<Map<String, Json>>, Failure> {
+        if self.stdin {
+            return Ok(None);
+        }
+        attributes::read(&self.words, self.entity.entity_type.as_deref()).map(Some)
+    }
+
+    fn types(self, operation: &'static str) -> Result<Operation, Failure> {
+        self.at_most(usize::from(self.entity.entity_type.is_none()))?;
+        let entity_type = self.entity.entity_type.or_else(|| self.words.first().cloned());
+        Ok(Operation::Types { operation, entity_type })
+    }
+
+    fn operation(self, name: String) -> Result<Operation, Failure> {
+        Ok(match name.to_uppercase().as_str() {
+            "QUERY" => {
+                Operation::Query { entity_type: self.entity.entity_type, attributes: self.words }
+            }
+            "CREATE" => Operation::Create { attributes: self.attributes()?, entity: self.entity },
+            "UPDATE" => Operation::Update { attributes: self.attributes()?, entity: self.entity },
+            "READ" => {
+                self.at_most(0)?;
+                Operation::Read(self.entity)
+            }
+            "DELETE" => {
+                self.at_most(0)?;
+                Operation::Delete(self.entity)
+            }
+            "GET-TYPES" => self.types("GET-TYPES")?,
+            "GET-ATTRIBUTES" => self.types("GET-ATTRIBUTES")?,
+            "GET-OPERATIONS" => self.types("GET-OPERATIONS")?,
+            "GET-ANNOTATIONS" => self.types("GET-ANNOTATIONS")?,
+            "GET-MGMT-NODES" => {
+                self.at_most(0)?;
+                Operation::Types { operation: "GET-MGMT-NODES", entity_type: None }
+            }
+            _ => {
+                let mut properties =
+                    attributes::read(&self.words, self.entity.entity_type.as_deref())?;
+                if let Some(text) = self.properties {
+                    match json(&text)? {
+                        Json::Object(members) => properties.extend(members),
+                        _ => {
+                            let text = "--properties is not a JSON map".to_owned();
+                            return Err(Failure::Value(text));
+                        }
+                    }
+                }
+                let body = self.body.as_deref().map(json).transpose()?;
+                Operation::Other { operation: name, entity: self.entity, properties, body }
+            }
+        })
+    }
 }
 
 /// Reads JSON, or takes text without JSON's marks as a string.

@@ -86,7 +86,10 @@ fn requests_are_made() {
         ),
         ("get-log limit=5", json!(["get-log", {"limit": "5"}, null])),
         (
-            r#"callme --type dummy --name d --properties {"x":1,"name":"no","y":null} --body {"a":[1,2.5]}"#,
+            concat!(
+                r#"callme --type dummy --name d --properties {"x":1,"name":"no","y":null} "#,
+                r#"--body {"a":[1,2.5]}"#
+            ),
             json!(["callme", {"type": "io.skupper.router.dummy", "name": "d", "x": 1},
                 {"a": [1, 2.5]}]),
         ),

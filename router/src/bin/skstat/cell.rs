@@ -128,7 +128,7 @@ pub(super) fn size(octets: &Value) -> String {
     if octets < 1024 {
         return octets.to_string();
     }
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut number = octets as f64;
     let mut unit = "";
     for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {

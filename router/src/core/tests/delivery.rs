@@ -432,7 +432,9 @@ proptest! {
                         pushed.extend(chunk);
                     }
                 }
-                Step::End(complete) => producer.end(if complete { Ended::Complete } else { Ended::Aborted }),
+                Step::End(complete) => {
+                    producer.end(if complete { Ended::Complete } else { Ended::Aborted });
+                }
                 Step::Take(n) => {
                     let Some(consumer) = &consumer else { continue };
                     told[0] = false;
@@ -444,7 +446,8 @@ proptest! {
                 }
                 Step::Acknowledge(n) => consumer.iter().for_each(|end| end.acknowledge(n, 0)),
                 Step::Outcome(what, settled) => {
-                    let states = [DeliveryState::Accepted, DeliveryState::Released, DeliveryState::failed()];
+                    let states = [DeliveryState::Accepted, DeliveryState::Released,
+                        DeliveryState::failed()];
                     let outcome = states.get(usize::from(what)).cloned();
                     consumer.iter().for_each(|end| end.set_outcome(outcome.clone(), settled));
                 }
@@ -454,13 +457,15 @@ proptest! {
                 told[slot as usize] = true;
             }
             prop_assert_eq!(producer.waiting(), budget.held());
-            prop_assert!(producer.waiting() == 0 || told[0], "octets wait and the consumer does not know");
+            prop_assert!(producer.waiting() == 0 || told[0], "octets wait and the consumer does \
+                                                              not know");
             if told[1] {
                 known = producer.progress();
                 told[1] = false;
             } else {
                 // A call of `progress` would make it known.
-                prop_assert_eq!(producer.received(), known.received, "an acknowledgement that the producer was not told of");
+                prop_assert_eq!(producer.received(), known.received, "an acknowledgement that the \
+                                                                      producer was not told of");
             }
         }
         let taken = joined(taken);

@@ -336,7 +336,8 @@ fn too_much_to_keep_is_released_like_any_other() {
 
 proptest! {
     #[test]
-    fn whatever_the_receivers_do_the_sender_hears_once(steps in prop::collection::vec((0..3_usize, 0..6_u8), 0..40), resend in any::<bool>()) {
+    fn whatever_the_receivers_do_the_sender_hears_once(steps in prop::collection::vec((0..3_usize,
+        0..6_u8), 0..40), resend in any::<bool>()) {
         let core = core("a", if resend { Treatment::Balanced } else { Treatment::Multicast });
         let (sinks, _kept) = consumers(&core, 3);
         let original = send(&core, Message { resend, ..Message::default() });

@@ -9,6 +9,7 @@
 //! takes its receiver's word. `consumers` has the numbers of consumers, and `consume` their
 //! deliveries. `pool` keeps the links for streams, `lanes` their sessions, and `ask` asks for
 //! unread bytes there.
+#![expect(clippy::indexing_slicing, reason = "each queue number has its queue")]
 
 mod acknowledge;
 mod ask;

@@ -1,5 +1,6 @@
 //! The links: `serve` gives free ones to the deliveries that wait, and attaches and gives up those
 //! for streams.
+#![expect(clippy::indexing_slicing, reason = "each queue number has its queue")]
 
 use std::sync::atomic::Ordering;
 

@@ -94,7 +94,7 @@ impl AddressMatch {
 
 /// How messages to some addresses are spread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct AddressConfig {
     pub name: String,
     pub matches: AddressMatch,

@@ -55,7 +55,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// A link that the router attaches by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct AutoLinkConfig {
     pub name: Option<String>,
     pub address: Option<String>,

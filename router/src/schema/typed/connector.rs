@@ -95,7 +95,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// Connections that the router makes and keeps.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Connector {
     pub name: String,
     pub host: String,

@@ -131,7 +131,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// The service of a listener that speaks HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct HttpListener {
     pub healthz: bool,
     pub metrics: bool,
@@ -145,7 +145,7 @@ pub struct HttpListener {
 
 /// A port on which others connect.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Listener {
     pub name: String,
     /// Empty means every address of the host.

@@ -32,7 +32,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// One of the addresses of a tcpListener with a [`MultiAddressStrategy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ListenerAddressConfig {
     pub name: String,
     pub address: String,

@@ -54,7 +54,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// The place of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LogOutput {
     Stderr,
     Stdout,
@@ -67,7 +67,7 @@ pub enum LogOutput {
 
 /// The log settings of one module. `None` is as `DEFAULT` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct LogConfig {
     pub module: LogModule,
     pub enable: Option<Levels>,

@@ -52,7 +52,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// Limits for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PolicyEntity {
     pub max_connections: u64,
     pub max_message_size: u64,

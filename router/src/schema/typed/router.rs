@@ -176,7 +176,7 @@ const MOST_DATA_CONNECTIONS: u32 = 1024;
 
 /// The router itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RouterEntity {
     pub id: String,
     pub mode: Mode,

@@ -16,7 +16,7 @@ macro_rules! settings {
     ($($kind:ident($settings:ident)),+ $(,)?) => {
         /// The attributes of an entity, as code acts on them.
         #[derive(Clone, Debug)]
-        #[allow(missing_docs)]
+        #[expect(missing_docs, reason = "the names say it")]
         pub enum Settings {
             $($kind(Box<$settings>),)+
             /// The router acts on no attribute of the entity.

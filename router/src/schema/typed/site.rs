@@ -22,7 +22,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// The site.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Site {
     pub name: String,
     pub location: Option<String>,

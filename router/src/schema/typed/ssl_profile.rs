@@ -109,7 +109,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// Certificates and rules for TLS. The TLS room says which files a use needs, and reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SslProfile {
     pub name: String,
     /// OpenSSL names, separated by colons.

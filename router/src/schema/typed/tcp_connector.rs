@@ -49,7 +49,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// A server of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct TcpConnector {
     pub name: String,
     pub address: String,

@@ -89,7 +89,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// A port on which clients reach a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct TcpListener {
     pub name: String,
     /// The service; `None` with a [`MultiAddressStrategy`].

@@ -63,7 +63,7 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
 
 /// The rules for clients that ask for one host, as they were given.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct VhostEntity {
     pub hostname: String,
     pub aliases: String,

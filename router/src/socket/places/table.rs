@@ -1,6 +1,7 @@
 //! The rules of places: which source gets one, which waits, and which gives way.
 //!
 //! Pure: the caller gives the time.
+#![expect(clippy::indexing_slicing, reason = "each phase has its place")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
