@@ -25,7 +25,6 @@ const LONG_LINES: &[(&str, &str)] = &[
     ("proto/src/routing/tests/messages.rs", "messages as captured"),
     ("router/src/bin/skup/arguments.rs", "the text of the help, as users see it"),
     ("router/src/bin/skup/print/tests.rs", "tables as the command prints them"),
-    ("router/tests/image.rs", "a configuration in a raw string"),
 ];
 
 /// Files that may be longer.
