@@ -32,7 +32,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Returns when [`Outgoing::ask_unread`] is to be called.
+    /// Returns when [`Outgoing::ask_unread`](super::Outgoing::ask_unread) is to be called.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }

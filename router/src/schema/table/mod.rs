@@ -1,5 +1,5 @@
 //! The table. A row is an attribute. Types that a configuration may hold have their rows in a file
-//! of [`typed`](super::typed) each.
+//! of [`super::typed`] each.
 //!
 //! A row begins with the type of its value. `create` and `update` say when the attribute may be
 //! given. `works` or `guards` say what it does; a row without these words is `Accepted`.

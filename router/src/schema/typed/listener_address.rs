@@ -30,7 +30,8 @@ pub(in crate::schema) static ROW: EntityType = EntityType {
     ..configuration("One of the addresses of a tcpListener that has a multiAddressStrategy.")
 };
 
-/// One of the addresses of a tcpListener with a [`MultiAddressStrategy`].
+/// One of the addresses of a tcpListener with a
+/// [`MultiAddressStrategy`](crate::schema::MultiAddressStrategy).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ListenerAddressConfig {
