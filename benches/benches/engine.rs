@@ -1,4 +1,4 @@
-//! Two connections in memory: how many octets and messages they carry on one core, both ends
+//! Two connections in memory: how many bytes and messages they carry on one core, both ends
 //! together.
 
 #[path = "../instructions/src/pair.rs"]

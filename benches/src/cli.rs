@@ -21,7 +21,7 @@ mod units;
 
 pub use parse::UsageError;
 
-/// What the command line asks for.
+/// The wish of the command line.
 #[derive(Debug)]
 enum Command {
     /// Print this text.

@@ -1,4 +1,4 @@
-//! How many new connections a second: connect, send, receive the echo, close.
+//! New connections a second: connect, send, receive the echo, close.
 //!
 //! Every worker has one connection at a time. What is counted is whole lives: a connection whose
 //! echo did not come back, or which could not be closed as asked, is a failure.
@@ -20,7 +20,7 @@ use crate::table::{Table, number};
 use crate::target::{Target, reset_on_close};
 use crate::{BenchError, Common, limits};
 
-/// How a connection is ended.
+/// The end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Close {
@@ -32,16 +32,16 @@ pub enum Close {
     Rst,
 }
 
-/// What to measure.
+/// The options of the mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
     /// Workers, each with one connection at a time.
     pub workers: usize,
-    /// Octets sent and received back on each connection.
+    /// Bytes sent and received back on each connection.
     pub size: usize,
-    /// How connections are ended.
+    /// The end of each connection.
     pub close: Close,
-    /// How long; with `count`, how long at most.
+    /// The duration; with `count`, the longest one.
     #[serde(serialize_with = "report::seconds")]
     pub seconds: Duration,
     /// Connections of all workers together, instead of a time.

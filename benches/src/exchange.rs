@@ -34,7 +34,7 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// Requests of `size` octets, for connection number `index`.
+    /// Requests of `size` bytes, for connection number `index`.
     pub(crate) fn new(index: usize, size: usize) -> Self {
         Self { seed: pattern::seed(index), offset: 0, answer: vec![0; size] }
     }
@@ -75,7 +75,7 @@ async fn echo(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) -> Resu
     Ok(())
 }
 
-/// Ends our direction and waits until the other end has ended its own; further octets are a
+/// Ends our direction and waits until the other end has ended its own; further bytes are a
 /// failure.
 pub(crate) async fn half_close(stream: &mut TcpStream, limit: Duration) -> Result<(), Failure> {
     let close = async {

@@ -1,4 +1,4 @@
-//! What went wrong with single connections: kinds, counts, and the first example of each.
+//! The failures of single connections: kinds, counts, and the first example of each.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The connect was refused: nobody listens.
+    /// The target refused the connection: no process listens.
     Refused,
     /// No route, network or host down.
     Unreachable,
@@ -24,9 +24,9 @@ pub enum Kind {
     Reset,
     /// The other end closed before everything it owed had arrived.
     EarlyEnd,
-    /// Octets arrived that differ from those expected.
+    /// Bytes arrived that differ from those expected.
     Content,
-    /// More or fewer octets arrived than were sent.
+    /// More or fewer bytes arrived than were sent.
     Count,
     /// The other end does not speak what the mode needs.
     Protocol,
@@ -57,9 +57,9 @@ impl Kind {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
-    /// What it is counted as.
+    /// Its kind.
     pub kind: Kind,
-    /// What happened, for a person.
+    /// Its text, for a person.
     pub text: String,
 }
 
@@ -100,10 +100,10 @@ pub struct Failures {
     kinds: BTreeMap<Kind, Counted>,
 }
 
-/// How often one kind happened, and what the first one said.
+/// The count of one kind, and the text of its first failure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Counted {
-    /// How often.
+    /// The count.
     pub count: u64,
     /// The text of the first.
     pub first: String,

@@ -24,7 +24,7 @@ use crate::process::Monitor;
 /// The most stages a run may have.
 const STAGES: usize = 8;
 
-/// How often the watched processes are looked at, for their peak memory.
+/// The interval at which the conductor reads the peak memory of the watched processes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The figures shared by the tasks of one thread.

@@ -76,7 +76,7 @@ impl Histogram {
         self.sum = self.sum.saturating_add(other.sum);
     }
 
-    /// How many were counted.
+    /// Returns the count of values.
     pub fn count(&self) -> u64 {
         self.total
     }
@@ -120,7 +120,7 @@ impl Histogram {
 /// Count, and microseconds of the usual percentiles.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// How many were counted.
+    /// The count of values.
     pub count: u64,
     /// The smallest, in microseconds.
     pub min: f64,

@@ -1,6 +1,6 @@
-//! What many connections at rest cost, and whether they stay alive.
+//! The cost of many connections at rest. The mode also checks that they stay alive.
 //!
-//! Each connection is opened and proved by one exchange, held without an octet, and proved again.
+//! Each connection is opened and proved by one exchange, held without an byte, and proved again.
 //! One that ends while it is held is a failure at that moment.
 
 use std::io;
@@ -22,19 +22,19 @@ use crate::table::{Table, number, octets};
 use crate::target::Target;
 use crate::{BenchError, Common, limits};
 
-/// What to measure.
+/// The options of the mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
     /// Connections to open.
     pub connections: usize,
-    /// Octets of the exchange by which a connection is proved.
+    /// Bytes of the exchange by which a connection is proved.
     pub size: usize,
-    /// How long they are held.
+    /// The time for which they rest.
     #[serde(serialize_with = "report::seconds")]
     pub hold: Duration,
     /// Connections that are being opened, or proved, at the same time.
     pub parallel: usize,
-    /// How long the opening of all, and the proving of all, may take.
+    /// The longest time to open all, and the longest to prove all.
     #[serde(serialize_with = "report::seconds")]
     pub limit: Duration,
 }
@@ -73,9 +73,9 @@ struct Held {
     name: String,
     /// Processors kept busy by connections at rest.
     cpus: f64,
-    /// Resident octets gained by opening, for one connection.
+    /// Resident bytes gained by opening, for one connection.
     resident_per_connection_opened: Option<f64>,
-    /// Resident octets kept at the end of the hold, for one connection.
+    /// Resident bytes kept at the end of the hold, for one connection.
     resident_per_connection_held: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! How long a request takes to come back.
+//! The time from a request to its answer.
 //!
 //! Every connection has one request outstanding. *Closed loop*: the next is sent when the answer
 //! has come, so that a slow server is asked less often and its pauses are seen by one request a
@@ -31,21 +31,21 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// Requests that were never sent are counted in at most so many steps a connection.
 const OVERDUE_STEPS: u64 = 1000;
 
-/// What to measure.
+/// The options of the mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
     /// Connections, each with one request outstanding.
     pub connections: usize,
-    /// Octets of a request and of its answer. HTTP has its own.
+    /// Bytes of a request and of its answer. HTTP has its own.
     pub size: usize,
     /// Requests a second of all connections together; none for as many as are answered.
     pub rate: Option<f64>,
-    /// How long; with `count`, how long at most.
+    /// The duration; with `count`, the longest one.
     #[serde(serialize_with = "report::seconds")]
     pub seconds: Duration,
     /// Requests of all connections together, instead of a time.
     pub count: Option<u64>,
-    /// Whether to ask by HTTP/1.1 instead of through an echo server.
+    /// Asks by HTTP/1.1 instead of through an echo server.
     pub http: bool,
 }
 

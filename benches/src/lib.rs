@@ -36,10 +36,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// What every mode is told.
+/// The options of every mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Common {
-    /// Where to connect to: `host:port`.
+    /// The target: `host:port`.
     pub target: String,
     /// Worker threads, each with a current-thread runtime of its own.
     pub threads: usize,
@@ -70,9 +70,9 @@ pub enum BenchError {
     /// The target's name could not be turned into an address.
     #[error("cannot resolve {target}: {reason}; give HOST:PORT")]
     Resolve {
-        /// What was given.
+        /// The given value.
         target: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         reason: String,
     },
     /// More descriptors are needed than the process may open.
@@ -93,7 +93,7 @@ pub enum BenchError {
     Process {
         /// The process.
         pid: u32,
-        /// What the system said.
+        /// The error of the system.
         reason: String,
     },
     /// A runtime or a thread could not be started.
@@ -104,7 +104,7 @@ pub enum BenchError {
     Stuck {
         /// The phase that did not end.
         phase: &'static str,
-        /// How long it was waited for.
+        /// The time that the run waited.
         limit: Duration,
     },
     /// A worker thread ended without its results.

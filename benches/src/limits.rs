@@ -1,4 +1,4 @@
-//! What the process and its sockets may hold of the system's: descriptors, and octets of buffers.
+//! Limits of the system on the process and its sockets: descriptors, and bytes of buffers.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -41,7 +41,7 @@ pub(crate) fn bound_buffers(socket: &impl AsFd, octets: usize) -> io::Result<()>
     socket.set_recv_buffer_size(octets)
 }
 
-/// Whether `error` says that this process or this machine has no descriptor left.
+/// Returns whether `error` means that this process or this machine has no descriptor left.
 pub(crate) fn is_descriptor_shortage(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())

@@ -1,17 +1,17 @@
-//! The octets that are sent, such that any octet of any stream can be checked by its offset alone.
+//! The bytes that are sent, such that any byte of any stream can be checked by its offset alone.
 //!
-//! One table of pseudo-random octets with a prime period; a stream is the table read from a start
-//! that its seed gives. The period being prime, octets that were lost, repeated or swapped by any
-//! block size a program uses are seen, and so are octets of another stream. Reading a table costs
+//! One table of pseudo-random bytes with a prime period; a stream is the table read from a start
+//! that its seed gives. The period being prime, bytes that were lost, repeated or swapped by any
+//! block size a program uses are seen, and so are bytes of another stream. Reading a table costs
 //! no more than a memory compare, so that checking does not slow the generator to less than the
 //! path it measures.
 
 use std::sync::LazyLock;
 
-/// After so many octets a stream repeats: the first prime above 2^20.
+/// After so many bytes a stream repeats: the first prime above 2^20.
 pub const PERIOD: u64 = 1_048_583;
 
-/// The most octets [`slice()`] gives at once.
+/// The most bytes [`slice()`] gives at once.
 pub const MAX_CHUNK: usize = 1 << 20;
 
 /// The period once, and its beginning again so that every chunk is contiguous.
@@ -40,7 +40,7 @@ pub fn seed(index: usize) -> u64 {
     mix(index as u64) % PERIOD
 }
 
-/// At most `len` octets of the stream of `seed` from `offset` on; fewer only if `len` is above
+/// At most `len` bytes of the stream of `seed` from `offset` on; fewer only if `len` is above
 /// [`MAX_CHUNK`].
 pub fn slice(seed: u64, offset: u64, len: usize) -> &'static [u8] {
     let start = ((seed % PERIOD + offset % PERIOD) % PERIOD) as usize;
@@ -48,14 +48,14 @@ pub fn slice(seed: u64, offset: u64, len: usize) -> &'static [u8] {
     TABLE.get(start..end).unwrap_or_default()
 }
 
-/// The first octet that is not what it should be.
+/// The first byte that is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Where in the stream.
+    /// The place in the stream.
     pub offset: u64,
-    /// What should be there.
+    /// The byte that should be there.
     pub expected: u8,
-    /// What is there.
+    /// The byte that is there.
     pub found: u8,
 }
 

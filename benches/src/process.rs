@@ -1,4 +1,4 @@
-//! What processes cost: processor time and resident memory, read from `/proc`.
+//! The cost of processes: processor time and resident memory, read from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::BenchError;
 pub struct Sample {
     /// Processor time spent so far, user and system. The kernel counts it in ticks, usually 10 ms.
     pub cpu: Duration,
-    /// Resident memory in octets.
+    /// Resident memory in bytes.
     pub resident: u64,
     /// When the process started, in ticks since boot: tells a process from a later one of the same
     /// number.
@@ -89,7 +89,7 @@ pub struct Mark {
     own: Sample,
 }
 
-/// What a process cost over a part of a run.
+/// The cost of a process over a part of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Usage {
     /// Process number.
@@ -100,11 +100,11 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Processors kept busy on average: processor seconds by seconds.
     pub cpus: f64,
-    /// Resident octets at the beginning.
+    /// Resident bytes at the beginning.
     pub resident_before: u64,
-    /// Resident octets at the end.
+    /// Resident bytes at the end.
     pub resident_after: u64,
-    /// The most resident octets seen since the run began.
+    /// The most resident bytes seen since the run began.
     pub resident_peak: u64,
     /// Whether the process ended during the run; its figures then are those of its last moment
     /// seen.
@@ -142,13 +142,13 @@ impl Monitor {
         }
     }
 
-    /// What each process cost between two marks, `seconds` apart.
+    /// Returns the cost of each process between two marks, `seconds` apart.
     pub fn usage(&self, from: &Mark, to: &Mark, seconds: f64) -> Vec<Usage> {
         let samples = from.samples.iter().zip(&to.samples);
         self.watched.iter().zip(samples).map(|(w, (a, b))| usage(w, a, b, seconds)).collect()
     }
 
-    /// What the generator cost between two marks, `seconds` apart.
+    /// Returns the cost of the generator between two marks, `seconds` apart.
     pub fn own_usage(&self, from: &Mark, to: &Mark, seconds: f64) -> Option<Usage> {
         self.own.as_ref().map(|w| usage(w, &from.own, &to.own, seconds))
     }

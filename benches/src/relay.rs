@@ -1,4 +1,4 @@
-//! A way that takes its time: a relay that delivers octets late, and those behind a lost segment
+//! A way that takes its time: a relay that delivers bytes late, and those behind a lost segment
 //! later.
 //!
 //! What it imitates is the time that a segment and its repetition take. What a loss does to the
@@ -14,26 +14,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
-/// Octets of a segment, each of which may be lost.
+/// Bytes of a segment, each of which may be lost.
 const SEGMENT: usize = 1448;
 
-/// Octets of one read.
+/// Bytes of one read.
 const CHUNK: usize = 64 * 1024;
 
 /// Reads that may be under way each way: 256 MiB at most, more than any window.
 const UNDER_WAY: usize = 4096;
 
-/// How long the relay waits when it cannot accept for want of descriptors.
+/// The pause of the relay when it cannot accept for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How a relay is set up.
+/// The options of a relay.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen at; port 0 takes a free one.
     pub listen: String,
-    /// Where connections lead.
+    /// The target of connections.
     pub to: String,
-    /// How long octets are under way, one way.
+    /// The time that bytes are under way, in one direction.
     pub delay: Duration,
     /// The share of segments that are lost, from 0 to 1.
     pub loss: f64,
@@ -90,7 +90,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: Wea
     tokio::join!(read, write);
 }
 
-/// When octets arrive.
+/// When bytes arrive.
 #[derive(Debug)]
 struct Weather {
     delay: Duration,
@@ -118,7 +118,7 @@ impl Weather {
     fn arrival(&mut self, now: Instant, octets: usize) -> Instant {
         let lost =
             self.loss > 0.0 && (0..octets.div_ceil(SEGMENT)).any(|_| self.random() < self.loss);
-        // What is lost is missed by the receiver, and comes again a round trip later.
+        // The receiver misses a lost segment, and gets it again a round trip later.
         let due = now + if lost { self.delay * 3 } else { self.delay };
         let due = self.last.map_or(due, |last| due.max(last));
         self.last = Some(due);

@@ -20,35 +20,35 @@ pub struct Report {
     pub skbench: &'static str,
     /// Which mode ran.
     pub mode: &'static str,
-    /// What every mode is told.
+    /// The options of every mode.
     pub common: Common,
-    /// What this mode was told.
+    /// The options of this mode.
     pub options: Value,
     /// Seconds of the part that was measured.
     pub seconds: f64,
-    /// What the mode measured.
+    /// The findings of the mode.
     pub figures: Value,
-    /// What the connections failed with.
+    /// The failures of connections.
     pub errors: Failures,
-    /// What the watched processes cost.
+    /// The cost of the watched processes.
     pub processes: Vec<Cost>,
-    /// What the generator itself cost.
+    /// The cost of the generator itself.
     pub generator: Option<Usage>,
-    /// What should be known before the figures are believed.
+    /// Doubts about the figures.
     pub notes: Vec<String>,
     #[serde(skip)]
     tables: Vec<Table>,
 }
 
-/// The unit of work of modes that move octets: 10^9 of them.
+/// The unit of work of modes that move bytes: 10^9 of them.
 pub(crate) const GIGABYTE: &str = "GB";
 
 /// The unit of work by which the cost of processes is divided.
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
-    /// What one is called.
+    /// The name of one.
     pub unit: &'static str,
-    /// How many were done in the measured part.
+    /// The count in the measured part.
     pub amount: f64,
     /// Connections open at the end of the measured part, by which the growth of memory is divided.
     pub connections: Option<u64>,
@@ -57,14 +57,14 @@ pub struct Work {
 /// The cost of a process, by unit of work.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cost {
-    /// What it cost in the measured part.
+    /// Its cost in the measured part.
     #[serde(flatten)]
     pub usage: Usage,
     /// The unit of work.
     pub unit: &'static str,
     /// Processor seconds for one.
     pub cpu_seconds_per_unit: Option<f64>,
-    /// Resident octets gained for one open connection.
+    /// Resident bytes gained for one open connection.
     pub resident_per_connection: Option<f64>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Measured<'a> {
     pub(crate) seconds: f64,
 }
 
-/// What a mode has to say.
+/// The outcome of a mode.
 pub(crate) struct Findings {
     pub(crate) mode: &'static str,
     pub(crate) options: Value,

@@ -7,7 +7,7 @@
 //!
 //! A stream of a *source* begins with a [`Preamble`], by which the client knows the pattern that
 //! follows. If a stream to a *sink* begins with one, the sink answers the end of the stream with a
-//! [`Receipt`]; the octets of any other client are swallowed without an answer.
+//! [`Receipt`]; the bytes of any other client are swallowed without an answer.
 
 mod http;
 mod marks;
@@ -38,7 +38,7 @@ pub use totals::Totals;
 use crate::fleet::runtime;
 use crate::{BenchError, limits, pattern};
 
-/// What is read or written at once.
+/// Bytes of one read or write.
 const CHUNK: usize = 64 * 1024;
 
 /// Buffers a thread keeps for the next connection that has something to read.
@@ -47,13 +47,13 @@ const SPARE_BUFFERS: usize = 64;
 /// The accept queue; the system's own limit may be lower.
 const BACKLOG: i32 = 4096;
 
-/// How long the server waits when it cannot accept for want of descriptors.
+/// The pause of the server when it cannot accept for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// When a silent connection is probed, and how often: one whose peer has vanished goes away.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// What the server does with a connection.
+/// The service of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -67,18 +67,18 @@ pub enum Mode {
     Http,
 }
 
-/// How a server is set up.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen at; port 0 takes a free one.
     pub listen: String,
-    /// What to do with connections.
+    /// The service for connections.
     pub mode: Mode,
     /// Threads, each with a current-thread runtime.
     pub threads: usize,
-    /// Source: octets of a stream after its preamble; none for no end.
+    /// Source: bytes of a stream after its preamble; none for no end.
     pub bytes: Option<u64>,
-    /// HTTP: octets of an answer's body; none for a greeting.
+    /// HTTP: bytes of an answer's body; none for a greeting.
     pub body: Option<usize>,
     /// The size of each connection's socket buffers; none for the system's, which grow to
     /// megabytes: too much for thousands of streams that never end.
@@ -108,7 +108,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the tasks of one thread share.
+/// The data that the tasks of one thread share.
 struct Shard {
     mode: Mode,
     bytes: Option<u64>,
@@ -160,12 +160,12 @@ impl Server {
         Ok(Self { address, totals, stop, threads })
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has done so far.
+    /// Returns its counts since its start.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
@@ -375,7 +375,7 @@ impl Shard {
             yield_now().await;
         }
         stream.shutdown().await?;
-        // Closing with octets unread would reset the connection and destroy what is still on its
+        // Closing with bytes unread would reset the connection and destroy what is still on its
         // way.
         let mut scratch = [0; 1024];
         while stream.read(&mut scratch).await? > 0 {}

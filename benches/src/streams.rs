@@ -1,10 +1,10 @@
-//! Whether streams that stand still hold up those that move, and what they cost.
+//! Streams that stand still: their cost, and the delay that they cause to moving ones.
 //!
 //! Through an echo server, in four phases: *baseline*, the live streams alone, one request
 //! outstanding each; *fill*, the other streams send without reading until nothing more is taken;
 //! *during*, the live streams again, while the stalled ones stand still and the slow ones read a
 //! little; *release*, stalled and slow streams end their direction and read what they are owed,
-//! every octet checked.
+//! every byte checked.
 
 use std::io;
 use std::sync::Arc;
@@ -25,31 +25,31 @@ use crate::table::{Table, number, octets};
 use crate::target::Target;
 use crate::{BenchError, Common, limits, pattern};
 
-/// What is offered to one write and asked of one read.
+/// Bytes of one write or read.
 const CHUNK: usize = 64 * 1024;
 
 /// A stream that takes nothing for so long is full.
 const FULL_AFTER: Duration = Duration::from_millis(500);
 
-/// How often a slow stream reads.
+/// The interval at which a slow stream reads.
 const SLOW_TICK: Duration = Duration::from_millis(100);
 
-/// What to measure.
+/// The options of the mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
     /// Streams with requests, whose latency is measured.
     pub live: usize,
-    /// Octets of a request.
+    /// Bytes of a request.
     pub size: usize,
     /// Streams that send and do not read.
     pub stalled: usize,
     /// Streams that send and read slowly.
     pub slow: usize,
-    /// Octets a second that a slow stream reads.
+    /// Bytes a second that a slow stream reads.
     pub slow_rate: u64,
-    /// The most octets a stalled or slow stream sends.
+    /// The most bytes a stalled or slow stream sends.
     pub park: u64,
-    /// How long the live streams are measured, each time.
+    /// The time of each measurement of the live streams.
     #[serde(serialize_with = "report::seconds")]
     pub seconds: Duration,
 }
@@ -75,9 +75,9 @@ struct Figures {
     /// The latency of `during` by that of `baseline`.
     p50_ratio: f64,
     p99_ratio: f64,
-    /// Octets on their way in each stream that was not read.
+    /// Bytes on their way in each stream that was not read.
     parked: Parked,
-    /// Stalled and slow streams that got back every octet in the end.
+    /// Stalled and slow streams that got back every byte in the end.
     released: u64,
     release_seconds: f64,
     processes: Vec<Holder>,
@@ -98,12 +98,12 @@ struct Parked {
     max: u64,
 }
 
-/// What a process holds of the streams that stand still.
+/// The memory that a process holds for streams that stand still.
 #[derive(Debug, Serialize)]
 struct Holder {
     pid: u32,
     name: String,
-    /// Resident octets gained since the baseline, for one stalled or slow stream.
+    /// Resident bytes gained since the baseline, for one stalled or slow stream.
     resident_per_stream: f64,
 }
 
@@ -154,7 +154,7 @@ pub fn run(common: &Common, options: &Options) -> Result<Report, BenchError> {
     })
 }
 
-/// How long the release of a stream may take: the time-out, and a second for each MiB.
+/// Returns the longest time for the release of a stream: the time-out, and a second for each MiB.
 fn drain_limit(timeout: Duration, octets: u64) -> Duration {
     timeout.saturating_add(Duration::from_secs(octets >> 20))
 }
@@ -249,7 +249,7 @@ async fn still(mut seat: Seat, tally: &Shared<Tally>, plan: &Plan) -> Result<(),
 }
 
 impl Still {
-    /// The next octets to send; none when the most have been sent.
+    /// The next bytes to send; none when the most have been sent.
     fn next(&self) -> &'static [u8] {
         let left = usize::try_from(self.most.saturating_sub(self.sent)).unwrap_or(usize::MAX);
         pattern::slice(self.seed, self.sent, left.min(CHUNK))

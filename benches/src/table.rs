@@ -62,7 +62,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// Octets with a binary unit.
+/// Bytes with a binary unit.
 pub(crate) fn octets(value: f64) -> String {
     let (mut value, mut unit) = (value, "B");
     for next in ["KiB", "MiB", "GiB", "TiB"] {

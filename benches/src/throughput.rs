@@ -1,11 +1,11 @@
-//! How many octets a second go through, and how evenly parallel streams share them.
+//! Bytes a second, and how evenly parallel streams share them.
 //!
-//! * *down*: the octets a `source` sends, counted as they arrive until the time is over. The time
+//! * *down*: the bytes a `source` sends, counted as they arrive until the time is over. The time
 //!   begins when all streams have begun.
-//! * *up*: the octets a `sink` has confirmed to have received, by the time until the confirmation.
+//! * *up*: the bytes a `sink` has confirmed to have received, by the time until the confirmation.
 //!   What only filled the buffers on the way does not count.
-//! * *both*: the octets an `echo` server sends back, counted as they arrive until the time is over.
-//!   After that the stream is ended and read to its end: as many octets must have come back as were
+//! * *both*: the bytes an `echo` server sends back, counted as they arrive until the time is over.
+//!   After that the stream is ended and read to its end: as many bytes must have come back as were
 //!   sent.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use carry::Meter;
 /// Streams that are listed one by one in the table; the JSON form has all.
 const LISTED: usize = 16;
 
-/// Which way the octets go.
+/// Which way the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -40,21 +40,21 @@ pub enum Direction {
     Both,
 }
 
-/// What to measure.
+/// The options of the mode.
 #[derive(Debug, Clone, Serialize)]
 pub struct Options {
     /// Parallel streams.
     pub streams: usize,
-    /// How long; with `bytes`, how long at most.
+    /// The duration; with `bytes`, the longest one.
     #[serde(serialize_with = "report::seconds")]
     pub seconds: Duration,
     /// Which way.
     pub direction: Direction,
-    /// Octets offered to one write and asked of one read.
+    /// Bytes offered to one write and asked of one read.
     pub chunk: usize,
-    /// Octets of each stream, instead of a time.
+    /// Bytes of each stream, instead of a time.
     pub bytes: Option<u64>,
-    /// Whether every octet is checked.
+    /// Checks every byte.
     pub verify: bool,
     /// The size of each socket's buffers; none for the system's, which grow to megabytes: too much
     /// for thousands of streams.
@@ -75,32 +75,32 @@ impl Default for Options {
     }
 }
 
-/// What one stream carried.
+/// The bytes that one stream carried.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stream {
     /// The stream's number.
     pub stream: usize,
-    /// Octets sent, all in all.
+    /// Bytes sent, all in all.
     pub sent: u64,
-    /// Octets received, all in all.
+    /// Bytes received, all in all.
     pub received: u64,
-    /// Octets that count, as the direction says.
+    /// Bytes that count, as the direction says.
     pub octets: u64,
     /// Seconds in which they were carried.
     pub seconds: f64,
-    /// 10^6 octets a second.
+    /// 10^6 bytes a second.
     pub megabytes_per_second: f64,
-    /// The longest time without an octet received (up: accepted), in milliseconds.
+    /// The longest time without an byte received (up: accepted), in milliseconds.
     pub longest_gap_ms: f64,
-    /// Up: whether the other end confirmed the octets; otherwise whether the stream came to its
+    /// Up: whether the other end confirmed the bytes; otherwise whether the stream came to its
     /// proper end.
     pub confirmed: bool,
 }
 
-/// How evenly streams shared.
+/// The evenness of the streams' shares.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Fairness {
-    /// The slowest stream, in 10^6 octets a second.
+    /// The slowest stream, in 10^6 bytes a second.
     pub min: f64,
     /// The median stream.
     pub median: f64,

@@ -53,7 +53,7 @@ fn an_upload_counts_what_the_sink_confirms() {
         run(&common::common(server.address(), 10_000), &options(Direction::Up)).expect("a run");
     without_errors(&report);
     let received = server.totals().received.load(std::sync::atomic::Ordering::Relaxed);
-    // Besides the octets that count, every stream has a preamble of 16.
+    // Besides the bytes that count, every stream has a preamble of 16.
     assert_eq!(figure(&report, "/figures/octets") as u64 + 3 * 16, received);
 }
 

@@ -9,7 +9,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use super::{Command, Mode, Run, help, units};
 use crate::{Common, connections, idle, latency, pattern, relay, server, streams, throughput};
 
-/// What is wrong with the command line.
+/// The fault of a command line.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// No mode, or one that does not exist.
@@ -29,9 +29,9 @@ pub enum UsageError {
     Value {
         /// The option, without its dashes.
         option: String,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What can be given.
+        /// The values that it takes.
         want: String,
     },
     /// An unknown option, a missing value, an argument too many.
@@ -44,10 +44,10 @@ const MAX_CONNECTIONS: u64 = 1_000_000;
 const MAX_THREADS: u64 = 256;
 const MAX_COUNT: u64 = 1_000_000_000_000;
 const MAX_BYTES: u64 = 1 << 50;
-/// From requests that nobody waits for to more than a machine can send.
+/// The rates that make sense: from almost none to more than a machine can send.
 const RATES: RangeInclusive<f64> = 0.01..=10_000_000.0;
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
-/// How long a run may take whose end is a count of octets or requests.
+/// The longest time of a run that ends by a count of bytes or requests.
 const COUNTED: Duration = Duration::from_secs(60);
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
@@ -103,7 +103,7 @@ impl Value {
         self.size(bounds).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
     }
 
-    /// Octets that are held in memory.
+    /// Bytes that are held in memory.
     fn chunk(&self) -> Result<usize, UsageError> {
         self.count(1..=pattern::MAX_CHUNK as u64)
     }
@@ -141,7 +141,7 @@ impl Value {
     }
 }
 
-/// What the modes that run have in common, while it is being read.
+/// The common options of the modes while the command line is read.
 struct Shared {
     common: Common,
     json: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A number of octets: `512`, `64K`, `1M`, `2G`; the letters are powers of 1024.
+/// A number of bytes: `512`, `64K`, `1M`, `2G`; the letters are powers of 1024.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()? {
         b'K' | b'k' => (text.get(..text.len() - 1)?, 10),

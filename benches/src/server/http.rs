@@ -90,7 +90,7 @@ pub(super) async fn serve(stream: &mut TcpStream, body: &[u8], totals: &Totals) 
     stream.shutdown().await
 }
 
-/// Drops a head of `end` octets and a body of `length` octets from the input.
+/// Drops a head of `end` bytes and a body of `length` bytes from the input.
 async fn skip_body(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

@@ -1,6 +1,6 @@
-//! What a stream begins with, and what a sink answers.
+//! The beginning of a stream, and the answer of a sink.
 
-/// The beginning of a stream whose receiver shall know what it is: 8 octets of mark, 8 of seed, in
+/// The beginning of a stream whose receiver shall know what it is: 8 bytes of mark, 8 of seed, in
 /// network order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preamble {
@@ -22,7 +22,7 @@ fn option(word: u64) -> Option<u64> {
 }
 
 impl Preamble {
-    /// Octets on the wire.
+    /// Bytes on the wire.
     pub const SIZE: usize = 16;
 
     /// As sent.
@@ -40,17 +40,17 @@ impl Preamble {
     }
 }
 
-/// What a sink received after the preamble.
+/// The bytes that a sink received after the preamble.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Octets received.
+    /// Bytes received.
     pub received: u64,
-    /// The offset of the first octet that is not the pattern's.
+    /// The offset of the first byte that is not the pattern's.
     pub wrong: Option<u64>,
 }
 
 impl Receipt {
-    /// Octets on the wire.
+    /// Bytes on the wire.
     pub const SIZE: usize = 24;
 
     /// As sent.

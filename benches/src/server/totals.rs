@@ -9,8 +9,8 @@ pub struct Totals {
     pub accepted: AtomicU64,
     /// Connections that ended with an error, a reset by the client included.
     pub failed: AtomicU64,
-    /// Octets received.
+    /// Bytes received.
     pub received: AtomicU64,
-    /// Octets sent.
+    /// Bytes sent.
     pub sent: AtomicU64,
 }

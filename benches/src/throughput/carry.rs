@@ -23,10 +23,10 @@ pub(super) struct Meter {
     window: Window,
     sent: Cell<u64>,
     received: Cell<u64>,
-    /// Octets received before the window's end.
+    /// Bytes received before the window's end.
     in_window: Cell<u64>,
     confirmed: Cell<bool>,
-    /// When an octet last moved, and the longest time in which none did.
+    /// When an byte last moved, and the longest time in which none did.
     moved: Cell<Instant>,
     gap: Cell<f64>,
     finished: Cell<Option<Instant>>,
@@ -66,7 +66,7 @@ impl Meter {
         }
     }
 
-    /// An octet has moved.
+    /// An byte has moved.
     fn moved_now(&self) -> Instant {
         let now = Instant::now();
         self.note_gap(now);
@@ -74,7 +74,7 @@ impl Meter {
         now
     }
 
-    /// Time without an octet counts up to the window's end.
+    /// Time without an byte counts up to the window's end.
     fn note_gap(&self, until: Instant) {
         let gap = until.min(self.window.end).saturating_duration_since(self.moved.get());
         self.gap.set(self.gap.get().max(gap.as_secs_f64()));
@@ -149,7 +149,7 @@ pub(super) async fn carry(
     }
 }
 
-/// Sends until the time is over or all octets are sent, and ends our direction.
+/// Sends until the time is over or all bytes are sent, and ends our direction.
 async fn send(
     writer: &mut WriteHalf<'_>,
     seed: u64,
@@ -161,7 +161,7 @@ async fn send(
     tokio::pin!(over);
     while meter.sent() < limit {
         let left = usize::try_from(limit - meter.sent()).unwrap_or(usize::MAX);
-        // Without a check the octets stay the same, and in the processor's nearest cache.
+        // Without a check the bytes stay the same, and in the processor's nearest cache.
         let offset = if options.verify { meter.sent() } else { 0 };
         let octets = pattern::slice(seed, offset, options.chunk.min(left));
         tokio::select! {
@@ -231,7 +231,7 @@ async fn echoed(
     Ok(())
 }
 
-/// Reads what a source sends, until the time is over or enough octets have come.
+/// Reads what a source sends, until the time is over or enough bytes have come.
 async fn down(
     reader: &mut ReadHalf<'_>,
     buffer: &mut [u8],

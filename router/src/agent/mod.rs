@@ -6,8 +6,8 @@
 //! connection one after the other, and sends the responses. The number of requests is bounded.
 //!
 //! Six types are answered as the cores of C routers answer them: with columns of their own
-//! ([`mod@columns`]) and nulls where there is no value. All others have the attributes of the schema
-//! that have a value.
+//! ([`mod@columns`]) and nulls where there is no value. All others have the attributes of the
+//! schema that have a value.
 
 mod change;
 mod columns;

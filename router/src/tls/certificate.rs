@@ -11,7 +11,7 @@ use x509_parser::x509::X509Name;
 /// Alternative names that are kept of a certificate.
 const NAMES_LIMIT: usize = 64;
 
-/// The readable part of a certificate. The `Debug` form leaves the octets out.
+/// The readable part of a certificate. The `Debug` form leaves the bytes out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// The subject as OpenSSL prints it with `-nameopt RFC2253`: `CN=north,O=Example`.

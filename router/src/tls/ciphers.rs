@@ -1,22 +1,22 @@
-//! Cipher suites and protocol versions, by the names OpenSSL gives them.
+//! Cipher suites and protocol versions, by their names in OpenSSL.
 
 use rustls::crypto::aws_lc_rs::cipher_suite as suites;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion};
 
-/// A cipher suite that we have.
+/// A cipher suite of this router.
 struct Suite {
     suite: SupportedCipherSuite,
-    /// As OpenSSL spells it.
+    /// Its name in OpenSSL.
     name: &'static str,
-    /// As IANA spells it, where that differs.
+    /// Its name at IANA, where that differs.
     iana: &'static str,
     /// The OpenSSL keywords that select it, beside those of `ALL_12` or `ALL_13`.
     keywords: &'static [&'static str],
     bits: u16,
 }
 
-/// In order of preference, as the TLS library has it.
+/// The suites in the TLS library's order of preference.
 const SUITES: [Suite; 9] = [
     Suite {
         suite: suites::TLS13_AES_256_GCM_SHA384,
@@ -92,15 +92,15 @@ const SUITES: [Suite; 9] = [
     },
 ];
 
-/// What selects every suite of TLS 1.2 that we have.
+/// Keywords that select every suite of TLS 1.2 here.
 const ALL_12: [&str; 9] =
     ["ALL", "DEFAULT", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "ECDH", "kECDHE", "kEECDH"];
-/// What selects every suite of TLS 1.3, when it excludes. (Positive keywords leave TLS 1.3 alone,
-/// as in OpenSSL.)
+/// Keywords that exclude every suite of TLS 1.3. As in OpenSSL, keywords that add leave TLS 1.3
+/// alone.
 const ALL_13: [&str; 3] = ["ALL", "DEFAULT", "HIGH"];
 
-/// Keywords of OpenSSL that select nothing of what we have: to exclude it is a matter of course, to
-/// name it alone is an error.
+/// Keywords of OpenSSL that select no suite here. A list may exclude them, but may not name them
+/// alone.
 const NEVER_OFFERED: &[&str] = &[
     "3DES",
     "ADH",
@@ -200,7 +200,7 @@ impl Suite {
         self.keywords.contains(&keyword) || all.contains(&keyword)
     }
 
-    /// Whether a word of the list, possibly of the form `ECDHE+AESGCM`, means this suite.
+    /// Returns whether a word of the list, possibly of the form `ECDHE+AESGCM`, selects this suite.
     fn is_meant(&self, word: &str) -> bool {
         self.is_named(word) || word.split('+').all(|keyword| self.has(keyword))
     }
@@ -210,14 +210,15 @@ fn is_known(keyword: &str) -> bool {
     NEVER_OFFERED.contains(&keyword) || SUITES.iter().any(|suite| suite.has(keyword))
 }
 
-/// Reads a list in the form of `ciphers(1)`: words between colons, commas or spaces; `!` excludes
-/// for good, `-` removes, `+` moves to the end.
+/// Reads a list in the form of `ciphers(1)`. Colons, commas or spaces separate its words. `!`
+/// excludes for good, `-` removes, and `+` moves to the end.
 ///
 /// As in OpenSSL, keywords add suites of TLS 1.2 only, and TLS 1.3 keeps all of its suites unless
 /// the list names some of them (`TLS_AES_256_GCM_SHA384`). Stricter than OpenSSL, an exclusion
 /// (`!CHACHA20`) binds TLS 1.3 as well.
 ///
-/// The error is a reason, to be put behind the attribute's name.
+/// # Errors
+/// A reason that reads on from the attribute's name.
 pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, String> {
     let mut chosen: Vec<&Suite> = Vec::new();
     let mut banned = [false; SUITES.len()];
@@ -240,8 +241,8 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
             Some((operation @ ("!" | "-" | "+"), name)) => (operation, name),
             _ => ("", word),
         };
-        // A name with a hyphen or an underscore is that of one suite; OpenSSL knows hundreds of
-        // them that we do not have.
+        // A name with a hyphen or an underscore is that of one suite. OpenSSL has hundreds that
+        // this router lacks.
         let is_suite_name = name.contains(['-', '_']);
         if !is_suite_name && let Some(unknown) = name.split('+').find(|keyword| !is_known(keyword))
         {
@@ -284,16 +285,19 @@ pub(super) fn parse_ciphers(list: &str) -> Result<Vec<SupportedCipherSuite>, Str
     Ok(all)
 }
 
-/// Versions that are broken (RFC 8996), and spoken by nobody here.
+/// Broken versions (RFC 8996), which this router does not speak.
 pub(super) const BROKEN: [&str; 5] = ["TLSv1", "TLSv1.0", "TLSv1.1", "SSLv2", "SSLv3"];
 
-/// The words of a list of protocol versions.
+/// Returns the words of a list of protocol versions.
 pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', ',', '\t', '\n', ':']).filter(|word| !word.is_empty())
 }
 
-/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. Broken ones beside them are left out:
-/// nobody is worse off without. The error is a reason, to be put behind the attribute's name.
+/// Reads a list of protocol versions: `TLSv1.2 TLSv1.3`. It passes over broken versions beside
+/// them.
+///
+/// # Errors
+/// A reason that reads on from the attribute's name.
 pub(super) fn parse_protocols(
     list: &str,
 ) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
@@ -332,7 +336,7 @@ pub(super) fn parse_protocols(
     Ok(versions)
 }
 
-/// OpenSSL's name of a suite and the bits of its key.
+/// Returns OpenSSL's name of a suite and the bits of its key.
 pub(super) fn describe(suite: CipherSuite) -> (&'static str, u16) {
     SUITES
         .iter()
@@ -340,7 +344,7 @@ pub(super) fn describe(suite: CipherSuite) -> (&'static str, u16) {
         .map_or(("unknown", 0), |ours| (ours.name, ours.bits))
 }
 
-/// OpenSSL's name of a protocol version.
+/// Returns OpenSSL's name of a protocol version.
 pub(super) fn protocol_name(version: ProtocolVersion) -> &'static str {
     match version {
         ProtocolVersion::TLSv1_3 => "TLSv1.3",

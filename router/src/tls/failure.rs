@@ -8,7 +8,8 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerInco
 
 use super::certificate::Certificate;
 
-/// Why a handshake failed. The text names neither profile nor peer address, which the caller knows.
+/// Why a handshake failed. Its text names neither the profile nor the peer's address, for the
+/// caller knows both.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     /// A certificate of the peer's chain is no longer valid.
@@ -16,21 +17,21 @@ pub enum HandshakeError {
     Expired {
         /// The subject of the certificate.
         subject: String,
-        /// The end of its time.
+        /// The end of its validity.
         not_after: Timestamp,
     },
-    /// A certificate of the peer's chain is not valid yet; possibly a clock is wrong, the peer's or
-    /// ours.
+    /// A certificate of the peer's chain is not valid yet. Possibly a clock is wrong, here or
+    /// there.
     #[error(
         "the peer's certificate {subject} is not valid before {not_before} (is a clock wrong?)"
     )]
     NotYetValid {
         /// The subject of the certificate.
         subject: String,
-        /// The beginning of its time.
+        /// The beginning of its validity.
         not_before: Timestamp,
     },
-    /// The peer's certificate was issued by an authority that is not in caCertFile.
+    /// An authority that is not in caCertFile issued the peer's certificate.
     #[error(
         "the peer's certificate {subject} was issued by {issuer}, which is not among the \
          authorities of caCertFile (wrong CA?)"
@@ -41,23 +42,23 @@ pub enum HandshakeError {
         /// The last issuer of the chain that the peer has shown.
         issuer: String,
     },
-    /// The peer's certificate is not for the host we meant to reach.
+    /// The peer's certificate does not name the host that was dialed.
     #[error("the peer's certificate is not for host {host}, but for {}", list(names))]
     WrongName {
-        /// The host as configured.
+        /// The configured host.
         host: String,
-        /// The names that are in the certificate.
+        /// The names in the certificate.
         names: Vec<String>,
     },
-    /// The peer's certificate says that it is not for this end of a connection.
+    /// The peer's certificate is for the other end of connections only.
     #[error("the peer's certificate {subject} is not meant for {role} (extended key usage)")]
     WrongPurpose {
         /// The subject of the peer's certificate.
         subject: String,
-        /// What it would have to be meant for.
+        /// The purpose that it lacks.
         role: &'static str,
     },
-    /// Something else is wrong with the peer's certificate.
+    /// The peer's certificate has another fault.
     #[error("the peer's certificate {subject} is not acceptable: {reason}")]
     BadCertificate {
         /// The subject of the peer's certificate; empty if it cannot be read.
@@ -65,15 +66,15 @@ pub enum HandshakeError {
         /// The reason.
         reason: String,
     },
-    /// The client presented no certificate, and has to.
+    /// The client showed no certificate, and has to.
     #[error("the peer presented no certificate")]
     NoCertificate,
-    /// The peer refused our certificate.
+    /// The peer refused this end's certificate.
     #[error("the peer refused our certificate: TLS alert {alert} ({meaning})")]
     Refused {
         /// The alert's name in RFC 8446.
         alert: &'static str,
-        /// What it means.
+        /// Its meaning.
         meaning: &'static str,
     },
     /// The peer ended the handshake by another alert.
@@ -81,22 +82,22 @@ pub enum HandshakeError {
     Alert {
         /// The alert's name in RFC 8446.
         alert: &'static str,
-        /// What it means.
+        /// Its meaning.
         meaning: &'static str,
     },
-    /// What the peer sends is not TLS.
+    /// The peer does not send TLS.
     #[error("the peer speaks no TLS")]
     NoTls,
-    /// No protocol version in common.
+    /// The two ends share no protocol version.
     #[error(
         "no common TLS version: the peer offers none of those that our attribute protocols allows \
          ({ours})"
     )]
     NoCommonVersion {
-        /// What our profile allows.
+        /// The versions that this end's profile allows.
         ours: String,
     },
-    /// No cipher suite, key exchange or signature algorithm in common.
+    /// The two ends share no cipher suite, key exchange or signature algorithm.
     #[error(
         "no common TLS algorithms: {reason} (attribute ciphers, and the type of the certificate's \
          key)"
@@ -105,7 +106,7 @@ pub enum HandshakeError {
         /// Which.
         reason: String,
     },
-    /// The time for the handshake is over.
+    /// The handshake took too long.
     #[error("the TLS handshake timed out after {:.1} s", .0.as_secs_f32())]
     TimedOut(Duration),
     /// The peer closed the connection.
@@ -117,10 +118,10 @@ pub enum HandshakeError {
     /// The peer breaks the rules of TLS.
     #[error("the peer broke the TLS protocol: {0}")]
     Protocol(String),
-    /// The host cannot be named in TLS.
+    /// TLS cannot name the host.
     #[error("'{0}' is no host name or address that a certificate could be for")]
     BadHost(String),
-    /// The profile has changed and lacks what is needed.
+    /// The profile has changed and lacks an attribute that the handshake needs.
     #[error("sslProfile '{profile}' has no {attribute} any more")]
     Profile {
         /// The profile.
@@ -131,7 +132,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// As log lines say it: behind the words of OpenSSL's by which such lines are looked for.
+    /// Returns the text of log lines. It begins with OpenSSL's words, by which operators find it.
     pub fn log_text(&self) -> String {
         let unverified = matches!(
             self,
@@ -156,13 +157,13 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// What is known of a handshake that failed.
+/// The circumstances of a handshake that failed.
 pub(super) struct Circumstances<'a> {
-    /// The host we meant to reach; `None` as server.
+    /// The host that was dialed; `None` at a server.
     pub(super) host: Option<&'a str>,
-    /// The chain the peer has shown, its own certificate first.
+    /// The chain that the peer has shown, its own certificate first.
     pub(super) shown: Vec<Certificate>,
-    /// The protocol versions of our profile.
+    /// The protocol versions of this end's profile.
     pub(super) versions: String,
 }
 
@@ -182,7 +183,7 @@ pub(super) fn classify(error: &io::Error, circumstances: &Circumstances<'_>) -> 
         Error::InvalidCertificate(problem) => certificate_failure(problem, circumstances),
         Error::NoCertificatesPresented => HandshakeError::NoCertificate,
         Error::AlertReceived(alert) => alert_failure(*alert),
-        // The header of a record holds the type and version of the content: what is no TLS fails
+        // The header of a record has the type and version of the content. A peer without TLS fails
         // there.
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType
@@ -228,7 +229,7 @@ fn certificate_failure(
 ) -> HandshakeError {
     let leaf = circumstances.shown.first();
     let subject = leaf.map(|leaf| leaf.subject.clone()).unwrap_or_default();
-    // The date tells which certificate of the chain is meant; an authority's own is not part of it.
+    // The date tells the certificate of the chain. An authority's own is not part of the chain.
     let dated = |second: u64, date: fn(&Certificate) -> Timestamp| {
         let date_of =
             |certificate: &&Certificate| u64::try_from(date(certificate).as_second()) == Ok(second);

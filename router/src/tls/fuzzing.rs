@@ -1,6 +1,6 @@
 //! The fuzz target `certificates`: a chain that is taken for a host's names the host.
 //!
-//! An input is an octet with the length of a host's name, the name, and certificates one after the
+//! An input is an byte with the length of a host's name, the name, and certificates one after the
 //! other. The authority is the one of `fuzz/certificates/ca.der`, whose key is gone.
 #![expect(clippy::expect_used, reason = "a test fails by a panic")]
 

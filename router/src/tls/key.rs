@@ -1,8 +1,8 @@
 //! Private keys from PEM: PKCS#1, SEC1 and PKCS#8, in clear or encrypted.
 //!
 //! Two encryptions are in use. `ENCRYPTED PRIVATE KEY` is PKCS#8 with PBES2 (RFC 8018). The other
-//! is OpenSSL's own, of the time before, announced by PEM headers (RFC 1421 in looks only):
-//! `Proc-Type: 4,ENCRYPTED` and `DEK-Info: AES-256-CBC,<iv>`; its key is the MD5 of password and
+//! is OpenSSL's own and older. PEM headers announce it, which follow RFC 1421 in looks only:
+//! `Proc-Type: 4,ENCRYPTED` and `DEK-Info: AES-256-CBC,<iv>`. Its key is the MD5 of password and
 //! salt, chained until it is long enough.
 
 use cbc::Decryptor;
@@ -16,7 +16,10 @@ use zeroize::Zeroizing;
 
 use super::problem::ProfileProblem;
 
-/// Finds the private key among the sections of a PEM file and, if need be, decrypts it.
+/// Finds the private key among the sections of a PEM file, and decrypts it if need be.
+///
+/// # Errors
+/// The fault of the file or of the password.
 pub(super) fn load(
     file: &[u8],
     password: Option<&str>,
@@ -45,8 +48,7 @@ pub(super) fn load(
 }
 
 fn decrypt_pkcs8(der: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, ProfileProblem> {
-    // What it was encrypted with is the first thing inside; a scheme before PBES2 cannot even be
-    // read.
+    // The scheme comes first inside. A scheme before PBES2 cannot even be read.
     let info = EncryptedPrivateKeyInfoRef::try_from(der)
         .map_err(|_| ProfileProblem::Encryption("an encryption older than PBES2".to_owned()))?;
     match info.decrypt(password) {
@@ -84,7 +86,7 @@ fn decrypt_cbc<C: KeyIvInit + BlockModeDecrypt>(
     iv: &[u8],
     key_length: usize,
 ) -> Result<Zeroizing<Vec<u8>>, ProfileProblem> {
-    // The first eight octets of the initialization vector are the salt.
+    // The first eight bytes of the initialization vector are the salt.
     let salt =
         iv.get(..8).ok_or_else(|| ProfileProblem::Encryption("a damaged DEK-Info".to_owned()))?;
     let key = legacy_key(password.as_bytes(), salt, key_length);
@@ -96,12 +98,11 @@ fn decrypt_cbc<C: KeyIvInit + BlockModeDecrypt>(
         .map_err(|_| ProfileProblem::WrongPassword)?
         .len();
     buffer.truncate(length);
-    // The padding of one wrong password in 256 looks right; a key begins with a sequence that fills
-    // it.
+    // The padding of one wrong password in 256 looks right. A key begins with a sequence.
     if buffer.first() == Some(&0x30) { Ok(buffer) } else { Err(ProfileProblem::WrongPassword) }
 }
 
-/// OpenSSL's `EVP_BytesToKey` with MD5 and one round.
+/// Derives a key as OpenSSL's `EVP_BytesToKey` does with MD5 and one round.
 fn legacy_key(password: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
     let mut block = Vec::new();

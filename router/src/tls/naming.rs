@@ -1,4 +1,4 @@
-//! Who a client is by its certificate: `uidFormat` and `uidNameMappingFile`.
+//! The user name of a client by its certificate: `uidFormat` and `uidNameMappingFile`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -7,16 +7,16 @@ use sha1::Digest;
 
 use super::certificate::Certificate;
 
-/// How users are named.
+/// The rule of user names.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
-    /// Letters of the format; empty: the whole subject.
+    /// The letters of the format. Without any the name is the whole subject.
     format: String,
-    /// Names for what the format makes.
+    /// The names that replace those of the format.
     names: HashMap<String, String>,
 }
 
-/// Whether every letter of a format stands for something, and the fingerprints exclude one another.
+/// Returns whether each letter of a format has a meaning, and at most one is a fingerprint.
 pub(super) fn is_format(format: &str) -> bool {
     let known = format.chars().all(|letter| "csloun125".contains(letter));
     known
@@ -32,12 +32,12 @@ impl Naming {
         }
     }
 
-    /// Reads the file of names: one JSON object of strings.
+    /// Reads the file of names, one JSON object of strings.
     pub(super) fn names(text: &[u8]) -> Result<HashMap<String, String>, String> {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
-    /// The user of a certificate.
+    /// Returns the user name of a certificate.
     pub(super) fn user(&self, certificate: &Certificate) -> String {
         if self.format.is_empty() {
             return certificate.subject.clone();

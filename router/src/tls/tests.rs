@@ -91,7 +91,7 @@ async fn receive(
     }
 }
 
-/// Receives until that many octets are there.
+/// Receives until that many bytes are there.
 async fn receive_exact(socket: &TcpStream, session: &mut Session, length: usize) -> Vec<u8> {
     let mut plaintext = BytesMut::new();
     while plaintext.len() < length {
