@@ -13,7 +13,7 @@ use skupper_proto::mobile::message::{AddressEntry, Mar, Mau, MauContent};
 use skupper_proto::routing::Message;
 use skupper_proto::topology::message::{Hello, Lsr, Lsu, Ra};
 
-use super::world::Script;
+use super::script::Script;
 
 /// Addresses with a meaning for a router.
 const ADDRESSES: [&str; 16] = [

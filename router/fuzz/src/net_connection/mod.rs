@@ -15,6 +15,7 @@
 
 mod frames;
 mod peer;
+mod script;
 mod world;
 
 use std::time::Duration;

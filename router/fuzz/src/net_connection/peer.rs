@@ -16,7 +16,7 @@ use skupper_proto::engine::{
 };
 
 use super::frames;
-use super::world::Script;
+use super::script::Script;
 
 /// Most bytes that a peer reads at once.
 const TAKEN: usize = 1 << 20;

@@ -15,6 +15,7 @@ use skrouterd::schema::typed::Listener;
 use skupper_proto::address::RouterMode;
 
 use super::peer::Peer;
+use super::script::Script;
 use super::{AMPLIFICATION, FREE_ROUNDS, MEMORY, ROUNDS, frames};
 use crate::memory;
 
@@ -28,29 +29,6 @@ const PATIENCE: usize = 300;
 
 /// Bytes that a peer which reads nothing leaves in the kernel.
 const ROOM: usize = 64 << 10;
-
-/// The commands, as bytes. Past the end of the input every byte is 0.
-pub(super) struct Script<'a>(&'a [u8]);
-
-impl<'a> Script<'a> {
-    pub(super) fn octet(&mut self) -> u8 {
-        let Some((octet, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *octet
-    }
-
-    pub(super) fn word(&mut self) -> u16 {
-        u16::from_be_bytes([self.octet(), self.octet()])
-    }
-
-    /// Returns some bytes, which follow their number.
-    pub(super) fn octets(&mut self) -> &'a [u8] {
-        let count = usize::from(self.octet()).min(self.0.len());
-        let (octets, rest) = self.0.split_at(count);
-        self.0 = rest;
-        octets
-    }
-}
 
 /// A handler in the router's process. It keeps deliveries until a command answers them.
 #[derive(Debug, Default)]
@@ -107,7 +85,7 @@ fn listeners(node: &Node, mode: RouterMode) -> Vec<Arc<AmqpListener>> {
 impl<'a> World<'a> {
     pub(super) fn new(octets: &'a [u8]) -> Self {
         let before = memory::live();
-        let mut script = Script(octets);
+        let mut script = Script::new(octets);
         let mode = if script.octet() & 1 == 0 { RouterMode::Interior } else { RouterMode::Edge };
         let node = Node::bare("here", mode, Shards::here(2), Access::default());
         let listeners = listeners(&node, mode);
