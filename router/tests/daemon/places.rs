@@ -159,9 +159,10 @@ fn wrong_passwords(lab: &Lab, _: [Kind; 1]) {
         })
         .collect();
     let took = right();
-    // It waits for the check in progress at most.
+    // It waits for the check in progress at most. Behind the queue of the crowd it would wait for
+    // 64 checks. A busy machine stretches each check, so the bound stands between the two.
     assert!(
-        took < 4 * alone + Duration::from_secs(1),
+        took < 8 * alone + Duration::from_secs(2),
         "a right password took {took:?}, and {alone:?} alone"
     );
     // Beside the guesser it needs a few tries.
