@@ -6,8 +6,7 @@ use scrypt::password_hash::phc::PasswordHash;
 use scrypt::password_hash::{CustomizedPasswordHasher, PasswordVerifier};
 use scrypt::{Params, Scrypt};
 
-use super::SaslError;
-use super::settings::{name_is_sound, password_is_sound};
+use super::error::{LONGEST, SaslError};
 
 /// 2^15 rounds: each check, and so each guess, costs 32 MiB and about a tenth of a second.
 const LOG_ROUNDS: u8 = 15;
@@ -75,6 +74,15 @@ fn hash(password: &str) -> Result<String, SaslError> {
     let hashed =
         Scrypt::new().hash_password_customized(password.as_bytes(), &salt, None, None, params);
     hashed.map(|hash| hash.to_string()).map_err(|problem| failed(&problem))
+}
+
+fn name_is_sound(user: &str) -> bool {
+    let length = (1..=LONGEST).contains(&user.len());
+    length && !user.starts_with('#') && !user.contains(|c: char| c == ':' || c.is_control())
+}
+
+fn password_is_sound(password: &str) -> bool {
+    (1..=LONGEST).contains(&password.len()) && !password.contains('\0')
 }
 
 pub(super) fn line(user: &str, password: &str) -> Result<String, SaslError> {

@@ -12,11 +12,13 @@
 //! work, in the order of [`Turns`].
 
 mod database;
+mod error;
 mod file;
 mod settings;
 mod turns;
 
-pub use settings::{Passwords, SaslError};
+pub use error::SaslError;
+pub use settings::Passwords;
 pub use turns::{Ticket, TooMany, Turns};
 
 /// Returns a line for a password file.

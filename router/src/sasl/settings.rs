@@ -1,9 +1,10 @@
 //! The configuration file of SASL, with the keys of Cyrus SASL.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::error::{LONGEST, SaslError};
 use super::{database, file};
 
 /// The default folder of Cyrus SASL.
@@ -12,44 +13,6 @@ const FOLDER: &str = "/etc/sasl2";
 /// Most bytes read of a configuration file, and of a password file or database.
 const LARGEST_SETTINGS: u64 = 64 * 1024;
 const LARGEST: u64 = 16 * 1024 * 1024;
-
-/// Longest name and password that a check accepts, in bytes.
-const LONGEST: usize = 1024;
-
-/// The reason why passwords cannot be checked.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum SaslError {
-    #[error("{} cannot be read: {cause}", path.display())]
-    Unreadable { path: PathBuf, cause: io::Error },
-    #[error("{} is larger than {limit} octets", path.display())]
-    TooLarge { path: PathBuf, limit: u64 },
-    #[error("{} names neither password_file nor sasldb_path, where passwords would be",
-        path.display())]
-    NoPasswords { path: PathBuf },
-    #[error(
-        "{}: {key} {value} is not supported: passwords are read from a password_file or a \
-         sasldb_path (pwcheck_method auxprop, auxprop_plugin \
-         sasldb)",
-        path.display()
-    )]
-    Unsupported { path: PathBuf, key: &'static str, value: String },
-    #[error("{} line {line}: expected NAME:HASH with a hash that begins with $scrypt$",
-        path.display())]
-    Line { path: PathBuf, line: usize },
-    #[error("{} is no Berkeley DB hash file of this machine's byte order, which is what a sasldb \
-             is here", path.display())]
-    Database { path: PathBuf },
-    #[error(
-        "a user name has no ':', no control characters and at most {LONGEST} octets, and begins \
-         with no '#'"
-    )]
-    Name,
-    #[error("a password has 1 to {LONGEST} octets and no NUL")]
-    Password,
-    #[error("the password cannot be hashed: {0}")]
-    Hash(String),
-}
 
 /// The file that holds the passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,15 +109,6 @@ impl Passwords {
             }
         }
     }
-}
-
-pub(super) fn name_is_sound(user: &str) -> bool {
-    let length = (1..=LONGEST).contains(&user.len());
-    length && !user.starts_with('#') && !user.contains(|c: char| c == ':' || c.is_control())
-}
-
-pub(super) fn password_is_sound(password: &str) -> bool {
-    (1..=LONGEST).contains(&password.len()) && !password.contains('\0')
 }
 
 /// Compares in a time that depends on the lengths only.
