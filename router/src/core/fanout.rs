@@ -153,6 +153,9 @@ impl Copies {
                 .unwrap_or(0);
             let mut chunks: VecDeque<Bytes> = VecDeque::new();
             let (octets, ended) = original.take(AHEAD.saturating_sub(most), &mut chunks);
+            // An aborted body waits for no room: the rest of it is of no use to a receiver.
+            let ended =
+                ended.or_else(|| (octets == 0 && original.give_up()).then_some(Ended::Aborted));
             for chunk in chunks {
                 for copy in &self.copies {
                     copy.delivery.push(chunk.clone());

@@ -204,6 +204,9 @@ impl Attempts {
         while self.ended.is_none() {
             let mut chunks = VecDeque::new();
             let (octets, ended) = original.take(AHEAD.saturating_sub(copy.waiting()), &mut chunks);
+            // An aborted body waits for no room: the rest of it is of no use to a receiver.
+            let ended =
+                ended.or_else(|| (octets == 0 && original.give_up()).then_some(Ended::Aborted));
             self.octets = self.octets.saturating_add(octets);
             if self.octets > KEPT {
                 self.kept = None;

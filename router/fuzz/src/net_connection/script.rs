@@ -18,11 +18,20 @@ impl<'a> Script<'a> {
         u16::from_be_bytes([self.octet(), self.octet()])
     }
 
-    /// Returns some bytes, which follow their number.
-    pub(super) fn octets(&mut self) -> &'a [u8] {
-        let count = usize::from(self.octet()).min(self.0.len());
-        let (octets, rest) = self.0.split_at(count);
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the next `count` bytes, or as many as are left.
+    pub(super) fn take(&mut self, count: usize) -> &'a [u8] {
+        let (octets, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
         octets
+    }
+
+    /// Returns some bytes, which follow their number.
+    pub(super) fn octets(&mut self) -> &'a [u8] {
+        let count = usize::from(self.octet());
+        self.take(count)
     }
 }

@@ -114,7 +114,7 @@ impl<'a> World<'a> {
 
     /// Runs the next command. Returns false at the end of the input.
     pub(super) async fn step(&mut self) -> bool {
-        if self.script.0.is_empty() {
+        if self.script.is_empty() {
             return false;
         }
         let command = self.script.octet();
@@ -131,9 +131,8 @@ impl<'a> World<'a> {
             // Captured frames are larger.
             (2, Some(peer)) => {
                 peer.silence();
-                let count = usize::from(script.word()).min(script.0.len());
-                let (octets, rest) = script.0.split_at(count);
-                script.0 = rest;
+                let count = usize::from(script.word());
+                let octets = script.take(count);
                 peer.send(octets);
             }
             (3, Some(peer)) => {

@@ -13,7 +13,9 @@ use skupper_proto::time::Instant;
 
 use super::Sink;
 use super::world::core;
-use crate::core::{ConsumerEnd, Consumption, Core, Ended, LocalConsumer, Message, ProducerEnd};
+use crate::core::{
+    AHEAD, ConsumerEnd, Consumption, Core, Ended, LocalConsumer, Message, ProducerEnd,
+};
 
 fn consumers(core: &Arc<Core>, count: usize) -> (Vec<Arc<Sink>>, Vec<Consumption>) {
     let sinks: Vec<_> = (0..count).map(|_| Sink::new()).collect();
@@ -216,6 +218,25 @@ fn a_producer_that_is_dropped_before_its_end_aborts_all_copies() {
             assert_eq!(body(&copy), (b"half".to_vec(), Some(Ended::Aborted)));
         }
         assert_eq!(core.account().held(), 0, "resend: {resend}");
+    }
+}
+
+#[test]
+fn an_aborted_body_waits_for_no_receiver() {
+    for resend in [false, true] {
+        let core = core("a", if resend { Treatment::Closest } else { Treatment::Multicast });
+        let (sinks, _kept) = consumers(&core, if resend { 1 } else { 2 });
+        let original = send(&core, Message { resend, ..Message::default() });
+        let copies: Vec<_> = sinks.iter().map(|sink| sink.take().remove(0)).collect();
+        original.push(Bytes::from(vec![1; AHEAD]));
+        // No receiver takes anything, so this waits at the original.
+        original.push(Bytes::from(vec![2; 4 * AHEAD]));
+        let waiting = core.account().held();
+        drop(original);
+        assert!(core.account().held() < waiting - 3 * AHEAD, "{}", core.account().held());
+        for copy in &copies {
+            assert_eq!(body(copy), (vec![1; AHEAD], Some(Ended::Aborted)));
+        }
     }
 }
 

@@ -256,10 +256,13 @@ impl Incoming {
             admission.count_oversize();
         }
         if let Some(entry) = self.slots.get_mut(&key)
-            && let Stage::Routed { delivery, .. } =
+            && let Stage::Routed { delivery, full, .. } =
                 std::mem::replace(&mut entry.stage, Stage::Refused)
         {
             delivery.end(Ended::Aborted);
+            if let Some(session) = full {
+                self.release_session(cx, session);
+            }
         }
         crate::log!(
             Policy,
