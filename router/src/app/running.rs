@@ -219,6 +219,11 @@ impl Running {
     /// Returns all that runs as a `T`, in the order of its creation.
     pub(super) fn all_of<T: Managed>(&self) -> Vec<Arc<T>> {
         let of = |live: &Live| {
+            // Before a count of references is touched: a page of connections asks for each row.
+            let any: &dyn Any = &*live.managed;
+            if !any.is::<T>() {
+                return None;
+            }
             let managed: Arc<dyn Any + Send + Sync> = Arc::clone(&live.managed) as _;
             managed.downcast().ok()
         };
