@@ -67,8 +67,7 @@ pub struct Status {
     pub service_connections: u64,
     /// True from the signal to stop until the exit.
     pub draining: bool,
-    /// Warnings for the operator: settings without effect, ports that other processes
-    /// hold, certificates that expire soon.
+    /// Warnings for the operator: settings without effect, ports that other processes hold.
     pub warnings: Vec<Notice>,
     /// The last errors in the log, newest first. The daemon keeps a bounded number.
     pub errors: Vec<Notice>,

@@ -65,8 +65,8 @@ pub(super) fn start(config: &Config, access: Access) -> Result<(Arc<Node>, i64),
     Ok((node, instance))
 }
 
-/// Returns the bytes that streams may hold in memory. The environment says it, or it is half of the
-/// memory of the control group or the machine.
+/// Returns the bytes that the router may hold for all its peers. The environment says it, or it is
+/// half of the memory of the control group or the machine.
 fn memory_ceiling() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
     let configured =
