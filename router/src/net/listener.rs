@@ -21,7 +21,7 @@ use super::transport::Transport;
 use super::wire::Wire;
 use crate::node::{HANDSHAKE, Node, Port, PortStatus, Stage, Stop, Stopping, reached};
 use crate::schema::typed::Listener;
-use crate::schema::{Role, SaslMechanism, StripAnnotations};
+use crate::schema::{Role, SaslMechanism};
 use crate::socket::{self, Descriptor, Phase, Place, Places, Purpose, SocketUse, Source};
 use crate::tls::{Acceptor, HandshakeError, Session, speaks_tls};
 use crate::websocket::WebSocket;
@@ -414,14 +414,8 @@ impl AmqpListener {
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
             message_logging: config.message_logging.clone(),
-            strip_in: matches!(
-                config.strip_annotations,
-                StripAnnotations::In | StripAnnotations::Both
-            ),
-            strip_out: matches!(
-                config.strip_annotations,
-                StripAnnotations::Out | StripAnnotations::Both
-            ),
+            strip_in: config.strip_annotations.strips_in(),
+            strip_out: config.strip_annotations.strips_out(),
             correlator: None,
             ordinal: None,
             layer: Layer::Server { mechanisms, allow_bare },

@@ -337,3 +337,15 @@ impl FromValue for MessageComponents {
         String::from_value(value)?.parse()
     }
 }
+
+impl StripAnnotations {
+    /// Returns whether messages that come in lose their router annotations.
+    pub const fn strips_in(self) -> bool {
+        matches!(self, Self::In | Self::Both)
+    }
+
+    /// Returns whether messages that go out lose their router annotations.
+    pub const fn strips_out(self) -> bool {
+        matches!(self, Self::Out | Self::Both)
+    }
+}

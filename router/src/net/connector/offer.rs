@@ -10,9 +10,7 @@ use crate::log_limited;
 use crate::net::failover::Target;
 use crate::net::settings::Settings;
 use crate::node::HANDSHAKE;
-use crate::schema::{
-    ManagementAccess, Password, PasswordError, Role, SaslMechanism, StripAnnotations,
-};
+use crate::schema::{ManagementAccess, Password, PasswordError, Role, SaslMechanism};
 
 impl SiteLink {
     /// Returns the password for SASL. It is read anew for each connection, so that an operator may
@@ -79,14 +77,8 @@ impl SiteLink {
             cost: config.cost,
             link_capacity: config.limits.link_capacity,
             message_logging: config.message_logging.clone(),
-            strip_in: matches!(
-                config.strip_annotations,
-                StripAnnotations::In | StripAnnotations::Both
-            ),
-            strip_out: matches!(
-                config.strip_annotations,
-                StripAnnotations::Out | StripAnnotations::Both
-            ),
+            strip_in: config.strip_annotations.strips_in(),
+            strip_out: config.strip_annotations.strips_out(),
             correlator: router.then_some(correlator),
             ordinal: ordinal.filter(|_| config.role.is_router()),
             layer: Layer::Client { mechanisms, identity: "anonymous".to_owned(), credentials },
