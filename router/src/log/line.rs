@@ -27,6 +27,21 @@ pub struct Line {
     pub text: String,
 }
 
+#[cfg(test)]
+impl Line {
+    /// Makes a line with `text`, for tests of the log.
+    pub(super) fn sample(text: &str) -> Self {
+        Self {
+            time: Timestamp::UNIX_EPOCH,
+            module: Module::Http2Decoder,
+            level: Level::Info,
+            file: "src/a.rs",
+            line: 7,
+            text: text.into(),
+        }
+    }
+}
+
 /// The last lines that the writer took, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Lines(VecDeque<Line>);

@@ -163,34 +163,19 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
-    use super::super::{Level, Module};
     use super::*;
-
-    fn line(text: &str) -> Line {
-        let (module, level) = (Module::Http2Decoder, Level::Info);
-        Line {
-            time: Timestamp::UNIX_EPOCH,
-            module,
-            level,
-            file: "src/a.rs",
-            line: 7,
-            text: text.into(),
-        }
-    }
 
     #[test]
     fn a_full_queue_drops_counts_and_recovers() {
         let queue = Queue::new();
         let text = "x".repeat(2000);
         for _ in 0..10_000 {
-            queue.push(line(&text));
+            queue.push(Line::sample(&text));
         }
         let Work::Write(lines, dropped) = queue.take() else { panic!("lines wait") };
         assert_eq!(lines.len() as u64 + dropped, 10_000);
         assert!(dropped > 0 && lines.len() > 1000, "{} taken", lines.len());
-        queue.push(line(&text));
+        queue.push(Line::sample(&text));
         assert_eq!(queue.lock().dropped, 1, "what is being written still counts");
     }
 
@@ -198,7 +183,7 @@ mod tests {
     fn a_flush_nobody_serves_ends() {
         let queue = Queue::new();
         assert!(queue.flush_within(Duration::ZERO), "nothing to wait for");
-        queue.push(line("y"));
+        queue.push(Line::sample("y"));
         assert!(!queue.flush_within(Duration::from_millis(1)));
     }
 }

@@ -107,22 +107,10 @@ fn format(settings: &Settings, line: &Line, output: &Output, buffer: &mut Vec<u8
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        let (module, level) = (Module::Http2Decoder, Level::Info);
-        Line {
-            time: Timestamp::UNIX_EPOCH,
-            module,
-            level,
-            file: "src/a.rs",
-            line: 7,
-            text: text.into(),
-        }
-    }
-
     #[test]
     fn a_line_has_the_form_that_tools_match() {
         let (settings, mut buffer) = (Settings::default(), Vec::new());
-        format(&settings, &line("it's on"), &Output::stderr(), &mut buffer);
+        format(&settings, &Line::sample("it's on"), &Output::stderr(), &mut buffer);
         let text = String::from_utf8(buffer).unwrap();
         let fields: Vec<&str> = text.splitn(4, ' ').collect();
         assert_eq!(fields[3], "HTTP2_DECODER (info) it's on\n");

@@ -168,6 +168,20 @@ impl Me {
         routes.route(routes.router(id)?)
     }
 
+    /// Lets `steps` pass, in which neighbor `a` goes on saying HELLO. Returns the whole seconds
+    /// from here to each RA.
+    fn advertising_times(&mut self, steps: usize, step: Duration) -> Vec<u64> {
+        let start = self.now;
+        let mut times = Vec::new();
+        for _ in 0..steps {
+            self.pass_with(step, &[(A, "a")]);
+            if self.opcodes().contains(&"RA") {
+                times.push((self.now - start).as_secs());
+            }
+        }
+        times
+    }
+
     /// Makes a router with neighbor `a` on link A, whose link state is known.
     pub(super) fn with_neighbor() -> Self {
         let mut me = Self::new();
@@ -219,14 +233,7 @@ fn a_neighbor_is_who_hears_this_router() {
         (Some((A, 3, 1)), 1)
     );
     // RA is repeated 1, 2, 4 and 8 s after a change, then every 30 s.
-    let start = me.now;
-    let mut times = Vec::new();
-    for _ in 0..100 {
-        me.pass_with(MS * 500, &[(A, "a")]);
-        if me.opcodes().contains(&"RA") {
-            times.push((me.now - start).as_secs());
-        }
-    }
+    let times = me.advertising_times(100, MS * 500);
     assert_eq!(times, [1, 2, 4, 8, 38]);
 }
 
@@ -237,14 +244,7 @@ fn a_change_may_be_advertised_more_often_for_a_while() {
     me.up(A, 1);
     me.hello(A, "a", 1, &["me"]);
     me.opcodes();
-    let start = me.now;
-    let mut times = Vec::new();
-    for _ in 0..50 {
-        me.pass_with(MS * 1000, &[(A, "a")]);
-        if me.opcodes().contains(&"RA") {
-            times.push((me.now - start).as_secs());
-        }
-    }
+    let times = me.advertising_times(50, SECOND);
     // The last pause of three seconds would end behind six.
     assert_eq!(times, [1, 2, 4, 8, 38]);
     let mut me =
@@ -252,14 +252,7 @@ fn a_change_may_be_advertised_more_often_for_a_while() {
     me.up(A, 1);
     me.hello(A, "a", 1, &["me"]);
     me.opcodes();
-    let start = me.now;
-    let mut times = Vec::new();
-    for _ in 0..50 {
-        me.pass_with(MS * 1000, &[(A, "a")]);
-        if me.opcodes().contains(&"RA") {
-            times.push((me.now - start).as_secs());
-        }
-    }
+    let times = me.advertising_times(50, SECOND);
     assert_eq!(times, [1, 2, 4, 8, 18, 48]);
 }
 

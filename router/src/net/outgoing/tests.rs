@@ -36,6 +36,19 @@ fn wake(pair: &mut Pair) {
     }
 }
 
+/// Begins a stream with more bytes than the peer may hold unread.
+fn bulky_stream() -> (Pair, ProducerEnd) {
+    let mut pair = Pair::open(Role::InterRouter, 8192);
+    let delivery = stream(&mut pair);
+    let link = attached(&pair.run())[0];
+    pair.accept(link, 10);
+    for _ in 0..=BULK / (16 * 1024) {
+        delivery.push(Bytes::from(vec![0; 16 * 1024]));
+    }
+    wake(&mut pair);
+    (pair, delivery)
+}
+
 /// The octets of the bodies that the peer has heard, with the heads.
 fn octets(events: &[Event]) -> usize {
     let octets = |event: &Event| match event {
@@ -124,14 +137,7 @@ fn a_window_that_opens_wakes_the_streams_of_its_session_alone() {
 
 #[test]
 fn a_stream_that_the_peer_leaves_unread_is_held_and_goes_on_when_it_is_acknowledged() {
-    let mut pair = Pair::open(Role::InterRouter, 8192);
-    let delivery = stream(&mut pair);
-    let link = attached(&pair.run())[0];
-    pair.accept(link, 10);
-    for _ in 0..=BULK / (16 * 1024) {
-        delivery.push(Bytes::from(vec![0; 16 * 1024]));
-    }
-    wake(&mut pair);
+    let (mut pair, _delivery) = bulky_stream();
     let heard = pair.run();
     let sent = octets(&heard) as u64;
     assert!(sent > BULK / 3 && sent < BULK, "{sent}");
@@ -153,14 +159,7 @@ fn a_stream_that_the_peer_leaves_unread_is_held_and_goes_on_when_it_is_acknowled
 
 #[test]
 fn an_abort_is_told_of_a_stream_that_is_held() {
-    let mut pair = Pair::open(Role::InterRouter, 8192);
-    let delivery = stream(&mut pair);
-    let link = attached(&pair.run())[0];
-    pair.accept(link, 10);
-    for _ in 0..=BULK / (16 * 1024) {
-        delivery.push(Bytes::from(vec![0; 16 * 1024]));
-    }
-    wake(&mut pair);
+    let (mut pair, delivery) = bulky_stream();
     pair.run();
     delivery.end(Ended::Aborted);
     wake(&mut pair);
