@@ -74,6 +74,20 @@ pub(super) trait Planned: fmt::Debug + Send {
     ) -> Result<Arc<dyn Managed>, Trouble>;
 }
 
+/// A planned entity that runs as it was planned: its start does nothing else.
+#[derive(Debug)]
+pub(super) struct AsIs<T>(pub(super) T);
+
+impl<T: Managed> Planned for AsIs<T> {
+    fn start(
+        self: Box<Self>,
+        _router: &Running,
+        _entity: &Entity,
+    ) -> Result<Arc<dyn Managed>, Trouble> {
+        Ok(Arc::new(self.0))
+    }
+}
+
 /// The running part of an entity.
 pub(super) trait Managed: Any + fmt::Debug + Send + Sync {
     /// Acts on other attributes. Returns the new running part; `None`: it stays. `entity` has all
@@ -127,6 +141,19 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Returns the running part, if it is a `T`.
+    fn peek<T: Managed>(&self) -> Option<&T> {
+        let any: &dyn Any = &*self.managed;
+        any.downcast_ref()
+    }
+
+    /// Returns a handle of the running part, if it is a `T`.
+    fn running_as<T: Managed>(&self) -> Option<Arc<T>> {
+        self.peek::<T>()?;
+        let managed: Arc<dyn Any + Send + Sync> = Arc::clone(&self.managed) as _;
+        managed.downcast().ok()
+    }
+
     /// Whether it is of this type and has this identity.
     pub(super) fn is(&self, kind: EntityKind, identity: &str) -> bool {
         self.entity.kind() == kind && self.entity.text("identity") == Some(identity)
@@ -218,16 +245,13 @@ impl Running {
 
     /// Returns all that runs as a `T`, in the order of its creation.
     pub(super) fn all_of<T: Managed>(&self) -> Vec<Arc<T>> {
-        let of = |live: &Live| {
-            // Before a count of references is touched: a page of connections asks for each row.
-            let any: &dyn Any = &*live.managed;
-            if !any.is::<T>() {
-                return None;
-            }
-            let managed: Arc<dyn Any + Send + Sync> = Arc::clone(&live.managed) as _;
-            managed.downcast().ok()
-        };
-        self.lock().live.iter().filter_map(of).collect()
+        self.lock().live.iter().filter_map(Live::running_as).collect()
+    }
+
+    /// Returns the first that runs as a `T` and is `wanted`. `wanted` must take no lock.
+    pub(super) fn find_of<T: Managed>(&self, wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        let entities = self.lock();
+        entities.live.iter().find(|live| live.peek().is_some_and(&wanted))?.running_as()
     }
 
     /// Returns the TLS profiles in force, by name.

@@ -1,36 +1,24 @@
 //! `router.config.address`: how messages to some addresses are spread.
 
-use std::sync::Arc;
-
 use skupper_proto::address::Treatment;
 use skupper_proto::address::patterns::Patterns;
 
 use crate::agent::{Record, Refusal};
 use crate::app::planning::{Planning, pattern};
-use crate::app::running::{Managed, Plannable, Planned, Running};
+use crate::app::running::{AsIs, Managed, Plannable, Planned, Running};
 use crate::app::trouble::Trouble;
 use crate::core::AddressRule;
+use crate::schema::Distribution;
 use crate::schema::typed::AddressConfig;
-use crate::schema::{Distribution, Entity};
 
 impl Plannable for AddressConfig {
     fn plan(self: Box<Self>, planning: &mut Planning) -> Result<Box<dyn Planned>, Trouble> {
         planning.take_pattern(&self)?;
-        Ok(self)
+        Ok(Box::new(AsIs(*self)))
     }
 
     fn refusal(trouble: &Trouble) -> Option<Refusal> {
         matches!(trouble, Trouble::Taken { .. }).then(|| Refusal::bad("Already exists"))
-    }
-}
-
-impl Planned for AddressConfig {
-    fn start(
-        self: Box<Self>,
-        _router: &Running,
-        _entity: &Entity,
-    ) -> Result<Arc<dyn Managed>, Trouble> {
-        Ok(Arc::new(*self))
     }
 }
 

@@ -49,9 +49,8 @@ impl Planned for ListenerAddressConfig {
         router: &Running,
         _entity: &Entity,
     ) -> Result<Arc<dyn Managed>, Trouble> {
-        let mut listeners = router.all_of::<TcpListener>().into_iter();
-        let Some(listener) = listeners.find(|listener| listener.config().name == self.listener)
-        else {
+        let named = |listener: &TcpListener| listener.config().name == self.listener;
+        let Some(listener) = router.find_of(named) else {
             return Err(Trouble::Missing {
                 attribute: "listener",
                 kind: EntityKind::TcpListener,

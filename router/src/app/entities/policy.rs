@@ -1,28 +1,15 @@
 //! `policy`: limits for clients. The router reads them when it starts.
 
-use std::sync::Arc;
-
 use crate::agent::Record;
 use crate::app::figures::number;
 use crate::app::planning::Planning;
-use crate::app::running::{Managed, Plannable, Planned, Running};
+use crate::app::running::{AsIs, Managed, Plannable, Planned, Running};
 use crate::app::trouble::Trouble;
-use crate::schema::Entity;
 use crate::schema::typed::PolicyEntity;
 
 impl Plannable for PolicyEntity {
     fn plan(self: Box<Self>, _planning: &mut Planning) -> Result<Box<dyn Planned>, Trouble> {
-        Ok(self)
-    }
-}
-
-impl Planned for PolicyEntity {
-    fn start(
-        self: Box<Self>,
-        _router: &Running,
-        _entity: &Entity,
-    ) -> Result<Arc<dyn Managed>, Trouble> {
-        Ok(Arc::new(*self))
+        Ok(Box::new(AsIs(*self)))
     }
 }
 

@@ -1,27 +1,14 @@
 //! `router`: the router itself.
 
-use std::sync::Arc;
-
 use crate::agent::Record;
 use crate::app::planning::Planning;
-use crate::app::running::{Managed, Plannable, Planned, Running};
+use crate::app::running::{AsIs, Managed, Plannable, Planned, Running};
 use crate::app::trouble::Trouble;
-use crate::schema::Entity;
 use crate::schema::typed::RouterEntity;
 
 impl Plannable for RouterEntity {
     fn plan(self: Box<Self>, _planning: &mut Planning) -> Result<Box<dyn Planned>, Trouble> {
-        Ok(self)
-    }
-}
-
-impl Planned for RouterEntity {
-    fn start(
-        self: Box<Self>,
-        _router: &Running,
-        _entity: &Entity,
-    ) -> Result<Arc<dyn Managed>, Trouble> {
-        Ok(Arc::new(*self))
+        Ok(Box::new(AsIs(*self)))
     }
 }
 

@@ -89,11 +89,8 @@ fn record_of(running: &Running, record: &ConnectionRecord) -> Record {
     let tls = record.tls.as_deref();
     let since = record.octets.since_delivery(now).filter(|_| amqp);
     let listened = (!amqp && !record.outgoing).then(|| {
-        let listeners = running.all_of::<TcpListener>();
-        listeners
-            .iter()
-            .find(|listener| *listener.config().name == *record.entity)
-            .map(|listener| listener.config().host_port())
+        let named = |listener: &TcpListener| *listener.config().name == *record.entity;
+        running.find_of(named).map(|listener| listener.config().host_port())
     });
     let properties = match amqp {
         true => record
