@@ -89,11 +89,6 @@ impl Registry {
         self.records.fetch_add(1, Ordering::Relaxed) + 2
     }
 
-    /// Returns how many numbers were given: to connections that began, opened or not.
-    pub fn numbers_given(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
-    }
-
     /// Enters a connection, or replaces its entry under the same number.
     pub fn enter(self: &Arc<Self>, record: ConnectionRecord) -> Registered {
         let id = record.id;

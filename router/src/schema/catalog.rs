@@ -93,9 +93,4 @@ impl EntityKind {
     pub fn is_configuration(self) -> bool {
         self.bases().any(|base| base == Self::ConfigurationEntity)
     }
-
-    /// Returns whether it tells what the router does.
-    pub fn is_operational(self) -> bool {
-        self.bases().any(|base| base == Self::OperationalEntity)
-    }
 }
